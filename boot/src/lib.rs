@@ -1,0 +1,2 @@
+//! Boot loader.
+#![no_std]

@@ -1,0 +1,3 @@
+//! ext2.
+#![no_std]
+#![forbid(unsafe_code)]

@@ -1,10 +1,8 @@
 //! The loader starts an ELF in the PVH start state, on the machines and disks that a BIOS knows.
 
-mod common;
-
-use common::disk::disk;
-use common::kernel::{Report, data_sum, elf};
-use common::machine::Machine;
+use crate::disk::disk;
+use crate::kernel::{Report, data_sum, elf};
+use crate::machine::Machine;
 
 const IDE: &str = "-drive file=DISK,format=raw";
 
@@ -20,7 +18,8 @@ fn boot(name: &str, options: &str) -> Report {
     report
 }
 
-fn check_state(report: &Report) {
+/// The kernel is whole and was started in the PVH start state.
+pub(crate) fn check_state(report: &Report) {
     assert_eq!(
         report.data_sum,
         data_sum(),

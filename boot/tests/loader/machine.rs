@@ -13,7 +13,7 @@ const DEADLINE: Duration = Duration::from_secs(180);
 const DONE: i32 = 16 * 2 + 1;
 
 /// A running virtual machine and its files.
-pub struct Machine {
+pub(crate) struct Machine {
     qemu: Child,
     serial: PathBuf,
     folder: PathBuf,
@@ -22,7 +22,7 @@ pub struct Machine {
 impl Machine {
     /// Boots `disk`; `name` is that of the test, `options` are QEMU's, where `DISK` stands for the
     /// file of the disk.
-    pub fn boot(name: &str, disk: &[u8], options: &str) -> Self {
+    pub(crate) fn boot(name: &str, disk: &[u8], options: &str) -> Self {
         let folder = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join(name);
         fs::create_dir_all(&folder).unwrap();
         let image = folder.join("disk.img");
@@ -47,7 +47,7 @@ impl Machine {
     }
 
     /// Waits until the kernel is done, and gives what it sent.
-    pub fn serial_at_end(mut self) -> Vec<u8> {
+    pub(crate) fn serial_at_end(mut self) -> Vec<u8> {
         let status = self.wait(|machine| machine.qemu.try_wait().unwrap());
         let serial = self.serial();
         assert_eq!(
@@ -60,7 +60,7 @@ impl Machine {
     }
 
     /// Waits for a line on COM1, which is not the end of the machine.
-    pub fn line(mut self) -> String {
+    pub(crate) fn line(mut self) -> String {
         self.wait(|machine| {
             let text = String::from_utf8_lossy(&machine.serial()).into_owned();
             text.ends_with("\r\n")

@@ -15,7 +15,7 @@ static LOADER: LazyLock<Vec<u8>> = LazyLock::new(|| {
 });
 
 /// A raw boot disk with `elf`.
-pub fn disk(elf: &[u8], command_line: &str) -> Vec<u8> {
+pub(crate) fn disk(elf: &[u8], command_line: &str) -> Vec<u8> {
     let mut disk = LOADER.clone();
     assert!(disk.len() <= 63 * 512);
     // Partition 1: active, type 0xDA, from LBA 2048.
@@ -41,7 +41,7 @@ pub fn disk(elf: &[u8], command_line: &str) -> Vec<u8> {
 }
 
 /// Changes the header of a disk and gives it a CRC that fits.
-pub fn change_header(disk: &mut [u8], at: usize, bytes: &[u8]) {
+pub(crate) fn change_header(disk: &mut [u8], at: usize, bytes: &[u8]) {
     let header = &mut disk[2048 * 512..][..512];
     header[at..at + bytes.len()].copy_from_slice(bytes);
     let crc = crc(&header[..28]);

@@ -1,10 +1,8 @@
 //! What is wrong with a boot disk or a machine is said on COM1, and nothing is started.
 
-mod common;
-
-use common::disk::{change_header, disk};
-use common::kernel::elf;
-use common::machine::Machine;
+use crate::disk::{change_header, disk};
+use crate::kernel::elf;
+use crate::machine::Machine;
 
 /// Offset of the ELF on the disk.
 const ELF: usize = 2056 * 512;
@@ -67,10 +65,10 @@ fn a_truncated_disk() {
 #[test]
 fn an_image_larger_than_memory() {
     let said = complaint("memory", 32, |_| {});
-    // 3 MiB and 515 bytes, data, bss, stack, and 64 MiB more.
+    // 2 MiB and 515 bytes, data, bss, stack, and 64 MiB more.
     assert_eq!(
         said,
-        "\r\nToro: not enough memory: the image needs RAM up to 68 MiB\r\n"
+        "\r\nToro: not enough memory: the image needs RAM up to 67 MiB\r\n"
     );
 }
 
@@ -129,5 +127,17 @@ fn an_elf_without_pvh_entry() {
     assert_eq!(
         said,
         "\r\nToro: the ELF on the boot disk has no PVH entry\r\n"
+    );
+}
+
+#[test]
+fn a_drive_without_lba() {
+    // A BIOS reads floppies by cylinder, head and sector only.
+    let disk = disk(&elf(0), "");
+    let options = "-M pc -m 32 -drive file=DISK,format=raw,if=floppy";
+    let said = Machine::boot("floppy", &disk, options).line();
+    assert_eq!(
+        said,
+        "\r\nToro: the BIOS has no INT 13h extensions for this drive\r\n"
     );
 }

@@ -1,17 +1,18 @@
 //! A kernel of a few bytes that sends to COM1 what it was started with, and the ELF around it.
 
-/// Where its code is loaded.
-pub const CODE: u32 = 0x20_0000;
+/// Where its code is loaded: in an odd mebibyte, on whose even neighbour the data is, so that a closed
+/// A20 line overwrites it.
+const CODE: u32 = 0x30_1000;
 /// Where its data is loaded: not aligned, to catch a loader that counts in pages or words.
-pub const DATA: u32 = 0x30_0203;
+const DATA: u32 = 0x20_0203;
 /// Bytes of its data; what the file holds ends in the middle of a sector.
-pub const DATA_LEN: u32 = 700_004;
+const DATA_LEN: u32 = 700_004;
 /// Bytes behind its data that must be zero.
 const BSS_LEN: u32 = 64 * 1024;
 /// Its stack is behind that.
 const STACK_LEN: u32 = 4096;
 /// Bytes of command line that it reports.
-pub const COMMAND_LINE_LEN: usize = 4096;
+const COMMAND_LINE_LEN: usize = 4096;
 
 /// 32-bit code. The zero words are filled in by [`code`].
 const CODE_BYTES: [u8; 150] = [
@@ -55,14 +56,14 @@ const CODE_BYTES: [u8; 150] = [
 ];
 
 /// The data of the kernel: words that no shifted or repeated sector adds up to.
-pub fn data() -> Vec<u8> {
+pub(crate) fn data() -> Vec<u8> {
     (0..DATA_LEN / 4)
         .flat_map(|i| i.wrapping_mul(i).wrapping_mul(0x9e37_79b1).to_le_bytes())
         .collect()
 }
 
 /// Sum of the words of [`data`].
-pub fn data_sum() -> u32 {
+pub(crate) fn data_sum() -> u32 {
     let words = data();
     words
         .chunks_exact(4)
@@ -87,7 +88,7 @@ fn code() -> Vec<u8> {
 }
 
 /// A static ELF with the kernel, whose bss is `more_memory` bytes larger than it needs.
-pub fn elf(more_memory: u32) -> Vec<u8> {
+pub(crate) fn elf(more_memory: u32) -> Vec<u8> {
     let note = [4, 4, 18, u32::from_le_bytes(*b"Xen\0"), CODE]
         .map(u32::to_le_bytes)
         .concat();
@@ -124,25 +125,25 @@ pub fn elf(more_memory: u32) -> Vec<u8> {
 }
 
 /// What the kernel reported.
-pub struct Report {
-    pub task_register: u32,
-    pub cr0: u32,
-    pub cr4: u32,
-    pub eflags: u32,
+pub(crate) struct Report {
+    pub(crate) task_register: u32,
+    pub(crate) cr0: u32,
+    pub(crate) cr4: u32,
+    pub(crate) eflags: u32,
     /// All words of the bss, or-ed.
-    pub bss: u32,
-    pub data_sum: u32,
+    pub(crate) bss: u32,
+    pub(crate) data_sum: u32,
     /// `hvm_start_info`.
-    pub start_info: Vec<u8>,
+    pub(crate) start_info: Vec<u8>,
     /// The bytes from the command line's address on.
-    pub command_line: Vec<u8>,
+    pub(crate) command_line: Vec<u8>,
     /// Start, length and type of what the memory map lists.
-    pub memory_map: Vec<(u64, u64, u32)>,
+    pub(crate) memory_map: Vec<(u64, u64, u32)>,
 }
 
 impl Report {
     /// Reads a report from what came over COM1, if it is whole.
-    pub fn read(serial: &[u8]) -> Option<Self> {
+    pub(crate) fn read(serial: &[u8]) -> Option<Self> {
         let fixed = 24 + 56 + COMMAND_LINE_LEN;
         let entries = serial
             .get(fixed..)
@@ -168,12 +169,12 @@ impl Report {
     }
 
     /// A word of `hvm_start_info`.
-    pub fn start_info(&self, at: usize) -> u32 {
+    pub(crate) fn start_info(&self, at: usize) -> u32 {
         number(&self.start_info, at)
     }
 
     /// Bytes of usable memory below 4 GiB and above.
-    pub fn ram(&self) -> (u64, u64) {
+    pub(crate) fn ram(&self) -> (u64, u64) {
         let of = |is_low| {
             let usable = self.memory_map.iter().filter(|entry| entry.2 == 1);
             usable

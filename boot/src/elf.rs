@@ -60,7 +60,8 @@ elf_each_program_next:
     jnz elf_each_program_next
     ret
 
-    # Check a segment; note in elf_need how far up the image reaches, in elf_lacks if RAM is missing.
+    # Check a segment; note in elf_need how far up the image reaches, in elf_lacks whether RAM is
+    # missing there.
 elf_check_segment:
     cmp dword ptr [ebx], 1
     jne elf_check_segment_end

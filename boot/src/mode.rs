@@ -39,7 +39,7 @@ mode_leave:
     mov gs, ax
     mov ss, ax
     sti
-    # With a 32-bit return address, which is what LLVM makes of CALL and RET in Intel syntax.
+    # With a 32-bit return address, as its RET expects.
     call dword ptr [mode_routine]
 
     # Go to protected mode, to the 32-bit address on the stack.

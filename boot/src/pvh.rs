@@ -31,7 +31,8 @@ pvh_find_entry:
     mov edi, {NOTES}
     call disk_read
 
-    # ESI = a note, ECX = bytes left. A note: length of name, of description, type; both padded to 4.
+    # ESI = a note, ECX = bytes left. A note: length of name, length of description, type; then
+    # name and description, padded to 4.
     mov esi, edi
 pvh_note:
     sub ecx, 12

@@ -9,8 +9,8 @@ use crate::starts::check_state;
 /// Where the loader's own boot sector goes: LBA 100, in the gap before partition 1.
 const MOVED: usize = 100 * 512;
 
-/// 16-bit code that goes to `0x600`, makes INT 15h AX=2401h fail, closes A20 by port 92h and starts the
-/// boot sector at LBA 100.
+/// 16-bit code that goes to `0x600`, makes INT 15h AX=2401h fail, closes A20 by port 92h and starts
+/// the boot sector at LBA 100.
 const CLOSER: [(usize, &[u8]); 4] = [
     (
         0,

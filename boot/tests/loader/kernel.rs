@@ -1,7 +1,7 @@
 //! A kernel of a few bytes that sends to COM1 what it was started with, and the ELF around it.
 
-/// Where its code is loaded: in an odd mebibyte, on whose even neighbour the data is, so that a closed
-/// A20 line overwrites it.
+/// Where its code is loaded: in an odd mebibyte, on whose even neighbour the data is, so that a
+/// closed A20 line overwrites it.
 const CODE: u32 = 0x30_1000;
 /// Where its data is loaded: not aligned, to catch a loader that counts in pages or words.
 const DATA: u32 = 0x20_0203;

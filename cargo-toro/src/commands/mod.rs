@@ -1,0 +1,17 @@
+//! The subcommands, one file each.
+
+mod build;
+mod run;
+
+use crate::cli::{Arguments, Command};
+use crate::shell::Shell;
+use anyhow::Result;
+
+/// Does what the arguments say; returns the exit code.
+pub fn run(arguments: Arguments, shell: &Shell) -> Result<u8> {
+    match arguments.command {
+        Command::Run(options) => run::run(&options, shell),
+        Command::Build(options) => build::run(&options, shell),
+        _ => Ok(1),
+    }
+}

@@ -1,0 +1,286 @@
+//! `cargo toro run`: builds a program, starts it in a virtual machine, hands on its console and its exit status.
+
+use crate::accel;
+use crate::build::{Format, image_path, write_image};
+use crate::cli::{Run, VmOptions};
+use crate::compile::compile;
+use crate::disks;
+use crate::failure::{Failure, exit_code};
+use crate::host;
+use crate::program::Program;
+use crate::qemu::{self, Launch, Network, Screen, Source};
+use crate::settings::Settings;
+use crate::shell::{Shell, quoted};
+use crate::values::{Boot, Display, Machine, Port, Protocol};
+use crate::vm::{End, Sink, Vm};
+use anyhow::{Context, Result, bail};
+use std::io::{self, Write};
+use std::net::{Ipv4Addr, TcpListener, UdpSocket};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::{Duration, Instant};
+
+/// How long a guest may take to end after its power button was pressed.
+const POWER_OFF: Duration = Duration::from_secs(3);
+/// How often Ctrl-C is looked for.
+const TICK: Duration = Duration::from_millis(50);
+/// The ports that a VNC viewer looks at.
+const VNC_PORTS: std::ops::Range<u16> = 5900..6000;
+
+/// Builds and runs; returns the guest's exit status, or one of [`exit_code`].
+pub(super) fn run(options: &Run, shell: &Shell) -> Result<u8> {
+    let which = &options.which;
+    let program = Program::find(which.program.as_deref(), which.how.manifest_path.as_deref())?;
+    let overrides = options.vm.overrides(&options.args);
+    let settings = Settings::new(&program.metadata, program.folder(), overrides)?;
+    let choice = accel::choose(options.vm.accel)?;
+    shell.detail(
+        "Accelerator",
+        format_args!("{:?} ({})", choice.accelerator, choice.reason),
+    );
+    if !options.vm.dry_run {
+        qemu::version()?;
+        settings.ports.iter().try_for_each(check_port)?;
+    }
+    let linked = compile(&program, &which.how.options(), shell)?;
+    for disk in &settings.disks {
+        disks::prepare(disk, shell)?;
+    }
+    let launch = Launch {
+        machine: settings.machine,
+        accelerator: choice.accelerator,
+        memory: settings.memory,
+        cores: settings.cores,
+        source: source(&program, &settings, options.vm.boot, &linked)?,
+        disks: settings
+            .disks
+            .iter()
+            .map(|disk| disk.image.clone())
+            .collect(),
+        nic: settings.nic,
+        network: match &options.vm.tap {
+            Some(name) => Network::Tap(name.clone()),
+            None => Network::User(settings.ports.clone()),
+        },
+        address: settings.address,
+        screen: screen(options.vm.display)?,
+        extra: options.vm.qemu_arg.clone(),
+    };
+    if options.vm.dry_run {
+        let control = host::Control::new()?;
+        println!("{}", quoted(&launch.command(&control.option())?));
+        return Ok(0);
+    }
+    execute(&launch, &program.name, &options.vm, shell)
+}
+
+/// Puts the image where QEMU finds it, in the form that the way of booting wants.
+fn source(
+    program: &Program,
+    settings: &Settings,
+    boot: Option<Boot>,
+    linked: &std::path::Path,
+) -> Result<Source> {
+    let is_microvm = settings.machine == Machine::Microvm;
+    let command_line = settings.command_line(true);
+    match boot.unwrap_or(if is_microvm { Boot::Kernel } else { Boot::Disk }) {
+        Boot::Disk => {
+            let path = image_path(program, "run", Format::Raw);
+            write_image(linked, Format::Raw, command_line.as_str(), &path)?;
+            Ok(Source::Disk(path))
+        }
+        Boot::Kernel => {
+            let path = image_path(program, "run", Format::Elf);
+            write_image(linked, Format::Elf, "", &path)?;
+            Ok(Source::Kernel {
+                elf: path,
+                command_line: command_line.as_str().to_owned(),
+            })
+        }
+    }
+}
+
+fn screen(display: Display) -> Result<Screen> {
+    Ok(match display {
+        Display::None => Screen::None,
+        Display::Window => Screen::Window,
+        Display::Vnc => {
+            let is_free = |port: &u16| TcpListener::bind((Ipv4Addr::LOCALHOST, *port)).is_ok();
+            let port = VNC_PORTS.into_iter().find(is_free);
+            Screen::Vnc(port.context("no port from 5900 to 5999 is free for VNC")?)
+        }
+    })
+}
+
+/// An error that names the port if another program of this host has it.
+fn check_port(port: &Port) -> Result<()> {
+    let place = (port.address, port.host);
+    let result = match port.protocol {
+        Protocol::Tcp => TcpListener::bind(place).map(drop),
+        Protocol::Udp => UdpSocket::bind(place).map(drop),
+    };
+    let Err(error) = result else { return Ok(()) };
+    let what = format!("port {} of this host", port.host);
+    let help = format!("choose another with --publish HOST:{}", port.guest);
+    let message = match error.kind() {
+        io::ErrorKind::AddrInUse => format!("{what} is taken by another program"),
+        io::ErrorKind::PermissionDenied => format!("{what} is reserved for the administrator"),
+        _ => format!("{what} cannot be used: {error}"),
+    };
+    bail!(Failure::new(message, help))
+}
+
+fn execute(launch: &Launch, name: &str, options: &VmOptions, shell: &Shell) -> Result<u8> {
+    let interrupts = Arc::new(AtomicUsize::new(0));
+    let counter = Arc::clone(&interrupts);
+    let count = move || {
+        counter.fetch_add(1, Ordering::Relaxed);
+    };
+    ctrlc::set_handler(count).context("cannot handle Ctrl-C")?;
+    shell.detail(
+        "Running",
+        format_args!("`{}`", quoted(&launch.command("unix:…")?)),
+    );
+    shell.status(
+        "Starting",
+        format_args!("{name} ({} of memory)", launch.memory),
+    );
+    let mut vm = Vm::start_with(launch, Some(console(Arc::clone(&interrupts))))?;
+    announce(launch, &vm, shell)?;
+    if let Some(mut input) = vm.take_input() {
+        // Ends with the process: a read of the terminal cannot be called off.
+        std::thread::spawn(move || {
+            let copied = copy_pieces(&mut io::stdin().lock(), &mut input);
+            // A guest whose input has ended goes on without it.
+            drop(copied);
+        });
+    }
+    let deadline = options
+        .timeout
+        .map(|seconds| Instant::now() + Duration::from_secs(seconds));
+    let (end, code) = loop {
+        if let Some(end) = vm.end_within(TICK) {
+            break (end, exit_code::CRASHED);
+        }
+        if interrupts.load(Ordering::Relaxed) > 0 {
+            break (
+                power_off(&mut vm, &interrupts, shell),
+                exit_code::INTERRUPTED,
+            );
+        }
+        if deadline.is_some_and(|deadline| Instant::now() >= deadline) {
+            vm.kill();
+            shell.error(format_args!(
+                "{name} ran out of its time of {} s",
+                options.timeout.unwrap_or_default()
+            ));
+            return Ok(exit_code::TIMED_OUT);
+        }
+    };
+    Ok(match end {
+        End::Exited(status) => status,
+        End::Crashed { .. } if code == exit_code::INTERRUPTED => code,
+        End::Crashed { qemu, messages } => {
+            let messages = if messages.is_empty() {
+                messages
+            } else {
+                format!(": {messages}")
+            };
+            shell.error(format_args!(
+                "the virtual machine ended without an exit status (QEMU: {qemu}){messages}"
+            ));
+            shell.help("what it printed last may say why; `--log debug` lets the kernel say more");
+            code
+        }
+    })
+}
+
+/// Writes the console to standard output; if that is closed, it counts as a Ctrl-C.
+fn console(interrupts: Arc<AtomicUsize>) -> Sink {
+    Box::new(move |bytes| {
+        let mut output = io::stdout().lock();
+        if output
+            .write_all(bytes)
+            .and_then(|()| output.flush())
+            .is_err()
+        {
+            interrupts.store(1, Ordering::Relaxed);
+        }
+    })
+}
+
+/// Tells where the published ports are.
+fn announce(launch: &Launch, vm: &Vm, shell: &Shell) -> Result<()> {
+    if let Screen::Vnc(port) = launch.screen {
+        shell.status(
+            "Showing",
+            format_args!("the screen on VNC, 127.0.0.1:{port}"),
+        );
+    }
+    let Network::User(ports) = &launch.network else {
+        return Ok(());
+    };
+    for port in ports {
+        let host = match port.host {
+            0 => vm
+                .host_port(port.protocol, port.guest)
+                .context("cannot learn the published port")?,
+            host => host,
+        };
+        let address = if port.address.is_unspecified() {
+            Ipv4Addr::LOCALHOST
+        } else {
+            port.address
+        };
+        match (port.protocol, port.guest) {
+            (Protocol::Tcp, 80 | 8000 | 8080) => {
+                shell.status("Publishing", format_args!("http://{address}:{host}/"));
+            }
+            (protocol, guest) => {
+                let protocol = if protocol == Protocol::Tcp {
+                    "TCP"
+                } else {
+                    "UDP"
+                };
+                shell.status(
+                    "Publishing",
+                    format_args!("{protocol} {address}:{host} to port {guest} of the guest"),
+                );
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Asks the guest to end; kills it when it does not, or at the next Ctrl-C.
+fn power_off(vm: &mut Vm, interrupts: &AtomicUsize, shell: &Shell) -> End {
+    shell.status("Stopping", "(Ctrl-C again to end it at once)");
+    let seen = interrupts.load(Ordering::Relaxed);
+    if let Err(error) = vm.power_button() {
+        shell.detail(
+            "Stopping",
+            format_args!("the power button does not work: {error}"),
+        );
+        return vm.kill();
+    }
+    let deadline = Instant::now() + POWER_OFF;
+    while Instant::now() < deadline && interrupts.load(Ordering::Relaxed) == seen {
+        if let Some(end) = vm.end_within(TICK) {
+            return end;
+        }
+    }
+    vm.kill()
+}
+
+fn copy_pieces(from: &mut impl io::Read, to: &mut impl Write) -> io::Result<()> {
+    let mut buffer = [0; 1024];
+    loop {
+        match from.read(&mut buffer)? {
+            0 => return Ok(()),
+            count => {
+                to.write_all(&buffer[..count])?;
+                to.flush()?;
+            }
+        }
+    }
+}

@@ -1,0 +1,62 @@
+//! Device registers in memory.
+
+use crate::memory::OutOfMemory;
+
+/// A window of device registers, mapped uncached. Accesses are volatile, of the width given, and bounds-checked.
+#[derive(Clone, Copy, Debug)]
+pub struct Mmio {
+    base: usize,
+    len_bytes: usize,
+}
+
+// SAFETY: the window is device memory that no Rust object lives in.
+unsafe impl Send for Mmio {}
+// SAFETY: as for `Send`; volatile accesses from several cores are ordered by whoever owns the device.
+unsafe impl Sync for Mmio {}
+
+impl Mmio {
+    /// Maps `len_bytes` bytes of device memory at physical address `phys`, uncached.
+    ///
+    /// # Errors
+    /// When there is no memory for page tables.
+    pub fn map(phys: u64, len_bytes: usize) -> Result<Self, OutOfMemory> {
+        let base = crate::memory::map_device(phys, len_bytes)?;
+        Ok(Self { base, len_bytes })
+    }
+
+    /// Length of the window, in bytes.
+    pub fn len_bytes(&self) -> usize {
+        self.len_bytes
+    }
+
+    #[inline]
+    fn address<T>(&self, offset: usize) -> *mut T {
+        let size = size_of::<T>();
+        assert!(
+            offset % size == 0 && offset + size <= self.len_bytes,
+            "device register out of its window"
+        );
+        (self.base + offset) as *mut T
+    }
+
+    /// Reads the register at byte `offset`.
+    #[inline]
+    pub fn read<T: RegisterWidth>(&self, offset: usize) -> T {
+        // SAFETY: `address` checked alignment and bounds; the window is mapped as long as the kernel runs.
+        unsafe { self.address::<T>(offset).read_volatile() }
+    }
+
+    /// Writes the register at byte `offset`.
+    #[inline]
+    pub fn write<T: RegisterWidth>(&self, offset: usize, value: T) {
+        // SAFETY: as in `read`; device registers are not Rust memory.
+        unsafe { self.address::<T>(offset).write_volatile(value) }
+    }
+}
+
+/// The widths of device registers.
+pub trait RegisterWidth: Copy {}
+impl RegisterWidth for u8 {}
+impl RegisterWidth for u16 {}
+impl RegisterWidth for u32 {}
+impl RegisterWidth for u64 {}

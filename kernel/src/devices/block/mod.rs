@@ -1,0 +1,1 @@
+//! Disks: one folder or file per controller.

@@ -1,0 +1,5 @@
+//! Drivers. A driver knows its device and nothing above it.
+
+pub mod block;
+pub mod network;
+pub mod pci;

@@ -1,0 +1,1 @@
+//! Network interface controllers: one folder or file per controller.

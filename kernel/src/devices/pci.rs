@@ -1,0 +1,199 @@
+//! PCI configuration space (PCI Local Bus Specification 3.0, chapter 6), by configuration mechanism #1.
+
+use alloc::vec::Vec;
+
+use crate::arch::port;
+
+const CONFIG_ADDRESS: u16 = 0xCF8;
+const CONFIG_DATA: u16 = 0xCFC;
+
+const COMMAND: u8 = 0x04;
+const COMMAND_IO: u16 = 1;
+const COMMAND_MEMORY: u16 = 2;
+const COMMAND_BUS_MASTER: u16 = 4;
+const COMMAND_INTERRUPT_DISABLE: u16 = 1 << 10;
+const HEADER_TYPE: u8 = 0x0E;
+const BARS: u8 = 0x10;
+const SECONDARY_BUS: u8 = 0x19;
+const INTERRUPT_LINE: u8 = 0x3C;
+
+/// Where a device's registers are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Bar {
+    /// I/O ports from this number on.
+    Io {
+        /// First port.
+        port: u16,
+    },
+    /// Memory.
+    Memory {
+        /// Physical address.
+        phys: u64,
+        /// Size of the window in bytes.
+        len_bytes: u64,
+    },
+}
+
+/// One function of a PCI device.
+#[derive(Clone, Copy, Debug)]
+pub struct PciDevice {
+    bus: u8,
+    slot: u8,
+    function: u8,
+    /// Vendor.
+    pub vendor: u16,
+    /// Device number of that vendor.
+    pub device: u16,
+    /// Base class, subclass, programming interface (0x010180: an IDE controller).
+    pub class: u32,
+}
+
+impl PciDevice {
+    fn select(&self, offset: u8) {
+        let address = 0x8000_0000
+            | u32::from(self.bus) << 16
+            | u32::from(self.slot) << 11
+            | u32::from(self.function) << 8
+            | u32::from(offset & 0xFC);
+        port::write32(CONFIG_ADDRESS, address);
+    }
+
+    /// Reads a doubleword of the configuration space.
+    pub fn read32(&self, offset: u8) -> u32 {
+        self.select(offset);
+        port::read32(CONFIG_DATA)
+    }
+
+    /// Reads a word of the configuration space.
+    pub fn read16(&self, offset: u8) -> u16 {
+        self.select(offset);
+        port::read16(CONFIG_DATA + u16::from(offset & 2))
+    }
+
+    /// Reads a byte of the configuration space.
+    pub fn read8(&self, offset: u8) -> u8 {
+        self.select(offset);
+        port::read8(CONFIG_DATA + u16::from(offset & 3))
+    }
+
+    /// Writes a doubleword of the configuration space.
+    pub fn write32(&self, offset: u8, value: u32) {
+        self.select(offset);
+        port::write32(CONFIG_DATA, value);
+    }
+
+    /// Writes a word of the configuration space.
+    pub fn write16(&self, offset: u8, value: u16) {
+        self.select(offset);
+        port::write16(CONFIG_DATA + u16::from(offset & 2), value);
+    }
+
+    /// Turns on the device's registers and its DMA, and its interrupt pin.
+    pub fn enable(&self) {
+        let command = self.read16(COMMAND);
+        self.write16(
+            COMMAND,
+            (command | COMMAND_IO | COMMAND_MEMORY | COMMAND_BUS_MASTER)
+                & !COMMAND_INTERRUPT_DISABLE,
+        );
+    }
+
+    /// The interrupt line that the firmware gave the device, if it gave one.
+    pub fn interrupt_line(&self) -> Option<u8> {
+        let line = self.read8(INTERRUPT_LINE);
+        (line < 16).then_some(line)
+    }
+
+    /// Base address register `index` (0–5), if it is in use.
+    pub fn bar(&self, index: u8) -> Option<Bar> {
+        if index > 5 {
+            return None;
+        }
+        let offset = BARS + index * 4;
+        let low = self.read32(offset);
+        if low & 1 != 0 {
+            let port = (low & 0xFFFC) as u16;
+            return (port != 0).then_some(Bar::Io { port });
+        }
+        let is_64_bit = low >> 1 & 3 == 2 && index < 5;
+        let high = if is_64_bit {
+            self.read32(offset + 4)
+        } else {
+            0
+        };
+        let phys = u64::from(high) << 32 | u64::from(low & !0xF);
+        if phys == 0 {
+            return None;
+        }
+        // The size shows in the address bits that cannot be set; the device must not decode meanwhile.
+        let command = self.read16(COMMAND);
+        self.write16(COMMAND, command & !(COMMAND_IO | COMMAND_MEMORY));
+        self.write32(offset, 0xFFFF_FFFF);
+        let low_mask = self.read32(offset) & !0xF;
+        self.write32(offset, low);
+        let high_mask = if is_64_bit {
+            self.write32(offset + 4, 0xFFFF_FFFF);
+            let mask = self.read32(offset + 4);
+            self.write32(offset + 4, high);
+            mask
+        } else {
+            0xFFFF_FFFF
+        };
+        self.write16(COMMAND, command);
+        let len_bytes = (!(u64::from(high_mask) << 32 | u64::from(low_mask))).wrapping_add(1);
+        (len_bytes != 0).then_some(Bar::Memory { phys, len_bytes })
+    }
+}
+
+/// All PCI functions of the machine, in the order of bus, slot and function. Empty where there is no PCI.
+pub fn devices() -> Vec<PciDevice> {
+    let mut found = Vec::new();
+    port::write32(CONFIG_ADDRESS, 0x8000_0000);
+    if port::read32(CONFIG_ADDRESS) != 0x8000_0000 {
+        return found;
+    }
+    // Buses are scanned as bridges name them; each at most once, whatever the bridges say.
+    let mut is_seen = [false; 256];
+    let mut buses = Vec::from([0u8]);
+    while let Some(bus) = buses.pop() {
+        if core::mem::replace(&mut is_seen[usize::from(bus)], true) {
+            continue;
+        }
+        for slot in 0..32 {
+            scan_slot(bus, slot, &mut found, &mut buses);
+        }
+    }
+    found.sort_by_key(|d| (d.bus, d.slot, d.function));
+    found
+}
+
+fn scan_slot(bus: u8, slot: u8, found: &mut Vec<PciDevice>, buses: &mut Vec<u8>) {
+    for function in 0..8 {
+        let mut device = PciDevice {
+            bus,
+            slot,
+            function,
+            vendor: 0,
+            device: 0,
+            class: 0,
+        };
+        let id = device.read32(0);
+        if id & 0xFFFF == 0xFFFF {
+            if function == 0 {
+                return;
+            }
+            continue;
+        }
+        device.vendor = (id & 0xFFFF) as u16;
+        device.device = (id >> 16) as u16;
+        device.class = device.read32(8) >> 8;
+        let header_type = device.read8(HEADER_TYPE);
+        if header_type & 0x7F == 1 {
+            buses.push(device.read8(SECONDARY_BUS));
+        }
+        found.push(device);
+        if function == 0 && header_type & 0x80 == 0 {
+            return;
+        }
+    }
+}

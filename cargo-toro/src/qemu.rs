@@ -3,6 +3,7 @@
 //! Options are those of QEMU's manual ("Invocation"); they hold for version 6.2 and later.
 
 use crate::failure::Failure;
+use crate::settings::Settings;
 use crate::values::{Address, Machine, Nic, Port, Protocol, Size};
 use anyhow::{Context, Result, bail};
 use std::ffi::OsString;
@@ -79,6 +80,27 @@ pub struct Launch {
 }
 
 impl Launch {
+    /// The machine that `settings` describe, without a screen and with its ports published.
+    pub fn new(settings: &Settings, source: Source, accelerator: Accelerator) -> Self {
+        Self {
+            machine: settings.machine,
+            accelerator,
+            memory: settings.memory,
+            cores: settings.cores,
+            source,
+            disks: settings
+                .disks
+                .iter()
+                .map(|disk| disk.image.clone())
+                .collect(),
+            nic: settings.nic,
+            network: Network::User(settings.ports.clone()),
+            address: settings.address,
+            screen: Screen::None,
+            extra: Vec::new(),
+        }
+    }
+
     /// The command, with QEMU's control socket at `control`.
     pub fn command(&self, control: &str) -> Result<Command> {
         let mut command = Command::new(qemu());

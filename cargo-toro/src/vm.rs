@@ -244,6 +244,11 @@ impl Vm {
         qmp::forwarded_port(&usernet, protocol, port).ok_or_else(missing)
     }
 
+    /// The value of QEMU's option `-qmp`: where its control socket is.
+    pub fn control(&self) -> String {
+        self.control.option()
+    }
+
     /// QEMU's process id.
     pub fn process_id(&self) -> u32 {
         self.child.id()

@@ -15,7 +15,13 @@ pub(super) fn run(options: &Build, shell: &Shell) -> Result<u8> {
     let settings = Settings::new(&program.metadata, program.folder(), Overrides::default())?;
     let linked = compile(&program, &which.how.options(), shell)?;
     let path = options.output.clone();
-    let path = path.unwrap_or_else(|| image_path(&program, "images", options.format));
+    let path = path.unwrap_or_else(|| {
+        image_path(
+            &program.output_folder().join("images"),
+            &program.name,
+            options.format,
+        )
+    });
     let command_line = settings.command_line(false);
     let size_bytes = write_image(&linked, options.format, command_line.as_str(), &path)?;
     let kib = size_bytes.div_ceil(1024);

@@ -1,23 +1,22 @@
 //! `cargo toro run`: builds a program, starts it in a virtual machine, hands on its console and its exit status.
 
 use crate::accel;
-use crate::build::{Format, image_path, write_image};
+use crate::build::bootable;
 use crate::cli::{Run, VmOptions};
 use crate::compile::compile;
 use crate::disks;
 use crate::failure::{Failure, exit_code};
 use crate::host;
+use crate::interrupt;
 use crate::program::Program;
-use crate::qemu::{self, Launch, Network, Screen, Source};
+use crate::qemu::{self, Launch, Network, Screen};
 use crate::settings::Settings;
 use crate::shell::{Shell, quoted};
-use crate::values::{Boot, Display, Machine, Port, Protocol};
+use crate::values::{Display, Port, Protocol};
 use crate::vm::{End, Sink, Vm};
 use anyhow::{Context, Result, bail};
 use std::io::{self, Write};
 use std::net::{Ipv4Addr, TcpListener, UdpSocket};
-use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 /// How long a guest may take to end after its power button was pressed.
@@ -36,68 +35,32 @@ pub(super) fn run(options: &Run, shell: &Shell) -> Result<u8> {
     let choice = accel::choose(options.vm.accel)?;
     shell.detail(
         "Accelerator",
-        format_args!("{:?} ({})", choice.accelerator, choice.reason),
+        format_args!("{:?}: {}", choice.accelerator, choice.reason),
     );
     if !options.vm.dry_run {
         qemu::version()?;
-        settings.ports.iter().try_for_each(check_port)?;
+        if options.vm.tap.is_none() {
+            settings.ports.iter().try_for_each(check_port)?;
+        }
     }
-    let linked = compile(&program, &which.how.options(), shell)?;
     for disk in &settings.disks {
         disks::prepare(disk, shell)?;
     }
-    let launch = Launch {
-        machine: settings.machine,
-        accelerator: choice.accelerator,
-        memory: settings.memory,
-        cores: settings.cores,
-        source: source(&program, &settings, options.vm.boot, &linked)?,
-        disks: settings
-            .disks
-            .iter()
-            .map(|disk| disk.image.clone())
-            .collect(),
-        nic: settings.nic,
-        network: match &options.vm.tap {
-            Some(name) => Network::Tap(name.clone()),
-            None => Network::User(settings.ports.clone()),
-        },
-        address: settings.address,
-        screen: screen(options.vm.display)?,
-        extra: options.vm.qemu_arg.clone(),
-    };
+    let linked = compile(&program, &which.how.options(), shell)?;
+    let folder = program.output_folder().join("run");
+    let source = bootable(&linked, &program.name, &folder, &settings, options.vm.boot)?;
+    let mut launch = Launch::new(&settings, source, choice.accelerator);
+    if let Some(name) = &options.vm.tap {
+        launch.network = Network::Tap(name.clone());
+    }
+    launch.screen = screen(options.vm.display)?;
+    launch.extra.clone_from(&options.vm.qemu_arg);
     if options.vm.dry_run {
         let control = host::Control::new()?;
         println!("{}", quoted(&launch.command(&control.option())?));
         return Ok(0);
     }
     execute(&launch, &program.name, &options.vm, shell)
-}
-
-/// Puts the image where QEMU finds it, in the form that the way of booting wants.
-fn source(
-    program: &Program,
-    settings: &Settings,
-    boot: Option<Boot>,
-    linked: &std::path::Path,
-) -> Result<Source> {
-    let is_microvm = settings.machine == Machine::Microvm;
-    let command_line = settings.command_line(true);
-    match boot.unwrap_or(if is_microvm { Boot::Kernel } else { Boot::Disk }) {
-        Boot::Disk => {
-            let path = image_path(program, "run", Format::Raw);
-            write_image(linked, Format::Raw, command_line.as_str(), &path)?;
-            Ok(Source::Disk(path))
-        }
-        Boot::Kernel => {
-            let path = image_path(program, "run", Format::Elf);
-            write_image(linked, Format::Elf, "", &path)?;
-            Ok(Source::Kernel {
-                elf: path,
-                command_line: command_line.as_str().to_owned(),
-            })
-        }
-    }
 }
 
 fn screen(display: Display) -> Result<Screen> {
@@ -113,7 +76,7 @@ fn screen(display: Display) -> Result<Screen> {
 }
 
 /// An error that names the port if another program of this host has it.
-fn check_port(port: &Port) -> Result<()> {
+pub(super) fn check_port(port: &Port) -> Result<()> {
     let place = (port.address, port.host);
     let result = match port.protocol {
         Protocol::Tcp => TcpListener::bind(place).map(drop),
@@ -131,42 +94,34 @@ fn check_port(port: &Port) -> Result<()> {
 }
 
 fn execute(launch: &Launch, name: &str, options: &VmOptions, shell: &Shell) -> Result<u8> {
-    let interrupts = Arc::new(AtomicUsize::new(0));
-    let counter = Arc::clone(&interrupts);
-    let count = move || {
-        counter.fetch_add(1, Ordering::Relaxed);
-    };
-    ctrlc::set_handler(count).context("cannot handle Ctrl-C")?;
+    interrupt::watch()?;
+    let mut vm = Vm::start_with(launch, Some(console()))?;
     shell.detail(
         "Running",
-        format_args!("`{}`", quoted(&launch.command("unix:…")?)),
+        format_args!("`{}`", quoted(&launch.command(&vm.control())?)),
     );
     shell.status(
-        "Starting",
-        format_args!("{name} ({} of memory)", launch.memory),
+        "Running",
+        format_args!("{name} in a virtual machine with {}", launch.memory),
     );
-    let mut vm = Vm::start_with(launch, Some(console(Arc::clone(&interrupts))))?;
     announce(launch, &vm, shell)?;
     if let Some(mut input) = vm.take_input() {
-        // Ends with the process: a read of the terminal cannot be called off.
-        std::thread::spawn(move || {
-            let copied = copy_pieces(&mut io::stdin().lock(), &mut input);
-            // A guest whose input has ended goes on without it.
-            drop(copied);
-        });
+        // Ends with the process: a read of the terminal cannot be called off. A guest whose input has ended goes on
+        // without it.
+        std::thread::spawn(move || drop(copy_pieces(&mut io::stdin().lock(), &mut input)));
     }
     let deadline = options
         .timeout
         .map(|seconds| Instant::now() + Duration::from_secs(seconds));
-    let (end, code) = loop {
+    loop {
         if let Some(end) = vm.end_within(TICK) {
-            break (end, exit_code::CRASHED);
+            return Ok(exit_code_of(end, shell));
         }
-        if interrupts.load(Ordering::Relaxed) > 0 {
-            break (
-                power_off(&mut vm, &interrupts, shell),
-                exit_code::INTERRUPTED,
-            );
+        if interrupt::count() > 0 {
+            return Ok(match power_off(&mut vm, shell) {
+                End::Exited(status) => status,
+                End::Crashed { .. } => exit_code::INTERRUPTED,
+            });
         }
         if deadline.is_some_and(|deadline| Instant::now() >= deadline) {
             vm.kill();
@@ -176,27 +131,29 @@ fn execute(launch: &Launch, name: &str, options: &VmOptions, shell: &Shell) -> R
             ));
             return Ok(exit_code::TIMED_OUT);
         }
-    };
-    Ok(match end {
+    }
+}
+
+/// The exit code for the end of a machine; says so if it is not the program's own.
+pub(super) fn exit_code_of(end: End, shell: &Shell) -> u8 {
+    match end {
         End::Exited(status) => status,
-        End::Crashed { .. } if code == exit_code::INTERRUPTED => code,
         End::Crashed { qemu, messages } => {
             let messages = if messages.is_empty() {
                 messages
             } else {
                 format!(": {messages}")
             };
-            shell.error(format_args!(
-                "the virtual machine ended without an exit status (QEMU: {qemu}){messages}"
-            ));
+            let message = "the virtual machine ended without an exit status of the program";
+            shell.error(format_args!("{message} (QEMU: {qemu}){messages}"));
             shell.help("what it printed last may say why; `--log debug` lets the kernel say more");
-            code
+            exit_code::CRASHED
         }
-    })
+    }
 }
 
 /// Writes the console to standard output; if that is closed, it counts as a Ctrl-C.
-fn console(interrupts: Arc<AtomicUsize>) -> Sink {
+pub(super) fn console() -> Sink {
     Box::new(move |bytes| {
         let mut output = io::stdout().lock();
         if output
@@ -204,12 +161,12 @@ fn console(interrupts: Arc<AtomicUsize>) -> Sink {
             .and_then(|()| output.flush())
             .is_err()
         {
-            interrupts.store(1, Ordering::Relaxed);
+            interrupt::raise();
         }
     })
 }
 
-/// Tells where the published ports are.
+/// Tells where the published ports and the screen are.
 fn announce(launch: &Launch, vm: &Vm, shell: &Shell) -> Result<()> {
     if let Screen::Vnc(port) = launch.screen {
         shell.status(
@@ -244,7 +201,7 @@ fn announce(launch: &Launch, vm: &Vm, shell: &Shell) -> Result<()> {
                 };
                 shell.status(
                     "Publishing",
-                    format_args!("{protocol} {address}:{host} to port {guest} of the guest"),
+                    format_args!("{protocol} {address}:{host} as port {guest} of the guest"),
                 );
             }
         }
@@ -253,9 +210,9 @@ fn announce(launch: &Launch, vm: &Vm, shell: &Shell) -> Result<()> {
 }
 
 /// Asks the guest to end; kills it when it does not, or at the next Ctrl-C.
-fn power_off(vm: &mut Vm, interrupts: &AtomicUsize, shell: &Shell) -> End {
+fn power_off(vm: &mut Vm, shell: &Shell) -> End {
     shell.status("Stopping", "(Ctrl-C again to end it at once)");
-    let seen = interrupts.load(Ordering::Relaxed);
+    let seen = interrupt::count();
     if let Err(error) = vm.power_button() {
         shell.detail(
             "Stopping",
@@ -264,7 +221,7 @@ fn power_off(vm: &mut Vm, interrupts: &AtomicUsize, shell: &Shell) -> End {
         return vm.kill();
     }
     let deadline = Instant::now() + POWER_OFF;
-    while Instant::now() < deadline && interrupts.load(Ordering::Relaxed) == seen {
+    while Instant::now() < deadline && interrupt::count() == seen {
         if let Some(end) = vm.end_within(TICK) {
             return end;
         }

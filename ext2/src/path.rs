@@ -12,7 +12,7 @@ const SYMLINKS_MAX: u32 = 40;
 
 impl<D: BlockDevice> FileSystem<D> {
     /// Follows a path from the root, and symbolic links on the way and at its end. Empty names and
-    /// `.` are skipped; `..` of the root is the root.
+    /// `.` stay where they are, but only in a directory; `..` of the root is the root.
     ///
     /// # Errors
     /// [`Error::NotFound`], [`Error::NotADirectory`], [`Error::NameTooLong`],

@@ -50,6 +50,9 @@ pub enum Command {
 pub struct Which {
     /// Package, binary, example or path; without it, the crate in the current folder
     pub program: Option<String>,
+    /// Build with the profile `dev`, not `release`
+    #[arg(long)]
+    pub debug: bool,
     #[command(flatten)]
     #[allow(missing_docs, reason = "clap would take it for help")]
     pub how: How,
@@ -61,9 +64,6 @@ pub struct How {
     /// The Cargo.toml to use in place of the one nearest to the current folder
     #[arg(long, value_name = "PATH")]
     pub manifest_path: Option<PathBuf>,
-    /// Build with the profile `dev`, not `release`
-    #[arg(long)]
-    pub debug: bool,
     /// Features to turn on
     #[arg(long, short = 'F', value_delimiter = ',', value_name = "FEATURES")]
     pub features: Vec<String>,
@@ -74,15 +74,14 @@ pub struct How {
 
 impl How {
     /// For the compiler.
-    pub fn options(&self) -> Options {
+    pub fn options(&self, is_release: bool) -> Options {
         let Self {
-            debug,
             features,
             no_default_features,
             ..
         } = self.clone();
         Options {
-            debug,
+            is_release,
             features,
             no_default_features,
         }
@@ -236,6 +235,9 @@ pub struct Test {
     /// The package to test
     #[arg(long, short)]
     pub package: Option<String>,
+    /// Build with the profile `release`, not `test`
+    #[arg(long)]
+    pub release: bool,
     #[command(flatten)]
     pub how: How,
     /// Seconds that one test binary may take

@@ -11,6 +11,7 @@ use crate::undefined;
 use anyhow::{Context, Result, bail};
 use cargo_metadata::Message;
 use cargo_metadata::diagnostic::DiagnosticLevel;
+use std::collections::BTreeMap;
 use std::io::{BufReader, IsTerminal};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -32,8 +33,8 @@ const FLAGS: [&str; 6] = [
 /// How a program is compiled.
 #[derive(Debug, Clone, Default)]
 pub struct Options {
-    /// The profile `dev` in place of `release`.
-    pub debug: bool,
+    /// The profile `release` in place of `dev`.
+    pub is_release: bool,
     /// Features to turn on.
     pub features: Vec<String>,
     /// Leave the default features off.
@@ -42,24 +43,69 @@ pub struct Options {
 
 /// Compiles and links `program`; returns the path of the linked ELF.
 pub fn compile(program: &Program, options: &Options, shell: &Shell) -> Result<PathBuf> {
-    let mut command = cargo_rustc(&program.manifest, &program.package, options);
-    command.arg(match program.kind {
-        Kind::Binary => "--bin",
-        Kind::Example => "--example",
+    let folder = program.output_folder();
+    let parts = Parts::unpack(&folder)?;
+    let mut command = cargo_with("rustc", &program.manifest, &program.package, options);
+    command.args(match program.kind {
+        Kind::Binary => ["--bin", &program.name],
+        Kind::Example => ["--example", &program.name],
     });
-    command.arg(&program.name);
-    if !options.debug {
+    if options.is_release {
         command.arg("--release");
     }
-    link(command, &program.output_folder(), shell)
-        .with_context(|| format!("cannot build `{}`", program.name))
+    add_output(&mut command, &folder, shell);
+    command.arg("--").args(link_arguments(&parts));
+    let messages = run(command, FLAGS.map(str::to_owned).to_vec(), shell);
+    let messages = messages.with_context(|| format!("cannot build `{}`", program.name))?;
+    let binary = messages.executables.into_iter().next_back();
+    Ok(binary.context("cargo made no executable")?.path)
 }
 
-/// The beginning of a `cargo rustc` for a package: which one, and its features.
-pub fn cargo_rustc(manifest: &Path, package: &str, options: &Options) -> Command {
+/// An executable made of a target.
+#[derive(Debug, Clone)]
+pub struct Executable {
+    /// The target's name.
+    pub name: String,
+    /// The linked ELF.
+    pub path: PathBuf,
+    /// It is a test harness.
+    pub is_test: bool,
+}
+
+/// Compiles and links the tests of a package, each target to an executable; `folder` is Toro's output folder.
+pub fn compile_tests(
+    manifest: &Path,
+    package: &str,
+    options: &Options,
+    folder: &Path,
+    shell: &Shell,
+) -> Result<Vec<Executable>> {
+    let parts = Parts::unpack(folder)?;
+    let mut command = cargo_with("test", manifest, package, options);
+    command.arg("--no-run");
+    if options.is_release {
+        command.arg("--release");
+    }
+    add_output(&mut command, folder, shell);
+    // Tests may want the package's binaries too, so all that is linked gets the kernel.
+    let flags = FLAGS
+        .map(str::to_owned)
+        .into_iter()
+        .chain(link_arguments(&parts))
+        .collect();
+    let messages = run(command, flags, shell);
+    let messages = messages.with_context(|| format!("cannot build the tests of `{package}`"))?;
+    Ok(messages
+        .executables
+        .into_iter()
+        .filter(|executable| executable.is_test)
+        .collect())
+}
+
+fn cargo_with(verb: &str, manifest: &Path, package: &str, options: &Options) -> Command {
     let mut command = Command::new(cargo());
     command
-        .arg("rustc")
+        .arg(verb)
         .arg("--manifest-path")
         .arg(manifest)
         .args(["--package", package]);
@@ -72,12 +118,10 @@ pub fn cargo_rustc(manifest: &Path, package: &str, options: &Options) -> Command
     command
 }
 
-/// Runs a `cargo rustc` that chooses one target, linked onto the kernel; `folder` is Toro's output folder. Returns the executable.
-pub fn link(mut command: Command, folder: &Path, shell: &Shell) -> Result<PathBuf> {
-    let parts = Parts::unpack(folder)?;
-    let format = match (std::io::stderr().is_terminal(), shell.verbose) {
-        (true, _) => "--message-format=json-diagnostic-rendered-ansi",
-        (false, _) => "--message-format=json",
+fn add_output(command: &mut Command, folder: &Path, shell: &Shell) {
+    let format = match std::io::stderr().is_terminal() {
+        true => "--message-format=json-diagnostic-rendered-ansi",
+        false => "--message-format=json",
     };
     command
         .args(["--target", TARGET, format, "--target-dir"])
@@ -85,9 +129,12 @@ pub fn link(mut command: Command, folder: &Path, shell: &Shell) -> Result<PathBu
     if shell.quiet {
         command.arg("--quiet");
     }
-    command.arg("--").args(link_arguments(&parts));
+}
+
+fn run(mut command: Command, flags: Vec<String>, shell: &Shell) -> Result<Messages> {
+    let flags = with_flags_of_user(flags, shell);
     command
-        .env("CARGO_ENCODED_RUSTFLAGS", encoded_flags(shell))
+        .env("CARGO_ENCODED_RUSTFLAGS", flags.join("\x1f"))
         .env_remove("RUSTFLAGS");
     // The symbol table is needed for backtraces; images are stripped by the tool.
     command
@@ -95,9 +142,8 @@ pub fn link(mut command: Command, folder: &Path, shell: &Shell) -> Result<PathBu
         .env("CARGO_PROFILE_DEV_STRIP", "none");
     command.stdin(Stdio::null()).stdout(Stdio::piped());
     shell.command(&command);
-    let mut cargo = command
-        .spawn()
-        .with_context(|| format!("cannot start {}", quoted(&command)))?;
+    let started = command.spawn();
+    let mut cargo = started.with_context(|| format!("cannot start {}", quoted(&command)))?;
     let output = cargo.stdout.take().context("cargo has no output")?;
     let messages = read_messages(BufReader::new(output), shell);
     let status = cargo.wait().context("cannot wait for cargo")?;
@@ -111,13 +157,13 @@ pub fn link(mut command: Command, folder: &Path, shell: &Shell) -> Result<PathBu
             "the messages above say why"
         ));
     }
-    messages.executable.context("cargo made no executable")
+    Ok(messages)
 }
 
 #[derive(Default)]
 struct Messages {
-    executable: Option<PathBuf>,
-    undefined: std::collections::BTreeMap<String, String>,
+    executables: Vec<Executable>,
+    undefined: BTreeMap<String, String>,
 }
 
 /// Shows the compiler's diagnostics, except the linker's about undefined symbols, which become an error of our own.
@@ -126,9 +172,13 @@ fn read_messages(output: impl std::io::BufRead, shell: &Shell) -> Result<Message
     for message in Message::parse_stream(output) {
         match message.context("cannot read cargo's messages")? {
             Message::CompilerArtifact(artifact) => {
-                if let Some(executable) = artifact.executable {
-                    messages.executable = Some(executable.into_std_path_buf());
-                }
+                messages
+                    .executables
+                    .extend(artifact.executable.map(|path| Executable {
+                        name: artifact.target.name,
+                        path: path.into_std_path_buf(),
+                        is_test: artifact.profile.test,
+                    }));
             }
             Message::CompilerMessage(message) => {
                 let rendered = message.message.rendered.clone().unwrap_or_default();
@@ -165,10 +215,14 @@ fn link_arguments(parts: &Parts) -> [String; 6] {
     ]
 }
 
-/// Our flags, then the user's own: these variables would replace ours otherwise.
-fn encoded_flags(shell: &Shell) -> String {
+/// Our flags, then the user's own: the variable of ours replaces theirs.
+fn with_flags_of_user(mut flags: Vec<String>, shell: &Shell) -> Vec<String> {
     let user = match std::env::var("CARGO_ENCODED_RUSTFLAGS") {
-        Ok(flags) => flags.split('\x1f').map(str::to_owned).collect(),
+        Ok(flags) => flags
+            .split('\x1f')
+            .filter(|flag| !flag.is_empty())
+            .map(str::to_owned)
+            .collect(),
         Err(_) => std::env::var("RUSTFLAGS").map_or(Vec::new(), |flags| words(&flags)),
     };
     if !user.is_empty() {
@@ -177,12 +231,8 @@ fn encoded_flags(shell: &Shell) -> String {
             user.join(" ")
         ));
     }
-    FLAGS
-        .iter()
-        .map(|flag| (*flag).to_owned())
-        .chain(user)
-        .collect::<Vec<_>>()
-        .join("\x1f")
+    flags.extend(user);
+    flags
 }
 
 fn words(text: &str) -> Vec<String> {

@@ -72,6 +72,20 @@ pub fn like_a_new_file(builder: &mut tempfile::Builder<'_, '_>) {
     let _ = builder;
 }
 
+/// The permissions of a file; `None` where the host has none of that kind.
+pub fn permissions(metadata: &std::fs::Metadata) -> Option<u16> {
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::PermissionsExt;
+        u16::try_from(metadata.permissions().mode() & 0o7777).ok()
+    }
+    #[cfg(not(unix))]
+    {
+        let _ = metadata;
+        None
+    }
+}
+
 /// A connection to QEMU's control socket.
 pub trait Connection: Read + Write + Send {}
 impl<T: Read + Write + Send> Connection for T {}

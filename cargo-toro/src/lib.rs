@@ -13,6 +13,7 @@ pub mod compile;
 pub mod console;
 pub mod disks;
 pub mod failure;
+pub mod folder;
 pub mod host;
 mod image;
 pub mod interrupt;

@@ -200,6 +200,15 @@ impl<'a> Candidates<'a> {
     }
 }
 
+/// The workspace that `manifest`, or the current folder, belongs to.
+pub fn workspace_of(manifest: Option<&Path>) -> Result<cargo_metadata::Metadata> {
+    workspace(
+        &manifest
+            .map(Path::to_path_buf)
+            .map_or_else(nearest_manifest, Ok)?,
+    )
+}
+
 fn workspace(manifest: &Path) -> Result<cargo_metadata::Metadata> {
     let mut command = MetadataCommand::new();
     command.no_deps().manifest_path(manifest);

@@ -113,7 +113,7 @@ impl fmt::Display for LogLevel {
 }
 
 /// A number of bytes. Written as a number of MiB, or with a unit: `512K`, `64M`, `2G` (also `MiB`, `MB`; all are powers of 1024).
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Size {
     /// The size in bytes.
     pub bytes: u64,

@@ -13,7 +13,7 @@ pub(super) fn run(options: &Build, shell: &Shell) -> Result<u8> {
     let which = &options.which;
     let program = Program::find(which.program.as_deref(), which.how.manifest_path.as_deref())?;
     let settings = Settings::new(&program.metadata, program.folder(), Overrides::default())?;
-    let linked = compile(&program, &which.how.options(), shell)?;
+    let linked = compile(&program, &which.how.options(!which.debug), shell)?;
     let path = options.output.clone();
     let path = path.unwrap_or_else(|| {
         image_path(

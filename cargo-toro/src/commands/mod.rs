@@ -2,8 +2,10 @@
 
 mod build;
 mod doctor;
+mod mkfs;
 mod new;
 mod run;
+mod test;
 
 use crate::cli::{Arguments, Command};
 use crate::shell::Shell;
@@ -14,8 +16,9 @@ pub fn run(arguments: Arguments, shell: &Shell) -> Result<u8> {
     match arguments.command {
         Command::Run(options) => run::run(&options, shell),
         Command::Build(options) => build::run(&options, shell),
+        Command::Mkfs(options) => mkfs::run(&options, shell),
         Command::New(options) => new::run(&options, shell),
         Command::Doctor => doctor::run(),
-        _ => Ok(1),
+        Command::Test(options) => test::run(&options, shell),
     }
 }

@@ -46,7 +46,7 @@ pub(super) fn run(options: &Run, shell: &Shell) -> Result<u8> {
     for disk in &settings.disks {
         disks::prepare(disk, shell)?;
     }
-    let linked = compile(&program, &which.how.options(), shell)?;
+    let linked = compile(&program, &which.how.options(!which.debug), shell)?;
     let folder = program.output_folder().join("run");
     let source = bootable(&linked, &program.name, &folder, &settings, options.vm.boot)?;
     let mut launch = Launch::new(&settings, source, choice.accelerator);

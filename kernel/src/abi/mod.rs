@@ -15,3 +15,4 @@ mod system;
 mod text;
 mod thread;
 mod unwind;
+mod descriptors_until_files;

@@ -4,6 +4,7 @@
 //! are. That is what the `SAFETY` comments here call "the caller's".
 
 mod clock;
+mod descriptors_until_files;
 pub mod errno;
 mod memory;
 pub mod object;
@@ -15,4 +16,3 @@ mod system;
 mod text;
 mod thread;
 mod unwind;
-mod descriptors_until_files;

@@ -362,7 +362,10 @@ mod tests {
                 let start = pointer as usize;
                 for &(other, other_size, _) in &live {
                     let other = other as usize;
-                    assert!(start + size <= other || other + other_size <= start, "{start:#x} {size} {align} overlaps {other:#x} {other_size}");
+                    assert!(
+                        start + size <= other || other + other_size <= start,
+                        "{start:#x} {size} {align} overlaps {other:#x} {other_size}"
+                    );
                 }
                 // SAFETY: allocated just now.
                 unsafe {

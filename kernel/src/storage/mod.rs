@@ -1,1 +1,3 @@
 //! Disks, partitions, file systems.
+pub mod block_cache;
+pub mod partition;

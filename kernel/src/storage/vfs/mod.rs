@@ -10,6 +10,7 @@ use crate::sync::{OnceCell, SpinLock};
 use namespace::{Entry, LastLink, Namespace};
 
 pub mod devfs;
+pub mod ext2;
 pub mod file;
 pub mod namespace;
 pub mod node;

@@ -8,14 +8,14 @@ use alloc::vec::Vec;
 use ext2::DeviceError;
 
 use super::block_cache::BlockCache;
-use super::partition::{Partition, PartitionError, Source};
+use super::partition::{Partition, PartitionError, Partitions, Source};
 use crate::devices::block::{BlockDriver, BlockError};
 
 /// What the boot disk's first partition starts with.
 const BOOT_MAGIC: &[u8; 8] = b"TOROBOOT";
 
 /// A disk's partition table, as far as it could be read.
-type Table = Result<Vec<Result<Partition, PartitionError<BlockError>>>, PartitionError<BlockError>>;
+type Table = Result<Partitions<BlockError>, PartitionError<BlockError>>;
 
 /// A data disk.
 pub struct Disk {

@@ -46,6 +46,9 @@ impl<E: fmt::Display> fmt::Display for PartitionError<E> {
     }
 }
 
+/// The partitions of a disk in the order of their table, each of which may be damaged by itself.
+pub type Partitions<E> = Vec<Result<Partition, PartitionError<E>>>;
+
 /// Partitions that are looked at, at most.
 const MAX_PARTITIONS: u32 = 128;
 
@@ -99,9 +102,7 @@ impl<E> Source<'_, E> {
     ///
     /// # Errors
     /// When the table cannot be read.
-    pub fn partitions(
-        &self,
-    ) -> Result<Vec<Result<Partition, PartitionError<E>>>, PartitionError<E>> {
+    pub fn partitions(&self) -> Result<Partitions<E>, PartitionError<E>> {
         let mut found = Vec::new();
         let Some(entries) = entries_of(&self.sector(0)?) else {
             return Ok(found);
@@ -129,7 +130,7 @@ impl<E> Source<'_, E> {
     fn logical(
         &self,
         extended: &Entry,
-        found: &mut Vec<Result<Partition, PartitionError<E>>>,
+        found: &mut Partitions<E>,
     ) -> Result<(), PartitionError<E>> {
         let mut record = extended.first;
         for number in 5..MAX_PARTITIONS {
@@ -156,7 +157,7 @@ impl<E> Source<'_, E> {
     }
 
     /// Reads a GPT. Its checksums are not looked at: what is used is checked by itself.
-    fn gpt(&self) -> Result<Vec<Result<Partition, PartitionError<E>>>, PartitionError<E>> {
+    fn gpt(&self) -> Result<Partitions<E>, PartitionError<E>> {
         let header = self.sector(1)?;
         if header.get(..8) != Some(b"EFI PART") {
             return Err(PartitionError::GptHeader("signature"));

@@ -4,6 +4,7 @@ use alloc::boxed::Box;
 use alloc::sync::Arc;
 use core::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
+use super::lock;
 use super::namespace::Entry;
 use super::node::{DirEntry, NodeKind};
 use crate::error::{Errno, Result};
@@ -27,6 +28,13 @@ pub struct OpenFile {
     turn: Turn,
     /// Bytes; in a directory, a cookie: 0 is `.`, 1 is `..`, from 2 on the file system's cookies, plus 2.
     offset: AtomicU64,
+    is_locked: AtomicBool,
+}
+
+impl Drop for OpenFile {
+    fn drop(&mut self) {
+        self.unlock();
+    }
 }
 
 impl OpenFile {
@@ -38,6 +46,7 @@ impl OpenFile {
             is_append: AtomicBool::new(is_append),
             turn: Turn::new(),
             offset: AtomicU64::new(0),
+            is_locked: AtomicBool::new(false),
         }
     }
 
@@ -182,6 +191,29 @@ impl OpenFile {
             self.offset.store(entry.next_cookie, Ordering::Relaxed);
         }
         Ok(next)
+    }
+
+    /// Locks the file against others who lock it; an older lock of this open file is given back before.
+    ///
+    /// # Errors
+    /// `EWOULDBLOCK` when others hold it and the caller may not wait.
+    pub fn lock(&self, is_exclusive: bool, may_wait: bool) -> Result<()> {
+        let _turn = self.turn.take();
+        self.unlock();
+        lock::acquire(self.lock_key(), is_exclusive, may_wait)?;
+        self.is_locked.store(true, Ordering::Relaxed);
+        Ok(())
+    }
+
+    /// Gives the lock back, if this open file has one.
+    pub fn unlock(&self) {
+        if self.is_locked.swap(false, Ordering::Relaxed) {
+            lock::release(self.lock_key());
+        }
+    }
+
+    fn lock_key(&self) -> lock::NodeKey {
+        (self.entry.mount.device, self.entry.node.number())
     }
 
     fn check_write(&self) -> Result<()> {

@@ -12,6 +12,7 @@ use namespace::{Entry, LastLink, Namespace};
 pub mod devfs;
 pub mod ext2;
 pub mod file;
+mod lock;
 pub mod namespace;
 pub mod node;
 pub mod operations;

@@ -6,6 +6,7 @@
 
 use alloc::boxed::Box;
 use alloc::collections::BTreeMap;
+use alloc::collections::btree_map::Entry;
 use alloc::sync::{Arc, Weak};
 use alloc::vec::Vec;
 use core::any::Any;
@@ -364,13 +365,13 @@ impl Pages {
     /// The page of this index, at least `len` bytes of it.
     fn page(&mut self, shared: &Shared, index: u64, len: usize) -> Result<&mut Vec<u8>> {
         let no_space = Errno(libc::ENOSPC);
-        if !self.pages.contains_key(&index) {
-            let mut page = Vec::new();
-            page.try_reserve(len).map_err(|_| no_space)?;
-            shared.charge(PAGE_LEN_U64)?;
-            self.pages.insert(index, page);
-        }
-        let page = self.pages.get_mut(&index).ok_or(no_space)?;
+        let page = match self.pages.entry(index) {
+            Entry::Occupied(page) => page.into_mut(),
+            Entry::Vacant(place) => {
+                shared.charge(PAGE_LEN_U64)?;
+                place.insert(Vec::new())
+            }
+        };
         if page.len() < len {
             page.try_reserve(len - page.len()).map_err(|_| no_space)?;
             page.resize(len, 0);

@@ -2,11 +2,9 @@
 
 use core::ffi::{CStr, c_char, c_int, c_void};
 
+use super::errno;
+pub(super) use super::errno::{count as c_count, status as c_status};
 use crate::error::{Errno, Result};
-
-unsafe extern "C" {
-    fn __errno_location() -> *mut c_int;
-}
 
 /// What a C function returns when it fails: a value that cannot be a result, with the reason in `errno`.
 pub(super) trait Failure {
@@ -32,21 +30,10 @@ impl<T> Failure for *mut T {
 
 /// A result as C has it.
 pub(super) fn c_result<T: Failure>(result: Result<T>) -> T {
-    result.unwrap_or_else(|Errno(number)| {
-        // SAFETY: the function gives the place of the calling thread's `errno`.
-        unsafe { *__errno_location() = number };
+    result.unwrap_or_else(|error| {
+        errno::set(error);
         T::FAILED
     })
-}
-
-/// Success without a value is 0.
-pub(super) fn c_status(result: Result<()>) -> c_int {
-    c_result(result.map(|()| 0))
-}
-
-/// A count as C has it. Counts are at most [`MAX_COUNT`], or lengths of what is in memory.
-pub(super) fn c_count(result: Result<usize>) -> isize {
-    c_result(result.map(|count| count as isize))
 }
 
 /// The most that one call reads or writes, as on Linux.

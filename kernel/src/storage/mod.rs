@@ -17,7 +17,7 @@ pub mod vfs;
 
 pub use mount::{MountError, MountRequest};
 
-/// Sizes, as parts of the machine's memory: of each disk's cache, with its bounds, and of what the RAM file system may take.
+/// Sizes, as parts of the memory that is free at the start: of each disk's cache, with its bounds, and of what the RAM file system may take.
 const CACHE_SHARE: usize = 16;
 const CACHE_MIN_BYTES: usize = 128 << 10;
 const CACHE_MAX_BYTES: usize = 64 << 20;
@@ -28,11 +28,8 @@ const SCRATCH_SHARE: u64 = 2;
 ///
 /// # Errors
 /// The first request that cannot be fulfilled, in words for the developer.
-pub fn start(
-    requests: &[MountRequest],
-    memory_bytes: usize,
-    entropy: vfs::devfs::Entropy,
-) -> Result<(), MountError> {
+pub fn start(requests: &[MountRequest]) -> Result<(), MountError> {
+    let (memory_bytes, _) = crate::memory::frames::usage();
     let disks = if requests.is_empty() {
         Vec::new()
     } else {
@@ -44,7 +41,7 @@ pub fn start(
         Arc::new(vfs::tmpfs::Tmpfs::new(scratch_bytes))
     })?;
     let root = names.root().clone();
-    let devices = Arc::new(vfs::devfs::Devfs::new(entropy));
+    let devices = Arc::new(vfs::devfs::Devfs::new(crate::arch::entropy::fill));
     // A directory made of constants can always be read.
     if names.mount(&root, b"dev", devices).is_err() {
         log::warn!("/dev cannot be mounted");

@@ -64,7 +64,7 @@ pub struct Timestamp {
 impl Timestamp {
     /// Now, by the wall clock.
     pub fn now() -> Self {
-        let ns = crate::arch::clock::now_ns();
+        let ns = crate::arch::clock::wall_ns();
         Self {
             seconds: (ns / 1_000_000_000) as i64,
             nanoseconds: (ns % 1_000_000_000) as u32,

@@ -1,3 +1,45 @@
-//! ext2.
+//! The second extended file system (ext2), without `std`: the kernel reads it from a disk, the host
+//! tool makes it from a folder.
+//!
+//! [`FileSystem`] mounts what lies on a [`BlockDevice`]; [`make`] puts a new file system onto one.
+//! What is on the disk is not trusted: every number is checked before it is used, no loop and no
+//! allocation is bounded by the disk alone, and an [`Error`] says which field is wrong.
+//!
+//! Standards: "The Second Extended File System: Internal Layout" (Dave Poirier) and Linux,
+//! Documentation/filesystems/ext2.rst. Read are revisions 0 and 1, blocks of 1, 2 and 4 KiB, and
+//! inodes of any size.
 #![no_std]
 #![forbid(unsafe_code)]
+#![deny(clippy::arithmetic_side_effects, clippy::indexing_slicing)]
+#![deny(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+#![deny(
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    clippy::cast_possible_wrap
+)]
+
+extern crate alloc;
+
+mod blocks;
+mod device;
+mod directory;
+mod error;
+mod features;
+mod file;
+mod filesystem;
+mod geometry;
+mod inode;
+mod layout;
+pub mod make;
+mod path;
+mod superblock;
+mod symlink;
+mod walk;
+
+pub use device::{BlockDevice, DeviceError};
+pub use directory::{DirEntry, ReadDir};
+pub use error::{Error, Place};
+pub use features::{IncompatibleFeatures, ReadOnlyFeatures};
+pub use filesystem::{FileSystem, MountOptions};
+pub use inode::{FileType, Inode, InodeNumber};
+pub use superblock::{Facts, ReadOnlyReason};

@@ -1,5 +1,6 @@
 //! Drivers. A driver knows its device and nothing above it.
 
 pub mod block;
+pub mod console;
 pub mod network;
 pub mod pci;

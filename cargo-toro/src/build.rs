@@ -1,0 +1,76 @@
+//! Makes the image of a linked program, for keeps or for one run.
+
+use crate::image;
+use crate::parts;
+use crate::qemu::Source;
+use crate::settings::Settings;
+use crate::values::{Boot, Machine};
+use anyhow::{Context, Result};
+use std::path::{Path, PathBuf};
+
+/// The form of an image.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub enum Format {
+    /// An ELF for loaders that start a kernel themselves (PVH)
+    Elf,
+    /// A raw disk that a BIOS boots
+    Raw,
+}
+
+impl Format {
+    fn extension(self) -> &'static str {
+        match self {
+            Self::Elf => "elf",
+            Self::Raw => "img",
+        }
+    }
+}
+
+/// Makes the image of a `linked` program at `path`, with a default command line; returns its size in bytes.
+pub fn write_image(linked: &Path, format: Format, command_line: &str, path: &Path) -> Result<u64> {
+    let make = || -> Result<Vec<u8>> {
+        let linked =
+            std::fs::read(linked).with_context(|| format!("cannot read {}", linked.display()))?;
+        Ok(match format {
+            Format::Elf => image::finish(&linked, command_line)?,
+            Format::Raw => image::disk_image(&image::finish(&linked, "")?, command_line)?,
+        })
+    };
+    let content = make().with_context(|| format!("cannot make the image {}", path.display()))?;
+    parts::replace(path, &content)?;
+    Ok(content.len() as u64)
+}
+
+/// The name of the image of a program in `form`, in `folder`.
+pub fn image_path(folder: &Path, name: &str, form: Format) -> PathBuf {
+    folder.join(format!("{name}.{}", form.extension()))
+}
+
+/// Makes the image of a `linked` program in `folder`, in the form that the way of booting wants. Without a wish a machine
+/// boots from the disk if it can.
+pub fn bootable(
+    linked: &Path,
+    name: &str,
+    folder: &Path,
+    settings: &Settings,
+    wish: Option<Boot>,
+) -> Result<Source> {
+    let command_line = settings.command_line(true).as_str().to_owned();
+    let default = if settings.machine == Machine::Microvm {
+        Boot::Kernel
+    } else {
+        Boot::Disk
+    };
+    match wish.unwrap_or(default) {
+        Boot::Disk => {
+            let path = image_path(folder, name, Format::Raw);
+            write_image(linked, Format::Raw, &command_line, &path)?;
+            Ok(Source::Disk(path))
+        }
+        Boot::Kernel => {
+            let elf = image_path(folder, name, Format::Elf);
+            write_image(linked, Format::Elf, "", &elf)?;
+            Ok(Source::Kernel { elf, command_line })
+        }
+    }
+}

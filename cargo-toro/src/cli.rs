@@ -1,0 +1,289 @@
+//! The command line of the tool itself.
+
+use crate::build::Format;
+use crate::compile::Options;
+use crate::settings::Overrides;
+use crate::values::{
+    Accel, Address, Boot, DiskOption, Display, LogLevel, Machine, Nic, Port, Size, Variable,
+};
+use clap::{Args, Parser, Subcommand};
+use std::ffi::OsString;
+use std::path::PathBuf;
+
+const EXIT_CODES: &str = "\
+Exit codes:
+  `run` ends with the exit status of the program: 0, what it chose, 101 after a panic, 134 after an abort.
+  Otherwise: 1 the tool could not do it (see the `error:` line), 2 wrong usage, 70 the virtual machine ended without an
+  exit status (it crashed), 124 the time given with --timeout ran out, 130 ended by Ctrl-C without a status.";
+
+/// Runs a Rust program as a virtual machine of its own, without an operating system
+#[derive(Debug, Parser)]
+#[command(name = "cargo toro", bin_name = "cargo toro", version, after_help = EXIT_CODES)]
+pub struct Arguments {
+    /// Show the commands that are run
+    #[arg(long, short, global = true)]
+    pub verbose: bool,
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// The subcommands.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Build a program and run it in a virtual machine
+    Run(Box<Run>),
+    /// Build a program into an image
+    Build(Build),
+    /// Make an ext2 disk image from a folder
+    Mkfs(Mkfs),
+    /// Run tests in virtual machines; in Toro's own checkout, the whole suite
+    Test(Test),
+    /// Make a new program
+    New(New),
+    /// Check that everything Toro needs is there
+    Doctor,
+}
+
+/// Which program, and how it is compiled.
+#[derive(Debug, Clone, Args)]
+pub struct Which {
+    /// Package, binary, example or path; without it, the crate in the current folder
+    pub program: Option<String>,
+    /// Build with the profile `dev`, not `release`
+    #[arg(long)]
+    pub debug: bool,
+    #[command(flatten)]
+    #[allow(missing_docs, reason = "clap would take it for help")]
+    pub how: How,
+}
+
+/// How a program is compiled.
+#[derive(Debug, Clone, Args)]
+pub struct How {
+    /// The Cargo.toml to use in place of the one nearest to the current folder
+    #[arg(long, value_name = "PATH")]
+    pub manifest_path: Option<PathBuf>,
+    /// Features to turn on
+    #[arg(long, short = 'F', value_delimiter = ',', value_name = "FEATURES")]
+    pub features: Vec<String>,
+    /// Leave the default features off
+    #[arg(long)]
+    pub no_default_features: bool,
+}
+
+impl How {
+    /// For the compiler.
+    pub fn options(&self, is_release: bool) -> Options {
+        let Self {
+            features,
+            no_default_features,
+            ..
+        } = self.clone();
+        Options {
+            is_release,
+            features,
+            no_default_features,
+        }
+    }
+}
+
+#[allow(missing_docs, reason = "clap shows the docs of the options as help")]
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  cargo toro build                        the crate in this folder, as a bootable disk
+  cargo toro build hello --format elf     for QEMU's -kernel, Firecracker, Cloud Hypervisor, Xen
+  cargo toro build web -o web.img")]
+pub struct Build {
+    #[command(flatten)]
+    pub which: Which,
+    /// The form of the image
+    #[arg(long, value_enum, default_value = "raw")]
+    pub format: Format,
+    /// Where the image goes
+    #[arg(long, short, value_name = "FILE")]
+    pub output: Option<PathBuf>,
+}
+
+#[allow(missing_docs, reason = "clap shows the docs of the options as help")]
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  cargo toro run                                      the crate in this folder
+  cargo toro run web --publish 8080:80                then open http://127.0.0.1:8080/
+  cargo toro run web --disk web.img --disk log.img:/var/log
+  cargo toro run tool --machine microvm -- --fast x   arguments of the program follow `--`
+  cargo toro run web --dry-run                        only print the QEMU command line
+
+What is not said here is taken from [package.metadata.toro] of the program's Cargo.toml.")]
+pub struct Run {
+    #[command(flatten)]
+    pub which: Which,
+    #[command(flatten)]
+    pub vm: VmOptions,
+    /// The program's arguments
+    #[arg(last = true, value_name = "ARGS")]
+    pub args: Vec<String>,
+}
+
+#[allow(missing_docs, reason = "clap shows the docs of the options as help")]
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Virtual machine")]
+pub struct VmOptions {
+    /// Lead a port of this host into the guest (again for more; host port 0: any free one)
+    #[arg(long, short, value_name = "[ADDRESS:]HOST:GUEST[/udp]")]
+    pub publish: Vec<Port>,
+    /// A disk image and where it is mounted (again for more); the first one at / unless another is
+    #[arg(long, value_name = "IMAGE[:/MOUNT]")]
+    pub disk: Vec<DiskOption>,
+    /// An environment variable of the program (again for more)
+    #[arg(long, short, value_name = "NAME=VALUE")]
+    pub env: Vec<Variable>,
+    /// Memory, such as 64M
+    #[arg(long, short, value_name = "SIZE")]
+    pub memory: Option<Size>,
+    /// Number of cores
+    #[arg(long, short, value_name = "COUNT")]
+    pub cores: Option<u32>,
+    /// Machine model
+    #[arg(long, value_enum)]
+    pub machine: Option<Machine>,
+    /// Network card [default: virtio on microvm, e1000 on the others]
+    #[arg(long, value_enum)]
+    pub nic: Option<Nic>,
+    /// The guest's address: dhcp, or ADDRESS/PREFIX[,gateway=ADDRESS][,dns=ADDRESS]
+    #[arg(long, value_name = "ADDRESS")]
+    pub address: Option<Address>,
+    /// Use this tap interface, which must exist, in place of the user network
+    #[arg(long, value_name = "NAME", conflicts_with = "publish")]
+    pub tap: Option<String>,
+    /// How the image is booted [default: kernel on microvm, disk on the others]
+    #[arg(long, value_enum)]
+    pub boot: Option<Boot>,
+    /// What executes the guest
+    #[arg(long, value_enum, default_value = "auto")]
+    pub accel: Accel,
+    /// Where the screen is shown
+    #[arg(long, value_enum, default_value = "none")]
+    pub display: Display,
+    /// How much the kernel says on the console
+    #[arg(long, value_enum, value_name = "LEVEL")]
+    pub log: Option<LogLevel>,
+    /// End the machine after this time
+    #[arg(long, value_name = "SECONDS")]
+    pub timeout: Option<u64>,
+    /// One more word for QEMU (again for more)
+    #[arg(long, value_name = "WORD", allow_hyphen_values = true)]
+    pub qemu_arg: Vec<OsString>,
+    /// Print the QEMU command line and start nothing
+    #[arg(long)]
+    pub dry_run: bool,
+}
+
+impl VmOptions {
+    /// What goes before the metadata, with the program's arguments.
+    pub fn overrides(&self, args: &[String]) -> Overrides {
+        Overrides {
+            memory: self.memory,
+            cores: self.cores,
+            machine: self.machine,
+            nic: self.nic,
+            disks: self.disk.clone(),
+            ports: self.publish.clone(),
+            address: self.address,
+            env: self.env.clone(),
+            args: args.to_vec(),
+            log: self.log,
+        }
+    }
+}
+
+#[allow(missing_docs, reason = "clap shows the docs of the options as help")]
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  cargo toro mkfs web.img --from www              as large as the content needs
+  cargo toro mkfs web.img --from www --size 64M")]
+pub struct Mkfs {
+    /// The image file to make
+    pub image: PathBuf,
+    /// The folder whose content goes into it
+    #[arg(long, value_name = "FOLDER")]
+    pub from: PathBuf,
+    /// Size of the image, such as 64M [default: as large as the content needs, and room to write]
+    #[arg(long)]
+    pub size: Option<Size>,
+    /// Name of the volume
+    #[arg(long, value_name = "NAME")]
+    pub label: Option<String>,
+    /// Overwrite a file that is no image made by this command
+    #[arg(long)]
+    pub force: bool,
+}
+
+#[allow(missing_docs, reason = "clap shows the docs of the options as help")]
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  cargo toro test                     the tests of the crate in this folder, in virtual machines
+  cargo toro test -p web -- parses    only tests whose name contains `parses`
+
+In Toro's own checkout without -p: format, lints, host tests and virtual machine tests of Toro itself.
+Doc tests are left out: they are built by rustdoc, not by cargo.")]
+pub struct Test {
+    /// The package to test
+    #[arg(long, short)]
+    pub package: Option<String>,
+    /// Build with the profile `release`, not `test`
+    #[arg(long)]
+    pub release: bool,
+    #[command(flatten)]
+    pub how: How,
+    /// Seconds that one test binary may take
+    #[arg(long, value_name = "SECONDS", default_value_t = 300)]
+    pub timeout: u64,
+    /// Arguments of the test harness, such as a filter
+    #[arg(last = true, value_name = "ARGS")]
+    pub args: Vec<String>,
+}
+
+#[allow(missing_docs, reason = "clap shows the docs of the options as help")]
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Example:
+  cargo toro new my-service && cd my-service && cargo toro run")]
+pub struct New {
+    /// The folder to make; its last part is the program's name
+    pub path: PathBuf,
+}
+
+/// Reads the arguments; `cargo toro …` hands its own name on as the first. Ends the process at wrong usage or `--help`.
+pub fn parse(arguments: impl Iterator<Item = OsString>) -> Arguments {
+    let mut arguments: Vec<_> = arguments.collect();
+    if arguments.get(1).is_some_and(|first| first == "toro") {
+        arguments.remove(1);
+    }
+    Arguments::parse_from(arguments)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory;
+
+    #[test]
+    fn the_definition_is_consistent() {
+        Arguments::command().debug_assert();
+    }
+
+    #[test]
+    fn cargos_own_word_is_skipped() {
+        let words = ["cargo-toro", "toro", "run", "web", "--", "toro"].map(OsString::from);
+        let Command::Run(run) = parse(words.into_iter()).command else {
+            panic!("not `run`");
+        };
+        assert_eq!(run.which.program.as_deref(), Some("web"));
+        assert_eq!(run.args, ["toro"]);
+    }
+}

@@ -1,0 +1,24 @@
+//! The subcommands, one file each.
+
+mod build;
+mod doctor;
+mod mkfs;
+mod new;
+mod run;
+mod test;
+
+use crate::cli::{Arguments, Command};
+use crate::shell::Shell;
+use anyhow::Result;
+
+/// Does what the arguments say; returns the exit code.
+pub fn run(arguments: Arguments, shell: &Shell) -> Result<u8> {
+    match arguments.command {
+        Command::Run(options) => run::run(&options, shell),
+        Command::Build(options) => build::run(&options, shell),
+        Command::Mkfs(options) => mkfs::run(&options, shell),
+        Command::New(options) => new::run(&options, shell),
+        Command::Doctor => doctor::run(),
+        Command::Test(options) => test::run(&options, shell),
+    }
+}

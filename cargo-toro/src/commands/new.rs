@@ -1,0 +1,76 @@
+//! `cargo toro new`: a program to start from.
+
+use crate::cli::New;
+use crate::compile::cargo;
+use crate::failure::Failure;
+use crate::shell::Shell;
+use anyhow::{Context, Result, bail};
+use std::io::Write;
+use std::process::{Command, Stdio};
+
+const MAIN: &str = r#"fn main() {
+    println!("Hello from a virtual machine of my own!");
+}
+"#;
+
+const METADATA: &str = r#"
+# The virtual machine that `cargo toro run` makes; `cargo toro run --help` has the options of the same names.
+[package.metadata.toro]
+memory = "32M"
+# ports = ["8080:80"]
+# disks = [{ image = "data.img", from = "data", mount = "/" }]
+# env = { GREETING = "hello" }
+"#;
+
+/// Makes the crate with cargo's own means and adds what Toro wants.
+pub(super) fn run(options: &New, shell: &Shell) -> Result<u8> {
+    let path = &options.path;
+    if path.exists() {
+        let message = format!("{} exists already", path.display());
+        bail!(Failure::new(message, "choose another path"));
+    }
+    let mut command = Command::new(cargo());
+    command
+        .args(["new", "--quiet", "--bin"])
+        .arg(path)
+        .stdin(Stdio::null());
+    shell.command(&command);
+    if !command.status().context("cannot start cargo")?.success() {
+        bail!(Failure::new(
+            format!("cargo could not make {}", path.display()),
+            "the message above says why"
+        ));
+    }
+    let name = path
+        .file_name()
+        .unwrap_or(path.as_os_str())
+        .to_string_lossy();
+    let write = || -> std::io::Result<()> {
+        std::fs::write(path.join("src/main.rs"), MAIN)?;
+        std::fs::write(path.join("README.md"), readme(&name))?;
+        std::fs::File::options()
+            .append(true)
+            .open(path.join("Cargo.toml"))?
+            .write_all(METADATA.as_bytes())
+    };
+    write().with_context(|| format!("cannot write to {}", path.display()))?;
+    shell.status(
+        "Created",
+        format_args!("{name}; `cd {}` and `cargo toro run`", path.display()),
+    );
+    Ok(0)
+}
+
+fn readme(name: &str) -> String {
+    format!(
+        "# {name}\n\n\
+         A Rust program that runs as a virtual machine of its own, on Toro.\n\n\
+         ```\n\
+         cargo toro run          # build it, start it, see its console\n\
+         cargo toro build        # only the disk image\n\
+         cargo toro test         # its tests, in a virtual machine\n\
+         cargo run               # as an ordinary program of this host\n\
+         ```\n\n\
+         `[package.metadata.toro]` in Cargo.toml says what machine it wants: memory, ports, disks.\n"
+    )
+}

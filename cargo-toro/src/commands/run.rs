@@ -1,0 +1,243 @@
+//! `cargo toro run`: builds a program, starts it in a virtual machine, hands on its console and its exit status.
+
+use crate::accel;
+use crate::build::bootable;
+use crate::cli::{Run, VmOptions};
+use crate::compile::compile;
+use crate::disks;
+use crate::failure::{Failure, exit_code};
+use crate::host;
+use crate::interrupt;
+use crate::program::Program;
+use crate::qemu::{self, Launch, Network, Screen};
+use crate::settings::Settings;
+use crate::shell::{Shell, quoted};
+use crate::values::{Display, Port, Protocol};
+use crate::vm::{End, Sink, Vm};
+use anyhow::{Context, Result, bail};
+use std::io::{self, Write};
+use std::net::{Ipv4Addr, TcpListener, UdpSocket};
+use std::time::{Duration, Instant};
+
+/// How long a guest may take to end after its power button was pressed.
+const POWER_OFF: Duration = Duration::from_secs(3);
+/// How often Ctrl-C is looked for.
+const TICK: Duration = Duration::from_millis(50);
+/// The ports that a VNC viewer looks at.
+const VNC_PORTS: std::ops::Range<u16> = 5900..6000;
+
+/// Builds and runs; returns the guest's exit status, or one of [`exit_code`].
+pub(super) fn run(options: &Run, shell: &Shell) -> Result<u8> {
+    let which = &options.which;
+    let program = Program::find(which.program.as_deref(), which.how.manifest_path.as_deref())?;
+    let overrides = options.vm.overrides(&options.args);
+    let settings = Settings::new(&program.metadata, program.folder(), overrides)?;
+    let choice = accel::choose(options.vm.accel)?;
+    shell.detail(
+        "Accelerator",
+        format_args!("{:?}: {}", choice.accelerator, choice.reason),
+    );
+    if !options.vm.dry_run {
+        qemu::version()?;
+        if options.vm.tap.is_none() {
+            settings.ports.iter().try_for_each(check_port)?;
+        }
+    }
+    for disk in &settings.disks {
+        disks::prepare(disk, shell)?;
+    }
+    let linked = compile(&program, &which.how.options(!which.debug), shell)?;
+    let folder = program.output_folder().join("run");
+    let source = bootable(&linked, &program.name, &folder, &settings, options.vm.boot)?;
+    let mut launch = Launch::new(&settings, source, choice.accelerator);
+    if let Some(name) = &options.vm.tap {
+        launch.network = Network::Tap(name.clone());
+    }
+    launch.screen = screen(options.vm.display)?;
+    launch.extra.clone_from(&options.vm.qemu_arg);
+    if options.vm.dry_run {
+        let control = host::Control::new()?;
+        println!("{}", quoted(&launch.command(&control.option())?));
+        return Ok(0);
+    }
+    execute(&launch, &program.name, &options.vm, shell)
+}
+
+fn screen(display: Display) -> Result<Screen> {
+    Ok(match display {
+        Display::None => Screen::None,
+        Display::Window => Screen::Window,
+        Display::Vnc => {
+            let is_free = |port: &u16| TcpListener::bind((Ipv4Addr::LOCALHOST, *port)).is_ok();
+            let port = VNC_PORTS.into_iter().find(is_free);
+            Screen::Vnc(port.context("no port from 5900 to 5999 is free for VNC")?)
+        }
+    })
+}
+
+/// An error that names the port if another program of this host has it.
+pub(super) fn check_port(port: &Port) -> Result<()> {
+    let place = (port.address, port.host);
+    let result = match port.protocol {
+        Protocol::Tcp => TcpListener::bind(place).map(drop),
+        Protocol::Udp => UdpSocket::bind(place).map(drop),
+    };
+    let Err(error) = result else { return Ok(()) };
+    let what = format!("port {} of this host", port.host);
+    let help = format!("choose another with --publish HOST:{}", port.guest);
+    let message = match error.kind() {
+        io::ErrorKind::AddrInUse => format!("{what} is taken by another program"),
+        io::ErrorKind::PermissionDenied => format!("{what} is reserved for the administrator"),
+        _ => format!("{what} cannot be used: {error}"),
+    };
+    bail!(Failure::new(message, help))
+}
+
+fn execute(launch: &Launch, name: &str, options: &VmOptions, shell: &Shell) -> Result<u8> {
+    interrupt::watch()?;
+    let mut vm = Vm::start_with(launch, Some(console()))?;
+    shell.detail(
+        "Running",
+        format_args!("`{}`", quoted(&launch.command(&vm.control())?)),
+    );
+    shell.status(
+        "Running",
+        format_args!("{name} in a virtual machine with {}", launch.memory),
+    );
+    announce(launch, &vm, shell)?;
+    if let Some(mut input) = vm.take_input() {
+        // Ends with the process: a read of the terminal cannot be called off. A guest whose input has ended goes on
+        // without it.
+        std::thread::spawn(move || drop(copy_pieces(&mut io::stdin().lock(), &mut input)));
+    }
+    let deadline = options
+        .timeout
+        .map(|seconds| Instant::now() + Duration::from_secs(seconds));
+    loop {
+        if let Some(end) = vm.end_within(TICK) {
+            return Ok(exit_code_of(end, shell));
+        }
+        if interrupt::count() > 0 {
+            return Ok(match power_off(&mut vm, shell) {
+                End::Exited(status) => status,
+                End::Crashed { .. } => exit_code::INTERRUPTED,
+            });
+        }
+        if deadline.is_some_and(|deadline| Instant::now() >= deadline) {
+            vm.kill();
+            shell.error(format_args!(
+                "{name} ran out of its time of {} s",
+                options.timeout.unwrap_or_default()
+            ));
+            return Ok(exit_code::TIMED_OUT);
+        }
+    }
+}
+
+/// The exit code for the end of a machine; says so if it is not the program's own.
+pub(super) fn exit_code_of(end: End, shell: &Shell) -> u8 {
+    match end {
+        End::Exited(status) => status,
+        End::Crashed { qemu, messages } => {
+            let messages = if messages.is_empty() {
+                messages
+            } else {
+                format!(": {messages}")
+            };
+            let message = "the virtual machine ended without an exit status of the program";
+            shell.error(format_args!("{message} (QEMU: {qemu}){messages}"));
+            shell.help("what it printed last may say why; `--log debug` lets the kernel say more");
+            exit_code::CRASHED
+        }
+    }
+}
+
+/// Writes the console to standard output; if that is closed, it counts as a Ctrl-C.
+pub(super) fn console() -> Sink {
+    Box::new(move |bytes| {
+        let mut output = io::stdout().lock();
+        if output
+            .write_all(bytes)
+            .and_then(|()| output.flush())
+            .is_err()
+        {
+            interrupt::raise();
+        }
+    })
+}
+
+/// Tells where the published ports and the screen are.
+fn announce(launch: &Launch, vm: &Vm, shell: &Shell) -> Result<()> {
+    if let Screen::Vnc(port) = launch.screen {
+        shell.status(
+            "Showing",
+            format_args!("the screen on VNC, 127.0.0.1:{port}"),
+        );
+    }
+    let Network::User(ports) = &launch.network else {
+        return Ok(());
+    };
+    for port in ports {
+        let host = match port.host {
+            0 => vm
+                .host_port(port.protocol, port.guest)
+                .context("cannot learn the published port")?,
+            host => host,
+        };
+        let address = if port.address.is_unspecified() {
+            Ipv4Addr::LOCALHOST
+        } else {
+            port.address
+        };
+        match (port.protocol, port.guest) {
+            (Protocol::Tcp, 80 | 8000 | 8080) => {
+                shell.status("Publishing", format_args!("http://{address}:{host}/"));
+            }
+            (protocol, guest) => {
+                let protocol = if protocol == Protocol::Tcp {
+                    "TCP"
+                } else {
+                    "UDP"
+                };
+                shell.status(
+                    "Publishing",
+                    format_args!("{protocol} {address}:{host} as port {guest} of the guest"),
+                );
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Asks the guest to end; kills it when it does not, or at the next Ctrl-C.
+fn power_off(vm: &mut Vm, shell: &Shell) -> End {
+    shell.status("Stopping", "(Ctrl-C again to end it at once)");
+    let seen = interrupt::count();
+    if let Err(error) = vm.power_button() {
+        shell.detail(
+            "Stopping",
+            format_args!("the power button does not work: {error}"),
+        );
+        return vm.kill();
+    }
+    let deadline = Instant::now() + POWER_OFF;
+    while Instant::now() < deadline && interrupt::count() == seen {
+        if let Some(end) = vm.end_within(TICK) {
+            return end;
+        }
+    }
+    vm.kill()
+}
+
+fn copy_pieces(from: &mut impl io::Read, to: &mut impl Write) -> io::Result<()> {
+    let mut buffer = [0; 1024];
+    loop {
+        match from.read(&mut buffer)? {
+            0 => return Ok(()),
+            count => {
+                to.write_all(&buffer[..count])?;
+                to.flush()?;
+            }
+        }
+    }
+}

@@ -1,0 +1,245 @@
+//! Runs cargo so that a program comes out linked onto the kernel (ARCHITECTURE.md, "From a program to an image").
+//!
+//! Flags that every crate of the program needs go by `CARGO_ENCODED_RUSTFLAGS`; what only the last link needs goes to
+//! `cargo rustc … -- …`, so that another kernel means another link and not another build of all dependencies.
+
+use crate::failure::Failure;
+use crate::parts::Parts;
+use crate::program::{Kind, Program};
+use crate::shell::{Shell, quoted};
+use crate::undefined;
+use anyhow::{Context, Result, bail};
+use cargo_metadata::Message;
+use cargo_metadata::diagnostic::DiagnosticLevel;
+use std::collections::BTreeMap;
+use std::io::{BufReader, IsTerminal};
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+/// The target of every program: `std` is prebuilt for it, and the kernel is its C library.
+pub const TARGET: &str = "x86_64-unknown-linux-gnu";
+
+/// Flags for every crate of a program. rustc finds `rust-lld` in its own folder.
+const FLAGS: [&str; 6] = [
+    "-Clinker=rust-lld",
+    "-Clinker-flavor=ld.lld",
+    "-Crelocation-model=static",
+    "-Ctarget-feature=+crt-static",
+    "-Clink-self-contained=no",
+    // So that a backtrace in the guest can follow the frames without unwinding tables.
+    "-Cforce-frame-pointers=yes",
+];
+
+/// How a program is compiled.
+#[derive(Debug, Clone, Default)]
+pub struct Options {
+    /// The profile `release` in place of `dev`.
+    pub is_release: bool,
+    /// Features to turn on.
+    pub features: Vec<String>,
+    /// Leave the default features off.
+    pub no_default_features: bool,
+}
+
+/// Compiles and links `program`; returns the path of the linked ELF.
+pub fn compile(program: &Program, options: &Options, shell: &Shell) -> Result<PathBuf> {
+    let folder = program.output_folder();
+    let parts = Parts::unpack(&folder)?;
+    let mut command = cargo_with("rustc", &program.manifest, &program.package, options);
+    command.args(match program.kind {
+        Kind::Binary => ["--bin", &program.name],
+        Kind::Example => ["--example", &program.name],
+    });
+    if options.is_release {
+        command.arg("--release");
+    }
+    add_output(&mut command, &folder, shell);
+    command.arg("--").args(link_arguments(&parts));
+    let messages = run(command, FLAGS.map(str::to_owned).to_vec(), shell);
+    let messages = messages.with_context(|| format!("cannot build `{}`", program.name))?;
+    let binary = messages.executables.into_iter().next_back();
+    Ok(binary.context("cargo made no executable")?.path)
+}
+
+/// An executable made of a target.
+#[derive(Debug, Clone)]
+pub struct Executable {
+    /// The target's name.
+    pub name: String,
+    /// The linked ELF.
+    pub path: PathBuf,
+    /// It is a test harness.
+    pub is_test: bool,
+}
+
+/// Compiles and links the tests of a package, each target to an executable; `folder` is Toro's output folder.
+pub fn compile_tests(
+    manifest: &Path,
+    package: &str,
+    options: &Options,
+    folder: &Path,
+    shell: &Shell,
+) -> Result<Vec<Executable>> {
+    let parts = Parts::unpack(folder)?;
+    let mut command = cargo_with("test", manifest, package, options);
+    command.arg("--no-run");
+    if options.is_release {
+        command.arg("--release");
+    }
+    add_output(&mut command, folder, shell);
+    // Tests may want the package's binaries too, so all that is linked gets the kernel.
+    let flags = FLAGS
+        .map(str::to_owned)
+        .into_iter()
+        .chain(link_arguments(&parts))
+        .collect();
+    let messages = run(command, flags, shell);
+    let messages = messages.with_context(|| format!("cannot build the tests of `{package}`"))?;
+    Ok(messages
+        .executables
+        .into_iter()
+        .filter(|executable| executable.is_test)
+        .collect())
+}
+
+fn cargo_with(verb: &str, manifest: &Path, package: &str, options: &Options) -> Command {
+    let mut command = Command::new(cargo());
+    command
+        .arg(verb)
+        .arg("--manifest-path")
+        .arg(manifest)
+        .args(["--package", package]);
+    if !options.features.is_empty() {
+        command.args(["--features", &options.features.join(",")]);
+    }
+    if options.no_default_features {
+        command.arg("--no-default-features");
+    }
+    command
+}
+
+fn add_output(command: &mut Command, folder: &Path, shell: &Shell) {
+    let format = match std::io::stderr().is_terminal() {
+        true => "--message-format=json-diagnostic-rendered-ansi",
+        false => "--message-format=json",
+    };
+    command
+        .args(["--target", TARGET, format, "--target-dir"])
+        .arg(folder);
+    if shell.quiet {
+        command.arg("--quiet");
+    }
+}
+
+fn run(mut command: Command, flags: Vec<String>, shell: &Shell) -> Result<Messages> {
+    let flags = with_flags_of_user(flags, shell);
+    command
+        .env("CARGO_ENCODED_RUSTFLAGS", flags.join("\x1f"))
+        .env_remove("RUSTFLAGS");
+    // The symbol table is needed for backtraces; images are stripped by the tool.
+    command
+        .env("CARGO_PROFILE_RELEASE_STRIP", "debuginfo")
+        .env("CARGO_PROFILE_DEV_STRIP", "none");
+    command.stdin(Stdio::null()).stdout(Stdio::piped());
+    shell.command(&command);
+    let started = command.spawn();
+    let mut cargo = started.with_context(|| format!("cannot start {}", quoted(&command)))?;
+    let output = cargo.stdout.take().context("cargo has no output")?;
+    let messages = read_messages(BufReader::new(output), shell);
+    let status = cargo.wait().context("cannot wait for cargo")?;
+    let messages = messages?;
+    if !messages.undefined.is_empty() {
+        bail!(undefined::failure(&messages.undefined));
+    }
+    if !status.success() {
+        bail!(Failure::new(
+            "cargo could not compile it",
+            "the messages above say why"
+        ));
+    }
+    Ok(messages)
+}
+
+#[derive(Default)]
+struct Messages {
+    executables: Vec<Executable>,
+    undefined: BTreeMap<String, String>,
+}
+
+/// Shows the compiler's diagnostics, except the linker's about undefined symbols, which become an error of our own.
+fn read_messages(output: impl std::io::BufRead, shell: &Shell) -> Result<Messages> {
+    let mut messages = Messages::default();
+    for message in Message::parse_stream(output) {
+        match message.context("cannot read cargo's messages")? {
+            Message::CompilerArtifact(artifact) => {
+                messages
+                    .executables
+                    .extend(artifact.executable.map(|path| Executable {
+                        name: artifact.target.name,
+                        path: path.into_std_path_buf(),
+                        is_test: artifact.profile.test,
+                    }));
+            }
+            Message::CompilerMessage(message) => {
+                let rendered = message.message.rendered.clone().unwrap_or_default();
+                let undefined = match message.message.level {
+                    DiagnosticLevel::Error => undefined::undefined_symbols(&rendered),
+                    _ => Default::default(),
+                };
+                if undefined.is_empty() || shell.verbose {
+                    // Cargo may be showing its progress on the last line of a terminal.
+                    let erase = if std::io::stderr().is_terminal() {
+                        "\r\x1b[K"
+                    } else {
+                        ""
+                    };
+                    eprint!("{erase}{rendered}");
+                }
+                messages.undefined.extend(undefined);
+            }
+            _ => {}
+        }
+    }
+    Ok(messages)
+}
+
+fn link_arguments(parts: &Parts) -> [String; 6] {
+    [
+        format!("-Clink-arg={}", parts.kernel.display()),
+        format!("-Clink-arg=-T{}", parts.script.display()),
+        format!("-Clink-arg=-L{}", parts.libraries.display()),
+        "-Clink-arg=--eh-frame-hdr".into(),
+        "-Clink-arg=--gc-sections".into(),
+        // All undefined symbols are named at once, not the first twenty.
+        "-Clink-arg=--error-limit=0".into(),
+    ]
+}
+
+/// Our flags, then the user's own: the variable of ours replaces theirs.
+fn with_flags_of_user(mut flags: Vec<String>, shell: &Shell) -> Vec<String> {
+    let user = match std::env::var("CARGO_ENCODED_RUSTFLAGS") {
+        Ok(flags) => flags
+            .split('\x1f')
+            .filter(|flag| !flag.is_empty())
+            .map(str::to_owned)
+            .collect(),
+        Err(_) => std::env::var("RUSTFLAGS").map_or(Vec::new(), |flags| words(&flags)),
+    };
+    if !user.is_empty() {
+        shell.note(format_args!(
+            "the flags of RUSTFLAGS are used after Toro's own: {}",
+            user.join(" ")
+        ));
+    }
+    flags.extend(user);
+    flags
+}
+
+fn words(text: &str) -> Vec<String> {
+    text.split_whitespace().map(str::to_owned).collect()
+}
+
+/// The cargo that called us, or the one on the path.
+pub fn cargo() -> PathBuf {
+    std::env::var_os("CARGO").map_or_else(|| "cargo".into(), PathBuf::from)
+}

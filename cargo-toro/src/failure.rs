@@ -1,0 +1,71 @@
+//! Errors that know what the user can do about them.
+//!
+//! Everything in the tool returns `anyhow::Result`; where the way out is known, the root of the error is a
+//! [`Failure`]. `main` prints the chain as `error: a: b: c` and then each failure's `help: …`.
+
+use std::fmt;
+
+/// The exit codes of the tool's own making; every other code is the guest's.
+pub mod exit_code {
+    /// The tool could not do what was asked: see the `error:` line.
+    pub const ERROR: u8 = 1;
+    /// The virtual machine ended without an exit status: it crashed, or QEMU did.
+    pub const CRASHED: u8 = 70;
+    /// The time given with `--timeout` ran out.
+    pub const TIMED_OUT: u8 = 124;
+    /// Ended by Ctrl-C, and the program gave no status of its own.
+    pub const INTERRUPTED: u8 = 130;
+}
+
+/// An error with advice.
+#[derive(Debug)]
+pub struct Failure {
+    message: String,
+    help: String,
+}
+
+impl Failure {
+    /// An error that says what is wrong (`message`) and what to do (`help`).
+    pub fn new(message: impl Into<String>, help: impl Into<String>) -> Self {
+        Self {
+            message: message.into(),
+            help: help.into(),
+        }
+    }
+
+    /// What the user can do.
+    pub fn help(&self) -> &str {
+        &self.help
+    }
+}
+
+impl fmt::Display for Failure {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        out.write_str(&self.message)
+    }
+}
+
+impl std::error::Error for Failure {}
+
+/// The advice found along the chain of `error`, outermost first.
+pub fn advice(error: &anyhow::Error) -> Vec<&str> {
+    let failures = error
+        .chain()
+        .filter_map(|cause| cause.downcast_ref::<Failure>());
+    failures.map(Failure::help).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use anyhow::Context;
+
+    #[test]
+    fn advice_is_found_below_context() {
+        let error = Err::<(), _>(Failure::new("port 80 is taken", "choose another"))
+            .context("cannot start")
+            .unwrap_err();
+        assert_eq!(format!("{error:#}"), "cannot start: port 80 is taken");
+        assert_eq!(advice(&error), ["choose another"]);
+    }
+}

@@ -1,0 +1,154 @@
+//! What differs between host systems: child processes that do not outlive the tool, and QEMU's control socket.
+//!
+//! This is the only module that knows on which system it runs, and the only one with `unsafe` code.
+
+use std::io::{self, Read, Write};
+use std::process::{Child, Command};
+use std::sync::mpsc;
+use std::time::Duration;
+
+/// Starts `command` in a process group of its own, so that a terminal's Ctrl-C does not reach it; on Linux it is killed when
+/// the tool ends in whatever way.
+pub fn spawn(command: Command) -> io::Result<Child> {
+    type Request = (Command, mpsc::SyncSender<io::Result<Child>>);
+    // Linux ties a child to the thread that started it, so one thread that lives as long as the tool starts them all.
+    static LAUNCHER: std::sync::LazyLock<mpsc::Sender<Request>> = std::sync::LazyLock::new(|| {
+        let (sender, requests) = mpsc::channel::<Request>();
+        std::thread::spawn(move || {
+            for (mut command, answer) in requests {
+                isolate(&mut command);
+                // An asker that is gone drops the answer, and the child with it is no concern of the launcher.
+                let _ = answer.send(command.spawn());
+            }
+        });
+        sender
+    });
+    let (sender, answer) = mpsc::sync_channel(1);
+    let gone = |_| io::Error::other("the launcher thread has ended");
+    LAUNCHER
+        .send((command, sender))
+        .map_err(|_| gone(mpsc::RecvError))?;
+    answer.recv().map_err(gone)?
+}
+
+#[cfg(unix)]
+fn isolate(command: &mut Command) {
+    use std::os::unix::process::CommandExt;
+    command.process_group(0);
+    #[cfg(target_os = "linux")]
+    {
+        let parent = nix::unistd::getpid();
+        let tie_to_parent = move || {
+            nix::sys::prctl::set_pdeathsig(nix::sys::signal::Signal::SIGKILL)?;
+            // The parent may have died before the call above.
+            if nix::unistd::getppid() == parent {
+                Ok(())
+            } else {
+                Err(nix::errno::Errno::ESRCH.into())
+            }
+        };
+        // SAFETY: the closure runs between fork and exec, where only async-signal-safe calls are allowed: it makes two
+        // system calls (prctl, getppid) and allocates nothing, in the error path too (an errno becomes an
+        // `io::Error` without a heap).
+        unsafe { command.pre_exec(tie_to_parent) };
+    }
+}
+
+#[cfg(windows)]
+fn isolate(command: &mut Command) {
+    use std::os::windows::process::CommandExt;
+    const CREATE_NEW_PROCESS_GROUP: u32 = 0x200;
+    command.creation_flags(CREATE_NEW_PROCESS_GROUP);
+}
+
+/// Lets a temporary file that becomes a lasting one have the mode of any new file.
+pub fn like_a_new_file(builder: &mut tempfile::Builder<'_, '_>) {
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::PermissionsExt;
+        builder.permissions(std::fs::Permissions::from_mode(0o666));
+    }
+    #[cfg(not(unix))]
+    let _ = builder;
+}
+
+/// The permissions of a file; `None` where the host has none of that kind.
+pub fn permissions(metadata: &std::fs::Metadata) -> Option<u16> {
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::PermissionsExt;
+        u16::try_from(metadata.permissions().mode() & 0o7777).ok()
+    }
+    #[cfg(not(unix))]
+    {
+        let _ = metadata;
+        None
+    }
+}
+
+/// A connection to QEMU's control socket.
+pub trait Connection: Read + Write + Send {}
+impl<T: Read + Write + Send> Connection for T {}
+
+/// The place of a QEMU's control socket: private to the user on Unix, a port of the loopback address elsewhere.
+#[derive(Debug)]
+pub struct Control {
+    #[cfg(unix)]
+    path: std::path::PathBuf,
+    #[cfg(not(unix))]
+    port: u16,
+}
+
+impl Control {
+    /// A place that no other machine uses.
+    pub fn new() -> io::Result<Self> {
+        #[cfg(unix)]
+        {
+            use std::sync::atomic::{AtomicU32, Ordering};
+            static COUNT: AtomicU32 = AtomicU32::new(0);
+            let count = COUNT.fetch_add(1, Ordering::Relaxed);
+            let name = format!("toro-{}-{count}.qmp", std::process::id());
+            Ok(Self {
+                path: std::env::temp_dir().join(name),
+            })
+        }
+        #[cfg(not(unix))]
+        {
+            let port = std::net::TcpListener::bind(("127.0.0.1", 0))?
+                .local_addr()?
+                .port();
+            Ok(Self { port })
+        }
+    }
+
+    /// The value of QEMU's option `-qmp`.
+    pub fn option(&self) -> String {
+        #[cfg(unix)]
+        let place = format!(
+            "unix:{}",
+            self.path.display().to_string().replace(',', ",,")
+        );
+        #[cfg(not(unix))]
+        let place = format!("tcp:127.0.0.1:{}", self.port);
+        format!("{place},server=on,wait=off")
+    }
+
+    /// Connects; reads and writes give up after `timeout`.
+    pub fn connect(&self, timeout: Duration) -> io::Result<Box<dyn Connection>> {
+        #[cfg(unix)]
+        let stream = std::os::unix::net::UnixStream::connect(&self.path)?;
+        #[cfg(not(unix))]
+        let stream = std::net::TcpStream::connect(("127.0.0.1", self.port))?;
+        stream.set_read_timeout(Some(timeout))?;
+        stream.set_write_timeout(Some(timeout))?;
+        Ok(Box::new(stream))
+    }
+}
+
+#[cfg(unix)]
+impl Drop for Control {
+    fn drop(&mut self) {
+        // QEMU removes its socket itself, unless it was killed.
+        let _ = std::fs::remove_file(&self.path);
+    }
+}

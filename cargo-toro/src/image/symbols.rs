@@ -1,0 +1,173 @@
+//! The symbol table of an image: names of functions for backtraces, and where the hold is.
+//!
+//! Reads the symbol table of the linked ELF with `object`, demangles with `rustc-demangle`.
+
+use object::elf::{FileHeader64, STT_FUNC};
+use object::read::elf::{FileHeader as _, Sym as _};
+use object::{LittleEndian, SectionIndex};
+
+use super::ImageError;
+use super::elf::Elf;
+
+/// The symbol that the linker script defines at the hold.
+const HOLD_SYMBOL: &[u8] = b"toro_hold";
+
+/// A function of the image.
+struct Function {
+    address: u64,
+    end: u64,
+    name: String,
+}
+
+/// The functions of an image, sorted by address, one per address.
+pub(super) struct Functions {
+    functions: Vec<Function>,
+    hold: Option<u64>,
+}
+
+impl Functions {
+    /// Reads the symbol table of the linked `file`, whose segments are `elf`'s.
+    pub(super) fn read(file: &[u8], elf: &Elf) -> Result<Self, ImageError> {
+        let outside = |_| ImageError::Outside("the symbol table");
+        let endian = LittleEndian;
+        let header = FileHeader64::<LittleEndian>::parse(file).map_err(outside)?;
+        let sections = header.sections(endian, file).map_err(outside)?;
+        let symbols = sections
+            .symbols(endian, file, object::elf::SHT_SYMTAB)
+            .map_err(outside)?;
+        if symbols.section() == SectionIndex(0) {
+            return Err(ImageError::Unsuitable("it has no symbol table"));
+        }
+        let mut found = Self {
+            functions: Vec::new(),
+            hold: None,
+        };
+        for symbol in symbols.iter().filter(|symbol| !symbol.is_undefined(endian)) {
+            let name = symbol.name(endian, symbols.strings()).map_err(outside)?;
+            let address = symbol.st_value(endian);
+            if name == HOLD_SYMBOL {
+                found.hold = Some(address);
+            }
+            if symbol.st_type() == STT_FUNC && elf.is_code(address) {
+                let end = address.saturating_add(symbol.st_size(endian).max(1));
+                let name = String::from_utf8_lossy(name);
+                let name = format!("{:#}", rustc_demangle::demangle(&name));
+                found.functions.push(Function { address, end, name });
+            }
+        }
+        // Of aliases, the first by name stays: the same input gives the same image.
+        found
+            .functions
+            .sort_by(|a, b| (a.address, &a.name).cmp(&(b.address, &b.name)));
+        found.functions.dedup_by_key(|function| function.address);
+        Ok(found)
+    }
+
+    /// Address of `toro_hold`.
+    pub(super) fn hold_address(&self) -> Result<u64, ImageError> {
+        self.hold
+            .ok_or(ImageError::Hold("the ELF has no symbol toro_hold"))
+    }
+
+    /// The table as the hold keeps it (kind 1).
+    pub(super) fn table(&self) -> Result<Vec<u8>, ImageError> {
+        let number = |n: u64| {
+            u32::try_from(n)
+                .map(u32::to_le_bytes)
+                .map_err(|_| ImageError::Unsuitable("its symbols need more than 32 bits"))
+        };
+        let mut pairs = Vec::new();
+        let mut names = String::new();
+        for function in &self.functions {
+            pairs.extend(number(function.address)?);
+            pairs.extend(number(names.len() as u64)?);
+            names.push_str(&function.name);
+        }
+        let end = self.functions.last().map_or(0, |last| last.end);
+        pairs.extend(number(end)?);
+        pairs.extend(number(names.len() as u64)?);
+        let mut table = number(self.functions.len() as u64)?.to_vec();
+        table.extend([0; 4]);
+        table.extend(pairs);
+        table.extend(names.as_bytes());
+        Ok(table)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::elf::Elf;
+    use super::super::testing::{Linked, Symbol};
+    use super::{Functions, ImageError};
+
+    fn read(linked: &Linked) -> Result<Functions, ImageError> {
+        let file = linked.build();
+        Functions::read(&file, &Elf::parse(&file).unwrap())
+    }
+
+    fn word(table: &[u8], at: usize) -> u32 {
+        u32::from_le_bytes(table[at..at + 4].try_into().unwrap())
+    }
+
+    #[test]
+    fn functions_are_sorted_unique_and_demangled() {
+        let mut linked = Linked::sample();
+        linked.symbols = vec![
+            Symbol::hold(0x20_4000),
+            Symbol::function("_ZN4core3fmt5write17h0123456789abcdefE", 0x20_1010, 0x20),
+            Symbol::function("b_alias", 0x20_1000, 8),
+            Symbol::function("a_start", 0x20_1000, 8),
+            Symbol {
+                is_function: false,
+                ..Symbol::function("data", 0x20_1008, 8)
+            },
+            Symbol {
+                is_defined: false,
+                ..Symbol::function("elsewhere", 0, 0)
+            },
+            Symbol::function("not_in_code", 0x20_2000, 8),
+        ];
+        let table = read(&linked).unwrap().table().unwrap();
+        assert_eq!((word(&table, 0), word(&table, 4)), (2, 0));
+        assert_eq!((word(&table, 8), word(&table, 12)), (0x20_1000, 0));
+        assert_eq!((word(&table, 16), word(&table, 20)), (0x20_1010, 7));
+        assert_eq!((word(&table, 24), word(&table, 28)), (0x20_1030, 23));
+        assert_eq!(&table[32..], b"a_startcore::fmt::write");
+    }
+
+    #[test]
+    fn no_function_at_all_leaves_the_final_pair() {
+        let mut linked = Linked::sample();
+        linked.symbols = vec![Symbol::hold(0x20_4000)];
+        let functions = read(&linked).unwrap();
+        assert_eq!(functions.table().unwrap(), [0; 16]);
+        assert_eq!(functions.hold_address(), Ok(0x20_4000));
+    }
+
+    #[test]
+    fn a_missing_hold_or_symbol_table_is_named() {
+        let mut linked = Linked::sample();
+        linked.symbols.retain(|symbol| symbol.is_function);
+        let missing = ImageError::Hold("the ELF has no symbol toro_hold");
+        assert_eq!(read(&linked).unwrap().hold_address(), Err(missing));
+
+        let mut file = Linked::sample().build();
+        file[60..62].fill(0);
+        file[40..48].fill(0);
+        let elf = Elf::parse(&file).unwrap();
+        let found = Functions::read(&file, &elf).err();
+        assert_eq!(
+            found,
+            Some(ImageError::Unsuitable("it has no symbol table"))
+        );
+    }
+
+    #[test]
+    fn a_symbol_table_outside_the_file_is_refused() {
+        let mut file = Linked::sample().build();
+        let elf = Elf::parse(&file).unwrap();
+        file[40..48].copy_from_slice(&u64::MAX.to_le_bytes());
+        let found = Functions::read(&file, &elf).err();
+        assert_eq!(found, Some(ImageError::Outside("the symbol table")));
+    }
+}

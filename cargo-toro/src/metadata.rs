@@ -1,0 +1,140 @@
+//! `[package.metadata.toro]`: what a program's Cargo.toml says about the machine it wants.
+//!
+//! ```toml
+//! [package.metadata.toro]
+//! memory = "64M"
+//! cores = 1
+//! machine = "pc"
+//! nic = "e1000"
+//! address = "dhcp"
+//! ports = ["8080:80"]
+//! disks = [{ image = "web.img", from = "www", mount = "/", size = "64M" }]
+//! env = { GREETING = "hello" }
+//! args = ["--fast"]
+//! ```
+
+use crate::failure::Failure;
+use crate::values::{Address, Machine, Nic, Port, Size};
+use anyhow::{Context, Result};
+use serde::Deserialize;
+use std::collections::BTreeMap;
+use std::path::Path;
+
+/// The keys, all optional. Options of the command line go before them.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Metadata {
+    /// Memory of the machine.
+    pub memory: Option<Size>,
+    /// Cores of the machine.
+    pub cores: Option<u32>,
+    /// Machine model.
+    pub machine: Option<Machine>,
+    /// Network card.
+    pub nic: Option<Nic>,
+    /// Disks in the order the guest finds them.
+    #[serde(default)]
+    pub disks: Vec<DiskKey>,
+    /// Published ports.
+    #[serde(default)]
+    pub ports: Vec<Port>,
+    /// The guest's address.
+    pub address: Option<Address>,
+    /// The program's environment.
+    #[serde(default)]
+    pub env: BTreeMap<String, String>,
+    /// The program's arguments.
+    #[serde(default)]
+    pub args: Vec<String>,
+}
+
+/// One disk of the metadata. Paths are relative to the program's folder.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct DiskKey {
+    /// The image file.
+    pub image: String,
+    /// The folder it is made from when it is missing or older than what is in the folder.
+    pub from: Option<String>,
+    /// Where the guest mounts it.
+    pub mount: Option<String>,
+    /// The size of the image when it is made from a folder; without it, as large as the content needs.
+    pub size: Option<Size>,
+}
+
+/// Reads the key `toro` of a package's metadata; `manifest` is named in errors.
+pub fn parse(package_metadata: &serde_json::Value, manifest: &Path) -> Result<Metadata> {
+    let Some(value) = package_metadata.get("toro") else {
+        return Ok(Metadata::default());
+    };
+    Metadata::deserialize(value)
+        .map_err(|error| {
+            let help =
+                "the keys are memory, cores, machine, nic, disks, ports, address, env and args";
+            Failure::new(error.to_string(), help)
+        })
+        .with_context(|| format!("{}: [package.metadata.toro]", manifest.display()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    fn parse_keys(keys: serde_json::Value) -> Result<Metadata> {
+        parse(&json!({ "toro": keys }), Path::new("web/Cargo.toml"))
+    }
+
+    #[test]
+    fn every_key_is_read() {
+        let metadata = parse_keys(json!({
+            "memory": 64, "cores": 2, "machine": "q35", "nic": "virtio", "address": "dhcp", "ports": ["8080:80"],
+            "disks": [{ "image": "web.img", "from": "www", "mount": "/", "size": "8M" }],
+            "env": { "A": "b" }, "args": ["x"]
+        }))
+        .unwrap();
+        assert_eq!(metadata.memory, Some(Size::mib(64)));
+        assert_eq!(
+            (metadata.machine, metadata.nic),
+            (Some(Machine::Q35), Some(Nic::Virtio))
+        );
+        assert_eq!(metadata.disks[0].size, Some(Size::mib(8)));
+        assert_eq!(metadata.ports[0].guest, 80);
+    }
+
+    #[test]
+    fn an_unknown_key_is_named_with_its_file() {
+        let error = format!("{:#}", parse_keys(json!({ "memroy": "64M" })).unwrap_err());
+        assert!(
+            error.starts_with("web/Cargo.toml: [package.metadata.toro]: "),
+            "{error}"
+        );
+        assert!(error.contains("unknown field `memroy`"), "{error}");
+        let error = parse_keys(json!({ "disks": [{ "image": "a", "form": "b" }] })).unwrap_err();
+        assert!(
+            format!("{error:#}").contains("unknown field `form`"),
+            "{error:#}"
+        );
+    }
+
+    #[test]
+    fn a_bad_value_is_named() {
+        let error = parse_keys(json!({ "ports": ["80"] })).unwrap_err();
+        assert!(
+            format!("{error:#}").contains("`80` is not a port mapping"),
+            "{error:#}"
+        );
+    }
+
+    #[test]
+    fn other_tools_metadata_is_not_ours() {
+        assert_eq!(
+            parse(&json!({ "docs": {} }), Path::new("x")).unwrap(),
+            Metadata::default()
+        );
+        assert_eq!(
+            parse(&json!(null), Path::new("x")).unwrap(),
+            Metadata::default()
+        );
+    }
+}

@@ -1,0 +1,77 @@
+//! The parts that go into every image, unpacked from the tool where the linker can read them.
+//!
+//! The folder is named for the content, so a tool with another kernel never meets the parts of an old one, and cargo
+//! sees from the path that a program must be linked again.
+
+use crate::image::{KERNEL_OBJECT, LINKER_SCRIPT};
+use anyhow::{Context, Result};
+use std::hash::{DefaultHasher, Hash, Hasher};
+use std::io::Write;
+use std::path::{Path, PathBuf};
+
+/// The libraries that the prebuilt `std` asks the linker for; the kernel is what they would be, so they are empty.
+const EMPTY_LIBRARIES: [&str; 8] = ["util", "rt", "pthread", "m", "dl", "c", "gcc_eh", "gcc"];
+const EMPTY_ARCHIVE: &[u8] = b"!<arch>\n";
+
+/// Paths of the unpacked parts.
+#[derive(Debug, Clone)]
+pub struct Parts {
+    /// The kernel, a relocatable object.
+    pub kernel: PathBuf,
+    /// The linker script.
+    pub script: PathBuf,
+    /// The folder of empty libraries.
+    pub libraries: PathBuf,
+}
+
+impl Parts {
+    /// Unpacks the parts below `folder`, unless they are there.
+    pub fn unpack(folder: &Path) -> Result<Self> {
+        let mut hasher = DefaultHasher::new();
+        (KERNEL_OBJECT, LINKER_SCRIPT).hash(&mut hasher);
+        let folder = folder
+            .join("parts")
+            .join(format!("{:016x}", hasher.finish()));
+        let parts = Self {
+            kernel: folder.join("kernel.o"),
+            script: folder.join("image.ld"),
+            libraries: folder.join("lib"),
+        };
+        write_once(&parts.kernel, KERNEL_OBJECT)?;
+        write_once(&parts.script, LINKER_SCRIPT.as_bytes())?;
+        for library in EMPTY_LIBRARIES {
+            write_once(
+                &parts.libraries.join(format!("lib{library}.a")),
+                EMPTY_ARCHIVE,
+            )?;
+        }
+        Ok(parts)
+    }
+}
+
+fn write_once(path: &Path, content: &[u8]) -> Result<()> {
+    let is_there = std::fs::metadata(path).is_ok_and(|file| file.len() == content.len() as u64);
+    if is_there {
+        Ok(())
+    } else {
+        replace(path, content)
+    }
+}
+
+/// Writes `content` to `path` so that a reader sees the old file or the new one, never half of it.
+pub fn replace(path: &Path, content: &[u8]) -> Result<()> {
+    let write = || -> Result<()> {
+        let folder = path
+            .parent()
+            .filter(|folder| !folder.as_os_str().is_empty())
+            .unwrap_or(Path::new("."));
+        std::fs::create_dir_all(folder)?;
+        let mut builder = tempfile::Builder::new();
+        crate::host::like_a_new_file(&mut builder);
+        let mut file = builder.tempfile_in(folder)?;
+        file.write_all(content)?;
+        file.persist(path)?;
+        Ok(())
+    };
+    write().with_context(|| format!("cannot write {}", path.display()))
+}

@@ -1,0 +1,288 @@
+//! Finds the program that is meant: by package, binary, example or path, or the crate in the current folder.
+//!
+//! Cargo's own description of the workspace (`cargo metadata`) is the only source of truth here.
+
+use crate::failure::Failure;
+use crate::metadata::{self, Metadata};
+use anyhow::{Context, Result};
+use cargo_metadata::{MetadataCommand, Package, Target, TargetKind};
+use std::path::{Path, PathBuf};
+
+/// The environment variable with Toro's own checkout, set by the wrapper `toro`: programs are looked for there when
+/// the current folder does not have them.
+pub const CHECKOUT_VARIABLE: &str = "TORO_CHECKOUT";
+
+/// What kind of executable a program is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kind {
+    /// A binary target.
+    Binary,
+    /// An example target.
+    Example,
+}
+
+/// An executable target of a package.
+#[derive(Debug, Clone)]
+pub struct Program {
+    /// The target's name; images are named for it.
+    pub name: String,
+    /// Binary or example.
+    pub kind: Kind,
+    /// The package's name.
+    pub package: String,
+    /// The package's Cargo.toml.
+    pub manifest: PathBuf,
+    /// The workspace's target folder.
+    pub target_directory: PathBuf,
+    /// `[package.metadata.toro]`.
+    pub metadata: Metadata,
+}
+
+impl Program {
+    /// Finds `name` (a package, binary, example or path), or without a name the program of the package that
+    /// `manifest` names or the current folder is in.
+    pub fn find(name: Option<&str>, manifest: Option<&Path>) -> Result<Self> {
+        if let Some(name) = name {
+            if let Some(manifest) = manifest_at(name) {
+                return Self::of_folder(&manifest);
+            }
+        } else {
+            let manifest = manifest
+                .map(Path::to_path_buf)
+                .map_or_else(nearest_manifest, Ok)?;
+            return Self::of_folder(&manifest);
+        }
+        let name = name.unwrap_or_default();
+        let mut known = Vec::new();
+        for manifest in places(manifest) {
+            let workspace = workspace(&manifest)?;
+            let found = Candidates::of(&workspace).named(name)?;
+            if let Some(program) = found {
+                return program.into_program(&workspace);
+            }
+            known.extend(Candidates::of(&workspace).names());
+        }
+        Err(no_such_program(name, known))
+    }
+
+    /// The folder of the package: the metadata's paths are relative to it.
+    pub fn folder(&self) -> &Path {
+        self.manifest.parent().unwrap_or(Path::new("."))
+    }
+
+    /// Where Toro keeps what it makes.
+    pub fn output_folder(&self) -> PathBuf {
+        self.target_directory.join("toro")
+    }
+
+    fn of_folder(manifest: &Path) -> Result<Self> {
+        let workspace = workspace(manifest)?;
+        let manifest = std::path::absolute(manifest)?;
+        let is_it = |package: &&Package| same_file(package.manifest_path.as_std_path(), &manifest);
+        let Some(package) = workspace.packages.iter().find(is_it) else {
+            let names = Candidates::of(&workspace).names();
+            let message = format!("{} is a workspace, not a program", manifest.display());
+            return Err(Failure::new(message, listing("name one of its programs", names)).into());
+        };
+        Candidates::of_package(package)
+            .only(&package.name)?
+            .into_program(&workspace)
+    }
+}
+
+/// An executable target with its package.
+#[derive(Clone, Copy)]
+struct Candidate<'a> {
+    package: &'a Package,
+    target: &'a Target,
+}
+
+impl Candidate<'_> {
+    fn into_program(self, workspace: &cargo_metadata::Metadata) -> Result<Program> {
+        let manifest = self.package.manifest_path.clone().into_std_path_buf();
+        Ok(Program {
+            name: self.target.name.clone(),
+            kind: if self.is_binary() {
+                Kind::Binary
+            } else {
+                Kind::Example
+            },
+            package: self.package.name.to_string(),
+            metadata: metadata::parse(&self.package.metadata, &manifest)?,
+            target_directory: workspace.target_directory.clone().into_std_path_buf(),
+            manifest,
+        })
+    }
+
+    fn is_binary(&self) -> bool {
+        self.target.kind.contains(&TargetKind::Bin)
+    }
+
+    fn is_default(&self) -> bool {
+        self.package.default_run.as_ref() == Some(&self.target.name)
+    }
+}
+
+struct Candidates<'a>(Vec<Candidate<'a>>);
+
+impl<'a> Candidates<'a> {
+    fn of(workspace: &'a cargo_metadata::Metadata) -> Self {
+        Self(
+            workspace
+                .workspace_packages()
+                .into_iter()
+                .flat_map(|package| Self::of_package(package).0)
+                .collect(),
+        )
+    }
+
+    fn of_package(package: &'a Package) -> Self {
+        let is_program = |target: &&Target| {
+            target
+                .kind
+                .iter()
+                .any(|kind| matches!(kind, TargetKind::Bin | TargetKind::Example))
+        };
+        Self(
+            package
+                .targets
+                .iter()
+                .filter(is_program)
+                .map(|target| Candidate { package, target })
+                .collect(),
+        )
+    }
+
+    /// The target of that name, else the only (or default) binary of the package of that name.
+    fn named(self, name: &str) -> Result<Option<Candidate<'a>>> {
+        if let Some(candidate) = self
+            .0
+            .iter()
+            .find(|candidate| candidate.target.name == name)
+        {
+            return Ok(Some(*candidate));
+        }
+        let of_package: Vec<_> = self
+            .0
+            .into_iter()
+            .filter(|candidate| candidate.package.name.as_str() == name)
+            .collect();
+        if of_package.is_empty() {
+            Ok(None)
+        } else {
+            Self(of_package).only(name).map(Some)
+        }
+    }
+
+    /// The one binary, or the package's `default-run` among several.
+    fn only(self, package: &str) -> Result<Candidate<'a>> {
+        let names = self.names();
+        let binaries: Vec<_> = self.0.into_iter().filter(Candidate::is_binary).collect();
+        let default = binaries.iter().find(|candidate| candidate.is_default());
+        match (binaries.as_slice(), default) {
+            ([candidate], _) | (_, Some(candidate)) => Ok(*candidate),
+            ([], _) => {
+                let message = format!("`{package}` has no binary");
+                Err(Failure::new(message, listing("name a program", names)).into())
+            }
+            _ => {
+                let message = format!("`{package}` has several binaries");
+                Err(Failure::new(message, listing("name one of them", names)).into())
+            }
+        }
+    }
+
+    fn names(&self) -> Vec<String> {
+        self.0
+            .iter()
+            .map(|candidate| candidate.target.name.clone())
+            .collect()
+    }
+}
+
+/// The workspace that `manifest`, or the current folder, belongs to.
+pub fn workspace_of(manifest: Option<&Path>) -> Result<cargo_metadata::Metadata> {
+    workspace(
+        &manifest
+            .map(Path::to_path_buf)
+            .map_or_else(nearest_manifest, Ok)?,
+    )
+}
+
+fn workspace(manifest: &Path) -> Result<cargo_metadata::Metadata> {
+    let mut command = MetadataCommand::new();
+    command.no_deps().manifest_path(manifest);
+    command.exec().map_err(|error| {
+        let help = "mend the Cargo.toml, or name another with --manifest-path";
+        let message = match error {
+            cargo_metadata::Error::CargoMetadata { stderr } => stderr.trim().replace("error: ", ""),
+            other => other.to_string(),
+        };
+        anyhow::Error::from(Failure::new(message, help))
+            .context(format!("cannot read {}", manifest.display()))
+    })
+}
+
+/// The Cargo.toml that `name` names if it is a path to a folder or to a Cargo.toml.
+fn manifest_at(name: &str) -> Option<PathBuf> {
+    let path = Path::new(name);
+    if path.file_name().is_some_and(|file| file == "Cargo.toml") && path.is_file() {
+        return Some(path.to_path_buf());
+    }
+    let is_path = name == "." || name == ".." || name.contains(['/', std::path::MAIN_SEPARATOR]);
+    let manifest = path.join("Cargo.toml");
+    (is_path && manifest.is_file()).then_some(manifest)
+}
+
+fn nearest_manifest() -> Result<PathBuf> {
+    let folder = std::env::current_dir().context("the current folder cannot be read")?;
+    let manifests = folder.ancestors().map(|folder| folder.join("Cargo.toml"));
+    manifests
+        .into_iter()
+        .find(|manifest| manifest.is_file())
+        .ok_or_else(|| {
+            let message = format!("there is no Cargo.toml in {} or above it", folder.display());
+            let help =
+                "name a program, go to a crate's folder, or make one with `cargo toro new PATH`";
+            Failure::new(message, help).into()
+        })
+}
+
+/// The workspaces to look for a name in: the one asked for, or the current one and then Toro's own.
+fn places(manifest: Option<&Path>) -> Vec<PathBuf> {
+    if let Some(manifest) = manifest {
+        return vec![manifest.to_path_buf()];
+    }
+    let checkout =
+        std::env::var_os(CHECKOUT_VARIABLE).map(|folder| Path::new(&folder).join("Cargo.toml"));
+    let mut places: Vec<_> = nearest_manifest().ok().into_iter().collect();
+    places.extend(checkout.filter(|manifest| manifest.is_file()));
+    places.dedup();
+    places
+}
+
+fn no_such_program(name: &str, mut known: Vec<String>) -> anyhow::Error {
+    known.sort();
+    known.dedup();
+    let help = if known.is_empty() {
+        "go to a crate's folder, or make one with `cargo toro new PATH`".to_owned()
+    } else {
+        listing("name one of these", known)
+    };
+    Failure::new(format!("there is no program `{name}`"), help).into()
+}
+
+fn listing(what: &str, names: Vec<String>) -> String {
+    if names.is_empty() {
+        what.to_owned()
+    } else {
+        format!("{what}: {}", names.join(", "))
+    }
+}
+
+fn same_file(left: &Path, right: &Path) -> bool {
+    match (left.canonicalize(), right.canonicalize()) {
+        (Ok(left), Ok(right)) => left == right,
+        _ => left == right,
+    }
+}

@@ -1,0 +1,343 @@
+//! The QEMU command line of a virtual machine: every device is named, none is there by default.
+//!
+//! Options are those of QEMU's manual ("Invocation"); they hold for version 6.2 and later.
+
+use crate::failure::Failure;
+use crate::settings::Settings;
+use crate::values::{Address, Machine, Nic, Port, Protocol, Size};
+use anyhow::{Context, Result, bail};
+use std::ffi::OsString;
+use std::net::Ipv4Addr;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+/// The environment variable that names another QEMU than the one on the path.
+pub const QEMU_VARIABLE: &str = "TORO_QEMU";
+
+/// Two channels with two disks each.
+const MAX_IDE_DISKS: usize = 4;
+
+/// Where the image comes from.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Source {
+    /// A disk image, the first disk.
+    Disk(PathBuf),
+    /// An ELF that QEMU loads itself.
+    Kernel {
+        /// The image.
+        elf: PathBuf,
+        /// The kernel's command line.
+        command_line: String,
+    },
+}
+
+/// What executes the guest's instructions; see [`crate::accel`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[allow(missing_docs, reason = "the names say it")]
+pub enum Accelerator {
+    Tcg,
+    Kvm,
+}
+
+/// What the network card is connected to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Network {
+    /// QEMU's user network, which needs no privileges, with ports of the host that lead into it.
+    User(Vec<Port>),
+    /// A tap interface that exists.
+    Tap(String),
+}
+
+/// Where the screen is shown.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Screen {
+    /// Nowhere.
+    None,
+    /// On this TCP port, 5900 or above, of the loopback address.
+    Vnc(u16),
+    /// In a window.
+    Window,
+}
+
+/// Everything QEMU is told.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[allow(missing_docs, reason = "the types say it")]
+pub struct Launch {
+    pub machine: Machine,
+    pub accelerator: Accelerator,
+    pub memory: Size,
+    pub cores: u32,
+    pub source: Source,
+    /// Data disks, raw images.
+    pub disks: Vec<PathBuf>,
+    pub nic: Nic,
+    pub network: Network,
+    /// The guest's address: the user network is laid around it.
+    pub address: Address,
+    pub screen: Screen,
+    /// More words for QEMU, as they are.
+    pub extra: Vec<OsString>,
+}
+
+impl Launch {
+    /// The machine that `settings` describe, without a screen and with its ports published.
+    pub fn new(settings: &Settings, source: Source, accelerator: Accelerator) -> Self {
+        Self {
+            machine: settings.machine,
+            accelerator,
+            memory: settings.memory,
+            cores: settings.cores,
+            source,
+            disks: settings
+                .disks
+                .iter()
+                .map(|disk| disk.image.clone())
+                .collect(),
+            nic: settings.nic,
+            network: Network::User(settings.ports.clone()),
+            address: settings.address,
+            screen: Screen::None,
+            extra: Vec::new(),
+        }
+    }
+
+    /// The command, with QEMU's control socket at `control`.
+    pub fn command(&self, control: &str) -> Result<Command> {
+        let mut command = Command::new(qemu());
+        command.args(self.arguments(control)?);
+        Ok(command)
+    }
+
+    fn arguments(&self, control: &str) -> Result<Vec<OsString>> {
+        let mut words = Words::default();
+        words.option("-nodefaults", None);
+        words.option("-no-user-config", None);
+        words.option("-no-reboot", None);
+        words.option("-machine", Some(self.machine_option()));
+        words.option("-accel", Some(self.accelerator_option()));
+        words.option("-cpu", Some("max".into()));
+        words.option("-m", Some(format!("{}K", self.memory.bytes >> 10)));
+        words.option("-smp", Some(self.cores.to_string()));
+        words.option("-chardev", Some("stdio,id=console,signal=off".into()));
+        words.option("-serial", Some("chardev:console".into()));
+        words.option("-qmp", Some(control.into()));
+        words.option(
+            "-device",
+            Some("isa-debug-exit,iobase=0xf4,iosize=4".into()),
+        );
+        self.screen(&mut words);
+        self.disks(&mut words)?;
+        self.network(&mut words)?;
+        if let Source::Kernel { elf, command_line } = &self.source {
+            words.0.extend([
+                "-kernel".into(),
+                elf.into(),
+                "-append".into(),
+                command_line.into(),
+            ]);
+        }
+        words.0.extend(self.extra.iter().cloned());
+        Ok(words.0)
+    }
+
+    fn machine_option(&self) -> String {
+        match self.machine {
+            Machine::Pc => "pc".into(),
+            Machine::Q35 => "q35".into(),
+            Machine::Microvm => "microvm,acpi=off,pit=on,pic=on,rtc=on,isa-serial=on".into(),
+        }
+    }
+
+    fn accelerator_option(&self) -> String {
+        match self.accelerator {
+            Accelerator::Tcg => "tcg".into(),
+            Accelerator::Kvm => "kvm".into(),
+        }
+    }
+
+    fn screen(&self, words: &mut Words) {
+        if self.machine != Machine::Microvm {
+            words.option("-vga", Some("std".into()));
+        }
+        match self.screen {
+            Screen::None => words.option("-display", Some("none".into())),
+            Screen::Vnc(port) => {
+                let display = port.saturating_sub(5900);
+                words.option("-display", Some(format!("vnc=127.0.0.1:{display}")));
+            }
+            Screen::Window => {}
+        }
+    }
+
+    /// The boot disk first, so that BIOSes find it as their first, then the data disks.
+    fn disks(&self, words: &mut Words) -> Result<()> {
+        let boot = match &self.source {
+            Source::Disk(image) => Some(image),
+            Source::Kernel { .. } => None,
+        };
+        if self.machine == Machine::Microvm && boot.is_some() {
+            bail!(Failure::new(
+                "the machine microvm has no BIOS that boots from a disk",
+                "leave --boot away or choose --boot kernel"
+            ));
+        }
+        let count = self.disks.len() + boot.iter().len();
+        let is_ide = self.machine != Machine::Microvm;
+        if is_ide && count > MAX_IDE_DISKS {
+            bail!(Failure::new(
+                format!(
+                    "{count} disks are too many: the machine has {MAX_IDE_DISKS} IDE disks, boot disk included"
+                ),
+                "give fewer disks, or choose --boot kernel to do without the boot disk"
+            ));
+        }
+        if self.machine == Machine::Q35 && count > 0 {
+            words.option("-device", Some("piix3-ide,id=legacy".into()));
+        }
+        let bus = if self.machine == Machine::Q35 {
+            "legacy"
+        } else {
+            "ide"
+        };
+        for (index, image) in boot.into_iter().chain(&self.disks).enumerate() {
+            let is_boot = boot.is_some() && index == 0;
+            // The boot disk is never written: two machines may run from one image.
+            let snapshot = if is_boot { ",snapshot=on" } else { "" };
+            let drive = format!("if=none,id=disk{index},format=raw{snapshot},file=");
+            words.path_option("-drive", &drive, image);
+            words.option(
+                "-device",
+                Some(match is_ide {
+                    true => {
+                        let order = if is_boot { ",bootindex=0" } else { "" };
+                        format!(
+                            "ide-hd,drive=disk{index},bus={bus}.{},unit={}{order}",
+                            index / 2,
+                            index % 2
+                        )
+                    }
+                    false => format!("virtio-blk-device,drive=disk{index}"),
+                }),
+            );
+        }
+        Ok(())
+    }
+
+    fn network(&self, words: &mut Words) -> Result<()> {
+        let device = match (self.nic, self.machine) {
+            (Nic::None, _) => return Ok(()),
+            // An option ROM would only look for a server to boot from.
+            (Nic::E1000, _) => "e1000,netdev=net0,romfile=",
+            (Nic::Virtio, Machine::Microvm) => "virtio-net-device,netdev=net0",
+            (Nic::Virtio, _) => "virtio-net-pci,netdev=net0,romfile=",
+        };
+        words.option(
+            "-netdev",
+            Some(match &self.network {
+                Network::User(ports) => self.user_network(ports)?,
+                Network::Tap(name) => format!(
+                    "tap,id=net0,ifname={},script=no,downscript=no",
+                    escaped(name)
+                ),
+            }),
+        );
+        words.option("-device", Some(device.into()));
+        Ok(())
+    }
+
+    fn user_network(&self, ports: &[Port]) -> Result<String> {
+        let mut option = "user,id=net0".to_owned();
+        let mut guest = String::new();
+        if let Address::Static {
+            address,
+            prefix,
+            gateway,
+            dns,
+        } = self.address
+        {
+            guest = address.to_string();
+            let network = |address: Ipv4Addr| {
+                u32::from(address)
+                    .checked_shr(32 - u32::from(prefix))
+                    .unwrap_or(0)
+            };
+            option += &format!(",net={address}/{prefix}");
+            for (name, server) in [("host", gateway), ("dns", dns)] {
+                let Some(server) = server else { continue };
+                if network(server) == network(address) {
+                    option += &format!(",{name}={server}");
+                } else if name == "host" {
+                    bail!(Failure::new(
+                        format!("the gateway {server} is not in the network of {address}/{prefix}"),
+                        "mend the address in [package.metadata.toro] or --address"
+                    ));
+                }
+            }
+        }
+        for port in ports {
+            let protocol = match port.protocol {
+                Protocol::Tcp => "tcp",
+                Protocol::Udp => "udp",
+            };
+            option += &format!(
+                ",hostfwd={protocol}:{}:{}-{guest}:{}",
+                port.address, port.host, port.guest
+            );
+        }
+        Ok(option)
+    }
+}
+
+#[derive(Default)]
+struct Words(Vec<OsString>);
+
+impl Words {
+    fn option(&mut self, name: &str, value: Option<String>) {
+        self.0.push(name.into());
+        self.0.extend(value.map(OsString::from));
+    }
+
+    fn path_option(&mut self, name: &str, before: &str, path: &Path) {
+        self.option(
+            name,
+            Some(format!("{before}{}", escaped(&path.display().to_string()))),
+        );
+    }
+}
+
+/// A comma in a value is doubled.
+fn escaped(value: &str) -> String {
+    value.replace(',', ",,")
+}
+
+/// The QEMU to start.
+pub fn qemu() -> PathBuf {
+    std::env::var_os(QEMU_VARIABLE).map_or_else(|| "qemu-system-x86_64".into(), PathBuf::from)
+}
+
+/// QEMU's version line; an error with advice where there is no QEMU.
+pub fn version() -> Result<String> {
+    let qemu = qemu();
+    let output = Command::new(&qemu).arg("--version").output();
+    let output = output
+        .map_err(|error| missing(&qemu, &error))
+        .context("cannot start a virtual machine")?;
+    let text = String::from_utf8_lossy(&output.stdout);
+    Ok(text.lines().next().unwrap_or_default().to_owned())
+}
+
+/// The error for a QEMU that does not start.
+pub fn missing(qemu: &Path, error: &std::io::Error) -> Failure {
+    let help = format!(
+        "install QEMU: `apt-get install qemu-system-x86`, `dnf install qemu-system-x86`, `pacman -S qemu-system-x86`, \
+         `brew install qemu`, or the installer of qemu.org; a QEMU elsewhere is named by {QEMU_VARIABLE}"
+    );
+    Failure::new(
+        format!("QEMU (`{}`) cannot be started: {error}", qemu.display()),
+        help,
+    )
+}
+
+#[cfg(test)]
+#[path = "qemu_tests.rs"]
+mod tests;

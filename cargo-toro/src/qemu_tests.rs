@@ -1,0 +1,190 @@
+//! The command line of QEMU, machine by machine.
+
+use super::*;
+
+fn pc() -> Launch {
+    Launch {
+        machine: Machine::Pc,
+        accelerator: Accelerator::Tcg,
+        memory: Size::mib(64),
+        cores: 1,
+        source: Source::Disk("hello.img".into()),
+        disks: vec![],
+        nic: Nic::E1000,
+        network: Network::User(vec![]),
+        address: Address::Dhcp,
+        screen: Screen::None,
+        extra: vec![],
+    }
+}
+
+fn kernel() -> Source {
+    Source::Kernel {
+        elf: "hello.elf".into(),
+        command_line: "exit=0xf4 -- a b".into(),
+    }
+}
+
+fn line(launch: &Launch) -> String {
+    let words = launch.arguments("unix:c").unwrap();
+    words
+        .iter()
+        .map(|word| word.to_string_lossy())
+        .collect::<Vec<_>>()
+        .join(" ")
+}
+
+#[test]
+fn pc_boots_from_the_first_ide_disk() {
+    let launch = Launch {
+        disks: vec!["web.img".into()],
+        ..pc()
+    };
+    assert_eq!(
+        line(&launch),
+        "-nodefaults -no-user-config -no-reboot -machine pc -accel tcg -cpu max -m 65536K -smp 1 \
+         -chardev stdio,id=console,signal=off -serial chardev:console -qmp unix:c \
+         -device isa-debug-exit,iobase=0xf4,iosize=4 -vga std -display none \
+         -drive if=none,id=disk0,format=raw,snapshot=on,file=hello.img \
+         -device ide-hd,drive=disk0,bus=ide.0,unit=0,bootindex=0 \
+         -drive if=none,id=disk1,format=raw,file=web.img -device ide-hd,drive=disk1,bus=ide.0,unit=1 \
+         -netdev user,id=net0 -device e1000,netdev=net0,romfile="
+    );
+}
+
+#[test]
+fn q35_gets_an_ide_controller() {
+    let text = line(&Launch {
+        machine: Machine::Q35,
+        disks: vec!["a".into(), "b".into()],
+        ..pc()
+    });
+    assert!(text.contains("-device piix3-ide,id=legacy "), "{text}");
+    assert!(
+        text.contains("-device ide-hd,drive=disk2,bus=legacy.1,unit=0"),
+        "{text}"
+    );
+}
+
+#[test]
+fn microvm_has_virtio_devices_and_no_screen() {
+    let (machine, nic) = (Machine::Microvm, Nic::Virtio);
+    let text = line(&Launch {
+        machine,
+        nic,
+        source: kernel(),
+        disks: vec!["a".into()],
+        ..pc()
+    });
+    assert!(text.contains("-machine microvm,acpi=off,"), "{text}");
+    assert!(
+        text.contains("-device virtio-blk-device,drive=disk0"),
+        "{text}"
+    );
+    assert!(
+        text.contains("-device virtio-net-device,netdev=net0"),
+        "{text}"
+    );
+    assert!(!text.contains("-vga"), "{text}");
+    assert!(
+        text.ends_with("-kernel hello.elf -append exit=0xf4 -- a b"),
+        "{text}"
+    );
+}
+
+#[test]
+fn microvm_does_not_boot_from_a_disk() {
+    let launch = Launch {
+        machine: Machine::Microvm,
+        nic: Nic::None,
+        ..pc()
+    };
+    assert!(
+        launch
+            .arguments("unix:c")
+            .unwrap_err()
+            .to_string()
+            .contains("no BIOS")
+    );
+}
+
+#[test]
+fn a_fifth_ide_disk_is_refused() {
+    let disks = vec!["a".into(), "b".into(), "c".into(), "d".into()];
+    assert!(
+        Launch {
+            disks: disks.clone(),
+            ..pc()
+        }
+        .arguments("unix:c")
+        .is_err()
+    );
+    assert!(
+        Launch {
+            disks,
+            source: kernel(),
+            ..pc()
+        }
+        .arguments("unix:c")
+        .is_ok()
+    );
+}
+
+#[test]
+fn ports_lead_to_the_guest_wherever_it_is() {
+    let ports = vec![
+        "8080:80".parse().unwrap(),
+        "0.0.0.0:53:53/udp".parse().unwrap(),
+    ];
+    let launch = Launch {
+        network: Network::User(ports),
+        ..pc()
+    };
+    let text = line(&launch);
+    let forwards = "user,id=net0,hostfwd=tcp:127.0.0.1:8080-:80,hostfwd=udp:0.0.0.0:53-:53";
+    assert!(text.contains(forwards), "{text}");
+    let address = "192.168.7.9/24,gateway=192.168.7.1,dns=9.9.9.9"
+        .parse()
+        .unwrap();
+    let text = line(&Launch { address, ..launch });
+    let network = "user,id=net0,net=192.168.7.9/24,host=192.168.7.1,hostfwd=tcp:127.0.0.1:8080-192.168.7.9:80";
+    assert!(text.contains(network), "{text}");
+}
+
+#[test]
+fn a_gateway_outside_the_network_is_refused() {
+    let address = "10.0.2.15/24,gateway=10.0.3.1".parse().unwrap();
+    assert!(Launch { address, ..pc() }.arguments("unix:c").is_err());
+}
+
+#[test]
+fn a_tap_replaces_the_user_network() {
+    let text = line(&Launch {
+        network: Network::Tap("tap0".into()),
+        ..pc()
+    });
+    assert!(
+        text.contains("-netdev tap,id=net0,ifname=tap0,script=no,downscript=no"),
+        "{text}"
+    );
+}
+
+#[test]
+fn commas_in_paths_are_doubled() {
+    let text = line(&Launch {
+        source: Source::Disk("a,b.img".into()),
+        ..pc()
+    });
+    assert!(text.contains("file=a,,b.img"), "{text}");
+}
+
+#[test]
+fn extra_words_come_last() {
+    let text = line(&Launch {
+        extra: vec!["-d".into(), "int".into()],
+        screen: Screen::Vnc(5907),
+        ..pc()
+    });
+    assert!(text.contains("-display vnc=127.0.0.1:7"), "{text}");
+    assert!(text.ends_with(" -d int"), "{text}");
+}

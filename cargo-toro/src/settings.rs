@@ -1,0 +1,383 @@
+//! What a virtual machine shall be: the metadata of the program with the options of the command line over it.
+
+use crate::command_line::CommandLine;
+use crate::failure::Failure;
+use crate::metadata::Metadata;
+use crate::values::{Address, DiskOption, LogLevel, Machine, Nic, Port, Size, Variable};
+use anyhow::{Result, bail};
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+/// Memory where nothing else is said.
+const DEFAULT_MEMORY: Size = Size::mib(128);
+const MAX_CORES: u32 = 64;
+const MAX_MEMORY: Size = Size::mib(512 << 10);
+
+/// Options that go before the metadata. Lists of ports, disks and arguments replace the metadata's; variables join it.
+#[derive(Debug, Clone, Default)]
+pub struct Overrides {
+    /// `--memory`
+    pub memory: Option<Size>,
+    /// `--cores`
+    pub cores: Option<u32>,
+    /// `--machine`
+    pub machine: Option<Machine>,
+    /// `--nic`
+    pub nic: Option<Nic>,
+    /// `--disk`, relative to the current folder.
+    pub disks: Vec<DiskOption>,
+    /// `--publish`
+    pub ports: Vec<Port>,
+    /// `--address`
+    pub address: Option<Address>,
+    /// `--env`
+    pub env: Vec<Variable>,
+    /// What follows `--`.
+    pub args: Vec<String>,
+    /// `--log`
+    pub log: Option<LogLevel>,
+}
+
+/// A data disk.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Disk {
+    /// The image file.
+    pub image: PathBuf,
+    /// The folder it is made from.
+    pub from: Option<PathBuf>,
+    /// Its size when it is made.
+    pub size: Option<Size>,
+    /// Where the guest mounts it; not at all without.
+    pub mount: Option<String>,
+}
+
+/// The settings of one virtual machine.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[allow(missing_docs, reason = "the names are those of the options")]
+pub struct Settings {
+    pub memory: Size,
+    pub cores: u32,
+    pub machine: Machine,
+    pub nic: Nic,
+    pub disks: Vec<Disk>,
+    pub ports: Vec<Port>,
+    pub address: Address,
+    pub env: BTreeMap<String, String>,
+    pub args: Vec<String>,
+    pub log: Option<LogLevel>,
+}
+
+impl Settings {
+    /// Settles `overrides` over `metadata`; `folder` is the program's, to which the metadata's paths are relative.
+    pub fn new(metadata: &Metadata, folder: &Path, overrides: Overrides) -> Result<Self> {
+        let machine = overrides.machine.or(metadata.machine).unwrap_or_default();
+        let default_nic = if machine == Machine::Microvm {
+            Nic::Virtio
+        } else {
+            Nic::E1000
+        };
+        let or_metadata = |ports: Vec<Port>| {
+            if ports.is_empty() {
+                metadata.ports.clone()
+            } else {
+                ports
+            }
+        };
+        let mut env = metadata.env.clone();
+        env.extend(
+            overrides
+                .env
+                .into_iter()
+                .map(|variable| (variable.name, variable.value)),
+        );
+        let settings = Self {
+            memory: overrides
+                .memory
+                .or(metadata.memory)
+                .unwrap_or(DEFAULT_MEMORY),
+            cores: overrides.cores.or(metadata.cores).unwrap_or(1),
+            machine,
+            nic: overrides.nic.or(metadata.nic).unwrap_or(default_nic),
+            disks: disks(metadata, folder, overrides.disks),
+            ports: or_metadata(overrides.ports),
+            address: overrides.address.or(metadata.address).unwrap_or_default(),
+            env,
+            args: if overrides.args.is_empty() {
+                metadata.args.clone()
+            } else {
+                overrides.args
+            },
+            log: overrides.log,
+        };
+        settings.check()?;
+        Ok(settings)
+    }
+
+    /// The kernel's command line. `has_exit_device` says that the machine is QEMU with `isa-debug-exit`.
+    pub fn command_line(&self, has_exit_device: bool) -> CommandLine {
+        let mut line = CommandLine::default();
+        match (self.nic, self.address) {
+            (Nic::None, _) => line.push("net=off"),
+            (_, Address::Dhcp) => {}
+            (_, address) => line.push(&format!("net={address}")),
+        }
+        for (index, disk) in self.disks.iter().enumerate() {
+            if let Some(mount) = &disk.mount {
+                line.push(&format!("mount=disk{index}:{mount}"));
+            }
+        }
+        self.env
+            .iter()
+            .for_each(|(name, value)| line.push(&format!("env={name}={value}")));
+        self.log
+            .iter()
+            .for_each(|level| line.push(&format!("log={level}")));
+        if has_exit_device {
+            line.push("exit=0xf4");
+        }
+        line.push_arguments(&self.args);
+        line
+    }
+
+    fn check(&self) -> Result<()> {
+        if !(1..=MAX_CORES).contains(&self.cores) {
+            bail!(Failure::new(
+                format!("{} cores are not possible", self.cores),
+                format!("choose 1 to {MAX_CORES} cores")
+            ));
+        }
+        if self.memory.bytes < 1 << 20 || self.memory.bytes > MAX_MEMORY.bytes {
+            let help = "choose 1 MiB to 512 GiB with --memory; most programs need 8 MiB or more";
+            bail!(Failure::new(
+                format!("{} of memory are not possible", self.memory),
+                help
+            ));
+        }
+        if self.machine == Machine::Microvm && self.nic == Nic::E1000 {
+            let help = "leave --nic away, or choose --nic virtio or another --machine";
+            bail!(Failure::new(
+                "the machine microvm has no PCI, so it cannot have an e1000",
+                help
+            ));
+        }
+        if self.nic == Nic::None && !self.ports.is_empty() {
+            let help = "leave --publish away or choose another --nic";
+            bail!(Failure::new(
+                "ports cannot be published without a network card",
+                help
+            ));
+        }
+        self.check_mounts()
+    }
+
+    fn check_mounts(&self) -> Result<()> {
+        let mut mounts: Vec<_> = self
+            .disks
+            .iter()
+            .filter_map(|disk| disk.mount.as_deref())
+            .collect();
+        if let Some(relative) = mounts.iter().find(|mount| !mount.starts_with('/')) {
+            bail!(Failure::new(
+                format!("`{relative}` is not a place to mount at"),
+                "write it as a path from `/`"
+            ));
+        }
+        mounts.sort_unstable();
+        if let Some(pair) = mounts.windows(2).find(|pair| pair[0] == pair[1]) {
+            bail!(Failure::new(
+                format!("two disks are to be mounted at `{}`", pair[0]),
+                "give each a place of its own"
+            ));
+        }
+        Ok(())
+    }
+}
+
+fn disks(metadata: &Metadata, folder: &Path, options: Vec<DiskOption>) -> Vec<Disk> {
+    let mut disks: Vec<Disk> = if options.is_empty() {
+        let keys = metadata.disks.iter();
+        keys.map(|key| Disk {
+            image: folder.join(&key.image),
+            from: key.from.as_ref().map(|from| folder.join(from)),
+            size: key.size,
+            mount: key.mount.clone(),
+        })
+        .collect()
+    } else {
+        let options = options.into_iter();
+        options
+            .map(|disk| Disk {
+                image: disk.image.into(),
+                from: None,
+                size: None,
+                mount: disk.mount,
+            })
+            .collect()
+    };
+    let is_root_named = disks.iter().any(|disk| disk.mount.as_deref() == Some("/"));
+    if let Some(first) = disks
+        .first_mut()
+        .filter(|first| first.mount.is_none() && !is_root_named)
+    {
+        first.mount = Some("/".into());
+    }
+    disks
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::metadata::DiskKey;
+
+    fn settle(metadata: &Metadata, overrides: Overrides) -> Result<Settings> {
+        Settings::new(metadata, Path::new("web"), overrides)
+    }
+
+    fn web() -> Metadata {
+        Metadata {
+            memory: Some(Size::mib(16)),
+            ports: vec!["8080:80".parse().unwrap()],
+            disks: vec![DiskKey {
+                image: "web.img".into(),
+                from: Some("www".into()),
+                mount: None,
+                size: None,
+            }],
+            env: BTreeMap::from([("A".into(), "1".into()), ("B".into(), "2".into())]),
+            args: vec!["x".into()],
+            ..Metadata::default()
+        }
+    }
+
+    #[test]
+    fn options_go_before_the_metadata() {
+        let overrides = Overrides {
+            memory: Some(Size::mib(8)),
+            ports: vec!["9090:80".parse().unwrap()],
+            env: vec!["B=3".parse().unwrap()],
+            args: vec!["y".into(), "z".into()],
+            ..Overrides::default()
+        };
+        let settings = settle(&web(), overrides).unwrap();
+        assert_eq!(settings.memory, Size::mib(8));
+        assert_eq!(
+            settings
+                .ports
+                .iter()
+                .map(|port| port.host)
+                .collect::<Vec<_>>(),
+            [9090]
+        );
+        assert_eq!(
+            settings.command_line(true).as_str(),
+            "mount=disk0:/ env=A=1 env=B=3 exit=0xf4 -- y z"
+        );
+    }
+
+    #[test]
+    fn paths_of_the_metadata_are_the_programs() {
+        let settings = settle(&web(), Overrides::default()).unwrap();
+        assert_eq!(settings.disks[0].image, Path::new("web/web.img"));
+        assert_eq!(
+            settings.disks[0].from.as_deref(),
+            Some(Path::new("web/www"))
+        );
+    }
+
+    #[test]
+    fn the_first_disk_is_the_root_unless_another_is() {
+        let mounts = |disks: &[&str]| {
+            let disks = disks.iter().map(|disk| disk.parse().unwrap()).collect();
+            let settings = settle(
+                &Metadata::default(),
+                Overrides {
+                    disks,
+                    ..Overrides::default()
+                },
+            )
+            .unwrap();
+            settings.command_line(false).as_str().to_owned()
+        };
+        assert_eq!(mounts(&[]), "");
+        assert_eq!(
+            mounts(&["a.img", "b.img:/data"]),
+            "mount=disk0:/ mount=disk1:/data"
+        );
+        assert_eq!(mounts(&["a.img", "b.img:/"]), "mount=disk1:/");
+        assert_eq!(mounts(&["a.img:/data", "b.img"]), "mount=disk0:/data");
+    }
+
+    #[test]
+    fn two_disks_cannot_share_a_place() {
+        let disks = vec!["a.img:/d".parse().unwrap(), "b.img:/d".parse().unwrap()];
+        let error = settle(
+            &Metadata::default(),
+            Overrides {
+                disks,
+                ..Overrides::default()
+            },
+        )
+        .unwrap_err();
+        assert_eq!(error.to_string(), "two disks are to be mounted at `/d`");
+    }
+
+    #[test]
+    fn impossible_machines_are_refused() {
+        let refused = |overrides| settle(&Metadata::default(), overrides).is_err();
+        assert!(refused(Overrides {
+            cores: Some(0),
+            ..Overrides::default()
+        }));
+        assert!(refused(Overrides {
+            cores: Some(65),
+            ..Overrides::default()
+        }));
+        assert!(refused(Overrides {
+            memory: Some(Size { bytes: 4096 }),
+            ..Overrides::default()
+        }));
+        let (machine, nic) = (Some(Machine::Microvm), Some(Nic::E1000));
+        assert!(refused(Overrides {
+            machine,
+            nic,
+            ..Overrides::default()
+        }));
+        let ports = vec!["8080:80".parse().unwrap()];
+        assert!(refused(Overrides {
+            nic: Some(Nic::None),
+            ports,
+            ..Overrides::default()
+        }));
+    }
+
+    #[test]
+    fn microvm_has_a_virtio_card_by_default() {
+        let machine = Some(Machine::Microvm);
+        let settings = settle(
+            &Metadata::default(),
+            Overrides {
+                machine,
+                ..Overrides::default()
+            },
+        )
+        .unwrap();
+        assert_eq!(settings.nic, Nic::Virtio);
+    }
+
+    #[test]
+    fn a_fixed_address_reaches_the_kernel() {
+        let address = Some("10.0.2.15/24,gateway=10.0.2.2".parse().unwrap());
+        let settings = settle(
+            &Metadata::default(),
+            Overrides {
+                address,
+                ..Overrides::default()
+            },
+        )
+        .unwrap();
+        assert_eq!(
+            settings.command_line(false).as_str(),
+            "net=10.0.2.15/24,gateway=10.0.2.2"
+        );
+    }
+}

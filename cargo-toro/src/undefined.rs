@@ -1,0 +1,92 @@
+//! Reads the linker's complaints about undefined symbols: the functions that a program needs and Toro lacks.
+
+use crate::failure::Failure;
+use std::collections::BTreeMap;
+
+/// More places than these say nothing new.
+const MOST_PLACES: usize = 8;
+
+/// The undefined symbols that rust-lld's output names, each with the first place that refers to it.
+pub fn undefined_symbols(output: &str) -> BTreeMap<String, String> {
+    let mut symbols = BTreeMap::new();
+    let mut last: Option<&str> = None;
+    for line in output.lines() {
+        if let Some((_, symbol)) = line.split_once("undefined symbol: ") {
+            let symbol = symbol.trim();
+            symbols.entry(symbol.to_owned()).or_insert_with(String::new);
+            last = Some(symbol);
+        } else if let (Some(symbol), Some((_, place))) =
+            (last, line.split_once(">>> referenced by "))
+        {
+            if let Some(first) = symbols.get_mut(symbol).filter(|first| first.is_empty()) {
+                *first = place.trim().to_owned();
+            }
+        } else if let (Some(symbol), Some((_, place))) = (last, line.split_once(">>> "))
+            && let Some(archive) = place
+                .split_once(" in archive ")
+                .map(|(_, path)| path.trim())
+        {
+            if let Some(first) = symbols.get_mut(symbol) {
+                let file = archive.rsplit(['/', '\\']).next().unwrap_or(archive);
+                *first = format!("{first}, in {file}");
+            }
+            last = None;
+        }
+    }
+    symbols
+}
+
+/// The error for a program that needs `symbols`.
+pub fn failure(symbols: &BTreeMap<String, String>) -> Failure {
+    let names: Vec<_> = symbols.keys().map(|symbol| format!("`{symbol}`")).collect();
+    let mut message = format!(
+        "the program needs {}, which Toro does not have",
+        names.join(", ")
+    );
+    let places = symbols.iter().filter(|(_, place)| !place.is_empty());
+    for (symbol, place) in places.take(MOST_PLACES) {
+        message += &format!("\n  `{symbol}` is used by {place}");
+    }
+    let help = "a crate calls the C library for something that Toro lacks: turn off the feature of that crate that \
+                needs it, use another crate, or report the name; `--verbose` shows all that the linker said";
+    Failure::new(message, help)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const OUTPUT: &str = "\
+linking with `rust-lld` failed: exit status: 1
+  = note: rust-lld: error: undefined symbol: getpwnam
+          >>> referenced by main.rs:7 (src/main.rs:7)
+          >>>               /t/deps/app-1.app.0.rcgu.o:(app::main)
+          >>> referenced by main.rs:9 (src/main.rs:9)
+          rust-lld: error: undefined symbol: shm_open
+          >>> referenced by mod.rs:12
+          >>>               x.x-cgu.0.rcgu.o:(x::y) in archive /t/deps/libx-2.rlib
+";
+
+    #[test]
+    fn every_symbol_is_found_with_its_first_place() {
+        let symbols = undefined_symbols(OUTPUT);
+        assert_eq!(symbols["getpwnam"], "main.rs:7 (src/main.rs:7)");
+        assert_eq!(symbols["shm_open"], "mod.rs:12, in libx-2.rlib");
+        assert_eq!(symbols.len(), 2);
+    }
+
+    #[test]
+    fn the_message_names_the_symbols() {
+        let message = failure(&undefined_symbols(OUTPUT)).to_string();
+        assert!(
+            message.starts_with(
+                "the program needs `getpwnam`, `shm_open`, which Toro does not have\n"
+            )
+        );
+    }
+
+    #[test]
+    fn other_link_errors_are_left_alone() {
+        assert!(undefined_symbols("rust-lld: error: unable to find library -lssl").is_empty());
+    }
+}

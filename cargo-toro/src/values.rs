@@ -1,0 +1,473 @@
+//! Values that can be given as an option and as a key of `[package.metadata.toro]`, each with one way to be written.
+
+use clap::ValueEnum;
+use serde::{Deserialize, Deserializer, de};
+use std::fmt;
+use std::net::Ipv4Addr;
+use std::str::FromStr;
+
+/// Why a value could not be read. The message names the value.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum ValueError {
+    /// Not a number with a unit.
+    #[error("`{0}` is not a size: write it as 64M, 2G or a number of MiB")]
+    Size(String),
+    /// Not `HOST:GUEST`.
+    #[error(
+        "`{0}` is not a port mapping: write it as HOST:GUEST or HOST:GUEST/udp, for example 8080:80"
+    )]
+    Port(String),
+    /// Neither `dhcp` nor an address with a prefix.
+    #[error(
+        "`{0}` is not an address: write it as dhcp or ADDRESS/PREFIX[,gateway=ADDRESS][,dns=ADDRESS], \
+         for example 10.0.2.15/24,gateway=10.0.2.2,dns=10.0.2.3"
+    )]
+    Address(String),
+    /// Not `IMAGE[:/mount]`.
+    #[error("`{0}` is not a disk: write it as IMAGE or IMAGE:/mount")]
+    Disk(String),
+    /// Not `NAME=VALUE`.
+    #[error("`{0}` is not an environment variable: write it as NAME=VALUE")]
+    Variable(String),
+}
+
+/// A machine model of QEMU.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, ValueEnum, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Machine {
+    /// i440FX with PIIX3: the machine that every hypervisor resembles
+    #[default]
+    Pc,
+    /// A PCI Express machine
+    Q35,
+    /// No PCI, no firmware: the smallest and quickest
+    Microvm,
+}
+
+/// A network card.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Nic {
+    /// Intel 82540EM
+    E1000,
+    /// virtio-net
+    Virtio,
+    /// No network
+    None,
+}
+
+/// How the image gets into memory.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Boot {
+    /// From a disk image, by BIOS and Toro's own loader
+    Disk,
+    /// QEMU loads the kernel itself (PVH)
+    Kernel,
+}
+
+/// What executes the guest's instructions.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, ValueEnum)]
+pub enum Accel {
+    /// KVM where it can run this guest, else emulation
+    #[default]
+    Auto,
+    /// Emulation: works everywhere
+    Tcg,
+    /// Linux's hypervisor; an error where it cannot run this guest
+    Kvm,
+}
+
+/// Where the guest's screen is shown.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, ValueEnum)]
+pub enum Display {
+    /// Nowhere
+    #[default]
+    None,
+    /// On a VNC port of this host; the port is printed
+    Vnc,
+    /// In a window
+    Window,
+}
+
+/// How much the kernel says on the console.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+#[allow(missing_docs, reason = "the names say it")]
+pub enum LogLevel {
+    Off,
+    Error,
+    Warn,
+    Info,
+    Debug,
+}
+
+impl fmt::Display for LogLevel {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        out.write_str(match self {
+            Self::Off => "off",
+            Self::Error => "error",
+            Self::Warn => "warn",
+            Self::Info => "info",
+            Self::Debug => "debug",
+        })
+    }
+}
+
+/// A number of bytes. Written as a number of MiB, or with a unit: `512K`, `64M`, `2G` (also `MiB`, `MB`; all are powers of 1024).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Size {
+    /// The size in bytes.
+    pub bytes: u64,
+}
+
+impl Size {
+    /// A size of `count` MiB.
+    pub const fn mib(count: u64) -> Self {
+        Self { bytes: count << 20 }
+    }
+}
+
+impl fmt::Display for Size {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.bytes.is_multiple_of(1 << 20) {
+            write!(out, "{} MiB", self.bytes >> 20)
+        } else {
+            write!(out, "{} KiB", self.bytes >> 10)
+        }
+    }
+}
+
+impl FromStr for Size {
+    type Err = ValueError;
+
+    fn from_str(text: &str) -> Result<Self, ValueError> {
+        let error = || ValueError::Size(text.to_owned());
+        let digits = text
+            .find(|c: char| !c.is_ascii_digit())
+            .unwrap_or(text.len());
+        let (number, unit) = text.split_at(digits);
+        let shift = match unit.trim().to_ascii_uppercase().as_str() {
+            "" | "M" | "MB" | "MIB" => 20,
+            "K" | "KB" | "KIB" => 10,
+            "G" | "GB" | "GIB" => 30,
+            _ => return Err(error()),
+        };
+        let number: u64 = number.parse().map_err(|_| error())?;
+        let bytes = number
+            .checked_mul(1 << shift)
+            .filter(|&bytes| bytes > 0)
+            .ok_or_else(error)?;
+        Ok(Self { bytes })
+    }
+}
+
+impl<'de> Deserialize<'de> for Size {
+    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+        #[derive(Deserialize)]
+        #[serde(untagged, expecting = "a size such as \"64M\", or a number of MiB")]
+        enum Written {
+            Number(u64),
+            Text(String),
+        }
+        let text = match Written::deserialize(from)? {
+            Written::Number(number) => number.to_string(),
+            Written::Text(text) => text,
+        };
+        text.parse().map_err(de::Error::custom)
+    }
+}
+
+/// A transport protocol whose ports can be published.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[allow(missing_docs, reason = "the names say it")]
+pub enum Protocol {
+    Tcp,
+    Udp,
+}
+
+/// A port of the host that leads to a port of the guest: `[ADDRESS:]HOST:GUEST[/udp]`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Port {
+    /// The protocol.
+    pub protocol: Protocol,
+    /// The host's address to listen at; the loopback address where none is written.
+    pub address: Ipv4Addr,
+    /// The host's port; 0 lets the operating system choose one.
+    pub host: u16,
+    /// The guest's port.
+    pub guest: u16,
+}
+
+impl FromStr for Port {
+    type Err = ValueError;
+
+    fn from_str(text: &str) -> Result<Self, ValueError> {
+        let error = || ValueError::Port(text.to_owned());
+        let (mapping, protocol) = match text.split_once('/') {
+            None | Some((_, "tcp")) => (text.trim_end_matches("/tcp"), Protocol::Tcp),
+            Some((mapping, "udp")) => (mapping, Protocol::Udp),
+            Some(_) => return Err(error()),
+        };
+        let (host, guest) = mapping.rsplit_once(':').ok_or_else(error)?;
+        let (address, host) = match host.rsplit_once(':') {
+            Some((address, host)) => (address.parse().map_err(|_| error())?, host),
+            None => (Ipv4Addr::LOCALHOST, host),
+        };
+        let host = host.parse().map_err(|_| error())?;
+        let guest = guest
+            .parse()
+            .ok()
+            .filter(|&guest| guest != 0)
+            .ok_or_else(error)?;
+        Ok(Self {
+            protocol,
+            address,
+            host,
+            guest,
+        })
+    }
+}
+
+/// How the guest gets its address.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Address {
+    /// From the network's DHCP server.
+    #[default]
+    Dhcp,
+    /// A fixed address.
+    Static {
+        /// The guest's address.
+        address: Ipv4Addr,
+        /// Bits of the network's prefix.
+        prefix: u8,
+        /// The router, if there is one.
+        gateway: Option<Ipv4Addr>,
+        /// The name server, if there is one.
+        dns: Option<Ipv4Addr>,
+    },
+}
+
+impl FromStr for Address {
+    type Err = ValueError;
+
+    fn from_str(text: &str) -> Result<Self, ValueError> {
+        if text == "dhcp" {
+            return Ok(Self::Dhcp);
+        }
+        let error = || ValueError::Address(text.to_owned());
+        let parse = |text: &str| text.parse::<Ipv4Addr>().map_err(|_| error());
+        let mut parts = text.split(',');
+        let (address, prefix) = parts
+            .next()
+            .and_then(|part| part.split_once('/'))
+            .ok_or_else(error)?;
+        let address = parse(address)?;
+        let prefix = prefix
+            .parse()
+            .ok()
+            .filter(|&prefix| prefix <= 32)
+            .ok_or_else(error)?;
+        let (mut gateway, mut dns) = (None, None);
+        for part in parts {
+            match part.split_once('=') {
+                Some(("gateway", value)) => gateway = Some(parse(value)?),
+                Some(("dns", value)) => dns = Some(parse(value)?),
+                _ => return Err(error()),
+            }
+        }
+        Ok(Self::Static {
+            address,
+            prefix,
+            gateway,
+            dns,
+        })
+    }
+}
+
+impl fmt::Display for Address {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self::Static {
+            address,
+            prefix,
+            gateway,
+            dns,
+        } = self
+        else {
+            return out.write_str("dhcp");
+        };
+        write!(out, "{address}/{prefix}")?;
+        gateway.map_or(Ok(()), |gateway| write!(out, ",gateway={gateway}"))?;
+        dns.map_or(Ok(()), |dns| write!(out, ",dns={dns}"))
+    }
+}
+
+/// A disk given as an option: `IMAGE[:/mount]`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DiskOption {
+    /// The image file, as written.
+    pub image: String,
+    /// Where the guest mounts it.
+    pub mount: Option<String>,
+}
+
+impl FromStr for DiskOption {
+    type Err = ValueError;
+
+    fn from_str(text: &str) -> Result<Self, ValueError> {
+        // `C:/x.img` is a Windows path: one letter before the colon is a drive.
+        let (image, mount) = match text.rsplit_once(":/") {
+            Some((image, mount)) if image.len() != 1 => (image, Some(format!("/{mount}"))),
+            _ => (text, None),
+        };
+        if image.is_empty() {
+            return Err(ValueError::Disk(text.to_owned()));
+        }
+        Ok(Self {
+            image: image.to_owned(),
+            mount,
+        })
+    }
+}
+
+/// An environment variable given as an option: `NAME=VALUE`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Variable {
+    /// The part before the first `=`.
+    pub name: String,
+    /// The part after it.
+    pub value: String,
+}
+
+impl FromStr for Variable {
+    type Err = ValueError;
+
+    fn from_str(text: &str) -> Result<Self, ValueError> {
+        match text.split_once('=') {
+            Some((name, value)) if !name.is_empty() => Ok(Self {
+                name: name.to_owned(),
+                value: value.to_owned(),
+            }),
+            _ => Err(ValueError::Variable(text.to_owned())),
+        }
+    }
+}
+
+macro_rules! deserialize_from_text {
+    ($($name:ty),*) => {$(
+        impl<'de> Deserialize<'de> for $name {
+            fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+                String::deserialize(from)?.parse().map_err(de::Error::custom)
+            }
+        }
+    )*};
+}
+deserialize_from_text!(Port, Address);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sizes_without_a_unit_are_mib() {
+        assert_eq!("64".parse(), Ok(Size::mib(64)));
+        assert_eq!("2G".parse(), Ok(Size::mib(2048)));
+        assert_eq!("64MiB".parse(), Ok(Size::mib(64)));
+        assert_eq!("512k".parse(), Ok(Size { bytes: 512 << 10 }));
+    }
+
+    #[test]
+    fn sizes_that_make_no_sense_are_refused() {
+        for text in [
+            "",
+            "M",
+            "-1",
+            "0",
+            "1.5G",
+            "64X",
+            "99999999999999999999",
+            "18446744073709551615G",
+        ] {
+            assert_eq!(
+                text.parse::<Size>(),
+                Err(ValueError::Size(text.into())),
+                "{text}"
+            );
+        }
+    }
+
+    #[test]
+    fn ports_listen_on_loopback_unless_told() {
+        let port: Port = "8080:80".parse().unwrap();
+        assert_eq!(
+            (port.protocol, port.host, port.guest),
+            (Protocol::Tcp, 8080, 80)
+        );
+        assert!(port.address.is_loopback());
+        let port: Port = "0.0.0.0:5353:53/udp".parse().unwrap();
+        assert_eq!(
+            (port.protocol, port.address),
+            (Protocol::Udp, Ipv4Addr::UNSPECIFIED)
+        );
+    }
+
+    #[test]
+    fn ports_that_make_no_sense_are_refused() {
+        for text in [
+            "80",
+            "x:80",
+            "8080:",
+            "8080:0",
+            "8080:99999",
+            "8080:80/sctp",
+            "host:1:2",
+        ] {
+            assert_eq!(
+                text.parse::<Port>(),
+                Err(ValueError::Port(text.into())),
+                "{text}"
+            );
+        }
+    }
+
+    #[test]
+    fn addresses_read_as_they_are_written() {
+        for text in [
+            "dhcp",
+            "10.0.2.15/24",
+            "10.0.2.15/24,gateway=10.0.2.2,dns=10.0.2.3",
+        ] {
+            assert_eq!(text.parse::<Address>().unwrap().to_string(), text);
+        }
+        for text in [
+            "",
+            "10.0.2.15",
+            "10.0.2.15/33",
+            "10.0.2.15/24,router=1.2.3.4",
+            "auto",
+        ] {
+            assert_eq!(
+                text.parse::<Address>(),
+                Err(ValueError::Address(text.into())),
+                "{text}"
+            );
+        }
+    }
+
+    #[test]
+    fn a_drive_letter_is_not_a_mount() {
+        let disk = |text: &str| {
+            text.parse::<DiskOption>()
+                .map(|disk| (disk.image, disk.mount))
+        };
+        assert_eq!(
+            disk("web.img:/www"),
+            Ok(("web.img".into(), Some("/www".into())))
+        );
+        assert_eq!(disk("web.img"), Ok(("web.img".into(), None)));
+        assert_eq!(disk("C:/web.img"), Ok(("C:/web.img".into(), None)));
+        assert_eq!(
+            disk("C:/web.img:/"),
+            Ok(("C:/web.img".into(), Some("/".into())))
+        );
+        assert!(disk(":/www").is_err());
+    }
+}

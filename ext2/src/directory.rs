@@ -1,0 +1,392 @@
+//! Directories: reading their entries, and finding a name.
+//!
+//! "Directory Structure", linked entry lists. Hashed directories (`dir_index`) are made so that
+//! they read as lists too. (Adding and removing entries belongs here.)
+//!
+//! Every entry is checked before it is handed out, and [`FileSystem::find`] checks that a
+//! directory's `..` leads back to where it was found. So what is reached by name from the root is a
+//! tree, whatever is on the disk: a loop shows as a wrong `..`.
+
+use core::fmt;
+
+use zerocopy::FromBytes;
+
+use crate::error::corrupt;
+use crate::filesystem::FileSystem;
+use crate::layout::{DIR_ENTRY_HEADER_LEN, DirEntryHeader, NAME_LEN_MAX, ROOT_INODE};
+use crate::{BlockDevice, Error, FileType, Inode, InodeNumber, Place};
+
+/// How much of a directory is read at once; the longest entry that matters fits in.
+const WINDOW: usize = 512;
+
+/// An entry of a directory.
+#[derive(Clone, Copy)]
+pub struct DirEntry {
+    /// The inode it leads to.
+    pub inode: InodeNumber,
+    /// What kind of inode that is; none on file systems that do not record it in directories.
+    pub file_type: Option<FileType>,
+    /// Where to go on reading after this entry.
+    pub next_cookie: u64,
+    name: [u8; NAME_LEN_MAX],
+    name_len: u8,
+}
+
+impl DirEntry {
+    /// The name: 1 to 255 bytes, in no particular encoding, without `/` and NUL.
+    #[must_use]
+    pub fn name(&self) -> &[u8] {
+        self.name
+            .get(..usize::from(self.name_len))
+            .unwrap_or_default()
+    }
+
+    /// Is it `.` or `..`?
+    #[must_use]
+    pub fn is_dot(&self) -> bool {
+        is_dot(self.name())
+    }
+}
+
+impl fmt::Debug for DirEntry {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("DirEntry")
+            .field("name", &self.name().escape_ascii())
+            .field("inode", &self.inode)
+            .field("file_type", &self.file_type)
+            .field("next_cookie", &self.next_cookie)
+            .finish()
+    }
+}
+
+/// The entries of a directory, `.` and `..` too, in the order of the disk. It ends after the first
+/// error.
+pub struct ReadDir<'a, D> {
+    file_system: &'a FileSystem<D>,
+    directory: &'a Inode,
+    /// Offset of the next entry in bytes.
+    position: u64,
+    /// Entries before this one were seen before.
+    skip_to: u64,
+    /// What was read of the directory, from `window_start` on; all of it in one block.
+    window: [u8; WINDOW],
+    window_start: u64,
+    window_len: usize,
+}
+
+impl<D> fmt::Debug for ReadDir<'_, D> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ReadDir")
+            .field("directory", &self.directory.number)
+            .field("position", &self.position)
+            .finish_non_exhaustive()
+    }
+}
+
+/// An entry as it lies in the window.
+struct EntryView<'a> {
+    inode: InodeNumber,
+    file_type: Option<FileType>,
+    name: &'a [u8],
+    next_cookie: u64,
+}
+
+impl<D: BlockDevice> ReadDir<'_, D> {
+    /// The next entry that is in use, checked.
+    fn next_view(&mut self) -> Result<Option<EntryView<'_>>, Error> {
+        loop {
+            if self.position >= self.directory.size {
+                return Ok(None);
+            }
+            let start = self.position;
+            let header = self.header()?;
+            let record_len = u64::from(header.record_len.get());
+            self.position = start.saturating_add(record_len);
+            if header.inode.get() != 0 && start >= self.skip_to {
+                return self.view(start, &header).map(Some);
+            }
+        }
+    }
+
+    /// The header at the current position, with a length that leads on within the block.
+    fn header(&mut self) -> Result<DirEntryHeader, Error> {
+        let offset = self.position;
+        let block_size = u64::from(self.file_system.geometry.block_size);
+        let in_block = offset.checked_rem(block_size).unwrap_or(0);
+        let left = block_size.saturating_sub(in_block);
+        let place = Place::Directory(self.directory.number.0);
+        if left < DIR_ENTRY_HEADER_LEN as u64 {
+            return Err(corrupt!(
+                place,
+                "entry at offset {offset} does not fit in its block"
+            ));
+        }
+        let bytes = self.bytes(offset, DIR_ENTRY_HEADER_LEN, left)?;
+        let header = DirEntryHeader::read_from_bytes(bytes)
+            .map_err(|_| corrupt!(place, "entry at offset {offset} is cut off"))?;
+        let record_len = u64::from(header.record_len.get());
+        if record_len < 12 || !record_len.is_multiple_of(4) {
+            return Err(corrupt!(
+                place,
+                "entry at offset {offset} has record length {record_len}"
+            ));
+        }
+        if record_len > left {
+            return Err(corrupt!(
+                place,
+                "entry at offset {offset} has record length {record_len}, but its block ends after {left}"
+            ));
+        }
+        Ok(header)
+    }
+
+    /// Checks an entry that is in use.
+    fn view(&mut self, start: u64, header: &DirEntryHeader) -> Result<EntryView<'_>, Error> {
+        let place = Place::Directory(self.directory.number.0);
+        let file_system = self.file_system;
+        let next_cookie = self.position;
+        let record_len = u64::from(header.record_len.get());
+        let mut name_len = usize::from(header.name_len);
+        if !file_system.has_file_types {
+            name_len |= usize::from(header.file_type) << 8;
+        }
+        let entry_len = name_len.saturating_add(DIR_ENTRY_HEADER_LEN);
+        if name_len == 0 || name_len > NAME_LEN_MAX || entry_len as u64 > record_len {
+            return Err(corrupt!(
+                place,
+                "entry at offset {start} has a name of {name_len} bytes in a record of {record_len}"
+            ));
+        }
+        let inode = header.inode.get();
+        if inode > file_system.facts.inodes {
+            return Err(corrupt!(
+                place,
+                "entry at offset {start} leads to inode {inode}, beyond the end ({} inodes)",
+                file_system.facts.inodes
+            ));
+        }
+        if inode != ROOT_INODE && inode < file_system.first_inode {
+            return Err(corrupt!(
+                place,
+                "entry at offset {start} leads to inode {inode}, which is reserved"
+            ));
+        }
+        let file_type = if file_system.has_file_types {
+            FileType::from_entry(header.file_type)
+        } else {
+            None
+        };
+        let name = self
+            .bytes(start, entry_len, record_len)?
+            .get(DIR_ENTRY_HEADER_LEN..)
+            .unwrap_or_default();
+        if name.iter().any(|byte| matches!(byte, b'/' | 0)) {
+            return Err(corrupt!(
+                place,
+                "entry at offset {start} has the name \"{}\"",
+                name.escape_ascii()
+            ));
+        }
+        Ok(EntryView {
+            inode: InodeNumber(inode),
+            file_type,
+            name,
+            next_cookie,
+        })
+    }
+
+    /// `len` bytes at an offset, of which at least `left` lie in the same block. Reads on only if
+    /// they are not in the window.
+    fn bytes(&mut self, offset: u64, len: usize, left: u64) -> Result<&[u8], Error> {
+        let in_window = |start: u64, window_len: usize| {
+            usize::try_from(offset.checked_sub(start)?)
+                .ok()
+                .filter(|from| from.saturating_add(len) <= window_len)
+        };
+        let from = match in_window(self.window_start, self.window_len) {
+            Some(from) => from,
+            None => {
+                self.fill(offset, left)?;
+                0
+            }
+        };
+        Ok(self
+            .window
+            .get(from..)
+            .and_then(|tail| tail.get(..len))
+            .unwrap_or_default())
+    }
+
+    fn fill(&mut self, offset: u64, left: u64) -> Result<(), Error> {
+        let block_size = u64::from(self.file_system.geometry.block_size);
+        let logical = offset.checked_div(block_size).unwrap_or(0);
+        let in_block = u32::try_from(offset.checked_rem(block_size).unwrap_or(0)).unwrap_or(0);
+        let Some(block) = self.file_system.run(self.directory, logical, 1)?.start else {
+            let place = Place::Directory(self.directory.number.0);
+            return Err(corrupt!(
+                place,
+                "block {logical} of the directory is missing"
+            ));
+        };
+        self.window_len = WINDOW.min(usize::try_from(left).unwrap_or(WINDOW));
+        self.window_start = offset;
+        let window = self.window.get_mut(..self.window_len).unwrap_or_default();
+        Ok(self.file_system.read_block(block, in_block, window)?)
+    }
+}
+
+impl<D: BlockDevice> Iterator for ReadDir<'_, D> {
+    type Item = Result<DirEntry, Error>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        let entry = match self.next_view() {
+            Ok(None) => return None,
+            Ok(Some(view)) => {
+                let mut name = [0; NAME_LEN_MAX];
+                for (to, from) in name.iter_mut().zip(view.name) {
+                    *to = *from;
+                }
+                Ok(DirEntry {
+                    inode: view.inode,
+                    file_type: view.file_type,
+                    next_cookie: view.next_cookie,
+                    name,
+                    name_len: u8::try_from(view.name.len()).unwrap_or(u8::MAX),
+                })
+            }
+            Err(error) => Err(error),
+        };
+        if entry.is_err() {
+            self.position = u64::MAX;
+        }
+        Some(entry)
+    }
+}
+
+impl<D: BlockDevice> FileSystem<D> {
+    /// Reads the entries of a directory from a cookie on: 0, or [`DirEntry::next_cookie`] of the
+    /// last entry that was seen. A cookie from anywhere else is as good: it continues with the next
+    /// entry after that offset.
+    ///
+    /// # Errors
+    /// [`Error::NotADirectory`].
+    pub fn read_dir<'a>(
+        &'a self,
+        directory: &'a Inode,
+        cookie: u64,
+    ) -> Result<ReadDir<'a, D>, Error> {
+        if !directory.is_directory() {
+            return Err(Error::NotADirectory);
+        }
+        // Entries can only be told apart from the start of a block.
+        let block_size = u64::from(self.geometry.block_size);
+        let in_block = cookie.checked_rem(block_size).unwrap_or(0);
+        Ok(ReadDir {
+            file_system: self,
+            directory,
+            position: cookie.saturating_sub(in_block),
+            skip_to: cookie,
+            window: [0; WINDOW],
+            window_start: 0,
+            window_len: 0,
+        })
+    }
+
+    /// Finds a name in a directory.
+    ///
+    /// # Errors
+    /// See [`FileSystem::find`].
+    pub fn lookup(&self, directory: InodeNumber, name: &[u8]) -> Result<InodeNumber, Error> {
+        Ok(self.find(&self.inode(directory)?, name)?.number)
+    }
+
+    /// Finds a name in a directory and reads its inode. (It has to be read anyway to be checked.)
+    ///
+    /// # Errors
+    /// [`Error::NotFound`], [`Error::NotADirectory`], [`Error::NameTooLong`]; [`Error::Corrupt`]
+    /// if the entry or the inode is wrong, or the directory found does not have `directory` as its
+    /// parent.
+    pub fn find(&self, directory: &Inode, name: &[u8]) -> Result<Inode, Error> {
+        let mut entries = self.read_dir(directory, 0)?;
+        if name.len() > NAME_LEN_MAX {
+            return Err(Error::NameTooLong);
+        }
+        let (number, stated_type) = loop {
+            match entries.next_view()? {
+                None => return Err(Error::NotFound),
+                Some(entry) if entry.name == name => break (entry.inode, entry.file_type),
+                Some(_) => {}
+            }
+        };
+        self.enter(directory, name, number, stated_type)
+    }
+
+    /// Reads the inode that an entry leads to, and checks that the two agree.
+    pub(crate) fn enter(
+        &self,
+        directory: &Inode,
+        name: &[u8],
+        number: InodeNumber,
+        stated_type: Option<FileType>,
+    ) -> Result<Inode, Error> {
+        let inode = self.inode(number)?;
+        let place = Place::Directory(directory.number.0);
+        let shown = name.escape_ascii();
+        if let Some(stated) = stated_type.filter(|stated| *stated != inode.file_type) {
+            return Err(corrupt!(
+                place,
+                "entry \"{shown}\" says {stated}, but inode {number} is a {}",
+                inode.file_type
+            ));
+        }
+        if is_dot(name) {
+            if !inode.is_directory() {
+                return Err(corrupt!(
+                    place,
+                    "entry \"{shown}\" leads to a {}",
+                    inode.file_type
+                ));
+            }
+        } else if inode.is_directory() {
+            self.check_parent(directory, &inode, name)?;
+        }
+        Ok(inode)
+    }
+
+    /// Checks that a directory has the one it was found in as its parent.
+    fn check_parent(&self, parent: &Inode, child: &Inode, name: &[u8]) -> Result<(), Error> {
+        let place = Place::Directory(parent.number.0);
+        let shown = name.escape_ascii();
+        let number = child.number;
+        if number.0 == ROOT_INODE || number == parent.number {
+            return Err(corrupt!(
+                place,
+                "entry \"{shown}\" makes a loop back to inode {number}"
+            ));
+        }
+        // "." and ".." are the first two entries.
+        let mut entries = self.read_dir(child, 0)?;
+        for _ in 0..2 {
+            match entries.next_view()? {
+                Some(entry) if entry.name == b".." && entry.inode == parent.number => return Ok(()),
+                Some(entry) if entry.name == b".." => {
+                    return Err(corrupt!(
+                        place,
+                        "entry \"{shown}\" makes a loop or a second way: the parent of directory \
+                         {number} is inode {}",
+                        entry.inode
+                    ));
+                }
+                _ => {}
+            }
+        }
+        Err(corrupt!(
+            Place::Directory(number.0),
+            "has no entry \"..\" where it belongs"
+        ))
+    }
+}
+
+fn is_dot(name: &[u8]) -> bool {
+    matches!(name, b"." | b"..")
+}

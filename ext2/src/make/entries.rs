@@ -1,0 +1,74 @@
+//! The content of a directory, as it lies on the disk.
+//!
+//! "Directory Structure", linked entry lists: an entry does not cross the end of a block, and the
+//! last one of a block reaches to its end.
+
+use alloc::vec::Vec;
+
+use zerocopy::IntoBytes;
+
+use crate::FileType;
+use crate::layout::{DIR_ENTRY_HEADER_LEN, DirEntryHeader};
+
+/// Puts entries one after the other into blocks.
+pub(super) struct Entries {
+    block_size: usize,
+    bytes: Vec<u8>,
+    /// Where the last entry begins.
+    last: usize,
+}
+
+impl Entries {
+    pub(super) fn new(block_size: u32) -> Self {
+        Self {
+            block_size: block_size as usize,
+            bytes: Vec::new(),
+            last: 0,
+        }
+    }
+
+    /// Appends an entry.
+    pub(super) fn push(&mut self, name: &[u8], inode: u32, file_type: FileType) {
+        let len = DIR_ENTRY_HEADER_LEN
+            .saturating_add(name.len())
+            .next_multiple_of(4);
+        let used = self.bytes.len().checked_rem(self.block_size).unwrap_or(0);
+        if used != 0 && used.saturating_add(len) > self.block_size {
+            self.end_block();
+        }
+        self.last = self.bytes.len();
+        let header = DirEntryHeader {
+            inode: inode.into(),
+            record_len: u16::try_from(len).unwrap_or(u16::MAX).into(),
+            name_len: u8::try_from(name.len()).unwrap_or(u8::MAX),
+            file_type: file_type.entry_number(),
+        };
+        self.bytes.extend_from_slice(header.as_bytes());
+        self.bytes.extend_from_slice(name);
+        self.bytes.resize(self.last.saturating_add(len), 0);
+    }
+
+    /// Fills up the block, makes it at least `len` bytes with blocks of one unused entry each, and
+    /// returns the content.
+    pub(super) fn finish(mut self, len: usize) -> Vec<u8> {
+        self.end_block();
+        while self.bytes.len() < len {
+            self.last = self.bytes.len();
+            self.bytes
+                .resize(self.last.saturating_add(DIR_ENTRY_HEADER_LEN), 0);
+            self.end_block();
+        }
+        self.bytes
+    }
+
+    /// Lets the last entry reach to the end of its block.
+    fn end_block(&mut self) {
+        let end = self.bytes.len().next_multiple_of(self.block_size);
+        self.bytes.resize(end, 0);
+        let record_len = u16::try_from(end.saturating_sub(self.last)).unwrap_or(u16::MAX);
+        let field = self.bytes.iter_mut().skip(self.last.saturating_add(4));
+        for (to, from) in field.zip(record_len.to_le_bytes()) {
+            *to = from;
+        }
+    }
+}

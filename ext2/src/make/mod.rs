@@ -1,0 +1,45 @@
+//! Making a new file system with everything that is to be in it.
+//!
+//! Three steps: a [`Builder`] collects directories, files and links (`tree.rs`); [`Builder::plan`]
+//! works out how large the image must be and where everything goes (`plan.rs`); [`Plan::write`]
+//! puts it onto a device in one go, reading each file once (`write.rs`).
+//!
+//! The result depends on nothing but what was added and the [`Options`]: not on the order of
+//! adding, the clock or chance. It is revision 1 with the features `filetype`, `sparse_super` and,
+//! where needed, `large_file`. Every file lies in one piece, its indirect blocks before it, except
+//! where the tables of a block group are in between.
+//!
+//! ```
+//! use core::cell::RefCell;
+//! use ext2::make::{Attributes, Builder, Options};
+//!
+//! let mut builder = Builder::new(Options { label: "www".into(), ..Options::default() });
+//! builder.add_directory("web", Attributes::directory())?;
+//! let page = b"<h1>Hello</h1>";
+//! builder.add_file("web/index.html", Attributes::file(), page.len() as u64, page.as_slice())?;
+//! builder.add_symlink("web/start.html", Attributes::symlink(), "index.html")?;
+//!
+//! let plan = builder.plan()?;
+//! let image = RefCell::new(vec![0; plan.size_bytes() as usize]);
+//! plan.write(&image)?;
+//!
+//! let disk = ext2::FileSystem::mount(image, ext2::MountOptions::default())?;
+//! let file = disk.resolve(b"/web/start.html")?;
+//! let mut content = [0; 64];
+//! let len = disk.read(&file, 0, &mut content)?;
+//! assert_eq!(&content[..len], page);
+//! # Ok::<(), Box<dyn core::error::Error>>(())
+//! ```
+//!
+//! On a host, [`Content`] is implemented for something that opens its file at the first read, so
+//! that no more than one is open at a time, and the image is a file set to the plan's size.
+
+mod entries;
+mod error;
+mod plan;
+mod tree;
+mod write;
+
+pub use error::MakeError;
+pub use plan::Plan;
+pub use tree::{Attributes, Builder, Content, Options};

@@ -1,0 +1,56 @@
+//! Symbolic links: short targets lie in the inode, long ones in a block.
+
+use alloc::vec;
+use alloc::vec::Vec;
+
+use crate::error::corrupt;
+use crate::filesystem::FileSystem;
+use crate::{BlockDevice, Error, FileType, Inode, Place};
+
+/// Bytes of `i_block`. A target that is shorter lies there.
+pub(crate) const SHORT_TARGET_END: u64 = 60;
+
+impl<D: BlockDevice> FileSystem<D> {
+    /// Reads where a symbolic link leads.
+    ///
+    /// # Errors
+    /// [`Error::NotASymlink`]; [`Error::Corrupt`] if the target is empty or too long.
+    pub fn read_link(&self, inode: &Inode) -> Result<Vec<u8>, Error> {
+        if inode.file_type != FileType::Symlink {
+            return Err(Error::NotASymlink);
+        }
+        // As Linux tells them apart: a short one has no block but perhaps one of attributes.
+        let block_size = u64::from(self.geometry.block_size);
+        let attributes = if inode.attributes_block != 0 {
+            block_size / 512
+        } else {
+            0
+        };
+        let is_short = inode.blocks_of_512() == attributes;
+        let limit = if is_short {
+            SHORT_TARGET_END
+        } else {
+            block_size
+        };
+        if inode.size == 0 || inode.size >= limit {
+            return Err(corrupt!(
+                Place::Inode(inode.number.0),
+                "size of a symbolic link is {}, must be 1 to {}",
+                inode.size,
+                limit.saturating_sub(1)
+            ));
+        }
+        let len = usize::try_from(inode.size).unwrap_or(0);
+        if is_short {
+            return Ok(inode
+                .map
+                .iter()
+                .flat_map(|word| word.to_le_bytes())
+                .take(len)
+                .collect());
+        }
+        let mut target = vec![0; len];
+        self.read_content(inode, 0, &mut target)?;
+        Ok(target)
+    }
+}

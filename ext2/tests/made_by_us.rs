@@ -1,0 +1,271 @@
+//! Images made by `ext2::make`, judged by e2fsck, debugfs and our own reader.
+
+mod common;
+
+use std::fs;
+
+use common::{
+    ImageFile, add_folder, assert_e2fsck_clean, assert_same_as_folder, debugfs, fill_folder,
+    make_image, mount, noise, read_all,
+};
+use ext2::make::{Attributes, Builder, MakeError, Options};
+use tempfile::tempdir;
+
+#[test]
+fn every_block_size_is_clean_and_holds_the_folder() {
+    let work = tempdir().expect("make a folder");
+    let folder = work.path().join("folder");
+    fill_folder(&folder);
+    for block_size in [1024, 2048, 4096] {
+        let image = work.path().join(format!("{block_size}.ext2"));
+        make_image(
+            &folder,
+            &image,
+            Options {
+                block_size,
+                ..Options::default()
+            },
+        );
+        assert_e2fsck_clean(&image);
+        let disk = mount(&image);
+        assert_eq!(disk.facts().block_size, block_size);
+        assert_same_as_folder(&disk, &folder);
+    }
+}
+
+#[test]
+fn debugfs_reads_the_same_content() {
+    let work = tempdir().expect("make a folder");
+    let folder = work.path().join("folder");
+    fill_folder(&folder);
+    for block_size in [1024, 4096] {
+        let image = work.path().join("image");
+        make_image(
+            &folder,
+            &image,
+            Options {
+                block_size,
+                ..Options::default()
+            },
+        );
+        for name in [
+            "sizes/0",
+            "sizes/12289",
+            "sizes/single",
+            "sizes/double",
+            "many/file-0299",
+        ] {
+            let expected = fs::read(folder.join(name)).expect("read a file");
+            assert!(
+                debugfs(&image, &format!("cat /{name}")) == expected,
+                "{name} differs"
+            );
+        }
+        let stat = String::from_utf8(debugfs(&image, "stat /shortest-long")).expect("text");
+        assert!(stat.contains("Type: symlink"), "{stat}");
+        let list = String::from_utf8(debugfs(&image, "ls -p /many")).expect("text");
+        assert_eq!(
+            list.lines().filter(|line| line.contains("file-")).count(),
+            300
+        );
+    }
+}
+
+#[test]
+fn equal_input_gives_equal_bytes_in_any_order_of_adding() {
+    let make = |names: &[&str], fill: u8| {
+        let mut builder = Builder::new(Options::default());
+        builder
+            .add_directory("d", Attributes::directory())
+            .expect("add");
+        for name in names {
+            let path = format!("d/{name}");
+            builder
+                .add_file(path, Attributes::file(), 5, name.as_bytes())
+                .expect("add");
+        }
+        let plan = builder.plan().expect("plan");
+        let image = std::cell::RefCell::new(vec![fill; plan.size_bytes() as usize]);
+        plan.write(&image).expect("write");
+        image.into_inner()
+    };
+    let one = make(&["first", "other", "third"], 0);
+    assert!(
+        one == make(&["third", "first", "other"], 0),
+        "the order of adding shows"
+    );
+    assert!(
+        one != make(&["third", "first", "OTHER"], 0),
+        "a name does not show"
+    );
+}
+
+#[test]
+fn many_groups_have_backups_that_e2fsck_takes() {
+    let work = tempdir().expect("make a folder");
+    let image = work.path().join("image");
+    let content = noise(9, 30 * 1024 * 1024);
+    let mut builder = Builder::new(Options {
+        block_size: 1024,
+        size_bytes: Some(100 * 1024 * 1024 + 511),
+        label: "a label too long to fit".into(),
+        uuid: Some(*b"0123456789abcdef"),
+        timestamp: 1_700_000_000,
+        ..Options::default()
+    });
+    builder
+        .add_file("f", Attributes::file(), content.len() as u64, &*content)
+        .expect("add");
+    let plan = builder.plan().expect("plan");
+    let size_bytes = plan.size_bytes();
+    assert_eq!(size_bytes, 100 * 1024 * 1024 + 511);
+    plan.write(&ImageFile::create(&image, size_bytes))
+        .expect("write");
+    assert_e2fsck_clean(&image);
+    let disk = mount(&image);
+    assert_eq!(disk.facts().label(), b"a label too long");
+    assert_eq!(&disk.facts().uuid, b"0123456789abcdef");
+    assert!(disk.facts().is_clean);
+    assert!(read_all(&disk, &disk.resolve(b"/f").expect("find")) == content);
+    // Group 1 begins at block 8193 and has a copy of the superblock.
+    common::run(
+        "e2fsck",
+        &["-fn", "-b", "8193", "-B", "1024"]
+            .map(AsRef::as_ref)
+            .into_iter()
+            .chain([image.as_ref()])
+            .collect::<Vec<_>>(),
+    );
+}
+
+#[test]
+fn ten_thousand_entries_and_subdirectories() {
+    let work = tempdir().expect("make a folder");
+    let image = work.path().join("image");
+    let mut builder = Builder::new(Options::default());
+    builder
+        .add_directory("d", Attributes::directory())
+        .expect("add");
+    for index in 0..10_000 {
+        let path = format!("d/{}{index}", "long name ".repeat(index % 20));
+        if index % 10 == 0 {
+            builder
+                .add_directory(path, Attributes::directory())
+                .expect("add");
+        } else {
+            builder
+                .add_file(path, Attributes::file(), 4, b"1234".as_slice())
+                .expect("add");
+        }
+    }
+    let plan = builder.plan().expect("plan");
+    let device = ImageFile::create(&image, plan.size_bytes());
+    plan.write(&device).expect("write");
+    assert_e2fsck_clean(&image);
+    let disk = mount(&image);
+    let directory = disk.resolve(b"/d").expect("find");
+    assert_eq!(disk.read_dir(&directory, 0).expect("list").count(), 10_002);
+    assert_eq!(directory.links(), 1002);
+    let last = disk.resolve(b"/d/9999");
+    assert_eq!(last.map(|inode| inode.size()), Err(ext2::Error::NotFound));
+    let name = format!("/d/{}9999", "long name ".repeat(19));
+    assert_eq!(disk.resolve(name.as_bytes()).expect("find").size(), 4);
+}
+
+#[test]
+fn hard_links_share_an_inode() {
+    let work = tempdir().expect("make a folder");
+    let image = work.path().join("image");
+    let mut builder = Builder::new(Options::default());
+    builder
+        .add_directory("d", Attributes::directory())
+        .expect("add");
+    builder
+        .add_file("one", Attributes::file(), 3, b"abc".as_slice())
+        .expect("add");
+    builder.add_hard_link("d/two", "one").expect("add");
+    assert_eq!(
+        builder.add_hard_link("three", "d"),
+        Err(MakeError::LinkTarget(b"three".to_vec()))
+    );
+    let plan = builder.plan().expect("plan");
+    let device = ImageFile::create(&image, plan.size_bytes());
+    plan.write(&device).expect("write");
+    assert_e2fsck_clean(&image);
+    let disk = mount(&image);
+    let (one, two) = (
+        disk.resolve(b"one").expect("find"),
+        disk.resolve(b"d/two").expect("find"),
+    );
+    assert_eq!((one.number(), one.links()), (two.number(), 2));
+}
+
+#[test]
+fn times_before_1970_and_after_2038_are_kept() {
+    let work = tempdir().expect("make a folder");
+    let image = work.path().join("image");
+    let times = [
+        -2_147_483_648,
+        -1,
+        0,
+        2_147_483_647,
+        2_147_483_648,
+        4_294_967_296,
+        15_032_385_535,
+    ];
+    let mut builder = Builder::new(Options::default());
+    for time in times {
+        let attributes = Attributes {
+            modified: time,
+            ..Attributes::file()
+        };
+        builder
+            .add_file(format!("t{time}"), attributes, 0, [].as_slice())
+            .expect("add");
+    }
+    let plan = builder.plan().expect("plan");
+    let device = ImageFile::create(&image, plan.size_bytes());
+    plan.write(&device).expect("write");
+    assert_e2fsck_clean(&image);
+    let disk = mount(&image);
+    for time in times {
+        let inode = disk.resolve(format!("t{time}").as_bytes()).expect("find");
+        assert_eq!(
+            (inode.modified(), inode.changed(), inode.accessed()),
+            (time, time, time)
+        );
+    }
+}
+
+#[test]
+fn a_folder_that_does_not_fit_names_the_size_that_does() {
+    let work = tempdir().expect("make a folder");
+    let folder = work.path().join("folder");
+    fill_folder(&folder);
+    let plan = |size_bytes| {
+        let options = Options {
+            size_bytes: Some(size_bytes),
+            ..Options::default()
+        };
+        let mut builder = Builder::new(options);
+        add_folder(&mut builder, &folder, b"");
+        builder.plan()
+    };
+    let Err(MakeError::TooSmall {
+        needed_bytes,
+        size_bytes: 2_000_000,
+    }) = plan(2_000_000)
+    else {
+        panic!("28 MB fit in 2 MB");
+    };
+    assert!(matches!(
+        plan(needed_bytes - 4096),
+        Err(MakeError::TooSmall { .. })
+    ));
+    let plan = plan(needed_bytes).expect("the size named is enough");
+    let image = work.path().join("image");
+    plan.write(&ImageFile::create(&image, needed_bytes))
+        .expect("write");
+    assert_e2fsck_clean(&image);
+    assert_same_as_folder(&mount(&image), &folder);
+}

@@ -10,6 +10,7 @@ pub mod object;
 mod poll;
 pub mod program;
 mod signal;
+mod socket;
 mod stdio;
 mod system;
 mod text;

@@ -25,6 +25,8 @@ pub enum Error {
     AlreadyConnected,
     /// The connection is being made.
     InProgress,
+    /// The connection is being made already, and is asked for again.
+    AlreadyInProgress,
     /// The sending direction is shut down.
     BrokenPipe,
     /// The datagram is larger than the network takes.

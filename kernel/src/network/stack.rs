@@ -197,6 +197,9 @@ impl Stack {
 
     /// When [`Stack::serve`] must run even if no frame comes.
     pub fn next_deadline_ns(&self) -> Option<u64> {
+        if self.receiver.is_ready() {
+            return Some(0);
+        }
         self.core.timers.next().map(|at| at.saturating_mul(1000))
     }
 
@@ -647,7 +650,10 @@ impl Core {
         }
         socket.set_timeout(match socket.state() {
             State::SynReceived => Some(ACCEPT_TIMEOUT),
-            State::Established | State::CloseWait if socket.send_queue() == 0 => None,
+            // An idle peer is only given up when it is asked and does not answer.
+            State::Established | State::CloseWait if socket.send_queue() == 0 => socket
+                .keep_alive()
+                .map(|interval| interval + ANSWER_TIMEOUT),
             State::FinWait2 if !is_orphan => None,
             State::FinWait2 => Some(CLOSE_TIMEOUT),
             State::Closed | State::Listen | State::TimeWait => None,

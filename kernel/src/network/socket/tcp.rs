@@ -18,7 +18,6 @@ use crate::network::stack::Progress;
 use crate::scheduler::{Notifier, Readiness};
 use crate::sync::SpinLock;
 
-/// Longest wait for a handshake, when the program gives none: smoltcp's own timeout comes first.
 const NO_ADDRESS: SocketAddrV4 = SocketAddrV4::new(Ipv4Addr::UNSPECIFIED, 0);
 
 #[derive(Clone)]
@@ -178,7 +177,7 @@ impl TcpSocket {
             Role::Listener(_) => return Err(Error::Invalid),
             Role::Stream(stream) => {
                 return Err(match stream.interface.lock().progress(stream.slot) {
-                    Progress::Connecting => Error::InProgress,
+                    Progress::Connecting => Error::AlreadyInProgress,
                     Progress::Connected => Error::AlreadyConnected,
                     Progress::Failed(error) => error,
                 });
@@ -379,6 +378,12 @@ impl TcpSocket {
     /// `SO_KEEPALIVE`: asks a silent peer whether it is still there.
     pub fn set_keep_alive(&self, is_on: bool) {
         self.options.is_keep_alive.store(is_on, Ordering::Relaxed);
+        self.apply_options();
+    }
+
+    /// `TCP_KEEPIDLE`: after how long a silent peer is asked.
+    pub fn set_keep_alive_seconds(&self, seconds: u64) {
+        self.options.keep_alive_s.store(seconds, Ordering::Relaxed);
         self.apply_options();
     }
 

@@ -88,6 +88,8 @@ pub struct UdpSocket {
     /// The senders made so far, one for each interface used.
     senders: SpinLock<alloc::vec::Vec<(&'static Interface, u32)>>,
     is_read_shut: AtomicBool,
+    /// `SO_REUSEADDR`: kept for programs that ask; ports here are free as soon as their socket is closed.
+    pub is_address_reused: AtomicBool,
     /// `SO_BROADCAST`.
     pub is_broadcast_allowed: AtomicBool,
     /// `SO_RCVTIMEO` in nanoseconds; 0: none.
@@ -107,6 +109,7 @@ impl UdpSocket {
             local: SpinLock::new(None),
             senders: SpinLock::new(alloc::vec::Vec::new()),
             is_read_shut: AtomicBool::new(false),
+            is_address_reused: AtomicBool::new(false),
             is_broadcast_allowed: AtomicBool::new(false),
             read_timeout_ns: AtomicU64::new(0),
             write_timeout_ns: AtomicU64::new(0),
@@ -202,7 +205,7 @@ impl UdpSocket {
         Ok(sender)
     }
 
-    /// Takes the oldest datagram, as much as fits; its length and sender. With `is_peek` it stays.
+    /// Takes the oldest datagram, as much as fits; how much that is, and its sender.
     ///
     /// # Errors
     /// [`Error::WouldBlock`].
@@ -212,6 +215,20 @@ impl UdpSocket {
         is_peek: bool,
         is_nonblocking: bool,
     ) -> Result<(usize, SocketAddrV4)> {
+        let (len, _, from) = self.receive_from(buf, is_peek, is_nonblocking)?;
+        Ok((len, from))
+    }
+
+    /// Takes the oldest datagram, as much as fits; how much that is, how long it was, and its sender. With `is_peek` it stays.
+    ///
+    /// # Errors
+    /// [`Error::WouldBlock`].
+    pub fn receive_from(
+        &self,
+        buf: &mut [u8],
+        is_peek: bool,
+        is_nonblocking: bool,
+    ) -> Result<(usize, usize, SocketAddrV4)> {
         let deadline_ns = deadline(self.read_timeout_ns.load(Ordering::Relaxed));
         self.bound()?;
         let mut inbox = self.mailbox.inbox.lock();
@@ -219,15 +236,15 @@ impl UdpSocket {
             if let Some(datagram) = inbox.queue.front() {
                 let len = datagram.payload.len().min(buf.len());
                 buf[..len].copy_from_slice(&datagram.payload[..len]);
-                let from = datagram.from;
+                let (from, full_len) = (datagram.from, datagram.payload.len());
                 if !is_peek {
-                    inbox.queued_bytes -= datagram.payload.len() + DATAGRAM_OVERHEAD;
+                    inbox.queued_bytes -= full_len + DATAGRAM_OVERHEAD;
                     inbox.queue.pop_front();
                 }
-                return Ok((len, from));
+                return Ok((len, full_len, from));
             }
             if self.is_read_shut.load(Ordering::Relaxed) {
-                return Ok((0, SocketAddrV4::new(Ipv4Addr::UNSPECIFIED, 0)));
+                return Ok((0, 0, SocketAddrV4::new(Ipv4Addr::UNSPECIFIED, 0)));
             }
             inbox = wait(&self.mailbox.notifier, inbox, is_nonblocking, deadline_ns)?;
         }

@@ -111,6 +111,8 @@ extern "C" fn exit(status: c_int) -> ! {
 /// Ends the machine at once; disks are synced.
 #[unsafe(no_mangle)]
 extern "C" fn _exit(status: c_int) -> ! {
+    // Nobody is left to tell an error to but the log, which the drivers write.
+    let _ = crate::storage::vfs::sync_all();
     epitaph::end(status as u8)
 }
 

@@ -4,11 +4,13 @@
 //! are. That is what the `SAFETY` comments here call "the caller's".
 
 mod clock;
+mod descriptors_until_files;
 pub mod errno;
 mod memory;
 pub mod object;
 mod poll;
 pub mod program;
+mod resolve;
 mod signal;
 mod socket;
 mod stdio;
@@ -16,4 +18,3 @@ mod system;
 mod text;
 mod thread;
 mod unwind;
-mod descriptors_until_files;

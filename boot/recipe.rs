@@ -104,7 +104,11 @@ impl Toolchain {
         package: &str,
         out: &Path,
     ) -> Result<PathBuf, String> {
-        let flags = ["-Cforce-unwind-tables=yes", "-Crelocation-model=static"];
+        let flags = [
+            "-Cforce-unwind-tables=yes",
+            "-Cforce-frame-pointers=yes",
+            "-Crelocation-model=static",
+        ];
         let mut command = Command::new(&self.cargo);
         for (name, _) in env::vars_os() {
             let is_disturbing = name

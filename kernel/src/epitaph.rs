@@ -13,6 +13,9 @@ use crate::{image, scheduler};
 /// Frames of a backtrace that are shown.
 const MAX_FRAMES: usize = 64;
 
+/// Calls of a recursion that are counted instead of shown, before it is given up.
+const MAX_REPEATS: usize = 1 << 20;
+
 /// Exit status of a fault, as a shell reports the signal that Linux would send.
 const STATUS_ILLEGAL_INSTRUCTION: u8 = 128 + 4;
 const STATUS_FLOATING_POINT: u8 = 128 + 8;
@@ -209,7 +212,10 @@ fn backtrace(instruction: Option<usize>, mut frame: usize) {
     if let Some(instruction) = instruction {
         show_call(0, instruction, instruction);
     }
-    for depth in 1..MAX_FRAMES {
+    let mut depth = 1;
+    let mut last = 0;
+    let mut repeats = 0;
+    while depth < MAX_FRAMES {
         if frame == 0
             || frame % 8 != 0
             || !paging::is_readable(frame)
@@ -219,15 +225,25 @@ fn backtrace(instruction: Option<usize>, mut frame: usize) {
         }
         // SAFETY: aligned, and both words are mapped.
         let (next, back) = unsafe { (*(frame as *const usize), *((frame + 8) as *const usize)) };
-        if back == 0 {
+        if back == 0 || next <= frame && next != 0 {
             break;
         }
-        // The return address is behind the call, maybe in the next function.
-        show_call(depth, back, back - 1);
-        if next <= frame {
-            break;
+        if back == last && repeats < MAX_REPEATS {
+            repeats += 1;
+        } else {
+            if repeats != 0 {
+                let _ = writeln!(Console, "      … {repeats} more of these");
+            }
+            // The return address is behind the call, maybe in the next function.
+            show_call(depth, back, back - 1);
+            depth += 1;
+            repeats = 0;
         }
+        last = back;
         frame = next;
+    }
+    if repeats != 0 {
+        let _ = writeln!(Console, "      … {repeats} more of these");
     }
 }
 

@@ -110,8 +110,11 @@ pub fn map_device(phys: u64, len_bytes: usize) -> Result<usize, OutOfMemory> {
 /// When there is no memory for page tables, or the address is beyond what can be mapped.
 pub fn map_firmware(phys: u64, len_bytes: usize) -> Result<usize, OutOfMemory> {
     let start = usize::try_from(phys).map_err(|_| OutOfMemory)?;
-    let is_mapped = |address: usize| paging::is_mapped(address);
-    if is_mapped(start) && is_mapped(start + len_bytes.max(1) - 1) {
+    let end = start.checked_add(len_bytes).ok_or(OutOfMemory)?;
+    if (start & !(FRAME_BYTES - 1)..end)
+        .step_by(FRAME_BYTES)
+        .all(paging::is_mapped)
+    {
         return Ok(start);
     }
     map_physical(phys, len_bytes, paging::READ_ONLY)

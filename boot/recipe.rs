@@ -11,10 +11,11 @@ use std::process::Command;
 /// The only target of bare code: std for it is prebuilt, so nothing but stable Rust is needed.
 pub(crate) const TARGET: &str = "x86_64-unknown-linux-gnu";
 
-/// Variables of an outer cargo that would change what a nested one builds. Names that end in `_`
-/// are prefixes.
-const DISTURBING: [&str; 21] = [
-    "CARGO_BUILD_",
+/// Variables of an outer cargo that would change what a nested one builds. Each stands for all
+/// that begin with it.
+const DISTURBING: [&str; 22] = [
+    "CARGO_BUILD_RUST",
+    "CARGO_BUILD_TARGET",
     "CARGO_CFG_",
     "CARGO_CRATE_",
     "CARGO_ENCODED_RUSTFLAGS",
@@ -103,14 +104,16 @@ impl Toolchain {
         package: &str,
         out: &Path,
     ) -> Result<PathBuf, String> {
-        let flags = ["-Cforce-unwind-tables=yes", "-Crelocation-model=static"];
+        let flags = [
+            "-Cforce-unwind-tables=yes",
+            "-Cforce-frame-pointers=yes",
+            "-Crelocation-model=static",
+        ];
         let mut command = Command::new(&self.cargo);
         for (name, _) in env::vars_os() {
-            let is_disturbing = name.to_str().is_some_and(|name| {
-                DISTURBING
-                    .iter()
-                    .any(|&d| name == d || d.ends_with('_') && name.starts_with(d))
-            });
+            let is_disturbing = name
+                .to_str()
+                .is_some_and(|name| DISTURBING.iter().any(|start| name.starts_with(start)));
             if is_disturbing {
                 command.env_remove(name);
             }
@@ -170,16 +173,17 @@ impl Toolchain {
 /// # Errors
 /// The command and all that it said, if it can't be started or fails.
 pub(crate) fn run(command: &mut Command) -> Result<String, String> {
+    // Without the variables, of which there are many.
+    let mut words = vec![command.get_program().to_string_lossy()];
+    words.extend(command.get_args().map(|arg| arg.to_string_lossy()));
+    let line = words.join(" ");
     let output = command
         .output()
-        .map_err(|error| format!("can't run {command:?}: {error}"))?;
+        .map_err(|error| format!("can't run {line}: {error}"))?;
     let text = String::from_utf8_lossy(&output.stdout).into_owned();
     if output.status.success() {
         return Ok(text);
     }
     let said = String::from_utf8_lossy(&output.stderr);
-    Err(format!(
-        "{text}{said}\n{command:?} failed: {}",
-        output.status
-    ))
+    Err(format!("{line} failed ({}):\n{text}{said}", output.status))
 }

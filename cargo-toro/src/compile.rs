@@ -20,10 +20,11 @@ use std::process::{Command, Stdio};
 pub const TARGET: &str = "x86_64-unknown-linux-gnu";
 
 /// Flags for every crate of a program. rustc finds `rust-lld` in its own folder.
-const FLAGS: [&str; 6] = [
+const FLAGS: [&str; 7] = [
     "-Clinker=rust-lld",
     "-Clinker-flavor=ld.lld",
     "-Crelocation-model=static",
+    "-Cforce-frame-pointers=yes",
     "-Ctarget-feature=+crt-static",
     "-Clink-self-contained=no",
     // So that a backtrace in the guest can follow the frames without unwinding tables.

@@ -339,6 +339,19 @@ mod tests {
     }
 
     #[test]
+    fn thread_storage_of_zeroes_only_may_lie_between_segments() {
+        let linked = Linked::sample();
+        let mut file = linked.build();
+        let at = 64 + 56 * linked.note_index();
+        file[at..at + 4].copy_from_slice(&object::elf::PT_TLS.to_le_bytes());
+        file[at + 16..at + 24].copy_from_slice(&0x20_1800_u64.to_le_bytes());
+        file[at + 32..at + 40].fill(0);
+        let written = Elf::parse(&file).unwrap().write().unwrap();
+        assert_eq!(written[at + 8..at + 16], [0; 8]);
+        assert_eq!(written[at + 16..at + 24], 0x20_1800_u64.to_le_bytes());
+    }
+
+    #[test]
     fn each_fault_of_the_header_is_named() {
         let of = |what| ImageError::Unsuitable(what);
         assert_eq!(

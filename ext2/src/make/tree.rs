@@ -27,7 +27,8 @@ pub struct Options {
     pub inode_count: Option<u32>,
     /// Name of the file system; the first 16 bytes of it count.
     pub label: String,
-    /// Number of the file system; without it, one that follows from names, sizes and options.
+    /// Number of the file system; without it, one that follows from all that is added but the
+    /// content of files.
     pub uuid: Option<[u8; 16]>,
     /// When the file system was made, in seconds since 1970.
     pub timestamp: u32,
@@ -374,7 +375,8 @@ impl<'a> Builder<'a> {
     }
 }
 
-fn names(path: &[u8]) -> impl Iterator<Item = &[u8]> {
+/// The names that a path is made of.
+pub(super) fn names(path: &[u8]) -> impl Iterator<Item = &[u8]> {
     path.split(|byte| *byte == b'/')
         .filter(|name| !name.is_empty())
 }

@@ -81,13 +81,18 @@ impl Content for LazyFile {
     }
 }
 
+/// Writes what was collected into an image file.
+pub(crate) fn write_image(builder: Builder<'_>, image: &Path) {
+    let plan = builder.plan().expect("plan the image");
+    let device = ImageFile::create(image, plan.size_bytes());
+    plan.write(&device).expect("write the image");
+}
+
 /// Makes an image from a folder.
 pub(crate) fn make_image(folder: &Path, image: &Path, options: Options) {
     let mut builder = Builder::new(options);
     add_folder(&mut builder, folder, b"");
-    let plan = builder.plan().expect("plan the image");
-    let device = ImageFile::create(image, plan.size_bytes());
-    plan.write(&device).expect("write the image");
+    write_image(builder, image);
 }
 
 /// Adds what is in a folder.

@@ -1,3 +1,24 @@
 //! The C symbols that programs link against, one file per family, and the table of objects behind small integers.
+//!
+//! The functions of a C library have contracts of their own (POSIX.1-2017, the Linux manual pages): pointers are what these say they
+//! are. That is what the `SAFETY` comments here call "the caller's".
 
+mod clock;
+mod convert;
+pub mod descriptor;
+pub mod directory;
+pub mod errno;
+pub mod file;
+mod memory;
+pub mod metadata;
 pub mod object;
+pub mod path;
+mod poll;
+pub mod program;
+mod signal;
+mod socket;
+mod stdio;
+mod system;
+mod text;
+mod thread;
+mod unwind;

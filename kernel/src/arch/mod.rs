@@ -2,4 +2,4 @@
 
 pub mod x86_64;
 
-pub use x86_64::{clock, interrupts, mmio, port};
+pub use x86_64::{clock, entropy, interrupts, mmio, port};

@@ -1,6 +1,7 @@
 //! Memory that devices read and write.
 
 use super::OutOfMemory;
+use super::frames::{self, FRAME_BYTES, FrameInfo};
 
 /// Physically contiguous, zeroed memory below 4 GiB, page aligned, for as long as it lives.
 /// Its owner must have stopped the device's use of it before dropping it (drivers here live for ever).
@@ -20,8 +21,13 @@ impl DmaBuffer {
     /// # Errors
     /// When there is no such memory.
     pub fn new(len_bytes: usize) -> Result<Self, OutOfMemory> {
-        let _ = len_bytes;
-        Err(OutOfMemory)
+        let len_bytes = len_bytes
+            .checked_next_multiple_of(FRAME_BYTES)
+            .ok_or(OutOfMemory)?;
+        let base = frames::allocate(len_bytes / FRAME_BYTES, 1 << 32, FrameInfo::Other)? as *mut u8;
+        // SAFETY: fresh frames, mapped one to one.
+        unsafe { base.write_bytes(0, len_bytes) };
+        Ok(Self { base, len_bytes })
     }
 
     /// Physical address of the first byte.
@@ -79,6 +85,18 @@ impl DmaBuffer {
         );
         // SAFETY: in bounds; borrowed mutably.
         unsafe { core::slice::from_raw_parts_mut(self.base.add(range.start), range.len()) }
+    }
+}
+
+impl Drop for DmaBuffer {
+    fn drop(&mut self) {
+        // SAFETY: allocated in `new`, and the owner has stopped the device.
+        unsafe {
+            frames::free(
+                self.base as usize,
+                self.len_bytes.max(FRAME_BYTES) / FRAME_BYTES,
+            )
+        };
     }
 }
 

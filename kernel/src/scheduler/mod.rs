@@ -3,10 +3,16 @@
 //! Interrupts only mark; what a device has to say is served by [`Service`]s of the core it is dedicated to, which
 //! the scheduler calls when it looks for work and before it halts.
 
+mod core;
+pub mod futex;
 mod notify;
+pub mod thread;
+mod timers;
 mod wait;
 
+pub use core::{begin, exit, register_service, sleep_until, spawn, start, statistics, yield_now};
 pub use notify::{Notifier, Observer, Readiness};
+pub use thread::{Name, Thread};
 pub use wait::{WaitOutcome, WaitQueue};
 
 /// Work of a core besides its threads: a device, a protocol stack.
@@ -18,11 +24,3 @@ pub trait Service: Sync {
     /// When `serve` must run next even if no interrupt comes (nanoseconds since boot), or `None`. Asked before the core halts.
     fn next_deadline_ns(&self) -> Option<u64>;
 }
-
-/// Has the scheduler of this core call `service` from now on.
-pub fn register_service(service: &'static dyn Service) {
-    let _ = service;
-}
-
-/// Lets the other ready threads of this core (and its services) run.
-pub fn yield_now() {}

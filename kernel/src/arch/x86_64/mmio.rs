@@ -29,6 +29,11 @@ impl Mmio {
         self.len_bytes
     }
 
+    /// Virtual address of the register at byte `offset`, for code that cannot call.
+    pub(in crate::arch) fn address_of(&self, offset: usize) -> usize {
+        self.base + offset
+    }
+
     #[inline]
     fn address<T>(&self, offset: usize) -> *mut T {
         let size = size_of::<T>();

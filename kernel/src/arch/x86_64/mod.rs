@@ -1,6 +1,21 @@
 //! x86-64: boot, descriptor tables, interrupts, clocks, ports.
 
+pub mod acpi;
+#[cfg(not(test))]
+pub mod boot;
 pub mod clock;
+pub mod context;
+pub mod core_local;
+pub mod cpu;
+pub mod descriptors;
+pub mod entropy;
+#[cfg(not(test))]
+pub mod exceptions;
 pub mod interrupts;
 pub mod mmio;
 pub mod port;
+pub mod power;
+pub mod rtc;
+pub mod start_info;
+#[cfg(not(test))]
+mod string;

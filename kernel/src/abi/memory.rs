@@ -1,0 +1,196 @@
+//! `malloc` and `mmap` (POSIX.1-2017; mmap(2), malloc(3)).
+
+use core::ffi::{c_int, c_void};
+use core::ptr::null_mut;
+
+use super::errno;
+use crate::error::Errno;
+use crate::memory::areas::{self, Access};
+use crate::memory::heap::{self, MIN_ALIGN};
+
+fn or_no_memory(pointer: *mut u8) -> *mut c_void {
+    if pointer.is_null() {
+        errno::set(Errno(libc::ENOMEM));
+    }
+    pointer.cast()
+}
+
+#[unsafe(no_mangle)]
+extern "C" fn malloc(size: usize) -> *mut c_void {
+    or_no_memory(heap::allocate(size, MIN_ALIGN))
+}
+
+#[unsafe(no_mangle)]
+extern "C" fn calloc(count: usize, size: usize) -> *mut c_void {
+    let Some(bytes) = count.checked_mul(size) else {
+        return or_no_memory(null_mut());
+    };
+    let pointer = heap::allocate(bytes, MIN_ALIGN);
+    if !pointer.is_null() {
+        // SAFETY: `bytes` bytes were allocated just now.
+        unsafe { pointer.write_bytes(0, bytes) };
+    }
+    or_no_memory(pointer)
+}
+
+#[unsafe(no_mangle)]
+unsafe extern "C" fn free(pointer: *mut c_void) {
+    // SAFETY: C's rules: a pointer from `malloc` and its kin, used no more.
+    unsafe { heap::free(pointer.cast()) };
+}
+
+#[unsafe(no_mangle)]
+unsafe extern "C" fn realloc(pointer: *mut c_void, size: usize) -> *mut c_void {
+    let old = pointer.cast::<u8>();
+    if old.is_null() {
+        return malloc(size);
+    }
+    // SAFETY: C's rules: a live pointer from `malloc` and its kin.
+    let old_bytes = unsafe { heap::usable_bytes(old) };
+    // A much smaller size moves, so that memory comes back.
+    if size <= old_bytes && size >= old_bytes / 2 {
+        return pointer;
+    }
+    let new = heap::allocate(size, MIN_ALIGN);
+    if !new.is_null() {
+        // SAFETY: both are as long as what is copied; the old one is used no more.
+        unsafe {
+            new.copy_from_nonoverlapping(old, old_bytes.min(size));
+            heap::free(old);
+        }
+    }
+    or_no_memory(new)
+}
+
+#[unsafe(no_mangle)]
+unsafe extern "C" fn posix_memalign(out: *mut *mut c_void, align: usize, size: usize) -> c_int {
+    if !align.is_power_of_two() || align % size_of::<usize>() != 0 {
+        return libc::EINVAL;
+    }
+    let pointer = heap::allocate(size, align);
+    if pointer.is_null() {
+        return libc::ENOMEM;
+    }
+    // SAFETY: the caller's pointer to a result.
+    unsafe { *out = pointer.cast() };
+    0
+}
+
+#[unsafe(no_mangle)]
+extern "C" fn aligned_alloc(align: usize, size: usize) -> *mut c_void {
+    if !align.is_power_of_two() {
+        errno::set(Errno(libc::EINVAL));
+        return null_mut();
+    }
+    or_no_memory(heap::allocate(size, align.max(MIN_ALIGN)))
+}
+
+#[unsafe(no_mangle)]
+extern "C" fn memalign(align: usize, size: usize) -> *mut c_void {
+    aligned_alloc(align, size)
+}
+
+#[unsafe(no_mangle)]
+unsafe extern "C" fn malloc_usable_size(pointer: *mut c_void) -> usize {
+    if pointer.is_null() {
+        return 0;
+    }
+    // SAFETY: C's rules: a live pointer from `malloc` and its kin.
+    unsafe { heap::usable_bytes(pointer.cast()) }
+}
+
+/// Access of a mapping. Writable and executable at once is refused (W^X).
+fn access(protection: c_int) -> Result<Access, Errno> {
+    match protection {
+        libc::PROT_NONE => Ok(Access::None),
+        libc::PROT_READ => Ok(Access::Read),
+        p if p & libc::PROT_EXEC == 0 => Ok(Access::ReadWrite),
+        p if p & libc::PROT_WRITE == 0 => Ok(Access::Execute),
+        _ => Err(Errno(libc::EACCES)),
+    }
+}
+
+/// What `mmap` returns when it fails.
+const MAP_FAILED: *mut c_void = usize::MAX as *mut c_void;
+
+#[unsafe(no_mangle)]
+extern "C" fn mmap64(
+    hint: *mut c_void,
+    len_bytes: usize,
+    protection: c_int,
+    flags: c_int,
+    descriptor: c_int,
+    offset: i64,
+) -> *mut c_void {
+    match map(
+        hint as usize,
+        len_bytes,
+        protection,
+        flags,
+        descriptor,
+        offset,
+    ) {
+        Ok(address) => address as *mut c_void,
+        Err(error) => {
+            errno::set(error);
+            MAP_FAILED
+        }
+    }
+}
+
+fn map(
+    hint: usize,
+    len_bytes: usize,
+    protection: c_int,
+    flags: c_int,
+    descriptor: c_int,
+    offset: i64,
+) -> Result<usize, Errno> {
+    if len_bytes == 0 || offset < 0 || offset % 4096 != 0 {
+        return Err(Errno(libc::EINVAL));
+    }
+    let wanted = access(protection)?;
+    if flags & libc::MAP_ANONYMOUS == 0 {
+        let _ = descriptor;
+        return Err(Errno(libc::ENODEV));
+    }
+    if flags & libc::MAP_FIXED != 0 {
+        // Inside a mapping of the program's own: its pages start anew, with the new access.
+        // SAFETY: the program gives the range up by asking for a new mapping there.
+        unsafe {
+            areas::discard(hint, len_bytes);
+            areas::protect(hint, len_bytes, wanted).map_err(|_| Errno(libc::EINVAL))?;
+        }
+        return Ok(hint);
+    }
+    areas::create(len_bytes, wanted).map_err(|_| Errno(libc::ENOMEM))
+}
+
+#[unsafe(no_mangle)]
+extern "C" fn munmap(address: *mut c_void, len_bytes: usize) -> c_int {
+    if len_bytes == 0 || address as usize % 4096 != 0 {
+        return errno::set(Errno(libc::EINVAL));
+    }
+    // SAFETY: the program says that it does not use the range any more.
+    unsafe { areas::remove(address as usize, len_bytes.next_multiple_of(4096)) };
+    0
+}
+
+#[unsafe(no_mangle)]
+extern "C" fn mprotect(address: *mut c_void, len_bytes: usize, protection: c_int) -> c_int {
+    let result = access(protection).and_then(|wanted| {
+        // SAFETY: the program says what it will do with its own memory.
+        unsafe { areas::protect(address as usize, len_bytes.next_multiple_of(4096), wanted) }
+            .map_err(|_| Errno(libc::ENOMEM))
+    });
+    errno::status(result)
+}
+
+#[unsafe(no_mangle)]
+extern "C" fn madvise(address: *mut c_void, len_bytes: usize, advice: c_int) -> c_int {
+    if advice == libc::MADV_DONTNEED {
+        // SAFETY: the program says that it does not need the content any more.
+        unsafe { areas::discard(address as usize, len_bytes) };
+    }
+    0
+}

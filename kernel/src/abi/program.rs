@@ -1,0 +1,163 @@
+//! The program's life: arguments, environment, `main`, exit.
+
+use alloc::ffi::CString;
+use alloc::string::String;
+use alloc::vec::Vec;
+use core::ffi::{CStr, c_char, c_int, c_void};
+use core::ptr::null_mut;
+use core::sync::atomic::{AtomicBool, AtomicPtr, Ordering};
+
+use super::{stdio, thread};
+use crate::arch::x86_64::power;
+use crate::devices::power_button;
+use crate::epitaph;
+use crate::scheduler;
+use crate::start::command_line;
+use crate::sync::SpinLock;
+
+/// Exit status of `abort`, as a shell reports SIGABRT.
+const STATUS_ABORTED: u8 = 128 + 6;
+
+/// Exit status of a program that the power button ends, as a shell reports SIGINT.
+const STATUS_INTERRUPTED: c_int = 128 + 2;
+
+type Initialiser = extern "C" fn(c_int, *const *const c_char, *const *const c_char);
+type ExitFunction = unsafe extern "C" fn(*mut c_void);
+
+unsafe extern "C" {
+    fn main(argc: c_int, argv: *const *const c_char) -> c_int;
+    static toro_init_array_start: Initialiser;
+    static toro_init_array_end: Initialiser;
+    static toro_fini_array_start: extern "C" fn();
+    static toro_fini_array_end: extern "C" fn();
+}
+
+/// The environment, as C programs see it: pointers to `NAME=VALUE`, and a null.
+#[unsafe(no_mangle)]
+static environ: AtomicPtr<*mut c_char> = AtomicPtr::new(null_mut());
+
+static EXIT_FUNCTIONS: SpinLock<Vec<(ExitFunction, usize)>> = SpinLock::new(Vec::new());
+static IS_EXITING: AtomicBool = AtomicBool::new(false);
+
+/// Makes C strings of `strings` that live for ever, and a null-ended array of them.
+fn c_strings(strings: impl Iterator<Item = String>) -> &'static mut [*mut c_char] {
+    let mut pointers: Vec<*mut c_char> = strings
+        .map(|text| {
+            // A zero byte cannot come from the command line; if it does, the text ends there.
+            let text = text.split('\0').next().unwrap_or_default();
+            CString::new(text).unwrap_or_default().into_raw()
+        })
+        .collect();
+    pointers.push(null_mut());
+    pointers.leak()
+}
+
+/// The power button: the program ends as by an interrupt from the keyboard.
+extern "C" fn on_power_button(_: usize) -> ! {
+    scheduler::begin();
+    log::info!("the power button was pressed");
+    _exit(STATUS_INTERRUPTED)
+}
+
+/// Runs the program and ends the machine with its status.
+pub fn run() -> ! {
+    if let Some(acpi) = power::acpi() {
+        power_button::watch(acpi, on_power_button);
+    }
+    stdio::open();
+    let line = command_line();
+    let arguments =
+        core::iter::once(String::from("/program")).chain(line.arguments.iter().cloned());
+    let argv = c_strings(arguments);
+    let argc = (argv.len() - 1) as c_int;
+    let argv = argv.as_ptr().cast::<*const c_char>();
+    let environment = c_strings(line.environment.iter().cloned());
+    environ.store(environment.as_mut_ptr(), Ordering::Relaxed);
+    // SAFETY: the linker script puts an array of functions between the two symbols; std's ones want these arguments, as glibc's do.
+    unsafe {
+        let mut function = &raw const toro_init_array_start;
+        while function < &raw const toro_init_array_end {
+            (*function)(argc, argv, environment.as_ptr().cast());
+            function = function.add(1);
+        }
+        exit(main(argc, argv))
+    }
+}
+
+/// Ends the program: destructors, exit functions, then the machine.
+#[unsafe(no_mangle)]
+extern "C" fn exit(status: c_int) -> ! {
+    if !IS_EXITING.swap(true, Ordering::Relaxed) {
+        thread::run_destructors();
+        loop {
+            let Some((function, argument)) = EXIT_FUNCTIONS.lock().pop() else {
+                break;
+            };
+            // SAFETY: the program registered the function with this argument.
+            unsafe { function(argument as *mut c_void) };
+        }
+        // SAFETY: the linker script puts an array of functions between the two symbols.
+        unsafe {
+            let mut function = &raw const toro_fini_array_end;
+            while function > &raw const toro_fini_array_start {
+                function = function.sub(1);
+                (*function)();
+            }
+        }
+    }
+    _exit(status)
+}
+
+/// Ends the machine at once; disks are synced.
+#[unsafe(no_mangle)]
+extern "C" fn _exit(status: c_int) -> ! {
+    // Nobody is left to tell an error to but the log, which the drivers write.
+    let _ = crate::storage::vfs::sync_all();
+    epitaph::end(status as u8)
+}
+
+#[unsafe(no_mangle)]
+extern "C" fn abort() -> ! {
+    epitaph::end(STATUS_ABORTED)
+}
+
+#[unsafe(no_mangle)]
+extern "C" fn atexit(function: extern "C" fn()) -> c_int {
+    extern "C" fn call(function: *mut c_void) {
+        // SAFETY: `atexit` registered the pointer, a function without arguments.
+        unsafe { core::mem::transmute::<*mut c_void, extern "C" fn()>(function)() }
+    }
+    EXIT_FUNCTIONS.lock().push((call, function as usize));
+    0
+}
+
+#[unsafe(no_mangle)]
+extern "C" fn __cxa_atexit(
+    function: ExitFunction,
+    argument: *mut c_void,
+    _image: *mut c_void,
+) -> c_int {
+    EXIT_FUNCTIONS.lock().push((function, argument as usize));
+    0
+}
+
+#[unsafe(no_mangle)]
+unsafe extern "C" fn getenv(name: *const c_char) -> *mut c_char {
+    // SAFETY: the caller's C string.
+    let name = unsafe { CStr::from_ptr(name) }.to_bytes();
+    let mut entry = environ.load(Ordering::Relaxed);
+    if entry.is_null() {
+        return null_mut();
+    }
+    // SAFETY: the environment is an array of C strings that ends with a null.
+    unsafe {
+        while !(*entry).is_null() {
+            let text = CStr::from_ptr(*entry).to_bytes();
+            if text.len() > name.len() && text.starts_with(name) && text[name.len()] == b'=' {
+                return (*entry).add(name.len() + 1);
+            }
+            entry = entry.add(1);
+        }
+    }
+    null_mut()
+}

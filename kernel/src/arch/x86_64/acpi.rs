@@ -1,0 +1,270 @@
+//! ACPI tables (ACPI Specification 6.5, chapter 5): where the I/O APIC is, which cores there are, how to power off.
+//!
+//! The tables are written by firmware and not trusted: lengths are checked, and each walk has a limit.
+
+use alloc::vec::Vec;
+
+use crate::memory;
+
+/// As many tables as are looked at.
+const MAX_TABLES: usize = 64;
+/// No table that matters here is longer.
+const MAX_TABLE_BYTES: usize = 1 << 20;
+
+/// What the tables say of the machine.
+#[derive(Clone, Debug, Default)]
+pub struct Machine {
+    /// Physical address of the local APICs' registers.
+    pub local_apic: Option<u64>,
+    /// I/O APICs: physical address, first global interrupt.
+    pub io_apics: Vec<(u64, u32)>,
+    /// ISA interrupts that are wired elsewhere: ISA line, global interrupt, flags.
+    pub overrides: Vec<(u8, u32, u16)>,
+    /// Local APIC numbers of the usable processors.
+    pub processors: Vec<u32>,
+    /// How to power off.
+    pub power: Option<Power>,
+}
+
+/// Ports and values for power management.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Power {
+    /// Event block, status register (enable is behind it), or 0.
+    pub event_port: u16,
+    /// Length of the event block in bytes.
+    pub event_bytes: u8,
+    /// Control register.
+    pub control_port: u16,
+    /// Sleep type of soft-off (S5), for the control register.
+    pub soft_off_type: u8,
+    /// Interrupt line of power events.
+    pub interrupt: u16,
+}
+
+/// Bytes of a table.
+struct Table {
+    base: usize,
+    len_bytes: usize,
+}
+
+impl Table {
+    fn map(phys: u64, len_bytes: usize) -> Option<Self> {
+        let base = memory::map_firmware(phys, len_bytes).ok()?;
+        Some(Self { base, len_bytes })
+    }
+
+    /// Maps a table with the standard header and checks its length and sum.
+    fn open(phys: u64) -> Option<Self> {
+        let header = Self::map(phys, 36)?;
+        let len_bytes = header.u32(4)? as usize;
+        if !(36..=MAX_TABLE_BYTES).contains(&len_bytes) {
+            return None;
+        }
+        let table = Self::map(phys, len_bytes)?;
+        let sum = table
+            .bytes()
+            .iter()
+            .fold(0u8, |sum, &byte| sum.wrapping_add(byte));
+        (sum == 0).then_some(table)
+    }
+
+    fn bytes(&self) -> &[u8] {
+        // SAFETY: `map` mapped so many bytes, readable; the firmware's tables do not change.
+        unsafe { core::slice::from_raw_parts(self.base as *const u8, self.len_bytes) }
+    }
+
+    fn u32(&self, offset: usize) -> Option<u32> {
+        read(self.bytes(), offset).map(u32::from_le_bytes)
+    }
+
+    fn signature(&self) -> &[u8] {
+        &self.bytes()[..4]
+    }
+}
+
+fn read<const N: usize>(bytes: &[u8], offset: usize) -> Option<[u8; N]> {
+    bytes.get(offset..offset.checked_add(N)?)?.try_into().ok()
+}
+
+fn read_u32(bytes: &[u8], offset: usize) -> Option<u32> {
+    read(bytes, offset).map(u32::from_le_bytes)
+}
+
+/// Reads the tables; `rsdp_phys` is the root pointer's address, 0 if it must be looked for.
+pub fn read_tables(rsdp_phys: u64) -> Machine {
+    let mut machine = Machine::default();
+    let rsdp_phys = if rsdp_phys != 0 {
+        Some(rsdp_phys)
+    } else {
+        find_rsdp()
+    };
+    let Some(root) = rsdp_phys.and_then(open_root) else {
+        return machine;
+    };
+    let entry_bytes = if root.signature() == b"XSDT" { 8 } else { 4 };
+    for entry in root.bytes()[36..]
+        .chunks_exact(entry_bytes)
+        .take(MAX_TABLES)
+    {
+        let mut address = [0; 8];
+        address[..entry_bytes].copy_from_slice(entry);
+        let Some(table) = Table::open(u64::from_le_bytes(address)) else {
+            continue;
+        };
+        match table.signature() {
+            b"APIC" => read_madt(table.bytes(), &mut machine),
+            b"FACP" => machine.power = read_fadt(table.bytes()),
+            _ => {}
+        }
+    }
+    machine
+}
+
+/// Looks for the root pointer where BIOSes put it: in the first KiB of the extended BIOS data area, and below 1 MiB.
+fn find_rsdp() -> Option<u64> {
+    let ebda = Table::map(0x40E, 2).and_then(|pointer| {
+        read(pointer.bytes(), 0).map(|b| u64::from(u16::from_le_bytes(b)) << 4)
+    });
+    let areas = [
+        (ebda.filter(|&a| (0x8_0000..0xA_0000).contains(&a)), 1024),
+        (Some(0xE_0000), 0x2_0000),
+    ];
+    for (start, len_bytes) in areas {
+        let Some(start) = start else { continue };
+        let Some(area) = Table::map(start, len_bytes) else {
+            continue;
+        };
+        for (index, candidate) in area.bytes().chunks_exact(16).enumerate() {
+            if candidate.starts_with(b"RSD PTR ") {
+                return Some(start + index as u64 * 16);
+            }
+        }
+    }
+    None
+}
+
+/// Opens the extended root table, or the old one.
+fn open_root(rsdp_phys: u64) -> Option<Table> {
+    let rsdp = Table::map(rsdp_phys, 36)?;
+    let bytes = rsdp.bytes();
+    if !bytes.starts_with(b"RSD PTR ") {
+        return None;
+    }
+    let extended = read(bytes, 24).map(u64::from_le_bytes)?;
+    if bytes[15] >= 2
+        && extended != 0
+        && let Some(table) = Table::open(extended).filter(|t| t.signature() == b"XSDT")
+    {
+        return Some(table);
+    }
+    Table::open(u64::from(rsdp.u32(16)?)).filter(|t| t.signature() == b"RSDT")
+}
+
+/// Multiple APIC description table (section 5.2.12).
+fn read_madt(table: &[u8], machine: &mut Machine) {
+    machine.local_apic = read_u32(table, 36).map(u64::from);
+    let mut rest = table.get(44..).unwrap_or(&[]);
+    while let [kind, len, ..] = *rest {
+        let Some(entry) = rest.get(..usize::from(len)).filter(|e| e.len() >= 2) else {
+            break;
+        };
+        rest = &rest[entry.len()..];
+        match kind {
+            0 => {
+                if let (Some([id]), Some(flags)) = (read::<1>(entry, 3), read_u32(entry, 4))
+                    && flags & 1 != 0
+                {
+                    machine.processors.push(u32::from(id));
+                }
+            }
+            1 => {
+                if let (Some(address), Some(first)) = (read_u32(entry, 4), read_u32(entry, 8)) {
+                    machine.io_apics.push((u64::from(address), first));
+                }
+            }
+            2 => {
+                if let (Some([line]), Some(global), Some(flags)) =
+                    (read::<1>(entry, 3), read_u32(entry, 4), read::<2>(entry, 8))
+                {
+                    machine
+                        .overrides
+                        .push((line, global, u16::from_le_bytes(flags)));
+                }
+            }
+            5 => {
+                machine.local_apic = read(entry, 4)
+                    .map(u64::from_le_bytes)
+                    .or(machine.local_apic)
+            }
+            9 => {
+                if let (Some(id), Some(flags)) = (read_u32(entry, 4), read_u32(entry, 8))
+                    && flags & 1 != 0
+                {
+                    machine.processors.push(id);
+                }
+            }
+            _ => {}
+        }
+    }
+}
+
+/// Fixed description table (section 5.2.9), and the value for soft-off from the differentiated table it points to.
+fn read_fadt(table: &[u8]) -> Option<Power> {
+    let dsdt = Table::open(u64::from(read_u32(table, 40)?))?;
+    let control_port = u16::try_from(read_u32(table, 64)?)
+        .ok()
+        .filter(|&p| p != 0)?;
+    Some(Power {
+        event_port: u16::try_from(read_u32(table, 56)?).unwrap_or(0),
+        event_bytes: read::<1>(table, 88)?[0],
+        control_port,
+        soft_off_type: find_soft_off(dsdt.bytes())?,
+        interrupt: u16::from_le_bytes(read(table, 46)?),
+    })
+}
+
+/// The first number of the package named `_S5_` (section 7.4.2.6), found by its bytes: the name, a package, a number.
+fn find_soft_off(aml: &[u8]) -> Option<u8> {
+    let at = aml.windows(4).position(|name| name == b"_S5_")?;
+    let package = aml.get(at + 4..)?;
+    let [0x12, length, ..] = *package else {
+        return None;
+    };
+    // The top two bits tell how many more bytes the length has; the number of elements follows.
+    let elements = package.get(2 + usize::from(length >> 6) + 1..)?;
+    match *elements {
+        [0x0A, value, ..] => Some(value),
+        [value @ (0 | 1), ..] => Some(value),
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Machine, find_soft_off, read_madt};
+
+    #[test]
+    fn soft_off_is_found_in_either_encoding() {
+        assert_eq!(
+            find_soft_off(b"xx\x08_S5_\x12\x06\x04\x0A\x05\x0A\x05\x00\x00"),
+            Some(5)
+        );
+        assert_eq!(find_soft_off(b"_S5_\x12\x06\x04\x00\x00\x00\x00"), Some(0));
+        assert_eq!(find_soft_off(b"_S5_\x12"), None);
+        assert_eq!(find_soft_off(b"_S5_\x12\xC6"), None);
+    }
+
+    #[test]
+    fn a_madt_with_a_lying_length_ends_the_walk() {
+        let mut table = [0; 44].to_vec();
+        table.extend([0, 8, 0, 3, 1, 0, 0, 0]);
+        table.extend([1, 200, 0, 0]);
+        let mut machine = Machine::default();
+        read_madt(&table, &mut machine);
+        assert_eq!(machine.processors, [3]);
+        assert!(machine.io_apics.is_empty());
+        table.truncate(52);
+        table.extend([1, 0]);
+        read_madt(&table, &mut machine);
+    }
+}

@@ -1,0 +1,52 @@
+//! The console: serial line and VGA text screen at once.
+
+pub mod input;
+mod serial;
+mod vga;
+
+use core::fmt;
+
+use crate::sync::SpinLock;
+
+static SCREEN: SpinLock<Option<vga::Screen>> = SpinLock::new(None);
+
+/// Starts the serial line, so that even the first messages are seen.
+pub fn initialise_serial() {
+    serial::initialise();
+}
+
+/// Starts the screen, if there is one. Needs memory to map it.
+pub fn initialise_screen() {
+    *SCREEN.lock() = vga::Screen::find();
+}
+
+/// Writes bytes to serial line and screen; a newline gets its carriage return.
+pub fn write(bytes: &[u8]) {
+    serial::write(bytes);
+    // A panic while the screen is written to must still reach the serial line.
+    if let Some(mut screen) = SCREEN.try_lock()
+        && let Some(screen) = screen.as_mut()
+    {
+        screen.write(bytes);
+    }
+}
+
+/// Writes bytes to the serial line alone (control sequences for the host tool).
+pub fn write_serial(bytes: &[u8]) {
+    serial::write(bytes);
+}
+
+/// A byte that was typed on the serial line, if there is one.
+pub fn read_byte() -> Option<u8> {
+    serial::read()
+}
+
+/// The console, for `write!`.
+pub struct Console;
+
+impl fmt::Write for Console {
+    fn write_str(&mut self, text: &str) -> fmt::Result {
+        write(text.as_bytes());
+        Ok(())
+    }
+}

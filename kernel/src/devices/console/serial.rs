@@ -1,0 +1,75 @@
+//! The first serial port (National Semiconductor PC16550D), polled.
+
+use core::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+
+use crate::arch::port;
+
+const COM1: u16 = 0x3F8;
+const DATA: u16 = COM1;
+const INTERRUPT_ENABLE: u16 = COM1 + 1;
+const FIFO_CONTROL: u16 = COM1 + 2;
+const LINE_CONTROL: u16 = COM1 + 3;
+const MODEM_CONTROL: u16 = COM1 + 4;
+const LINE_STATUS: u16 = COM1 + 5;
+const SCRATCH: u16 = COM1 + 7;
+
+const DATA_READY: u8 = 1;
+const TRANSMITTER_EMPTY: u8 = 0x20;
+/// Bytes that fit when the transmitter is empty.
+const FIFO_BYTES: u32 = 16;
+
+static IS_PRESENT: AtomicBool = AtomicBool::new(false);
+/// Bytes that certainly fit into the FIFO still.
+static ROOM: AtomicU32 = AtomicU32::new(0);
+
+/// Looks for the port and sets it to 115200 baud, 8 bits, no parity.
+pub(super) fn initialise() {
+    port::write8(SCRATCH, 0xA5);
+    if port::read8(SCRATCH) != 0xA5 {
+        return;
+    }
+    port::write8(INTERRUPT_ENABLE, 0);
+    port::write8(LINE_CONTROL, 0x80);
+    port::write8(DATA, 1);
+    port::write8(INTERRUPT_ENABLE, 0);
+    port::write8(LINE_CONTROL, 3);
+    port::write8(FIFO_CONTROL, 7);
+    port::write8(MODEM_CONTROL, 0x0B);
+    IS_PRESENT.store(true, Ordering::Relaxed);
+}
+
+fn send(byte: u8) {
+    /// A port that stays busy is given up for this byte: a console must not stop the machine.
+    const MAX_POLLS: u32 = 1_000_000;
+    let mut room = ROOM.load(Ordering::Relaxed);
+    if room == 0 {
+        for _ in 0..MAX_POLLS {
+            if port::read8(LINE_STATUS) & TRANSMITTER_EMPTY != 0 {
+                break;
+            }
+            core::hint::spin_loop();
+        }
+        room = FIFO_BYTES;
+    }
+    port::write8(DATA, byte);
+    ROOM.store(room - 1, Ordering::Relaxed);
+}
+
+pub(super) fn write(bytes: &[u8]) {
+    if !IS_PRESENT.load(Ordering::Relaxed) {
+        return;
+    }
+    for &byte in bytes {
+        if byte == b'\n' {
+            send(b'\r');
+        }
+        send(byte);
+    }
+}
+
+pub(super) fn read() -> Option<u8> {
+    if !IS_PRESENT.load(Ordering::Relaxed) || port::read8(LINE_STATUS) & DATA_READY == 0 {
+        return None;
+    }
+    Some(port::read8(DATA))
+}

@@ -1,0 +1,261 @@
+//! The last words: reports of exceptions and of the kernel's own panics. Needs no memory and no lock.
+
+use core::fmt::{self, Write};
+use core::sync::atomic::{AtomicU32, Ordering};
+
+use crate::arch::x86_64::exceptions::{Frame, PAGE_FAULT};
+use crate::arch::x86_64::{context, core_local, power};
+use crate::devices::console::{self, Console};
+use crate::memory::areas::Fault;
+use crate::memory::paging;
+use crate::{image, scheduler};
+
+/// Frames of a backtrace that are shown.
+const MAX_FRAMES: usize = 64;
+
+/// Calls of a recursion that are counted instead of shown, before it is given up.
+const MAX_REPEATS: usize = 1 << 20;
+
+/// Exit status of a fault, as a shell reports the signal that Linux would send.
+const STATUS_ILLEGAL_INSTRUCTION: u8 = 128 + 4;
+const STATUS_FLOATING_POINT: u8 = 128 + 8;
+const STATUS_SEGMENTATION_FAULT: u8 = 128 + 11;
+/// Exit status of an error of the kernel or of its configuration.
+const STATUS_KERNEL: u8 = 70;
+
+/// Names of the exceptions (Intel SDM volume 3A, table 6-1).
+const NAMES: [&str; 32] = [
+    "divide error",
+    "debug",
+    "non-maskable interrupt",
+    "breakpoint",
+    "overflow",
+    "bound range exceeded",
+    "invalid opcode",
+    "device not available",
+    "double fault",
+    "coprocessor segment overrun",
+    "invalid task state",
+    "segment not present",
+    "stack segment fault",
+    "general protection fault",
+    "page fault",
+    "reserved",
+    "x87 floating-point error",
+    "alignment check",
+    "machine check",
+    "SIMD floating-point error",
+    "virtualisation",
+    "control protection",
+    "reserved",
+    "reserved",
+    "reserved",
+    "reserved",
+    "reserved",
+    "reserved",
+    "hypervisor injection",
+    "VMM communication",
+    "security",
+    "reserved",
+];
+
+/// How often the kernel has died; a second death only ends the machine.
+static DEATHS: AtomicU32 = AtomicU32::new(0);
+
+fn die_once() {
+    if DEATHS.fetch_add(1, Ordering::Relaxed) != 0 {
+        console::write(b"\ntoro: the report itself failed\n");
+        end(STATUS_KERNEL);
+    }
+}
+
+/// Tells the host the exit status and ends the machine.
+pub fn end(status: u8) -> ! {
+    let _ = write!(Serial, "\x1b]toro;exit={status}\x07");
+    power::off(status)
+}
+
+struct Serial;
+
+impl Write for Serial {
+    fn write_str(&mut self, text: &str) -> fmt::Result {
+        console::write_serial(text.as_bytes());
+        Ok(())
+    }
+}
+
+/// Ends the machine with a message: something that the kernel cannot run without is missing or wrong.
+pub fn fatal(message: fmt::Arguments<'_>) -> ! {
+    let _ = writeln!(Console, "toro: \x1b[1;31merror\x1b[0m: {message}");
+    end(STATUS_KERNEL)
+}
+
+/// Reports a panic of the kernel and ends the machine.
+pub fn panic(message: &dyn fmt::Display, place: &dyn fmt::Display) -> ! {
+    die_once();
+    let _ = writeln!(
+        Console,
+        "\ntoro: \x1b[1;31mthe kernel panicked\x1b[0m at {place}: {message}"
+    );
+    backtrace(None, context::frame_pointer());
+    end(STATUS_KERNEL)
+}
+
+/// Reports an exception and ends the machine. `fault` is the address of a page fault and what was wrong there.
+pub fn exception(frame: &Frame, fault: Option<(usize, Fault)>) -> ! {
+    die_once();
+    let name = NAMES
+        .get(frame.vector as usize)
+        .copied()
+        .unwrap_or("unknown");
+    let _ = write!(Console, "\ntoro: \x1b[1;31m{name}\x1b[0m");
+    if let Some((address, fault)) = fault {
+        describe_fault(frame, address, fault);
+    } else if frame.error_code != 0 {
+        let _ = write!(Console, " (error code {:#x})", frame.error_code);
+    }
+    if core_local::has_thread() {
+        let thread = scheduler::thread::current();
+        let name = thread.name();
+        let name = core::str::from_utf8(name.as_bytes()).unwrap_or("?");
+        let _ = writeln!(Console, " in thread {} '{name}' on core 0", thread.id());
+        if let Some((address, _)) = fault {
+            describe_stack_overflow(thread, address);
+        }
+    } else {
+        let _ = writeln!(Console, " at boot");
+    }
+    registers(frame);
+    backtrace(Some(frame.rip as usize), frame.rbp as usize);
+    end(match frame.vector {
+        0 | 16 | 19 => STATUS_FLOATING_POINT,
+        6 => STATUS_ILLEGAL_INSTRUCTION,
+        _ => STATUS_SEGMENTATION_FAULT,
+    })
+}
+
+fn describe_fault(frame: &Frame, address: usize, fault: Fault) {
+    let access = if frame.error_code & 16 != 0 {
+        "execution"
+    } else if frame.error_code & 2 != 0 {
+        "write"
+    } else {
+        "read"
+    };
+    let place = if fault == Fault::OutOfMemory {
+        "which should get memory, but there is none left"
+    } else if address < 4096 {
+        "a null pointer"
+    } else if image::is_code(address) {
+        "code"
+    } else if frame.error_code & 1 != 0 {
+        "memory that does not allow it"
+    } else {
+        "which is not mapped"
+    };
+    let _ = write!(Console, ": {access} at {address:#x}, {place},");
+    debug_assert_eq!(frame.vector, PAGE_FAULT);
+}
+
+fn describe_stack_overflow(thread: &scheduler::Thread, address: usize) {
+    let (start, _) = thread.stack();
+    if (start.saturating_sub(64 * 1024)..start).contains(&address) {
+        let name = thread.name();
+        let name = core::str::from_utf8(name.as_bytes()).unwrap_or("?");
+        let _ = writeln!(Console, "\nthread '{name}' has overflowed its stack");
+    }
+}
+
+fn registers(frame: &Frame) {
+    let rows = [
+        [
+            ("rip", frame.rip),
+            ("rsp", frame.rsp),
+            ("rbp", frame.rbp),
+            ("rfl", frame.rflags),
+        ],
+        [
+            ("rax", frame.rax),
+            ("rbx", frame.rbx),
+            ("rcx", frame.rcx),
+            ("rdx", frame.rdx),
+        ],
+        [
+            ("rsi", frame.rsi),
+            ("rdi", frame.rdi),
+            ("r8 ", frame.extended[7]),
+            ("r9 ", frame.extended[6]),
+        ],
+        [
+            ("r10", frame.extended[5]),
+            ("r11", frame.extended[4]),
+            ("r12", frame.extended[3]),
+            ("r13", frame.extended[2]),
+        ],
+    ];
+    for row in rows {
+        for (name, value) in row {
+            let _ = write!(Console, "  {name} {value:016x}");
+        }
+        let _ = writeln!(Console);
+    }
+    let _ = writeln!(
+        Console,
+        "  r14 {:016x}  r15 {:016x}",
+        frame.extended[1], frame.extended[0]
+    );
+}
+
+/// Shows the calls that led here, by the chain of frame pointers; nothing on the stack is trusted.
+fn backtrace(instruction: Option<usize>, mut frame: usize) {
+    let _ = writeln!(Console, "backtrace:");
+    if let Some(instruction) = instruction {
+        show_call(0, instruction, instruction);
+    }
+    let mut depth = 1;
+    let mut last = 0;
+    let mut repeats = 0;
+    while depth < MAX_FRAMES {
+        if frame == 0
+            || frame % 8 != 0
+            || !paging::is_readable(frame)
+            || !paging::is_readable(frame + 8)
+        {
+            break;
+        }
+        // SAFETY: aligned, and both words are mapped.
+        let (next, back) = unsafe { (*(frame as *const usize), *((frame + 8) as *const usize)) };
+        if back == 0 || next <= frame && next != 0 {
+            break;
+        }
+        if back == last && repeats < MAX_REPEATS {
+            repeats += 1;
+        } else {
+            if repeats != 0 {
+                let _ = writeln!(Console, "      … {repeats} more of these");
+            }
+            // The return address is behind the call, maybe in the next function.
+            show_call(depth, back, back - 1);
+            depth += 1;
+            repeats = 0;
+        }
+        last = back;
+        frame = next;
+    }
+    if repeats != 0 {
+        let _ = writeln!(Console, "      … {repeats} more of these");
+    }
+}
+
+fn show_call(depth: usize, address: usize, inside: usize) {
+    let _ = match image::symbol(inside) {
+        Some((name, offset)) => {
+            writeln!(
+                Console,
+                "  {depth:2}: {address:#x} {name}+{:#x}",
+                offset + (address - inside)
+            )
+        }
+        None => writeln!(Console, "  {depth:2}: {address:#x}"),
+    };
+}

@@ -1,0 +1,169 @@
+//! The image in memory: what the linker script and the ELF headers say of it, and the hold (see ARCHITECTURE.md).
+
+use crate::memory::ImageLayout;
+
+unsafe extern "C" {
+    static __ehdr_start: ElfHeader;
+    static toro_text_start: u8;
+    static toro_data_start: u8;
+    static toro_hold: HoldHeader;
+}
+
+/// ELF64 header, as far as it is used (System V ABI, chapter 4).
+#[repr(C)]
+struct ElfHeader {
+    identification: [u8; 16],
+    kind: u16,
+    machine: u16,
+    version: u32,
+    entry: u64,
+    program_header_offset: u64,
+    section_header_offset: u64,
+    flags: u32,
+    header_bytes: u16,
+    program_header_bytes: u16,
+    program_header_count: u16,
+}
+
+/// ELF64 program header.
+#[repr(C)]
+#[derive(Clone, Copy, Debug)]
+pub struct ProgramHeader {
+    /// Type.
+    pub kind: u32,
+    /// Rights.
+    pub flags: u32,
+    /// Offset in the file.
+    pub offset: u64,
+    /// Address.
+    pub virt: u64,
+    /// Physical address.
+    pub phys: u64,
+    /// Bytes in the file.
+    pub file_bytes: u64,
+    /// Bytes in memory.
+    pub memory_bytes: u64,
+    /// Alignment.
+    pub align: u64,
+}
+
+#[repr(C)]
+struct HoldHeader {
+    magic: [u8; 8],
+    len_bytes: u64,
+}
+
+const PT_TLS: u32 = 7;
+const HOLD_SYMBOLS: u32 = 1;
+const HOLD_COMMAND_LINE: u32 = 2;
+
+/// The program headers.
+pub fn program_headers() -> &'static [ProgramHeader] {
+    // SAFETY: the linker script puts header and program headers at the image's start; the tool that wrote them is trusted as the code is.
+    unsafe {
+        let header = &raw const __ehdr_start;
+        let first = header
+            .cast::<u8>()
+            .add((*header).program_header_offset as usize);
+        core::slice::from_raw_parts(first.cast(), usize::from((*header).program_header_count))
+    }
+}
+
+/// The initial content of thread-local storage, its size in memory and its alignment.
+pub fn tls_template() -> (&'static [u8], usize, usize) {
+    let Some(header) = program_headers().iter().find(|h| h.kind == PT_TLS) else {
+        return (&[], 0, 1);
+    };
+    // SAFETY: the segment is part of the image; only the copies of it are written.
+    let content = unsafe {
+        core::slice::from_raw_parts(header.virt as *const u8, header.file_bytes as usize)
+    };
+    (
+        content,
+        header.memory_bytes as usize,
+        (header.align as usize).max(1),
+    )
+}
+
+/// Where the image's segments lie.
+pub fn layout() -> ImageLayout {
+    let hold = (&raw const toro_hold) as usize;
+    ImageLayout {
+        start: (&raw const __ehdr_start) as usize,
+        text: (&raw const toro_text_start) as usize,
+        data: (&raw const toro_data_start) as usize,
+        hold,
+        end: (hold + hold_bytes().len()).next_multiple_of(4096),
+    }
+}
+
+/// Whether an address is in the code.
+pub fn is_code(address: usize) -> bool {
+    let layout = layout();
+    (layout.text..layout.data).contains(&address)
+}
+
+/// The hold, with its header.
+fn hold_bytes() -> &'static [u8] {
+    // SAFETY: the linker script reserves the header; the tool wrote as many bytes as it says.
+    unsafe {
+        let header = &raw const toro_hold;
+        core::slice::from_raw_parts(header.cast(), (*header).len_bytes as usize)
+    }
+}
+
+fn read<const N: usize>(bytes: &[u8], offset: usize) -> Option<[u8; N]> {
+    bytes.get(offset..offset.checked_add(N)?)?.try_into().ok()
+}
+
+/// The content of an entry of the hold.
+fn hold_entry(wanted: u32) -> Option<&'static [u8]> {
+    let mut rest = hold_bytes().get(16..)?;
+    while rest.len() >= 16 {
+        let kind = u32::from_le_bytes(read(rest, 0)?);
+        let len = usize::try_from(u64::from_le_bytes(read(rest, 8)?)).ok()?;
+        let content = rest.get(16..len.checked_add(16)?)?;
+        if kind == wanted {
+            return Some(content);
+        }
+        rest = rest.get(16 + len.checked_next_multiple_of(8)?..)?;
+    }
+    None
+}
+
+/// The command line that the tool put into the image.
+pub fn default_command_line() -> &'static str {
+    hold_entry(HOLD_COMMAND_LINE)
+        .and_then(|bytes| core::str::from_utf8(bytes).ok())
+        .unwrap_or("")
+}
+
+/// The function that contains an address: its name, and the distance from its start. Needs no memory.
+pub fn symbol(address: usize) -> Option<(&'static str, usize)> {
+    let table = hold_entry(HOLD_SYMBOLS)?;
+    let count = u32::from_le_bytes(read(table, 0)?) as usize;
+    let pair = |index: usize| -> Option<(usize, usize)> {
+        let at = 8 + index * 8;
+        let start = u32::from_le_bytes(read(table, at)?) as usize;
+        Some((start, u32::from_le_bytes(read(table, at + 4)?) as usize))
+    };
+    let (mut low, mut high) = (0, count);
+    while low < high {
+        let middle = low.midpoint(high);
+        if pair(middle)?.0 <= address {
+            low = middle + 1
+        } else {
+            high = middle
+        }
+    }
+    let (start, name) = pair(low.checked_sub(1)?)?;
+    let (end, next_name) = pair(low)?;
+    if low == count && address >= end {
+        return None;
+    }
+    let names = table.get(8 + (count + 1) * 8..)?;
+    Some((
+        core::str::from_utf8(names.get(name..next_name)?).ok()?,
+        address - start,
+    ))
+}

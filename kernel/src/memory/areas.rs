@@ -1,0 +1,254 @@
+//! Virtual memory areas: stacks and program mappings, which get their frames at the first touch.
+//!
+//! Each area is surrounded by at least one page that is never mapped. A page fault inside an area maps a frame
+//! ([`on_page_fault`]); any other one is an error of the program.
+//!
+//! A page fault can happen wherever kernel code touches a new page of its stack. So the locks that the fault handler takes (of this
+//! module, the page tables and the frames) are only taken after [`super::reserve_stack`] has touched enough stack for what is done under them: most here, less in `paging`, least in `frames`.
+
+use alloc::collections::BTreeMap;
+use alloc::vec::Vec;
+
+use super::frames::{self, FRAME_BYTES, FrameInfo};
+use super::paging::{self, AREAS_END, AREAS_START, PageFlags};
+use super::{OutOfMemory, reserve_stack};
+use crate::sync::SpinLock;
+
+/// What may be done with an area's memory.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Access {
+    /// Nothing: every touch is an error.
+    None,
+    /// Reading.
+    Read,
+    /// Reading and writing.
+    ReadWrite,
+    /// Reading and executing.
+    Execute,
+}
+
+impl Access {
+    fn flags(self) -> PageFlags {
+        match self {
+            Self::None => PageFlags::empty(),
+            Self::Read => paging::READ_ONLY,
+            Self::ReadWrite => paging::DATA,
+            Self::Execute => paging::CODE,
+        }
+    }
+}
+
+#[derive(Clone, Copy)]
+struct Area {
+    end: usize,
+    access: Access,
+}
+
+struct Areas {
+    map: BTreeMap<usize, Area>,
+    /// Where the search for room starts; grows, and starts again from the beginning at the end.
+    next: usize,
+}
+
+static AREAS: SpinLock<Areas> = SpinLock::new(Areas {
+    map: BTreeMap::new(),
+    next: AREAS_START,
+});
+
+impl Areas {
+    fn containing(&self, address: usize) -> Option<(usize, Area)> {
+        let (&start, &area) = self.map.range(..=address).next_back()?;
+        (address < area.end).then_some((start, area))
+    }
+
+    fn is_free(&self, start: usize, end: usize) -> bool {
+        self.map
+            .range(..end)
+            .next_back()
+            .is_none_or(|(_, area)| area.end <= start)
+    }
+
+    /// Finds room for `len_bytes` bytes and an unmapped page on each side.
+    fn find_room(&mut self, len_bytes: usize) -> Option<usize> {
+        let needed = len_bytes.checked_add(2 * FRAME_BYTES)?;
+        for from in [self.next, AREAS_START] {
+            let mut start = from;
+            while start.checked_add(needed)? <= AREAS_END {
+                match self.map.range(..start + needed).next_back() {
+                    Some((_, area)) if area.end + FRAME_BYTES > start => {
+                        start = area.end + FRAME_BYTES
+                    }
+                    _ => {
+                        self.next = start + needed;
+                        return Some(start + FRAME_BYTES);
+                    }
+                }
+            }
+        }
+        None
+    }
+}
+
+/// Reserves an area of `len_bytes` bytes (rounded up to pages) and gives its address. Frames come at the first touch, zeroed.
+///
+/// # Errors
+/// When there are no addresses, or no memory to note the area.
+pub fn create(len_bytes: usize, access: Access) -> Result<usize, OutOfMemory> {
+    let len_bytes = len_bytes
+        .checked_next_multiple_of(FRAME_BYTES)
+        .filter(|&l| l != 0)
+        .ok_or(OutOfMemory)?;
+    reserve_stack::<{ 4 * FRAME_BYTES }>();
+    let mut areas = AREAS.lock();
+    let start = areas.find_room(len_bytes).ok_or(OutOfMemory)?;
+    areas.map.insert(
+        start,
+        Area {
+            end: start + len_bytes,
+            access,
+        },
+    );
+    Ok(start)
+}
+
+/// Removes whatever areas, or parts of areas, are in the range, and frees their frames.
+///
+/// # Safety
+/// 1. Nobody uses the memory any more.
+pub unsafe fn remove(start: usize, len_bytes: usize) {
+    let Some(end) = start.checked_add(len_bytes) else {
+        return;
+    };
+    reserve_stack::<{ 4 * FRAME_BYTES }>();
+    let mut areas = AREAS.lock();
+    for (piece_start, piece) in pieces(&mut areas, start, end) {
+        areas.map.remove(&piece_start);
+        // SAFETY: the caller's promise (1).
+        unsafe { free_frames(piece_start, piece.end) };
+    }
+}
+
+/// Changes the access of the range; parts outside of areas are left alone.
+///
+/// # Errors
+/// When no area covers the start.
+///
+/// # Safety
+/// 1. The memory is the caller's.
+pub unsafe fn protect(start: usize, len_bytes: usize, access: Access) -> Result<(), OutOfMemory> {
+    let end = start.checked_add(len_bytes).ok_or(OutOfMemory)?;
+    reserve_stack::<{ 4 * FRAME_BYTES }>();
+    let mut areas = AREAS.lock();
+    if areas.containing(start).is_none() {
+        return Err(OutOfMemory);
+    }
+    for (piece_start, piece) in pieces(&mut areas, start, end) {
+        areas.map.insert(
+            piece_start,
+            Area {
+                end: piece.end,
+                access,
+            },
+        );
+        for page in (piece_start..piece.end).step_by(FRAME_BYTES) {
+            // SAFETY: a page of the caller's (1).
+            unsafe { paging::protect(page, access.flags()) };
+        }
+    }
+    Ok(())
+}
+
+/// Gives back the frames of the range; the next touch finds zeros (`madvise(MADV_DONTNEED)`).
+///
+/// # Safety
+/// 1. The content is not needed any more.
+pub unsafe fn discard(start: usize, len_bytes: usize) {
+    let Some(end) = start.checked_add(len_bytes) else {
+        return;
+    };
+    reserve_stack::<{ 4 * FRAME_BYTES }>();
+    let areas = AREAS.lock();
+    let start = start.next_multiple_of(FRAME_BYTES);
+    let end = end & !(FRAME_BYTES - 1);
+    if areas
+        .containing(start)
+        .is_some_and(|(_, area)| end <= area.end)
+    {
+        // SAFETY: the caller's promise (1).
+        unsafe { free_frames(start, end) };
+    }
+}
+
+/// Splits the areas at the ends of the range, so that those inside can be treated whole, and lists these.
+fn pieces(areas: &mut Areas, start: usize, end: usize) -> Vec<(usize, Area)> {
+    for at in [start, end] {
+        if let Some((first, area)) = areas.containing(at)
+            && first < at
+        {
+            areas.map.insert(first, Area { end: at, ..area });
+            areas.map.insert(at, area);
+        }
+    }
+    areas.map.range(start..end).map(|(&s, &a)| (s, a)).collect()
+}
+
+/// # Safety
+/// 1. Nobody needs the content of the pages any more.
+unsafe fn free_frames(start: usize, end: usize) {
+    for page in (start..end).step_by(FRAME_BYTES) {
+        // SAFETY: the caller's promise (1).
+        if let Some(phys) = unsafe { paging::unmap(page) } {
+            // SAFETY: the frame was mapped here alone.
+            unsafe { frames::free(phys as usize, 1) };
+        }
+    }
+}
+
+/// What a page fault in an address means.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Fault {
+    /// The page is there now.
+    Mapped,
+    /// No area is there, or its access forbids it.
+    Invalid,
+    /// The page ought to be there, but there is no memory left.
+    OutOfMemory,
+}
+
+/// Maps the page at `address` if an area covers it and it is not mapped yet.
+pub fn on_page_fault(address: usize, is_write: bool, is_present: bool) -> Fault {
+    if is_present || !(AREAS_START..AREAS_END).contains(&address) {
+        return Fault::Invalid;
+    }
+    let area = AREAS.lock().containing(address);
+    let Some((_, area)) = area else {
+        return Fault::Invalid;
+    };
+    if area.access == Access::None || (is_write && area.access != Access::ReadWrite) {
+        return Fault::Invalid;
+    }
+    let Ok(frame) = frames::allocate(1, usize::MAX, FrameInfo::Other) else {
+        return Fault::OutOfMemory;
+    };
+    // SAFETY: a frame of our own, mapped one to one.
+    unsafe { core::ptr::write_bytes(frame as *mut u8, 0, FRAME_BYTES) };
+    let page = address & !(FRAME_BYTES - 1);
+    // SAFETY: the page is in an area and not mapped; the frame is fresh.
+    match unsafe { paging::map(page, frame as u64, FRAME_BYTES, area.access.flags()) } {
+        Ok(()) => Fault::Mapped,
+        Err(OutOfMemory) => {
+            // SAFETY: the frame was allocated above and is not mapped.
+            unsafe { frames::free(frame, 1) };
+            Fault::OutOfMemory
+        }
+    }
+}
+
+/// Whether the whole range is free of areas and inside the addresses for them.
+pub fn is_unused(start: usize, len_bytes: usize) -> bool {
+    reserve_stack::<{ 4 * FRAME_BYTES }>();
+    let Some(end) = start.checked_add(len_bytes) else {
+        return false;
+    };
+    start >= AREAS_START && end <= AREAS_END && AREAS.lock().is_free(start, end)
+}

@@ -1,0 +1,435 @@
+//! Physical memory: a buddy allocator over the usable ranges (Knowlton, "A fast storage allocator", CACM 8(10), 1965).
+//!
+//! Start-up must not depend on how much memory there is, and memory that was never needed should not be touched (a host gives
+//! it to a guest at the first touch). So a region has a `frontier`: frames below it are managed by the buddy lists, frames above were
+//! never used, and the frontier moves up when the lists have nothing.
+//!
+//! Each managed frame has a word of information, by which the heap finds what a pointer belongs to.
+
+use super::OutOfMemory;
+use crate::sync::SpinLock;
+
+/// Size of a frame, in bytes.
+pub const FRAME_BYTES: usize = 4096;
+/// Blocks are of 2^0 to 2^`MAX_ORDER` frames (1 GiB).
+const MAX_ORDER: usize = 18;
+const MAX_REGIONS: usize = 16;
+
+/// What a frame is, as the heap wants to know it: in a word of 32 bits, 3 for the kind, 29 for a number.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum FrameInfo {
+    /// Nothing that the heap knows: inside a block, or used by somebody else.
+    Other,
+    /// First frame of a free block of this order.
+    Free(u32),
+    /// A frame of a span of small objects.
+    Span,
+    /// First frame of a run of so many frames, one large object.
+    Run(u32),
+}
+
+impl FrameInfo {
+    fn encode(self) -> u32 {
+        match self {
+            Self::Other => 0,
+            Self::Free(order) => 1 << 29 | order,
+            Self::Span => 2 << 29,
+            Self::Run(frames) => 3 << 29 | frames,
+        }
+    }
+
+    fn decode(word: u32) -> Self {
+        let number = word & 0x1FFF_FFFF;
+        match word >> 29 {
+            1 => Self::Free(number),
+            2 => Self::Span,
+            3 => Self::Run(number),
+            _ => Self::Other,
+        }
+    }
+}
+
+/// Links of a free block, in its first bytes.
+struct FreeBlock {
+    next: *mut FreeBlock,
+    previous: *mut FreeBlock,
+}
+
+struct Region {
+    /// First and last-plus-one managed address.
+    start: usize,
+    end: usize,
+    /// Frames from here on were never used.
+    frontier: usize,
+    /// One word for each frame of the region; written when the frontier passes the frame.
+    info: *mut u32,
+    free: [*mut FreeBlock; MAX_ORDER + 1],
+}
+
+/// The allocator: all usable physical memory.
+pub struct Frames {
+    regions: [Region; MAX_REGIONS],
+    region_count: usize,
+    free_frames: usize,
+    total_frames: usize,
+}
+
+// SAFETY: the pointers lead to memory that the allocator owns.
+unsafe impl Send for Frames {}
+
+static FRAMES: SpinLock<Frames> = SpinLock::new(Frames::new());
+
+impl Region {
+    const EMPTY: Self = Self {
+        start: 0,
+        end: 0,
+        frontier: 0,
+        info: core::ptr::null_mut(),
+        free: [core::ptr::null_mut(); MAX_ORDER + 1],
+    };
+
+    fn contains(&self, address: usize) -> bool {
+        address >= self.start && address < self.frontier
+    }
+
+    fn info(&self, address: usize) -> FrameInfo {
+        debug_assert!(self.contains(address));
+        // SAFETY: the frame is below the frontier, so its word exists and was written.
+        FrameInfo::decode(unsafe { *self.info.add((address - self.start) / FRAME_BYTES) })
+    }
+
+    fn set_info(&mut self, address: usize, info: FrameInfo) {
+        debug_assert!(address >= self.start && address < self.end);
+        // SAFETY: the array has a word for each frame of the region.
+        unsafe { *self.info.add((address - self.start) / FRAME_BYTES) = info.encode() };
+    }
+
+    fn push(&mut self, address: usize, order: usize) {
+        self.set_info(address, FrameInfo::Free(order as u32));
+        let block = address as *mut FreeBlock;
+        let head = self.free[order];
+        // SAFETY: the block is free, mapped one to one and owned by the allocator; so is the list's head.
+        unsafe {
+            block.write(FreeBlock {
+                next: head,
+                previous: core::ptr::null_mut(),
+            });
+            if !head.is_null() {
+                (*head).previous = block;
+            }
+        }
+        self.free[order] = block;
+    }
+
+    fn unlink(&mut self, block: *mut FreeBlock, order: usize) {
+        // SAFETY: the block is in the list of this order (its frame's information says so), and so are its neighbours.
+        unsafe {
+            let FreeBlock { next, previous } = block.read();
+            if previous.is_null() {
+                self.free[order] = next;
+            } else {
+                (*previous).next = next;
+            }
+            if !next.is_null() {
+                (*next).previous = previous;
+            }
+        }
+        self.set_info(block as usize, FrameInfo::Other);
+    }
+
+    /// Frees a block and joins it with its buddy as long as that one is free too.
+    fn free(&mut self, mut address: usize, mut order: usize) {
+        while order < MAX_ORDER {
+            let size = FRAME_BYTES << order;
+            let buddy = address ^ size;
+            if buddy < self.start
+                || buddy + size > self.frontier
+                || self.info(buddy) != FrameInfo::Free(order as u32)
+            {
+                break;
+            }
+            self.unlink(buddy as *mut FreeBlock, order);
+            address &= !size;
+            order += 1;
+        }
+        self.push(address, order);
+    }
+
+    /// Frees any run of frames, in aligned blocks.
+    fn free_run(&mut self, mut address: usize, frames: usize) {
+        let end = address + frames * FRAME_BYTES;
+        while address < end {
+            let fits = (end - address).ilog2() as usize - FRAME_BYTES.ilog2() as usize;
+            let aligned = address.trailing_zeros() as usize - FRAME_BYTES.ilog2() as usize;
+            let order = fits.min(aligned).min(MAX_ORDER);
+            self.free(address, order);
+            address += FRAME_BYTES << order;
+        }
+    }
+
+    fn allocate(&mut self, order: usize) -> Option<usize> {
+        let Some(found) = (order..=MAX_ORDER).find(|&o| !self.free[o].is_null()) else {
+            return self.advance_frontier(order);
+        };
+        let block = self.free[found];
+        self.unlink(block, found);
+        let address = block as usize;
+        for half in (order..found).rev() {
+            self.push(address + (FRAME_BYTES << half), half);
+        }
+        Some(address)
+    }
+
+    /// Takes a block from the memory that was never used.
+    fn advance_frontier(&mut self, order: usize) -> Option<usize> {
+        let size = FRAME_BYTES << order;
+        let address = self.frontier.checked_add(size - 1)? & !(size - 1);
+        let new_frontier = address.checked_add(size).filter(|&f| f <= self.end)?;
+        let old_frontier = core::mem::replace(&mut self.frontier, new_frontier);
+        for frame in (old_frontier..new_frontier).step_by(FRAME_BYTES) {
+            self.set_info(frame, FrameInfo::Other);
+        }
+        self.free_run(old_frontier, (address - old_frontier) / FRAME_BYTES);
+        Some(address)
+    }
+}
+
+impl Frames {
+    const fn new() -> Self {
+        Self {
+            regions: [Region::EMPTY; MAX_REGIONS],
+            region_count: 0,
+            free_frames: 0,
+            total_frames: 0,
+        }
+    }
+
+    fn add_region(&mut self, start: usize, end: usize) {
+        let start = start.next_multiple_of(FRAME_BYTES);
+        let end = end & !(FRAME_BYTES - 1);
+        if self.region_count == MAX_REGIONS || end <= start {
+            return;
+        }
+        let frames = (end - start) / FRAME_BYTES;
+        let info_bytes = (frames * size_of::<u32>()).next_multiple_of(FRAME_BYTES);
+        if info_bytes >= end - start {
+            return;
+        }
+        let managed = start + info_bytes;
+        self.regions[self.region_count] = Region {
+            start: managed,
+            end,
+            frontier: managed,
+            info: start as *mut u32,
+            ..Region::EMPTY
+        };
+        self.region_count += 1;
+        self.free_frames += (end - managed) / FRAME_BYTES;
+        self.total_frames += frames;
+    }
+
+    fn allocate(&mut self, frames: usize, limit: usize, info: FrameInfo) -> Option<usize> {
+        let order = frames.checked_next_power_of_two()?.ilog2() as usize;
+        if order > MAX_ORDER {
+            return None;
+        }
+        let regions = self.regions[..self.region_count]
+            .iter_mut()
+            .filter(|r| r.end <= limit);
+        for region in regions {
+            let Some(address) = region.allocate(order) else {
+                continue;
+            };
+            region.set_info(address, info);
+            if info == FrameInfo::Span {
+                for frame in 1..frames {
+                    region.set_info(address + frame * FRAME_BYTES, info);
+                }
+            }
+            region.free_run(address + frames * FRAME_BYTES, (1 << order) - frames);
+            self.free_frames -= frames;
+            return Some(address);
+        }
+        None
+    }
+
+    fn free(&mut self, address: usize, frames: usize) {
+        self.free_frames += frames;
+        let Some(region) = self.region_of(address) else {
+            panic!("frame {address:#x} was freed but never allocated");
+        };
+        for frame in 0..frames {
+            region.set_info(address + frame * FRAME_BYTES, FrameInfo::Other);
+        }
+        region.free_run(address, frames);
+    }
+
+    fn region_of(&mut self, address: usize) -> Option<&mut Region> {
+        self.regions[..self.region_count]
+            .iter_mut()
+            .find(|r| r.contains(address))
+    }
+}
+
+/// Gives the allocator the usable memory `start..end` (physical addresses, mapped one to one, used by nobody).
+///
+/// # Safety
+/// 1. Nobody else uses that memory, now or later.
+/// 2. It is mapped one to one and writable before anything is allocated from it.
+pub unsafe fn add_region(start: usize, end: usize) {
+    FRAMES.lock().add_region(start, end);
+}
+
+/// Allocates `frames` physically contiguous frames that end at `limit` or below, aligned to the next power of two of
+/// their size (at most 1 GiB). The content is arbitrary.
+///
+/// # Errors
+/// When there is no such run.
+pub fn allocate(frames: usize, limit: usize, info: FrameInfo) -> Result<usize, OutOfMemory> {
+    super::reserve_stack::<FRAME_BYTES>();
+    FRAMES
+        .lock()
+        .allocate(frames.max(1), limit, info)
+        .ok_or(OutOfMemory)
+}
+
+/// Frees frames that [`allocate`] gave.
+///
+/// # Safety
+/// 1. `address` and `frames` are a run that was allocated (or a part of one), and nobody uses it any more.
+pub unsafe fn free(address: usize, frames: usize) {
+    super::reserve_stack::<FRAME_BYTES>();
+    FRAMES.lock().free(address, frames);
+}
+
+/// What the frame at an address (within it) is.
+pub fn info(address: usize) -> FrameInfo {
+    super::reserve_stack::<FRAME_BYTES>();
+    let mut all = FRAMES.lock();
+    all.region_of(address).map_or(FrameInfo::Other, |region| {
+        region.info(address & !(FRAME_BYTES - 1))
+    })
+}
+
+/// Free and all memory, in bytes.
+pub fn usage() -> (usize, usize) {
+    super::reserve_stack::<FRAME_BYTES>();
+    let all = FRAMES.lock();
+    (
+        all.free_frames * FRAME_BYTES,
+        all.total_frames * FRAME_BYTES,
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use std::alloc::{Layout, alloc, dealloc};
+
+    use super::{FRAME_BYTES, FrameInfo, Frames, MAX_ORDER};
+
+    /// An allocator over `frames` frames of ordinary memory, given back at the end.
+    struct Fixture {
+        frames: Frames,
+        memory: *mut u8,
+        layout: Layout,
+    }
+
+    impl Fixture {
+        fn new(frames: usize) -> Self {
+            let layout =
+                Layout::from_size_align(frames * FRAME_BYTES, FRAME_BYTES).expect("a layout");
+            // SAFETY: the layout is not empty.
+            let memory = unsafe { alloc(layout) };
+            let mut this = Self {
+                frames: Frames::new(),
+                memory,
+                layout,
+            };
+            this.frames
+                .add_region(memory as usize, memory as usize + layout.size());
+            this
+        }
+    }
+
+    impl Drop for Fixture {
+        fn drop(&mut self) {
+            // SAFETY: allocated in `new`.
+            unsafe { dealloc(self.memory, self.layout) };
+        }
+    }
+
+    #[test]
+    fn runs_do_not_overlap_and_all_memory_comes_back() {
+        let mut fixture = Fixture::new(2048);
+        let frames = &mut fixture.frames;
+        let free_at_start = frames.free_frames;
+        let mut state = 1u64;
+        let mut live: Vec<(usize, usize)> = Vec::new();
+        for _ in 0..20_000 {
+            state = state
+                .wrapping_mul(6_364_136_223_846_793_005)
+                .wrapping_add(1);
+            let size = 1 + (state >> 33) as usize % 40;
+            if state >> 60 < 8
+                && let Some(address) =
+                    frames.allocate(size, usize::MAX, FrameInfo::Run(size as u32))
+            {
+                let end = address + size * FRAME_BYTES;
+                assert_eq!(
+                    address % (size.next_power_of_two() * FRAME_BYTES).min(FRAME_BYTES),
+                    0
+                );
+                assert!(
+                    live.iter()
+                        .all(|&(a, s)| end <= a || a + s * FRAME_BYTES <= address)
+                );
+                live.push((address, size));
+            } else if !live.is_empty() {
+                let (address, size) = live.swap_remove((state >> 40) as usize % live.len());
+                frames.free(address, size);
+            }
+        }
+        for (address, size) in live {
+            frames.free(address, size);
+        }
+        assert_eq!(frames.free_frames, free_at_start);
+        // Everything below the frontier has been joined again: the largest aligned block can be had.
+        let largest = 1 << (free_at_start / 2).ilog2().min(MAX_ORDER as u32);
+        assert!(
+            frames
+                .allocate(largest / 2, usize::MAX, FrameInfo::Other)
+                .is_some()
+        );
+    }
+
+    #[test]
+    fn memory_that_was_never_needed_is_not_touched() {
+        let mut fixture = Fixture::new(1024);
+        let first = fixture
+            .frames
+            .allocate(1, usize::MAX, FrameInfo::Other)
+            .expect("a frame");
+        let second = fixture
+            .frames
+            .allocate(1, usize::MAX, FrameInfo::Other)
+            .expect("a frame");
+        assert_eq!(second, first + FRAME_BYTES);
+        assert_eq!(fixture.frames.regions[0].frontier, second + FRAME_BYTES);
+    }
+
+    #[test]
+    fn too_much_is_refused() {
+        let mut fixture = Fixture::new(64);
+        assert_eq!(
+            fixture.frames.allocate(65, usize::MAX, FrameInfo::Other),
+            None
+        );
+        assert_eq!(
+            fixture
+                .frames
+                .allocate(usize::MAX, usize::MAX, FrameInfo::Other),
+            None
+        );
+        assert_eq!(fixture.frames.allocate(1, 4096, FrameInfo::Other), None);
+    }
+}

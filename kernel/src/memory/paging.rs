@@ -1,0 +1,329 @@
+//! Page tables (Intel SDM volume 3A, chapter 4: 4-level paging).
+//!
+//! Memory is mapped one to one, writable and not executable, with the largest pages that fit; the image with the rights of its
+//! segments; page 0 not at all. Above [`AREAS_START`] lie stacks and program mappings, see [`super::areas`].
+
+use bitflags::bitflags;
+
+use super::OutOfMemory;
+use super::frames::{self, FRAME_BYTES, FrameInfo};
+use crate::arch::x86_64::cpu;
+use crate::sync::SpinLock;
+
+/// Virtual addresses from here on are stacks and program mappings; below, memory is mapped one to one.
+pub const AREAS_START: usize = 1 << 40;
+/// End of the virtual addresses in use (the lower half of 48 bits).
+pub const AREAS_END: usize = 1 << 46;
+
+bitflags! {
+    /// Rights and attributes of a page.
+    #[derive(Clone, Copy, PartialEq, Eq, Debug)]
+    pub struct PageFlags: u64 {
+        /// Mapped.
+        const PRESENT = 1;
+        /// Writable.
+        const WRITABLE = 1 << 1;
+        /// Not cached: device registers.
+        const UNCACHED = 1 << 4 | 1 << 3;
+        /// A page of 2 MiB or 1 GiB.
+        const LARGE = 1 << 7;
+        /// Not executable.
+        const NO_EXECUTE = 1 << 63;
+    }
+}
+
+/// Rights of data.
+pub const DATA: PageFlags = PageFlags::PRESENT
+    .union(PageFlags::WRITABLE)
+    .union(PageFlags::NO_EXECUTE);
+/// Rights of constants.
+pub const READ_ONLY: PageFlags = PageFlags::PRESENT.union(PageFlags::NO_EXECUTE);
+/// Rights of code.
+pub const CODE: PageFlags = PageFlags::PRESENT;
+/// Rights of device registers.
+pub const DEVICE: PageFlags = DATA.union(PageFlags::UNCACHED);
+
+const ADDRESS_MASK: u64 = 0x000F_FFFF_FFFF_F000;
+
+type Table = [u64; 512];
+
+/// A tree of page tables.
+pub struct PageTables {
+    root: *mut Table,
+    has_gigabyte_pages: bool,
+}
+
+// SAFETY: the tables belong to the tree alone.
+unsafe impl Send for PageTables {}
+
+static TABLES: SpinLock<Option<PageTables>> = SpinLock::new(None);
+
+fn new_table() -> Result<*mut Table, OutOfMemory> {
+    let table = frames::allocate(1, usize::MAX, FrameInfo::Other)? as *mut Table;
+    // SAFETY: a frame of our own, mapped one to one.
+    unsafe { table.write_bytes(0, 1) };
+    Ok(table)
+}
+
+/// Size of the pages that entries of a level map (level 1: 4 KiB, 2: 2 MiB, 3: 1 GiB).
+const fn level_bytes(level: u32) -> usize {
+    FRAME_BYTES << (9 * (level - 1))
+}
+
+impl PageTables {
+    fn new() -> Result<Self, OutOfMemory> {
+        let has_gigabyte_pages = cpu::cpuid(0x8000_0001).edx & 1 << 26 != 0;
+        Ok(Self {
+            root: new_table()?,
+            has_gigabyte_pages,
+        })
+    }
+
+    /// The entry for `virt` at `level`, with tables made on the way (a larger page on the way is split).
+    fn entry(&mut self, virt: usize, level: u32) -> Result<*mut u64, OutOfMemory> {
+        let mut table = self.root;
+        let mut at = 4;
+        loop {
+            let index = virt >> (12 + 9 * (at - 1)) & 511;
+            // SAFETY: the index is below 512 and the table is ours.
+            let entry = unsafe { &raw mut (*table)[index] };
+            if at == level {
+                return Ok(entry);
+            }
+            // SAFETY: as above.
+            let value = unsafe { *entry };
+            if value & PageFlags::PRESENT.bits() == 0 {
+                let next = new_table()?;
+                // SAFETY: as above.
+                unsafe { *entry = next as u64 | (PageFlags::PRESENT | PageFlags::WRITABLE).bits() };
+                table = next;
+            } else if value & PageFlags::LARGE.bits() != 0 {
+                table = split(entry, at)?;
+                cpu::flush_page(virt);
+            } else {
+                table = (value & ADDRESS_MASK) as *mut Table;
+            }
+            at -= 1;
+        }
+    }
+
+    /// Maps `len_bytes` bytes (all page aligned) with the largest pages that fit.
+    fn map(
+        &mut self,
+        mut virt: usize,
+        mut phys: u64,
+        mut len_bytes: usize,
+        flags: PageFlags,
+    ) -> Result<(), OutOfMemory> {
+        while len_bytes != 0 {
+            let highest = if self.has_gigabyte_pages { 3 } else { 2 };
+            let level = (1..=highest)
+                .rev()
+                .find(|&level| {
+                    let bytes = level_bytes(level);
+                    len_bytes >= bytes && virt % bytes == 0 && phys % bytes as u64 == 0
+                })
+                .unwrap_or(1);
+            let entry = self.entry(virt, level)?;
+            let large = if level > 1 {
+                PageFlags::LARGE
+            } else {
+                PageFlags::empty()
+            };
+            // SAFETY: an entry of our tables.
+            let old = unsafe { entry.replace(phys | (flags | large).bits()) };
+            if old & PageFlags::PRESENT.bits() != 0 {
+                cpu::flush_page(virt);
+            }
+            let bytes = level_bytes(level);
+            virt += bytes;
+            phys += bytes as u64;
+            len_bytes -= bytes;
+        }
+        Ok(())
+    }
+
+    /// The lowest entry that maps `virt`, if it maps a 4 KiB page. Makes nothing.
+    fn find(&self, virt: usize) -> Option<*mut u64> {
+        let mut table = self.root;
+        for at in (1..=4).rev() {
+            let index = virt >> (12 + 9 * (at - 1)) & 511;
+            // SAFETY: the index is below 512 and the table is ours.
+            let entry = unsafe { &raw mut (*table)[index] };
+            // SAFETY: as above.
+            let value = unsafe { *entry };
+            if at == 1 {
+                // An entry with an address but without rights is a page that may not be touched just now.
+                return (value != 0).then_some(entry);
+            }
+            if value & PageFlags::PRESENT.bits() == 0 || value & PageFlags::LARGE.bits() != 0 {
+                return None;
+            }
+            table = (value & ADDRESS_MASK) as *mut Table;
+        }
+        None
+    }
+
+    fn is_mapped(&self, virt: usize) -> bool {
+        let mut table = self.root;
+        for at in (1..=4).rev() {
+            // SAFETY: the index is below 512 and the table is ours.
+            let value = unsafe { (*table)[virt >> (12 + 9 * (at - 1)) & 511] };
+            if value & PageFlags::PRESENT.bits() == 0 {
+                return false;
+            }
+            if at == 1 || value & PageFlags::LARGE.bits() != 0 {
+                return true;
+            }
+            table = (value & ADDRESS_MASK) as *mut Table;
+        }
+        false
+    }
+}
+
+/// Replaces a large page by a table of smaller ones with the same rights.
+fn split(entry: *mut u64, level: u32) -> Result<*mut Table, OutOfMemory> {
+    // SAFETY: `entry` is an entry of our tables.
+    let old = unsafe { *entry };
+    let table = new_table()?;
+    let bytes = level_bytes(level - 1) as u64;
+    let rights = old & !ADDRESS_MASK & !PageFlags::LARGE.bits();
+    let large = if level > 2 {
+        PageFlags::LARGE.bits()
+    } else {
+        0
+    };
+    for index in 0..512 {
+        // SAFETY: the index is below 512 and the table is ours.
+        unsafe { (*table)[index as usize] = (old & ADDRESS_MASK) + index * bytes | rights | large };
+    }
+    // SAFETY: as for `old`; the new table translates as the large page did.
+    unsafe { *entry = table as u64 | (PageFlags::PRESENT | PageFlags::WRITABLE).bits() };
+    Ok(table)
+}
+
+/// Builds the final tables and switches to them.
+///
+/// # Errors
+/// When there is not enough memory for the tables.
+///
+/// # Safety
+/// 1. `build` maps at least the image, the stack in use and all frames handed out so far, one to one.
+pub unsafe fn install(
+    build: impl FnOnce(&mut Mapper<'_>) -> Result<(), OutOfMemory>,
+) -> Result<(), OutOfMemory> {
+    let mut tables = PageTables::new()?;
+    build(&mut Mapper(&mut tables))?;
+    // SAFETY: the caller's promise (1).
+    unsafe { cpu::set_page_tables(tables.root as u64) };
+    *TABLES.lock() = Some(tables);
+    Ok(())
+}
+
+/// Page tables under construction.
+pub struct Mapper<'a>(&'a mut PageTables);
+
+impl Mapper<'_> {
+    /// Maps whole pages one to one.
+    ///
+    /// # Errors
+    /// When there is no memory for tables.
+    pub fn identity(
+        &mut self,
+        start: usize,
+        end: usize,
+        flags: PageFlags,
+    ) -> Result<(), OutOfMemory> {
+        let start = start & !(FRAME_BYTES - 1);
+        let end = end.next_multiple_of(FRAME_BYTES);
+        self.0.map(start, start as u64, end - start, flags)
+    }
+
+    /// Unmaps one page.
+    ///
+    /// # Errors
+    /// When there is no memory for tables.
+    pub fn unmap(&mut self, virt: usize) -> Result<(), OutOfMemory> {
+        let entry = self.0.entry(virt, 1)?;
+        // SAFETY: an entry of our tables, which are not in use yet.
+        unsafe { *entry = 0 };
+        Ok(())
+    }
+}
+
+fn with_tables<R>(work: impl FnOnce(&mut PageTables) -> R) -> R {
+    super::reserve_stack::<{ 2 * FRAME_BYTES }>();
+    let mut tables = TABLES.lock();
+    match tables.as_mut() {
+        Some(tables) => work(tables),
+        None => panic!("page tables are used before they are installed"),
+    }
+}
+
+/// Maps whole pages.
+///
+/// # Errors
+/// When there is no memory for tables.
+///
+/// # Safety
+/// 1. The range of virtual addresses is the caller's.
+/// 2. The physical range may be accessed with these rights.
+pub unsafe fn map(
+    virt: usize,
+    phys: u64,
+    len_bytes: usize,
+    flags: PageFlags,
+) -> Result<(), OutOfMemory> {
+    with_tables(|tables| tables.map(virt, phys, len_bytes, flags))
+}
+
+/// Unmaps a page of 4 KiB; the frame it led to, if it was mapped.
+///
+/// # Safety
+/// 1. Nobody uses the page any more.
+pub unsafe fn unmap(virt: usize) -> Option<u64> {
+    with_tables(|tables| {
+        let entry = tables.find(virt)?;
+        // SAFETY: an entry of our tables; the caller promises that the page is not in use (1).
+        let old = unsafe { entry.replace(0) };
+        cpu::flush_page(virt);
+        Some(old & ADDRESS_MASK)
+    })
+}
+
+/// Changes the rights of a page of 4 KiB if it is mapped.
+///
+/// # Safety
+/// 1. The page is the caller's.
+pub unsafe fn protect(virt: usize, flags: PageFlags) {
+    with_tables(|tables| {
+        if let Some(entry) = tables.find(virt) {
+            // SAFETY: an entry of our tables, for a page of the caller's (1).
+            unsafe { *entry = *entry & ADDRESS_MASK | flags.bits() };
+            cpu::flush_page(virt);
+        }
+    });
+}
+
+/// The physical address that a page of 4 KiB leads to, if it is mapped.
+pub fn translate(virt: usize) -> Option<u64> {
+    // SAFETY: `find` gives entries of our tables.
+    with_tables(|tables| {
+        tables
+            .find(virt)
+            .map(|entry| unsafe { *entry } & ADDRESS_MASK)
+    })
+}
+
+/// Whether an address is mapped, by a page of any size.
+pub fn is_mapped(virt: usize) -> bool {
+    with_tables(|tables| tables.is_mapped(virt))
+}
+
+/// Whether an address may be read; for reports: `false` too when the tables are in use or not there yet.
+pub fn is_readable(virt: usize) -> bool {
+    match TABLES.try_lock() {
+        Some(tables) => tables.as_ref().is_none_or(|tables| tables.is_mapped(virt)),
+        None => false,
+    }
+}

@@ -1,0 +1,323 @@
+//! A thread: its stack, its thread-local storage, its state.
+
+use alloc::sync::Arc;
+use alloc::vec::Vec;
+use core::cell::{Cell, UnsafeCell};
+use core::ffi::c_void;
+use core::ptr::null;
+use core::sync::atomic::{AtomicU8, AtomicU32, AtomicUsize, Ordering};
+
+use super::wait::WaitQueue;
+use crate::arch::x86_64::{context, core_local};
+use crate::image;
+use crate::memory::areas::{self, Access};
+use crate::memory::{OutOfMemory, heap};
+use crate::sync::SpinLock;
+
+/// Stacks are at least this large: what the program asks for, and room for the kernel, which runs on the same stack.
+const KERNEL_STACK_BYTES: usize = 64 * 1024;
+/// Threads that ended leave this many stacks of the usual size for new ones.
+const MAX_KEPT_STACKS: usize = 32;
+
+/// What a thread is doing.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[repr(u8)]
+pub enum State {
+    /// In the run queue, or running.
+    Ready,
+    /// Waiting to be woken.
+    Blocked,
+    /// Ended.
+    Ended,
+}
+
+/// The thread control block, which `fs` leads to (System V ABI, x86-64 TLS variant II); thread-local storage lies below it.
+#[repr(C)]
+pub struct ControlBlock {
+    /// Address of the block itself, which compilers read at `fs:0`.
+    myself: usize,
+    /// The thread.
+    thread: *const Thread,
+    /// `errno`.
+    pub errno: Cell<i32>,
+    unused: [usize; 2],
+    /// What compilers with stack protectors compare (`fs:0x28`).
+    canary: u64,
+    unused2: [usize; 2],
+}
+
+/// A thread.
+pub struct Thread {
+    id: u32,
+    pub(super) context: Cell<usize>,
+    pub(super) next: Cell<*const Thread>,
+    state: AtomicU8,
+    pub(super) timer_slot: Cell<usize>,
+    stack: Stack,
+    storage: Storage,
+    name: SpinLock<Name>,
+    /// The result, when the thread has ended.
+    end: SpinLock<Option<usize>>,
+    ended: WaitQueue,
+    /// Values of keys (`pthread_setspecific`), of the thread alone.
+    pub specific: UnsafeCell<Vec<usize>>,
+    /// Destructors of the thread's thread-locals and their objects, of the thread alone.
+    pub destructors: UnsafeCell<Vec<(Destructor, usize)>>,
+}
+
+/// Destructor of a thread-local, as C has it.
+pub type Destructor = unsafe extern "C" fn(*mut c_void);
+
+// SAFETY: `context`, `next` and `timer_slot` are used by the thread's core alone, `specific` and `destructors` by the thread alone; the rest is atomic, locked or constant.
+unsafe impl Send for Thread {}
+// SAFETY: as for `Send`.
+unsafe impl Sync for Thread {}
+
+/// A thread's name, as long as Linux lets it be.
+#[derive(Clone, Copy, Default)]
+pub struct Name {
+    bytes: [u8; 15],
+    len: u8,
+}
+
+impl Name {
+    /// The first 15 bytes of `name`.
+    pub fn new(name: &[u8]) -> Self {
+        let mut this = Self::default();
+        for (slot, &byte) in this.bytes.iter_mut().zip(name) {
+            *slot = byte;
+            this.len += 1;
+        }
+        this
+    }
+
+    /// The name.
+    pub fn as_bytes(&self) -> &[u8] {
+        &self.bytes[..usize::from(self.len)]
+    }
+}
+
+struct Stack {
+    start: usize,
+    len_bytes: usize,
+}
+
+static KEPT_STACKS: SpinLock<Vec<Stack>> = SpinLock::new(Vec::new());
+
+impl Stack {
+    fn new(len_bytes: usize) -> Result<Self, OutOfMemory> {
+        let len_bytes = len_bytes
+            .checked_add(KERNEL_STACK_BYTES)
+            .and_then(|l| l.checked_next_multiple_of(4096))
+            .ok_or(OutOfMemory)?;
+        let kept = {
+            let mut kept = KEPT_STACKS.lock();
+            kept.iter()
+                .rposition(|s| s.len_bytes == len_bytes)
+                .map(|index| kept.swap_remove(index))
+        };
+        match kept {
+            Some(stack) => Ok(stack),
+            None => Ok(Self {
+                start: areas::create(len_bytes, Access::ReadWrite)?,
+                len_bytes,
+            }),
+        }
+    }
+
+    fn end(&self) -> usize {
+        self.start + self.len_bytes
+    }
+}
+
+impl Drop for Stack {
+    fn drop(&mut self) {
+        let mut kept = KEPT_STACKS.lock();
+        if kept.len() < MAX_KEPT_STACKS {
+            kept.push(Stack {
+                start: self.start,
+                len_bytes: self.len_bytes,
+            });
+            return;
+        }
+        drop(kept);
+        // SAFETY: the thread has ended and runs no more.
+        unsafe { areas::remove(self.start, self.len_bytes) };
+    }
+}
+
+/// Thread-local storage and control block, in one allocation.
+struct Storage {
+    allocation: *mut u8,
+    block: *mut ControlBlock,
+}
+
+impl Storage {
+    fn new() -> Result<Self, OutOfMemory> {
+        let (template, len_bytes, align) = image::tls_template();
+        let align = align.max(align_of::<ControlBlock>()).max(16);
+        // The block is aligned as the template; the template's end touches the block.
+        let below = len_bytes.next_multiple_of(align);
+        let allocation = heap::allocate(below + size_of::<ControlBlock>(), align);
+        if allocation.is_null() {
+            return Err(OutOfMemory);
+        }
+        // SAFETY: the allocation holds `below` bytes and a block.
+        unsafe {
+            allocation.write_bytes(0, below);
+            allocation
+                .add(below - len_bytes.next_multiple_of(align))
+                .copy_from(template.as_ptr(), template.len());
+            let block = allocation.add(below).cast::<ControlBlock>();
+            block.write(ControlBlock {
+                myself: block as usize,
+                thread: null(),
+                errno: Cell::new(0),
+                unused: [0; 2],
+                canary: crate::arch::entropy::random_u64() & !0xFF,
+                unused2: [0; 2],
+            });
+            Ok(Self { allocation, block })
+        }
+    }
+}
+
+impl Drop for Storage {
+    fn drop(&mut self) {
+        // SAFETY: allocated in `new`; the thread has ended.
+        unsafe { heap::free(self.allocation) };
+    }
+}
+
+static NEXT_ID: AtomicU32 = AtomicU32::new(1);
+static LIVE: AtomicUsize = AtomicUsize::new(0);
+
+impl Thread {
+    /// Makes a thread that will call `function(argument)` on a stack of at least `stack_bytes` bytes.
+    ///
+    /// # Errors
+    /// When there is no memory for stack or thread-local storage.
+    pub(super) fn new(
+        function: extern "C" fn(usize) -> !,
+        argument: usize,
+        stack_bytes: usize,
+        name: Name,
+    ) -> Result<Arc<Self>, OutOfMemory> {
+        let stack = Stack::new(stack_bytes)?;
+        let storage = Storage::new()?;
+        // SAFETY: the stack is new and its end is page aligned.
+        let context = unsafe { context::prepare(stack.end(), function, argument) };
+        let thread = Arc::new(Self {
+            id: NEXT_ID.fetch_add(1, Ordering::Relaxed),
+            context: Cell::new(context),
+            next: Cell::new(null()),
+            state: AtomicU8::new(State::Blocked as u8),
+            timer_slot: Cell::new(usize::MAX),
+            stack,
+            storage,
+            name: SpinLock::new(name),
+            end: SpinLock::new(None),
+            ended: WaitQueue::new(),
+            specific: UnsafeCell::new(Vec::new()),
+            destructors: UnsafeCell::new(Vec::new()),
+        });
+        // SAFETY: the block is the thread's own, and nobody else has it yet.
+        unsafe { (*thread.storage.block).thread = Arc::as_ptr(&thread) };
+        LIVE.fetch_add(1, Ordering::Relaxed);
+        Ok(thread)
+    }
+
+    /// Number of the thread; the main thread has 1.
+    pub fn id(&self) -> u32 {
+        self.id
+    }
+
+    /// The name.
+    pub fn name(&self) -> Name {
+        *self.name.lock()
+    }
+
+    /// Sets the name.
+    pub fn set_name(&self, name: Name) {
+        *self.name.lock() = name;
+    }
+
+    /// First address and length in bytes of the stack, without the kernel's share.
+    pub fn stack(&self) -> (usize, usize) {
+        (self.stack.start, self.stack.len_bytes)
+    }
+
+    pub(super) fn thread_pointer(&self) -> usize {
+        self.storage.block as usize
+    }
+
+    pub(super) fn state(&self) -> State {
+        match self.state.load(Ordering::Acquire) {
+            0 => State::Ready,
+            1 => State::Blocked,
+            _ => State::Ended,
+        }
+    }
+
+    pub(super) fn set_state(&self, state: State) {
+        self.state.store(state as u8, Ordering::Release);
+    }
+
+    /// Turns a blocked thread into a ready one; whether this call did it.
+    pub(super) fn make_ready(&self) -> bool {
+        self.state
+            .compare_exchange(
+                State::Blocked as u8,
+                State::Ready as u8,
+                Ordering::AcqRel,
+                Ordering::Acquire,
+            )
+            .is_ok()
+    }
+
+    /// Notes the thread's result and wakes who waits for its end.
+    pub(super) fn finish(&self, result: usize) {
+        *self.end.lock() = Some(result);
+        self.ended.wake_all();
+        LIVE.fetch_sub(1, Ordering::Relaxed);
+    }
+
+    /// Waits until the thread has ended, for its result.
+    pub fn join(&self) -> usize {
+        let mut end = self.end.lock();
+        loop {
+            if let Some(result) = *end {
+                return result;
+            }
+            (end, _) = self.ended.wait(end, None);
+        }
+    }
+}
+
+/// Threads that have not ended.
+pub fn live_count() -> usize {
+    LIVE.load(Ordering::Relaxed)
+}
+
+/// The running thread's control block.
+pub fn control_block() -> *const ControlBlock {
+    core_local::thread_pointer() as *const ControlBlock
+}
+
+/// The running thread.
+#[inline]
+pub fn current() -> &'static Thread {
+    // SAFETY: `fs` leads to the running thread's block, and a thread lives at least as long as it runs. The reference is not kept
+    // beyond that: callers use it on the thread itself.
+    unsafe { &*(*control_block()).thread }
+}
+
+/// A counted reference to the running thread.
+pub fn current_arc() -> Arc<Thread> {
+    let thread: *const Thread = current();
+    // SAFETY: threads are only made by `Thread::new`, in an `Arc`, which the scheduler holds while the thread runs.
+    unsafe {
+        Arc::increment_strong_count(thread);
+        Arc::from_raw(thread)
+    }
+}

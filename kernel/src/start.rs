@@ -1,0 +1,90 @@
+//! From the first Rust instruction to `main` of the program.
+
+use alloc::vec::Vec;
+
+use crate::abi;
+use crate::arch::clock;
+use crate::arch::x86_64::start_info::{StartInfo, StartInfoError};
+use crate::arch::x86_64::{acpi, core_local, descriptors, entropy, exceptions, interrupts, power};
+use crate::command_line::CommandLine;
+use crate::devices::console;
+use crate::epitaph::fatal;
+use crate::storage::{self, MountRequest};
+use crate::sync::OnceCell;
+use crate::{image, log, memory, scheduler};
+
+/// Stack of the program's main thread, in bytes; only what is touched takes memory.
+const MAIN_STACK_BYTES: usize = 8 << 20;
+
+static COMMAND_LINE: OnceCell<CommandLine> = OnceCell::new();
+
+/// What the image and the loader asked for.
+pub fn command_line() -> &'static CommandLine {
+    match COMMAND_LINE.get() {
+        Some(command_line) => command_line,
+        None => panic!("the command line is used before it is read"),
+    }
+}
+
+/// Called by the boot code on the boot stack with interrupts off; `start_info_phys` is what the loader left in `ebx`.
+pub(crate) extern "C" fn start(start_info_phys: u64) -> ! {
+    console::initialise_serial();
+    core_local::initialise();
+    // SAFETY: the entries are those of `exceptions` and `interrupts`; this is the only call, and interrupts are off.
+    unsafe { descriptors::initialise(exceptions::gates().chain(interrupts::gates())) };
+    let info = match StartInfo::read(start_info_phys) {
+        Ok(info) => info,
+        Err(StartInfoError::Unreachable(what)) => fatal(format_args!(
+            "the loader's {what} is outside of the first GiB of memory"
+        )),
+        Err(StartInfoError::Magic(magic)) => fatal(format_args!(
+            "the loader gave no PVH start information (magic is {magic:#x})"
+        )),
+        Err(StartInfoError::Version(version)) => fatal(format_args!(
+            "the loader's PVH start information of version {version} has no memory map"
+        )),
+    };
+    // SAFETY: the boot tables map the first gigabyte, and this is the only call.
+    if unsafe { memory::initialise(info.ranges(), &image::layout()) }.is_err() {
+        fatal(format_args!(
+            "not enough memory to start: give the machine more"
+        ));
+    }
+    console::initialise_screen();
+    let command_line = CommandLine::parse(image::default_command_line(), &info.command_line());
+    if let Some(port) = command_line.exit_port {
+        power::set_exit_port(port);
+    }
+    log::initialise(command_line.log_level);
+    for word in &command_line.unknown {
+        ::log::warn!("command line: `{word}` means nothing to this kernel");
+    }
+    let machine = acpi::read_tables(info.rsdp_phys);
+    if let Some(acpi_power) = machine.power {
+        power::set_acpi(acpi_power);
+    }
+    if interrupts::initialise(&machine).is_err() {
+        fatal(format_args!(
+            "not enough memory to start: give the machine more"
+        ));
+    }
+    interrupts::start_timer_count();
+    let timer_hz = clock::initialise(interrupts::timer_count);
+    interrupts::initialise_timer(timer_hz);
+    entropy::initialise();
+    let _ = COMMAND_LINE.set(command_line);
+    scheduler::start(main_thread, MAIN_STACK_BYTES)
+}
+
+extern "C" fn main_thread(_: usize) -> ! {
+    scheduler::begin();
+    let mounts: Result<Vec<_>, _> = command_line()
+        .mounts
+        .iter()
+        .map(|word| MountRequest::parse(word))
+        .collect();
+    if let Err(error) = mounts.and_then(|mounts| storage::start(&mounts)) {
+        fatal(format_args!("{error}"));
+    }
+    abi::program::run()
+}

@@ -16,6 +16,7 @@ pub mod path;
 mod poll;
 pub mod program;
 mod signal;
+mod socket;
 mod stdio;
 mod system;
 mod text;

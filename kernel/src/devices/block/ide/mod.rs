@@ -118,7 +118,7 @@ fn probe(ports: Ports, mut channel: Channel<Ports>, disks: &mut Vec<Arc<dyn Bloc
         match channel.identify(position) {
             None => {}
             Some(Err(error)) => log::warn!(
-                "IDE {:#x} {position:?}: a drive that cannot be used ({error:?})",
+                "IDE {:#x} {position:?}: a drive that cannot be used: {error}",
                 ports.command
             ),
             Some(Ok(identity)) => {

@@ -276,7 +276,9 @@ fn mount_point(
         .find(names.root(), path, LastLink::Follow)
         .map_err(fail)?;
     match (found.last, found.entry) {
-        (Last::Name(name), Some(entry)) if entry.is_directory() => Ok((found.directory, name)),
+        (Last::Name(name), Some(entry)) if entry.is_directory() => {
+            Ok((found.directory, Box::from(&*name)))
+        }
         (Last::Name(_), Some(_)) => Err(fail(Errno(libc::ENOTDIR))),
         (Last::Name(_), None) => Err(request.error(Cause::NoDirectory)),
         (Last::Root | Last::Dot | Last::DotDot, _) => Err(request.error(Cause::PathTaken)),

@@ -8,11 +8,13 @@ pub mod futex;
 mod notify;
 pub mod thread;
 mod timers;
+mod turn;
 mod wait;
 
 pub use core::{begin, exit, register_service, sleep_until, spawn, start, statistics, yield_now};
 pub use notify::{Notifier, Observer, Readiness};
 pub use thread::{Name, Thread};
+pub use turn::{Turn, TurnGuard};
 pub use wait::{WaitOutcome, WaitQueue};
 
 /// Work of a core besides its threads: a device, a protocol stack.

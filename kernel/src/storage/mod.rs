@@ -12,7 +12,6 @@ pub mod mount;
 #[cfg(test)]
 mod mount_tests;
 pub mod partition;
-pub mod turn;
 pub mod vfs;
 
 pub use mount::{MountError, MountRequest};

@@ -8,7 +8,7 @@ use super::lock;
 use super::namespace::Entry;
 use super::node::{DirEntry, NodeKind};
 use crate::error::{Errno, Result};
-use crate::storage::turn::Turn;
+use crate::scheduler::Turn;
 
 /// What an open file may be used for.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]

@@ -164,24 +164,31 @@ impl Node for Ext2Node {
         }))
     }
 
-    fn read_dir(&self, cookie: u64) -> Result<Option<DirEntry>> {
+    fn read_dir(&self, cookie: u64, max: usize) -> Result<Vec<DirEntry>> {
         let fail = |error: Error| self.shared.errno(&error);
-        let entries = self
+        let mut found = Vec::new();
+        for entry in self
             .shared
             .file_system
             .read_dir(&self.inode, cookie)
-            .map_err(fail)?;
-        for entry in entries {
-            let entry = entry.map_err(fail)?;
-            if !entry.is_dot() {
-                return Ok(Some(DirEntry {
+            .map_err(fail)?
+        {
+            match entry {
+                Ok(entry) if entry.is_dot() => continue,
+                Ok(entry) => found.push(DirEntry {
                     number: u64::from(entry.inode.0),
                     kind: entry.file_type.map(kind_of),
                     name: Box::from(entry.name()),
                     next_cookie: entry.next_cookie,
-                }));
+                }),
+                // What came before the damage is handed out first.
+                Err(_) if !found.is_empty() => break,
+                Err(error) => return Err(fail(error)),
+            }
+            if found.len() >= max {
+                break;
             }
         }
-        Ok(None)
+        Ok(found)
     }
 }

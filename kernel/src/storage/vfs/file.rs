@@ -2,6 +2,7 @@
 
 use alloc::boxed::Box;
 use alloc::sync::Arc;
+use alloc::vec::Vec;
 use core::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use super::lock;
@@ -162,11 +163,14 @@ impl OpenFile {
         Ok(offset)
     }
 
-    /// The next entry of a directory, with `.` and `..`; `None` at the end.
+    /// The next entries of a directory, with `.` and `..`, at most `max` (at least one); none at the end.
     ///
     /// # Errors
     /// `ENOTDIR` when it is none, `EIO` when it cannot be read.
-    pub fn next_entry(&self) -> Result<Option<DirEntry>> {
+    pub fn next_entries(&self, max: usize) -> Result<Vec<DirEntry>> {
+        if !self.entry.is_directory() {
+            return Err(Errno(libc::ENOTDIR));
+        }
         let _turn = self.turn.take();
         let cookie = self.offset.load(Ordering::Relaxed);
         let dots = |name: &[u8], number| DirEntry {
@@ -175,22 +179,19 @@ impl OpenFile {
             name: Box::from(name),
             next_cookie: cookie + 1,
         };
-        let next = match cookie {
-            _ if !self.entry.is_directory() => return Err(Errno(libc::ENOTDIR)),
-            0 => Some(dots(b".", self.entry.node.number())),
-            1 => Some(dots(b"..", self.entry.parent_or_self().node.number())),
+        let entries = match cookie {
+            0 => Vec::from([dots(b".", self.entry.node.number())]),
+            1 => Vec::from([dots(b"..", self.entry.parent_or_self().node.number())]),
             _ => {
-                let entry = self.entry.node.read_dir(cookie - 2)?;
-                entry.map(|entry| DirEntry {
-                    next_cookie: entry.next_cookie + 2,
-                    ..entry
-                })
+                let mut entries = self.entry.node.read_dir(cookie - 2, max)?;
+                entries.iter_mut().for_each(|entry| entry.next_cookie += 2);
+                entries
             }
         };
-        if let Some(entry) = &next {
-            self.offset.store(entry.next_cookie, Ordering::Relaxed);
+        if let Some(last) = entries.last() {
+            self.offset.store(last.next_cookie, Ordering::Relaxed);
         }
-        Ok(next)
+        Ok(entries)
     }
 
     /// Locks the file against others who lock it; an older lock of this open file is given back before.

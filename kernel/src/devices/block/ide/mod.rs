@@ -1,8 +1,7 @@
 //! ATA disks behind IDE channels, by programmed I/O (ATA/ATAPI-7 volume 2; PCI IDE Controller Specification 1.0).
 //!
 //! [`discover`] finds the channels, [`channel`] speaks the protocol, [`identify`] reads what a drive says of itself,
-//! [`registers`] are the ports,
-//! [`interrupt`] spares the processor the waiting. Packet devices (CD-ROMs) are left alone.
+//! [`registers`] are the ports, [`interrupt`] spares the processor the waiting. Packet devices (CD-ROMs) are left alone.
 
 use alloc::boxed::Box;
 use alloc::format;

@@ -8,6 +8,7 @@ use alloc::sync::Arc;
 use alloc::vec::Vec;
 
 use crate::devices::block::{BlockDriver, BlockError};
+use crate::scheduler::Turn;
 use crate::sync::SpinLock;
 
 /// Bytes in a cached block.
@@ -23,6 +24,8 @@ pub struct BlockCache {
     disk: Arc<dyn BlockDriver>,
     len_bytes: u64,
     state: SpinLock<State>,
+    /// One writer at a time: to write a part of a block, the rest of it is read before.
+    writing: Turn,
 }
 
 /// A place for a block; `data` is empty where there is none. The last block of a disk may be short.
@@ -112,6 +115,7 @@ impl BlockCache {
                 next: u64::MAX,
                 ahead: 0,
             }),
+            writing: Turn::new(),
         }
     }
 
@@ -154,6 +158,7 @@ impl BlockCache {
     /// When the range is not on the disk, or the disk fails.
     pub fn write(&self, offset: u64, mut data: &[u8]) -> Result<(), BlockError> {
         self.check(offset, data.len())?;
+        let _turn = self.writing.take();
         let mut at = offset;
         while !data.is_empty() {
             let (block, within) = (at / BLOCK_LEN_U64, (at % BLOCK_LEN_U64) as usize);

@@ -30,6 +30,8 @@ pub struct OpenFile {
     /// Bytes; in a directory, a cookie: 0 is `.`, 1 is `..`, from 2 on the file system's cookies, plus 2.
     offset: AtomicU64,
     is_locked: AtomicBool,
+    /// For threads that lock through this open file.
+    locking: Turn,
 }
 
 impl Drop for OpenFile {
@@ -48,6 +50,7 @@ impl OpenFile {
             turn: Turn::new(),
             offset: AtomicU64::new(0),
             is_locked: AtomicBool::new(false),
+            locking: Turn::new(),
         }
     }
 
@@ -199,7 +202,7 @@ impl OpenFile {
     /// # Errors
     /// `EWOULDBLOCK` when others hold it and the caller may not wait.
     pub fn lock(&self, is_exclusive: bool, may_wait: bool) -> Result<()> {
-        let _turn = self.turn.take();
+        let _turn = self.locking.take();
         self.unlock();
         lock::acquire(self.lock_key(), is_exclusive, may_wait)?;
         self.is_locked.store(true, Ordering::Relaxed);

@@ -9,6 +9,7 @@ mod notify;
 mod placement;
 pub mod thread;
 mod timers;
+mod turn;
 mod wait;
 
 pub use core::{
@@ -18,6 +19,7 @@ pub use core::{
 pub use notify::{Notifier, Observer, Readiness};
 pub use placement::{Placement, place, set_placement};
 pub use thread::{Name, Thread};
+pub use turn::{Turn, TurnGuard};
 pub use wait::{WaitOutcome, WaitQueue};
 
 /// Work of a core besides its threads: a device, a protocol stack.

@@ -12,7 +12,7 @@ use crate::program::Program;
 use crate::qemu::{self, Launch, Network, Screen};
 use crate::settings::Settings;
 use crate::shell::{Shell, quoted};
-use crate::values::{Display, Port, Protocol};
+use crate::values::{Display, Machine, Port, Protocol};
 use crate::vm::{End, Sink, Vm};
 use anyhow::{Context, Result, bail};
 use std::io::{self, Write};
@@ -118,7 +118,7 @@ fn execute(launch: &Launch, name: &str, options: &VmOptions, shell: &Shell) -> R
             return Ok(exit_code_of(end, shell));
         }
         if interrupt::count() > 0 {
-            return Ok(match power_off(&mut vm, shell) {
+            return Ok(match power_off(&mut vm, launch.machine, shell) {
                 End::Exited(status) => status,
                 End::Crashed { .. } => exit_code::INTERRUPTED,
             });
@@ -210,7 +210,11 @@ fn announce(launch: &Launch, vm: &Vm, shell: &Shell) -> Result<()> {
 }
 
 /// Asks the guest to end; kills it when it does not, or at the next Ctrl-C.
-fn power_off(vm: &mut Vm, shell: &Shell) -> End {
+fn power_off(vm: &mut Vm, machine: Machine, shell: &Shell) -> End {
+    if machine == Machine::Microvm {
+        // Without ACPI it has no power button.
+        return vm.kill();
+    }
     shell.status("Stopping", "(Ctrl-C again to end it at once)");
     let seen = interrupt::count();
     if let Err(error) = vm.power_button() {

@@ -1,6 +1,8 @@
 //! Damaged images: each is refused with the field that is wrong, and none makes the crate panic,
 //! hang or eat memory.
 
+mod common;
+
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 
@@ -42,26 +44,13 @@ fn image() -> Vec<u8> {
             "file",
             Attributes::file(),
             content.len() as u64,
-            Owned(content, 0),
+            common::Owned::new(content),
         )
         .expect("add");
     let plan = builder.plan().expect("plan");
     let image = RefCell::new(vec![0; plan.size_bytes() as usize]);
     plan.write(&image).expect("write");
     image.into_inner()
-}
-
-/// Content that is owned.
-struct Owned(Vec<u8>, usize);
-
-impl ext2::make::Content for Owned {
-    fn read(&mut self, buf: &mut [u8]) -> Result<usize, String> {
-        let rest = &self.0[self.1..];
-        let len = rest.len().min(buf.len());
-        buf[..len].copy_from_slice(&rest[..len]);
-        self.1 += len;
-        Ok(len)
-    }
 }
 
 fn u32_at(image: &[u8], offset: usize) -> u32 {
@@ -287,6 +276,7 @@ fn an_inode_is_refused_with_the_wrong_field() {
             &60u32.to_le_bytes(),
             "size of a symbolic link is 60, must be 1 to 59",
         ),
+        (LINK, 42, &[0], "symbolic link leads to \"di\\x00/sub\""),
         (
             LINK,
             4,

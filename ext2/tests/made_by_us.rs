@@ -387,10 +387,10 @@ fn what_can_not_be_added_is_refused_by_its_path() {
         builder.add_directory("f", Attributes::directory()),
         Err(MakeError::Exists(path(b"f")))
     );
-    assert_eq!(
-        builder.add_symlink("l", Attributes::symlink(), [b'x'; 4096]),
-        Err(MakeError::SymlinkTarget(path(b"l")))
-    );
+    for target in [[b'x'; 4096].as_slice(), b"", b"a\0b"] {
+        let result = builder.add_symlink("l", Attributes::symlink(), target);
+        assert_eq!(result, Err(MakeError::SymlinkTarget(path(b"l"))));
+    }
     assert_eq!(
         builder.add_directory(
             "/",
@@ -482,5 +482,47 @@ fn a_device_that_is_too_small_is_refused() {
             needed_bytes,
             size_bytes: 5000
         })
+    );
+}
+
+/// Unmounts when the test ends, however it does.
+struct Mounted<'a>(&'a std::path::Path);
+
+impl Drop for Mounted<'_> {
+    fn drop(&mut self) {
+        // A mount that stays shows as a folder that can not be removed.
+        let _ = std::process::Command::new("umount").arg(self.0).status();
+    }
+}
+
+#[test]
+fn linux_reads_the_same_content() {
+    let work = tempdir().expect("make a folder");
+    let (folder, point) = (work.path().join("folder"), work.path().join("point"));
+    let image = work.path().join("image");
+    fill_folder(&folder);
+    fs::create_dir(&point).expect("make a folder");
+    make_image(&folder, &image, Options::default());
+    let mut mount = std::process::Command::new("mount");
+    mount.args(["-o", "loop,ro"]).arg(&image).arg(&point);
+    let output = mount.output().expect("start mount");
+    if !output.status.success() {
+        // It takes root and a loop device, which not every machine has.
+        eprintln!(
+            "left out: mount said {}",
+            String::from_utf8_lossy(&output.stderr)
+        );
+        return;
+    }
+    let _mounted = Mounted(&point);
+    let mut diff = std::process::Command::new("diff");
+    diff.args(["-r", "--no-dereference", "--exclude=lost+found"])
+        .arg(&folder)
+        .arg(&point);
+    let output = diff.output().expect("start diff");
+    assert!(
+        output.status.success(),
+        "{}",
+        String::from_utf8_lossy(&output.stdout)
     );
 }

@@ -273,7 +273,8 @@ impl<'a> Builder<'a> {
         target: impl AsRef<[u8]>,
     ) -> Result<(), MakeError> {
         let (path, target) = (path.as_ref(), target.as_ref());
-        if target.is_empty() || target.len() >= self.options.block_size as usize {
+        let is_too_long = target.len() >= self.options.block_size as usize;
+        if target.is_empty() || is_too_long || target.contains(&0) {
             return Err(MakeError::SymlinkTarget(path.to_vec()));
         }
         let (parent, name) = self.place(path)?;

@@ -81,6 +81,21 @@ impl Content for LazyFile {
     }
 }
 
+/// Content in memory that belongs to the builder.
+pub(crate) struct Owned(std::io::Cursor<Vec<u8>>);
+
+impl Owned {
+    pub(crate) fn new(content: Vec<u8>) -> Self {
+        Self(std::io::Cursor::new(content))
+    }
+}
+
+impl Content for Owned {
+    fn read(&mut self, buf: &mut [u8]) -> Result<usize, String> {
+        std::io::Read::read(&mut self.0, buf).map_err(|error| error.to_string())
+    }
+}
+
 /// Writes what was collected into an image file.
 pub(crate) fn write_image(builder: Builder<'_>, image: &Path) {
     let plan = builder.plan().expect("plan the image");

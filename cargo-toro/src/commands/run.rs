@@ -1,10 +1,8 @@
 //! `cargo toro run`: builds a program, starts it in a virtual machine, hands on its console and its exit status.
 
 use crate::accel;
-use crate::build::bootable;
+use crate::build;
 use crate::cli::{Run, VmOptions};
-use crate::compile::compile;
-use crate::disks;
 use crate::failure::{Failure, exit_code};
 use crate::host;
 use crate::interrupt;
@@ -43,13 +41,17 @@ pub(super) fn run(options: &Run, shell: &Shell) -> Result<u8> {
             settings.ports.iter().try_for_each(check_port)?;
         }
     }
-    for disk in &settings.disks {
-        disks::prepare(disk, shell)?;
-    }
-    let linked = compile(&program, &which.how.options(!which.debug), shell)?;
     let folder = program.output_folder().join("run");
-    let source = bootable(&linked, &program.name, &folder, &settings, options.vm.boot)?;
-    let mut launch = Launch::new(&settings, source, choice.accelerator);
+    let (how, accelerator) = (which.how.options(!which.debug), choice.accelerator);
+    let mut launch = build::launch(
+        &program,
+        &how,
+        &settings,
+        options.vm.boot,
+        accelerator,
+        &folder,
+        shell,
+    )?;
     if let Some(name) = &options.vm.tap {
         launch.network = Network::Tap(name.clone());
     }

@@ -37,8 +37,9 @@ pub(super) fn run(options: &Run, shell: &Shell) -> Result<u8> {
     );
     if !options.vm.dry_run {
         qemu::version()?;
-        if options.vm.tap.is_none() {
-            settings.ports.iter().try_for_each(check_port)?;
+        match &options.vm.tap {
+            Some(name) => check_tap(name)?,
+            None => settings.ports.iter().try_for_each(check_port)?,
         }
     }
     let folder = program.output_folder().join("run");
@@ -92,6 +93,18 @@ pub(super) fn check_port(port: &Port) -> Result<()> {
         io::ErrorKind::PermissionDenied => format!("{what} is reserved for the administrator"),
         _ => format!("{what} cannot be used: {error}"),
     };
+    bail!(Failure::new(message, help))
+}
+
+/// An error for a tap interface that is not there: QEMU would make one that leads nowhere.
+fn check_tap(name: &str) -> Result<()> {
+    if host::may_have_interface(name) {
+        return Ok(());
+    }
+    let message = format!("there is no network interface `{name}`");
+    let help = format!(
+        "make it first, on Linux: `ip tuntap add {name} mode tap user $USER; ip link set {name} up`"
+    );
     bail!(Failure::new(message, help))
 }
 

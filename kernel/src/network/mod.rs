@@ -12,6 +12,7 @@ pub mod connections;
 mod dhcp;
 pub mod dns;
 
+mod engine;
 mod error;
 mod frame;
 pub mod interface;

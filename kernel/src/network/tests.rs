@@ -25,6 +25,7 @@ const CLIENT: Ipv4Addr = Ipv4Addr::new(10, 0, 2, 2);
 const SERVER_MAC: [u8; 6] = [0x52, 0x54, 0, 0x12, 0x34, 0x56];
 const CLIENT_MAC: [u8; 6] = [0x52, 0x55, 10, 0, 2, 2];
 const LIMITS: Limits = Limits {
+    connections: 100,
     receive_bytes: 4096,
     transmit_bytes: 4096,
     half_open: 8,
@@ -282,7 +283,7 @@ fn lost_frames_cost_time_but_no_bytes() {
         if let Ok(bytes) = world.receive(slot) {
             at_server.extend(bytes);
         }
-        if let Ok(len) = world.send(slot, &at_server[echoed..].to_vec()) {
+        if let Ok(len) = world.send(slot, &at_server[echoed..]) {
             echoed += len;
         }
         let mut buf = [0; 4096];

@@ -5,6 +5,8 @@
 //! What the frames say is the business of [`crate::network`].
 
 pub mod e1000;
+#[cfg(test)]
+mod fake_memory;
 
 use alloc::boxed::Box;
 use alloc::vec::Vec;

@@ -43,6 +43,7 @@ use self::interface::Interface;
 use self::ports::Ports;
 use self::stack::Stack;
 use crate::arch::clock;
+use crate::command_line::VirtioMmioDevice;
 use crate::devices;
 use crate::scheduler;
 use crate::sync::{OnceCell, SpinLock};
@@ -65,6 +66,8 @@ static STARTING: SpinLock<()> = SpinLock::new(());
 pub struct Setup<'a> {
     /// The value of `net=`.
     pub net: &'a str,
+    /// Virtio devices on the memory bus.
+    pub virtio_mmio: &'a [VirtioMmioDevice],
     /// A number nobody can guess.
     pub seed: u64,
     /// Memory of the machine, which says how large buffers are.
@@ -91,9 +94,9 @@ pub fn network<'a>(setup: impl FnOnce() -> Setup<'a>) -> Result<&'static Network
     let devices = match config {
         Config::Off => Vec::new(),
         _ => {
-            let devices = devices::network::find();
+            let devices = devices::network::find(setup.virtio_mmio);
             if devices.is_empty() {
-                log::error!("network: no network interface found; supported: e1000");
+                log::error!("network: no network interface found; supported: e1000, virtio-net");
             }
             devices
         }

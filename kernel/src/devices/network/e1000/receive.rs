@@ -3,7 +3,7 @@
 use super::registers::{ICR, RDBAH, RDBAL, RDH, RDLEN, RDT, Registers};
 use crate::arch::interrupts::Irq;
 #[cfg(test)]
-use crate::devices::network::fake_memory::DmaBuffer;
+use crate::devices::fake_memory::DmaBuffer;
 use crate::devices::network::{Frame, Receiver};
 use crate::memory::OutOfMemory;
 #[cfg(not(test))]

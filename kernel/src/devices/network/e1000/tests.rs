@@ -8,7 +8,7 @@ use super::registers::{
     STATUS, TCTL, TCTL_EN, TDBAH, TDBAL, TDT,
 };
 use super::{Error, start_with};
-use crate::devices::network::fake_memory::{device_read, device_write};
+use crate::devices::fake_memory::{device_read, device_write};
 use crate::devices::network::{ChecksumRequest, NetworkDevice};
 
 const MAC: [u8; 6] = [0x52, 0x54, 0x00, 0x12, 0x34, 0x56];

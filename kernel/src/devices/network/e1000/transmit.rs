@@ -3,7 +3,7 @@
 
 use super::registers::{Registers, TDBAH, TDBAL, TDH, TDLEN, TDT};
 #[cfg(test)]
-use crate::devices::network::fake_memory::DmaBuffer;
+use crate::devices::fake_memory::DmaBuffer;
 use crate::devices::network::{ChecksumRequest, Transmitter};
 use crate::memory::OutOfMemory;
 #[cfg(not(test))]

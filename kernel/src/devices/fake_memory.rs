@@ -7,7 +7,7 @@ use crate::memory::OutOfMemory;
 use crate::memory::dma::Plain;
 
 /// Zeroed memory that is never freed.
-pub(super) struct DmaBuffer {
+pub(crate) struct DmaBuffer {
     base: *mut u8,
     len_bytes: usize,
 }
@@ -16,7 +16,7 @@ pub(super) struct DmaBuffer {
 unsafe impl Send for DmaBuffer {}
 
 impl DmaBuffer {
-    pub(super) fn new(len_bytes: usize) -> Result<Self, OutOfMemory> {
+    pub(crate) fn new(len_bytes: usize) -> Result<Self, OutOfMemory> {
         let words = vec![0u128; len_bytes.div_ceil(16)];
         Ok(Self {
             base: words.leak().as_mut_ptr().cast(),
@@ -24,7 +24,7 @@ impl DmaBuffer {
         })
     }
 
-    pub(super) fn phys(&self) -> u64 {
+    pub(crate) fn phys(&self) -> u64 {
         self.base as u64
     }
 
@@ -35,23 +35,23 @@ impl DmaBuffer {
         self.base.wrapping_add(offset).cast()
     }
 
-    pub(super) fn read<T: Plain>(&self, offset: usize) -> T {
+    pub(crate) fn read<T: Plain>(&self, offset: usize) -> T {
         // SAFETY: in bounds and aligned (checked), and never freed.
         unsafe { self.pointer::<T>(offset).read_volatile() }
     }
 
-    pub(super) fn write<T: Plain>(&self, offset: usize, value: T) {
+    pub(crate) fn write<T: Plain>(&self, offset: usize, value: T) {
         // SAFETY: as in `read`.
         unsafe { self.pointer::<T>(offset).write_volatile(value) }
     }
 
-    pub(super) fn bytes(&self, range: Range<usize>) -> &[u8] {
+    pub(crate) fn bytes(&self, range: Range<usize>) -> &[u8] {
         assert!(range.start <= range.end && range.end <= self.len_bytes);
         // SAFETY: in bounds, and never freed.
         unsafe { core::slice::from_raw_parts(self.base.add(range.start), range.len()) }
     }
 
-    pub(super) fn bytes_mut(&mut self, range: Range<usize>) -> &mut [u8] {
+    pub(crate) fn bytes_mut(&mut self, range: Range<usize>) -> &mut [u8] {
         assert!(range.start <= range.end && range.end <= self.len_bytes);
         // SAFETY: in bounds, never freed, and borrowed mutably.
         unsafe { core::slice::from_raw_parts_mut(self.base.add(range.start), range.len()) }
@@ -59,13 +59,13 @@ impl DmaBuffer {
 }
 
 /// Reads what a device finds at an address it was told.
-pub(super) fn device_read<const N: usize>(address: u64) -> [u8; N] {
+pub(crate) fn device_read<const N: usize>(address: u64) -> [u8; N] {
     // SAFETY: models of devices only use addresses of the buffers above, which are never freed.
     unsafe { (address as *const [u8; N]).read_volatile() }
 }
 
 /// Writes as a device does.
-pub(super) fn device_write(address: u64, bytes: &[u8]) {
+pub(crate) fn device_write(address: u64, bytes: &[u8]) {
     // SAFETY: as in `device_read`; the tests keep within the buffers.
     unsafe { core::ptr::copy_nonoverlapping(bytes.as_ptr(), address as *mut u8, bytes.len()) };
 }

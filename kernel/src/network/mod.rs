@@ -88,8 +88,8 @@ pub fn network<'a>(setup: impl FnOnce() -> Setup<'a>) -> Result<&'static Network
     }
     let setup = setup();
     let config = Config::parse(setup.net).unwrap_or_else(|error| {
-        log::error!("network: {error}; asking for an address by DHCP");
-        Config::Dhcp
+        log::error!("network: {error}; the network stays off");
+        Config::Off
     });
     let devices = match config {
         Config::Off => Vec::new(),

@@ -131,6 +131,7 @@ fn start(
             Config::Static(address) if index == 1 => stack.set_address(Some(address.clone())),
             _ => stack.start_dhcp(clock::now_ns()),
         }
+        stack.set_home();
         let interface: &'static Interface = Box::leak(Box::new(Interface::new(driver, mac, stack)));
         if index == 1 && matches!(config, Config::Static(_)) {
             interface::report(interface, &interface.lock(), "the command line");

@@ -19,15 +19,28 @@ use super::error::{Error, Result};
 use super::frame::{FourTuple, classify};
 use super::port::Port;
 use super::ports::Ports;
-use crate::devices::network::{NetworkDevice, Receiver};
+use crate::arch::interrupts;
+use crate::arch::x86_64::core_local::{self, CoreLocal};
+use crate::devices::network::{Medium, NetworkDevice, Receiver};
 use crate::scheduler::{Notifier, Readiness};
 
-/// Frames handled in one go before others get their turn.
-const BATCH: usize = 64;
+/// Frames handled in one go before another core may take the lock.
+const BATCH: usize = 8;
 /// An interface's stack.
 pub struct Stack {
     receiver: Box<dyn Receiver>,
     engine: Engine,
+    /// The core that serves the stack, and what it knows.
+    home: Option<Home>,
+}
+
+/// The core that serves a stack. Calls may come from other cores, and bring work that it has to be told of.
+struct Home {
+    core: &'static CoreLocal,
+    /// The time that it was told to look next, in microseconds; `u64::MAX`: none.
+    announced_us: u64,
+    /// It was interrupted and has not looked yet.
+    is_called: bool,
 }
 
 /// How far a connection is.
@@ -52,6 +65,7 @@ impl Stack {
         );
         Self {
             receiver: device.receiver,
+            home: None,
             engine: Engine::new(index, port, device.mac, ports, limits),
         }
     }
@@ -59,6 +73,9 @@ impl Stack {
     /// Handles frames that have come and timers that are due, a bounded number; whether there was anything.
     pub fn serve(&mut self, now_ns: u64) -> bool {
         let now_us = now_ns / 1000;
+        if let Some(home) = &mut self.home {
+            home.is_called = false;
+        }
         self.receiver.acknowledge();
         let is_due = self.engine.timers.next().is_some_and(|at| at <= now_us);
         if !is_due && !self.receiver.is_ready() {
@@ -77,19 +94,53 @@ impl Stack {
         true
     }
 
-    /// When [`Stack::serve`] must run even if no frame comes.
-    pub fn next_deadline_ns(&self) -> Option<u64> {
+    /// When [`Stack::serve`] must run even if no frame comes; asked by the core that serves the stack.
+    pub fn next_deadline_ns(&mut self) -> Option<u64> {
+        let next = self.engine.timers.next();
+        if let Some(home) = &mut self.home {
+            home.announced_us = next.unwrap_or(u64::MAX);
+        }
         if self.receiver.is_ready() {
             return Some(0);
         }
-        self.engine.timers.next().map(|at| at.saturating_mul(1000))
+        next.map(|at| at.saturating_mul(1000))
+    }
+
+    /// The calling core serves the stack from now on.
+    pub fn set_home(&mut self) {
+        self.home = Some(Home {
+            core: core_local::current(),
+            announced_us: u64::MAX,
+            is_called: false,
+        });
+    }
+
+    /// Ends a call: what it queued goes out, and the core that serves the stack learns of an earlier time or of frames that only it takes.
+    fn finish(&mut self) {
+        self.engine.port.flush();
+        let Some(home) = &mut self.home else {
+            return;
+        };
+        let is_earlier = self
+            .engine
+            .timers
+            .next()
+            .is_some_and(|at| at < home.announced_us);
+        let is_looped = self.engine.port.medium() == Medium::Ip && self.receiver.is_ready();
+        if (is_earlier || is_looped)
+            && !home.is_called
+            && !core::ptr::eq(home.core, core_local::current())
+        {
+            home.is_called = true;
+            interrupts::wake(home.core);
+        }
     }
 
     /// Starts looking for an address.
     pub fn start_dhcp(&mut self, now_ns: u64) {
         self.engine.dhcp = Some(Dhcp::new());
         self.engine.poll_dhcp(None, now_ns / 1000);
-        self.engine.port.flush();
+        self.finish();
     }
 
     /// Takes an address, or gives it up.
@@ -137,7 +188,7 @@ impl Stack {
         let slot = self
             .engine
             .connect(notifier, local, remote, now_ns / 1000)?;
-        self.engine.port.flush();
+        self.finish();
         Ok(slot)
     }
 
@@ -194,7 +245,7 @@ impl Stack {
                 // The peer may be waiting for the window to open.
                 if !is_peek && queued >= capacity / 2 {
                     self.engine.settle(slot, false, now_ns / 1000);
-                    self.engine.port.flush();
+                    self.finish();
                 }
                 Ok(len)
             }
@@ -221,7 +272,7 @@ impl Stack {
             Ok(len) => {
                 connection.had_room = connection.socket().can_send();
                 self.engine.settle(slot, false, now_ns / 1000);
-                self.engine.port.flush();
+                self.finish();
                 Ok(len)
             }
             Err(tcp::SendError::InvalidState) => match connection.state {
@@ -236,7 +287,7 @@ impl Stack {
         if let Some(connection) = self.engine.connections.get(slot) {
             connection.socket().close();
             self.engine.settle(slot, false, now_ns / 1000);
-            self.engine.port.flush();
+            self.finish();
         }
     }
 
@@ -276,7 +327,7 @@ impl Stack {
         // The state is looked at as if it were new, so that what is over goes now.
         connection.state = State::Listen;
         self.engine.settle(slot, false, now_ns / 1000);
-        self.engine.port.flush();
+        self.finish();
     }
 
     /// What would not block.
@@ -334,7 +385,7 @@ impl Stack {
     ) -> Result<()> {
         self.engine
             .send_datagram(sender, source, to, payload, ttl, now_ns / 1000)?;
-        self.engine.port.flush();
+        self.finish();
         Ok(())
     }
 

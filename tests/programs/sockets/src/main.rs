@@ -1,0 +1,2 @@
+//! Uses std's files in the folders its arguments name.
+fn main() {}

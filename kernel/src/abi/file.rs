@@ -559,6 +559,19 @@ pub unsafe extern "C" fn sendfile64(to: c_int, from: c_int, offset: *mut i64, le
     })())
 }
 
+/// Nothing here can be spliced, which a caller is told as Linux tells it of such files; std copies by reading and writing then.
+#[unsafe(no_mangle)]
+pub extern "C" fn splice(
+    _from: c_int,
+    _from_offset: *mut i64,
+    _to: c_int,
+    _to_offset: *mut i64,
+    _len: usize,
+    _flags: u32,
+) -> isize {
+    c_count(Err(Errno(libc::EINVAL)))
+}
+
 also_named! {
     open = open64(path: *const c_char, flags: c_int, mode: libc::mode_t) -> c_int;
     openat = openat64(directory: c_int, path: *const c_char, flags: c_int, mode: libc::mode_t) -> c_int;

@@ -15,6 +15,7 @@ pub mod object;
 pub mod path;
 mod poll;
 pub mod program;
+mod resolve;
 mod signal;
 mod socket;
 mod stdio;

@@ -92,8 +92,8 @@ impl Object for UdpSocket {
         Ok(self.receive(buf, false, is_nonblocking)?.0)
     }
 
-    fn write(&self, buf: &[u8], is_nonblocking: bool) -> Result<usize> {
-        Ok(self.send(buf, None, is_nonblocking)?)
+    fn write(&self, buf: &[u8], _is_nonblocking: bool) -> Result<usize> {
+        Ok(self.send(buf, None)?)
     }
 
     fn readiness(&self) -> Readiness {
@@ -383,7 +383,7 @@ fn send_bytes(
         let is_nonblocking = flags & libc::MSG_DONTWAIT != 0 || description.is_nonblocking();
         Ok(match socket {
             Socket::Tcp(socket) => socket.send(data, is_nonblocking)?,
-            Socket::Udp(socket) => socket.send(data, to, is_nonblocking)?,
+            Socket::Udp(socket) => socket.send(data, to)?,
         })
     })
 }

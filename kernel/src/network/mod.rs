@@ -10,6 +10,7 @@ mod checksum;
 pub mod config;
 pub mod connections;
 mod dhcp;
+pub mod dns;
 
 mod error;
 mod frame;
@@ -172,12 +173,7 @@ impl Network {
     ///
     /// # Errors
     /// [`Error::NetworkUnreachable`] when no interface has an address in time.
-    pub fn route(
-        &self,
-        ip: Ipv4Addr,
-        is_nonblocking: bool,
-        deadline_ns: Option<u64>,
-    ) -> Result<&'static Interface> {
+    pub fn route(&self, ip: Ipv4Addr, deadline_ns: Option<u64>) -> Result<&'static Interface> {
         let loopback = self.interface(0).ok_or(Error::NoInterface)?;
         if ip.is_loopback() {
             return Ok(loopback);
@@ -204,7 +200,6 @@ impl Network {
             return Ok(interface);
         }
         let first = self.devices().first().ok_or(Error::NoInterface)?;
-        let _ = is_nonblocking;
         let patience = clock::now_ns().saturating_add(ADDRESS_PATIENCE_NS);
         let deadline_ns = deadline_ns.map_or(patience, |deadline| deadline.min(patience));
         let mut stack = first.lock();

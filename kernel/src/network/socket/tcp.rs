@@ -189,9 +189,7 @@ impl TcpSocket {
             ip if ip.is_unspecified() => SocketAddrV4::new(Ipv4Addr::LOCALHOST, remote.port()),
             _ => remote,
         };
-        let interface = self
-            .network
-            .route(*remote.ip(), is_nonblocking, deadline_ns)?;
+        let interface = self.network.route(*remote.ip(), deadline_ns)?;
         let local = bound.unwrap_or(NO_ADDRESS);
         let mut stack = interface.lock();
         let slot = stack.connect(self.notifier.clone(), local, remote, clock::now_ns())?;

@@ -167,12 +167,7 @@ impl UdpSocket {
     ///
     /// # Errors
     /// When there is no destination or no way to it, or the datagram is too long.
-    pub fn send(
-        &self,
-        payload: &[u8],
-        to: Option<SocketAddrV4>,
-        is_nonblocking: bool,
-    ) -> Result<usize> {
+    pub fn send(&self, payload: &[u8], to: Option<SocketAddrV4>) -> Result<usize> {
         let peer = self.mailbox.inbox.lock().peer;
         let to = to.or(peer).ok_or(Error::NoDestination)?;
         if to.port() == 0 {
@@ -180,7 +175,7 @@ impl UdpSocket {
         }
         let local = self.bound()?;
         let deadline_ns = deadline(self.write_timeout_ns.load(Ordering::Relaxed));
-        let interface = self.network.route(*to.ip(), is_nonblocking, deadline_ns)?;
+        let interface = self.network.route(*to.ip(), deadline_ns)?;
         let sender = self.sender(interface, local.port())?;
         let mut stack = interface.lock();
         if stack.is_broadcast(*to.ip()) && !self.is_broadcast_allowed.load(Ordering::Relaxed) {

@@ -119,8 +119,8 @@ fn the_memory_file_system_is_written() {
         0,
         &[
             "appended \"first second\"",
-            "changed \"fIRST se\"",
-            "longer \"fIRST se\\0\\0\"",
+            "changed \"fIRSt se\"",
+            "longer \"fIRSt se\\0\\0\"",
             "again Err(AlreadyExists)\r\nagain Err(AlreadyExists)",
             "moved false 10",
             "not empty Err(DirectoryNotEmpty)",

@@ -5,4 +5,6 @@ mod build;
 mod console;
 mod faults;
 mod files;
+mod sockets;
 mod threads;
+mod web;

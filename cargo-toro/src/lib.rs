@@ -5,6 +5,7 @@
 //! machine. [`commands`] are the subcommands over these; the suite of virtual machine tests uses the same pieces.
 
 pub mod accel;
+pub mod bench;
 pub mod build;
 pub mod cli;
 pub mod command_line;

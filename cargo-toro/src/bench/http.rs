@@ -1,0 +1,237 @@
+//! What requests cost, and whether a long load leaves anything behind.
+
+use super::counter::Counter;
+use super::load::{self, Outcome, Plan};
+use super::process;
+use super::report::{Figure, Report, Unit};
+use super::subject::{Bench, Guest, Machinery};
+use anyhow::{Context, Result, bail};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+/// So that caches are filled and the connection is made before counting begins.
+const WARM_UP: usize = 100;
+const COUNTED_REQUESTS: usize = 2000;
+const COUNTED_CONNECTIONS: usize = 500;
+/// After which a closed connection causes no more packets.
+const SETTLE: Duration = Duration::from_millis(200);
+/// The load that must leave nothing behind, and its beginning, which may.
+const LONG_LOAD: usize = 10_000;
+const FIRST_PART: usize = 1000;
+const CONNECTIONS: usize = 32;
+/// Requests of the measurement with one connection.
+const SINGLE_REQUESTS: usize = 3000;
+
+const REQUEST_LIMIT: f64 = 12_000.0;
+const CONNECTION_LIMIT: f64 = 60_000.0;
+/// Less than 32 bytes for each connection of the long load: a leak of the smallest object is more.
+const GROWTH_LIMIT_KIB: f64 = 256.0;
+const KIB: f64 = 1024.0;
+
+/// Measures requests of the service.
+pub(super) fn measure(bench: &Bench, report: &mut Report) -> Result<()> {
+    let service = bench.service()?;
+    let machinery = bench.service_machine(&service, bench.way(&service))?;
+    count(bench, report, &machinery)?;
+    for is_kept_alive in [true, false] {
+        measure_load(bench, report, &machinery, is_kept_alive)?;
+    }
+    Ok(())
+}
+
+/// Instructions a request.
+fn count(bench: &Bench, report: &mut Report, machinery: &Machinery) -> Result<()> {
+    let names = [
+        "keep-alive request, one at a time",
+        "new connection with one request",
+    ];
+    let Ok(plugin) = bench.plugin() else {
+        names
+            .iter()
+            .for_each(|&name| report.add(bench.uncounted(name, Unit::Instructions)));
+        return Ok(());
+    };
+    let counter = Counter::new(bench.folder());
+    let mut guest = machinery.start(Some((plugin, &counter)))?;
+    guest.first_answer()?;
+    let parts = [
+        (true, COUNTED_REQUESTS, REQUEST_LIMIT),
+        (false, COUNTED_CONNECTIONS, CONNECTION_LIMIT),
+    ];
+    for (name, (is_kept_alive, requests, limit)) in names.into_iter().zip(parts) {
+        bench.shell.status("Counting", name);
+        let plan = Plan {
+            connections: 1,
+            requests,
+            is_kept_alive,
+        };
+        loaded(
+            &guest,
+            Plan {
+                requests: WARM_UP,
+                ..plan
+            },
+        )?;
+        std::thread::sleep(SETTLE);
+        let before = counter.total()?;
+        loaded(&guest, plan)?;
+        std::thread::sleep(SETTLE);
+        let count = counter.total()?.wrapping_sub(before) as f64 / requests as f64;
+        report.add(Figure::new(name, count, Unit::Instructions).at_most(limit));
+    }
+    Ok(())
+}
+
+/// A load without failures.
+pub(super) fn loaded(guest: &Guest, plan: Plan) -> Result<Outcome> {
+    let outcome = load::run(&guest.target, plan)?;
+    if let Some(failure) = &outcome.first_failure {
+        bail!(
+            "{} of {} requests failed, the first: {failure}",
+            outcome.failures,
+            plan.requests
+        );
+    }
+    Ok(outcome)
+}
+
+/// Speed, errors, and growth from the first thousand requests to the last.
+fn measure_load(
+    bench: &Bench,
+    report: &mut Report,
+    machinery: &Machinery,
+    is_kept_alive: bool,
+) -> Result<()> {
+    let kind = if is_kept_alive {
+        "keep-alive"
+    } else {
+        "new connections"
+    };
+    bench
+        .shell
+        .status("Loading", format_args!("with {LONG_LOAD} requests, {kind}"));
+    let memory = GuestMemory::new(bench.folder())?;
+    let mut machinery = machinery.clone();
+    machinery.launch.extra.extend(memory.arguments(&machinery));
+    let mut guest = machinery.start(None)?;
+    guest.first_answer()?;
+    let single = Plan {
+        connections: 1,
+        requests: SINGLE_REQUESTS,
+        is_kept_alive,
+    };
+    let speed =
+        |outcome: &Outcome, requests: usize| requests as f64 / outcome.elapsed.as_secs_f64();
+    let outcome = load::run(&guest.target, single)?;
+    let name = format!("{kind}, 1 at a time");
+    report.add(Figure::new(
+        name,
+        speed(&outcome, SINGLE_REQUESTS),
+        Unit::RequestsPerSecond,
+    ));
+
+    let plan = |requests| Plan {
+        connections: CONNECTIONS,
+        requests,
+        is_kept_alive,
+    };
+    let process = guest.vm.process_id();
+    let first = load::run(&guest.target, plan(FIRST_PART))?;
+    let (touched, resident, cpu) = (
+        memory.touched_bytes()?,
+        process::resident_bytes(process),
+        process::cpu_time(process),
+    );
+    let rest = LONG_LOAD - FIRST_PART;
+    let outcome = load::run(&guest.target, plan(rest))?;
+    let name = format!("{kind}, {CONNECTIONS} at a time");
+    report.add(Figure::new(
+        &name,
+        speed(&outcome, rest),
+        Unit::RequestsPerSecond,
+    ));
+    if let Some((before, after)) = cpu.zip(process::cpu_time(process)) {
+        let each = after.saturating_sub(before).as_secs_f64() * 1e6 / rest as f64;
+        report.add(Figure::new(
+            format!("{name}, QEMU's CPU time each"),
+            each,
+            Unit::Microseconds,
+        ));
+    }
+    let failures = first.failures + outcome.failures;
+    let errors = Figure::new(
+        format!("{name}, errors of {LONG_LOAD}"),
+        failures as f64,
+        Unit::Count,
+    )
+    .at_most(0.0);
+    let first_failure = first.first_failure.or(outcome.first_failure);
+    report.add(match first_failure {
+        Some(failure) => errors.note(format!("the first: {failure}")),
+        None => errors,
+    });
+    std::thread::sleep(SETTLE);
+    let growth = |before: u64, after: u64| (after as f64 - before as f64) / KIB;
+    let grown = growth(touched, memory.touched_bytes()?);
+    let figure = Figure::new(
+        format!("{name}, growth of guest memory in use"),
+        grown,
+        Unit::Kib,
+    );
+    report.add(figure.at_most(GROWTH_LIMIT_KIB));
+    if let Some((before, after)) = resident.zip(process::resident_bytes(process)) {
+        let figure = Figure::new(
+            format!("{name}, growth of QEMU's memory"),
+            growth(before, after),
+            Unit::Kib,
+        );
+        report.add(figure.note("with QEMU's own: its code cache grows too"));
+    }
+    Ok(())
+}
+
+/// The guest's memory as a sparse file: its blocks are the pages that the guest has ever used.
+struct GuestMemory {
+    folder: tempfile::TempDir,
+}
+
+impl GuestMemory {
+    /// A place in a file system that lives in memory, if the host has one.
+    fn new(scratch: &Path) -> Result<Self> {
+        let shared = Path::new("/dev/shm");
+        let folder = tempfile::Builder::new()
+            .prefix("toro-bench")
+            .tempdir_in(shared);
+        let folder = folder.or_else(|_| tempfile::tempdir_in(scratch));
+        Ok(Self {
+            folder: folder.context("there is no place for the guest's memory")?,
+        })
+    }
+
+    fn path(&self) -> PathBuf {
+        self.folder.path().join("memory")
+    }
+
+    fn arguments(&self, machinery: &Machinery) -> [std::ffi::OsString; 4] {
+        let path = self.path().display().to_string().replace(',', ",,");
+        let size = machinery.launch.memory.bytes;
+        let backend = format!("memory-backend-file,id=memory,size={size},mem-path={path},share=on");
+        [
+            "-object".into(),
+            backend.into(),
+            "-machine".into(),
+            "memory-backend=memory".into(),
+        ]
+    }
+
+    fn touched_bytes(&self) -> Result<u64> {
+        let metadata = std::fs::metadata(self.path()).context("cannot see the guest's memory")?;
+        #[cfg(unix)]
+        {
+            use std::os::unix::fs::MetadataExt;
+            Ok(metadata.blocks() * 512)
+        }
+        #[cfg(not(unix))]
+        Ok(metadata.len())
+    }
+}

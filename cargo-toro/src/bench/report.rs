@@ -265,11 +265,11 @@ mod tests {
             Figure::missing("idle", Unit::Percent, "not on this host").at_most(1.0),
         ];
         let expected = "\
-figure                 measured                     limit
-start    1,234,567 instructions  ≤ 1,000,000 instructions  OVER
-size                   0.50 MiB                ≤ 0.50 MiB  OK
+figure                measured                     limit
+start   1,234,567 instructions  ≤ 1,000,000 instructions  OVER
+size                  0.50 MiB                ≤ 0.50 MiB  OK
     with symbols
-idle                          –                  ≤ 1.00 %
+idle                         –                  ≤ 1.00 %
     not on this host
 2 figures have a limit, 1 are over it.
 Toro 1.0.0; QEMU 7; Tcg; starts: median of 10.

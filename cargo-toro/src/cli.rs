@@ -12,9 +12,15 @@ use std::path::PathBuf;
 
 const EXIT_CODES: &str = "\
 Exit codes:
-  `run` ends with the exit status of the program: 0, what it chose, 101 after a panic, 134 after an abort.
-  Otherwise: 1 the tool could not do it (see the `error:` line), 2 wrong usage, 70 the virtual machine ended without an
-  exit status (it crashed), 124 the time given with --timeout ran out, 130 ended by Ctrl-C without a status.";
+  `run` ends with the exit status of the program:
+    0    it ended well        101  it panicked
+    N    what it chose        134  it aborted
+  and otherwise, as all commands:
+    1    the tool could not do it: see the `error:` line
+    2    wrong usage
+    70   the virtual machine ended without an exit status: it crashed
+    124  the time given with --timeout ran out
+    130  ended by Ctrl-C, and the program gave no status";
 
 /// Runs a Rust program as a virtual machine of its own, without an operating system
 #[derive(Debug, Parser)]

@@ -204,7 +204,7 @@ fn read_messages(output: impl std::io::BufRead, shell: &Shell) -> Result<Message
     Ok(messages)
 }
 
-fn link_arguments(parts: &Parts) -> [String; 6] {
+fn link_arguments(parts: &Parts) -> [String; 7] {
     [
         format!("-Clink-arg={}", parts.kernel.display()),
         format!("-Clink-arg=-T{}", parts.script.display()),
@@ -213,6 +213,8 @@ fn link_arguments(parts: &Parts) -> [String; 6] {
         "-Clink-arg=--gc-sections".into(),
         // All undefined symbols are named at once, not the first twenty.
         "-Clink-arg=--error-limit=0".into(),
+        // Equal functions are kept once.
+        "-Clink-arg=--icf=all".into(),
     ]
 }
 

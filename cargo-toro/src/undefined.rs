@@ -6,31 +6,24 @@ use std::collections::BTreeMap;
 /// More places than these say nothing new.
 const MOST_PLACES: usize = 8;
 
-/// The undefined symbols that rust-lld's output names, each with the first place that refers to it.
+/// The undefined symbols that rust-lld's output names, each with the first function that refers to it.
+///
+/// The linker writes three kinds of lines: the symbol, the source of a reference (if there is debug information), and the
+/// object, function and archive of that reference.
 pub fn undefined_symbols(output: &str) -> BTreeMap<String, String> {
-    let mut symbols = BTreeMap::new();
-    let mut last: Option<&str> = None;
+    let mut symbols: BTreeMap<String, String> = BTreeMap::new();
+    let mut last = None;
     for line in output.lines() {
         if let Some((_, symbol)) = line.split_once("undefined symbol: ") {
-            let symbol = symbol.trim();
-            symbols.entry(symbol.to_owned()).or_insert_with(String::new);
-            last = Some(symbol);
-        } else if let (Some(symbol), Some((_, place))) =
-            (last, line.split_once(">>> referenced by "))
+            last = Some(symbols.entry(symbol.trim().to_owned()).or_default());
+        } else if let Some((_, place)) = line.split_once(">>> ")
+            && let Some((_, function)) = place.split_once(":(")
+            && let Some(first) = last.take_if(|first| first.is_empty())
         {
-            if let Some(first) = symbols.get_mut(symbol).filter(|first| first.is_empty()) {
-                *first = place.trim().to_owned();
-            }
-        } else if let (Some(symbol), Some((_, place))) = (last, line.split_once(">>> "))
-            && let Some(archive) = place
-                .split_once(" in archive ")
-                .map(|(_, path)| path.trim())
-        {
-            if let Some(first) = symbols.get_mut(symbol) {
-                let file = archive.rsplit(['/', '\\']).next().unwrap_or(archive);
-                *first = format!("{first}, in {file}");
-            }
-            last = None;
+            let (function, archive) = function.rsplit_once(')').unwrap_or((function, ""));
+            let file = archive.rsplit(['/', '\\']).next().unwrap_or(archive).trim();
+            let is_in = if file.is_empty() { "" } else { ", in " };
+            *first = format!("{function}{is_in}{file}");
         }
     }
     symbols
@@ -64,14 +57,14 @@ linking with `rust-lld` failed: exit status: 1
           >>> referenced by main.rs:9 (src/main.rs:9)
           rust-lld: error: undefined symbol: shm_open
           >>> referenced by mod.rs:12
-          >>>               x.x-cgu.0.rcgu.o:(x::y) in archive /t/deps/libx-2.rlib
+          >>>               x.x-cgu.0.rcgu.o:(<x::y>::z) in archive /t/deps/libx-2.rlib
 ";
 
     #[test]
     fn every_symbol_is_found_with_its_first_place() {
         let symbols = undefined_symbols(OUTPUT);
-        assert_eq!(symbols["getpwnam"], "main.rs:7 (src/main.rs:7)");
-        assert_eq!(symbols["shm_open"], "mod.rs:12, in libx-2.rlib");
+        assert_eq!(symbols["getpwnam"], "app::main");
+        assert_eq!(symbols["shm_open"], "<x::y>::z, in libx-2.rlib");
         assert_eq!(symbols.len(), 2);
     }
 

@@ -94,10 +94,7 @@ struct EntryView<'a> {
 impl<D: BlockDevice> ReadDir<'_, D> {
     /// The next entry that is in use, checked.
     fn next_view(&mut self) -> Result<Option<EntryView<'_>>, Error> {
-        loop {
-            if self.position >= self.directory.size {
-                return Ok(None);
-            }
+        while self.position < self.directory.size {
             let start = self.position;
             let header = self.header()?;
             let record_len = u64::from(header.record_len.get());
@@ -106,14 +103,48 @@ impl<D: BlockDevice> ReadDir<'_, D> {
                 return self.view(start, &header).map(Some);
             }
         }
+        Ok(None)
+    }
+
+    /// Gets past entries with other names quickly, as far as they lie in the window and their
+    /// lengths hold. What follows is for [`ReadDir::next_view`] to judge.
+    fn skip_others(&mut self, name: &[u8]) -> Result<(), Error> {
+        if self.position >= self.directory.size {
+            return Ok(());
+        }
+        self.bytes(self.position, DIR_ENTRY_HEADER_LEN, self.left_in_block())?;
+        let from = self.position.saturating_sub(self.window_start);
+        let window = self.window.get(..self.window_len).unwrap_or_default();
+        let mut tail = window
+            .get(usize::try_from(from).unwrap_or(0)..)
+            .unwrap_or_default();
+        let window_end = self.window_start.saturating_add(self.window_len as u64);
+        while let Some(([_, _, _, _, low, high, name_len, _], name_on)) = tail.split_first_chunk() {
+            let record_len = u16::from_le_bytes([*low, *high]);
+            let is_named = usize::from(*name_len) == name.len() && name_on.starts_with(name);
+            if is_named || record_len < 12 || record_len & 3 != 0 {
+                break;
+            }
+            let Some(rest) = tail.get(usize::from(record_len)..) else {
+                break;
+            };
+            tail = rest;
+        }
+        self.position = window_end.saturating_sub(tail.len() as u64);
+        Ok(())
+    }
+
+    /// How much of its block lies behind the current position.
+    fn left_in_block(&self) -> u64 {
+        let block_size = u64::from(self.file_system.geometry.block_size);
+        let in_block = self.position.checked_rem(block_size).unwrap_or(0);
+        block_size.saturating_sub(in_block)
     }
 
     /// The header at the current position, with a length that leads on within the block.
     fn header(&mut self) -> Result<DirEntryHeader, Error> {
         let offset = self.position;
-        let block_size = u64::from(self.file_system.geometry.block_size);
-        let in_block = offset.checked_rem(block_size).unwrap_or(0);
-        let left = block_size.saturating_sub(in_block);
+        let left = self.left_in_block();
         let place = Place::Directory(self.directory.number.0);
         if left < DIR_ENTRY_HEADER_LEN as u64 {
             return Err(corrupt!(
@@ -312,6 +343,7 @@ impl<D: BlockDevice> FileSystem<D> {
             return Err(Error::NameTooLong);
         }
         let (number, stated_type) = loop {
+            entries.skip_others(name)?;
             match entries.next_view()? {
                 None => return Err(Error::NotFound),
                 Some(entry) if entry.name == name => break (entry.inode, entry.file_type),
@@ -364,21 +396,18 @@ impl<D: BlockDevice> FileSystem<D> {
                 "entry \"{shown}\" makes a loop back to inode {number}"
             ));
         }
-        // "." and ".." are the first two entries.
         let mut entries = self.read_dir(child, 0)?;
-        for _ in 0..2 {
-            match entries.next_view()? {
-                Some(entry) if entry.name == b".." && entry.inode == parent.number => return Ok(()),
-                Some(entry) if entry.name == b".." => {
-                    return Err(corrupt!(
-                        place,
-                        "entry \"{shown}\" makes a loop or a second way: the parent of directory \
-                         {number} is inode {}",
-                        entry.inode
-                    ));
-                }
-                _ => {}
+        entries.skip_others(b"..")?;
+        if let Some(entry) = entries.next_view()?.filter(|entry| entry.name == b"..") {
+            if entry.inode == parent.number {
+                return Ok(());
             }
+            return Err(corrupt!(
+                place,
+                "entry \"{shown}\" makes a loop or a second way: the parent of directory \
+                 {number} is inode {}",
+                entry.inode
+            ));
         }
         Err(corrupt!(
             Place::Directory(number.0),

@@ -101,3 +101,30 @@ fn write_names(
     }
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::{INCOMPATIBLE_NAMES, IncompatibleFeatures, READ_ONLY_NAMES};
+    use alloc::string::ToString;
+
+    #[test]
+    fn every_flag_has_one_bit_and_one_name() {
+        for names in [INCOMPATIBLE_NAMES, READ_ONLY_NAMES] {
+            let all = names.iter().fold(0, |all, (flag, name)| {
+                assert!(flag.is_power_of_two() && all & flag == 0, "{name}");
+                all | flag
+            });
+            assert_eq!(all.count_ones() as usize, names.len());
+        }
+    }
+
+    #[test]
+    fn flags_are_shown_by_name_and_the_rest_as_a_number() {
+        assert_eq!(IncompatibleFeatures(0x40).to_string(), "extents");
+        assert_eq!(
+            IncompatibleFeatures(0x8000_0011).to_string(),
+            "compression, meta_bg, unnamed flags 0x80000000"
+        );
+        assert_eq!(IncompatibleFeatures(0).to_string(), "");
+    }
+}

@@ -5,6 +5,7 @@
 //! but what mounting has checked: caching is the device's.
 
 use alloc::vec::Vec;
+use core::fmt;
 
 use zerocopy::FromBytes;
 
@@ -24,7 +25,6 @@ pub struct MountOptions {
 /// A mounted ext2 file system.
 ///
 /// It is `Send` and `Sync` if the device is.
-#[derive(Debug)]
 pub struct FileSystem<D> {
     pub(crate) device: D,
     pub(crate) geometry: Geometry,
@@ -33,6 +33,14 @@ pub struct FileSystem<D> {
     pub(crate) has_file_types: bool,
     /// The first block of each group's inode table.
     pub(crate) inode_tables: Vec<u32>,
+}
+
+impl<D> fmt::Debug for FileSystem<D> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("FileSystem")
+            .field("facts", &self.facts)
+            .finish_non_exhaustive()
+    }
 }
 
 impl<D: BlockDevice> FileSystem<D> {

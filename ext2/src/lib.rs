@@ -11,6 +11,14 @@
 #![no_std]
 #![forbid(unsafe_code)]
 #![deny(clippy::arithmetic_side_effects, clippy::indexing_slicing)]
+#![cfg_attr(
+    test,
+    allow(
+        clippy::arithmetic_side_effects,
+        clippy::indexing_slicing,
+        reason = "a test that goes wrong may panic"
+    )
+)]
 #![deny(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 #![deny(
     clippy::cast_possible_truncation,

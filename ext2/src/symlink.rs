@@ -1,6 +1,5 @@
 //! Symbolic links: short targets lie in the inode, long ones in a block.
 
-use alloc::vec;
 use alloc::vec::Vec;
 
 use crate::error::corrupt;
@@ -14,7 +13,7 @@ impl<D: BlockDevice> FileSystem<D> {
     /// Reads where a symbolic link leads.
     ///
     /// # Errors
-    /// [`Error::NotASymlink`]; [`Error::Corrupt`] if the target is empty or too long.
+    /// [`Error::NotASymlink`]; [`Error::Corrupt`] if the target is empty, too long or holds a NUL.
     pub fn read_link(&self, inode: &Inode) -> Result<Vec<u8>, Error> {
         if inode.file_type != FileType::Symlink {
             return Err(Error::NotASymlink);
@@ -41,16 +40,22 @@ impl<D: BlockDevice> FileSystem<D> {
             ));
         }
         let len = usize::try_from(inode.size).unwrap_or(0);
-        if is_short {
-            return Ok(inode
-                .map
-                .iter()
-                .flat_map(|word| word.to_le_bytes())
-                .take(len)
-                .collect());
+        let mut target: Vec<u8> = inode
+            .map
+            .iter()
+            .flat_map(|word| word.to_le_bytes())
+            .collect();
+        target.resize(len, 0);
+        if !is_short {
+            self.read_content(inode, 0, &mut target)?;
         }
-        let mut target = vec![0; len];
-        self.read_content(inode, 0, &mut target)?;
+        if target.contains(&0) {
+            let shown = target.escape_ascii();
+            return Err(corrupt!(
+                Place::Inode(inode.number.0),
+                "symbolic link leads to \"{shown}\""
+            ));
+        }
         Ok(target)
     }
 }

@@ -5,7 +5,7 @@ mod common;
 use std::fs::File;
 use std::os::unix::fs::FileExt;
 
-use common::{assert_same_as_folder, fill_folder, mke2fs, mount, read_all};
+use common::{assert_same_as_folder, fill_folder, mke2fs, mount, read_all, run};
 use ext2::{Error, FileType};
 use tempfile::tempdir;
 
@@ -161,4 +161,69 @@ fn listing_goes_on_from_every_cookie() {
     }
     assert!(list(u64::MAX).is_empty());
     assert_eq!(list(1).len(), 301);
+}
+
+#[test]
+fn hashed_directories_read_as_lists() {
+    let work = tempdir().expect("make a folder");
+    let (folder, image) = (work.path().join("folder"), work.path().join("image"));
+    fill_folder(&folder);
+    mke2fs(&folder, &image, "40M", &["-b", "1024", "-O", "dir_index"]);
+    // -D makes hash trees of what were lists.
+    run("e2fsck", &["-fpD".as_ref(), image.as_ref()]);
+    let stat = common::debugfs(&image, "htree_dump /many");
+    assert!(
+        String::from_utf8_lossy(&stat).contains("Root node dump"),
+        "/many is not hashed"
+    );
+    assert_same_as_folder(&mount(&image), &folder);
+}
+
+#[test]
+fn what_is_no_file_is_told_apart() {
+    let work = tempdir().expect("make a folder");
+    let (folder, image) = (work.path().join("folder"), work.path().join("image"));
+    std::fs::create_dir(&folder).expect("make a folder");
+    mke2fs(&folder, &image, "1M", &[]);
+    for request in ["mknod pipe p", "mknod console c 5 1", "mknod disk b 8 0"] {
+        run(
+            "debugfs",
+            &[
+                "-w".as_ref(),
+                "-R".as_ref(),
+                request.as_ref(),
+                image.as_ref(),
+            ],
+        );
+    }
+    let disk = mount(&image);
+    for (name, expected) in [
+        ("pipe", FileType::Fifo),
+        ("console", FileType::CharacterDevice),
+        ("disk", FileType::BlockDevice),
+    ] {
+        let inode = disk.resolve(name.as_bytes()).expect("find");
+        assert_eq!(inode.file_type(), expected);
+        assert_eq!(disk.read(&inode, 0, &mut [0; 8]), Err(Error::NotAFile));
+    }
+}
+
+#[test]
+fn other_file_systems_of_the_family_are_refused_by_feature() {
+    let work = tempdir().expect("make a folder");
+    let (folder, image) = (work.path().join("folder"), work.path().join("image"));
+    std::fs::create_dir(&folder).expect("make a folder");
+    mke2fs(&folder, &image, "8M", &["-O", "extents,64bit"]);
+    let device = common::ImageFile::open(&image);
+    let error = ext2::FileSystem::mount(device, Default::default()).expect_err("it is refused");
+    assert_eq!(
+        error.to_string(),
+        "superblock: has features that ext2 has not: extents, 64bit"
+    );
+    // ext3 that was unmounted cleanly can be read.
+    mke2fs(&folder, &image, "8M", &["-O", "has_journal"]);
+    assert_eq!(
+        mount(&image).facts().read_only,
+        Some(ext2::ReadOnlyReason::Journal)
+    );
 }

@@ -6,9 +6,10 @@ use std::fs;
 
 use common::{
     ImageFile, add_folder, assert_e2fsck_clean, assert_same_as_folder, debugfs, fill_folder,
-    make_image, mount, noise, read_all,
+    make_image, mount, noise, read_all, write_image,
 };
-use ext2::make::{Attributes, Builder, MakeError, Options};
+use ext2::make::{Attributes, Builder, Content, MakeError, Options};
+use ext2::{BlockDevice, DeviceError};
 use tempfile::tempdir;
 
 #[test]
@@ -158,9 +159,7 @@ fn ten_thousand_entries_and_subdirectories() {
                 .expect("add");
         }
     }
-    let plan = builder.plan().expect("plan");
-    let device = ImageFile::create(&image, plan.size_bytes());
-    plan.write(&device).expect("write");
+    write_image(builder, &image);
     assert_e2fsck_clean(&image);
     let disk = mount(&image);
     let directory = disk.resolve(b"/d").expect("find");
@@ -188,9 +187,7 @@ fn hard_links_share_an_inode() {
         builder.add_hard_link("three", "d"),
         Err(MakeError::LinkTarget(b"three".to_vec()))
     );
-    let plan = builder.plan().expect("plan");
-    let device = ImageFile::create(&image, plan.size_bytes());
-    plan.write(&device).expect("write");
+    write_image(builder, &image);
     assert_e2fsck_clean(&image);
     let disk = mount(&image);
     let (one, two) = (
@@ -223,9 +220,7 @@ fn times_before_1970_and_after_2038_are_kept() {
             .add_file(format!("t{time}"), attributes, 0, [].as_slice())
             .expect("add");
     }
-    let plan = builder.plan().expect("plan");
-    let device = ImageFile::create(&image, plan.size_bytes());
-    plan.write(&device).expect("write");
+    write_image(builder, &image);
     assert_e2fsck_clean(&image);
     let disk = mount(&image);
     for time in times {
@@ -268,4 +263,266 @@ fn a_folder_that_does_not_fit_names_the_size_that_does() {
         .expect("write");
     assert_e2fsck_clean(&image);
     assert_same_as_folder(&mount(&image), &folder);
+}
+
+#[test]
+fn an_image_over_garbage_is_clean() {
+    let work = tempdir().expect("make a folder");
+    let image = work.path().join("image");
+    let mut builder = Builder::new(Options {
+        block_size: 1024,
+        ..Options::default()
+    });
+    builder
+        .add_file("f", Attributes::file(), 1, b"x".as_slice())
+        .expect("add");
+    let plan = builder.plan().expect("plan");
+    fs::write(&image, noise(5, plan.size_bytes() as usize)).expect("write garbage");
+    plan.write(&ImageFile::open(&image)).expect("write");
+    assert_e2fsck_clean(&image);
+}
+
+#[test]
+fn nothing_but_lost_and_found_is_clean() {
+    let work = tempdir().expect("make a folder");
+    let image = work.path().join("image");
+    for block_size in [1024, 2048, 4096] {
+        write_image(
+            Builder::new(Options {
+                block_size,
+                ..Options::default()
+            }),
+            &image,
+        );
+        assert_e2fsck_clean(&image);
+    }
+}
+
+/// Zeros, then a mark as the last bytes.
+struct Zeros {
+    left: u64,
+}
+
+const MARK: &[u8] = b"the end";
+
+impl Content for Zeros {
+    fn read(&mut self, buf: &mut [u8]) -> Result<usize, String> {
+        if self.left == MARK.len() as u64 {
+            self.left = 0;
+            buf[..MARK.len()].copy_from_slice(MARK);
+            return Ok(MARK.len());
+        }
+        let len = buf
+            .len()
+            .min(self.left.saturating_sub(MARK.len() as u64) as usize);
+        buf[..len].fill(0);
+        self.left -= len as u64;
+        Ok(len)
+    }
+}
+
+/// A new image file that stays sparse: zeros are not written.
+struct SparseImage(ImageFile);
+
+impl BlockDevice for SparseImage {
+    fn len_bytes(&self) -> u64 {
+        self.0.len_bytes()
+    }
+    fn read(&self, offset_bytes: u64, buf: &mut [u8]) -> Result<(), DeviceError> {
+        self.0.read(offset_bytes, buf)
+    }
+    fn write(&self, offset_bytes: u64, buf: &[u8]) -> Result<(), DeviceError> {
+        static ZEROS: [u8; 1 << 18] = [0; 1 << 18];
+        if ZEROS.get(..buf.len()) == Some(buf) {
+            return Ok(());
+        }
+        self.0.write(offset_bytes, buf)
+    }
+    fn flush(&self) -> Result<(), DeviceError> {
+        self.0.flush()
+    }
+}
+
+#[test]
+fn a_file_of_more_than_2_gib_is_clean_and_read_to_its_end() {
+    let work = tempdir().expect("make a folder");
+    let image = work.path().join("image");
+    let len = (1 << 31) + 4321;
+    let mut builder = Builder::new(Options {
+        block_size: 1024,
+        ..Options::default()
+    });
+    builder
+        .add_file("large", Attributes::file(), len, Zeros { left: len })
+        .expect("add");
+    let plan = builder.plan().expect("plan");
+    let device = SparseImage(ImageFile::create(&image, plan.size_bytes()));
+    plan.write(&device).expect("write");
+    assert_e2fsck_clean(&image);
+    let disk = mount(&image);
+    let inode = disk.resolve(b"large").expect("find");
+    assert_eq!(inode.size(), len);
+    let mut buf = [1; 32];
+    assert_eq!(disk.read(&inode, len - 10, &mut buf), Ok(10));
+    assert_eq!(&buf[..10], [&[0; 3], MARK].concat());
+}
+
+#[test]
+fn what_can_not_be_added_is_refused_by_its_path() {
+    let mut builder = Builder::new(Options::default());
+    let mut add = |path: &[u8]| builder.add_file(path, Attributes::file(), 0, [].as_slice());
+    let path = |path: &[u8]| path.to_vec();
+    assert_eq!(add(b"/f"), Ok(()));
+    assert_eq!(add(b"f"), Err(MakeError::Exists(path(b"f"))));
+    assert_eq!(add(b"f/x"), Err(MakeError::NoParent(path(b"f/x"))));
+    assert_eq!(add(b"no/x"), Err(MakeError::NoParent(path(b"no/x"))));
+    for name in [b"".as_slice(), b"/", b"..", b"x/.", b"a\0b", &[b'x'; 256]] {
+        assert!(
+            matches!(add(name), Err(MakeError::Name(_) | MakeError::NoParent(_))),
+            "{name:?}"
+        );
+    }
+    assert_eq!(add(b"lost+found/x"), Ok(()));
+    assert_eq!(
+        builder.add_directory("f", Attributes::directory()),
+        Err(MakeError::Exists(path(b"f")))
+    );
+    for target in [[b'x'; 4096].as_slice(), b"", b"a\0b"] {
+        let result = builder.add_symlink("l", Attributes::symlink(), target);
+        assert_eq!(result, Err(MakeError::SymlinkTarget(path(b"l"))));
+    }
+    assert_eq!(
+        builder.add_directory(
+            "/",
+            Attributes {
+                uid: 7,
+                ..Attributes::directory()
+            }
+        ),
+        Ok(())
+    );
+}
+
+#[test]
+fn options_that_can_not_be_are_refused() {
+    let plan = |options| Builder::new(options).plan().map(|_| ());
+    let standard = Options::default;
+    assert_eq!(
+        plan(Options {
+            block_size: 512,
+            ..standard()
+        }),
+        Err(MakeError::BlockSize(512))
+    );
+    assert_eq!(
+        plan(Options {
+            inode_count: Some(5),
+            ..standard()
+        }),
+        Err(MakeError::TooFewInodes {
+            needed: 11,
+            asked: 5
+        })
+    );
+    for size_bytes in [0, 1, 1024, 8192] {
+        let result = plan(Options {
+            size_bytes: Some(size_bytes),
+            ..standard()
+        });
+        assert!(
+            matches!(result, Err(MakeError::TooSmall { .. })),
+            "{size_bytes}: {result:?}"
+        );
+    }
+    assert_eq!(
+        plan(Options {
+            size_bytes: Some(1 << 50),
+            ..standard()
+        }),
+        Err(MakeError::TooLarge)
+    );
+}
+
+#[test]
+fn a_file_that_changes_or_fails_is_named() {
+    struct Fails;
+    impl Content for Fails {
+        fn read(&mut self, _: &mut [u8]) -> Result<usize, String> {
+            Err("no permission".into())
+        }
+    }
+    let write = |add: &dyn Fn(&mut Builder<'_>) -> Result<(), MakeError>| {
+        let mut builder = Builder::new(Options::default());
+        add(&mut builder).expect("add");
+        let plan = builder.plan().expect("plan");
+        let image = std::cell::RefCell::new(vec![0; plan.size_bytes() as usize]);
+        plan.write(&image).expect_err("it is refused").to_string()
+    };
+    let file = Attributes::file;
+    assert_eq!(
+        write(&|builder| builder.add_file("f", file(), 1, Fails)),
+        "f: no permission"
+    );
+    for len in [2, 4] {
+        assert_eq!(
+            write(&|builder| builder.add_file("f", file(), len, b"abc".as_slice())),
+            "f: its length changed while it was read"
+        );
+    }
+}
+
+#[test]
+fn a_device_that_is_too_small_is_refused() {
+    let plan = Builder::new(Options::default()).plan().expect("plan");
+    let needed_bytes = plan.size_bytes();
+    let image = std::cell::RefCell::new(vec![0; 5000]);
+    assert_eq!(
+        plan.write(&image),
+        Err(MakeError::TooSmall {
+            needed_bytes,
+            size_bytes: 5000
+        })
+    );
+}
+
+/// Unmounts when the test ends, however it does.
+struct Mounted<'a>(&'a std::path::Path);
+
+impl Drop for Mounted<'_> {
+    fn drop(&mut self) {
+        // A mount that stays shows as a folder that can not be removed.
+        let _ = std::process::Command::new("umount").arg(self.0).status();
+    }
+}
+
+#[test]
+fn linux_reads_the_same_content() {
+    let work = tempdir().expect("make a folder");
+    let (folder, point) = (work.path().join("folder"), work.path().join("point"));
+    let image = work.path().join("image");
+    fill_folder(&folder);
+    fs::create_dir(&point).expect("make a folder");
+    make_image(&folder, &image, Options::default());
+    let mut mount = std::process::Command::new("mount");
+    mount.args(["-o", "loop,ro"]).arg(&image).arg(&point);
+    let output = mount.output().expect("start mount");
+    if !output.status.success() {
+        // It takes root and a loop device, which not every machine has.
+        eprintln!(
+            "left out: mount said {}",
+            String::from_utf8_lossy(&output.stderr)
+        );
+        return;
+    }
+    let _mounted = Mounted(&point);
+    let mut diff = std::process::Command::new("diff");
+    diff.args(["-r", "--no-dereference", "--exclude=lost+found"])
+        .arg(&folder)
+        .arg(&point);
+    let output = diff.output().expect("start diff");
+    assert!(
+        output.status.success(),
+        "{}",
+        String::from_utf8_lossy(&output.stdout)
+    );
 }

@@ -1,5 +1,7 @@
 //! From the first Rust instruction to `main` of the program.
 
+use alloc::vec::Vec;
+
 use crate::abi;
 use crate::arch::clock;
 use crate::arch::x86_64::start_info::{StartInfo, StartInfoError};
@@ -7,6 +9,7 @@ use crate::arch::x86_64::{acpi, core_local, descriptors, entropy, exceptions, in
 use crate::command_line::CommandLine;
 use crate::devices::console;
 use crate::epitaph::fatal;
+use crate::storage::{self, MountRequest};
 use crate::sync::OnceCell;
 use crate::{image, log, memory, scheduler};
 
@@ -75,5 +78,13 @@ pub(crate) extern "C" fn start(start_info_phys: u64) -> ! {
 
 extern "C" fn main_thread(_: usize) -> ! {
     scheduler::begin();
+    let mounts: Result<Vec<_>, _> = command_line()
+        .mounts
+        .iter()
+        .map(|word| MountRequest::parse(word))
+        .collect();
+    if let Err(error) = mounts.and_then(|mounts| storage::start(&mounts)) {
+        fatal(format_args!("{error}"));
+    }
     abi::program::run()
 }

@@ -12,6 +12,21 @@ use super::elf::Elf;
 /// The symbol that the linker script defines at the hold.
 const HOLD_SYMBOL: &[u8] = b"toro_hold";
 
+/// Longest name that is kept, in characters: generic ones grow to hundreds, and a backtrace is read by their ends.
+const MAX_NAME_CHARS: usize = 64;
+
+/// Cuts the middle out of a name that is too long.
+fn shorten(name: String) -> String {
+    let count = name.chars().count();
+    if count <= MAX_NAME_CHARS {
+        return name;
+    }
+    let kept = (MAX_NAME_CHARS - 1) / 2;
+    let head: String = name.chars().take(kept).collect();
+    let tail: String = name.chars().skip(count - kept).collect();
+    format!("{head}…{tail}")
+}
+
 /// A function of the image.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Function {
@@ -55,7 +70,7 @@ impl Functions {
             if symbol.st_type() == STT_FUNC && elf.is_code(address) {
                 let end = address.saturating_add(symbol.st_size(endian).max(1));
                 let name = String::from_utf8_lossy(name);
-                let name = format!("{:#}", rustc_demangle::demangle(&name));
+                let name = shorten(format!("{:#}", rustc_demangle::demangle(&name)));
                 found.functions.push(Function { address, end, name });
             }
         }
@@ -116,6 +131,17 @@ mod tests {
 
     fn word(table: &[u8], at: usize) -> u32 {
         u32::from_le_bytes(table[at..at + 4].try_into().unwrap())
+    }
+
+    #[test]
+    fn long_names_lose_their_middle() {
+        assert_eq!(
+            super::shorten("core::fmt::write".into()),
+            "core::fmt::write"
+        );
+        let long = super::shorten(format!("start::{}::end", "é".repeat(100)));
+        assert_eq!(long.chars().count(), 63);
+        assert!(long.starts_with("start::é") && long.ends_with("é::end") && long.contains('…'));
     }
 
     #[test]

@@ -72,3 +72,56 @@ impl Entries {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::Entries;
+    use crate::FileType;
+
+    /// The offset, record length and inode of each entry.
+    fn records(bytes: &[u8]) -> alloc::vec::Vec<(usize, usize, u8)> {
+        let mut found = alloc::vec::Vec::new();
+        let mut offset = 0;
+        while offset < bytes.len() {
+            let len = usize::from(u16::from_le_bytes([bytes[offset + 4], bytes[offset + 5]]));
+            found.push((offset, len, bytes[offset]));
+            offset += len;
+        }
+        found
+    }
+
+    #[test]
+    fn entries_do_not_cross_blocks_and_fill_them() {
+        let mut entries = Entries::new(1024);
+        for inode in 1..=5 {
+            entries.push(&[b'n'; 255], inode, FileType::File);
+        }
+        entries.push(b"12345", 6, FileType::File);
+        let expected = [
+            (0, 264, 1),
+            (264, 264, 2),
+            (528, 496, 3),
+            (1024, 264, 4),
+            (1288, 264, 5),
+            (1552, 496, 6),
+        ];
+        assert_eq!(records(&entries.finish(0)), expected);
+    }
+
+    #[test]
+    fn a_full_block_is_not_followed_by_an_empty_one() {
+        let mut entries = Entries::new(1024);
+        for inode in 1..=4 {
+            entries.push(&[b'n'; 248], inode, FileType::File);
+        }
+        assert_eq!(entries.finish(0).len(), 1024);
+    }
+
+    #[test]
+    fn room_is_made_of_unused_entries() {
+        let mut entries = Entries::new(1024);
+        entries.push(b".", 1, FileType::Directory);
+        let expected = [(0, 1024, 1), (1024, 1024, 0), (2048, 1024, 0)];
+        assert_eq!(records(&entries.finish(3000)), expected);
+    }
+}

@@ -39,7 +39,7 @@ pub enum MakeError {
     LinkTarget(Vec<u8>),
     /// More than 32000 names for one inode, or directories in one directory.
     TooManyLinks(Vec<u8>),
-    /// A symbolic link's target is empty or does not fit in a block.
+    /// A symbolic link's target is empty, holds a NUL, or does not fit in a block.
     SymlinkTarget(Vec<u8>),
     /// A file is larger than block pointers can reach.
     FileTooLarge(Vec<u8>),
@@ -99,7 +99,7 @@ impl fmt::Display for MakeError {
             }
             Self::SymlinkTarget(path) => write!(
                 f,
-                "{}: the target of the symbolic link is empty or does not fit in a block",
+                "{}: the target of the symbolic link is empty, holds a NUL, or does not fit in a block",
                 path.escape_ascii()
             ),
             Self::FileTooLarge(path) => {

@@ -31,8 +31,46 @@
 //! # Ok::<(), Box<dyn core::error::Error>>(())
 //! ```
 //!
-//! On a host, [`Content`] is implemented for something that opens its file at the first read, so
-//! that no more than one is open at a time, and the image is a file set to the plan's size.
+//! On a host, the image is a file, and a file's content is opened when it is first read, so that no
+//! more than one is open at a time:
+//!
+//! ```no_run
+//! # struct ImageFile(std::fs::File);
+//! # impl ext2::BlockDevice for ImageFile {
+//! #     fn len_bytes(&self) -> u64 { 0 }
+//! #     fn read(&self, _: u64, _: &mut [u8]) -> Result<(), ext2::DeviceError> { Ok(()) }
+//! #     fn write(&self, _: u64, _: &[u8]) -> Result<(), ext2::DeviceError> { Ok(()) }
+//! #     fn flush(&self) -> Result<(), ext2::DeviceError> { Ok(()) }
+//! # }
+//! use ext2::make::{Attributes, Builder, Content, Options};
+//! use std::fs::File;
+//! use std::path::PathBuf;
+//!
+//! enum LazyFile {
+//!     Closed(PathBuf),
+//!     Open(File),
+//! }
+//!
+//! impl Content for LazyFile {
+//!     fn read(&mut self, buf: &mut [u8]) -> Result<usize, String> {
+//!         if let Self::Closed(path) = self {
+//!             *self = Self::Open(File::open(path).map_err(|error| error.to_string())?);
+//!         }
+//!         let Self::Open(file) = self else { unreachable!("it was opened above") };
+//!         std::io::Read::read(file, buf).map_err(|error| error.to_string())
+//!     }
+//! }
+//!
+//! let mut builder = Builder::new(Options::default());
+//! let page = PathBuf::from("www/index.html");
+//! let len = page.metadata()?.len();
+//! builder.add_file("index.html", Attributes::file(), len, LazyFile::Closed(page))?;
+//! let plan = builder.plan()?;
+//! let image = File::options().read(true).write(true).create_new(true).open("www.img")?;
+//! image.set_len(plan.size_bytes())?;
+//! plan.write(&ImageFile(image))?; // your `BlockDevice` over a file
+//! # Ok::<(), Box<dyn core::error::Error>>(())
+//! ```
 
 mod entries;
 mod error;

@@ -4,7 +4,7 @@ use alloc::vec;
 use alloc::vec::Vec;
 
 use super::entries::Entries;
-use super::tree::{Body, Builder, LOST_AND_FOUND, Node, Options, ROOT};
+use super::tree::{Body, Builder, LOST_AND_FOUND, Node, Options, ROOT, names};
 use super::{Attributes, MakeError};
 use crate::FileType;
 use crate::geometry::Geometry;
@@ -368,7 +368,10 @@ fn uuid_of(options: &Options, nodes: &[Node<'_>], lengths: &[u64]) -> [u8; 16] {
             gid,
             modified,
         } = node.attributes;
-        let mut one = hash(BASIS, &node.path);
+        let mut one = names(&node.path).fold(BASIS, |one, name| hash(hash(one, b"/"), name));
+        if let Body::Symlink { target } = &node.body {
+            one = hash(one, target);
+        }
         one = hash(one, &len.to_le_bytes());
         one = hash(one, &permissions.to_le_bytes());
         one = hash(one, &uid.to_le_bytes());
@@ -378,4 +381,33 @@ fn uuid_of(options: &Options, nodes: &[Node<'_>], lengths: &[u64]) -> [u8; 16] {
     let version = 0x0000_0000_0000_8000_8000_0000_0000_0000;
     let mask: u128 = 0xFFFF_FFFF_FFFF_0FFF_3FFF_FFFF_FFFF_FFFF;
     (sum & mask | version).to_be_bytes()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{has_backup, indirect_blocks};
+    use alloc::vec::Vec;
+
+    #[test]
+    fn indirect_blocks_are_counted_at_the_edge_of_each_tree() {
+        for (data, expected) in [
+            (0, Some(0)),
+            (12, Some(0)),
+            (13, Some(1)),
+            (12 + 256, Some(1)),
+            (12 + 256 + 1, Some(1 + 2)),
+            (12 + 256 + 65_536, Some(1 + 257)),
+            (12 + 256 + 65_536 + 1, Some(1 + 257 + 3)),
+            (12 + 256 + 65_536 + 16_777_216, Some(1 + 257 + 65_793)),
+            (12 + 256 + 65_536 + 16_777_216 + 1, None),
+        ] {
+            assert_eq!(indirect_blocks(data, 256), expected, "{data} blocks");
+        }
+    }
+
+    #[test]
+    fn backups_lie_in_powers_of_three_five_and_seven() {
+        let groups: Vec<u32> = (0..130).filter(|group| has_backup(*group)).collect();
+        assert_eq!(groups, [0, 1, 3, 5, 7, 9, 25, 27, 49, 81, 125]);
+    }
 }

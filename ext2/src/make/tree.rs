@@ -27,7 +27,8 @@ pub struct Options {
     pub inode_count: Option<u32>,
     /// Name of the file system; the first 16 bytes of it count.
     pub label: String,
-    /// Number of the file system; without it, one that follows from names, sizes and options.
+    /// Number of the file system; without it, one that follows from all that is added but the
+    /// content of files.
     pub uuid: Option<[u8; 16]>,
     /// When the file system was made, in seconds since 1970.
     pub timestamp: u32,
@@ -272,7 +273,8 @@ impl<'a> Builder<'a> {
         target: impl AsRef<[u8]>,
     ) -> Result<(), MakeError> {
         let (path, target) = (path.as_ref(), target.as_ref());
-        if target.is_empty() || target.len() >= self.options.block_size as usize {
+        let is_too_long = target.len() >= self.options.block_size as usize;
+        if target.is_empty() || is_too_long || target.contains(&0) {
             return Err(MakeError::SymlinkTarget(path.to_vec()));
         }
         let (parent, name) = self.place(path)?;
@@ -374,7 +376,8 @@ impl<'a> Builder<'a> {
     }
 }
 
-fn names(path: &[u8]) -> impl Iterator<Item = &[u8]> {
+/// The names that a path is made of.
+pub(super) fn names(path: &[u8]) -> impl Iterator<Item = &[u8]> {
     path.split(|byte| *byte == b'/')
         .filter(|name| !name.is_empty())
 }

@@ -323,7 +323,7 @@ impl<D: BlockDevice> Writer<'_, D> {
         let (block_bitmap, inode_bitmap) =
             (inode_table.saturating_sub(2), inode_table.saturating_sub(1));
 
-        let used_blocks = self.next.saturating_sub(start).clamp(overhead, len);
+        let used_blocks = self.next.saturating_sub(start).max(overhead).min(len);
         self.write_bitmap(block_bitmap, used_blocks, len)?;
         let inodes = geometry.inodes_per_group;
         let first = u64::from(group)
@@ -519,4 +519,20 @@ fn encode_time(seconds: i64) -> (u32, u32) {
     let low = u32::try_from(seconds & 0xFFFF_FFFF).unwrap_or(0);
     let epoch = seconds.saturating_sub(i64::from(low.cast_signed())) >> 32;
     (low, u32::try_from(epoch).unwrap_or(0))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::encode_time;
+
+    #[test]
+    fn times_are_cut_into_signed_seconds_and_epochs() {
+        assert_eq!(encode_time(0), (0, 0));
+        assert_eq!(encode_time(-1), (u32::MAX, 0));
+        assert_eq!(encode_time(0x7FFF_FFFF), (0x7FFF_FFFF, 0));
+        // The first second after 2038 is a negative number and one epoch more.
+        assert_eq!(encode_time(0x8000_0000), (0x8000_0000, 1));
+        assert_eq!(encode_time(i64::MAX), (0x7FFF_FFFF, 3));
+        assert_eq!(encode_time(i64::MIN), (0x8000_0000, 0));
+    }
 }

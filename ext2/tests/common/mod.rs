@@ -81,13 +81,33 @@ impl Content for LazyFile {
     }
 }
 
+/// Content in memory that belongs to the builder.
+pub(crate) struct Owned(std::io::Cursor<Vec<u8>>);
+
+impl Owned {
+    pub(crate) fn new(content: Vec<u8>) -> Self {
+        Self(std::io::Cursor::new(content))
+    }
+}
+
+impl Content for Owned {
+    fn read(&mut self, buf: &mut [u8]) -> Result<usize, String> {
+        std::io::Read::read(&mut self.0, buf).map_err(|error| error.to_string())
+    }
+}
+
+/// Writes what was collected into an image file.
+pub(crate) fn write_image(builder: Builder<'_>, image: &Path) {
+    let plan = builder.plan().expect("plan the image");
+    let device = ImageFile::create(image, plan.size_bytes());
+    plan.write(&device).expect("write the image");
+}
+
 /// Makes an image from a folder.
 pub(crate) fn make_image(folder: &Path, image: &Path, options: Options) {
     let mut builder = Builder::new(options);
     add_folder(&mut builder, folder, b"");
-    let plan = builder.plan().expect("plan the image");
-    let device = ImageFile::create(image, plan.size_bytes());
-    plan.write(&device).expect("write the image");
+    write_image(builder, image);
 }
 
 /// Adds what is in a folder.

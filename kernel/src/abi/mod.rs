@@ -4,13 +4,20 @@
 //! are. That is what the `SAFETY` comments here call "the caller's".
 
 mod clock;
-mod descriptors_until_files;
+mod convert;
+pub mod descriptor;
+pub mod directory;
 pub mod errno;
+pub mod file;
 mod memory;
+pub mod metadata;
 pub mod object;
+pub mod path;
 mod poll;
 pub mod program;
+mod resolve;
 mod signal;
+mod socket;
 mod stdio;
 mod system;
 mod text;

@@ -89,20 +89,86 @@ struct Slot {
 /// As many descriptors as there can be.
 pub const MAX_DESCRIPTORS: usize = 1 << 20;
 
-static TABLE: SpinLock<Vec<Option<Slot>>> = SpinLock::new(Vec::new());
+/// The table, with a map of what is in use: one bit a descriptor, so that the lowest free one is found 64 at a time.
+struct Table {
+    slots: Vec<Option<Slot>>,
+    in_use: Vec<u64>,
+    /// All words of `in_use` before this one are full.
+    first_word_with_room: usize,
+}
 
-/// Puts a new object in the table and returns the lowest free descriptor.
+static TABLE: SpinLock<Table> = SpinLock::new(Table {
+    slots: Vec::new(),
+    in_use: Vec::new(),
+    first_word_with_room: 0,
+});
+
+impl Table {
+    /// The lowest free descriptor from `lowest` on.
+    fn lowest_free(&mut self, lowest: usize) -> usize {
+        let from_hint = self.first_word_with_room * 64;
+        let start = lowest.max(from_hint);
+        let mut ignored = !(u64::MAX << (start % 64));
+        for word in start / 64..self.in_use.len() {
+            let used = self.in_use[word] | ignored;
+            if used != u64::MAX {
+                if lowest <= from_hint {
+                    self.first_word_with_room = word;
+                }
+                return word * 64 + used.trailing_ones() as usize;
+            }
+            ignored = 0;
+        }
+        if lowest <= from_hint {
+            self.first_word_with_room = self.in_use.len();
+        }
+        start.max(self.in_use.len() * 64)
+    }
+
+    /// Fills a slot, which may be in use.
+    fn put(&mut self, index: usize, slot: Slot) -> Result<Option<Slot>> {
+        if index >= MAX_DESCRIPTORS {
+            return Err(Errno(libc::EMFILE));
+        }
+        if index >= self.slots.len() {
+            let len = (index + 1).next_multiple_of(64);
+            self.slots.resize_with(len, || None);
+            self.in_use.resize(len / 64, 0);
+        }
+        self.in_use[index / 64] |= 1 << (index % 64);
+        Ok(self.slots[index].replace(slot))
+    }
+
+    fn take(&mut self, index: usize) -> Option<Slot> {
+        let slot = self.slots.get_mut(index)?.take()?;
+        self.in_use[index / 64] &= !(1 << (index % 64));
+        self.first_word_with_room = self.first_word_with_room.min(index / 64);
+        Some(slot)
+    }
+
+    fn slot(&mut self, descriptor: i32) -> Result<&mut Slot> {
+        usize::try_from(descriptor)
+            .ok()
+            .and_then(|index| self.slots.get_mut(index)?.as_mut())
+            .ok_or(Errno(libc::EBADF))
+    }
+}
+
+/// Puts a new object in the table and returns the lowest free descriptor. `O_CLOEXEC` among the flags marks the descriptor.
 ///
 /// # Errors
 /// `EMFILE` when the table is full.
 pub fn insert(object: Box<dyn Object>, status_flags: u32) -> Result<i32> {
-    insert_description(
-        Arc::new(Description {
-            object,
-            flags: AtomicU32::new(status_flags),
-        }),
-        0,
-    )
+    let cloexec = libc::O_CLOEXEC as u32;
+    let description = Arc::new(Description {
+        object,
+        flags: AtomicU32::new(status_flags & !cloexec),
+    });
+    let descriptor = insert_description(description, 0)?;
+    if status_flags & cloexec != 0 {
+        set_close_on_exec(descriptor, true)?;
+    }
+    Ok(descriptor)
 }
 
 /// Puts a description at the lowest free descriptor from `lowest` on.
@@ -111,22 +177,34 @@ pub fn insert(object: Box<dyn Object>, status_flags: u32) -> Result<i32> {
 /// `EMFILE` when the table is full.
 pub fn insert_description(description: Arc<Description>, lowest: usize) -> Result<i32> {
     let mut table = TABLE.lock();
-    let slot = Some(Slot {
+    let index = table.lowest_free(lowest);
+    let slot = Slot {
         description,
         is_close_on_exec: false,
-    });
-    let index = match table.iter().skip(lowest).position(Option::is_none) {
-        Some(free) => lowest + free,
-        None => table.len().max(lowest),
     };
-    if index >= MAX_DESCRIPTORS {
-        return Err(Errno(libc::EMFILE));
-    }
-    if index >= table.len() {
-        table.resize_with(index + 1, || None);
-    }
-    table[index] = slot;
+    table.put(index, slot)?;
     Ok(index as i32)
+}
+
+/// Puts a description at exactly this descriptor; what was there is returned, to be dropped outside the table's lock.
+///
+/// # Errors
+/// `EBADF` when there can be no such descriptor.
+pub fn replace(
+    descriptor: i32,
+    description: Arc<Description>,
+    is_close_on_exec: bool,
+) -> Result<Option<Arc<Description>>> {
+    let index = usize::try_from(descriptor).map_err(|_| Errno(libc::EBADF))?;
+    let slot = Slot {
+        description,
+        is_close_on_exec,
+    };
+    let old = TABLE.lock().put(index, slot);
+    match old {
+        Ok(old) => Ok(old.map(|slot| slot.description)),
+        Err(_) => Err(Errno(libc::EBADF)),
+    }
 }
 
 /// The description behind a descriptor.
@@ -134,12 +212,10 @@ pub fn insert_description(description: Arc<Description>, lowest: usize) -> Resul
 /// # Errors
 /// `EBADF` when there is none.
 pub fn get(descriptor: i32) -> Result<Arc<Description>> {
-    let table = TABLE.lock();
-    usize::try_from(descriptor)
-        .ok()
-        .and_then(|index| table.get(index)?.as_ref())
+    TABLE
+        .lock()
+        .slot(descriptor)
         .map(|slot| slot.description.clone())
-        .ok_or(Errno(libc::EBADF))
 }
 
 /// Takes a descriptor out of the table; the object goes with its last descriptor.
@@ -147,10 +223,31 @@ pub fn get(descriptor: i32) -> Result<Arc<Description>> {
 /// # Errors
 /// `EBADF` when there is none.
 pub fn remove(descriptor: i32) -> Result<Arc<Description>> {
-    let mut table = TABLE.lock();
     usize::try_from(descriptor)
         .ok()
-        .and_then(|index| table.get_mut(index)?.take())
+        .and_then(|index| TABLE.lock().take(index))
         .map(|slot| slot.description)
         .ok_or(Errno(libc::EBADF))
+}
+
+/// Whether a descriptor is marked to be closed by `exec` (which there is none of: the mark is only kept).
+///
+/// # Errors
+/// `EBADF` when there is no such descriptor.
+pub fn is_close_on_exec(descriptor: i32) -> Result<bool> {
+    TABLE
+        .lock()
+        .slot(descriptor)
+        .map(|slot| slot.is_close_on_exec)
+}
+
+/// Marks a descriptor to be closed by `exec`, or not.
+///
+/// # Errors
+/// `EBADF` when there is no such descriptor.
+pub fn set_close_on_exec(descriptor: i32, is_set: bool) -> Result<()> {
+    TABLE
+        .lock()
+        .slot(descriptor)
+        .map(|slot| slot.is_close_on_exec = is_set)
 }

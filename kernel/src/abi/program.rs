@@ -8,12 +8,18 @@ use core::ptr::null_mut;
 use core::sync::atomic::{AtomicBool, AtomicPtr, Ordering};
 
 use super::{stdio, thread};
+use crate::arch::x86_64::power;
+use crate::devices::power_button;
 use crate::epitaph;
+use crate::scheduler;
 use crate::start::command_line;
 use crate::sync::SpinLock;
 
 /// Exit status of `abort`, as a shell reports SIGABRT.
 const STATUS_ABORTED: u8 = 128 + 6;
+
+/// Exit status of a program that the power button ends, as a shell reports SIGINT.
+const STATUS_INTERRUPTED: c_int = 128 + 2;
 
 type Initialiser = extern "C" fn(c_int, *const *const c_char, *const *const c_char);
 type ExitFunction = unsafe extern "C" fn(*mut c_void);
@@ -46,8 +52,18 @@ fn c_strings(strings: impl Iterator<Item = String>) -> &'static mut [*mut c_char
     pointers.leak()
 }
 
+/// The power button: the program ends as by an interrupt from the keyboard.
+extern "C" fn on_power_button(_: usize) -> ! {
+    scheduler::begin();
+    log::info!("the power button was pressed");
+    _exit(STATUS_INTERRUPTED)
+}
+
 /// Runs the program and ends the machine with its status.
 pub fn run() -> ! {
+    if let Some(acpi) = power::acpi() {
+        power_button::watch(acpi, on_power_button);
+    }
     stdio::open();
     let line = command_line();
     let arguments =
@@ -95,6 +111,8 @@ extern "C" fn exit(status: c_int) -> ! {
 /// Ends the machine at once; disks are synced.
 #[unsafe(no_mangle)]
 extern "C" fn _exit(status: c_int) -> ! {
+    // Nobody is left to tell an error to but the log, which the drivers write.
+    let _ = crate::storage::vfs::sync_all();
     epitaph::end(status as u8)
 }
 

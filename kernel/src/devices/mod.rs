@@ -4,3 +4,4 @@ pub mod block;
 pub mod console;
 pub mod network;
 pub mod pci;
+pub mod power_button;

@@ -228,6 +228,42 @@ impl Frames {
         self.total_frames += frames;
     }
 
+    fn allocate(&mut self, frames: usize, limit: usize, info: FrameInfo) -> Option<usize> {
+        let order = frames.checked_next_power_of_two()?.ilog2() as usize;
+        if order > MAX_ORDER {
+            return None;
+        }
+        let regions = self.regions[..self.region_count]
+            .iter_mut()
+            .filter(|r| r.end <= limit);
+        for region in regions {
+            let Some(address) = region.allocate(order) else {
+                continue;
+            };
+            region.set_info(address, info);
+            if info == FrameInfo::Span {
+                for frame in 1..frames {
+                    region.set_info(address + frame * FRAME_BYTES, info);
+                }
+            }
+            region.free_run(address + frames * FRAME_BYTES, (1 << order) - frames);
+            self.free_frames -= frames;
+            return Some(address);
+        }
+        None
+    }
+
+    fn free(&mut self, address: usize, frames: usize) {
+        self.free_frames += frames;
+        let Some(region) = self.region_of(address) else {
+            panic!("frame {address:#x} was freed but never allocated");
+        };
+        for frame in 0..frames {
+            region.set_info(address + frame * FRAME_BYTES, FrameInfo::Other);
+        }
+        region.free_run(address, frames);
+    }
+
     fn region_of(&mut self, address: usize) -> Option<&mut Region> {
         self.regions[..self.region_count]
             .iter_mut()
@@ -250,34 +286,11 @@ pub unsafe fn add_region(start: usize, end: usize) {
 /// # Errors
 /// When there is no such run.
 pub fn allocate(frames: usize, limit: usize, info: FrameInfo) -> Result<usize, OutOfMemory> {
-    let order = frames.max(1).next_power_of_two().ilog2() as usize;
-    if order > MAX_ORDER {
-        return Err(OutOfMemory);
-    }
     super::reserve_stack::<FRAME_BYTES>();
-    let mut all = FRAMES.lock();
-    let count = all.region_count;
-    for region in &mut all.regions[..count] {
-        if region.end > limit {
-            continue;
-        }
-        let Some(address) = region.allocate(order) else {
-            continue;
-        };
-        region.set_info(address, info);
-        if info == FrameInfo::Span {
-            for frame in 1..frames {
-                region.set_info(address + frame * FRAME_BYTES, info);
-            }
-        }
-        let surplus = (1 << order) - frames.max(1);
-        if surplus != 0 {
-            region.free_run(address + frames * FRAME_BYTES, surplus);
-        }
-        all.free_frames -= frames.max(1);
-        return Ok(address);
-    }
-    Err(OutOfMemory)
+    FRAMES
+        .lock()
+        .allocate(frames.max(1), limit, info)
+        .ok_or(OutOfMemory)
 }
 
 /// Frees frames that [`allocate`] gave.
@@ -286,17 +299,7 @@ pub fn allocate(frames: usize, limit: usize, info: FrameInfo) -> Result<usize, O
 /// 1. `address` and `frames` are a run that was allocated (or a part of one), and nobody uses it any more.
 pub unsafe fn free(address: usize, frames: usize) {
     super::reserve_stack::<FRAME_BYTES>();
-    let mut all = FRAMES.lock();
-    all.free_frames += frames;
-    match all.region_of(address) {
-        Some(region) => {
-            for frame in 0..frames {
-                region.set_info(address + frame * FRAME_BYTES, FrameInfo::Other);
-            }
-            region.free_run(address, frames);
-        }
-        None => panic!("frame {address:#x} was freed but never allocated"),
-    }
+    FRAMES.lock().free(address, frames);
 }
 
 /// What the frame at an address (within it) is.
@@ -316,4 +319,117 @@ pub fn usage() -> (usize, usize) {
         all.free_frames * FRAME_BYTES,
         all.total_frames * FRAME_BYTES,
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use std::alloc::{Layout, alloc, dealloc};
+
+    use super::{FRAME_BYTES, FrameInfo, Frames, MAX_ORDER};
+
+    /// An allocator over `frames` frames of ordinary memory, given back at the end.
+    struct Fixture {
+        frames: Frames,
+        memory: *mut u8,
+        layout: Layout,
+    }
+
+    impl Fixture {
+        fn new(frames: usize) -> Self {
+            let layout =
+                Layout::from_size_align(frames * FRAME_BYTES, FRAME_BYTES).expect("a layout");
+            // SAFETY: the layout is not empty.
+            let memory = unsafe { alloc(layout) };
+            let mut this = Self {
+                frames: Frames::new(),
+                memory,
+                layout,
+            };
+            this.frames
+                .add_region(memory as usize, memory as usize + layout.size());
+            this
+        }
+    }
+
+    impl Drop for Fixture {
+        fn drop(&mut self) {
+            // SAFETY: allocated in `new`.
+            unsafe { dealloc(self.memory, self.layout) };
+        }
+    }
+
+    #[test]
+    fn runs_do_not_overlap_and_all_memory_comes_back() {
+        let mut fixture = Fixture::new(2048);
+        let frames = &mut fixture.frames;
+        let free_at_start = frames.free_frames;
+        let mut state = 1u64;
+        let mut live: Vec<(usize, usize)> = Vec::new();
+        for _ in 0..20_000 {
+            state = state
+                .wrapping_mul(6_364_136_223_846_793_005)
+                .wrapping_add(1);
+            let size = 1 + (state >> 33) as usize % 40;
+            if state >> 60 < 8
+                && let Some(address) =
+                    frames.allocate(size, usize::MAX, FrameInfo::Run(size as u32))
+            {
+                let end = address + size * FRAME_BYTES;
+                assert_eq!(
+                    address % (size.next_power_of_two() * FRAME_BYTES).min(FRAME_BYTES),
+                    0
+                );
+                assert!(
+                    live.iter()
+                        .all(|&(a, s)| end <= a || a + s * FRAME_BYTES <= address)
+                );
+                live.push((address, size));
+            } else if !live.is_empty() {
+                let (address, size) = live.swap_remove((state >> 40) as usize % live.len());
+                frames.free(address, size);
+            }
+        }
+        for (address, size) in live {
+            frames.free(address, size);
+        }
+        assert_eq!(frames.free_frames, free_at_start);
+        // Everything below the frontier has been joined again: the largest aligned block can be had.
+        let largest = 1 << (free_at_start / 2).ilog2().min(MAX_ORDER as u32);
+        assert!(
+            frames
+                .allocate(largest / 2, usize::MAX, FrameInfo::Other)
+                .is_some()
+        );
+    }
+
+    #[test]
+    fn memory_that_was_never_needed_is_not_touched() {
+        let mut fixture = Fixture::new(1024);
+        let first = fixture
+            .frames
+            .allocate(1, usize::MAX, FrameInfo::Other)
+            .expect("a frame");
+        let second = fixture
+            .frames
+            .allocate(1, usize::MAX, FrameInfo::Other)
+            .expect("a frame");
+        assert_eq!(second, first + FRAME_BYTES);
+        assert_eq!(fixture.frames.regions[0].frontier, second + FRAME_BYTES);
+    }
+
+    #[test]
+    fn too_much_is_refused() {
+        let mut fixture = Fixture::new(64);
+        assert_eq!(
+            fixture.frames.allocate(65, usize::MAX, FrameInfo::Other),
+            None
+        );
+        assert_eq!(
+            fixture
+                .frames
+                .allocate(usize::MAX, usize::MAX, FrameInfo::Other),
+            None
+        );
+        assert_eq!(fixture.frames.allocate(1, 4096, FrameInfo::Other), None);
+    }
 }

@@ -202,6 +202,8 @@ impl Heap {
 
 /// Allocates `size` bytes aligned to `align` (a power of two); null when there is no memory. Never null otherwise, for 0 bytes too.
 pub fn allocate(size: usize, align: usize) -> *mut u8 {
+    // An object of no bytes has one all the same: aligned, it must not begin behind its place.
+    let size = size.max(1);
     let padded = if align > MIN_ALIGN {
         size.saturating_add(align - MIN_ALIGN)
     } else {
@@ -315,4 +317,98 @@ pub unsafe fn usable_bytes(object: *mut u8) -> usize {
 /// How much is allocated.
 pub fn usage() -> Usage {
     HEAP.lock().usage
+}
+
+#[cfg(test)]
+mod tests {
+    use std::alloc::{Layout, alloc};
+    use std::sync::{Mutex, Once};
+
+    use super::{allocate, free, usable_bytes, usage};
+    use crate::memory::frames;
+
+    /// The heap is one for the whole kernel: tests take turns.
+    static TURN: Mutex<()> = Mutex::new(());
+    static START: Once = Once::new();
+
+    fn start() {
+        const BYTES: usize = 64 << 20;
+        START.call_once(|| {
+            let layout = Layout::from_size_align(BYTES, 4096).expect("a layout");
+            // SAFETY: the memory is given to the frame allocator for ever.
+            unsafe {
+                let memory = alloc(layout) as usize;
+                frames::add_region(memory, memory + BYTES);
+            }
+        });
+    }
+
+    #[test]
+    fn objects_keep_their_content_and_alignment_and_all_memory_comes_back() {
+        let _turn = TURN.lock();
+        start();
+        let free_at_start = frames::usage().0;
+        let mut state = 7u64;
+        let mut live: Vec<(*mut u8, usize, u8)> = Vec::new();
+        for round in 0..60_000u32 {
+            state = state
+                .wrapping_mul(6_364_136_223_846_793_005)
+                .wrapping_add(1);
+            if state >> 61 < 4 {
+                let size = ((state >> 33) as usize % 5000) >> ((state >> 20) % 10);
+                let align = 16 << (state >> 50) % 6;
+                let pointer = allocate(size, align);
+                assert!(!pointer.is_null() && pointer as usize % align == 0);
+                let start = pointer as usize;
+                for &(other, other_size, _) in &live {
+                    let other = other as usize;
+                    assert!(
+                        start + size <= other || other + other_size <= start,
+                        "{start:#x} {size} {align} overlaps {other:#x} {other_size}"
+                    );
+                }
+                // SAFETY: allocated just now.
+                unsafe {
+                    assert!(usable_bytes(pointer) >= size);
+                    pointer.write_bytes(round as u8, size);
+                }
+                live.push((pointer, size, round as u8));
+            } else if !live.is_empty() {
+                let (pointer, size, byte) = live.swap_remove((state >> 40) as usize % live.len());
+                // SAFETY: live until here.
+                unsafe {
+                    assert!(
+                        std::slice::from_raw_parts(pointer, size)
+                            .iter()
+                            .all(|&b| b == byte)
+                    );
+                    free(pointer);
+                }
+            }
+        }
+        for (pointer, ..) in live {
+            // SAFETY: live until here.
+            unsafe { free(pointer) };
+        }
+        assert_eq!((usage().objects, usage().used_bytes), (0, 0));
+        // One span of each class may be kept.
+        assert!(free_at_start - frames::usage().0 <= super::CLASSES.len() * super::SPAN_BYTES);
+    }
+
+    #[test]
+    fn large_and_impossible_sizes() {
+        let _turn = TURN.lock();
+        start();
+        let before = frames::usage().0;
+        let pointer = allocate(3 << 20, 1 << 16);
+        assert!(!pointer.is_null() && pointer as usize % (1 << 12) == 0);
+        // SAFETY: allocated just now.
+        unsafe {
+            assert_eq!(usable_bytes(pointer), 3 << 20);
+            free(pointer);
+        }
+        assert_eq!(frames::usage().0, before);
+        assert!(allocate(usize::MAX, 16).is_null());
+        assert!(allocate(1 << 40, 16).is_null());
+    }
 }

@@ -1,1 +1,51 @@
 //! Disks, partitions, file systems.
+//!
+//! From the bottom up: drivers ([`crate::devices::block`]), [`block_cache`], [`partition`], [`disks`], the file systems and
+//! the tree of names in [`vfs`]. [`start`] puts them together as the command line says ([`mount`]).
+
+use alloc::sync::Arc;
+use alloc::vec::Vec;
+
+pub mod block_cache;
+pub mod disks;
+pub mod mount;
+#[cfg(test)]
+mod mount_tests;
+pub mod partition;
+pub mod turn;
+pub mod vfs;
+
+pub use mount::{MountError, MountRequest};
+
+/// Sizes, as parts of the memory that is free at the start: of each disk's cache, with its bounds, and of what the RAM file system may take.
+const CACHE_SHARE: usize = 16;
+const CACHE_MIN_BYTES: usize = 128 << 10;
+const CACHE_MAX_BYTES: usize = 64 << 20;
+const SCRATCH_SHARE: u64 = 2;
+
+/// Finds the disks, if any are asked for, mounts what is asked for, and makes the tree that programs see. Without a request for the root, it
+/// is a RAM file system. Called once, before the program starts.
+///
+/// # Errors
+/// The first request that cannot be fulfilled, in words for the developer.
+pub fn start(requests: &[MountRequest]) -> Result<(), MountError> {
+    let (memory_bytes, _) = crate::memory::frames::usage();
+    let disks = if requests.is_empty() {
+        Vec::new()
+    } else {
+        let cache_bytes = (memory_bytes / CACHE_SHARE).clamp(CACHE_MIN_BYTES, CACHE_MAX_BYTES);
+        disks::data_disks(crate::devices::block::discover(), cache_bytes)
+    };
+    let scratch_bytes = memory_bytes as u64 / SCRATCH_SHARE;
+    let mut names = mount::mount_all(requests, &disks, || {
+        Arc::new(vfs::tmpfs::Tmpfs::new(scratch_bytes))
+    })?;
+    let root = names.root().clone();
+    let devices = Arc::new(vfs::devfs::Devfs::new(crate::arch::entropy::fill));
+    // A directory made of constants can always be read.
+    if names.mount(&root, b"dev", devices).is_err() {
+        log::warn!("/dev cannot be mounted");
+    }
+    vfs::install(names);
+    Ok(())
+}

@@ -16,6 +16,11 @@ pub fn set_acpi(power: Power) {
     let _ = POWER.set(power);
 }
 
+/// How ACPI powers this machine off, if it does.
+pub fn acpi() -> Option<Power> {
+    POWER.get().copied()
+}
+
 /// Notes the port of an emulator's exit device (QEMU's `isa-debug-exit`).
 pub fn set_exit_port(number: u16) {
     EXIT_PORT.store(number, Ordering::Relaxed);

@@ -1,1 +1,105 @@
 //! Network interface controllers: one folder or file per controller.
+//!
+//! A controller gives a [`NetworkDevice`]: what it is, and two halves that share nothing, a [`Receiver`] and a
+//! [`Transmitter`], so that an answer can be written while the frame it answers is still in the ring. Frames are lent, never copied.
+//! What the frames say is the business of [`crate::network`].
+
+pub mod e1000;
+
+use alloc::boxed::Box;
+use alloc::vec::Vec;
+
+use crate::devices::pci;
+
+/// What travels on a device.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Medium {
+    /// Ethernet II frames, without the frame check sequence.
+    Ethernet,
+    /// Bare IP packets (the loopback).
+    Ip,
+}
+
+/// A controller, ready for use.
+pub struct NetworkDevice {
+    /// Name of the driver.
+    pub driver: &'static str,
+    /// Its own hardware address; all zeros where the medium has none.
+    pub mac: [u8; 6],
+    /// What travels on it.
+    pub medium: Medium,
+    /// Largest IP packet, in bytes.
+    pub mtu: usize,
+    /// Whether [`Transmitter::send`] can fill in TCP and UDP checksums.
+    pub has_checksum_offload: bool,
+    /// The receiving half.
+    pub receiver: Box<dyn Receiver>,
+    /// The sending half.
+    pub transmitter: Box<dyn Transmitter>,
+}
+
+/// A received frame, lent by the ring.
+pub struct Frame<'a> {
+    /// The frame, without check sequence.
+    pub bytes: &'a [u8],
+    /// The device has verified the IP, TCP and UDP checksums and found them right.
+    pub is_verified: bool,
+}
+
+/// The receiving half of a device.
+pub trait Receiver: Send {
+    /// Takes the interrupt's cause away, if there was an interrupt; one load if not. Call it before looking for frames, or one could
+    /// be missed.
+    fn acknowledge(&mut self);
+
+    /// Whether a frame is there. As cheap as can be: a load.
+    fn is_ready(&self) -> bool;
+
+    /// The oldest frame, until [`Receiver::release`]. Frames the device marks as damaged are dropped inside.
+    fn frame(&mut self) -> Option<Frame<'_>>;
+
+    /// Gives the buffer of the frame that [`Receiver::frame`] lent back to the device. Without such a frame, nothing.
+    fn release(&mut self);
+}
+
+/// A checksum the device shall fill in: the one's complement sum from `start` to the end of the frame, stored at `at`, where the
+/// sum of the pseudo header already is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ChecksumRequest {
+    /// Where the TCP or UDP header begins in the frame.
+    pub start: u8,
+    /// Where its checksum is in the frame.
+    pub at: u8,
+    /// TCP, not UDP.
+    pub is_tcp: bool,
+}
+
+/// The sending half of a device.
+pub trait Transmitter: Send {
+    /// Whether there is a free buffer.
+    fn has_room(&mut self) -> bool;
+
+    /// The next free buffer, cut to `len_bytes`. Call it only after [`Transmitter::has_room`] said yes, with at most a full frame.
+    fn buffer(&mut self, len_bytes: usize) -> &mut [u8];
+
+    /// Queues the first `len_bytes` bytes of that buffer.
+    fn send(&mut self, len_bytes: usize, checksum: Option<ChecksumRequest>);
+
+    /// Tells the device of everything queued.
+    fn flush(&mut self);
+}
+
+/// All controllers of the machine that a driver knows. One that fails to start is left out, with an error in the log.
+pub fn find() -> Vec<NetworkDevice> {
+    pci::devices()
+        .iter()
+        .filter(|device| e1000::is_supported(device))
+        .filter_map(|device| match e1000::start(device) {
+            Ok(started) => Some(started),
+            Err(error) => {
+                log::error!("network: e1000 did not start: {error}");
+                None
+            }
+        })
+        .collect()
+}

@@ -1,0 +1,365 @@
+//! The tool as a user meets it: what it prints and how it ends, for good and for bad input.
+
+use std::net::TcpListener;
+use std::path::PathBuf;
+use std::process::{Command, Output, Stdio};
+
+const HELLO: &str = "fn main() { println!(\"hello\"); }";
+
+/// A crate of its own in a temporary folder.
+struct Crate {
+    folder: tempfile::TempDir,
+}
+
+impl Crate {
+    fn new(main: &str, metadata: &str) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        std::fs::create_dir(folder.path().join("src")).unwrap();
+        std::fs::write(folder.path().join("src/main.rs"), main).unwrap();
+        let manifest = format!(
+            "[package]\nname = \"sample\"\nedition = \"2024\"\n[package.metadata.toro]\n{metadata}\n"
+        );
+        std::fs::write(folder.path().join("Cargo.toml"), manifest).unwrap();
+        Self { folder }
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.folder.path().join(name)
+    }
+
+    /// `cargo toro` in the crate's folder, with nothing of the environment that would change what it does.
+    fn toro(&self, arguments: &[&str]) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_cargo-toro"));
+        command
+            .arg("toro")
+            .args(arguments)
+            .current_dir(self.folder.path());
+        for variable in [
+            "TORO_CHECKOUT",
+            "TORO_QEMU",
+            "RUSTFLAGS",
+            "CARGO_ENCODED_RUSTFLAGS",
+            "CARGO_TARGET_DIR",
+        ] {
+            command.env_remove(variable);
+        }
+        command
+    }
+
+    fn run(&self, arguments: &[&str]) -> Output {
+        self.toro(arguments).output().unwrap()
+    }
+}
+
+fn stdout(output: &Output) -> String {
+    String::from_utf8_lossy(&output.stdout).into_owned()
+}
+
+fn stderr(output: &Output) -> String {
+    String::from_utf8_lossy(&output.stderr).into_owned()
+}
+
+#[track_caller]
+fn assert_fails(output: &Output, code: i32, parts: &[&str]) {
+    let said = stderr(output);
+    for part in parts {
+        assert!(said.contains(part), "{part:?} is not in:\n{said}");
+    }
+    assert_eq!(output.status.code(), Some(code), "{said}");
+}
+
+#[test]
+fn a_program_that_is_not_there_is_answered_with_those_that_are() {
+    let output = Crate::new(HELLO, "").run(&["run", "smaple"]);
+    assert_fails(
+        &output,
+        1,
+        &[
+            "error: there is no program `smaple`",
+            "help: name one of these: sample",
+        ],
+    );
+}
+
+#[test]
+fn a_folder_without_a_crate_is_named() {
+    let empty = tempfile::tempdir().unwrap();
+    let sample = Crate::new(HELLO, "");
+    let output = sample
+        .toro(&["run"])
+        .current_dir(empty.path())
+        .output()
+        .unwrap();
+    assert_fails(&output, 1, &["error: there is no Cargo.toml in ", "help: "]);
+}
+
+#[test]
+fn an_unknown_key_of_the_metadata_is_named_with_its_file() {
+    let sample = Crate::new(HELLO, "memroy = \"64M\"");
+    for command in ["run", "build", "test"] {
+        let output = sample.run(&[command]);
+        assert_fails(
+            &output,
+            1,
+            &[
+                "unknown field `memroy`",
+                "Cargo.toml: [package.metadata.toro]",
+            ],
+        );
+    }
+}
+
+#[test]
+fn a_taken_port_is_named_before_anything_starts() {
+    let listener = TcpListener::bind(("127.0.0.1", 0)).unwrap();
+    let port = listener.local_addr().unwrap().port();
+    let sample = Crate::new(HELLO, &format!("ports = [\"{port}:80\"]"));
+    let output = sample.run(&["run"]);
+    assert_fails(
+        &output,
+        1,
+        &[
+            &format!("error: port {port} of this host is taken"),
+            "--publish HOST:80",
+        ],
+    );
+    assert!(!sample.path("target").exists());
+}
+
+#[test]
+fn wrong_usage_ends_with_2() {
+    let sample = Crate::new(HELLO, "");
+    assert_fails(
+        &sample.run(&["run", "--publish", "80"]),
+        2,
+        &["`80` is not a port mapping"],
+    );
+    assert_fails(
+        &sample.run(&["run", "--memory", "much"]),
+        2,
+        &["`much` is not a size"],
+    );
+    assert_fails(&sample.run(&["fly"]), 2, &["fly"]);
+}
+
+#[test]
+fn a_missing_disk_is_named() {
+    let output = Crate::new(HELLO, "").run(&["run", "--disk", "web.img"]);
+    assert_fails(
+        &output,
+        1,
+        &[
+            "error: there is no disk image web.img",
+            "help: make one with `cargo toro mkfs",
+        ],
+    );
+}
+
+#[test]
+fn a_missing_qemu_is_named_with_the_way_to_get_it() {
+    let sample = Crate::new(HELLO, "");
+    let output = sample
+        .toro(&["run"])
+        .env("TORO_QEMU", "/nowhere/qemu")
+        .output()
+        .unwrap();
+    assert_fails(
+        &output,
+        1,
+        &[
+            "QEMU (`/nowhere/qemu`) cannot be started",
+            "help: install QEMU",
+        ],
+    );
+}
+
+#[test]
+fn a_dry_run_prints_the_command_line_and_starts_nothing() {
+    let sample = Crate::new(
+        HELLO,
+        "memory = \"32M\"\nports = [\"8080:80\"]\nargs = [\"a b\"]",
+    );
+    let output = sample
+        .toro(&[
+            "run",
+            "--dry-run",
+            "--boot",
+            "kernel",
+            "--accel",
+            "tcg",
+            "--nic",
+            "virtio",
+        ])
+        .env("TORO_QEMU", "/nowhere/qemu")
+        .output()
+        .unwrap();
+    let line = stdout(&output);
+    assert!(
+        line.starts_with("/nowhere/qemu -nodefaults "),
+        "{line}{}",
+        stderr(&output)
+    );
+    for part in [
+        " -m 32768K ",
+        " -netdev user,id=net0,hostfwd=tcp:127.0.0.1:8080-:80 -device virtio-net-pci,",
+        "/target/toro/run/sample.elf ",
+        " -append 'exit=0xf4 -- \"a b\"'",
+    ] {
+        assert!(line.contains(part), "{part:?} is not in:\n{line}");
+    }
+    assert_eq!(output.status.code(), Some(0));
+}
+
+#[test]
+fn a_symbol_that_toro_lacks_is_named() {
+    let main = "unsafe extern \"C\" { fn open_the_pod_bay_doors(); } fn main() { unsafe { open_the_pod_bay_doors() } }";
+    let output = Crate::new(main, "").run(&["build"]);
+    let message = "error: cannot build `sample`: the program needs `open_the_pod_bay_doors`, which Toro does not have";
+    assert_fails(
+        &output,
+        1,
+        &[message, "`open_the_pod_bay_doors` is used by sample::main"],
+    );
+    assert!(
+        !stderr(&output).contains("rust-lld: error"),
+        "{}",
+        stderr(&output)
+    );
+}
+
+#[test]
+fn an_error_of_the_compiler_is_shown() {
+    let output = Crate::new("fn main() { undeclared }", "").run(&["build"]);
+    assert_fails(
+        &output,
+        1,
+        &["error[E0425]", "error: cannot build `sample`"],
+    );
+}
+
+#[test]
+fn flags_of_the_user_are_kept() {
+    let sample = Crate::new("#[cfg(mine)] fn main() {}", "");
+    let output = sample
+        .toro(&["build"])
+        .env("RUSTFLAGS", "--cfg mine")
+        .output()
+        .unwrap();
+    assert!(output.status.success(), "{}", stderr(&output));
+    assert!(
+        stderr(&output).contains("note: the flags of RUSTFLAGS are used"),
+        "{}",
+        stderr(&output)
+    );
+}
+
+#[test]
+fn an_image_goes_where_it_is_asked_for() {
+    let sample = Crate::new(HELLO, "");
+    let output = sample.run(&["build", "--format", "elf", "-o", "out.elf"]);
+    assert!(output.status.success(), "{}", stderr(&output));
+    assert!(
+        std::fs::read(sample.path("out.elf"))
+            .unwrap()
+            .starts_with(b"\x7fELF")
+    );
+}
+
+#[test]
+fn a_new_program_builds_and_an_old_one_is_not_touched() {
+    let home = Crate::new(HELLO, "");
+    let elsewhere = tempfile::tempdir().unwrap();
+    let in_it = |arguments: &[&str]| {
+        home.toro(arguments)
+            .current_dir(elsewhere.path())
+            .output()
+            .unwrap()
+    };
+    let output = in_it(&["new", "service"]);
+    assert!(output.status.success(), "{}", stderr(&output));
+    for file in ["Cargo.toml", "README.md", "src/main.rs"] {
+        assert!(
+            elsewhere.path().join("service").join(file).is_file(),
+            "{file}"
+        );
+    }
+    let output = in_it(&["build", "./service"]);
+    assert!(output.status.success(), "{}", stderr(&output));
+    assert_fails(&in_it(&["new", "service"]), 1, &["service exists already"]);
+}
+
+/// The sample under a shell script in QEMU's place, with `input` typed.
+#[cfg(unix)]
+fn run_under(script: &str, options: &[&str], input: &str) -> Output {
+    use std::io::Write;
+    use std::os::unix::fs::PermissionsExt;
+    let sample = Crate::new(HELLO, "");
+    let qemu = sample.path("qemu");
+    let version = "case $1 in --version) echo QEMU emulator version 7.2.0; exit;; esac";
+    std::fs::write(&qemu, format!("#!/bin/sh\n{version}\n{script}\n")).unwrap();
+    std::fs::set_permissions(&qemu, std::fs::Permissions::from_mode(0o755)).unwrap();
+    let arguments: Vec<_> = ["run", "--nic", "none"]
+        .iter()
+        .chain(options)
+        .copied()
+        .collect();
+    let mut tool = sample.toro(&arguments);
+    tool.env("TORO_QEMU", qemu)
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped());
+    let mut tool = tool.spawn().unwrap();
+    tool.stdin
+        .take()
+        .unwrap()
+        .write_all(input.as_bytes())
+        .unwrap();
+    tool.wait_with_output().unwrap()
+}
+
+#[test]
+#[cfg(unix)]
+fn the_guests_status_is_the_tools() {
+    let output = run_under(r"printf 'bye\r\n\033]toro;exit=42\007'; exit 85", &[], "");
+    assert_eq!(
+        (stdout(&output).as_str(), output.status.code()),
+        ("bye\r\n", Some(42)),
+        "{}",
+        stderr(&output)
+    );
+}
+
+#[test]
+#[cfg(unix)]
+fn a_machine_without_a_status_has_crashed() {
+    let output = run_under("echo half a sent; echo bad disk >&2; exit 3", &[], "");
+    assert_eq!(stdout(&output), "half a sent\n");
+    assert_fails(
+        &output,
+        70,
+        &["ended without an exit status of the program (QEMU: exit status: 3): bad disk"],
+    );
+}
+
+#[test]
+#[cfg(unix)]
+fn a_machine_that_takes_too_long_is_ended() {
+    let output = run_under("exec sleep 1000", &["--timeout", "1"], "");
+    assert_fails(&output, 124, &["error: sample ran out of its time of 1 s"]);
+}
+
+#[test]
+#[cfg(unix)]
+fn what_is_typed_reaches_the_guest() {
+    let output = run_under(
+        r"read line; printf 'got %s\033]toro;exit=0\007' $line",
+        &[],
+        "word\n",
+    );
+    assert_eq!(
+        (stdout(&output).as_str(), output.status.code()),
+        ("got word", Some(0)),
+        "{}",
+        stderr(&output)
+    );
+}

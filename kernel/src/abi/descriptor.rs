@@ -1,0 +1,131 @@
+//! What is done with descriptors themselves: `dup`, `fcntl`, `ioctl`, `flock` (POSIX.1-2017; Linux: fcntl(2), ioctl(2), flock(2)).
+
+use core::ffi::{c_int, c_ulong};
+
+use super::convert::{also_named, c_result, c_status, get};
+use super::object::{self, Description};
+use crate::error::{Errno, Result};
+use crate::storage::vfs::file::OpenFile;
+
+/// Flags that `F_SETFL` changes.
+const SETTABLE: u32 = (libc::O_APPEND | libc::O_NONBLOCK | libc::O_DIRECT | libc::O_NOATIME) as u32;
+
+/// A second descriptor of the same description: the lowest that is free.
+#[unsafe(no_mangle)]
+pub extern "C" fn dup(descriptor: c_int) -> c_int {
+    c_result(duplicate(descriptor, 0, false))
+}
+
+/// Makes `new` a second descriptor of the description of `old`.
+#[unsafe(no_mangle)]
+pub extern "C" fn dup2(old: c_int, new: c_int) -> c_int {
+    c_result((|| {
+        let description = object::get(old)?;
+        if old != new {
+            drop(object::replace(new, description, false)?);
+        }
+        Ok(new)
+    })())
+}
+
+/// As [`dup2`], with `O_CLOEXEC` or without.
+#[unsafe(no_mangle)]
+pub extern "C" fn dup3(old: c_int, new: c_int, flags: c_int) -> c_int {
+    c_result((|| {
+        if old == new || flags & !libc::O_CLOEXEC != 0 {
+            return Err(Errno(libc::EINVAL));
+        }
+        drop(object::replace(new, object::get(old)?, flags != 0)?);
+        Ok(new)
+    })())
+}
+
+fn duplicate(descriptor: c_int, lowest: usize, is_close_on_exec: bool) -> Result<c_int> {
+    let description = object::get(descriptor)?;
+    if lowest >= object::MAX_DESCRIPTORS {
+        return Err(Errno(libc::EINVAL));
+    }
+    let new = object::insert_description(description, lowest)?;
+    object::set_close_on_exec(new, is_close_on_exec)?;
+    Ok(new)
+}
+
+fn set_status_flags(description: &Description, flags: u32) {
+    let kept = description.flags() & !SETTABLE;
+    description.set_flags(kept | flags & SETTABLE);
+    if let Some(file) = description.downcast::<OpenFile>() {
+        file.set_append(flags & libc::O_APPEND as u32 != 0);
+    }
+}
+
+/// Asks or sets something about a descriptor. C declares the argument as `...`, which is passed alike. Locks of ranges are not
+/// there (`EINVAL`).
+///
+/// # Safety
+/// Always safe to call; `unsafe` only as C functions with two names are.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn fcntl(descriptor: c_int, command: c_int, argument: usize) -> c_int {
+    // An `int` in C: only the lower half of the register counts.
+    let number = argument as c_int;
+    c_result(match command {
+        libc::F_DUPFD | libc::F_DUPFD_CLOEXEC => usize::try_from(number)
+            .map_err(|_| Errno(libc::EINVAL))
+            .and_then(|lowest| duplicate(descriptor, lowest, command == libc::F_DUPFD_CLOEXEC)),
+        libc::F_GETFD => object::is_close_on_exec(descriptor)
+            .map(|is_set| if is_set { libc::FD_CLOEXEC } else { 0 }),
+        libc::F_SETFD => {
+            object::set_close_on_exec(descriptor, number & libc::FD_CLOEXEC != 0).map(|()| 0)
+        }
+        libc::F_GETFL => object::get(descriptor).map(|description| description.flags() as c_int),
+        libc::F_SETFL => object::get(descriptor).map(|description| {
+            set_status_flags(&description, number as u32);
+            0
+        }),
+        _ => object::get(descriptor).and(Err(Errno(libc::EINVAL))),
+    })
+}
+
+/// Controls what is behind a descriptor: only what holds for all kinds.
+///
+/// # Safety
+/// `argument` points at what the request says.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn ioctl(descriptor: c_int, request: c_ulong, argument: *mut c_int) -> c_int {
+    c_status((|| {
+        let description = object::get(descriptor)?;
+        match request {
+            libc::FIONBIO => {
+                // SAFETY: the request's argument is an `int`.
+                let is_set = unsafe { get(argument) }.ok_or(Errno(libc::EFAULT))? != 0;
+                let nonblock = libc::O_NONBLOCK as u32;
+                let kept = description.flags() & !nonblock;
+                description.set_flags(if is_set { kept | nonblock } else { kept });
+                Ok(())
+            }
+            libc::FIOCLEX => object::set_close_on_exec(descriptor, true),
+            libc::FIONCLEX => object::set_close_on_exec(descriptor, false),
+            _ => Err(Errno(libc::ENOTTY)),
+        }
+    })())
+}
+
+/// Locks a whole file, or unlocks it.
+#[unsafe(no_mangle)]
+pub extern "C" fn flock(descriptor: c_int, operation: c_int) -> c_int {
+    c_status(super::file::with_file(descriptor, libc::EINVAL, |file| {
+        let may_wait = operation & libc::LOCK_NB == 0;
+        match operation & !libc::LOCK_NB {
+            libc::LOCK_SH => file.lock(false, may_wait),
+            libc::LOCK_EX => file.lock(true, may_wait),
+            libc::LOCK_UN => {
+                file.unlock();
+                Ok(())
+            }
+            _ => Err(Errno(libc::EINVAL)),
+        }
+    }))
+}
+
+also_named! {
+    fcntl64 = fcntl(descriptor: c_int, command: c_int, argument: usize) -> c_int;
+}

@@ -1,0 +1,825 @@
+//! Sockets (POSIX.1-2017, `sys/socket.h`; Linux's socket(7), tcp(7), ip(7)): TCP and UDP over IPv4.
+//!
+//! What is not known is refused: `EAFNOSUPPORT` for other families (programs fall back from `[::]` to `0.0.0.0`), `ENOPROTOOPT` for
+//! other options, `EOPNOTSUPP` for other flags.
+
+use alloc::boxed::Box;
+use alloc::vec;
+use alloc::vec::Vec;
+use core::ffi::{c_int, c_void};
+use core::net::{Ipv4Addr, SocketAddrV4};
+use core::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+
+use libc::{iovec, msghdr, sockaddr, sockaddr_in, socklen_t};
+
+use super::errno;
+use super::object::{self, Description, Object};
+use crate::arch::x86_64::entropy;
+use crate::error::{Errno, Result};
+use crate::memory::frames;
+use crate::network::socket::tcp::TcpSocket;
+use crate::network::socket::udp::UdpSocket;
+use crate::network::{self, Error, Network, Setup};
+use crate::scheduler::{Notifier, Readiness};
+use crate::start::command_line;
+
+impl From<Error> for Errno {
+    fn from(error: Error) -> Self {
+        Self(match error {
+            Error::WouldBlock => libc::EAGAIN,
+            Error::Refused => libc::ECONNREFUSED,
+            Error::Reset => libc::ECONNRESET,
+            Error::TimedOut => libc::ETIMEDOUT,
+            Error::AddressInUse => libc::EADDRINUSE,
+            Error::AddressNotAvailable => libc::EADDRNOTAVAIL,
+            Error::NetworkUnreachable => libc::ENETUNREACH,
+            Error::NoInterface => libc::ENETDOWN,
+            Error::NotConnected => libc::ENOTCONN,
+            Error::AlreadyConnected => libc::EISCONN,
+            Error::InProgress => libc::EINPROGRESS,
+            Error::AlreadyInProgress => libc::EALREADY,
+            Error::BrokenPipe => libc::EPIPE,
+            Error::MessageTooLong => libc::EMSGSIZE,
+            Error::NoDestination => libc::EDESTADDRREQ,
+            Error::BroadcastNotAllowed => libc::EACCES,
+            Error::Invalid => libc::EINVAL,
+            Error::NotSupported => libc::EOPNOTSUPP,
+            Error::OutOfMemory => libc::ENOMEM,
+        })
+    }
+}
+
+/// The network, started at the first call.
+pub(super) fn start_network() -> Result<&'static Network> {
+    Ok(network::network(|| Setup {
+        net: &command_line().network,
+        seed: entropy::random_u64(),
+        memory_bytes: frames::usage().1 as u64,
+    })?)
+}
+
+fn stat_socket(stat: &mut libc::stat64) {
+    stat.st_mode = libc::S_IFSOCK | 0o777;
+    stat.st_nlink = 1;
+    stat.st_blksize = 4096;
+}
+
+impl Object for TcpSocket {
+    fn read(&self, buf: &mut [u8], is_nonblocking: bool) -> Result<usize> {
+        Ok(self.receive(buf, false, is_nonblocking)?)
+    }
+
+    fn write(&self, buf: &[u8], is_nonblocking: bool) -> Result<usize> {
+        Ok(self.send(buf, is_nonblocking)?)
+    }
+
+    fn readiness(&self) -> Readiness {
+        self.readiness()
+    }
+
+    fn notifier(&self) -> Option<&Notifier> {
+        Some(self.notifier())
+    }
+
+    fn stat(&self, stat: &mut libc::stat64) -> Result<()> {
+        stat_socket(stat);
+        Ok(())
+    }
+}
+
+impl Object for UdpSocket {
+    fn read(&self, buf: &mut [u8], is_nonblocking: bool) -> Result<usize> {
+        Ok(self.receive(buf, false, is_nonblocking)?.0)
+    }
+
+    fn write(&self, buf: &[u8], _is_nonblocking: bool) -> Result<usize> {
+        Ok(self.send(buf, None)?)
+    }
+
+    fn readiness(&self) -> Readiness {
+        self.readiness()
+    }
+
+    fn notifier(&self) -> Option<&Notifier> {
+        Some(self.notifier())
+    }
+
+    fn stat(&self, stat: &mut libc::stat64) -> Result<()> {
+        stat_socket(stat);
+        Ok(())
+    }
+}
+
+/// A descriptor's socket.
+enum Socket<'a> {
+    Tcp(&'a TcpSocket),
+    Udp(&'a UdpSocket),
+}
+
+fn socket_of(description: &Description) -> Result<Socket<'_>> {
+    if let Some(socket) = description.downcast::<TcpSocket>() {
+        return Ok(Socket::Tcp(socket));
+    }
+    match description.downcast::<UdpSocket>() {
+        Some(socket) => Ok(Socket::Udp(socket)),
+        None => Err(Errno(libc::ENOTSOCK)),
+    }
+}
+
+/// Reads an address that the caller gave.
+///
+/// # Safety
+/// 1. `address` is null or points to `len` bytes.
+unsafe fn load_address(address: *const sockaddr, len: socklen_t) -> Result<SocketAddrV4> {
+    if address.is_null() {
+        return Err(Errno(libc::EFAULT));
+    }
+    if (len as usize) < size_of::<libc::sa_family_t>() {
+        return Err(Errno(libc::EINVAL));
+    }
+    // SAFETY: the length covers the family (1).
+    let family = unsafe { address.cast::<libc::sa_family_t>().read_unaligned() };
+    if c_int::from(family) != libc::AF_INET {
+        return Err(Errno(libc::EAFNOSUPPORT));
+    }
+    if (len as usize) < size_of::<sockaddr_in>() {
+        return Err(Errno(libc::EINVAL));
+    }
+    // SAFETY: the length covers the address (1).
+    let address = unsafe { address.cast::<sockaddr_in>().read_unaligned() };
+    let ip = Ipv4Addr::from(address.sin_addr.s_addr.to_ne_bytes());
+    Ok(SocketAddrV4::new(ip, u16::from_be(address.sin_port)))
+}
+
+/// An address as C has it.
+pub(super) fn to_c(address: SocketAddrV4) -> sockaddr_in {
+    sockaddr_in {
+        sin_family: libc::AF_INET as libc::sa_family_t,
+        sin_port: address.port().to_be(),
+        sin_addr: libc::in_addr {
+            s_addr: u32::from_ne_bytes(address.ip().octets()),
+        },
+        sin_zero: [0; 8],
+    }
+}
+
+/// Gives the caller an address, as much as fits, and its length. A null pointer wants none.
+///
+/// # Safety
+/// 1. `len` is null or points to a length, and `address` is null or points to that many bytes.
+unsafe fn store_address(value: SocketAddrV4, address: *mut sockaddr, len: *mut socklen_t) {
+    if address.is_null() || len.is_null() {
+        return;
+    }
+    let value = to_c(value);
+    // SAFETY: no more is written than the caller has room for (1).
+    unsafe {
+        let room = (*len as usize).min(size_of::<sockaddr_in>());
+        core::ptr::copy_nonoverlapping((&raw const value).cast::<u8>(), address.cast(), room);
+        *len = size_of::<sockaddr_in>() as socklen_t;
+    }
+}
+
+/// Runs `call` on the socket of a descriptor.
+fn with_socket<R>(
+    descriptor: c_int,
+    call: impl FnOnce(Socket<'_>, &Description) -> Result<R>,
+) -> Result<R> {
+    let description = object::get(descriptor)?;
+    call(socket_of(&description)?, &description)
+}
+
+#[unsafe(no_mangle)]
+extern "C" fn socket(domain: c_int, kind: c_int, protocol: c_int) -> c_int {
+    let open = || -> Result<c_int> {
+        if domain != libc::AF_INET {
+            return Err(Errno(libc::EAFNOSUPPORT));
+        }
+        let flags = kind & (libc::SOCK_NONBLOCK | libc::SOCK_CLOEXEC);
+        let status = status_flags(flags);
+        let network = start_network();
+        let object: Box<dyn Object> = match (kind & !flags, protocol) {
+            (libc::SOCK_STREAM, 0 | libc::IPPROTO_TCP) => Box::new(TcpSocket::new(network?)),
+            (libc::SOCK_DGRAM, 0 | libc::IPPROTO_UDP) => Box::new(UdpSocket::new(network?)),
+            (libc::SOCK_STREAM | libc::SOCK_DGRAM, _) => {
+                return Err(Errno(libc::EPROTONOSUPPORT));
+            }
+            _ => return Err(Errno(libc::ESOCKTNOSUPPORT)),
+        };
+        object::insert(object, status)
+    };
+    open().unwrap_or_else(errno::set)
+}
+
+fn status_flags(socket_flags: c_int) -> u32 {
+    let nonblock = if socket_flags & libc::SOCK_NONBLOCK != 0 {
+        libc::O_NONBLOCK
+    } else {
+        0
+    };
+    (libc::O_RDWR | nonblock) as u32
+}
+
+#[unsafe(no_mangle)]
+extern "C" fn socketpair(_: c_int, _: c_int, _: c_int, _: *mut c_int) -> c_int {
+    errno::set(Errno(libc::EAFNOSUPPORT))
+}
+
+#[unsafe(no_mangle)]
+unsafe extern "C" fn bind(descriptor: c_int, address: *const sockaddr, len: socklen_t) -> c_int {
+    errno::status(with_socket(descriptor, |socket, _| {
+        // SAFETY: the caller's.
+        let address = unsafe { load_address(address, len)? };
+        match socket {
+            Socket::Tcp(socket) => socket.bind(address)?,
+            Socket::Udp(socket) => socket.bind(address)?,
+        }
+        Ok(())
+    }))
+}
+
+#[unsafe(no_mangle)]
+extern "C" fn listen(descriptor: c_int, backlog: c_int) -> c_int {
+    errno::status(with_socket(descriptor, |socket, _| match socket {
+        // A negative backlog asks for the most there can be.
+        Socket::Tcp(socket) => Ok(socket.listen(usize::try_from(backlog).unwrap_or(usize::MAX))?),
+        Socket::Udp(_) => Err(Errno(libc::EOPNOTSUPP)),
+    }))
+}
+
+#[unsafe(no_mangle)]
+unsafe extern "C" fn accept4(
+    descriptor: c_int,
+    address: *mut sockaddr,
+    len: *mut socklen_t,
+    flags: c_int,
+) -> c_int {
+    let accepted = with_socket(descriptor, |socket, description| {
+        if flags & !(libc::SOCK_NONBLOCK | libc::SOCK_CLOEXEC) != 0 {
+            return Err(Errno(libc::EINVAL));
+        }
+        let Socket::Tcp(socket) = socket else {
+            return Err(Errno(libc::EOPNOTSUPP));
+        };
+        let (accepted, peer) = socket.accept(description.is_nonblocking())?;
+        let accepted = object::insert(Box::new(accepted), status_flags(flags))?;
+        // SAFETY: the caller's.
+        unsafe { store_address(peer, address, len) };
+        Ok(accepted)
+    });
+    accepted.unwrap_or_else(errno::set)
+}
+
+#[unsafe(no_mangle)]
+unsafe extern "C" fn accept(
+    descriptor: c_int,
+    address: *mut sockaddr,
+    len: *mut socklen_t,
+) -> c_int {
+    // SAFETY: the caller's.
+    unsafe { accept4(descriptor, address, len, 0) }
+}
+
+#[unsafe(no_mangle)]
+unsafe extern "C" fn connect(descriptor: c_int, address: *const sockaddr, len: socklen_t) -> c_int {
+    errno::status(with_socket(descriptor, |socket, description| {
+        // SAFETY: the caller's.
+        let result = unsafe { load_address(address, len) };
+        match socket {
+            Socket::Tcp(socket) => {
+                let is_nonblocking = description.is_nonblocking();
+                Ok(socket.connect(result?, is_nonblocking)?)
+            }
+            Socket::Udp(socket) => match result {
+                Ok(address) => Ok(socket.connect(Some(address))?),
+                // SAFETY: the caller's; an address of no family undoes the connection.
+                Err(_) if unsafe { is_unspecified(address, len) } => Ok(socket.connect(None)?),
+                Err(error) => Err(error),
+            },
+        }
+    }))
+}
+
+/// # Safety
+/// 1. `address` is null or points to `len` bytes.
+unsafe fn is_unspecified(address: *const sockaddr, len: socklen_t) -> bool {
+    // SAFETY: the length covers the family (1).
+    !address.is_null()
+        && len as usize >= size_of::<libc::sa_family_t>()
+        && unsafe { address.cast::<libc::sa_family_t>().read_unaligned() } == 0
+}
+
+#[unsafe(no_mangle)]
+extern "C" fn shutdown(descriptor: c_int, how: c_int) -> c_int {
+    errno::status(with_socket(descriptor, |socket, _| {
+        let (is_read, is_write) = match how {
+            libc::SHUT_RD => (true, false),
+            libc::SHUT_WR => (false, true),
+            libc::SHUT_RDWR => (true, true),
+            _ => return Err(Errno(libc::EINVAL)),
+        };
+        match socket {
+            Socket::Tcp(socket) => socket.shutdown(is_read, is_write)?,
+            Socket::Udp(socket) if socket.peer().is_none() => return Err(Errno(libc::ENOTCONN)),
+            Socket::Udp(socket) if is_read => socket.shutdown_read(),
+            Socket::Udp(_) => {}
+        }
+        Ok(())
+    }))
+}
+
+#[unsafe(no_mangle)]
+unsafe extern "C" fn getsockname(
+    descriptor: c_int,
+    address: *mut sockaddr,
+    len: *mut socklen_t,
+) -> c_int {
+    errno::status(with_socket(descriptor, |socket, _| {
+        let local = match socket {
+            Socket::Tcp(socket) => socket.local(),
+            Socket::Udp(socket) => socket.local(),
+        };
+        // SAFETY: the caller's.
+        unsafe { store_address(local, address, len) };
+        Ok(())
+    }))
+}
+
+#[unsafe(no_mangle)]
+unsafe extern "C" fn getpeername(
+    descriptor: c_int,
+    address: *mut sockaddr,
+    len: *mut socklen_t,
+) -> c_int {
+    errno::status(with_socket(descriptor, |socket, _| {
+        let peer = match socket {
+            Socket::Tcp(socket) => socket.peer()?,
+            Socket::Udp(socket) => socket.peer().ok_or(Errno(libc::ENOTCONN))?,
+        };
+        // SAFETY: the caller's.
+        unsafe { store_address(peer, address, len) };
+        Ok(())
+    }))
+}
+
+/// Flags of a send or receive call, without those that ask for what is so anyway.
+fn known_flags(flags: c_int, known: c_int) -> Result<c_int> {
+    let harmless = libc::MSG_NOSIGNAL | libc::MSG_CMSG_CLOEXEC;
+    if flags & !(known | harmless) != 0 {
+        return Err(Errno(libc::EOPNOTSUPP));
+    }
+    Ok(flags)
+}
+
+/// Sends from a buffer.
+fn send_bytes(
+    descriptor: c_int,
+    data: &[u8],
+    flags: c_int,
+    to: Option<SocketAddrV4>,
+) -> Result<usize> {
+    with_socket(descriptor, |socket, description| {
+        let flags = known_flags(flags, libc::MSG_DONTWAIT | libc::MSG_MORE)?;
+        let is_nonblocking = flags & libc::MSG_DONTWAIT != 0 || description.is_nonblocking();
+        Ok(match socket {
+            Socket::Tcp(socket) => socket.send(data, is_nonblocking)?,
+            Socket::Udp(socket) => socket.send(data, to)?,
+        })
+    })
+}
+
+/// What a receive call got: bytes, of how many, and from whom.
+struct Received {
+    len: usize,
+    full_len: usize,
+    from: Option<SocketAddrV4>,
+}
+
+/// Receives into a buffer.
+fn receive_bytes(descriptor: c_int, buf: &mut [u8], flags: c_int) -> Result<Received> {
+    with_socket(descriptor, |socket, description| {
+        let known = libc::MSG_DONTWAIT | libc::MSG_PEEK | libc::MSG_TRUNC | libc::MSG_WAITALL;
+        let flags = known_flags(flags, known)?;
+        let is_nonblocking = flags & libc::MSG_DONTWAIT != 0 || description.is_nonblocking();
+        let is_peek = flags & libc::MSG_PEEK != 0;
+        match socket {
+            Socket::Tcp(socket) => {
+                let mut len = socket.receive(buf, is_peek, is_nonblocking)?;
+                let is_whole_wanted = flags & libc::MSG_WAITALL != 0 && !is_peek && !is_nonblocking;
+                while is_whole_wanted && len != 0 && len < buf.len() {
+                    match socket.receive(&mut buf[len..], false, false) {
+                        Ok(0) | Err(_) => break,
+                        Ok(more) => len += more,
+                    }
+                }
+                Ok(Received {
+                    len,
+                    full_len: len,
+                    from: None,
+                })
+            }
+            Socket::Udp(socket) => {
+                let (len, full_len, from) = socket.receive_from(buf, is_peek, is_nonblocking)?;
+                Ok(Received {
+                    len,
+                    full_len,
+                    from: Some(from),
+                })
+            }
+        }
+    })
+}
+
+#[unsafe(no_mangle)]
+unsafe extern "C" fn send(
+    descriptor: c_int,
+    data: *const c_void,
+    len: usize,
+    flags: c_int,
+) -> isize {
+    // SAFETY: the caller's.
+    unsafe { sendto(descriptor, data, len, flags, core::ptr::null(), 0) }
+}
+
+#[unsafe(no_mangle)]
+unsafe extern "C" fn sendto(
+    descriptor: c_int,
+    data: *const c_void,
+    len: usize,
+    flags: c_int,
+    address: *const sockaddr,
+    address_len: socklen_t,
+) -> isize {
+    let send = || {
+        let to = if address.is_null() {
+            None
+        } else {
+            // SAFETY: the caller's.
+            Some(unsafe { load_address(address, address_len)? })
+        };
+        // SAFETY: the caller's.
+        let data = unsafe { bytes(data.cast(), len)? };
+        send_bytes(descriptor, data, flags, to)
+    };
+    errno::count(send())
+}
+
+#[unsafe(no_mangle)]
+unsafe extern "C" fn recv(descriptor: c_int, buf: *mut c_void, len: usize, flags: c_int) -> isize {
+    let null = core::ptr::null_mut();
+    // SAFETY: the caller's.
+    unsafe { recvfrom(descriptor, buf, len, flags, null, core::ptr::null_mut()) }
+}
+
+#[unsafe(no_mangle)]
+unsafe extern "C" fn recvfrom(
+    descriptor: c_int,
+    buf: *mut c_void,
+    len: usize,
+    flags: c_int,
+    address: *mut sockaddr,
+    address_len: *mut socklen_t,
+) -> isize {
+    let receive = || {
+        // SAFETY: the caller's.
+        let buf = unsafe { bytes_mut(buf.cast(), len)? };
+        let received = receive_bytes(descriptor, buf, flags)?;
+        match received.from {
+            // SAFETY: the caller's.
+            Some(from) => unsafe { store_address(from, address, address_len) },
+            None if !address_len.is_null() => {
+                // SAFETY: the caller's; a stream tells no address.
+                unsafe { *address_len = 0 };
+            }
+            None => {}
+        }
+        let is_full_wanted = flags & libc::MSG_TRUNC != 0;
+        Ok(if is_full_wanted {
+            received.full_len
+        } else {
+            received.len
+        })
+    };
+    errno::count(receive())
+}
+
+/// # Safety
+/// 1. `data` points to `len` bytes, or `len` is 0.
+unsafe fn bytes<'a>(data: *const u8, len: usize) -> Result<&'a [u8]> {
+    match (data.is_null(), len) {
+        (_, 0) => Ok(&[]),
+        (true, _) => Err(Errno(libc::EFAULT)),
+        // SAFETY: (1).
+        (false, _) => Ok(unsafe { core::slice::from_raw_parts(data, len) }),
+    }
+}
+
+/// # Safety
+/// 1. `data` points to `len` bytes that nobody else uses during the call, or `len` is 0.
+unsafe fn bytes_mut<'a>(data: *mut u8, len: usize) -> Result<&'a mut [u8]> {
+    match (data.is_null(), len) {
+        (_, 0) => Ok(&mut []),
+        (true, _) => Err(Errno(libc::EFAULT)),
+        // SAFETY: (1).
+        (false, _) => Ok(unsafe { core::slice::from_raw_parts_mut(data, len) }),
+    }
+}
+
+/// The parts of a message.
+///
+/// # Safety
+/// 1. `message` is null or points to a message header whose parts are valid.
+unsafe fn parts<'a>(message: *const msghdr) -> Result<&'a [iovec]> {
+    if message.is_null() {
+        return Err(Errno(libc::EFAULT));
+    }
+    // SAFETY: (1).
+    let message = unsafe { &*message };
+    if message.msg_iovlen > libc::UIO_MAXIOV as usize {
+        return Err(Errno(libc::EMSGSIZE));
+    }
+    if message.msg_iovlen == 0 {
+        return Ok(&[]);
+    }
+    // SAFETY: (1).
+    Ok(unsafe { core::slice::from_raw_parts(message.msg_iov, message.msg_iovlen) })
+}
+
+#[unsafe(no_mangle)]
+unsafe extern "C" fn sendmsg(descriptor: c_int, message: *const msghdr, flags: c_int) -> isize {
+    let send = || {
+        // SAFETY: the caller's.
+        let parts = unsafe { parts(message)? };
+        // SAFETY: `parts` found it not to be null; the caller's.
+        let message = unsafe { &*message };
+        if message.msg_controllen != 0 {
+            return Err(Errno(libc::EOPNOTSUPP));
+        }
+        let to = if message.msg_name.is_null() {
+            None
+        } else {
+            // SAFETY: the caller's.
+            Some(unsafe { load_address(message.msg_name.cast(), message.msg_namelen)? })
+        };
+        if let [part] = parts {
+            // SAFETY: the caller's.
+            let data = unsafe { bytes(part.iov_base.cast(), part.iov_len)? };
+            return send_bytes(descriptor, data, flags, to);
+        }
+        // The parts of a datagram belong together, and a stream's go out in fewer segments.
+        let mut data = Vec::new();
+        for part in parts {
+            // SAFETY: the caller's.
+            let bytes = unsafe { bytes(part.iov_base.cast(), part.iov_len)? };
+            data.try_reserve(bytes.len())
+                .map_err(|_| Errno(libc::ENOBUFS))?;
+            data.extend_from_slice(bytes);
+        }
+        send_bytes(descriptor, &data, flags, to)
+    };
+    errno::count(send())
+}
+
+#[unsafe(no_mangle)]
+unsafe extern "C" fn recvmsg(descriptor: c_int, message: *mut msghdr, flags: c_int) -> isize {
+    let receive = || {
+        // SAFETY: the caller's.
+        let parts = unsafe { parts(message)? };
+        let total: usize = parts
+            .iter()
+            .map(|part| part.iov_len)
+            .fold(0, usize::saturating_add);
+        let received = if let [part] = parts {
+            // SAFETY: the caller's.
+            let buf = unsafe { bytes_mut(part.iov_base.cast(), part.iov_len)? };
+            receive_bytes(descriptor, buf, flags)?
+        } else {
+            // More than a datagram or a connection's buffer holds cannot come at once.
+            let mut buf = vec![0; total.min(64 << 10)];
+            let received = receive_bytes(descriptor, &mut buf, flags)?;
+            let mut rest = &buf[..received.len];
+            for part in parts {
+                let (now, later) = rest.split_at(rest.len().min(part.iov_len));
+                // SAFETY: the caller's.
+                unsafe { bytes_mut(part.iov_base.cast(), now.len())?.copy_from_slice(now) };
+                rest = later;
+            }
+            received
+        };
+        // SAFETY: the caller's.
+        let message = unsafe { &mut *message };
+        match received.from {
+            Some(from) => {
+                // SAFETY: the caller's.
+                unsafe { store_address(from, message.msg_name.cast(), &mut message.msg_namelen) };
+            }
+            None => message.msg_namelen = 0,
+        }
+        message.msg_controllen = 0;
+        message.msg_flags = if received.full_len > received.len {
+            libc::MSG_TRUNC
+        } else {
+            0
+        };
+        Ok(received.len)
+    };
+    errno::count(receive())
+}
+
+/// Reads a value of an option.
+///
+/// # Safety
+/// 1. `value` is null or points to `len` bytes. `T` is valid for all bit patterns.
+unsafe fn load_option<T: Copy>(value: *const c_void, len: socklen_t) -> Result<T> {
+    if value.is_null() {
+        return Err(Errno(libc::EFAULT));
+    }
+    if (len as usize) < size_of::<T>() {
+        return Err(Errno(libc::EINVAL));
+    }
+    // SAFETY: (1).
+    Ok(unsafe { value.cast::<T>().read_unaligned() })
+}
+
+/// Gives the caller the value of an option, as much as fits, and its length.
+///
+/// # Safety
+/// 1. `len` is null or points to a length, and `to` points to that many bytes.
+unsafe fn store_option<T: Copy>(value: T, to: *mut c_void, len: *mut socklen_t) -> Result<()> {
+    if to.is_null() || len.is_null() {
+        return Err(Errno(libc::EFAULT));
+    }
+    // SAFETY: no more is written than the caller has room for (1).
+    unsafe {
+        let room = (*len as usize).min(size_of::<T>());
+        core::ptr::copy_nonoverlapping((&raw const value).cast::<u8>(), to.cast(), room);
+        *len = room as socklen_t;
+    }
+    Ok(())
+}
+
+/// A timeout in nanoseconds; 0 is none.
+fn timeout_ns(value: libc::timeval) -> Result<u64> {
+    if !(0..1_000_000).contains(&value.tv_usec) {
+        return Err(Errno(libc::EDOM));
+    }
+    // A negative time is over at once; the shortest there is comes to the same.
+    let Ok(seconds) = u64::try_from(value.tv_sec) else {
+        return Ok(1);
+    };
+    Ok(seconds
+        .saturating_mul(1_000_000_000)
+        .saturating_add(value.tv_usec as u64 * 1000))
+}
+
+fn timeval(timeout_ns: u64) -> libc::timeval {
+    libc::timeval {
+        tv_sec: (timeout_ns / 1_000_000_000) as i64,
+        tv_usec: (timeout_ns / 1000 % 1_000_000) as i64,
+    }
+}
+
+impl Socket<'_> {
+    fn timeout(&self, option: c_int) -> &AtomicU64 {
+        match (self, option) {
+            (Socket::Tcp(socket), libc::SO_RCVTIMEO) => &socket.read_timeout_ns,
+            (Socket::Tcp(socket), _) => &socket.write_timeout_ns,
+            (Socket::Udp(socket), libc::SO_RCVTIMEO) => &socket.read_timeout_ns,
+            (Socket::Udp(socket), _) => &socket.write_timeout_ns,
+        }
+    }
+
+    fn is_address_reused(&self) -> &AtomicBool {
+        match self {
+            Socket::Tcp(socket) => &socket.is_address_reused,
+            Socket::Udp(socket) => &socket.is_address_reused,
+        }
+    }
+}
+
+#[unsafe(no_mangle)]
+unsafe extern "C" fn setsockopt(
+    descriptor: c_int,
+    level: c_int,
+    option: c_int,
+    value: *const c_void,
+    len: socklen_t,
+) -> c_int {
+    errno::status(with_socket(descriptor, |socket, _| {
+        // SAFETY: the caller's; integers and the two structures of integers are valid for all bit patterns.
+        let integer = || unsafe { load_option::<c_int>(value, len) };
+        match (level, option, &socket) {
+            (libc::SOL_SOCKET, libc::SO_REUSEADDR, _) => {
+                socket
+                    .is_address_reused()
+                    .store(integer()? != 0, Ordering::Relaxed);
+            }
+            (libc::SOL_SOCKET, libc::SO_RCVTIMEO | libc::SO_SNDTIMEO, _) => {
+                // SAFETY: as above.
+                let timeout = timeout_ns(unsafe { load_option(value, len)? })?;
+                socket.timeout(option).store(timeout, Ordering::Relaxed);
+            }
+            (libc::SOL_SOCKET, libc::SO_BROADCAST, Socket::Udp(socket)) => {
+                socket
+                    .is_broadcast_allowed
+                    .store(integer()? != 0, Ordering::Relaxed);
+            }
+            (libc::SOL_SOCKET, libc::SO_KEEPALIVE, Socket::Tcp(socket)) => {
+                socket.set_keep_alive(integer()? != 0);
+            }
+            (libc::SOL_SOCKET, libc::SO_LINGER, Socket::Tcp(socket)) => {
+                // SAFETY: as above.
+                let linger: libc::linger = unsafe { load_option(value, len)? };
+                let seconds = u64::try_from(linger.l_linger).map_err(|_| Errno(libc::EINVAL))?;
+                let linger = if linger.l_onoff == 0 { 0 } else { seconds + 1 };
+                socket.linger.store(linger, Ordering::Relaxed);
+            }
+            (libc::IPPROTO_TCP, libc::TCP_NODELAY, Socket::Tcp(socket)) => {
+                socket.set_nodelay(integer()? != 0);
+            }
+            (libc::IPPROTO_TCP, libc::TCP_KEEPIDLE, Socket::Tcp(socket)) => {
+                let seconds = u64::try_from(integer()?)
+                    .ok()
+                    .filter(|seconds| (1..=32767).contains(seconds));
+                socket.set_keep_alive_seconds(seconds.ok_or(Errno(libc::EINVAL))?);
+            }
+            (libc::IPPROTO_IP, libc::IP_TTL, _) => {
+                let ttl = match integer()? {
+                    // The default.
+                    -1 => 64,
+                    ttl => u8::try_from(ttl)
+                        .ok()
+                        .filter(|ttl| *ttl != 0)
+                        .ok_or(Errno(libc::EINVAL))?,
+                };
+                match socket {
+                    Socket::Tcp(socket) => socket.set_ttl(ttl),
+                    Socket::Udp(socket) => socket.ttl.store(ttl, Ordering::Relaxed),
+                }
+            }
+            _ => return Err(Errno(libc::ENOPROTOOPT)),
+        }
+        Ok(())
+    }))
+}
+
+#[unsafe(no_mangle)]
+unsafe extern "C" fn getsockopt(
+    descriptor: c_int,
+    level: c_int,
+    option: c_int,
+    value: *mut c_void,
+    len: *mut socklen_t,
+) -> c_int {
+    errno::status(with_socket(descriptor, |socket, _| {
+        if (level, option) == (libc::SOL_SOCKET, libc::SO_LINGER)
+            && let Socket::Tcp(socket) = socket
+        {
+            let linger = socket.linger.load(Ordering::Relaxed);
+            let linger = libc::linger {
+                l_onoff: c_int::from(linger != 0),
+                l_linger: c_int::try_from(linger.saturating_sub(1)).unwrap_or(c_int::MAX),
+            };
+            // SAFETY: the caller's.
+            return unsafe { store_option(linger, value, len) };
+        }
+        if level == libc::SOL_SOCKET && matches!(option, libc::SO_RCVTIMEO | libc::SO_SNDTIMEO) {
+            let timeout = socket.timeout(option).load(Ordering::Relaxed);
+            // SAFETY: the caller's.
+            return unsafe { store_option(timeval(timeout), value, len) };
+        }
+        let integer = match (level, option, &socket) {
+            (libc::SOL_SOCKET, libc::SO_ERROR, Socket::Tcp(socket)) => {
+                socket.take_error().map_or(0, |error| Errno::from(error).0)
+            }
+            (libc::SOL_SOCKET, libc::SO_ERROR, Socket::Udp(_)) => 0,
+            (libc::SOL_SOCKET, libc::SO_TYPE, Socket::Tcp(_)) => libc::SOCK_STREAM,
+            (libc::SOL_SOCKET, libc::SO_TYPE, Socket::Udp(_)) => libc::SOCK_DGRAM,
+            (libc::SOL_SOCKET, libc::SO_DOMAIN, _) => libc::AF_INET,
+            (libc::SOL_SOCKET, libc::SO_PROTOCOL, Socket::Tcp(_)) => libc::IPPROTO_TCP,
+            (libc::SOL_SOCKET, libc::SO_PROTOCOL, Socket::Udp(_)) => libc::IPPROTO_UDP,
+            (libc::SOL_SOCKET, libc::SO_ACCEPTCONN, Socket::Tcp(socket)) => {
+                c_int::from(socket.is_listening())
+            }
+            (libc::SOL_SOCKET, libc::SO_REUSEADDR, _) => {
+                c_int::from(socket.is_address_reused().load(Ordering::Relaxed))
+            }
+            (libc::SOL_SOCKET, libc::SO_KEEPALIVE, Socket::Tcp(socket)) => {
+                c_int::from(socket.keep_alive())
+            }
+            (libc::SOL_SOCKET, libc::SO_BROADCAST, Socket::Udp(socket)) => {
+                c_int::from(socket.is_broadcast_allowed.load(Ordering::Relaxed))
+            }
+            (libc::IPPROTO_TCP, libc::TCP_NODELAY, Socket::Tcp(socket)) => {
+                c_int::from(socket.nodelay())
+            }
+            (libc::IPPROTO_IP, libc::IP_TTL, Socket::Tcp(socket)) => c_int::from(socket.ttl()),
+            (libc::IPPROTO_IP, libc::IP_TTL, Socket::Udp(socket)) => {
+                c_int::from(socket.ttl.load(Ordering::Relaxed))
+            }
+            _ => return Err(Errno(libc::ENOPROTOOPT)),
+        };
+        // SAFETY: the caller's.
+        unsafe { store_option(integer, value, len) }
+    }))
+}

@@ -1,0 +1,360 @@
+//! A channel: one set of registers and up to two drives, and the PIO protocols (ATA/ATAPI-7 volume 2, clause 5).
+//!
+//! Interrupts stay off; the status is polled, and every wait ends. A command that fails is tried again, after a reset of the
+//! channel, before its error is returned.
+
+use super::identify::{self, IdentifyError, Identity};
+use super::registers::{Register, Registers};
+use crate::devices::block::BlockError;
+
+const STATUS_ERR: u8 = 1;
+const STATUS_DRQ: u8 = 1 << 3;
+const STATUS_DF: u8 = 1 << 5;
+const STATUS_BSY: u8 = 1 << 7;
+/// What an empty bus reads as.
+const FLOATING: u8 = 0xFF;
+
+const CONTROL_NO_INTERRUPTS: u8 = 1 << 1;
+const CONTROL_RESET: u8 = 1 << 2;
+
+const DEVICE_LBA: u8 = 0xE0;
+
+/// The commands, from ATA/ATAPI-8 ACS.
+mod command {
+    pub(super) const READ: u8 = 0x20;
+    pub(super) const READ_EXT: u8 = 0x24;
+    pub(super) const READ_MULTIPLE_EXT: u8 = 0x29;
+    pub(super) const WRITE: u8 = 0x30;
+    pub(super) const WRITE_EXT: u8 = 0x34;
+    pub(super) const WRITE_MULTIPLE_EXT: u8 = 0x39;
+    pub(super) const READ_MULTIPLE: u8 = 0xC4;
+    pub(super) const WRITE_MULTIPLE: u8 = 0xC5;
+    pub(super) const SET_MULTIPLE: u8 = 0xC6;
+    pub(super) const FLUSH: u8 = 0xE7;
+    pub(super) const FLUSH_EXT: u8 = 0xEA;
+    pub(super) const IDENTIFY: u8 = 0xEC;
+}
+
+const MS: u64 = 1_000_000;
+/// How long a drive may take to answer a command; a sleeping one has to spin up first.
+const COMMAND_LIMIT_NS: u64 = 10_000 * MS;
+/// How long a drive may take to say who it is, when we look for drives.
+const PROBE_LIMIT_NS: u64 = 2_000 * MS;
+const ATTEMPTS: usize = 3;
+/// Sectors a command moves at most: what both kinds of command can say.
+const MAX_SECTORS: usize = 256;
+
+/// Which of a channel's two drives.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Position {
+    /// Device 0.
+    Master,
+    /// Device 1.
+    Slave,
+}
+
+impl Position {
+    fn device_bits(self) -> u8 {
+        match self {
+            Self::Master => 0,
+            Self::Slave => 1 << 4,
+        }
+    }
+}
+
+/// A drive of a channel, as the channel needs to know it.
+#[derive(Clone, Copy, Debug)]
+pub struct Drive {
+    /// Where it hangs.
+    pub position: Position,
+    /// Bytes in a sector.
+    pub sector_len_bytes: usize,
+    /// Whether it takes 48-bit addresses.
+    pub has_lba48: bool,
+    /// Whether it has a cache to flush.
+    pub has_flush: bool,
+    /// Sectors that READ MULTIPLE moves for one DRQ: set by SET MULTIPLE MODE, 0 when that is off.
+    pub multiple: u8,
+}
+
+/// A channel with its registers.
+pub struct Channel<R> {
+    registers: R,
+}
+
+/// A step of a command failed.
+enum Fault {
+    Timeout,
+    Reported { status: u8, error: u8 },
+}
+
+impl From<Fault> for BlockError {
+    fn from(fault: Fault) -> Self {
+        match fault {
+            Fault::Timeout => Self::Timeout,
+            Fault::Reported { status, error } => Self::Device { status, error },
+        }
+    }
+}
+
+impl<R: Registers> Channel<R> {
+    /// Takes over a channel's registers; `None` where nothing answers.
+    pub fn new(mut registers: R) -> Option<Self> {
+        if registers.read(Register::StatusCommand) == FLOATING {
+            return None;
+        }
+        registers.control(CONTROL_NO_INTERRUPTS);
+        Some(Self { registers })
+    }
+
+    /// Asks for a drive: `None` where there is none, or none that is an ATA disk (ATAPI drives answer otherwise).
+    pub fn identify(&mut self, position: Position) -> Option<Result<Identity, IdentifyError>> {
+        let r = &mut self.registers;
+        r.write(Register::Device, DEVICE_LBA | position.device_bits());
+        self.settle();
+        let r = &mut self.registers;
+        // An absent drive's registers do not keep what is written.
+        r.write(Register::SectorCount, 0x55);
+        r.write(Register::LbaLow, 0xAA);
+        if r.read(Register::SectorCount) != 0x55 || r.read(Register::LbaLow) != 0xAA {
+            return None;
+        }
+        if matches!(r.read(Register::StatusCommand), 0 | FLOATING) {
+            return None;
+        }
+        self.wait_not_busy(PROBE_LIMIT_NS).ok()?;
+        self.registers
+            .write(Register::StatusCommand, command::IDENTIFY);
+        self.settle();
+        if self.registers.read(Register::StatusCommand) == 0 {
+            return None;
+        }
+        // A packet device aborts the command.
+        self.wait_data(PROBE_LIMIT_NS).ok()?;
+        let mut bytes = [0; 512];
+        self.registers.read_data(&mut bytes);
+        let mut words = [0; 256];
+        for (word, pair) in words.iter_mut().zip(bytes.chunks_exact(2)) {
+            *word = u16::from_le_bytes([pair[0], pair[1]]);
+        }
+        Some(identify::parse(&words))
+    }
+
+    /// Turns on READ and WRITE MULTIPLE with blocks of up to 16 sectors; returns their size, 0 when the drive has no such mode.
+    pub fn set_multiple(&mut self, position: Position, max_multiple: u8) -> u8 {
+        let count = match max_multiple.min(16) {
+            0 | 1 => return 0,
+            max => 1 << max.ilog2(),
+        };
+        let is_set = self.select(position, 0).is_ok() && {
+            self.registers.write(Register::SectorCount, count);
+            self.registers
+                .write(Register::StatusCommand, command::SET_MULTIPLE);
+            self.settle();
+            self.wait_done(PROBE_LIMIT_NS).is_ok()
+        };
+        if is_set { count } else { 0 }
+    }
+
+    /// Reads whole sectors; the caller has checked the range.
+    pub fn read(&mut self, drive: &Drive, first: u64, buf: &mut [u8]) -> Result<(), BlockError> {
+        let chunk_len = MAX_SECTORS * drive.sector_len_bytes;
+        for (lba, chunk) in (first..)
+            .step_by(MAX_SECTORS)
+            .zip(buf.chunks_mut(chunk_len))
+        {
+            self.with_retries(drive, |channel| channel.read_once(drive, lba, chunk))?;
+        }
+        Ok(())
+    }
+
+    /// Writes whole sectors; the caller has checked the range.
+    pub fn write(&mut self, drive: &Drive, first: u64, buf: &[u8]) -> Result<(), BlockError> {
+        let chunk_len = MAX_SECTORS * drive.sector_len_bytes;
+        for (lba, chunk) in (first..).step_by(MAX_SECTORS).zip(buf.chunks(chunk_len)) {
+            self.with_retries(drive, |channel| channel.write_once(drive, lba, chunk))?;
+        }
+        Ok(())
+    }
+
+    /// Has the drive write its cache to the medium.
+    pub fn flush(&mut self, drive: &Drive) -> Result<(), BlockError> {
+        if !drive.has_flush {
+            return Ok(());
+        }
+        let flush = if drive.has_lba48 {
+            command::FLUSH_EXT
+        } else {
+            command::FLUSH
+        };
+        self.with_retries(drive, |channel| {
+            channel.select(drive.position, 0)?;
+            channel.registers.write(Register::StatusCommand, flush);
+            channel.settle();
+            channel.wait_done(3 * COMMAND_LIMIT_NS)
+        })
+    }
+
+    fn with_retries(
+        &mut self,
+        drive: &Drive,
+        mut attempt: impl FnMut(&mut Self) -> Result<(), Fault>,
+    ) -> Result<(), BlockError> {
+        let mut tried = 0;
+        loop {
+            let fault = match attempt(self) {
+                Ok(()) => return Ok(()),
+                Err(fault) => fault,
+            };
+            tried += 1;
+            if tried == ATTEMPTS || self.reset().is_err() {
+                return Err(fault.into());
+            }
+            if drive.multiple != 0 && self.set_multiple(drive.position, drive.multiple) == 0 {
+                return Err(fault.into());
+            }
+        }
+    }
+
+    fn read_once(&mut self, drive: &Drive, lba: u64, buf: &mut [u8]) -> Result<(), Fault> {
+        self.start(
+            drive,
+            lba,
+            buf.len(),
+            &[
+                command::READ,
+                command::READ_MULTIPLE,
+                command::READ_EXT,
+                command::READ_MULTIPLE_EXT,
+            ],
+        )?;
+        for block in buf.chunks_mut(usize::from(drive.multiple.max(1)) * drive.sector_len_bytes) {
+            self.wait_data(COMMAND_LIMIT_NS)?;
+            self.registers.read_data(block);
+            self.settle();
+        }
+        self.wait_done(COMMAND_LIMIT_NS)
+    }
+
+    fn write_once(&mut self, drive: &Drive, lba: u64, buf: &[u8]) -> Result<(), Fault> {
+        self.start(
+            drive,
+            lba,
+            buf.len(),
+            &[
+                command::WRITE,
+                command::WRITE_MULTIPLE,
+                command::WRITE_EXT,
+                command::WRITE_MULTIPLE_EXT,
+            ],
+        )?;
+        for block in buf.chunks(usize::from(drive.multiple.max(1)) * drive.sector_len_bytes) {
+            self.wait_data(COMMAND_LIMIT_NS)?;
+            self.registers.write_data(block);
+            self.settle();
+        }
+        self.wait_done(COMMAND_LIMIT_NS)
+    }
+
+    /// Issues a transfer of at most [`MAX_SECTORS`]; `commands` are those for one sector a DRQ and for several, with 28 and
+    /// with 48 bits of address.
+    fn start(
+        &mut self,
+        drive: &Drive,
+        lba: u64,
+        len_bytes: usize,
+        commands: &[u8; 4],
+    ) -> Result<(), Fault> {
+        let count = len_bytes / drive.sector_len_bytes;
+        let is_long = lba + count as u64 > 1 << 28;
+        let top = if is_long { 0 } else { (lba >> 24) as u8 & 0x0F };
+        self.select(drive.position, top)?;
+        let r = &mut self.registers;
+        if is_long {
+            // Each register is two deep: the high halves go first.
+            r.write(Register::SectorCount, (count >> 8) as u8);
+            r.write(Register::LbaLow, (lba >> 24) as u8);
+            r.write(Register::LbaMid, (lba >> 32) as u8);
+            r.write(Register::LbaHigh, (lba >> 40) as u8);
+        }
+        r.write(Register::SectorCount, count as u8);
+        r.write(Register::LbaLow, lba as u8);
+        r.write(Register::LbaMid, (lba >> 8) as u8);
+        r.write(Register::LbaHigh, (lba >> 16) as u8);
+        let which = 2 * usize::from(is_long) + usize::from(drive.multiple != 0);
+        r.write(Register::StatusCommand, commands[which]);
+        self.settle();
+        Ok(())
+    }
+
+    fn select(&mut self, position: Position, top: u8) -> Result<(), Fault> {
+        self.wait_not_busy(COMMAND_LIMIT_NS)?;
+        self.registers
+            .write(Register::Device, DEVICE_LBA | position.device_bits() | top);
+        self.settle();
+        self.wait_not_busy(COMMAND_LIMIT_NS).map(|_| ())
+    }
+
+    /// Software reset of both drives (ATA/ATAPI-7 volume 2, 9.3).
+    fn reset(&mut self) -> Result<(), Fault> {
+        self.registers
+            .control(CONTROL_NO_INTERRUPTS | CONTROL_RESET);
+        self.delay(5_000);
+        self.registers.control(CONTROL_NO_INTERRUPTS);
+        self.delay(2 * MS);
+        self.wait_not_busy(COMMAND_LIMIT_NS).map(|_| ())
+    }
+
+    fn delay(&mut self, ns: u64) {
+        let end = self.registers.now_ns().saturating_add(ns);
+        while self.registers.now_ns() < end {
+            core::hint::spin_loop();
+        }
+    }
+
+    /// Gives the drive the 400 ns it may take to show a valid status: each access to a register of the bus takes 100 and more.
+    fn settle(&mut self) {
+        for _ in 0..4 {
+            self.registers.alternate_status();
+        }
+    }
+
+    /// Waits for a status without BSY, and returns it.
+    fn wait_not_busy(&mut self, limit_ns: u64) -> Result<u8, Fault> {
+        let mut end = None;
+        loop {
+            let status = self.registers.read(Register::StatusCommand);
+            if status & STATUS_BSY == 0 {
+                return Ok(status);
+            }
+            let now = self.registers.now_ns();
+            if now > *end.get_or_insert(now.saturating_add(limit_ns)) {
+                return Err(Fault::Timeout);
+            }
+            core::hint::spin_loop();
+        }
+    }
+
+    /// Waits for the end of a command.
+    fn wait_done(&mut self, limit_ns: u64) -> Result<(), Fault> {
+        let status = self.wait_not_busy(limit_ns)?;
+        if status & (STATUS_ERR | STATUS_DF) != 0 {
+            return Err(self.reported(status));
+        }
+        Ok(())
+    }
+
+    /// Waits until the drive wants data to be moved.
+    fn wait_data(&mut self, limit_ns: u64) -> Result<(), Fault> {
+        let status = self.wait_not_busy(limit_ns)?;
+        if status & (STATUS_ERR | STATUS_DF) != 0 || status & STATUS_DRQ == 0 {
+            return Err(self.reported(status));
+        }
+        Ok(())
+    }
+
+    fn reported(&mut self, status: u8) -> Fault {
+        let error = self.registers.read(Register::Error);
+        Fault::Reported { status, error }
+    }
+}

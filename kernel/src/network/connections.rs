@@ -1,0 +1,420 @@
+//! The table of TCP connections of one interface.
+//!
+//! A connection is found by its four-tuple in a hash table, whatever their number; each has a socket set of its own, so the
+//! stack looks at no other. Half-open connections and those in TIME-WAIT are counted and the oldest give way. Sockets that
+//! have done their work are kept, a few, with their buffers, for the next connection.
+
+use alloc::collections::BTreeMap;
+use alloc::sync::Arc;
+use alloc::vec;
+use alloc::vec::Vec;
+use core::hash::{BuildHasher, Hasher};
+
+use hashbrown::HashMap;
+use smoltcp::iface::{SocketHandle, SocketSet};
+use smoltcp::socket::tcp;
+
+use super::error::Error;
+use super::frame::FourTuple;
+use super::ports::Listener;
+use crate::scheduler::Notifier;
+
+/// How much an interface may hold.
+#[derive(Clone, Copy, Debug)]
+pub struct Limits {
+    /// Receive buffer of a connection, in bytes.
+    pub receive_bytes: usize,
+    /// Transmit buffer of a connection, in bytes.
+    pub transmit_bytes: usize,
+    /// Connections whose handshake is not through.
+    pub half_open: usize,
+    /// Connections that nobody holds and that only wait for stray segments.
+    pub time_wait: usize,
+    /// Sockets kept for reuse.
+    pub spare: usize,
+}
+
+impl Limits {
+    /// What fits a machine with that much memory: 32 connections and their spares take 1 MiB of an 8 MiB machine.
+    pub fn for_memory(memory_bytes: u64) -> Self {
+        const MIB: u64 = 1 << 20;
+        if memory_bytes < 64 * MIB {
+            Self {
+                receive_bytes: 16 << 10,
+                transmit_bytes: 16 << 10,
+                half_open: 64,
+                time_wait: 8,
+                spare: 32,
+            }
+        } else {
+            Self {
+                receive_bytes: 64 << 10,
+                transmit_bytes: 64 << 10,
+                half_open: 256,
+                time_wait: 64,
+                spare: 64,
+            }
+        }
+    }
+}
+
+/// A TCP connection.
+pub(super) struct Connection {
+    /// Both ends.
+    pub(super) tuple: FourTuple,
+    /// Holds the one socket.
+    pub(super) set: SocketSet<'static>,
+    /// Its handle.
+    pub(super) handle: SocketHandle,
+    /// Where the program's socket waits.
+    pub(super) notifier: Arc<Notifier>,
+    /// Who will accept it; set until the handshake is through.
+    pub(super) listener: Option<Arc<Listener>>,
+    /// The program has closed its socket (or never had one): the connection goes when it is done.
+    pub(super) is_orphan: bool,
+    /// What ended the connection, until a program asks.
+    pub(super) error: Option<Error>,
+    /// State when it was last looked at.
+    pub(super) state: tcp::State,
+    /// Bytes that waited to be read when it was last looked at.
+    pub(super) seen_bytes: usize,
+    /// There was room to send when it was last looked at.
+    pub(super) had_room: bool,
+    /// Where its timer is set.
+    pub(super) timer: Option<u64>,
+    /// Place in one of the queues of those that may have to give way.
+    queued: Option<(Queue, u64)>,
+}
+
+impl Connection {
+    /// The stack's socket.
+    #[inline]
+    pub(super) fn socket(&mut self) -> &mut tcp::Socket<'static> {
+        self.set.get_mut(self.handle)
+    }
+}
+
+/// The queues of connections that may have to give way, oldest first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Queue {
+    /// The handshake is not through.
+    HalfOpen,
+    /// Done, but for stray segments.
+    TimeWait,
+}
+
+/// The table.
+pub(super) struct Connections {
+    slots: Vec<Option<Connection>>,
+    free: Vec<u32>,
+    by_tuple: HashMap<FourTuple, u32, Seed>,
+    half_open: BTreeMap<u64, u32>,
+    time_wait: BTreeMap<u64, u32>,
+    spare: Vec<(SocketSet<'static>, SocketHandle)>,
+    next_serial: u64,
+    limits: Limits,
+}
+
+impl Connections {
+    /// An empty table; `seed` keeps strangers from choosing tuples that collide.
+    pub(super) fn new(limits: Limits, seed: u64) -> Self {
+        Self {
+            slots: Vec::new(),
+            free: Vec::new(),
+            by_tuple: HashMap::with_hasher(Seed(seed | 1)),
+            half_open: BTreeMap::new(),
+            time_wait: BTreeMap::new(),
+            spare: Vec::new(),
+            next_serial: 0,
+            limits,
+        }
+    }
+
+    /// The slot of the connection between two ends.
+    #[inline]
+    pub(super) fn find(&self, tuple: &FourTuple) -> Option<u32> {
+        self.by_tuple.get(tuple).copied()
+    }
+
+    /// The connection in a slot.
+    #[inline]
+    pub(super) fn get(&mut self, slot: u32) -> Option<&mut Connection> {
+        self.slots.get_mut(slot as usize)?.as_mut()
+    }
+
+    /// Makes a connection with a fresh socket.
+    ///
+    /// # Errors
+    /// When there is no memory for its buffers, or another connection has the tuple.
+    pub(super) fn insert(
+        &mut self,
+        tuple: FourTuple,
+        notifier: Arc<Notifier>,
+        listener: Option<Arc<Listener>>,
+    ) -> Result<u32, Error> {
+        if self.by_tuple.contains_key(&tuple) {
+            return Err(Error::AddressInUse);
+        }
+        let (set, handle) = match self.spare.pop() {
+            Some(spare) => spare,
+            None => new_socket(&self.limits)?,
+        };
+        let connection = Connection {
+            tuple,
+            set,
+            handle,
+            notifier,
+            listener,
+            is_orphan: false,
+            error: None,
+            state: tcp::State::Closed,
+            seen_bytes: 0,
+            had_room: false,
+            timer: None,
+            queued: None,
+        };
+        let slot = match self.free.pop() {
+            Some(slot) => slot,
+            None => {
+                self.slots.push(None);
+                (self.slots.len() - 1) as u32
+            }
+        };
+        self.slots[slot as usize] = Some(connection);
+        self.by_tuple.insert(tuple, slot);
+        Ok(slot)
+    }
+
+    /// Frees the tuple of a connection that is closed but that a program still holds.
+    pub(super) fn forget_tuple(&mut self, slot: u32) {
+        self.dequeue(slot);
+        if let Some(tuple) = self.get(slot).map(|connection| connection.tuple)
+            && self.find(&tuple) == Some(slot)
+        {
+            self.by_tuple.remove(&tuple);
+        }
+    }
+
+    /// Takes a connection out. Its timer must have been cancelled.
+    pub(super) fn remove(&mut self, slot: u32) {
+        self.forget_tuple(slot);
+        let Some(connection) = self.slots.get_mut(slot as usize).and_then(Option::take) else {
+            return;
+        };
+        debug_assert!(connection.timer.is_none(), "a timer would fire for nobody");
+        self.free.push(slot);
+        if self.spare.len() < self.limits.spare {
+            let (mut set, handle) = (connection.set, connection.handle);
+            // Put in anew, the socket loses what the set knew of its peer.
+            let smoltcp::socket::Socket::Tcp(mut socket) = set.remove(handle) else {
+                return;
+            };
+            socket.abort();
+            let handle = set.add(socket);
+            self.spare.push((set, handle));
+        }
+    }
+
+    /// Puts a connection into a queue, or moves it there; the oldest of the queue if that is full now.
+    pub(super) fn enqueue(&mut self, slot: u32, queue: Queue) -> Option<u32> {
+        self.dequeue(slot);
+        let serial = self.next_serial;
+        self.next_serial += 1;
+        self.get(slot)?.queued = Some((queue, serial));
+        let (entries, limit) = match queue {
+            Queue::HalfOpen => (&mut self.half_open, self.limits.half_open),
+            Queue::TimeWait => (&mut self.time_wait, self.limits.time_wait),
+        };
+        entries.insert(serial, slot);
+        if entries.len() <= limit {
+            return None;
+        }
+        entries.first_key_value().map(|(_, slot)| *slot)
+    }
+
+    /// Takes a connection out of its queue, if it is in one.
+    pub(super) fn dequeue(&mut self, slot: u32) {
+        match self
+            .get(slot)
+            .and_then(|connection| connection.queued.take())
+        {
+            Some((Queue::HalfOpen, serial)) => self.half_open.remove(&serial),
+            Some((Queue::TimeWait, serial)) => self.time_wait.remove(&serial),
+            None => None,
+        };
+    }
+
+    /// The half-open connection that has waited longest.
+    pub(super) fn oldest_half_open(&self) -> Option<u32> {
+        self.half_open.first_key_value().map(|(_, slot)| *slot)
+    }
+
+    /// Connections, slots and sockets held, for tests of growth.
+    #[cfg(test)]
+    pub(super) fn census(&self) -> [usize; 4] {
+        [
+            self.slots.len() - self.free.len(),
+            self.slots.len(),
+            self.by_tuple.len(),
+            self.half_open.len() + self.time_wait.len(),
+        ]
+    }
+}
+
+fn new_socket(limits: &Limits) -> Result<(SocketSet<'static>, SocketHandle), Error> {
+    let buffer = |len: usize| {
+        let mut bytes = Vec::new();
+        bytes
+            .try_reserve_exact(len)
+            .map_err(|_| Error::OutOfMemory)?;
+        bytes.resize(len, 0u8);
+        Ok(tcp::SocketBuffer::new(bytes))
+    };
+    let socket = tcp::Socket::new(
+        buffer(limits.receive_bytes)?,
+        buffer(limits.transmit_bytes)?,
+    );
+    let mut set = SocketSet::new(vec![]);
+    let handle = set.add(socket);
+    Ok((set, handle))
+}
+
+/// Key of the hash.
+#[derive(Clone)]
+struct Seed(u64);
+
+impl BuildHasher for Seed {
+    type Hasher = Folding;
+    fn build_hasher(&self) -> Folding {
+        Folding {
+            state: self.0,
+            key: self.0,
+        }
+    }
+}
+
+/// Multiplies and folds the halves of the product onto each other, with a secret factor.
+struct Folding {
+    state: u64,
+    key: u64,
+}
+
+impl Folding {
+    #[inline]
+    fn mix(&mut self, value: u64) {
+        let product = u128::from(self.state ^ value) * u128::from(self.key ^ 0xA076_1D64_78BD_642F);
+        self.state = product as u64 ^ (product >> 64) as u64;
+    }
+}
+
+impl Hasher for Folding {
+    #[inline]
+    fn write(&mut self, bytes: &[u8]) {
+        for chunk in bytes.chunks(8) {
+            let mut word = [0; 8];
+            word[..chunk.len()].copy_from_slice(chunk);
+            self.mix(u64::from_le_bytes(word));
+        }
+    }
+    #[inline]
+    fn write_u16(&mut self, value: u16) {
+        self.mix(u64::from(value));
+    }
+    #[inline]
+    fn write_u32(&mut self, value: u32) {
+        self.mix(u64::from(value));
+    }
+    #[inline]
+    fn write_usize(&mut self, value: usize) {
+        self.mix(value as u64);
+    }
+    #[inline]
+    fn finish(&self) -> u64 {
+        self.state
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Connections, Limits, Queue};
+    use crate::network::error::Error;
+    use crate::network::frame::FourTuple;
+    use alloc::sync::Arc;
+    use core::net::{Ipv4Addr, SocketAddrV4};
+
+    fn tuple(port: u16) -> FourTuple {
+        FourTuple {
+            local: SocketAddrV4::new(Ipv4Addr::new(10, 0, 2, 15), 80),
+            remote: SocketAddrV4::new(Ipv4Addr::new(10, 0, 2, 2), port),
+        }
+    }
+
+    fn table() -> Connections {
+        Connections::new(
+            Limits {
+                receive_bytes: 256,
+                transmit_bytes: 256,
+                half_open: 2,
+                time_wait: 2,
+                spare: 1,
+            },
+            5,
+        )
+    }
+
+    #[test]
+    fn a_connection_is_found_by_its_ends_until_removed() {
+        let mut table = table();
+        let first = table
+            .insert(tuple(1), Arc::default(), None)
+            .expect("memory");
+        let second = table
+            .insert(tuple(2), Arc::default(), None)
+            .expect("memory");
+        assert_eq!(table.find(&tuple(1)), Some(first));
+        assert_eq!(table.find(&tuple(2)), Some(second));
+        assert_eq!(
+            table.insert(tuple(1), Arc::default(), None),
+            Err(Error::AddressInUse)
+        );
+        table.remove(first);
+        assert_eq!(table.find(&tuple(1)), None);
+        assert!(table.get(first).is_none());
+        assert_eq!(
+            table.insert(tuple(3), Arc::default(), None),
+            Ok(first),
+            "slots are used again"
+        );
+    }
+
+    #[test]
+    fn the_oldest_of_a_full_queue_gives_way() {
+        let mut table = table();
+        let slots: Vec<u32> = (1..=3)
+            .map(|port| {
+                table
+                    .insert(tuple(port), Arc::default(), None)
+                    .expect("memory")
+            })
+            .collect();
+        assert_eq!(table.enqueue(slots[0], Queue::HalfOpen), None);
+        assert_eq!(table.enqueue(slots[1], Queue::HalfOpen), None);
+        assert_eq!(table.enqueue(slots[2], Queue::HalfOpen), Some(slots[0]));
+        table.dequeue(slots[0]);
+        assert_eq!(table.oldest_half_open(), Some(slots[1]));
+    }
+
+    #[test]
+    fn a_tuple_that_was_taken_over_stays_with_its_new_connection() {
+        let mut table = table();
+        let old = table
+            .insert(tuple(1), Arc::default(), None)
+            .expect("memory");
+        table.forget_tuple(old);
+        let new = table
+            .insert(tuple(1), Arc::default(), None)
+            .expect("memory");
+        table.remove(old);
+        assert_eq!(table.find(&tuple(1)), Some(new));
+    }
+}

@@ -1,0 +1,47 @@
+//! What can go wrong between a program and the network; `abi` turns it into error numbers.
+
+/// Why a socket call failed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Error {
+    /// It would have to wait, and shall not (or has waited as long as it may).
+    WouldBlock,
+    /// The peer answered the connection request with a reset.
+    Refused,
+    /// The peer reset the connection.
+    Reset,
+    /// The peer does not answer.
+    TimedOut,
+    /// Another socket has the port.
+    AddressInUse,
+    /// The address is not one of this machine.
+    AddressNotAvailable,
+    /// There is no address of our own yet, or no route.
+    NetworkUnreachable,
+    /// The machine has no network interface.
+    NoInterface,
+    /// The socket is not connected.
+    NotConnected,
+    /// The socket is connected already.
+    AlreadyConnected,
+    /// The connection is being made.
+    InProgress,
+    /// The connection is being made already, and is asked for again.
+    AlreadyInProgress,
+    /// The sending direction is shut down.
+    BrokenPipe,
+    /// The datagram is larger than the network takes.
+    MessageTooLong,
+    /// The socket has no destination.
+    NoDestination,
+    /// Sending to all needs `SO_BROADCAST`.
+    BroadcastNotAllowed,
+    /// The call does not fit the socket's state or the value its meaning.
+    Invalid,
+    /// The socket's type does not know the call.
+    NotSupported,
+    /// There is no memory.
+    OutOfMemory,
+}
+
+/// Result of a socket call.
+pub type Result<T> = core::result::Result<T, Error>;

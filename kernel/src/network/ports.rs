@@ -1,0 +1,300 @@
+//! Who has which port of this machine: listeners, bound sockets, and where datagrams go. One table for all interfaces.
+
+use alloc::collections::{BTreeMap, VecDeque};
+use alloc::sync::Arc;
+use alloc::vec::Vec;
+use core::net::{Ipv4Addr, SocketAddrV4};
+
+use super::error::{Error, Result};
+use super::frame::FourTuple;
+use super::random::Random;
+use super::socket::udp::Mailbox;
+use crate::scheduler::Notifier;
+use crate::sync::SpinLock;
+
+/// Longest queue of connections that nobody has accepted yet, whatever a program asks for (Linux's `somaxconn`).
+pub const MAX_BACKLOG: usize = 4096;
+
+/// A connection that waits to be accepted.
+pub struct Pending {
+    /// Which interface it came in by.
+    pub interface: usize,
+    /// Its place in that interface's table.
+    pub slot: u32,
+    /// Both ends.
+    pub tuple: FourTuple,
+    /// Where its socket will wait.
+    pub notifier: Arc<Notifier>,
+}
+
+/// A socket that accepts connections.
+pub struct Listener {
+    /// Its address; unspecified for all of them.
+    pub address: SocketAddrV4,
+    /// Who waits for connections.
+    pub notifier: Arc<Notifier>,
+    queue: SpinLock<Queue>,
+}
+
+struct Queue {
+    ready: VecDeque<Pending>,
+    backlog: usize,
+    is_closed: bool,
+}
+
+impl Listener {
+    /// Whether one more connection may wait.
+    pub(super) fn has_room(&self) -> bool {
+        let queue = self.queue.lock();
+        !queue.is_closed && queue.ready.len() < queue.backlog
+    }
+
+    /// Queues a connection; gives it back when the listener was closed meanwhile.
+    pub(super) fn push(&self, pending: Pending) -> core::result::Result<(), Pending> {
+        let mut queue = self.queue.lock();
+        if queue.is_closed {
+            return Err(pending);
+        }
+        queue.ready.push_back(pending);
+        drop(queue);
+        self.notifier.notify();
+        Ok(())
+    }
+
+    /// Takes the connection that waits longest; until `deadline_ns` if there is none.
+    pub(super) fn pop(&self, is_nonblocking: bool, deadline_ns: Option<u64>) -> Result<Pending> {
+        let mut queue = self.queue.lock();
+        loop {
+            if let Some(pending) = queue.ready.pop_front() {
+                return Ok(pending);
+            }
+            if queue.is_closed {
+                return Err(Error::Invalid);
+            }
+            queue = super::socket::wait(&self.notifier, queue, is_nonblocking, deadline_ns)?;
+        }
+    }
+
+    /// Whether a connection waits.
+    pub(super) fn is_ready(&self) -> bool {
+        !self.queue.lock().ready.is_empty()
+    }
+
+    /// Changes how many may wait.
+    pub(super) fn set_backlog(&self, backlog: usize) {
+        self.queue.lock().backlog = backlog.clamp(1, MAX_BACKLOG);
+    }
+
+    /// Accepts no more; gives out what waits, to be closed.
+    pub(super) fn close(&self) -> VecDeque<Pending> {
+        let mut queue = self.queue.lock();
+        queue.is_closed = true;
+        core::mem::take(&mut queue.ready)
+    }
+}
+
+enum TcpUse {
+    /// Bound, and nothing else so far.
+    Bound,
+    Listening(Arc<Listener>),
+}
+
+struct Tables {
+    tcp: BTreeMap<u16, Vec<(Ipv4Addr, TcpUse)>>,
+    udp: BTreeMap<u16, Vec<(Ipv4Addr, Arc<Mailbox>)>>,
+    random: Random,
+}
+
+/// The table of ports.
+pub struct Ports {
+    tables: SpinLock<Tables>,
+}
+
+/// Whether two sockets of one port cannot be told apart.
+fn is_conflict(a: Ipv4Addr, b: Ipv4Addr) -> bool {
+    a == b || a.is_unspecified() || b.is_unspecified()
+}
+
+/// Finds the entry for an address: one bound to it before one bound to all.
+fn find<T>(entries: &[(Ipv4Addr, T)], address: Ipv4Addr) -> Option<&T> {
+    let bound_to = |wanted: Ipv4Addr| entries.iter().find(|(bound, _)| *bound == wanted);
+    bound_to(address)
+        .or_else(|| bound_to(Ipv4Addr::UNSPECIFIED))
+        .map(|(_, entry)| entry)
+}
+
+/// Enters `entry` at the wanted port, or at a free one if 0 is wanted; the port.
+fn claim<T>(
+    table: &mut BTreeMap<u16, Vec<(Ipv4Addr, T)>>,
+    random: &mut Random,
+    address: SocketAddrV4,
+    entry: T,
+) -> Result<u16> {
+    /// Tries at random before the search goes through in order.
+    const TRIES: usize = 32;
+    let is_free = |port: u16| {
+        table.get(&port).is_none_or(|entries| {
+            !entries
+                .iter()
+                .any(|(bound, _)| is_conflict(*bound, *address.ip()))
+        })
+    };
+    let port = match address.port() {
+        0 => (0..TRIES)
+            .map(|_| random.next_port())
+            .chain(0xC000..=0xFFFF)
+            .find(|port| is_free(*port)),
+        port => Some(port).filter(|port| is_free(*port)),
+    };
+    let port = port.ok_or(Error::AddressInUse)?;
+    table.entry(port).or_default().push((*address.ip(), entry));
+    Ok(port)
+}
+
+fn remove<T>(table: &mut BTreeMap<u16, Vec<(Ipv4Addr, T)>>, address: SocketAddrV4) {
+    if let Some(entries) = table.get_mut(&address.port()) {
+        entries.retain(|(bound, _)| bound != address.ip());
+        if entries.is_empty() {
+            table.remove(&address.port());
+        }
+    }
+}
+
+impl Ports {
+    /// An empty table; `seed` makes free ports hard to guess.
+    pub fn new(seed: u64) -> Self {
+        Self {
+            tables: SpinLock::new(Tables {
+                tcp: BTreeMap::new(),
+                udp: BTreeMap::new(),
+                random: Random::new(seed),
+            }),
+        }
+    }
+
+    /// Keeps a TCP port (any free one if it is 0); the address with its port.
+    pub fn bind_tcp(&self, address: SocketAddrV4) -> Result<SocketAddrV4> {
+        let tables = &mut *self.tables.lock();
+        let port = claim(&mut tables.tcp, &mut tables.random, address, TcpUse::Bound)?;
+        Ok(SocketAddrV4::new(*address.ip(), port))
+    }
+
+    /// Makes a bound port a listening one.
+    pub fn listen(
+        &self,
+        address: SocketAddrV4,
+        backlog: usize,
+        notifier: Arc<Notifier>,
+    ) -> Result<Arc<Listener>> {
+        let mut tables = self.tables.lock();
+        let entries = tables.tcp.get_mut(&address.port()).ok_or(Error::Invalid)?;
+        let entry = entries
+            .iter_mut()
+            .find(|(bound, _)| bound == address.ip())
+            .ok_or(Error::Invalid)?;
+        let listener = Arc::new(Listener {
+            address,
+            notifier,
+            queue: SpinLock::new(Queue {
+                ready: VecDeque::new(),
+                backlog: backlog.clamp(1, MAX_BACKLOG),
+                is_closed: false,
+            }),
+        });
+        entry.1 = TcpUse::Listening(listener.clone());
+        Ok(listener)
+    }
+
+    /// Frees a TCP port.
+    pub fn release_tcp(&self, address: SocketAddrV4) {
+        remove(&mut self.tables.lock().tcp, address);
+    }
+
+    /// Who accepts connections to `address`.
+    pub(super) fn listener(&self, address: SocketAddrV4) -> Option<Arc<Listener>> {
+        let tables = self.tables.lock();
+        match find(tables.tcp.get(&address.port())?, *address.ip())? {
+            TcpUse::Listening(listener) => Some(listener.clone()),
+            TcpUse::Bound => None,
+        }
+    }
+
+    /// A port for an outgoing connection that no socket is bound to and that `is_free` agrees with.
+    pub(super) fn ephemeral_tcp(&self, is_free: impl Fn(u16) -> bool) -> Option<u16> {
+        const TRIES: usize = 64;
+        let tables = &mut *self.tables.lock();
+        let random = &mut tables.random;
+        (0..TRIES)
+            .map(|_| random.next_port())
+            .chain(0xC000..=0xFFFF)
+            .find(|port| !tables.tcp.contains_key(port) && is_free(*port))
+    }
+
+    /// Has datagrams for `address` (any free port if it is 0) go to `mailbox`; the address with its port.
+    pub fn bind_udp(&self, address: SocketAddrV4, mailbox: Arc<Mailbox>) -> Result<SocketAddrV4> {
+        let tables = &mut *self.tables.lock();
+        let port = claim(&mut tables.udp, &mut tables.random, address, mailbox)?;
+        Ok(SocketAddrV4::new(*address.ip(), port))
+    }
+
+    /// Frees a UDP port.
+    pub fn release_udp(&self, address: SocketAddrV4) {
+        remove(&mut self.tables.lock().udp, address);
+    }
+
+    /// Who gets datagrams for `address`.
+    pub(super) fn mailbox(&self, address: SocketAddrV4) -> Option<Arc<Mailbox>> {
+        let tables = self.tables.lock();
+        find(tables.udp.get(&address.port())?, *address.ip()).cloned()
+    }
+
+    /// A number that is hard to guess.
+    pub fn random_u64(&self) -> u64 {
+        self.tables.lock().random.next_u64()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Error, Ports};
+    use alloc::sync::Arc;
+    use core::net::{Ipv4Addr, SocketAddrV4};
+
+    fn at(address: [u8; 4], port: u16) -> SocketAddrV4 {
+        SocketAddrV4::new(Ipv4Addr::from(address), port)
+    }
+
+    #[test]
+    fn a_port_is_given_once_and_again_after_release() {
+        let ports = Ports::new(1);
+        let any = at([0; 4], 80);
+        assert_eq!(ports.bind_tcp(any), Ok(any));
+        assert_eq!(ports.bind_tcp(any), Err(Error::AddressInUse));
+        assert_eq!(
+            ports.bind_tcp(at([127, 0, 0, 1], 80)),
+            Err(Error::AddressInUse)
+        );
+        ports.release_tcp(any);
+        assert_eq!(ports.bind_tcp(any), Ok(any));
+    }
+
+    #[test]
+    fn port_0_gets_a_free_dynamic_port() {
+        let ports = Ports::new(7);
+        let first = ports.bind_tcp(at([0; 4], 0)).expect("free ports");
+        let second = ports.bind_tcp(at([0; 4], 0)).expect("free ports");
+        assert!(first.port() >= 0xC000 && second.port() >= 0xC000);
+        assert_ne!(first.port(), second.port());
+    }
+
+    #[test]
+    fn a_listener_on_one_address_hears_only_that_address() {
+        let ports = Ports::new(1);
+        let local = at([127, 0, 0, 1], 80);
+        ports.bind_tcp(local).expect("free");
+        assert!(ports.listener(local).is_none(), "bound is not listening");
+        ports.listen(local, 1, Arc::default()).expect("bound");
+        assert!(ports.listener(local).is_some());
+        assert!(ports.listener(at([10, 0, 2, 15], 80)).is_none());
+    }
+}

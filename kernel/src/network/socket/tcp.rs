@@ -1,0 +1,473 @@
+//! TCP sockets (RFC 9293) as programs hold them: one object from `socket()` on, which becomes a listener or a stream.
+
+use alloc::sync::Arc;
+use core::net::{Ipv4Addr, SocketAddrV4};
+use core::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
+
+use smoltcp::socket::tcp;
+use smoltcp::time::Duration;
+
+use super::{deadline, wait};
+use crate::arch::clock;
+use crate::network::Network;
+use crate::network::error::{Error, Result};
+use crate::network::frame::FourTuple;
+use crate::network::interface::Interface;
+use crate::network::ports::Listener;
+use crate::network::stack::Progress;
+use crate::scheduler::{Notifier, Readiness};
+use crate::sync::SpinLock;
+
+const NO_ADDRESS: SocketAddrV4 = SocketAddrV4::new(Ipv4Addr::UNSPECIFIED, 0);
+
+#[derive(Clone)]
+enum Role {
+    /// Neither yet; bound to an address or not.
+    Fresh(Option<SocketAddrV4>),
+    Listener(Arc<Listener>),
+    Stream(Stream),
+}
+
+/// A connection and where it is.
+#[derive(Clone, Copy)]
+struct Stream {
+    interface: &'static Interface,
+    slot: u32,
+    local: SocketAddrV4,
+    remote: SocketAddrV4,
+    /// The port was bound by the program and goes with the socket.
+    is_bound: bool,
+}
+
+/// Options of a socket, which a stream's stack is told of.
+struct Options {
+    is_nodelay: AtomicBool,
+    ttl: AtomicU8,
+    keep_alive_s: AtomicU64,
+    is_keep_alive: AtomicBool,
+}
+
+/// A TCP socket as a program holds it.
+pub struct TcpSocket {
+    network: &'static Network,
+    notifier: Arc<Notifier>,
+    role: SpinLock<Role>,
+    options: Options,
+    is_read_shut: AtomicBool,
+    /// `SO_RCVTIMEO` in nanoseconds; 0: none.
+    pub read_timeout_ns: AtomicU64,
+    /// `SO_SNDTIMEO` in nanoseconds; 0: none.
+    pub write_timeout_ns: AtomicU64,
+    /// `SO_REUSEADDR`: kept for programs that ask; ports here are free as soon as their socket is closed.
+    pub is_address_reused: AtomicBool,
+    /// `SO_LINGER` in seconds plus 1; 0: off.
+    pub linger: AtomicU64,
+}
+
+impl TcpSocket {
+    /// A socket without an address.
+    pub fn new(network: &'static Network) -> Self {
+        Self::with(network, Arc::default(), Role::Fresh(None))
+    }
+
+    fn with(network: &'static Network, notifier: Arc<Notifier>, role: Role) -> Self {
+        Self {
+            network,
+            notifier,
+            role: SpinLock::new(role),
+            options: Options {
+                is_nodelay: AtomicBool::new(false),
+                ttl: AtomicU8::new(64),
+                keep_alive_s: AtomicU64::new(7200),
+                is_keep_alive: AtomicBool::new(false),
+            },
+            is_read_shut: AtomicBool::new(false),
+            read_timeout_ns: AtomicU64::new(0),
+            write_timeout_ns: AtomicU64::new(0),
+            is_address_reused: AtomicBool::new(false),
+            linger: AtomicU64::new(0),
+        }
+    }
+
+    fn stream(&self) -> Result<Stream> {
+        match &*self.role.lock() {
+            Role::Stream(stream) => Ok(*stream),
+            _ => Err(Error::NotConnected),
+        }
+    }
+
+    /// Takes an address.
+    ///
+    /// # Errors
+    /// When it has one, the address is not ours, or the port is taken.
+    pub fn bind(&self, address: SocketAddrV4) -> Result<()> {
+        if !self.network.is_bindable(*address.ip()) {
+            return Err(Error::AddressNotAvailable);
+        }
+        let mut role = self.role.lock();
+        match *role {
+            Role::Fresh(None) => {
+                *role = Role::Fresh(Some(self.network.ports.bind_tcp(address)?));
+                Ok(())
+            }
+            _ => Err(Error::Invalid),
+        }
+    }
+
+    /// Accepts connections from now on; at most `backlog` wait.
+    ///
+    /// # Errors
+    /// When it is a stream, or no port is free.
+    pub fn listen(&self, backlog: usize) -> Result<()> {
+        let mut role = self.role.lock();
+        let address = match &*role {
+            Role::Listener(listener) => {
+                listener.set_backlog(backlog);
+                return Ok(());
+            }
+            Role::Stream(_) => return Err(Error::Invalid),
+            Role::Fresh(Some(address)) => *address,
+            Role::Fresh(None) => self.network.ports.bind_tcp(NO_ADDRESS)?,
+        };
+        *role = Role::Listener(self.network.ports.listen(
+            address,
+            backlog,
+            self.notifier.clone(),
+        )?);
+        Ok(())
+    }
+
+    /// The connection that has waited longest, and who it is from.
+    ///
+    /// # Errors
+    /// [`Error::Invalid`] when the socket does not listen, [`Error::WouldBlock`].
+    pub fn accept(&self, is_nonblocking: bool) -> Result<(Self, SocketAddrV4)> {
+        let listener = match &*self.role.lock() {
+            Role::Listener(listener) => listener.clone(),
+            _ => return Err(Error::Invalid),
+        };
+        let deadline_ns = deadline(self.read_timeout_ns.load(Ordering::Relaxed));
+        let pending = listener.pop(is_nonblocking, deadline_ns)?;
+        let interface = self
+            .network
+            .interface(pending.interface)
+            .ok_or(Error::NoInterface)?;
+        let FourTuple { local, remote } = pending.tuple;
+        let stream = Stream {
+            interface,
+            slot: pending.slot,
+            local,
+            remote,
+            is_bound: false,
+        };
+        let accepted = Self::with(self.network, pending.notifier, Role::Stream(stream));
+        if self.options.is_nodelay.load(Ordering::Relaxed) {
+            accepted.set_nodelay(true);
+        }
+        Ok((accepted, remote))
+    }
+
+    /// Connects to `remote`, waiting until the handshake is through.
+    ///
+    /// # Errors
+    /// What kept the connection from being made; [`Error::InProgress`] if it must not wait.
+    pub fn connect(&self, remote: SocketAddrV4, is_nonblocking: bool) -> Result<()> {
+        let bound = match &*self.role.lock() {
+            Role::Fresh(bound) => *bound,
+            Role::Listener(_) => return Err(Error::Invalid),
+            Role::Stream(stream) => {
+                return Err(match stream.interface.lock().progress(stream.slot) {
+                    Progress::Connecting => Error::AlreadyInProgress,
+                    Progress::Connected => Error::AlreadyConnected,
+                    Progress::Failed(error) => error,
+                });
+            }
+        };
+        let deadline_ns = deadline(self.write_timeout_ns.load(Ordering::Relaxed));
+        // As everywhere, no address in particular means this machine.
+        let remote = match *remote.ip() {
+            ip if ip.is_unspecified() => SocketAddrV4::new(Ipv4Addr::LOCALHOST, remote.port()),
+            _ => remote,
+        };
+        let interface = self.network.route(*remote.ip(), deadline_ns)?;
+        let local = bound.unwrap_or(NO_ADDRESS);
+        let mut stack = interface.lock();
+        let slot = stack.connect(self.notifier.clone(), local, remote, clock::now_ns())?;
+        let local = stack.tuple(slot).map_or(local, |tuple| tuple.local);
+        let stream = Stream {
+            interface,
+            slot,
+            local,
+            remote,
+            is_bound: bound.is_some(),
+        };
+        *self.role.lock() = Role::Stream(stream);
+        self.options.apply(&mut stack, slot);
+        loop {
+            match stack.progress(slot) {
+                Progress::Connected => return Ok(()),
+                Progress::Failed(error) => {
+                    stack.take_error(slot);
+                    return Err(error);
+                }
+                Progress::Connecting if is_nonblocking => return Err(Error::InProgress),
+                Progress::Connecting => {
+                    stack = wait(&self.notifier, stack, false, deadline_ns)
+                        .map_err(|_| Error::InProgress)?;
+                }
+            }
+        }
+    }
+
+    /// Takes received bytes; 0 at the end. With `is_peek` they stay.
+    ///
+    /// # Errors
+    /// What broke the connection, or [`Error::WouldBlock`].
+    pub fn receive(&self, buf: &mut [u8], is_peek: bool, is_nonblocking: bool) -> Result<usize> {
+        let stream = self.stream()?;
+        if buf.is_empty() || self.is_read_shut.load(Ordering::Relaxed) {
+            return Ok(0);
+        }
+        let timeout_ns = self.read_timeout_ns.load(Ordering::Relaxed);
+        let deadline_ns = deadline(timeout_ns);
+        let mut stack = stream.interface.lock();
+        loop {
+            match stack.receive(stream.slot, buf, is_peek, clock::now_ns()) {
+                Err(Error::WouldBlock) if self.is_read_shut.load(Ordering::Relaxed) => {
+                    return Ok(0);
+                }
+                Err(Error::WouldBlock) => {
+                    stack = wait(&self.notifier, stack, is_nonblocking, deadline_ns)?;
+                }
+                result => return result,
+            }
+        }
+    }
+
+    /// Queues bytes to be sent; how many. Waits until all are queued, unless it must not.
+    ///
+    /// # Errors
+    /// What broke the connection, or [`Error::WouldBlock`] when none could be queued.
+    pub fn send(&self, data: &[u8], is_nonblocking: bool) -> Result<usize> {
+        let stream = self.stream()?;
+        let deadline_ns = deadline(self.write_timeout_ns.load(Ordering::Relaxed));
+        let mut sent = 0;
+        let mut stack = stream.interface.lock();
+        loop {
+            match stack.send(
+                stream.slot,
+                data.get(sent..).unwrap_or_default(),
+                clock::now_ns(),
+            ) {
+                Ok(len) => {
+                    sent += len;
+                    if sent == data.len() || is_nonblocking {
+                        return Ok(sent);
+                    }
+                }
+                Err(Error::WouldBlock) => {
+                    match wait(&self.notifier, stack, is_nonblocking, deadline_ns) {
+                        Ok(guard) => stack = guard,
+                        Err(_) if sent != 0 => return Ok(sent),
+                        Err(error) => return Err(error),
+                    }
+                }
+                Err(_) if sent != 0 => return Ok(sent),
+                Err(error) => return Err(error),
+            }
+        }
+    }
+
+    /// Ends reading, writing, or both.
+    ///
+    /// # Errors
+    /// When it is no stream.
+    pub fn shutdown(&self, is_read: bool, is_write: bool) -> Result<()> {
+        let listener = match &*self.role.lock() {
+            Role::Listener(listener) => Some(listener.clone()),
+            _ => None,
+        };
+        if let Some(listener) = listener {
+            self.close_listener(&listener);
+            self.notifier.notify();
+            return Ok(());
+        }
+        let stream = self.stream()?;
+        if is_write {
+            stream
+                .interface
+                .lock()
+                .shutdown_write(stream.slot, clock::now_ns());
+        }
+        if is_read {
+            self.is_read_shut.store(true, Ordering::Relaxed);
+        }
+        self.notifier.notify();
+        Ok(())
+    }
+
+    /// Its own address; unspecified as long as it has none.
+    pub fn local(&self) -> SocketAddrV4 {
+        match &*self.role.lock() {
+            Role::Fresh(bound) => bound.unwrap_or(NO_ADDRESS),
+            Role::Listener(listener) => listener.address,
+            Role::Stream(stream) => stream.local,
+        }
+    }
+
+    /// The peer's address.
+    ///
+    /// # Errors
+    /// When it is not connected.
+    pub fn peer(&self) -> Result<SocketAddrV4> {
+        let stream = self.stream()?;
+        match stream.interface.lock().progress(stream.slot) {
+            Progress::Connected => Ok(stream.remote),
+            _ => Err(Error::NotConnected),
+        }
+    }
+
+    /// What broke the connection, once (`SO_ERROR`).
+    pub fn take_error(&self) -> Option<Error> {
+        let stream = self.stream().ok()?;
+        stream.interface.lock().take_error(stream.slot)
+    }
+
+    /// Whether it accepts connections.
+    pub fn is_listening(&self) -> bool {
+        matches!(&*self.role.lock(), Role::Listener(_))
+    }
+
+    /// Bytes that can be read now (`FIONREAD`).
+    pub fn unread(&self) -> usize {
+        self.stream()
+            .map_or(0, |stream| stream.interface.lock().unread(stream.slot))
+    }
+
+    fn apply_options(&self) {
+        if let Ok(stream) = self.stream() {
+            self.options
+                .apply(&mut stream.interface.lock(), stream.slot);
+        }
+    }
+
+    /// `TCP_NODELAY`: short segments go out though others are not acknowledged.
+    pub fn set_nodelay(&self, is_on: bool) {
+        self.options.is_nodelay.store(is_on, Ordering::Relaxed);
+        self.apply_options();
+    }
+
+    /// See [`TcpSocket::set_nodelay`].
+    pub fn nodelay(&self) -> bool {
+        self.options.is_nodelay.load(Ordering::Relaxed)
+    }
+
+    /// `IP_TTL`.
+    pub fn set_ttl(&self, ttl: u8) {
+        self.options.ttl.store(ttl.max(1), Ordering::Relaxed);
+        self.apply_options();
+    }
+
+    /// See [`TcpSocket::set_ttl`].
+    pub fn ttl(&self) -> u8 {
+        self.options.ttl.load(Ordering::Relaxed)
+    }
+
+    /// `SO_KEEPALIVE`: asks a silent peer whether it is still there.
+    pub fn set_keep_alive(&self, is_on: bool) {
+        self.options.is_keep_alive.store(is_on, Ordering::Relaxed);
+        self.apply_options();
+    }
+
+    /// `TCP_KEEPIDLE`: after how long a silent peer is asked.
+    pub fn set_keep_alive_seconds(&self, seconds: u64) {
+        self.options.keep_alive_s.store(seconds, Ordering::Relaxed);
+        self.apply_options();
+    }
+
+    /// See [`TcpSocket::set_keep_alive`].
+    pub fn keep_alive(&self) -> bool {
+        self.options.is_keep_alive.load(Ordering::Relaxed)
+    }
+
+    /// What would not block.
+    pub fn readiness(&self) -> Readiness {
+        match &*self.role.lock() {
+            Role::Fresh(_) => Readiness::HANGUP | Readiness::WRITABLE,
+            Role::Listener(listener) if listener.is_ready() => Readiness::READABLE,
+            Role::Listener(_) => Readiness::empty(),
+            Role::Stream(stream) => {
+                let mut readiness = stream.interface.lock().readiness(stream.slot);
+                if self.is_read_shut.load(Ordering::Relaxed) {
+                    readiness |= Readiness::READABLE | Readiness::PEER_CLOSED;
+                }
+                readiness
+            }
+        }
+    }
+
+    /// Who wants to know.
+    pub fn notifier(&self) -> &Notifier {
+        &self.notifier
+    }
+
+    fn close_listener(&self, listener: &Listener) {
+        for pending in listener.close() {
+            if let Some(interface) = self.network.interface(pending.interface) {
+                interface
+                    .lock()
+                    .release(pending.slot, true, clock::now_ns());
+            }
+        }
+    }
+}
+
+impl Options {
+    fn apply(&self, stack: &mut crate::network::stack::Stack, slot: u32) {
+        let keep_alive = self
+            .is_keep_alive
+            .load(Ordering::Relaxed)
+            .then(|| Duration::from_secs(self.keep_alive_s.load(Ordering::Relaxed)));
+        stack.configure(slot, |socket: &mut tcp::Socket<'static>| {
+            socket.set_nagle_enabled(!self.is_nodelay.load(Ordering::Relaxed));
+            socket.set_hop_limit(Some(self.ttl.load(Ordering::Relaxed)));
+            socket.set_keep_alive(keep_alive);
+        });
+    }
+}
+
+impl Drop for TcpSocket {
+    fn drop(&mut self) {
+        let role = core::mem::replace(&mut *self.role.lock(), Role::Fresh(None));
+        match role {
+            Role::Fresh(None) => {}
+            Role::Fresh(Some(address)) => self.network.ports.release_tcp(address),
+            Role::Listener(listener) => {
+                self.network.ports.release_tcp(listener.address);
+                self.close_listener(&listener);
+            }
+            Role::Stream(stream) => {
+                let linger = self.linger.load(Ordering::Relaxed);
+                let mut stack = stream.interface.lock();
+                if linger > 1 {
+                    // Close waits until the peer has everything, or the time is over.
+                    let deadline_ns = deadline((linger - 1).saturating_mul(1_000_000_000));
+                    while stack.unsent(stream.slot) != 0 {
+                        match self.notifier.wait(stack, deadline_ns) {
+                            (guard, crate::scheduler::WaitOutcome::Woken) => stack = guard,
+                            (guard, crate::scheduler::WaitOutcome::TimedOut) => {
+                                stack = guard;
+                                break;
+                            }
+                        }
+                    }
+                }
+                stack.release(stream.slot, linger == 1, clock::now_ns());
+                drop(stack);
+                if stream.is_bound {
+                    self.network.ports.release_tcp(stream.local);
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,195 @@
+//! The machine's data disks, and volumes: what a file system lies on.
+//!
+//! A disk that holds a Toro image is not a data disk: its first partition starts with `TOROBOOT` (ARCHITECTURE.md, "The boot disk").
+
+use alloc::sync::Arc;
+use alloc::vec::Vec;
+
+use ext2::DeviceError;
+
+use super::block_cache::BlockCache;
+use super::partition::{Partition, PartitionError, Partitions, Source};
+use crate::devices::block::{BlockDriver, BlockError};
+
+/// What the boot disk's first partition starts with.
+const BOOT_MAGIC: &[u8; 8] = b"TOROBOOT";
+
+/// A disk's partition table, as far as it could be read.
+type Table = Result<Partitions<BlockError>, PartitionError<BlockError>>;
+
+/// A data disk.
+pub struct Disk {
+    /// Its cache, through which all reads go.
+    pub cache: BlockCache,
+    /// Its partitions.
+    pub table: Table,
+}
+
+impl Disk {
+    /// Takes a disk over, and reads its partition table.
+    pub fn new(driver: Arc<dyn BlockDriver>, cache_bytes: usize) -> Self {
+        let cache = BlockCache::new(driver, cache_bytes);
+        let sector_len = cache.disk().sector_len_bytes();
+        let table = Source {
+            sector_len_bytes: sector_len,
+            sector_count: cache.disk().sector_count(),
+            read: &|sector, buf| cache.read(sector.saturating_mul(sector_len as u64), buf),
+        }
+        .partitions();
+        Self { cache, table }
+    }
+
+    /// Whether this disk holds the image that runs here, or another one.
+    pub fn is_boot_disk(&self) -> bool {
+        let first = self.partitions().find(|partition| partition.number == 1);
+        let mut magic = [0; BOOT_MAGIC.len()];
+        first.is_some_and(|partition| {
+            let (start, _) = self.bytes_of(partition);
+            self.cache.read(start, &mut magic).is_ok() && magic == *BOOT_MAGIC
+        })
+    }
+
+    /// The partitions that are sound.
+    pub fn partitions(&self) -> impl Iterator<Item = &Partition> {
+        self.table.iter().flatten().flatten()
+    }
+
+    /// First byte and length of a partition.
+    fn bytes_of(&self, partition: &Partition) -> (u64, u64) {
+        let sector_len = self.cache.disk().sector_len_bytes() as u64;
+        (
+            partition.first_sector.saturating_mul(sector_len),
+            partition.sector_count.saturating_mul(sector_len),
+        )
+    }
+}
+
+/// The data disks among these, in their order.
+pub fn data_disks(
+    drivers: impl IntoIterator<Item = Arc<dyn BlockDriver>>,
+    cache_bytes: usize,
+) -> Vec<Arc<Disk>> {
+    let disks = drivers
+        .into_iter()
+        .map(|driver| Arc::new(Disk::new(driver, cache_bytes)));
+    disks.filter(|disk| !disk.is_boot_disk()).collect()
+}
+
+/// A disk or a part of it.
+pub struct Volume {
+    disk: Arc<Disk>,
+    start: u64,
+    len_bytes: u64,
+}
+
+impl Volume {
+    /// All of a disk.
+    pub fn whole(disk: Arc<Disk>) -> Self {
+        let len_bytes = disk.cache.len_bytes();
+        Self {
+            disk,
+            start: 0,
+            len_bytes,
+        }
+    }
+
+    /// A partition of a disk.
+    pub fn partition(disk: Arc<Disk>, partition: &Partition) -> Self {
+        let (start, len_bytes) = disk.bytes_of(partition);
+        Self {
+            disk,
+            start,
+            len_bytes,
+        }
+    }
+
+    /// Where a range of this volume lies on the disk.
+    fn on_disk(&self, offset: u64, len: usize) -> Result<u64, DeviceError> {
+        let end = offset
+            .checked_add(len as u64)
+            .filter(|end| *end <= self.len_bytes);
+        end.and_then(|_| self.start.checked_add(offset))
+            .ok_or(DeviceError::OUT_OF_RANGE)
+    }
+
+    fn report(&self, error: BlockError) -> DeviceError {
+        log::error!("{}: {error}", self.disk.cache.disk().name());
+        DeviceError::IO
+    }
+}
+
+impl ext2::BlockDevice for Volume {
+    fn len_bytes(&self) -> u64 {
+        self.len_bytes
+    }
+
+    fn read(&self, offset_bytes: u64, buf: &mut [u8]) -> Result<(), DeviceError> {
+        let at = self.on_disk(offset_bytes, buf.len())?;
+        self.disk
+            .cache
+            .read(at, buf)
+            .map_err(|error| self.report(error))
+    }
+
+    fn write(&self, offset_bytes: u64, buf: &[u8]) -> Result<(), DeviceError> {
+        let at = self.on_disk(offset_bytes, buf.len())?;
+        self.disk
+            .cache
+            .write(at, buf)
+            .map_err(|error| self.report(error))
+    }
+
+    fn flush(&self) -> Result<(), DeviceError> {
+        self.disk.cache.flush().map_err(|error| self.report(error))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Disk, Volume, data_disks};
+    use crate::devices::block::BlockDriver;
+    use crate::storage::block_cache::tests::MemoryDisk;
+    use alloc::sync::Arc;
+    use alloc::vec;
+    use alloc::vec::Vec;
+    use ext2::{BlockDevice, DeviceError};
+
+    /// A disk of 1 MiB with a partition at sector 100, which starts with this text.
+    fn image(start: &[u8]) -> Vec<u8> {
+        let mut image = vec![0; 1 << 20];
+        image[450] = 0xDA;
+        image[454..458].copy_from_slice(&100u32.to_le_bytes());
+        image[458..462].copy_from_slice(&200u32.to_le_bytes());
+        image[510..512].copy_from_slice(&[0x55, 0xAA]);
+        image[51_200..51_200 + start.len()].copy_from_slice(start);
+        image
+    }
+
+    #[test]
+    fn a_disk_with_an_image_of_toro_is_not_counted() {
+        let disks = [
+            image(b"data"),
+            image(b"TOROBOOT"),
+            vec![0; 4096],
+            image(b"TOROBOO"),
+        ];
+        let drivers = disks.map(|disk| MemoryDisk::new(disk) as Arc<dyn BlockDriver>);
+        assert_eq!(data_disks(drivers, 0).len(), 3);
+    }
+
+    #[test]
+    fn a_partition_is_a_border() {
+        let disk = Arc::new(Disk::new(MemoryDisk::new(image(b"data")), 0));
+        let partition = *disk.partitions().next().expect("a partition");
+        let volume = Volume::partition(disk, &partition);
+        let mut buf = [0; 4];
+        volume.read(0, &mut buf).expect("inside");
+        assert_eq!(&buf, b"data");
+        assert_eq!(volume.len_bytes(), 102_400);
+        assert_eq!(
+            volume.read(102_397, &mut buf),
+            Err(DeviceError::OUT_OF_RANGE)
+        );
+        assert_eq!(volume.write(u64::MAX, &buf), Err(DeviceError::OUT_OF_RANGE));
+    }
+}

@@ -1,0 +1,280 @@
+//! Which disk is mounted where: the `mount=` words of the command line (ARCHITECTURE.md, "The command line").
+
+use alloc::boxed::Box;
+use alloc::format;
+use alloc::string::{String, ToString};
+use alloc::sync::Arc;
+use alloc::vec::Vec;
+use core::fmt;
+
+use super::disks::{Disk, Volume};
+use super::partition::PartitionError;
+use super::vfs::ext2::Ext2;
+use super::vfs::namespace::{Entry, Last, LastLink, Namespace};
+use super::vfs::node::FileSystem;
+use super::vfs::operations;
+use crate::devices::block::BlockError;
+use crate::error::Errno;
+
+/// A wish to mount something.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct MountRequest {
+    /// The number of a data disk, from 0.
+    pub disk: usize,
+    /// The number of one of its partitions, from 1; `None` is the whole disk.
+    pub partition: Option<u32>,
+    /// Where: an absolute path.
+    pub path: String,
+}
+
+impl MountRequest {
+    /// Reads the value of a `mount=` word: `disk0:/data`, `disk0.1:/`.
+    ///
+    /// # Errors
+    /// When it is not of that form.
+    pub fn parse(word: &str) -> Result<Self, MountError> {
+        let bad = || MountError {
+            what: format!("\"{word}\""),
+            path: None,
+            cause: Cause::BadRequest,
+        };
+        let (source, path) = word.split_once(':').ok_or_else(bad)?;
+        let number = source.strip_prefix("disk").ok_or_else(bad)?;
+        let (disk, partition) = match number.split_once('.') {
+            Some((disk, partition)) => {
+                let partition = partition.parse().ok().filter(|number| *number > 0);
+                (disk, Some(partition.ok_or_else(bad)?))
+            }
+            None => (number, None),
+        };
+        if !path.starts_with('/') || path.contains('\0') {
+            return Err(bad());
+        }
+        Ok(Self {
+            disk: disk.parse().map_err(|_| bad())?,
+            partition,
+            path: path.to_string(),
+        })
+    }
+
+    /// Whether it asks for the root.
+    pub fn is_root(&self) -> bool {
+        self.path.bytes().all(|byte| byte == b'/')
+    }
+
+    /// Whether the two ask for the same sectors.
+    fn overlaps(&self, other: &Self) -> bool {
+        let is_whole = self.partition.is_none() || other.partition.is_none();
+        self.disk == other.disk && (is_whole || self.partition == other.partition)
+    }
+
+    fn error(&self, cause: Cause) -> MountError {
+        MountError {
+            what: self.to_string(),
+            path: Some(self.path.clone()),
+            cause,
+        }
+    }
+}
+
+/// The disk, as it is named in a request.
+impl fmt::Display for MountRequest {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "disk{}", self.disk)?;
+        match self.partition {
+            Some(partition) => write!(f, ".{partition}"),
+            None => Ok(()),
+        }
+    }
+}
+
+/// Why something could not be mounted; its text is a sentence for the developer.
+#[derive(Debug)]
+pub struct MountError {
+    what: String,
+    path: Option<String>,
+    cause: Cause,
+}
+
+#[derive(Debug)]
+enum Cause {
+    BadRequest,
+    NoDisk {
+        count: usize,
+    },
+    Table(PartitionError<BlockError>),
+    NoPartition {
+        numbers: Vec<u32>,
+    },
+    Overlap,
+    PathTaken,
+    FileSystem {
+        error: ext2::Error,
+        partitions: Vec<u32>,
+    },
+    NoDirectory,
+    Path(Errno),
+}
+
+impl fmt::Display for MountError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "cannot mount {}", self.what)?;
+        if let Some(path) = &self.path {
+            write!(f, " at {path}")?;
+        }
+        f.write_str(": ")?;
+        match &self.cause {
+            Cause::BadRequest => f.write_str("expected diskN:/path or diskN.P:/path"),
+            Cause::NoDisk { count } => {
+                let disks = if *count == 1 { "disk" } else { "disks" };
+                write!(f, "there is no such disk ({count} data {disks} found)")
+            }
+            Cause::Table(error) => error.fmt(f),
+            Cause::NoPartition { numbers } if numbers.is_empty() => {
+                f.write_str("the disk has no partition table")
+            }
+            Cause::NoPartition { numbers } => {
+                write!(
+                    f,
+                    "there is no such partition (there are: {})",
+                    List(numbers)
+                )
+            }
+            Cause::Overlap => f.write_str("it is mounted already"),
+            Cause::PathTaken => f.write_str("something else is mounted there already"),
+            Cause::FileSystem { error, partitions } => {
+                write!(f, "{error}")?;
+                if !partitions.is_empty() {
+                    write!(f, " (the disk has partitions: {})", List(partitions))?;
+                }
+                Ok(())
+            }
+            Cause::NoDirectory => {
+                f.write_str("there is no such directory, and it cannot be created")
+            }
+            Cause::Path(Errno(number)) => write!(f, "the path cannot be used (errno {number})"),
+        }
+    }
+}
+
+impl core::error::Error for MountError {}
+
+/// Numbers with commas.
+struct List<'a>(&'a [u32]);
+
+impl fmt::Display for List<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (i, number) in self.0.iter().enumerate() {
+            let comma = if i == 0 { "" } else { ", " };
+            write!(f, "{comma}{number}")?;
+        }
+        Ok(())
+    }
+}
+
+/// Builds the tree of names: the root and all that is asked for, the shortest path first. Without a request for the root, the root is
+/// what `make_scratch` makes.
+///
+/// # Errors
+/// The first request that cannot be fulfilled.
+pub fn mount_all(
+    requests: &[MountRequest],
+    disks: &[Arc<Disk>],
+    make_scratch: impl FnOnce() -> Arc<dyn FileSystem>,
+) -> Result<Namespace, MountError> {
+    let mut requests: Vec<&MountRequest> = requests.iter().collect();
+    requests.sort_by_key(|request| (!request.is_root(), request.path.len()));
+    for (i, request) in requests.iter().enumerate() {
+        if requests[..i].iter().any(|other| other.overlaps(request)) {
+            return Err(request.error(Cause::Overlap));
+        }
+    }
+    let root = match requests.first() {
+        Some(request) if request.is_root() => open(requests.remove(0), disks)?,
+        _ => make_scratch(),
+    };
+    let mut names = Namespace::new(root).map_err(|errno| MountError {
+        what: String::from("the root"),
+        path: None,
+        cause: Cause::Path(errno),
+    })?;
+    for request in requests {
+        let file_system = open(request, disks)?;
+        let fail = |errno| request.error(Cause::Path(errno));
+        let (directory, name) = mount_point(&names, request)?;
+        let is_taken = names
+            .child(&directory, &name)
+            .map_err(fail)?
+            .is_some_and(|entry| !Arc::ptr_eq(&entry.mount, &directory.mount));
+        if request.is_root() || is_taken {
+            return Err(request.error(Cause::PathTaken));
+        }
+        names.mount(&directory, &name, file_system).map_err(fail)?;
+    }
+    Ok(names)
+}
+
+/// Opens the file system that a request means.
+fn open(request: &MountRequest, disks: &[Arc<Disk>]) -> Result<Arc<dyn FileSystem>, MountError> {
+    let count = disks.len();
+    let disk = disks
+        .get(request.disk)
+        .ok_or_else(|| request.error(Cause::NoDisk { count }))?;
+    let numbers: Vec<u32> = disk
+        .partitions()
+        .map(|partition| partition.number)
+        .collect();
+    let (volume, partitions) = match request.partition {
+        None => (Volume::whole(disk.clone()), numbers),
+        Some(number) => {
+            let table = disk
+                .table
+                .as_ref()
+                .map_err(|error| request.error(Cause::Table(*error)))?;
+            let Some(partition) = disk.partitions().find(|p| p.number == number) else {
+                // Perhaps it is there and cannot be used.
+                let damaged = table.iter().find_map(|row| match row {
+                    Err(error @ PartitionError::OutOfDisk(n)) if *n == number => Some(*error),
+                    _ => None,
+                });
+                let cause = damaged.map_or(Cause::NoPartition { numbers }, Cause::Table);
+                return Err(request.error(cause));
+            };
+            (Volume::partition(disk.clone(), partition), Vec::new())
+        }
+    };
+    match Ext2::mount(volume, request.to_string()) {
+        Ok(file_system) => Ok(Arc::new(file_system)),
+        Err(error) => Err(request.error(Cause::FileSystem { error, partitions })),
+    }
+}
+
+/// The directory and the name at which to mount. Where the file system there can be written, it is created.
+fn mount_point(
+    names: &Namespace,
+    request: &MountRequest,
+) -> Result<(Arc<Entry>, Box<[u8]>), MountError> {
+    let path = request.path.as_bytes();
+    let fail = |errno| request.error(Cause::Path(errno));
+    let ends = path
+        .iter()
+        .enumerate()
+        .filter(|(_, byte)| **byte == b'/')
+        .map(|(i, _)| i);
+    for end in ends.chain([path.len()]).filter(|end| *end > 0) {
+        match operations::make_directory(names, names.root(), &path[..end], 0o755) {
+            Ok(()) | Err(Errno(libc::EEXIST)) => {}
+            Err(Errno(libc::EROFS)) => return Err(request.error(Cause::NoDirectory)),
+            Err(errno) => return Err(fail(errno)),
+        }
+    }
+    let found = names
+        .find(names.root(), path, LastLink::Follow)
+        .map_err(fail)?;
+    match (found.last, found.entry) {
+        (Last::Name(name), Some(entry)) if entry.is_directory() => Ok((found.directory, name)),
+        (Last::Name(_), Some(_)) => Err(fail(Errno(libc::ENOTDIR))),
+        (Last::Name(_), None) => Err(request.error(Cause::NoDirectory)),
+        (Last::Root | Last::Dot | Last::DotDot, _) => Err(request.error(Cause::PathTaken)),
+    }
+}

@@ -1,0 +1,183 @@
+//! `/dev`: the devices that programs expect everywhere (Linux: null(4), random(4), full(4)).
+
+use alloc::sync::Arc;
+use alloc::vec::Vec;
+
+use super::node::{
+    Changes, DirEntry, FileSystem, Metadata, NewNode, Node, NodeKind, NodeRef, Timestamp, Usage,
+};
+use crate::error::{Errno, Result};
+
+/// What fills a buffer with bytes nobody can guess.
+pub type Entropy = fn(&mut [u8]);
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Device {
+    Null,
+    Zero,
+    Full,
+    Random,
+}
+
+/// Name, kind and Linux's minor number (of major 1).
+const DEVICES: [(&[u8], Device, u32); 5] = [
+    (b"null", Device::Null, 3),
+    (b"zero", Device::Zero, 5),
+    (b"full", Device::Full, 7),
+    (b"random", Device::Random, 8),
+    (b"urandom", Device::Random, 9),
+];
+
+/// The file system.
+pub struct Devfs {
+    entropy: Entropy,
+}
+
+struct Directory {
+    entropy: Entropy,
+}
+
+struct DeviceNode {
+    device: Device,
+    minor: u32,
+    entropy: Entropy,
+}
+
+impl Devfs {
+    /// A file system whose random devices take from `entropy`.
+    pub fn new(entropy: Entropy) -> Self {
+        Self { entropy }
+    }
+}
+
+impl FileSystem for Devfs {
+    fn root(&self) -> Result<NodeRef> {
+        Ok(Arc::new(Directory {
+            entropy: self.entropy,
+        }))
+    }
+
+    /// No names can be added; the devices can be written all the same.
+    fn is_read_only(&self) -> bool {
+        true
+    }
+
+    fn usage(&self) -> Usage {
+        Usage {
+            block_len_bytes: 4096,
+            ..Usage::default()
+        }
+    }
+}
+
+fn metadata(kind: NodeKind, number: u64, permissions: u32, device: (u32, u32)) -> Metadata {
+    Metadata {
+        number,
+        kind,
+        permissions,
+        links: 1,
+        uid: 0,
+        gid: 0,
+        len_bytes: 0,
+        blocks_of_512: 0,
+        accessed: Timestamp::default(),
+        modified: Timestamp::default(),
+        changed: Timestamp::default(),
+        created: None,
+        device,
+    }
+}
+
+impl Node for Directory {
+    fn kind(&self) -> NodeKind {
+        NodeKind::Directory
+    }
+
+    fn number(&self) -> u64 {
+        1
+    }
+
+    fn metadata(&self) -> Result<Metadata> {
+        Ok(metadata(NodeKind::Directory, 1, 0o755, (0, 0)))
+    }
+
+    fn lookup(&self, name: &[u8]) -> Result<NodeRef> {
+        let row = DEVICES
+            .iter()
+            .find(|row| row.0 == name)
+            .ok_or(Errno(libc::ENOENT))?;
+        Ok(Arc::new(DeviceNode {
+            device: row.1,
+            minor: row.2,
+            entropy: self.entropy,
+        }))
+    }
+
+    fn read_dir(&self, cookie: u64) -> Result<Option<DirEntry>> {
+        let row = usize::try_from(cookie)
+            .ok()
+            .and_then(|index| DEVICES.get(index));
+        Ok(row.map(|row| DirEntry {
+            number: u64::from(row.2),
+            kind: Some(NodeKind::CharacterDevice),
+            name: row.0.into(),
+            next_cookie: cookie + 1,
+        }))
+    }
+
+    fn create(&self, _name: &[u8], _new: NewNode<'_>, _permissions: u32) -> Result<NodeRef> {
+        Err(Errno(libc::EPERM))
+    }
+}
+
+impl Node for DeviceNode {
+    fn kind(&self) -> NodeKind {
+        NodeKind::CharacterDevice
+    }
+
+    fn number(&self) -> u64 {
+        u64::from(self.minor)
+    }
+
+    fn metadata(&self) -> Result<Metadata> {
+        Ok(metadata(
+            NodeKind::CharacterDevice,
+            self.number(),
+            0o666,
+            (1, self.minor),
+        ))
+    }
+
+    fn read_at(&self, _offset: u64, buf: &mut [u8]) -> Result<usize> {
+        match self.device {
+            Device::Null => return Ok(0),
+            Device::Zero | Device::Full => buf.fill(0),
+            Device::Random => (self.entropy)(buf),
+        }
+        Ok(buf.len())
+    }
+
+    fn write_at(&self, _offset: u64, data: &[u8]) -> Result<usize> {
+        match self.device {
+            Device::Full => Err(Errno(libc::ENOSPC)),
+            _ => Ok(data.len()),
+        }
+    }
+
+    fn append(&self, data: &[u8]) -> Result<(usize, u64)> {
+        self.write_at(0, data).map(|written| (written, 0))
+    }
+
+    /// A device has no length to set; `open` with `O_TRUNC` asks for it all the same.
+    fn set_len(&self, _len_bytes: u64) -> Result<()> {
+        Err(Errno(libc::EINVAL))
+    }
+
+    fn change(&self, _changes: &Changes) -> Result<()> {
+        Err(Errno(libc::EPERM))
+    }
+
+    fn read_link(&self) -> Result<Vec<u8>> {
+        Err(Errno(libc::EINVAL))
+    }
+}

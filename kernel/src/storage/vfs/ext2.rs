@@ -1,0 +1,231 @@
+//! ext2 file systems on disks, read only, behind the traits of [`super::node`]. The crate [`ext2`] does the work.
+//!
+//! Names that were looked up are kept, in a table of fixed size, with their inodes: a path that is used again costs no disk and
+//! no search. What is wrong with a disk is logged with the field that is wrong; the program gets `EUCLEAN`.
+
+use alloc::boxed::Box;
+use alloc::string::String;
+use alloc::sync::Arc;
+use alloc::vec::Vec;
+
+use ext2::{Error, FileType, Inode, InodeNumber, MountOptions};
+
+use super::node::{DirEntry, FileSystem, Metadata, Node, NodeKind, NodeRef, Timestamp, Usage};
+use crate::error::{Errno, Result};
+use crate::storage::disks::Volume;
+use crate::sync::SpinLock;
+
+const EXT2_MAGIC: i64 = 0xEF53;
+/// Places in the table of names; a power of two.
+const NAME_PLACES: usize = 128;
+
+/// A mounted ext2 file system.
+pub struct Ext2 {
+    shared: Arc<Shared>,
+}
+
+struct Shared {
+    /// The disk's name in messages.
+    what: String,
+    file_system: ext2::FileSystem<Volume>,
+    names: SpinLock<Vec<Option<KnownName>>>,
+}
+
+struct KnownName {
+    directory: InodeNumber,
+    name: Box<[u8]>,
+    node: Arc<Ext2Node>,
+}
+
+struct Ext2Node {
+    shared: Arc<Shared>,
+    inode: Inode,
+}
+
+impl Ext2 {
+    /// Mounts what is on a volume; `what` names it in messages.
+    ///
+    /// # Errors
+    /// What is wrong with the disk.
+    pub fn mount(volume: Volume, what: String) -> core::result::Result<Self, Error> {
+        let file_system = ext2::FileSystem::mount(volume, MountOptions { read_only: true })?;
+        // The root is read now, so that a disk without a sound one is refused at the start.
+        file_system.inode(file_system.root())?;
+        let names = core::iter::repeat_with(|| None).take(NAME_PLACES).collect();
+        Ok(Self {
+            shared: Arc::new(Shared {
+                what,
+                file_system,
+                names: SpinLock::new(names),
+            }),
+        })
+    }
+}
+
+impl Shared {
+    fn errno(&self, error: &Error) -> Errno {
+        Errno(match error {
+            Error::NotFound => libc::ENOENT,
+            Error::NotADirectory => libc::ENOTDIR,
+            Error::IsADirectory => libc::EISDIR,
+            Error::NotAFile | Error::NotASymlink => libc::EINVAL,
+            Error::NameTooLong => libc::ENAMETOOLONG,
+            Error::TooManySymlinks => libc::ELOOP,
+            Error::OutOfMemory => libc::ENOMEM,
+            Error::Device(_) => libc::EIO,
+            damage => {
+                log::error!("{}: {damage}", self.what);
+                libc::EUCLEAN
+            }
+        })
+    }
+}
+
+impl FileSystem for Ext2 {
+    fn root(&self) -> Result<NodeRef> {
+        let inode = self
+            .shared
+            .file_system
+            .inode(self.shared.file_system.root());
+        let inode = inode.map_err(|error| self.shared.errno(&error))?;
+        Ok(Arc::new(Ext2Node {
+            shared: self.shared.clone(),
+            inode,
+        }))
+    }
+
+    fn is_read_only(&self) -> bool {
+        true
+    }
+
+    fn usage(&self) -> Usage {
+        let facts = self.shared.file_system.facts();
+        Usage {
+            block_len_bytes: u64::from(facts.block_size),
+            blocks: u64::from(facts.blocks),
+            free_blocks: u64::from(facts.free_blocks),
+            nodes: u64::from(facts.inodes),
+            free_nodes: u64::from(facts.free_inodes),
+            magic: EXT2_MAGIC,
+        }
+    }
+}
+
+impl Ext2Node {
+    /// Where a name of this directory lies in the table, if it is there (FNV-1a).
+    fn place_of(&self, name: &[u8]) -> usize {
+        let start = 0x811C_9DC5 ^ self.inode.number().0;
+        let hash = name.iter().fold(start, |hash, byte| {
+            (hash ^ u32::from(*byte)).wrapping_mul(0x0100_0193)
+        });
+        (hash ^ hash >> 15) as usize & (NAME_PLACES - 1)
+    }
+}
+
+fn kind_of(file_type: FileType) -> NodeKind {
+    match file_type {
+        FileType::File => NodeKind::File,
+        FileType::Directory => NodeKind::Directory,
+        FileType::Symlink => NodeKind::Symlink,
+        FileType::CharacterDevice => NodeKind::CharacterDevice,
+        FileType::BlockDevice => NodeKind::BlockDevice,
+        FileType::Fifo => NodeKind::Fifo,
+        FileType::Socket => NodeKind::Socket,
+    }
+}
+
+impl Node for Ext2Node {
+    fn kind(&self) -> NodeKind {
+        kind_of(self.inode.file_type())
+    }
+
+    fn number(&self) -> u64 {
+        u64::from(self.inode.number().0)
+    }
+
+    fn metadata(&self) -> Result<Metadata> {
+        let inode = &self.inode;
+        let at = |seconds| Timestamp {
+            seconds,
+            nanoseconds: 0,
+        };
+        Ok(Metadata {
+            number: self.number(),
+            kind: self.kind(),
+            permissions: u32::from(inode.mode()) & 0o7777,
+            links: u64::from(inode.links()),
+            uid: inode.uid(),
+            gid: inode.gid(),
+            len_bytes: inode.size(),
+            blocks_of_512: inode.blocks_of_512(),
+            accessed: at(inode.accessed()),
+            modified: at(inode.modified()),
+            changed: at(inode.changed()),
+            created: None,
+            device: (0, 0),
+        })
+    }
+
+    fn read_at(&self, offset: u64, buf: &mut [u8]) -> Result<usize> {
+        let shared = &self.shared;
+        shared
+            .file_system
+            .read(&self.inode, offset, buf)
+            .map_err(|error| shared.errno(&error))
+    }
+
+    fn read_link(&self) -> Result<Vec<u8>> {
+        let shared = &self.shared;
+        shared
+            .file_system
+            .read_link(&self.inode)
+            .map_err(|error| shared.errno(&error))
+    }
+
+    fn lookup(&self, name: &[u8]) -> Result<NodeRef> {
+        let place = self.place_of(name);
+        let directory = self.inode.number();
+        if let Some(known) = &self.shared.names.lock()[place]
+            && known.directory == directory
+            && *known.name == *name
+        {
+            return Ok(known.node.clone());
+        }
+        let inode = self.shared.file_system.find(&self.inode, name);
+        let inode = inode.map_err(|error| self.shared.errno(&error))?;
+        let node = Arc::new(Ext2Node {
+            shared: self.shared.clone(),
+            inode,
+        });
+        let known = KnownName {
+            directory,
+            name: Box::from(name),
+            node: node.clone(),
+        };
+        // What was there is dropped outside the lock.
+        let old = self.shared.names.lock()[place].replace(known);
+        drop(old);
+        Ok(node)
+    }
+
+    fn read_dir(&self, cookie: u64) -> Result<Option<DirEntry>> {
+        let fail = |error: Error| self.shared.errno(&error);
+        let entries = self
+            .shared
+            .file_system
+            .read_dir(&self.inode, cookie)
+            .map_err(fail)?;
+        for entry in entries {
+            let entry = entry.map_err(fail)?;
+            if !entry.is_dot() {
+                return Ok(Some(DirEntry {
+                    number: u64::from(entry.inode.0),
+                    kind: entry.file_type.map(kind_of),
+                    name: Box::from(entry.name()),
+                    next_cookie: entry.next_cookie,
+                }));
+            }
+        }
+        Ok(None)
+    }
+}

@@ -1,0 +1,226 @@
+//! Open files: a place in the tree, with an offset (POSIX: an open file description).
+
+use alloc::boxed::Box;
+use alloc::sync::Arc;
+use core::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+
+use super::lock;
+use super::namespace::Entry;
+use super::node::{DirEntry, NodeKind};
+use crate::error::{Errno, Result};
+use crate::storage::turn::Turn;
+
+/// What an open file may be used for.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Access {
+    /// Reading.
+    pub can_read: bool,
+    /// Writing.
+    pub can_write: bool,
+}
+
+/// An open file or directory.
+pub struct OpenFile {
+    entry: Arc<Entry>,
+    access: Access,
+    is_append: AtomicBool,
+    /// Calls that use the offset take turns, so that each sees the offset that the one before left.
+    turn: Turn,
+    /// Bytes; in a directory, a cookie: 0 is `.`, 1 is `..`, from 2 on the file system's cookies, plus 2.
+    offset: AtomicU64,
+    is_locked: AtomicBool,
+}
+
+impl Drop for OpenFile {
+    fn drop(&mut self) {
+        self.unlock();
+    }
+}
+
+impl OpenFile {
+    /// Opens what is there, without looking whether that is allowed; see [`super::operations::open`].
+    pub fn new(entry: Arc<Entry>, access: Access, is_append: bool) -> Self {
+        Self {
+            entry,
+            access,
+            is_append: AtomicBool::new(is_append),
+            turn: Turn::new(),
+            offset: AtomicU64::new(0),
+            is_locked: AtomicBool::new(false),
+        }
+    }
+
+    /// Where it is.
+    pub fn entry(&self) -> &Arc<Entry> {
+        &self.entry
+    }
+
+    /// Whether all writes go to the end (`O_APPEND`).
+    pub fn set_append(&self, is_append: bool) {
+        self.is_append.store(is_append, Ordering::Relaxed);
+    }
+
+    /// Reads from the offset on, and moves it.
+    ///
+    /// # Errors
+    /// `EBADF` when not open for reading; see [`super::node::Node::read_at`].
+    pub fn read(&self, buf: &mut [u8]) -> Result<usize> {
+        let _turn = self.turn.take();
+        let offset = self.offset.load(Ordering::Relaxed);
+        let count = self.read_at(offset, buf)?;
+        self.offset.store(offset + count as u64, Ordering::Relaxed);
+        Ok(count)
+    }
+
+    /// Reads from a given offset on.
+    ///
+    /// # Errors
+    /// As [`OpenFile::read`].
+    pub fn read_at(&self, offset: u64, buf: &mut [u8]) -> Result<usize> {
+        if !self.access.can_read {
+            return Err(Errno(libc::EBADF));
+        }
+        // Nothing is read beyond what an offset can say.
+        let room = (i64::MAX as u64).saturating_sub(offset);
+        let len = usize::try_from(room).map_or(buf.len(), |room| room.min(buf.len()));
+        self.entry.node.read_at(offset, &mut buf[..len])
+    }
+
+    /// Writes at the offset, or at the end, and moves the offset behind it.
+    ///
+    /// # Errors
+    /// `EBADF` when not open for writing; see [`super::node::Node::write_at`].
+    pub fn write(&self, data: &[u8]) -> Result<usize> {
+        let _turn = self.turn.take();
+        self.check_write()?;
+        if self.is_append.load(Ordering::Relaxed) {
+            let (count, end) = self.entry.node.append(data)?;
+            self.offset.store(end, Ordering::Relaxed);
+            return Ok(count);
+        }
+        let offset = self.offset.load(Ordering::Relaxed);
+        let count = self.entry.node.write_at(offset, data)?;
+        self.offset.store(offset + count as u64, Ordering::Relaxed);
+        Ok(count)
+    }
+
+    /// Writes at a given offset; in append mode at the end all the same, as Linux does.
+    ///
+    /// # Errors
+    /// As [`OpenFile::write`].
+    pub fn write_at(&self, offset: u64, data: &[u8]) -> Result<usize> {
+        self.check_write()?;
+        if self.is_append.load(Ordering::Relaxed) {
+            return self.entry.node.append(data).map(|(count, _)| count);
+        }
+        self.entry.node.write_at(offset, data)
+    }
+
+    /// Sets the file's size.
+    ///
+    /// # Errors
+    /// `EINVAL` when not open for writing, or not a regular file.
+    pub fn set_len(&self, len_bytes: u64) -> Result<()> {
+        if !self.access.can_write || self.entry.node.kind() != NodeKind::File {
+            return Err(Errno(libc::EINVAL));
+        }
+        self.entry.node.set_len(len_bytes)
+    }
+
+    /// Moves the offset (`whence` is `SEEK_SET`, …), and returns it.
+    ///
+    /// # Errors
+    /// `EINVAL` when it would be negative, `ENXIO` when there is no such data or hole.
+    pub fn seek(&self, delta: i64, whence: i32) -> Result<u64> {
+        let _turn = self.turn.take();
+        let kind = self.entry.node.kind();
+        if kind == NodeKind::CharacterDevice {
+            return Ok(0);
+        }
+        let len = || self.entry.node.metadata().map(|facts| facts.len_bytes);
+        let invalid = Errno(libc::EINVAL);
+        let start = match whence {
+            libc::SEEK_SET => 0,
+            libc::SEEK_CUR => self.offset.load(Ordering::Relaxed),
+            libc::SEEK_END => len()?,
+            libc::SEEK_DATA | libc::SEEK_HOLE => {
+                // As if files had no holes but the one at the end.
+                let len = len()?;
+                let from = u64::try_from(delta).ok().filter(|from| *from < len);
+                let from = from.ok_or(Errno(libc::ENXIO))?;
+                let offset = if whence == libc::SEEK_DATA { from } else { len };
+                self.offset.store(offset, Ordering::Relaxed);
+                return Ok(offset);
+            }
+            _ => return Err(invalid),
+        };
+        let offset = start
+            .checked_add_signed(delta)
+            .filter(|at| *at <= i64::MAX as u64);
+        let offset = offset.ok_or(invalid)?;
+        self.offset.store(offset, Ordering::Relaxed);
+        Ok(offset)
+    }
+
+    /// The next entry of a directory, with `.` and `..`; `None` at the end.
+    ///
+    /// # Errors
+    /// `ENOTDIR` when it is none, `EIO` when it cannot be read.
+    pub fn next_entry(&self) -> Result<Option<DirEntry>> {
+        let _turn = self.turn.take();
+        let cookie = self.offset.load(Ordering::Relaxed);
+        let dots = |name: &[u8], number| DirEntry {
+            number,
+            kind: Some(NodeKind::Directory),
+            name: Box::from(name),
+            next_cookie: cookie + 1,
+        };
+        let next = match cookie {
+            _ if !self.entry.is_directory() => return Err(Errno(libc::ENOTDIR)),
+            0 => Some(dots(b".", self.entry.node.number())),
+            1 => Some(dots(b"..", self.entry.parent_or_self().node.number())),
+            _ => {
+                let entry = self.entry.node.read_dir(cookie - 2)?;
+                entry.map(|entry| DirEntry {
+                    next_cookie: entry.next_cookie + 2,
+                    ..entry
+                })
+            }
+        };
+        if let Some(entry) = &next {
+            self.offset.store(entry.next_cookie, Ordering::Relaxed);
+        }
+        Ok(next)
+    }
+
+    /// Locks the file against others who lock it; an older lock of this open file is given back before.
+    ///
+    /// # Errors
+    /// `EWOULDBLOCK` when others hold it and the caller may not wait.
+    pub fn lock(&self, is_exclusive: bool, may_wait: bool) -> Result<()> {
+        let _turn = self.turn.take();
+        self.unlock();
+        lock::acquire(self.lock_key(), is_exclusive, may_wait)?;
+        self.is_locked.store(true, Ordering::Relaxed);
+        Ok(())
+    }
+
+    /// Gives the lock back, if this open file has one.
+    pub fn unlock(&self) {
+        if self.is_locked.swap(false, Ordering::Relaxed) {
+            lock::release(self.lock_key());
+        }
+    }
+
+    fn lock_key(&self) -> lock::NodeKey {
+        (self.entry.mount.device, self.entry.node.number())
+    }
+
+    fn check_write(&self) -> Result<()> {
+        if self.access.can_write {
+            Ok(())
+        } else {
+            Err(Errno(libc::EBADF))
+        }
+    }
+}

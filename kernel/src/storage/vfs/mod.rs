@@ -1,0 +1,81 @@
+//! The virtual file system: one tree of names over all file systems.
+//!
+//! [`node`] is what a file system gives, [`namespace`] the tree and the way along a path, [`operations`] what is done with
+//! names, [`file`] an open file. The file systems: [`tmpfs`], [`devfs`], and ext2 for disks.
+
+use alloc::sync::Arc;
+
+use crate::error::{Errno, Result};
+use crate::sync::{OnceCell, SpinLock};
+use namespace::{Entry, LastLink, Namespace};
+
+pub mod devfs;
+pub mod ext2;
+pub mod file;
+mod lock;
+pub mod namespace;
+pub mod node;
+pub mod operations;
+#[cfg(test)]
+mod tests;
+pub mod tmpfs;
+
+static NAMES: OnceCell<Namespace> = OnceCell::new();
+static CURRENT: SpinLock<Option<Arc<Entry>>> = SpinLock::new(None);
+
+/// Makes this the tree that programs see; from now on it stays as it is.
+pub(super) fn install(names: Namespace) {
+    let root = names.root().clone();
+    if NAMES.set(names).is_ok() {
+        *CURRENT.lock() = Some(root);
+    }
+}
+
+/// The tree that programs see.
+///
+/// # Errors
+/// `ENOENT` before storage was started.
+pub fn names() -> Result<&'static Namespace> {
+    NAMES.get().ok_or(Errno(libc::ENOENT))
+}
+
+/// The current directory: the root, until [`set_current`].
+///
+/// # Errors
+/// `ENOENT` before storage was started.
+pub fn current() -> Result<Arc<Entry>> {
+    CURRENT.lock().clone().ok_or(Errno(libc::ENOENT))
+}
+
+/// Changes the current directory, for all threads.
+///
+/// # Errors
+/// `ENOTDIR` when it is none.
+pub fn set_current(entry: Arc<Entry>) -> Result<()> {
+    if !entry.is_directory() {
+        return Err(Errno(libc::ENOTDIR));
+    }
+    let old = CURRENT.lock().replace(entry);
+    drop(old);
+    Ok(())
+}
+
+/// What a path leads to, from the current directory if it is relative.
+///
+/// # Errors
+/// As [`Namespace::resolve`].
+pub fn resolve(path: &[u8], last_link: LastLink) -> Result<Arc<Entry>> {
+    names()?.resolve(&current()?, path, last_link)
+}
+
+/// Returns when everything is on the media of all file systems.
+///
+/// # Errors
+/// The first error; the other file systems are synced all the same.
+pub fn sync_all() -> Result<()> {
+    let mut result = Ok(());
+    for mount in names()?.mounts() {
+        result = result.and(mount.file_system.sync());
+    }
+    result
+}

@@ -1,0 +1,330 @@
+//! The tree of names: file systems mounted into each other, and the way along a path (Linux: path_resolution(7)).
+//!
+//! A place in the tree is an [`Entry`], which knows the way back to the root. So `..` needs nothing of a disk, and cannot leave the
+//! root. A directory that is renamed keeps, for those who stand in it, the way by which they came.
+
+use alloc::boxed::Box;
+use alloc::sync::Arc;
+use alloc::vec::Vec;
+
+use super::node::{FileSystem, NodeKind, NodeRef};
+use crate::error::{Errno, Result};
+
+/// Longest name, and longest path with its closing zero (Linux: `NAME_MAX`, `PATH_MAX`).
+const NAME_MAX: usize = 255;
+const PATH_MAX: usize = 4096;
+/// Symbolic links followed on one way.
+const MAX_LINKS: u32 = 40;
+
+/// A mounted file system.
+pub struct Mount {
+    /// Its device number, `st_dev`.
+    pub device: u64,
+    /// Whether nothing in it can be changed.
+    pub is_read_only: bool,
+    /// The file system.
+    pub file_system: Arc<dyn FileSystem>,
+    root: NodeRef,
+    /// Where it is mounted: in this directory, by this name. `None` for the root.
+    at: Option<(Arc<Entry>, Box<[u8]>)>,
+}
+
+/// A place in the tree.
+pub struct Entry {
+    /// The file system it is in.
+    pub mount: Arc<Mount>,
+    /// What is there.
+    pub node: NodeRef,
+    parent: Option<Arc<Entry>>,
+    name: Box<[u8]>,
+}
+
+impl Entry {
+    /// Whether it is a directory.
+    pub fn is_directory(&self) -> bool {
+        self.node.kind() == NodeKind::Directory
+    }
+
+    /// Whether it is the same node, by whatever name.
+    pub fn is_same_node(&self, other: &Entry) -> bool {
+        Arc::ptr_eq(&self.mount, &other.mount) && self.node.number() == other.node.number()
+    }
+
+    /// The path that leads here from the root.
+    pub fn path(&self) -> Vec<u8> {
+        let mut names = Vec::new();
+        let mut here = self;
+        while let Some(parent) = &here.parent {
+            names.push(&*here.name);
+            here = parent;
+        }
+        if names.is_empty() {
+            return Vec::from(b"/");
+        }
+        let mut path = Vec::new();
+        for name in names.iter().rev() {
+            path.push(b'/');
+            path.extend_from_slice(name);
+        }
+        path
+    }
+
+    /// The directory above; the root is above itself.
+    pub fn parent_or_self(self: &Arc<Self>) -> &Arc<Self> {
+        self.parent.as_ref().unwrap_or(self)
+    }
+}
+
+/// What to do if the last name of a path is a symbolic link.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum LastLink {
+    /// Follow it.
+    Follow,
+    /// Follow it if a slash comes after it.
+    FollowBeforeSlash,
+    /// Never follow it.
+    Keep,
+}
+
+/// The last part of a path.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Last {
+    /// A name.
+    Name(Box<[u8]>),
+    /// There is none: the path is the root.
+    Root,
+    /// `.`
+    Dot,
+    /// `..`
+    DotDot,
+}
+
+/// Where a path leads.
+pub struct Found {
+    /// The directory that holds the last name.
+    pub directory: Arc<Entry>,
+    /// The last name.
+    pub last: Last,
+    /// What is there, if anything is.
+    pub entry: Option<Arc<Entry>>,
+    /// Whether the path ends with a slash, and so means a directory.
+    pub has_trailing_slash: bool,
+}
+
+/// The tree of all mounted file systems.
+pub struct Namespace {
+    mounts: Vec<Arc<Mount>>,
+    root: Arc<Entry>,
+}
+
+impl Namespace {
+    /// A tree with this root.
+    ///
+    /// # Errors
+    /// When the root cannot be read.
+    pub fn new(root: Arc<dyn FileSystem>) -> Result<Self> {
+        let mount = Arc::new(Mount {
+            device: 1,
+            is_read_only: root.is_read_only(),
+            root: root.root()?,
+            file_system: root,
+            at: None,
+        });
+        let root = Entry {
+            node: mount.root.clone(),
+            mount: mount.clone(),
+            parent: None,
+            name: Box::default(),
+        };
+        Ok(Self {
+            mounts: Vec::from([mount]),
+            root: Arc::new(root),
+        })
+    }
+
+    /// Mounts a file system by the name `name` in `directory`; what has this name there is hidden.
+    ///
+    /// # Errors
+    /// When its root cannot be read.
+    pub fn mount(
+        &mut self,
+        directory: &Arc<Entry>,
+        name: &[u8],
+        file_system: Arc<dyn FileSystem>,
+    ) -> Result<()> {
+        self.mounts.push(Arc::new(Mount {
+            device: self.mounts.len() as u64 + 1,
+            is_read_only: file_system.is_read_only(),
+            root: file_system.root()?,
+            file_system,
+            at: Some((directory.clone(), Box::from(name))),
+        }));
+        Ok(())
+    }
+
+    /// The root directory.
+    pub fn root(&self) -> &Arc<Entry> {
+        &self.root
+    }
+
+    /// All mounted file systems; the root comes first.
+    pub fn mounts(&self) -> &[Arc<Mount>] {
+        &self.mounts
+    }
+
+    /// Looks a name up in a directory.
+    pub fn child(&self, directory: &Arc<Entry>, name: &[u8]) -> Result<Option<Arc<Entry>>> {
+        let (mount, node) = match self.mounted_at(directory, name) {
+            Some(mount) => (mount.clone(), mount.root.clone()),
+            None => match directory.node.lookup(name) {
+                Ok(node) => (directory.mount.clone(), node),
+                Err(Errno(libc::ENOENT)) => return Ok(None),
+                Err(error) => return Err(error),
+            },
+        };
+        Ok(Some(Arc::new(Entry {
+            mount,
+            node,
+            parent: Some(directory.clone()),
+            name: Box::from(name),
+        })))
+    }
+
+    /// A node that was just created in a directory, as a place.
+    pub fn created(directory: &Arc<Entry>, name: &[u8], node: NodeRef) -> Arc<Entry> {
+        Arc::new(Entry {
+            mount: directory.mount.clone(),
+            node,
+            parent: Some(directory.clone()),
+            name: Box::from(name),
+        })
+    }
+
+    fn mounted_at(&self, directory: &Arc<Entry>, name: &[u8]) -> Option<&Arc<Mount>> {
+        // The last one mounted there is seen.
+        self.mounts.iter().skip(1).rev().find(|mount| {
+            mount
+                .at
+                .as_ref()
+                .is_some_and(|(at, at_name)| **at_name == *name && at.is_same_node(directory))
+        })
+    }
+
+    /// Goes along a path, from `base` if it does not begin with a slash.
+    ///
+    /// # Errors
+    /// `ENOENT` for an empty path or a missing directory on the way, `ENOTDIR`, `ELOOP`, `ENAMETOOLONG`, `EIO`.
+    pub fn find(&self, base: &Arc<Entry>, path: &[u8], last_link: LastLink) -> Result<Found> {
+        if path.is_empty() {
+            return Err(Errno(libc::ENOENT));
+        }
+        if path.len() >= PATH_MAX {
+            return Err(Errno(libc::ENAMETOOLONG));
+        }
+        let mut links_left = MAX_LINKS;
+        // What is left to go: `path`, until a symbolic link puts something in its place.
+        let mut expanded: Vec<u8>;
+        let mut rest = path;
+        let mut here = if rest.starts_with(b"/") {
+            &self.root
+        } else {
+            base
+        }
+        .clone();
+        loop {
+            let start = rest
+                .iter()
+                .position(|byte| *byte != b'/')
+                .unwrap_or(rest.len());
+            rest = &rest[start..];
+            let end = rest
+                .iter()
+                .position(|byte| *byte == b'/')
+                .unwrap_or(rest.len());
+            let (name, after) = rest.split_at(end);
+            let is_last = after.iter().all(|byte| *byte == b'/');
+            let has_trailing_slash = is_last && !after.is_empty();
+            if !name.is_empty() && !here.is_directory() {
+                return Err(Errno(libc::ENOTDIR));
+            }
+            let special = match name {
+                b"" => Some((Last::Root, here.clone())),
+                b"." => Some((Last::Dot, here.clone())),
+                b".." => Some((Last::DotDot, here.parent_or_self().clone())),
+                _ => None,
+            };
+            if let Some((last, next)) = special {
+                if is_last {
+                    return Ok(Found {
+                        directory: here,
+                        last,
+                        entry: Some(next),
+                        has_trailing_slash,
+                    });
+                }
+                here = next;
+                rest = after;
+                continue;
+            }
+            if name.len() > NAME_MAX {
+                return Err(Errno(libc::ENAMETOOLONG));
+            }
+            let child = self.child(&here, name)?;
+            let is_link = child
+                .as_ref()
+                .is_some_and(|e| e.node.kind() == NodeKind::Symlink);
+            let is_followed = match last_link {
+                _ if !is_last => true,
+                LastLink::Follow => true,
+                LastLink::FollowBeforeSlash => has_trailing_slash,
+                LastLink::Keep => false,
+            };
+            match child {
+                Some(link) if is_link && is_followed => {
+                    links_left = links_left.checked_sub(1).ok_or(Errno(libc::ELOOP))?;
+                    let mut target = link.node.read_link()?;
+                    if target.is_empty() {
+                        return Err(Errno(libc::ENOENT));
+                    }
+                    if target.starts_with(b"/") {
+                        here = self.root.clone();
+                    }
+                    target.extend_from_slice(after);
+                    expanded = target;
+                    rest = &expanded;
+                }
+                entry if is_last => {
+                    return Ok(Found {
+                        directory: here,
+                        last: Last::Name(Box::from(name)),
+                        entry,
+                        has_trailing_slash,
+                    });
+                }
+                Some(next) => {
+                    here = next;
+                    rest = after;
+                }
+                None => return Err(Errno(libc::ENOENT)),
+            }
+        }
+    }
+
+    /// What a path leads to.
+    ///
+    /// # Errors
+    /// As [`Namespace::find`], and `ENOENT` when nothing is there.
+    pub fn resolve(
+        &self,
+        base: &Arc<Entry>,
+        path: &[u8],
+        last_link: LastLink,
+    ) -> Result<Arc<Entry>> {
+        let found = self.find(base, path, last_link)?;
+        let entry = found.entry.ok_or(Errno(libc::ENOENT))?;
+        if found.has_trailing_slash && !entry.is_directory() {
+            return Err(Errno(libc::ENOTDIR));
+        }
+        Ok(entry)
+    }
+}

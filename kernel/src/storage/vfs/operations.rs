@@ -1,0 +1,255 @@
+//! What programs do with names: open, create, link, rename, remove. Each does what the Linux system call of that name does, and fails
+//! with the error that it fails with; `base` is where a relative path begins.
+
+use alloc::boxed::Box;
+use alloc::sync::Arc;
+
+use super::file::{Access, OpenFile};
+use super::namespace::{Entry, Found, Last, LastLink, Namespace};
+use super::node::{NewNode, NodeKind};
+use crate::error::{Errno, Result};
+
+type Base<'a> = &'a Arc<Entry>;
+
+/// `open`, with the flags of Linux.
+///
+/// # Errors
+/// As open(2).
+pub fn open(
+    names: &Namespace,
+    base: Base<'_>,
+    path: &[u8],
+    flags: i32,
+    permissions: u32,
+) -> Result<OpenFile> {
+    let has = |flag: i32| flags & flag == flag;
+    let is_path_only = has(libc::O_PATH);
+    let is_creating = has(libc::O_CREAT) && !is_path_only;
+    let is_exclusive = is_creating && has(libc::O_EXCL);
+    if has(libc::O_TMPFILE) && !is_path_only {
+        return Err(Errno(libc::EOPNOTSUPP));
+    }
+    if is_creating && has(libc::O_DIRECTORY) {
+        return Err(Errno(libc::EINVAL));
+    }
+    let mode = flags & libc::O_ACCMODE;
+    let access = Access {
+        can_read: mode != libc::O_WRONLY && !is_path_only,
+        can_write: mode != libc::O_RDONLY && !is_path_only,
+    };
+    let last_link = match () {
+        () if is_exclusive => LastLink::Keep,
+        () if has(libc::O_NOFOLLOW) => LastLink::FollowBeforeSlash,
+        () => LastLink::Follow,
+    };
+    let found = names.find(base, path, last_link)?;
+    if is_creating && found.has_trailing_slash {
+        return Err(Errno(libc::EISDIR));
+    }
+    let is_append = has(libc::O_APPEND);
+    let Some(entry) = found.entry else {
+        if !is_creating {
+            return Err(Errno(libc::ENOENT));
+        }
+        let entry = create(&found, NewNode::File, permissions)?;
+        return Ok(OpenFile::new(entry, access, is_append));
+    };
+    let kind = entry.node.kind();
+    if is_exclusive {
+        return Err(Errno(libc::EEXIST));
+    }
+    if kind != NodeKind::Directory && (found.has_trailing_slash || has(libc::O_DIRECTORY)) {
+        return Err(Errno(libc::ENOTDIR));
+    }
+    if is_path_only {
+        return Ok(OpenFile::new(entry, access, false));
+    }
+    match kind {
+        NodeKind::Symlink => return Err(Errno(libc::ELOOP)),
+        NodeKind::Directory if access.can_write || is_creating || has(libc::O_TRUNC) => {
+            return Err(Errno(libc::EISDIR));
+        }
+        NodeKind::Fifo | NodeKind::Socket | NodeKind::BlockDevice => {
+            return Err(Errno(libc::ENXIO));
+        }
+        NodeKind::File => {
+            if (access.can_write || has(libc::O_TRUNC)) && entry.mount.is_read_only {
+                return Err(Errno(libc::EROFS));
+            }
+            if has(libc::O_TRUNC) {
+                entry.node.set_len(0)?;
+            }
+        }
+        NodeKind::Directory | NodeKind::CharacterDevice => {}
+    }
+    Ok(OpenFile::new(entry, access, is_append))
+}
+
+/// `mkdir`.
+///
+/// # Errors
+/// As mkdir(2).
+pub fn make_directory(
+    names: &Namespace,
+    base: Base<'_>,
+    path: &[u8],
+    permissions: u32,
+) -> Result<()> {
+    let found = names.find(base, path, LastLink::Keep)?;
+    if found.entry.is_some() {
+        return Err(Errno(libc::EEXIST));
+    }
+    create(&found, NewNode::Directory, permissions).map(|_| ())
+}
+
+/// `symlink`: `path` becomes a link to `target`.
+///
+/// # Errors
+/// As symlink(2).
+pub fn make_symlink(names: &Namespace, target: &[u8], base: Base<'_>, path: &[u8]) -> Result<()> {
+    if target.is_empty() {
+        return Err(Errno(libc::ENOENT));
+    }
+    let found = find_new(names, base, path)?;
+    create(&found, NewNode::Symlink(target), 0o777).map(|_| ())
+}
+
+/// `link`: what is at `entry` gets another name.
+///
+/// # Errors
+/// As link(2).
+pub fn make_link(names: &Namespace, entry: &Entry, base: Base<'_>, path: &[u8]) -> Result<()> {
+    let found = find_new(names, base, path)?;
+    if !Arc::ptr_eq(&found.directory.mount, &entry.mount) {
+        return Err(Errno(libc::EXDEV));
+    }
+    if entry.is_directory() {
+        return Err(Errno(libc::EPERM));
+    }
+    check_writable(&found.directory)?;
+    found.directory.node.link(name_of(&found)?, &entry.node)
+}
+
+/// `unlink`.
+///
+/// # Errors
+/// As unlink(2).
+pub fn unlink(names: &Namespace, base: Base<'_>, path: &[u8]) -> Result<()> {
+    let found = names.find(base, path, LastLink::Keep)?;
+    let Last::Name(name) = &found.last else {
+        return Err(Errno(libc::EISDIR));
+    };
+    let entry = found.entry.as_ref().ok_or(Errno(libc::ENOENT))?;
+    if found.has_trailing_slash && !entry.is_directory() {
+        return Err(Errno(libc::ENOTDIR));
+    }
+    if entry.is_directory() {
+        return Err(Errno(libc::EISDIR));
+    }
+    check_writable(&found.directory)?;
+    found.directory.node.unlink(name)
+}
+
+/// `rmdir`.
+///
+/// # Errors
+/// As rmdir(2).
+pub fn remove_directory(names: &Namespace, base: Base<'_>, path: &[u8]) -> Result<()> {
+    let found = names.find(base, path, LastLink::Keep)?;
+    let name = match &found.last {
+        Last::Name(name) => name,
+        Last::Root => return Err(Errno(libc::EBUSY)),
+        Last::Dot => return Err(Errno(libc::EINVAL)),
+        Last::DotDot => return Err(Errno(libc::ENOTEMPTY)),
+    };
+    let entry = found.entry.as_ref().ok_or(Errno(libc::ENOENT))?;
+    if !entry.is_directory() {
+        return Err(Errno(libc::ENOTDIR));
+    }
+    check_not_mounted(&found, entry)?;
+    check_writable(&found.directory)?;
+    found.directory.node.remove_dir(name)
+}
+
+/// `rename`; where nothing may be replaced it is `renameat2` with `RENAME_NOREPLACE`.
+///
+/// # Errors
+/// As rename(2).
+pub fn rename(
+    names: &Namespace,
+    (from_base, from_path): (Base<'_>, &[u8]),
+    (to_base, to_path): (Base<'_>, &[u8]),
+    may_replace: bool,
+) -> Result<()> {
+    let from = names.find(from_base, from_path, LastLink::Keep)?;
+    let to = names.find(to_base, to_path, LastLink::Keep)?;
+    if !Arc::ptr_eq(&from.directory.mount, &to.directory.mount) {
+        return Err(Errno(libc::EXDEV));
+    }
+    let (Last::Name(from_name), Last::Name(to_name)) = (&from.last, &to.last) else {
+        return Err(Errno(libc::EBUSY));
+    };
+    let entry = from.entry.as_ref().ok_or(Errno(libc::ENOENT))?;
+    check_not_mounted(&from, entry)?;
+    if !entry.is_directory() && (from.has_trailing_slash || to.has_trailing_slash) {
+        return Err(Errno(libc::ENOTDIR));
+    }
+    if let Some(replaced) = &to.entry {
+        if !may_replace {
+            return Err(Errno(libc::EEXIST));
+        }
+        check_not_mounted(&to, replaced)?;
+    }
+    check_writable(&from.directory)?;
+    from.directory
+        .node
+        .rename(from_name, &to.directory.node, to_name, may_replace)
+}
+
+/// Goes along a path whose last name must be free.
+fn find_new(names: &Namespace, base: Base<'_>, path: &[u8]) -> Result<Found> {
+    let found = names.find(base, path, LastLink::Keep)?;
+    if found.entry.is_some() {
+        return Err(Errno(libc::EEXIST));
+    }
+    if found.has_trailing_slash {
+        return Err(Errno(libc::ENOENT));
+    }
+    Ok(found)
+}
+
+fn create(found: &Found, new: NewNode<'_>, permissions: u32) -> Result<Arc<Entry>> {
+    check_writable(&found.directory)?;
+    let name = name_of(found)?;
+    let node = found
+        .directory
+        .node
+        .create(name, new, permissions & 0o7777)?;
+    Ok(Namespace::created(&found.directory, name, node))
+}
+
+/// The last name, of a path that leads to nothing: which always ends with one.
+fn name_of(found: &Found) -> Result<&[u8]> {
+    match &found.last {
+        Last::Name(name) => Ok(Box::as_ref(name)),
+        _ => Err(Errno(libc::EEXIST)),
+    }
+}
+
+/// A read-only file system cannot be changed.
+pub fn check_writable(entry: &Entry) -> Result<()> {
+    if entry.mount.is_read_only {
+        Err(Errno(libc::EROFS))
+    } else {
+        Ok(())
+    }
+}
+
+/// What another file system is mounted on can be neither removed nor moved.
+fn check_not_mounted(found: &Found, entry: &Entry) -> Result<()> {
+    if Arc::ptr_eq(&entry.mount, &found.directory.mount) {
+        Ok(())
+    } else {
+        Err(Errno(libc::EBUSY))
+    }
+}

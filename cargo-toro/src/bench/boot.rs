@@ -5,6 +5,7 @@ use super::firmware;
 use super::report::{Figure, Report, Unit};
 use super::statistics::median;
 use super::subject::{Bench, HELLO, Machinery, Way, describe};
+use crate::values::{Boot, Nic};
 use crate::vm::End;
 use anyhow::{Context, Result, anyhow, bail};
 
@@ -15,6 +16,9 @@ const INSTRUCTIONS_LIMIT: f64 = 10e6;
 /// The time of the service by the time of the program that only prints a line.
 const RATIO_LIMIT: f64 = 1.5;
 const MILLISECONDS: f64 = 1e3;
+/// hw/net/e1000.c, `set_rx_control` and `e1000_can_receive`.
+const E1000_NOTE: &str =
+    "QEMU's e1000 receives nothing for 1,000 ms after its receiver was switched on";
 
 /// Measures the starts of hello and of the service.
 pub(super) fn measure(bench: &Bench, report: &mut Report) -> Result<()> {
@@ -24,62 +28,58 @@ pub(super) fn measure(bench: &Bench, report: &mut Report) -> Result<()> {
         &[Way::MICROVM, Way::PC_PVH, Way::PC_BIOS],
     ) {
         let machinery = bench.plain_machine(&hello, way)?;
-        let firmware = machinery.with_source(firmware::image(way, bench.folder())?);
-        let names = [
-            format!("firmware's own share ({way})"),
-            format!("{HELLO}, start to end ({way})"),
-        ];
-        let firmware = count(bench, report, &names[0], || {
-            counted_end(bench, &firmware, false)
-        })?;
-        let total = count(bench, report, &names[1], || {
+        let name = format!("{HELLO}, start to end ({way})");
+        count(bench, report, &machinery, name, None, || {
             counted_end(bench, &machinery, true)
         })?;
-        add_share(report, &names[1], firmware, total);
     }
     let service = bench.service()?;
     for way in Way::chosen(&bench.options.machine, &[Way::PC_PVH, Way::PC_BIOS]) {
         let machinery = bench.service_machine(&service, way)?;
-        let firmware = machinery.with_source(firmware::image(way, bench.folder())?);
         let name = format!("{}, start to first answer ({way})", service.name());
-        let firmware = match bench.plugin() {
-            Ok(_) => Some(median_of(bench, || counted_end(bench, &firmware, false))?),
-            Err(_) => None,
-        };
-        let total = count(bench, report, &name, || counted_answer(bench, &machinery))?;
-        add_share(report, &name, firmware, total);
+        let limit = Some(INSTRUCTIONS_LIMIT);
+        count(bench, report, &machinery, name, limit, || {
+            counted_answer(bench, &machinery)
+        })?;
         let hello = bench.other_image(&machinery, &hello)?;
         measure_time(bench, report, service.name(), &machinery, &hello)?;
     }
     Ok(())
 }
 
-fn add_share(report: &mut Report, name: &str, firmware: Option<f64>, total: Option<f64>) {
-    if let (Some(firmware), Some(total)) = (firmware, total) {
-        let figure = Figure::new(
-            format!("{name}, beyond the firmware"),
-            total - firmware,
-            Unit::Instructions,
-        );
-        report.add(figure.at_most(INSTRUCTIONS_LIMIT));
-    }
-}
-
-/// Adds the median of what `run` counts.
+/// Adds the median of what `run` counts, and how much of it is beyond the firmware's own share. The limit is for the
+/// former where QEMU loads the kernel, and for the latter where the firmware reads it from a disk.
 fn count(
     bench: &Bench,
     report: &mut Report,
-    name: &str,
+    machinery: &Machinery,
+    name: String,
+    limit: Option<f64>,
     run: impl FnMut() -> Result<u64>,
-) -> Result<Option<f64>> {
+) -> Result<()> {
     if bench.plugin().is_err() {
         report.add(bench.uncounted(name, Unit::Instructions));
-        return Ok(None);
+        return Ok(());
     }
-    bench.shell.status("Counting", name);
-    let value = median_of(bench, run).with_context(|| format!("cannot measure {name}"))?;
-    report.add(Figure::new(name, value, Unit::Instructions));
-    Ok(Some(value))
+    bench.shell.status("Counting", &name);
+    let firmware = machinery.with_source(firmware::image(machinery.way, bench.folder())?);
+    let firmware = median_of(bench, || counted_end(bench, &firmware, false))?;
+    let total = median_of(bench, run).with_context(|| format!("cannot measure {name}"))?;
+    let beyond = format!("{name}, beyond the firmware");
+    let with_limit = |figure: Figure, is_judged| match limit.filter(|_| is_judged) {
+        Some(limit) => figure.at_most(limit),
+        None => figure,
+    };
+    let is_disk = machinery.way.boot == Boot::Disk;
+    report.add(with_limit(
+        Figure::new(name, total, Unit::Instructions),
+        !is_disk,
+    ));
+    report.add(with_limit(
+        Figure::new(beyond, total - firmware, Unit::Instructions),
+        is_disk,
+    ));
+    Ok(())
 }
 
 fn median_of(bench: &Bench, mut run: impl FnMut() -> Result<u64>) -> Result<f64> {
@@ -135,11 +135,15 @@ fn measure_time(
     let (answer, end) = median(&answers)
         .zip(median(&ends))
         .context("nothing was measured")?;
-    report.add(Figure::new(
+    let first = Figure::new(
         format!("{name}, time to first answer ({way})"),
         answer,
         Unit::Milliseconds,
-    ));
+    );
+    report.add(match service.launch.nic {
+        Nic::E1000 => first.note(E1000_NOTE),
+        _ => first,
+    });
     report.add(Figure::new(
         format!("{HELLO}, time to end, same machine ({way})"),
         end,

@@ -32,6 +32,7 @@ const KIB: f64 = 1024.0;
 pub(super) fn measure(bench: &Bench, report: &mut Report) -> Result<()> {
     let service = bench.service()?;
     let machinery = bench.service_machine(&service, bench.way(&service))?;
+    let machinery = machinery.for_connections(CONNECTIONS);
     count(bench, report, &machinery)?;
     for is_kept_alive in [true, false] {
         measure_load(bench, report, &machinery, is_kept_alive)?;
@@ -74,7 +75,7 @@ fn count(bench: &Bench, report: &mut Report, machinery: &Machinery) -> Result<()
         )?;
         std::thread::sleep(SETTLE);
         let before = counter.total()?;
-        loaded(&guest, plan)?;
+        loaded(&mut guest, plan)?;
         std::thread::sleep(SETTLE);
         let count = counter.total()?.wrapping_sub(before) as f64 / requests as f64;
         report.add(Figure::new(name, count, Unit::Instructions).at_most(limit));
@@ -83,8 +84,9 @@ fn count(bench: &Bench, report: &mut Report, machinery: &Machinery) -> Result<()
 }
 
 /// A load without failures.
-pub(super) fn loaded(guest: &Guest, plan: Plan) -> Result<Outcome> {
+pub(super) fn loaded(guest: &mut Guest, plan: Plan) -> Result<Outcome> {
     let outcome = load::run(&guest.target, plan)?;
+    guest.check_running()?;
     if let Some(failure) = &outcome.first_failure {
         bail!(
             "{} of {} requests failed, the first: {failure}",
@@ -123,6 +125,7 @@ fn measure_load(
     let speed =
         |outcome: &Outcome, requests: usize| requests as f64 / outcome.elapsed.as_secs_f64();
     let outcome = load::run(&guest.target, single)?;
+    guest.check_running()?;
     let name = format!("{kind}, 1 at a time");
     report.add(Figure::new(
         name,
@@ -144,6 +147,7 @@ fn measure_load(
     );
     let rest = LONG_LOAD - FIRST_PART;
     let outcome = load::run(&guest.target, plan(rest))?;
+    guest.check_running()?;
     let name = format!("{kind}, {CONNECTIONS} at a time");
     report.add(Figure::new(
         &name,

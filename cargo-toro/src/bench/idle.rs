@@ -27,6 +27,7 @@ const CPU_LIMIT_PERCENT: f64 = 1.0;
 pub(super) fn measure(bench: &Bench, report: &mut Report) -> Result<()> {
     let service = bench.service()?;
     let machinery = bench.service_machine(&service, bench.way(&service))?;
+    let machinery = machinery.for_connections(LOAD.connections);
     let name = "idle, guest";
     bench
         .shell
@@ -62,7 +63,7 @@ pub(super) fn measure(bench: &Bench, report: &mut Report) -> Result<()> {
 /// Loads the guest and lets it rest.
 fn rested(mut guest: Guest) -> Result<Guest> {
     guest.first_answer()?;
-    loaded(&guest, LOAD)?;
+    loaded(&mut guest, LOAD)?;
     pause(REST)?;
     Ok(guest)
 }

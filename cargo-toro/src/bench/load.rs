@@ -1,4 +1,7 @@
 //! A small HTTP/1.1 client (RFC 9112) that loads a server: some connections at a time, each on a thread of its own.
+//!
+//! Each thread has a port of its own that leads to the server: QEMU's user network lets one connection wait at a port, and
+//! the host drops what comes beyond, which then takes seconds. That would be measured in place of the guest.
 
 use anyhow::Result;
 use std::io::{self, BufRead, BufReader, Read, Write};
@@ -16,8 +19,8 @@ const MAX_BODY_BYTES: u64 = 64 << 20;
 /// What is requested.
 #[derive(Debug, Clone)]
 pub(super) struct Target {
-    /// The host's port that leads to the guest.
-    pub(super) address: SocketAddr,
+    /// Ports of the host that lead to the guest; at least one.
+    pub(super) addresses: Vec<SocketAddr>,
     /// The path.
     pub(super) path: String,
 }
@@ -50,13 +53,16 @@ pub(super) fn run(target: &Target, plan: Plan) -> Result<Outcome> {
     let failures = Mutex::new((0, None));
     let start = Instant::now();
     std::thread::scope(|scope| {
-        for _ in 0..plan.connections {
-            scope.spawn(|| {
+        let (taken, failures) = (&taken, &failures);
+        for address in target.addresses.iter().cycle().take(plan.connections) {
+            scope.spawn(move || {
                 let mut client = None;
                 while taken.fetch_add(1, Ordering::Relaxed) < plan.requests
                     && crate::interrupt::count() == 0
                 {
-                    if let Err(error) = request(&mut client, target, plan.is_kept_alive) {
+                    if let Err(error) =
+                        request(&mut client, *address, &target.path, plan.is_kept_alive)
+                    {
                         client = None;
                         let mut failures = failures
                             .lock()
@@ -81,17 +87,26 @@ pub(super) fn run(target: &Target, plan: Plan) -> Result<Outcome> {
 
 /// One request on a new connection of its own.
 pub(super) fn once(target: &Target, patience: Duration) -> io::Result<()> {
-    Client::connect(target, patience)?
+    let address = *target
+        .addresses
+        .first()
+        .ok_or(io::ErrorKind::AddrNotAvailable)?;
+    Client::connect(address, patience)?
         .get(&target.path, false)
         .map(drop)
 }
 
-fn request(client: &mut Option<Client>, target: &Target, is_kept_alive: bool) -> io::Result<()> {
+fn request(
+    client: &mut Option<Client>,
+    address: SocketAddr,
+    path: &str,
+    is_kept_alive: bool,
+) -> io::Result<()> {
     let mut connected = match client.take() {
         Some(client) => client,
-        None => Client::connect(target, PATIENCE)?,
+        None => Client::connect(address, PATIENCE)?,
     };
-    let is_open = connected.get(&target.path, is_kept_alive)?;
+    let is_open = connected.get(path, is_kept_alive)?;
     if is_kept_alive && is_open {
         *client = Some(connected);
     }
@@ -104,8 +119,8 @@ struct Client {
 }
 
 impl Client {
-    fn connect(target: &Target, patience: Duration) -> io::Result<Self> {
-        let stream = TcpStream::connect_timeout(&target.address, patience)?;
+    fn connect(address: SocketAddr, patience: Duration) -> io::Result<Self> {
+        let stream = TcpStream::connect_timeout(&address, patience)?;
         stream.set_nodelay(true)?;
         stream.set_read_timeout(Some(patience))?;
         stream.set_write_timeout(Some(patience))?;
@@ -224,7 +239,7 @@ mod tests {
             }
         });
         Target {
-            address,
+            addresses: vec![address],
             path: "/".into(),
         }
     }

@@ -57,7 +57,7 @@ pub(super) fn run(options: &Profile, shell: &Shell) -> Result<()> {
                 )?;
                 std::thread::sleep(SETTLE);
                 let before = counter.blocks()?;
-                loaded(&guest, plan)?;
+                loaded(&mut guest, plan)?;
                 std::thread::sleep(SETTLE);
                 Counts::new(&counter.blocks()?, &before)
             }

@@ -42,6 +42,7 @@ pub(super) fn measure(bench: &Bench, report: &mut Report) -> Result<()> {
     })?;
     report.add(figure(&hello, &plain, smallest));
     let machinery = bench.service_machine(&service, bench.way(&service))?;
+    let machinery = machinery.for_connections(LOAD.connections);
     let smallest = search(bench, &service, &machinery, |machinery| {
         let mut guest = machinery.start(None)?;
         guest.answer_within(PATIENCE)?;

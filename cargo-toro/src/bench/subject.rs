@@ -287,6 +287,7 @@ impl Bench {
             way,
             launch,
             guest_port,
+            port_count: 1,
             path: self.path(),
         })
     }
@@ -331,6 +332,8 @@ pub(super) struct Machinery {
     pub(super) way: Way,
     pub(super) launch: Launch,
     guest_port: Option<u16>,
+    /// Ports of the host that lead to it.
+    port_count: usize,
     path: String,
 }
 
@@ -347,6 +350,14 @@ impl Machinery {
         }
     }
 
+    /// The same for a load of that many connections at a time.
+    pub(super) fn for_connections(self, count: usize) -> Self {
+        Self {
+            port_count: count,
+            ..self
+        }
+    }
+
     /// Starts it, in QEMU's emulator and counted if there is a counter.
     pub(super) fn start(&self, counter: Option<(&Plugin, &Counter)>) -> Result<Guest> {
         let mut launch = self.launch.clone();
@@ -354,19 +365,23 @@ impl Machinery {
             launch.accelerator = Accelerator::Tcg;
             launch.extra.extend(counter.arguments(plugin));
         }
-        let host = match self.guest_port {
-            Some(_) => free_port()?,
-            None => 0,
+        let hosts = match self.guest_port {
+            Some(_) => free_ports(self.port_count)?,
+            None => Vec::new(),
         };
-        let port = |guest| Port {
+        let ports = hosts.iter().zip(self.guest_port.iter().cycle());
+        let ports = ports.map(|(&host, &guest)| Port {
             protocol: Protocol::Tcp,
             address: Ipv4Addr::LOCALHOST,
             host,
             guest,
-        };
-        launch.network = Network::User(self.guest_port.map(port).into_iter().collect());
+        });
+        launch.network = Network::User(ports.collect());
+        let addresses = hosts.into_iter();
         let target = Target {
-            address: SocketAddr::from((Ipv4Addr::LOCALHOST, host)),
+            addresses: addresses
+                .map(|port| SocketAddr::from((Ipv4Addr::LOCALHOST, port)))
+                .collect(),
             path: self.path.clone(),
         };
         let started = Instant::now();
@@ -384,10 +399,17 @@ impl Machinery {
     }
 }
 
-fn free_port() -> Result<u16> {
-    let listener =
-        TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).context("no port of this host is free")?;
-    Ok(listener.local_addr()?.port())
+/// Ports that nobody has at the moment.
+fn free_ports(count: usize) -> Result<Vec<u16>> {
+    // All are held until the last is found, so that they differ.
+    let listeners = (0..count).map(|_| TcpListener::bind((Ipv4Addr::LOCALHOST, 0)));
+    let listeners = listeners
+        .collect::<Result<Vec<_>, _>>()
+        .context("no port of this host is free")?;
+    let ports = listeners
+        .iter()
+        .map(|listener| Ok(listener.local_addr()?.port()));
+    ports.collect()
 }
 
 /// A running machine.
@@ -424,6 +446,17 @@ impl Guest {
                     patience.as_secs()
                 )));
             }
+        }
+    }
+
+    /// An error if the guest has ended.
+    pub(super) fn check_running(&mut self) -> Result<()> {
+        match self.vm.end_within(Duration::ZERO) {
+            Some(end) => bail!(self.failure(format!(
+                "the guest ended under the load: {}",
+                describe(&end)
+            ))),
+            None => Ok(()),
         }
     }
 

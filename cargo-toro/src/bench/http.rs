@@ -67,7 +67,7 @@ fn count(bench: &Bench, report: &mut Report, machinery: &Machinery) -> Result<()
             is_kept_alive,
         };
         loaded(
-            &guest,
+            &mut guest,
             Plan {
                 requests: WARM_UP,
                 ..plan

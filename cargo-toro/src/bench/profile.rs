@@ -49,7 +49,7 @@ pub(super) fn run(options: &Profile, shell: &Shell) -> Result<()> {
                     is_kept_alive: !options.close,
                 };
                 loaded(
-                    &guest,
+                    &mut guest,
                     Plan {
                         requests: WARM_UP,
                         ..plan

@@ -1,11 +1,15 @@
 //! A small HTTP/1.1 client (RFC 9112) that loads a server: some connections at a time, each on a thread of its own.
 //!
-//! Each thread has a port of its own that leads to the server: QEMU's user network lets one connection wait at a port, and
-//! the host drops what comes beyond, which then takes seconds. That would be measured in place of the guest.
+//! Two properties of QEMU's user network would be measured in place of the guest, and are worked around. It lets one
+//! connection wait at a port that it listens to, and the host drops what comes beyond, which then takes seconds: so each
+//! thread has a port of its own that leads to the guest. And it hands the port that a client calls from on to the guest:
+//! so a client never calls from a port that another used, or two connections to different ports of the host could be
+//! one to the guest.
 
 use anyhow::Result;
+use socket2::{Domain, Socket, Type};
 use std::io::{self, BufRead, BufReader, Read, Write};
-use std::net::{SocketAddr, TcpStream};
+use std::net::{Ipv4Addr, SocketAddr, TcpStream};
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
@@ -14,6 +18,10 @@ use std::time::{Duration, Instant};
 const PATIENCE: Duration = Duration::from_secs(10);
 const MAX_LINE_BYTES: u64 = 16 << 10;
 const MAX_LINES: usize = 100;
+/// The ports to call from: those that need no privileges, below the one that systems keep for nobody.
+const FIRST_PORT: u16 = 10_000;
+const PORTS: u16 = 55_000;
+const PORT_TRIES: usize = 1000;
 const MAX_BODY_BYTES: u64 = 64 << 20;
 
 /// What is requested.
@@ -113,6 +121,44 @@ fn request(
     Ok(())
 }
 
+/// Connects from a port that was not used before, as long as there are such.
+fn connect(address: SocketAddr, patience: Duration) -> io::Result<TcpStream> {
+    static NEXT: AtomicUsize = AtomicUsize::new(0);
+    let mut result = Err(io::ErrorKind::AddrInUse.into());
+    for _ in 0..PORT_TRIES {
+        let port = source_port(std::process::id(), NEXT.fetch_add(1, Ordering::Relaxed));
+        result = connect_from(port, address, patience);
+        match &result {
+            // Somebody else has this port, or had it with this address a moment ago.
+            Err(error)
+                if matches!(
+                    error.kind(),
+                    io::ErrorKind::AddrInUse | io::ErrorKind::AddrNotAvailable
+                ) => {}
+            _ => break,
+        }
+    }
+    result
+}
+
+fn connect_from(port: u16, address: SocketAddr, patience: Duration) -> io::Result<TcpStream> {
+    let socket = Socket::new(Domain::IPV4, Type::STREAM, None)?;
+    if cfg!(unix) {
+        // Elsewhere this would allow what is forbidden here: to share the port with another.
+        socket.set_reuse_address(true)?;
+    }
+    socket.bind(&SocketAddr::from((Ipv4Addr::LOCALHOST, port)).into())?;
+    socket.connect_timeout(&address.into(), patience)?;
+    Ok(socket.into())
+}
+
+/// The port to call from for the `index`-th time: each once before the first again, from a different one on in each
+/// process.
+fn source_port(process: u32, index: usize) -> u16 {
+    let start = (process as usize).wrapping_mul(7919);
+    FIRST_PORT.saturating_add((start.wrapping_add(index) % usize::from(PORTS)) as u16)
+}
+
 /// A connection.
 struct Client {
     stream: BufReader<TcpStream>,
@@ -120,7 +166,7 @@ struct Client {
 
 impl Client {
     fn connect(address: SocketAddr, patience: Duration) -> io::Result<Self> {
-        let stream = TcpStream::connect_timeout(&address, patience)?;
+        let stream = connect(address, patience)?;
         stream.set_nodelay(true)?;
         stream.set_read_timeout(Some(patience))?;
         stream.set_write_timeout(Some(patience))?;
@@ -213,7 +259,7 @@ fn read_line(stream: &mut impl BufRead) -> io::Result<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::net::{Ipv4Addr, TcpListener};
+    use std::net::TcpListener;
 
     /// A server that answers `script(connection, request)` until that returns nothing; returns its address.
     fn serve(script: fn(usize, usize) -> Option<&'static str>) -> Target {
@@ -256,6 +302,15 @@ mod tests {
 
     fn head(text: &str) -> io::Result<Head> {
         read_head(&mut text.as_bytes())
+    }
+
+    #[test]
+    fn every_port_is_called_from_before_one_is_again() {
+        let ports: std::collections::BTreeSet<_> = (0..usize::from(PORTS))
+            .map(|index| source_port(4_194_304, index))
+            .collect();
+        assert_eq!(ports.len(), usize::from(PORTS));
+        assert_eq!(ports.first(), Some(&FIRST_PORT));
     }
 
     #[test]

@@ -4,10 +4,11 @@ use super::counter::Counter;
 use super::firmware;
 use super::report::{Figure, Report, Unit};
 use super::statistics::median;
-use super::subject::{Bench, HELLO, Machinery, Way, describe};
+use super::subject::{Bench, HELLO, Machinery, SERVICE, Way, describe};
 use crate::values::{Boot, Nic};
 use crate::vm::End;
 use anyhow::{Context, Result, anyhow, bail};
+use std::time::Duration;
 
 /// Instructions repeat so well that more runs tell nothing.
 const MAX_COUNTED_RUNS: u32 = 3;
@@ -109,7 +110,7 @@ fn counted_answer(bench: &Bench, machinery: &Machinery) -> Result<u64> {
     counter.total()
 }
 
-/// Time of the service's first answer and of hello's end, in turn.
+/// Times of the service's first answer and of hello's end, in turn.
 fn measure_time(
     bench: &Bench,
     report: &mut Report,
@@ -121,39 +122,46 @@ fn measure_time(
     bench
         .shell
         .status("Timing", format_args!("{name} and {HELLO} ({way})"));
-    let (mut answers, mut ends) = (Vec::new(), Vec::new());
+    let (mut answers, mut lines, mut ends) = (Vec::new(), Vec::new(), Vec::new());
     for _ in 0..bench.options.runs {
-        let mut guest = service.start(None)?;
-        answers.push(guest.first_answer()?.as_secs_f64() * MILLISECONDS);
-        drop(guest);
+        answers.push(service.start(None)?.first_answer()?);
+        if name == SERVICE {
+            lines.push(service.start(None)?.first_line()?);
+        }
         let (elapsed, end) = hello.run(None)?;
         if end != End::Exited(0) {
             bail!("the guest failed: {}", describe(&end));
         }
-        ends.push(elapsed.as_secs_f64() * MILLISECONDS);
+        ends.push(elapsed);
     }
-    let (answer, end) = median(&answers)
-        .zip(median(&ends))
+    let middle = |times: &[Duration]| {
+        let times: Vec<_> = times
+            .iter()
+            .map(|time| time.as_secs_f64() * MILLISECONDS)
+            .collect();
+        median(&times)
+    };
+    let mut add = |what: String, time| report.add(Figure::new(what, time, Unit::Milliseconds));
+    if let Some(line) = middle(&lines) {
+        add(
+            format!("{name}, time until it says that it serves ({way})"),
+            line,
+        );
+    }
+    let (answer, end) = middle(&answers)
+        .zip(middle(&ends))
         .context("nothing was measured")?;
-    let first = Figure::new(
-        format!("{name}, time to first answer ({way})"),
-        answer,
-        Unit::Milliseconds,
-    );
-    report.add(match service.launch.nic {
-        Nic::E1000 => first.note(E1000_NOTE),
-        _ => first,
-    });
-    report.add(Figure::new(
-        format!("{HELLO}, time to end, same machine ({way})"),
-        end,
-        Unit::Milliseconds,
-    ));
+    add(format!("{name}, time to first answer ({way})"), answer);
+    add(format!("{HELLO}, time to end, same machine ({way})"), end);
     let ratio = Figure::new(
         format!("{name} by {HELLO} ({way})"),
         answer / end,
         Unit::Ratio,
     );
-    report.add(ratio.at_most(RATIO_LIMIT));
+    let ratio = ratio.at_most(RATIO_LIMIT);
+    report.add(match service.launch.nic {
+        Nic::E1000 => ratio.note(E1000_NOTE),
+        _ => ratio,
+    });
     Ok(())
 }

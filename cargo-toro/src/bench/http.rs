@@ -19,14 +19,18 @@ const SETTLE: Duration = Duration::from_millis(200);
 const LONG_LOAD: usize = 10_000;
 const FIRST_PART: usize = 1000;
 const CONNECTIONS: usize = 32;
+/// Before it, so that all buffers of all connections are in use once: a buffer that goes round is first used piece by
+/// piece.
+const WARM_LOAD: usize = 5000;
 /// Requests of the measurement with one connection.
-const SINGLE_REQUESTS: usize = 3000;
+const SINGLE_LOAD: usize = 3000;
 
 const REQUEST_LIMIT: f64 = 12_000.0;
 const CONNECTION_LIMIT: f64 = 60_000.0;
 /// Less than 32 bytes for each connection of the long load: a leak of the smallest object is more.
 const GROWTH_LIMIT_KIB: f64 = 256.0;
 const KIB: f64 = 1024.0;
+const MICROSECONDS: f64 = 1e6;
 
 /// Measures requests of the service.
 pub(super) fn measure(bench: &Bench, report: &mut Report) -> Result<()> {
@@ -97,6 +101,35 @@ pub(super) fn loaded(guest: &mut Guest, plan: Plan) -> Result<Outcome> {
     Ok(outcome)
 }
 
+/// Requests of one machine, and those that failed.
+#[derive(Default)]
+struct Tally {
+    requests: usize,
+    failures: usize,
+    first_failure: Option<String>,
+}
+
+impl Tally {
+    /// Loads the guest; returns the requests a second.
+    fn load(&mut self, guest: &mut Guest, plan: Plan) -> Result<f64> {
+        let outcome = load::run(&guest.target, plan)?;
+        guest.check_running()?;
+        self.requests += plan.requests;
+        self.failures += outcome.failures;
+        self.first_failure = self.first_failure.take().or(outcome.first_failure);
+        Ok(plan.requests as f64 / outcome.elapsed.as_secs_f64())
+    }
+
+    fn figure(self, name: &str) -> Figure {
+        let name = format!("{name}, errors of {}", self.requests);
+        let figure = Figure::new(name, self.failures as f64, Unit::Count).at_most(0.0);
+        match self.first_failure {
+            Some(failure) => figure.note(format!("the first: {failure}")),
+            None => figure,
+        }
+    }
+}
+
 /// Speed, errors, and growth from the first thousand requests to the last.
 fn measure_load(
     bench: &Bench,
@@ -117,79 +150,54 @@ fn measure_load(
     machinery.launch.extra.extend(memory.arguments(&machinery));
     let mut guest = machinery.start(None)?;
     guest.first_answer()?;
+    let process = guest.vm.process_id();
     let single = Plan {
         connections: 1,
-        requests: SINGLE_REQUESTS,
+        requests: SINGLE_LOAD,
         is_kept_alive,
     };
-    let speed =
-        |outcome: &Outcome, requests: usize| requests as f64 / outcome.elapsed.as_secs_f64();
-    let outcome = load::run(&guest.target, single)?;
-    guest.check_running()?;
-    let name = format!("{kind}, 1 at a time");
-    report.add(Figure::new(
-        name,
-        speed(&outcome, SINGLE_REQUESTS),
-        Unit::RequestsPerSecond,
-    ));
-
     let plan = |requests| Plan {
         connections: CONNECTIONS,
         requests,
         is_kept_alive,
     };
-    let process = guest.vm.process_id();
-    let first = load::run(&guest.target, plan(FIRST_PART))?;
-    let (touched, resident, cpu) = (
-        memory.touched_bytes()?,
-        process::resident_bytes(process),
-        process::cpu_time(process),
-    );
-    let rest = LONG_LOAD - FIRST_PART;
-    let outcome = load::run(&guest.target, plan(rest))?;
-    guest.check_running()?;
-    let name = format!("{kind}, {CONNECTIONS} at a time");
+
+    let mut tally = Tally::default();
+    let speed = tally.load(&mut guest, single)?;
     report.add(Figure::new(
-        &name,
-        speed(&outcome, rest),
+        format!("{kind}, 1 at a time"),
+        speed,
         Unit::RequestsPerSecond,
     ));
-    if let Some((before, after)) = cpu.zip(process::cpu_time(process)) {
-        let each = after.saturating_sub(before).as_secs_f64() * 1e6 / rest as f64;
-        report.add(Figure::new(
-            format!("{name}, QEMU's CPU time each"),
-            each,
-            Unit::Microseconds,
-        ));
-    }
-    let failures = first.failures + outcome.failures;
-    let errors = Figure::new(
-        format!("{name}, errors of {LONG_LOAD}"),
-        failures as f64,
-        Unit::Count,
-    )
-    .at_most(0.0);
-    let first_failure = first.first_failure.or(outcome.first_failure);
-    report.add(match first_failure {
-        Some(failure) => errors.note(format!("the first: {failure}")),
-        None => errors,
-    });
+    tally.load(&mut guest, plan(WARM_LOAD))?;
+    tally.load(&mut guest, plan(FIRST_PART))?;
+    let before = (memory.touched_bytes()?, process::resident_bytes(process));
+    let cpu = process::cpu_time(process);
+    let rest = LONG_LOAD - FIRST_PART;
+    let speed = tally.load(&mut guest, plan(rest))?;
+    let cpu = cpu.zip(process::cpu_time(process));
     std::thread::sleep(SETTLE);
+    let after = (memory.touched_bytes()?, process::resident_bytes(process));
+
+    let name = format!("{kind}, {CONNECTIONS} at a time");
+    report.add(Figure::new(&name, speed, Unit::RequestsPerSecond));
+    if let Some((before, after)) = cpu {
+        let each = after.saturating_sub(before).as_secs_f64() * MICROSECONDS / rest as f64;
+        let name = format!("{name}, QEMU's CPU time each");
+        report.add(Figure::new(name, each, Unit::Microseconds));
+    }
+    report.add(tally.figure(&name));
     let growth = |before: u64, after: u64| (after as f64 - before as f64) / KIB;
-    let grown = growth(touched, memory.touched_bytes()?);
-    let figure = Figure::new(
+    let grown = Figure::new(
         format!("{name}, growth of guest memory in use"),
-        grown,
+        growth(before.0, after.0),
         Unit::Kib,
     );
-    report.add(figure.at_most(GROWTH_LIMIT_KIB));
-    if let Some((before, after)) = resident.zip(process::resident_bytes(process)) {
-        let figure = Figure::new(
-            format!("{name}, growth of QEMU's memory"),
-            growth(before, after),
-            Unit::Kib,
-        );
-        report.add(figure.note("with QEMU's own: its code cache grows too"));
+    report.add(grown.at_most(GROWTH_LIMIT_KIB));
+    if let Some((before, after)) = before.1.zip(after.1) {
+        let name = format!("{name}, growth of QEMU's memory");
+        let figure = Figure::new(name, growth(before, after), Unit::Kib);
+        report.add(figure.note("with QEMU's own: its code cache and its sockets"));
     }
     Ok(())
 }

@@ -449,6 +449,13 @@ impl Guest {
         }
     }
 
+    /// Waits for the first line on the console; returns the time since the start.
+    pub(super) fn first_line(&self) -> Result<Duration> {
+        check_interrupt()?;
+        self.vm.wait_for("\n", PATIENCE)?;
+        Ok(self.started.elapsed())
+    }
+
     /// An error if the guest has ended.
     pub(super) fn check_running(&mut self) -> Result<()> {
         match self.vm.end_within(Duration::ZERO) {

@@ -30,6 +30,7 @@
 //! ```
 
 pub mod accel;
+pub mod bench;
 pub mod build;
 pub mod cli;
 pub mod command_line;

@@ -255,7 +255,7 @@ unsafe fn free_frames(ranges: &[(usize, usize)]) {
     };
     for page in ranges
         .iter()
-        .flat_map(|range| range.clone().step_by(FRAME_BYTES))
+        .flat_map(|&(start, end)| (start..end).step_by(FRAME_BYTES))
     {
         // SAFETY: the caller's promise (1).
         if let Some(phys) = unsafe { paging::unmap(page) } {

@@ -393,7 +393,7 @@ mod tests {
                 .wrapping_add(1);
             if state >> 61 < 4 {
                 let size = ((state >> 33) as usize % 5000) >> ((state >> 20) % 10);
-                let align = 16 << (state >> 50) % 6;
+                let align = 16 << ((state >> 50) % 6);
                 let pointer = allocate(size, align);
                 assert!(!pointer.is_null() && pointer as usize % align == 0);
                 let start = pointer as usize;

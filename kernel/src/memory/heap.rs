@@ -5,7 +5,7 @@
 
 use super::areas;
 use super::frames::{self, FRAME_BYTES, FrameInfo};
-use super::paging::AREAS_START;
+use super::paging::{self, AREAS_START};
 use super::{OutOfMemory, frames::FrameInfo::Run};
 use crate::sync::{SpinGuard, SpinLock};
 
@@ -265,7 +265,7 @@ fn allocate_run(size: usize, align: usize) -> *mut u8 {
 
 /// A large object when no run of frames is long enough: single frames, made to follow each other by the page tables.
 fn allocate_scattered(bytes: usize, align: usize) -> *mut u8 {
-    if bytes > frames::usage().0 || align > FRAME_BYTES {
+    if bytes > frames::usage().0 || align > FRAME_BYTES || !paging::is_installed() {
         return core::ptr::null_mut();
     }
     let Ok(address) = areas::create_backed(bytes) else {
@@ -395,7 +395,7 @@ mod tests {
                 let size = ((state >> 33) as usize % 5000) >> ((state >> 20) % 10);
                 let align = 16 << ((state >> 50) % 6);
                 let pointer = allocate(size, align);
-                assert!(!pointer.is_null() && pointer as usize % align == 0);
+                assert!(!pointer.is_null() && (pointer as usize).is_multiple_of(align));
                 let start = pointer as usize;
                 for &(other, other_size, _) in &live {
                     let other = other as usize;
@@ -438,7 +438,7 @@ mod tests {
         start();
         let before = frames::usage().0;
         let pointer = allocate(3 << 20, 1 << 16);
-        assert!(!pointer.is_null() && pointer as usize % (1 << 12) == 0);
+        assert!(!pointer.is_null() && (pointer as usize).is_multiple_of(1 << 12));
         // SAFETY: allocated just now.
         unsafe {
             assert_eq!(usable_bytes(pointer), 3 << 20);

@@ -269,6 +269,12 @@ fn with_tables<R>(work: impl FnOnce(&mut PageTables) -> R) -> R {
     }
 }
 
+/// Whether the final tables are in use.
+pub fn is_installed() -> bool {
+    super::reserve_stack::<{ 2 * FRAME_BYTES }>();
+    TABLES.lock().is_some()
+}
+
 /// Physical address of the root of the tables.
 pub fn root() -> u64 {
     with_tables(|tables| tables.root as u64)

@@ -294,7 +294,8 @@ fn silent_peers_are_let_go() {
     for stream in &mut silent {
         let mut rest = Vec::new();
         stream.read_to_end(&mut rest).unwrap();
-        assert_eq!(rest, b"");
+        // QEMU may have handed the last of them on after the one that was served.
+        assert!(rest.is_empty() || rest.starts_with(b"HTTP/1.1 503 "), "{rest:?}");
     }
     let mut half = guest.http();
     half.send("GET /");

@@ -49,6 +49,8 @@ pub enum Command {
     New(New),
     /// Check that everything Toro needs is there
     Doctor,
+    /// Measure size, start, requests and idling
+    Bench(crate::bench::options::Bench),
 }
 
 /// Which program, and how it is compiled.

@@ -1,5 +1,6 @@
 //! The subcommands, one file each.
 
+mod bench;
 mod build;
 mod doctor;
 mod mkfs;
@@ -19,6 +20,7 @@ pub fn run(arguments: Arguments, shell: &Shell) -> Result<u8> {
         Command::Mkfs(options) => mkfs::run(&options, shell),
         Command::New(options) => new::run(&options, shell),
         Command::Doctor => doctor::run(),
+        Command::Bench(options) => bench::run(&options, shell),
         Command::Test(options) => test::run(&options, shell),
     }
 }

@@ -15,6 +15,7 @@ mod testing;
 
 pub(crate) use disk::disk_image;
 pub(crate) use parts::{KERNEL_OBJECT, LINKER_SCRIPT};
+pub(crate) use symbols::Function;
 
 /// Why an image can't be made.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
@@ -67,6 +68,12 @@ pub(crate) fn finish(linked: &[u8], command_line: &str) -> Result<Vec<u8>, Image
     let content = hold::content(&functions.table()?, command_line);
     elf.fill_hold(functions.hold_address()?, content)?;
     elf.write()
+}
+
+/// The functions of a linked program, sorted by address.
+pub(crate) fn functions(linked: &[u8]) -> Result<Vec<Function>, ImageError> {
+    let elf = elf::Elf::parse(linked)?;
+    Ok(symbols::Functions::read(linked, &elf)?.into_vec())
 }
 
 /// Loaders and the kernel take a command line as a C string.

@@ -28,10 +28,14 @@ fn shorten(name: String) -> String {
 }
 
 /// A function of the image.
-struct Function {
-    address: u64,
-    end: u64,
-    name: String,
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Function {
+    /// Of its first byte.
+    pub(crate) address: u64,
+    /// Behind its last byte.
+    pub(crate) end: u64,
+    /// Demangled, without the hash.
+    pub(crate) name: String,
 }
 
 /// The functions of an image, sorted by address, one per address.
@@ -76,6 +80,11 @@ impl Functions {
             .sort_by(|a, b| (a.address, &a.name).cmp(&(b.address, &b.name)));
         found.functions.dedup_by_key(|function| function.address);
         Ok(found)
+    }
+
+    /// The functions, sorted by address.
+    pub(super) fn into_vec(self) -> Vec<Function> {
+        self.functions
     }
 
     /// Address of `toro_hold`.

@@ -1,0 +1,62 @@
+//! Benchmarks: figures of size, start, requests and idling, each from a virtual machine that a user can start too.
+//!
+//! [`size`], [`boot`], [`http`] and [`idle`] are the measures; each returns [`report::Figure`]s. They stand on [`subject`]
+//! (a program built and put into a machine), [`counter`] (guest instructions, counted by a plugin in QEMU), [`load`] (an
+//! HTTP client), [`process`] (what QEMU costs the host) and [`statistics`]. [`profile`] shows where instructions go.
+//! docs/benchmarks.md explains the figures.
+
+pub mod options;
+
+mod boot;
+mod counter;
+mod firmware;
+mod http;
+mod idle;
+mod load;
+mod process;
+mod profile;
+mod report;
+mod size;
+mod statistics;
+mod subject;
+
+use crate::interrupt;
+use crate::shell::Shell;
+use anyhow::{Result, bail};
+use options::{Measure, Options};
+use report::Report;
+use subject::Bench;
+
+/// Measures what is asked for, prints the table, and writes the JSON file if one is wanted.
+pub(crate) fn run(measure: &Measure, shell: &Shell) -> Result<()> {
+    interrupt::watch()?;
+    type Part = fn(&Bench, &mut Report) -> Result<()>;
+    let (options, parts): (&Options, &[Part]) = match measure {
+        Measure::Size(options) => (options, &[size::measure]),
+        Measure::Boot(options) => (options, &[boot::measure]),
+        Measure::Http(options) => (options, &[http::measure]),
+        Measure::Idle(options) => (options, &[idle::measure]),
+        Measure::All(options) => (
+            options,
+            &[size::measure, boot::measure, http::measure, idle::measure],
+        ),
+        Measure::Profile(options) => return profile::run(options, shell),
+    };
+    let bench = Bench::new(options.clone(), *shell)?;
+    let mut report = Report::new(bench.conditions()?);
+    let result = parts.iter().try_for_each(|part| part(&bench, &mut report));
+    // What was measured before a failure is worth showing.
+    print!("{}", report.table());
+    if let Some(path) = &options.json {
+        crate::parts::replace(path, report.json().as_bytes())?;
+    }
+    result
+}
+
+/// An error once the user has pressed Ctrl-C: every loop that waits for a guest asks.
+fn check_interrupt() -> Result<()> {
+    if interrupt::count() > 0 {
+        bail!("interrupted");
+    }
+    Ok(())
+}

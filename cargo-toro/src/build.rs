@@ -1,9 +1,13 @@
-//! Makes the image of a linked program, for keeps or for one run.
+//! From a program to its image, for keeps or for one run.
 
+use crate::compile::{self, Options};
+use crate::disks;
 use crate::image;
 use crate::parts;
-use crate::qemu::Source;
+use crate::program::Program;
+use crate::qemu::{Accelerator, Launch, Source};
 use crate::settings::Settings;
+use crate::shell::Shell;
 use crate::values::{Boot, Machine};
 use anyhow::{Context, Result};
 use std::path::{Path, PathBuf};
@@ -73,4 +77,24 @@ pub fn bootable(
             Ok(Source::Kernel { elf, command_line })
         }
     }
+}
+
+/// Makes everything that a machine for `program` needs: its disks, and in `folder` its image. What comes out can be started
+/// with [`crate::vm::Vm`].
+pub fn launch(
+    program: &Program,
+    options: &Options,
+    settings: &Settings,
+    wish: Option<Boot>,
+    accelerator: Accelerator,
+    folder: &Path,
+    shell: &Shell,
+) -> Result<Launch> {
+    settings
+        .disks
+        .iter()
+        .try_for_each(|disk| disks::prepare(disk, shell))?;
+    let linked = compile::compile(program, options, shell)?;
+    let source = bootable(&linked, &program.name, folder, settings, wish)?;
+    Ok(Launch::new(settings, source, accelerator))
 }

@@ -86,6 +86,15 @@ pub fn permissions(metadata: &std::fs::Metadata) -> Option<u16> {
     }
 }
 
+/// Whether this host has a network interface of that name, as far as it can be known.
+pub fn may_have_interface(name: &str) -> bool {
+    if cfg!(target_os = "linux") {
+        !name.contains('/') && std::path::Path::new("/sys/class/net").join(name).exists()
+    } else {
+        true
+    }
+}
+
 /// A connection to QEMU's control socket.
 pub trait Connection: Read + Write + Send {}
 impl<T: Read + Write + Send> Connection for T {}

@@ -1,8 +1,33 @@
 //! The host tool of Toro, as a library: builds a Rust program and the kernel into one image and runs it.
 //!
-//! The way of a program: [`program`] finds it, [`compile`] links it onto the kernel, [`build`] makes the image of
-//! that, [`settings`] say what machine it wants, [`qemu`] turns them into a command line, and [`vm`] is the running
-//! machine. [`commands`] are the subcommands over these; the suite of virtual machine tests uses the same pieces.
+//! The way of a program: [`program`] finds it, [`settings`] say what machine it wants, [`compile`] links it onto the kernel,
+//! [`build`] makes its image, [`qemu`] knows the command line of the machine, and [`vm`] is the running machine.
+//! [`commands`] are the subcommands over these; tests that boot machines use the same pieces:
+//!
+//! ```no_run
+//! use cargo_toro::compile::Options;
+//! use cargo_toro::settings::{Overrides, Settings};
+//! use cargo_toro::values::{Accel, Protocol};
+//! use cargo_toro::vm::{End, Vm};
+//! use cargo_toro::{accel, build, program::Program, shell::Shell};
+//! use std::{path::Path, time::Duration};
+//!
+//! let program = Program::find(Some("web"), None)?;
+//! let overrides = Overrides { ports: vec!["0:80".parse()?], ..Overrides::default() };
+//! let settings = Settings::new(&program.metadata, program.folder(), overrides)?;
+//! let options = Options { is_release: true, ..Options::default() };
+//! let accelerator = accel::choose(Accel::Auto)?.accelerator;
+//! let folder = Path::new("target/web-test");
+//! let launch = build::launch(&program, &options, &settings, None, accelerator, folder, &Shell::default())?;
+//!
+//! let mut vm = Vm::start(&launch)?;
+//! vm.wait_for("ready", Duration::from_secs(30))?;
+//! let port = vm.host_port(Protocol::Tcp, 80)?;
+//! // … talk to 127.0.0.1:port …
+//! vm.power_button()?;
+//! assert_eq!(vm.wait(Duration::from_secs(5))?, End::Exited(130));
+//! # Ok::<(), anyhow::Error>(())
+//! ```
 
 pub mod accel;
 pub mod bench;

@@ -286,3 +286,82 @@ fn same_file(left: &Path, right: &Path) -> bool {
         _ => left == right,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const PACKAGE: &str = "[package]\nname = \"shop\"\nedition = \"2024\"\n";
+
+    /// A package with the source files `sources`.
+    fn package(manifest: &str, sources: &[&str]) -> tempfile::TempDir {
+        let folder = tempfile::tempdir().unwrap();
+        std::fs::write(folder.path().join("Cargo.toml"), manifest).unwrap();
+        for source in sources {
+            let path = folder.path().join(source);
+            std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+            std::fs::write(path, "fn main() {}").unwrap();
+        }
+        folder
+    }
+
+    fn find(folder: &tempfile::TempDir, name: Option<&str>) -> Result<(String, Kind), String> {
+        let found = Program::find(name, Some(&folder.path().join("Cargo.toml")));
+        found
+            .map(|program| (program.name, program.kind))
+            .map_err(|error| format!("{error:#}"))
+    }
+
+    fn is(name: &str, kind: Kind) -> Result<(String, Kind), String> {
+        Ok((name.into(), kind))
+    }
+
+    #[test]
+    fn a_program_is_named_by_package_binary_example_or_path() {
+        let folder = package(
+            PACKAGE,
+            &["src/main.rs", "src/bin/till.rs", "examples/shelf.rs"],
+        );
+        assert_eq!(find(&folder, Some("shop")), is("shop", Kind::Binary));
+        assert_eq!(find(&folder, Some("till")), is("till", Kind::Binary));
+        assert_eq!(find(&folder, Some("shelf")), is("shelf", Kind::Example));
+        let single = package(PACKAGE, &["src/main.rs"]);
+        assert_eq!(
+            find(&folder, single.path().to_str()),
+            is("shop", Kind::Binary)
+        );
+        assert_eq!(find(&single, None), is("shop", Kind::Binary));
+    }
+
+    #[test]
+    fn several_binaries_need_a_name_or_a_default() {
+        let sources = ["src/bin/till.rs", "src/bin/door.rs"];
+        let folder = package(PACKAGE, &sources);
+        assert_eq!(
+            find(&folder, None),
+            Err("`shop` has several binaries".into())
+        );
+        assert_eq!(
+            find(&folder, Some("shop")),
+            Err("`shop` has several binaries".into())
+        );
+        let folder = package(&format!("{PACKAGE}default-run = \"door\"\n"), &sources);
+        assert_eq!(find(&folder, None), is("door", Kind::Binary));
+    }
+
+    #[test]
+    fn a_library_is_no_program() {
+        let folder = package(PACKAGE, &["src/lib.rs"]);
+        assert_eq!(find(&folder, None), Err("`shop` has no binary".into()));
+    }
+
+    #[test]
+    fn a_broken_manifest_is_named() {
+        let folder = package("[package", &[]);
+        let error = find(&folder, None).unwrap_err();
+        assert!(
+            error.starts_with("cannot read ") && error.contains("Cargo.toml"),
+            "{error}"
+        );
+    }
+}

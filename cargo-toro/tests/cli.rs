@@ -174,6 +174,17 @@ fn a_missing_qemu_is_named_with_the_way_to_get_it() {
 }
 
 #[test]
+#[cfg(target_os = "linux")]
+fn a_missing_tap_is_named() {
+    let output = Crate::new(HELLO, "").run(&["run", "--tap", "no/such/tap"]);
+    assert_fails(
+        &output,
+        1,
+        &["error: there is no network interface `no/such/tap`"],
+    );
+}
+
+#[test]
 fn a_dry_run_prints_the_command_line_and_starts_nothing() {
     let sample = Crate::new(
         HELLO,

@@ -118,7 +118,12 @@ pub fn exception(frame: &Frame, fault: Option<(usize, Fault)>) -> ! {
         let thread = scheduler::thread::current();
         let name = thread.name();
         let name = core::str::from_utf8(name.as_bytes()).unwrap_or("?");
-        let _ = writeln!(Console, " in thread {} '{name}' on core 0", thread.id());
+        let _ = writeln!(
+            Console,
+            " in thread {} '{name}' on core {}",
+            thread.id(),
+            thread.core()
+        );
         if let Some((address, _)) = fault {
             describe_stack_overflow(thread, address);
         }

@@ -5,7 +5,9 @@ use alloc::vec::Vec;
 use crate::abi;
 use crate::arch::clock;
 use crate::arch::x86_64::start_info::{StartInfo, StartInfoError};
-use crate::arch::x86_64::{acpi, core_local, descriptors, entropy, exceptions, interrupts, power};
+use crate::arch::x86_64::{
+    acpi, core_local, cores, descriptors, entropy, exceptions, interrupts, local_apic, power, tlb,
+};
 use crate::command_line::CommandLine;
 use crate::devices::console;
 use crate::epitaph::fatal;
@@ -17,6 +19,8 @@ use crate::{image, log, memory, scheduler};
 const MAIN_STACK_BYTES: usize = 8 << 20;
 
 static COMMAND_LINE: OnceCell<CommandLine> = OnceCell::new();
+/// Local APIC numbers of the processors.
+static PROCESSORS: OnceCell<Vec<u32>> = OnceCell::new();
 
 /// What the image and the loader asked for.
 pub fn command_line() -> &'static CommandLine {
@@ -29,9 +33,15 @@ pub fn command_line() -> &'static CommandLine {
 /// Called by the boot code on the boot stack with interrupts off; `start_info_phys` is what the loader left in `ebx`.
 pub(crate) extern "C" fn start(start_info_phys: u64) -> ! {
     console::initialise_serial();
-    core_local::initialise();
+    core_local::initialise_boot_core();
     // SAFETY: the entries are those of `exceptions` and `interrupts`; this is the only call, and interrupts are off.
-    unsafe { descriptors::initialise(exceptions::gates().chain(interrupts::gates())) };
+    unsafe {
+        descriptors::initialise(
+            exceptions::gates()
+                .chain(interrupts::gates())
+                .chain(tlb::gates()),
+        )
+    };
     let info = match StartInfo::read(start_info_phys) {
         Ok(info) => info,
         Err(StartInfoError::Unreachable(what)) => fatal(format_args!(
@@ -68,16 +78,23 @@ pub(crate) extern "C" fn start(start_info_phys: u64) -> ! {
             "not enough memory to start: give the machine more"
         ));
     }
-    interrupts::start_timer_count();
-    let timer_hz = clock::initialise(interrupts::timer_count);
-    interrupts::initialise_timer(timer_hz);
+    local_apic::start_timer_count();
+    local_apic::set_timer_hz(clock::initialise(local_apic::timer_count));
+    interrupts::enable_timer();
     entropy::initialise();
     let _ = COMMAND_LINE.set(command_line);
+    let _ = PROCESSORS.set(machine.processors);
     scheduler::start(main_thread, MAIN_STACK_BYTES)
 }
 
 extern "C" fn main_thread(_: usize) -> ! {
     scheduler::begin();
+    let processors = PROCESSORS.get().map_or(&[][..], Vec::as_slice);
+    if cores::start_all(processors, scheduler::start_core).is_err() {
+        fatal(format_args!(
+            "not enough memory for all cores: give the machine more, or fewer cores"
+        ));
+    }
     let mounts: Result<Vec<_>, _> = command_line()
         .mounts
         .iter()

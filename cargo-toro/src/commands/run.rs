@@ -1,10 +1,8 @@
 //! `cargo toro run`: builds a program, starts it in a virtual machine, hands on its console and its exit status.
 
 use crate::accel;
-use crate::build::bootable;
+use crate::build;
 use crate::cli::{Run, VmOptions};
-use crate::compile::compile;
-use crate::disks;
 use crate::failure::{Failure, exit_code};
 use crate::host;
 use crate::interrupt;
@@ -12,7 +10,7 @@ use crate::program::Program;
 use crate::qemu::{self, Launch, Network, Screen};
 use crate::settings::Settings;
 use crate::shell::{Shell, quoted};
-use crate::values::{Display, Port, Protocol};
+use crate::values::{Display, Machine, Port, Protocol};
 use crate::vm::{End, Sink, Vm};
 use anyhow::{Context, Result, bail};
 use std::io::{self, Write};
@@ -39,17 +37,22 @@ pub(super) fn run(options: &Run, shell: &Shell) -> Result<u8> {
     );
     if !options.vm.dry_run {
         qemu::version()?;
-        if options.vm.tap.is_none() {
-            settings.ports.iter().try_for_each(check_port)?;
+        match &options.vm.tap {
+            Some(name) => check_tap(name)?,
+            None => settings.ports.iter().try_for_each(check_port)?,
         }
     }
-    for disk in &settings.disks {
-        disks::prepare(disk, shell)?;
-    }
-    let linked = compile(&program, &which.how.options(!which.debug), shell)?;
     let folder = program.output_folder().join("run");
-    let source = bootable(&linked, &program.name, &folder, &settings, options.vm.boot)?;
-    let mut launch = Launch::new(&settings, source, choice.accelerator);
+    let (how, accelerator) = (which.how.options(!which.debug), choice.accelerator);
+    let mut launch = build::launch(
+        &program,
+        &how,
+        &settings,
+        options.vm.boot,
+        accelerator,
+        &folder,
+        shell,
+    )?;
     if let Some(name) = &options.vm.tap {
         launch.network = Network::Tap(name.clone());
     }
@@ -93,6 +96,18 @@ pub(super) fn check_port(port: &Port) -> Result<()> {
     bail!(Failure::new(message, help))
 }
 
+/// An error for a tap interface that is not there: QEMU would make one that leads nowhere.
+fn check_tap(name: &str) -> Result<()> {
+    if host::may_have_interface(name) {
+        return Ok(());
+    }
+    let message = format!("there is no network interface `{name}`");
+    let help = format!(
+        "make it first, on Linux: `ip tuntap add {name} mode tap user $USER; ip link set {name} up`"
+    );
+    bail!(Failure::new(message, help))
+}
+
 fn execute(launch: &Launch, name: &str, options: &VmOptions, shell: &Shell) -> Result<u8> {
     interrupt::watch()?;
     let mut vm = Vm::start_with(launch, Some(console()))?;
@@ -118,7 +133,7 @@ fn execute(launch: &Launch, name: &str, options: &VmOptions, shell: &Shell) -> R
             return Ok(exit_code_of(end, shell));
         }
         if interrupt::count() > 0 {
-            return Ok(match power_off(&mut vm, shell) {
+            return Ok(match power_off(&mut vm, launch.machine, shell) {
                 End::Exited(status) => status,
                 End::Crashed { .. } => exit_code::INTERRUPTED,
             });
@@ -210,7 +225,11 @@ fn announce(launch: &Launch, vm: &Vm, shell: &Shell) -> Result<()> {
 }
 
 /// Asks the guest to end; kills it when it does not, or at the next Ctrl-C.
-fn power_off(vm: &mut Vm, shell: &Shell) -> End {
+fn power_off(vm: &mut Vm, machine: Machine, shell: &Shell) -> End {
+    if machine == Machine::Microvm {
+        // Without ACPI it has no power button.
+        return vm.kill();
+    }
     shell.status("Stopping", "(Ctrl-C again to end it at once)");
     let seen = interrupt::count();
     if let Err(error) = vm.power_button() {

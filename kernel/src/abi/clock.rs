@@ -39,7 +39,7 @@ fn read(id: libc::clockid_t) -> Result<u64> {
         | libc::CLOCK_MONOTONIC_COARSE
         | libc::CLOCK_BOOTTIME => Ok(clock::now_ns()),
         libc::CLOCK_PROCESS_CPUTIME_ID | libc::CLOCK_THREAD_CPUTIME_ID => {
-            Ok(clock::now_ns() - scheduler::statistics().0)
+            Ok(clock::now_ns() - scheduler::statistics(scheduler::current_core()).0)
         }
         _ => Err(Errno(libc::EINVAL)),
     }

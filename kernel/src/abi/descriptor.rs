@@ -3,6 +3,7 @@
 use core::ffi::{c_int, c_ulong};
 
 use super::convert::{also_named, c_result, c_status, get};
+use super::errno;
 use super::object::{self, Description};
 use crate::error::{Errno, Result};
 use crate::storage::vfs::file::OpenFile;
@@ -107,6 +108,30 @@ pub unsafe extern "C" fn ioctl(descriptor: c_int, request: c_ulong, argument: *m
             _ => Err(Errno(libc::ENOTTY)),
         }
     })())
+}
+
+/// Whether a descriptor is a terminal's: a character device with one of their major numbers (Linux: admin-guide/devices.txt).
+#[unsafe(no_mangle)]
+pub extern "C" fn isatty(descriptor: c_int) -> c_int {
+    const TERMINALS: [u32; 3] = [4, 5, 136];
+    let is_terminal = object::get(descriptor).and_then(|description| {
+        // SAFETY: a structure of integers, for which zeros are valid.
+        let mut stat: libc::stat64 = unsafe { core::mem::zeroed() };
+        description.object().stat(&mut stat)?;
+        let is_device = stat.st_mode & libc::S_IFMT == libc::S_IFCHR;
+        Ok(is_device && TERMINALS.contains(&libc::major(stat.st_rdev)))
+    });
+    match is_terminal {
+        Ok(true) => 1,
+        Ok(false) => {
+            errno::set(Errno(libc::ENOTTY));
+            0
+        }
+        Err(error) => {
+            errno::set(error);
+            0
+        }
+    }
 }
 
 /// Locks a whole file, or unlocks it.

@@ -1,15 +1,20 @@
 //! Directories: reading, making, removing them, and the current one (POSIX.1-2017).
 
 use alloc::boxed::Box;
+use alloc::vec::{self, Vec};
 use core::ffi::{c_char, c_int, c_long};
 use core::sync::atomic::{AtomicU32, Ordering};
 
 use super::convert::{also_named, c_result, c_status, text};
-use super::file::{base, close, lseek64, openat64, with_file};
+use super::file::{base, close, openat64, with_file};
 use super::path::give_text;
 use crate::error::{Errno, Result};
 use crate::storage::vfs::namespace::LastLink;
+use crate::storage::vfs::node::DirEntry;
 use crate::storage::vfs::{self, operations};
+
+/// Entries that are read at once.
+const READ_AHEAD: usize = 32;
 
 /// Permissions that new files do not get.
 static UMASK: AtomicU32 = AtomicU32::new(0o022);
@@ -29,6 +34,10 @@ pub struct DirectoryStream {
     descriptor: c_int,
     /// The entry that was read last; the program has a pointer to it.
     entry: libc::dirent64,
+    /// Entries that are read and not yet handed out.
+    ahead: vec::IntoIter<DirEntry>,
+    /// Where the next entry is.
+    place: c_long,
 }
 
 /// Opens a directory.
@@ -54,9 +63,13 @@ pub extern "C" fn fdopendir(descriptor: c_int) -> *mut DirectoryStream {
         }
         // SAFETY: a structure of integers, for which zeros are valid.
         let entry = unsafe { core::mem::zeroed() };
+        let place = file.seek(0, libc::SEEK_CUR)? as c_long;
+        let ahead = Vec::new().into_iter();
         Ok(Box::into_raw(Box::new(DirectoryStream {
             descriptor,
             entry,
+            ahead,
+            place,
         })))
     }))
 }
@@ -69,10 +82,17 @@ pub extern "C" fn fdopendir(descriptor: c_int) -> *mut DirectoryStream {
 pub unsafe extern "C" fn readdir64(stream: *mut DirectoryStream) -> *mut libc::dirent64 {
     // SAFETY: the caller's promise.
     let stream = unsafe { &mut *stream };
-    c_result(with_file(stream.descriptor, libc::ENOTDIR, |file| {
-        let Some(next) = file.next_entry()? else {
+    c_result((|| {
+        if stream.ahead.len() == 0 {
+            let entries = with_file(stream.descriptor, libc::ENOTDIR, |file| {
+                file.next_entries(READ_AHEAD)
+            });
+            stream.ahead = entries?.into_iter();
+        }
+        let Some(next) = stream.ahead.next() else {
             return Ok(core::ptr::null_mut());
         };
+        stream.place = next.next_cookie as c_long;
         let entry = &mut stream.entry;
         // The name with its closing zero; no file system has longer ones.
         let len = next.name.len().min(entry.d_name.len() - 1);
@@ -88,7 +108,7 @@ pub unsafe extern "C" fn readdir64(stream: *mut DirectoryStream) -> *mut libc::d
         entry.d_type = next.kind.map_or(libc::DT_UNKNOWN, |kind| kind.entry_type());
         entry.d_reclen = size_of::<libc::dirent64>() as u16;
         Ok(core::ptr::from_mut(entry))
-    }))
+    })())
 }
 
 /// Closes a directory.
@@ -129,7 +149,7 @@ pub unsafe extern "C" fn rewinddir(stream: *mut DirectoryStream) {
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn telldir(stream: *mut DirectoryStream) -> c_long {
     // SAFETY: the caller's promise.
-    unsafe { lseek64(dirfd(stream), 0, libc::SEEK_CUR) }
+    unsafe { (*stream).place }
 }
 
 /// Goes to a place that [`telldir`] gave.
@@ -139,7 +159,13 @@ pub unsafe extern "C" fn telldir(stream: *mut DirectoryStream) -> c_long {
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn seekdir(stream: *mut DirectoryStream, place: c_long) {
     // SAFETY: the caller's promise.
-    unsafe { lseek64(dirfd(stream), place, libc::SEEK_SET) };
+    let stream = unsafe { &mut *stream };
+    stream.ahead = Vec::new().into_iter();
+    stream.place = place;
+    // A place that `telldir` did not give is ignored, as there is no way to fail.
+    let _ = with_file(stream.descriptor, libc::ENOTDIR, |file| {
+        file.seek(place, libc::SEEK_SET)
+    });
 }
 
 /// Makes a directory, by a path from a directory.
@@ -203,7 +229,7 @@ pub extern "C" fn fchdir(descriptor: c_int) -> c_int {
     }))
 }
 
-fn current_path() -> Result<alloc::vec::Vec<u8>> {
+fn current_path() -> Result<Vec<u8>> {
     vfs::current().map(|entry| entry.path())
 }
 

@@ -43,7 +43,7 @@ impl Object for OpenFile {
     }
 
     fn stat(&self, stat: &mut libc::stat64) -> Result<()> {
-        metadata::fill(stat, self.entry())
+        metadata::fill(stat, self.entry()).map(|_| ())
     }
 }
 

@@ -172,7 +172,7 @@ extern "C" fn munmap(address: *mut c_void, len_bytes: usize) -> c_int {
         return errno::set(Errno(libc::EINVAL));
     }
     // SAFETY: the program says that it does not use the range any more.
-    unsafe { areas::remove(address as usize, len_bytes.next_multiple_of(4096)) };
+    unsafe { areas::remove(&[(address as usize, len_bytes.next_multiple_of(4096))]) };
     0
 }
 

@@ -15,8 +15,8 @@ use crate::storage::vfs::operations::check_writable;
 /// What `st_blksize` says: a good size for reads.
 const GOOD_READ_LEN: i64 = 4096;
 
-/// Fills in `stat` for a file.
-pub(super) fn fill(stat: &mut libc::stat64, entry: &Entry) -> Result<()> {
+/// Fills in `stat` for a file; returns what does not fit in: when it was created.
+pub(super) fn fill(stat: &mut libc::stat64, entry: &Entry) -> Result<Option<Timestamp>> {
     let facts = entry.node.metadata()?;
     stat.st_dev = entry.mount.device;
     stat.st_ino = facts.number;
@@ -31,7 +31,7 @@ pub(super) fn fill(stat: &mut libc::stat64, entry: &Entry) -> Result<()> {
     (stat.st_atime, stat.st_atime_nsec) = split(facts.accessed);
     (stat.st_mtime, stat.st_mtime_nsec) = split(facts.modified);
     (stat.st_ctime, stat.st_ctime_nsec) = split(facts.changed);
-    Ok(())
+    Ok(facts.created)
 }
 
 fn split(time: Timestamp) -> (i64, i64) {
@@ -47,18 +47,36 @@ fn last_link(flags: c_int) -> LastLink {
     }
 }
 
-fn stat_at(directory: c_int, path: &[u8], flags: c_int) -> Result<libc::stat64> {
-    // SAFETY: a structure of integers, for which zeros are valid.
-    let mut stat: libc::stat64 = unsafe { core::mem::zeroed() };
+/// Fills in `stat` for what a path leads to, or what is behind a descriptor; returns when that was created, where it is known.
+fn stat_at(
+    stat: &mut libc::stat64,
+    directory: c_int,
+    path: &[u8],
+    flags: c_int,
+) -> Result<Option<Timestamp>> {
     if path.is_empty() && flags & libc::AT_EMPTY_PATH != 0 && directory != libc::AT_FDCWD {
-        object::get(directory)?.object().stat(&mut stat)?;
-    } else {
-        fill(
-            &mut stat,
-            &*entry_at(directory, path, flags, last_link(flags))?,
-        )?;
+        let description = object::get(directory)?;
+        return match description.downcast::<OpenFile>() {
+            Some(file) => fill(stat, file.entry()),
+            None => description.object().stat(stat).map(|()| None),
+        };
     }
-    Ok(stat)
+    fill(stat, &*entry_at(directory, path, flags, last_link(flags))?)
+}
+
+/// A place of the caller's, filled with zeros.
+///
+/// # Safety
+/// Null, or where a `T` can be written for `'a`; zeros are a valid `T`.
+unsafe fn zeroed<'a, T>(place: *mut T) -> Result<&'a mut T> {
+    if place.is_null() {
+        return Err(Errno(libc::EFAULT));
+    }
+    // SAFETY: not null; the rest is the caller's promise.
+    unsafe {
+        place.write_bytes(0, 1);
+        Ok(&mut *place)
+    }
 }
 
 /// Facts about what is behind a descriptor.
@@ -67,13 +85,13 @@ fn stat_at(directory: c_int, path: &[u8], flags: c_int) -> Result<libc::stat64> 
 /// `stat` can be written.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn fstat64(descriptor: c_int, stat: *mut libc::stat64) -> c_int {
-    let found = if descriptor < 0 {
-        Err(Errno(libc::EBADF))
-    } else {
-        stat_at(descriptor, b"", libc::AT_EMPTY_PATH)
-    };
-    // SAFETY: the caller's structure.
-    c_status(found.and_then(|found| unsafe { put(stat, found) }))
+    c_status((|| {
+        // A negative descriptor could mean the current directory below.
+        let descriptor = if descriptor < 0 { -1 } else { descriptor };
+        // SAFETY: the caller's structure, of integers.
+        let stat = unsafe { zeroed(stat) }?;
+        stat_at(stat, descriptor, b"", libc::AT_EMPTY_PATH).map(|_| ())
+    })())
 }
 
 /// Facts about what a path leads to.
@@ -107,10 +125,11 @@ pub unsafe extern "C" fn fstatat64(
     stat: *mut libc::stat64,
     flags: c_int,
 ) -> c_int {
-    // SAFETY: a C string.
-    let found = unsafe { text(path) }.and_then(|path| stat_at(directory, path, flags));
-    // SAFETY: the caller's structure.
-    c_status(found.and_then(|found| unsafe { put(stat, found) }))
+    c_status((|| {
+        // SAFETY: a C string, and the caller's structure, of integers.
+        let (path, stat) = unsafe { (text(path)?, zeroed(stat)?) };
+        stat_at(stat, directory, path, flags).map(|_| ())
+    })())
 }
 
 /// As [`fstatat64`], with the time of creation.
@@ -126,29 +145,19 @@ pub unsafe extern "C" fn statx(
     out: *mut libc::statx,
 ) -> c_int {
     let _ = mask;
-    // SAFETY: a C string.
-    let found = unsafe { text(path) }.and_then(|path| {
-        let created = if path.is_empty() && flags & libc::AT_EMPTY_PATH != 0 {
-            object::get(directory)
-                .ok()
-                .and_then(|description| created_of(description.downcast::<OpenFile>()?.entry()))
-        } else {
-            created_of(&*entry_at(directory, path, flags, last_link(flags))?)
-        };
-        Ok(extended(&stat_at(directory, path, flags)?, created))
-    });
-    // SAFETY: the caller's structure.
-    c_status(found.and_then(|found| unsafe { put(out, found) }))
+    c_status((|| {
+        // SAFETY: a C string, and the caller's structure, of integers.
+        let (path, out) = unsafe { (text(path)?, zeroed(out)?) };
+        // SAFETY: a structure of integers, for which zeros are valid.
+        let mut stat = unsafe { core::mem::zeroed() };
+        let created = stat_at(&mut stat, directory, path, flags)?;
+        extend(out, &stat, created);
+        Ok(())
+    })())
 }
 
-fn created_of(entry: &Entry) -> Option<Timestamp> {
-    entry.node.metadata().ok()?.created
-}
-
-/// The same facts in the structure of `statx`.
-fn extended(stat: &libc::stat64, created: Option<Timestamp>) -> libc::statx {
-    // SAFETY: a structure of integers, for which zeros are valid.
-    let mut out: libc::statx = unsafe { core::mem::zeroed() };
+/// Fills in the structure of `statx`.
+fn extend(out: &mut libc::statx, stat: &libc::stat64, created: Option<Timestamp>) {
     out.stx_mask = libc::STATX_BASIC_STATS;
     out.stx_blksize = stat.st_blksize as u32;
     out.stx_nlink = stat.st_nlink as u32;
@@ -169,7 +178,6 @@ fn extended(stat: &libc::stat64, created: Option<Timestamp>) -> libc::statx {
         out.stx_mask |= libc::STATX_BTIME;
         (out.stx_btime.tv_sec, out.stx_btime.tv_nsec) = (created.seconds, created.nanoseconds);
     }
-    out
 }
 
 /// Whether a file can be used so. Programs are root here, so only what nobody can do is refused.

@@ -125,6 +125,24 @@ impl Table {
         start.max(self.in_use.len() * 64)
     }
 
+    /// Puts a description at the lowest free descriptor from `lowest` on.
+    fn insert(
+        &mut self,
+        description: Arc<Description>,
+        lowest: usize,
+        is_close_on_exec: bool,
+    ) -> Result<i32> {
+        let index = self.lowest_free(lowest);
+        self.put(
+            index,
+            Slot {
+                description,
+                is_close_on_exec,
+            },
+        )?;
+        Ok(index as i32)
+    }
+
     /// Fills a slot, which may be in use.
     fn put(&mut self, index: usize, slot: Slot) -> Result<Option<Slot>> {
         if index >= MAX_DESCRIPTORS {
@@ -164,11 +182,9 @@ pub fn insert(object: Box<dyn Object>, status_flags: u32) -> Result<i32> {
         object,
         flags: AtomicU32::new(status_flags & !cloexec),
     });
-    let descriptor = insert_description(description, 0)?;
-    if status_flags & cloexec != 0 {
-        set_close_on_exec(descriptor, true)?;
-    }
-    Ok(descriptor)
+    TABLE
+        .lock()
+        .insert(description, 0, status_flags & cloexec != 0)
 }
 
 /// Puts a description at the lowest free descriptor from `lowest` on.
@@ -176,14 +192,7 @@ pub fn insert(object: Box<dyn Object>, status_flags: u32) -> Result<i32> {
 /// # Errors
 /// `EMFILE` when the table is full.
 pub fn insert_description(description: Arc<Description>, lowest: usize) -> Result<i32> {
-    let mut table = TABLE.lock();
-    let index = table.lowest_free(lowest);
-    let slot = Slot {
-        description,
-        is_close_on_exec: false,
-    };
-    table.put(index, slot)?;
-    Ok(index as i32)
+    TABLE.lock().insert(description, lowest, false)
 }
 
 /// Puts a description at exactly this descriptor; what was there is returned, to be dropped outside the table's lock.

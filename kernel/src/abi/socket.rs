@@ -53,6 +53,7 @@ impl From<Error> for Errno {
 pub(super) fn start_network() -> Result<&'static Network> {
     Ok(network::network(|| Setup {
         net: &command_line().network,
+        virtio_mmio: &command_line().virtio_mmio,
         seed: entropy::random_u64(),
         memory_bytes: frames::usage().1 as u64,
     })?)

@@ -8,7 +8,7 @@ use super::{clock, errno};
 use crate::arch::{clock as clocks, entropy};
 use crate::error::{Errno, Result};
 use crate::memory::frames;
-use crate::scheduler::{WaitOutcome, futex, thread};
+use crate::scheduler::{self, WaitOutcome, futex, thread};
 
 const PAGE_BYTES: c_long = 4096;
 
@@ -16,7 +16,9 @@ const PAGE_BYTES: c_long = 4096;
 extern "C" fn sysconf(name: c_int) -> c_long {
     match name {
         libc::_SC_PAGESIZE => PAGE_BYTES,
-        libc::_SC_NPROCESSORS_ONLN | libc::_SC_NPROCESSORS_CONF => 1,
+        libc::_SC_NPROCESSORS_ONLN | libc::_SC_NPROCESSORS_CONF => {
+            scheduler::core_count() as c_long
+        }
         libc::_SC_PHYS_PAGES => frames::usage().1 as c_long / PAGE_BYTES,
         libc::_SC_AVPHYS_PAGES => frames::usage().0 as c_long / PAGE_BYTES,
         libc::_SC_CLK_TCK => 100,
@@ -100,7 +102,7 @@ unsafe extern "C" fn syscall(
         libc::SYS_gettid => Ok(thread::current().id() as usize),
         libc::SYS_getpid => Ok(1),
         libc::SYS_sched_yield => {
-            crate::scheduler::yield_now();
+            scheduler::yield_now();
             Ok(0)
         }
         _ => Err(Errno(libc::ENOSYS)),

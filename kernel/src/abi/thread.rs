@@ -62,7 +62,8 @@ unsafe extern "C" fn pthread_create(
     let attributes = unsafe { attributes.cast::<Attributes>().as_ref() };
     let stack_bytes = attributes.map_or(DEFAULT_STACK_BYTES, |a| a.stack_bytes);
     let start = Box::into_raw(Box::new(Start { function, argument }));
-    match scheduler::spawn(
+    match scheduler::spawn_on(
+        scheduler::place(),
         thread_main,
         start as usize,
         stack_bytes,
@@ -351,13 +352,15 @@ unsafe extern "C" fn sched_getaffinity(
     bytes: usize,
     mask: *mut libc::cpu_set_t,
 ) -> c_int {
+    // The mask is of 64-bit words; cores are at most 64.
     if bytes < 8 {
         return errno::set(Errno(libc::EINVAL));
     }
+    let cores = u64::MAX >> (64 - scheduler::core_count());
     // SAFETY: the caller's mask of `bytes` bytes.
     unsafe {
         mask.cast::<u8>().write_bytes(0, bytes);
-        mask.cast::<u64>().write_unaligned(1);
+        mask.cast::<u64>().write_unaligned(cores);
     }
     0
 }

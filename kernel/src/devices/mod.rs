@@ -2,6 +2,9 @@
 
 pub mod block;
 pub mod console;
+#[cfg(test)]
+mod fake_memory;
 pub mod network;
 pub mod pci;
 pub mod power_button;
+pub mod virtio;

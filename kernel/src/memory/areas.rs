@@ -8,10 +8,12 @@
 
 use alloc::collections::BTreeMap;
 use alloc::vec::Vec;
+use core::ops::Range;
 
 use super::frames::{self, FRAME_BYTES, FrameInfo};
 use super::paging::{self, AREAS_END, AREAS_START, PageFlags};
 use super::{OutOfMemory, reserve_stack};
+use crate::arch::x86_64::tlb;
 use crate::sync::SpinLock;
 
 /// What may be done with an area's memory.
@@ -111,20 +113,36 @@ pub fn create(len_bytes: usize, access: Access) -> Result<usize, OutOfMemory> {
     Ok(start)
 }
 
-/// Removes whatever areas, or parts of areas, are in the range, and frees their frames.
+/// Removes whatever areas, or parts of areas, are in the ranges (address and length in bytes), and frees their frames.
 ///
 /// # Safety
 /// 1. Nobody uses the memory any more.
-pub unsafe fn remove(start: usize, len_bytes: usize) {
-    let Some(end) = start.checked_add(len_bytes) else {
-        return;
-    };
+pub unsafe fn remove(ranges: &[(usize, usize)]) {
+    // The addresses stay taken, without access, until no core remembers a translation.
+    let mut removed = Vec::new();
+    for &(start, len_bytes) in ranges {
+        let Some(end) = start.checked_add(len_bytes) else {
+            continue;
+        };
+        reserve_stack::<{ 4 * FRAME_BYTES }>();
+        let mut areas = AREAS.lock();
+        for (piece_start, piece) in pieces(&mut areas, start, end) {
+            areas.map.insert(
+                piece_start,
+                Area {
+                    access: Access::None,
+                    ..piece
+                },
+            );
+            removed.push(piece_start..piece.end);
+        }
+    }
+    // SAFETY: the caller's promise (1).
+    unsafe { free_frames(&removed) };
     reserve_stack::<{ 4 * FRAME_BYTES }>();
     let mut areas = AREAS.lock();
-    for (piece_start, piece) in pieces(&mut areas, start, end) {
-        areas.map.remove(&piece_start);
-        // SAFETY: the caller's promise (1).
-        unsafe { free_frames(piece_start, piece.end) };
+    for range in removed {
+        areas.map.remove(&range.start);
     }
 }
 
@@ -138,23 +156,26 @@ pub unsafe fn remove(start: usize, len_bytes: usize) {
 pub unsafe fn protect(start: usize, len_bytes: usize, access: Access) -> Result<(), OutOfMemory> {
     let end = start.checked_add(len_bytes).ok_or(OutOfMemory)?;
     reserve_stack::<{ 4 * FRAME_BYTES }>();
-    let mut areas = AREAS.lock();
-    if areas.containing(start).is_none() {
-        return Err(OutOfMemory);
-    }
-    for (piece_start, piece) in pieces(&mut areas, start, end) {
-        areas.map.insert(
-            piece_start,
-            Area {
-                end: piece.end,
-                access,
-            },
-        );
-        for page in (piece_start..piece.end).step_by(FRAME_BYTES) {
-            // SAFETY: a page of the caller's (1).
-            unsafe { paging::protect(page, access.flags()) };
+    {
+        let mut areas = AREAS.lock();
+        if areas.containing(start).is_none() {
+            return Err(OutOfMemory);
+        }
+        for (piece_start, piece) in pieces(&mut areas, start, end) {
+            areas.map.insert(
+                piece_start,
+                Area {
+                    end: piece.end,
+                    access,
+                },
+            );
+            for page in (piece_start..piece.end).step_by(FRAME_BYTES) {
+                // SAFETY: a page of the caller's (1).
+                unsafe { paging::protect(page, access.flags()) };
+            }
         }
     }
+    tlb::flush_other_cores();
     Ok(())
 }
 
@@ -167,15 +188,15 @@ pub unsafe fn discard(start: usize, len_bytes: usize) {
         return;
     };
     reserve_stack::<{ 4 * FRAME_BYTES }>();
-    let areas = AREAS.lock();
     let start = start.next_multiple_of(FRAME_BYTES);
     let end = end & !(FRAME_BYTES - 1);
-    if areas
+    let is_covered = AREAS
+        .lock()
         .containing(start)
-        .is_some_and(|(_, area)| end <= area.end)
-    {
+        .is_some_and(|(_, area)| end <= area.end);
+    if is_covered {
         // SAFETY: the caller's promise (1).
-        unsafe { free_frames(start, end) };
+        unsafe { free_frames(&[start..end]) };
     }
 }
 
@@ -192,15 +213,37 @@ fn pieces(areas: &mut Areas, start: usize, end: usize) -> Vec<(usize, Area)> {
     areas.map.range(start..end).map(|(&s, &a)| (s, a)).collect()
 }
 
+/// Unmaps and frees the frames of ranges, a batch at a time, when no core can reach them any more.
+///
 /// # Safety
 /// 1. Nobody needs the content of the pages any more.
-unsafe fn free_frames(start: usize, end: usize) {
-    for page in (start..end).step_by(FRAME_BYTES) {
+unsafe fn free_frames(ranges: &[Range<usize>]) {
+    const BATCH: usize = 64;
+    let mut batch = [0; BATCH];
+    let mut count = 0;
+    let release = |batch: &[usize]| {
+        tlb::flush_other_cores();
+        for &frame in batch {
+            // SAFETY: the frame was mapped in the ranges alone, and no core translates to it any more.
+            unsafe { frames::free(frame, 1) };
+        }
+    };
+    for page in ranges
+        .iter()
+        .flat_map(|range| range.clone().step_by(FRAME_BYTES))
+    {
         // SAFETY: the caller's promise (1).
         if let Some(phys) = unsafe { paging::unmap(page) } {
-            // SAFETY: the frame was mapped here alone.
-            unsafe { frames::free(phys as usize, 1) };
+            batch[count] = phys as usize;
+            count += 1;
         }
+        if count == BATCH {
+            release(&batch);
+            count = 0;
+        }
+    }
+    if count != 0 {
+        release(&batch[..count]);
     }
 }
 

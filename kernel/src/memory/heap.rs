@@ -5,7 +5,7 @@
 
 use super::frames::{self, FRAME_BYTES, FrameInfo};
 use super::{OutOfMemory, frames::FrameInfo::Run};
-use crate::sync::SpinLock;
+use crate::sync::{SpinGuard, SpinLock};
 
 const SPAN_FRAMES: usize = 4;
 const SPAN_BYTES: usize = SPAN_FRAMES * FRAME_BYTES;
@@ -82,6 +82,13 @@ static HEAP: SpinLock<Heap> = SpinLock::new(Heap {
         objects: 0,
     },
 });
+
+/// Takes the heap's lock, with enough stack in place: areas use the heap under a lock that page faults need.
+#[inline]
+fn lock() -> SpinGuard<'static, Heap> {
+    super::reserve_stack::<{ 2 * FRAME_BYTES }>();
+    HEAP.lock()
+}
 
 impl Span {
     fn is_full(&self) -> bool {
@@ -213,7 +220,7 @@ pub fn allocate(size: usize, align: usize) -> *mut u8 {
         return allocate_run(size, align);
     }
     let class = usize::from(CLASS_OF[padded.div_ceil(16)]);
-    let mut heap = HEAP.lock();
+    let mut heap = lock();
     let Ok((object, span)) = heap.allocate_small(class) else {
         return core::ptr::null_mut();
     };
@@ -242,7 +249,7 @@ fn allocate_run(size: usize, align: usize) -> *mut u8 {
         // SAFETY: the frames behind the run were allocated just now.
         unsafe { frames::free(address + frames * FRAME_BYTES, taken - frames) };
     }
-    let mut heap = HEAP.lock();
+    let mut heap = lock();
     heap.usage.objects += 1;
     heap.usage.used_bytes += bytes;
     address as *mut u8
@@ -275,10 +282,10 @@ pub unsafe fn free(object: *mut u8) {
     // SAFETY: the caller's promise (1).
     match unsafe { place_of(object) } {
         // SAFETY: as above.
-        Place::Small(span) => unsafe { HEAP.lock().free_small(object, span) },
+        Place::Small(span) => unsafe { lock().free_small(object, span) },
         Place::Run(frames) => {
             {
-                let mut heap = HEAP.lock();
+                let mut heap = lock();
                 heap.usage.objects -= 1;
                 heap.usage.used_bytes -= frames * FRAME_BYTES;
             }
@@ -316,7 +323,7 @@ pub unsafe fn usable_bytes(object: *mut u8) -> usize {
 
 /// How much is allocated.
 pub fn usage() -> Usage {
-    HEAP.lock().usage
+    lock().usage
 }
 
 #[cfg(test)]

@@ -59,7 +59,11 @@ unsafe impl Send for PageTables {}
 static TABLES: SpinLock<Option<PageTables>> = SpinLock::new(None);
 
 fn new_table() -> Result<*mut Table, OutOfMemory> {
-    let table = frames::allocate(1, usize::MAX, FrameInfo::Other)? as *mut Table;
+    new_table_below(usize::MAX)
+}
+
+fn new_table_below(limit: usize) -> Result<*mut Table, OutOfMemory> {
+    let table = frames::allocate(1, limit, FrameInfo::Other)? as *mut Table;
     // SAFETY: a frame of our own, mapped one to one.
     unsafe { table.write_bytes(0, 1) };
     Ok(table)
@@ -74,7 +78,8 @@ impl PageTables {
     fn new() -> Result<Self, OutOfMemory> {
         let has_gigabyte_pages = cpu::cpuid(0x8000_0001).edx & 1 << 26 != 0;
         Ok(Self {
-            root: new_table()?,
+            // Other cores load the root while they have 32 bits.
+            root: new_table_below(1 << 32)?,
             has_gigabyte_pages,
         })
     }
@@ -258,6 +263,11 @@ fn with_tables<R>(work: impl FnOnce(&mut PageTables) -> R) -> R {
         Some(tables) => work(tables),
         None => panic!("page tables are used before they are installed"),
     }
+}
+
+/// Physical address of the root of the tables.
+pub fn root() -> u64 {
+    with_tables(|tables| tables.root as u64)
 }
 
 /// Maps whole pages.

@@ -22,6 +22,8 @@ use crate::scheduler::Notifier;
 /// How much an interface may hold.
 #[derive(Clone, Copy, Debug)]
 pub struct Limits {
+    /// Connections in all.
+    pub connections: usize,
     /// Receive buffer of a connection, in bytes.
     pub receive_bytes: usize,
     /// Transmit buffer of a connection, in bytes.
@@ -35,25 +37,22 @@ pub struct Limits {
 }
 
 impl Limits {
-    /// What fits a machine with that much memory: 32 connections and their spares take 1 MiB of an 8 MiB machine.
+    /// What fits a machine with that much memory: connections take half of it at most, and 32 of them and their spares 1 MiB of
+    /// an 8 MiB machine.
     pub fn for_memory(memory_bytes: u64) -> Self {
         const MIB: u64 = 1 << 20;
-        if memory_bytes < 64 * MIB {
-            Self {
-                receive_bytes: 16 << 10,
-                transmit_bytes: 16 << 10,
-                half_open: 64,
-                time_wait: 8,
-                spare: 32,
-            }
-        } else {
-            Self {
-                receive_bytes: 64 << 10,
-                transmit_bytes: 64 << 10,
-                half_open: 256,
-                time_wait: 64,
-                spare: 64,
-            }
+        let (buffer, half_open, time_wait) = match memory_bytes / MIB {
+            0..64 => (16 << 10, 64, 8),
+            64..512 => (32 << 10, 256, 64),
+            _ => (64 << 10, 1024, 256),
+        };
+        Self {
+            connections: (memory_bytes / 2 / (2 * buffer)).max(32) as usize,
+            receive_bytes: buffer as usize,
+            transmit_bytes: buffer as usize,
+            half_open,
+            time_wait,
+            spare: 32,
         }
     }
 }
@@ -154,6 +153,9 @@ impl Connections {
     ) -> Result<u32, Error> {
         if self.by_tuple.contains_key(&tuple) {
             return Err(Error::AddressInUse);
+        }
+        if self.slots.len() - self.free.len() >= self.limits.connections {
+            return Err(Error::OutOfMemory);
         }
         let (set, handle) = match self.spare.pop() {
             Some(spare) => spare,
@@ -352,6 +354,7 @@ mod tests {
     fn table() -> Connections {
         Connections::new(
             Limits {
+                connections: 3,
                 receive_bytes: 256,
                 transmit_bytes: 256,
                 half_open: 2,
@@ -385,6 +388,16 @@ mod tests {
             Ok(first),
             "slots are used again"
         );
+    }
+
+    #[test]
+    fn there_are_no_more_connections_than_allowed() {
+        let mut table = table();
+        for port in 1..=3 {
+            assert!(table.insert(tuple(port), Arc::default(), None).is_ok());
+        }
+        let refused = table.insert(tuple(4), Arc::default(), None);
+        assert_eq!(refused, Err(Error::OutOfMemory));
     }
 
     #[test]

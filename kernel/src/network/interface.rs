@@ -5,6 +5,9 @@ use crate::arch::clock;
 use crate::scheduler::{Notifier, Service};
 use crate::sync::{SpinGuard, SpinLock};
 
+/// How often the stack is asked in a row as long as it has work; in between other cores may use it.
+const ROUNDS: usize = 8;
+
 /// An interface: one device and its stack.
 pub struct Interface {
     /// Name of the driver.
@@ -36,14 +39,19 @@ impl Interface {
 
 impl Service for Interface {
     fn serve(&self) -> bool {
-        let mut stack = self.stack.lock();
-        let before = stack.address_changes();
-        let has_worked = stack.serve(clock::now_ns());
-        if stack.address_changes() != before {
-            report(self, &stack, "DHCP");
-            self.address_changed.notify();
+        for round in 0..ROUNDS {
+            let mut stack = self.stack.lock();
+            let before = stack.address_changes();
+            let has_worked = stack.serve(clock::now_ns());
+            if stack.address_changes() != before {
+                report(self, &stack, "DHCP");
+                self.address_changed.notify();
+            }
+            if !has_worked {
+                return round != 0;
+            }
         }
-        has_worked
+        true
     }
 
     fn next_deadline_ns(&self) -> Option<u64> {

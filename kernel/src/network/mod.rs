@@ -12,6 +12,7 @@ pub mod connections;
 mod dhcp;
 pub mod dns;
 
+mod engine;
 mod error;
 mod frame;
 pub mod interface;
@@ -42,6 +43,7 @@ use self::interface::Interface;
 use self::ports::Ports;
 use self::stack::Stack;
 use crate::arch::clock;
+use crate::command_line::VirtioMmioDevice;
 use crate::devices;
 use crate::scheduler;
 use crate::sync::{OnceCell, SpinLock};
@@ -64,6 +66,8 @@ static STARTING: SpinLock<()> = SpinLock::new(());
 pub struct Setup<'a> {
     /// The value of `net=`.
     pub net: &'a str,
+    /// Virtio devices on the memory bus.
+    pub virtio_mmio: &'a [VirtioMmioDevice],
     /// A number nobody can guess.
     pub seed: u64,
     /// Memory of the machine, which says how large buffers are.
@@ -84,15 +88,15 @@ pub fn network<'a>(setup: impl FnOnce() -> Setup<'a>) -> Result<&'static Network
     }
     let setup = setup();
     let config = Config::parse(setup.net).unwrap_or_else(|error| {
-        log::error!("network: {error}; asking for an address by DHCP");
-        Config::Dhcp
+        log::error!("network: {error}; the network stays off");
+        Config::Off
     });
     let devices = match config {
         Config::Off => Vec::new(),
         _ => {
-            let devices = devices::network::find();
+            let devices = devices::network::find(setup.virtio_mmio);
             if devices.is_empty() {
-                log::error!("network: no network interface found; supported: e1000");
+                log::error!("network: no network interface found; supported: e1000, virtio-net");
             }
             devices
         }
@@ -127,6 +131,7 @@ fn start(
             Config::Static(address) if index == 1 => stack.set_address(Some(address.clone())),
             _ => stack.start_dhcp(clock::now_ns()),
         }
+        stack.set_home();
         let interface: &'static Interface = Box::leak(Box::new(Interface::new(driver, mac, stack)));
         if index == 1 && matches!(config, Config::Static(_)) {
             interface::report(interface, &interface.lock(), "the command line");

@@ -10,9 +10,9 @@ use smoltcp::iface::{self, SocketHandle, SocketSet};
 use smoltcp::socket::udp::{self, PacketBuffer, PacketMetadata, UdpMetadata};
 use smoltcp::wire::{IpAddress, IpEndpoint};
 
+use super::engine::drive;
 use super::error::{Error, Result};
 use super::port::Port;
-use super::stack::drive;
 use super::timers::{Key, Timers};
 
 /// Datagrams that may wait for a hardware address.

@@ -1,77 +1,46 @@
-//! The protocol stack of one interface: smoltcp's interface in the middle, and around it what it needs to stay fast and bounded
-//! with thousands of connections.
+//! The protocol stack of one interface, as sockets and the scheduler see it.
 //!
 //! A frame is sorted first ([`super::frame`]); a segment's connection is found in a hash table ([`super::connections`]), and smoltcp
-//! sees only that one socket. What happens later hangs in [`super::timers`]. Nothing in here blocks, and time is always an
-//! argument, so tests run it on the host.
+//! sees only that one socket ([`super::engine`]). What happens later hangs in [`super::timers`]. Nothing in here blocks, and time is
+//! always an argument, so tests run it on the host.
 
 use alloc::boxed::Box;
 use alloc::sync::Arc;
-use alloc::vec;
-use alloc::vec::Vec;
 use core::net::{Ipv4Addr, SocketAddrV4};
 
-use smoltcp::iface::{self, SocketSet};
 use smoltcp::socket::tcp::{self, State};
-use smoltcp::time::{Duration, Instant};
-use smoltcp::wire::{EthernetAddress, HardwareAddress, IpCidr, IpEndpoint, Ipv4Cidr};
+use smoltcp::wire::{IpCidr, Ipv4Cidr};
 
 use super::config::Address;
-use super::connections::{Connections, Limits, Queue};
-use super::dhcp::{self, Dhcp};
+use super::connections::Limits;
+use super::dhcp::Dhcp;
+use super::engine::Engine;
 use super::error::{Error, Result};
-use super::frame::{Class, FourTuple, TcpFlags, classify};
+use super::frame::{FourTuple, classify};
 use super::port::Port;
-use super::ports::{Pending, Ports};
-use super::sender::Senders;
-use super::timers::{Key, Timers};
+use super::ports::Ports;
+use crate::arch::interrupts;
+use crate::arch::x86_64::core_local::{self, CoreLocal};
 use crate::devices::network::{Medium, NetworkDevice, Receiver};
 use crate::scheduler::{Notifier, Readiness};
 
-/// Frames handled in one go before others get their turn.
-const BATCH: usize = 64;
-/// Timers handled in one go.
-const TIMER_BATCH: usize = 64;
-/// Segments one connection sends in one go.
-const BURST: usize = 64;
-/// When to try again after the device had no free buffer.
-const RETRY_US: u64 = 1_000;
-/// How long smoltcp leaves a socket alone that waits for its neighbour's hardware address.
-const NEIGHBOR_SILENCE_US: u64 = 1_000_000;
-/// As many sockets are remembered to wait for a neighbour; more have to wait for their timer.
-const MAX_WAITING: usize = 1024;
-
-/// How long a handshake that a peer began may take.
-const ACCEPT_TIMEOUT: Duration = Duration::from_secs(10);
-/// How long a peer may leave unanswered what we sent, a request for a connection included.
-const ANSWER_TIMEOUT: Duration = Duration::from_secs(60);
-/// How long a peer may take to close its side after we closed ours for good (Linux's `tcp_fin_timeout` is 60 s).
-const CLOSE_TIMEOUT: Duration = Duration::from_secs(30);
-
+/// Frames handled in one go before another core may take the lock.
+const BATCH: usize = 8;
 /// An interface's stack.
 pub struct Stack {
     receiver: Box<dyn Receiver>,
-    core: Core,
+    engine: Engine,
+    /// The core that serves the stack, and what it knows.
+    home: Option<Home>,
 }
 
-/// Everything but the receiver, which lends the frame that is being handled.
-pub(super) struct Core {
-    /// Which of the network's interfaces this is.
-    index: usize,
-    iface: iface::Interface,
-    port: Port,
-    connections: Connections,
-    senders: Senders,
-    timers: Timers,
-    ports: Arc<Ports>,
-    dhcp: Option<Dhcp>,
-    /// For frames that no socket shall see.
-    nobody: SocketSet<'static>,
-    /// Who may wait for a neighbour's hardware address.
-    waiting: Vec<Key>,
-    address: Option<Address>,
-    /// How often the address has changed.
-    address_changes: u32,
+/// The core that serves a stack. Calls may come from other cores, and bring work that it has to be told of.
+struct Home {
+    core: &'static CoreLocal,
+    /// The time that it was told to look next, in microseconds; `u64::MAX`: none.
+    announced_us: u64,
+    /// It was interrupted and has not looked yet.
+    is_called: bool,
 }
 
 /// How far a connection is.
@@ -85,100 +54,30 @@ pub enum Progress {
     Failed(Error),
 }
 
-fn instant(now_us: u64) -> Instant {
-    Instant::from_micros(now_us.min(i64::MAX as u64) as i64)
-}
-
-/// What came of letting a socket set send.
-pub(super) struct Driven {
-    /// When to look again.
-    pub(super) wanted_us: Option<u64>,
-    /// Nothing could be sent for want of a hardware address.
-    pub(super) is_waiting: bool,
-}
-
-/// Lets a socket set send what it has to send now.
-pub(super) fn drive(
-    iface: &mut iface::Interface,
-    port: &mut Port,
-    set: &mut SocketSet<'static>,
-    now_us: u64,
-) -> Driven {
-    let now = instant(now_us);
-    let mut has_sent = false;
-    let mut stalls = 0;
-    for _ in 0..BURST {
-        let wanted_us = match iface.poll_at(now, set) {
-            None => None,
-            Some(at) if at > now => Some(at.total_micros().max(0) as u64),
-            Some(_) => {
-                let before = port.sent_packets;
-                iface.poll_egress(now, &mut port.device(None), set);
-                if port.sent_packets != before {
-                    has_sent = true;
-                } else {
-                    stalls += 1;
-                }
-                if stalls < 3 {
-                    continue;
-                }
-                // Sockets note the time, or a state they leave, without sending; more than that is a full ring.
-                Some(now_us + RETRY_US)
-            }
-        };
-        let is_waiting = !has_sent && wanted_us == Some(now_us + NEIGHBOR_SILENCE_US);
-        return Driven {
-            wanted_us,
-            is_waiting,
-        };
-    }
-    Driven {
-        wanted_us: Some(now_us),
-        is_waiting: false,
-    }
-}
-
 impl Stack {
     /// A stack over a device. It has no address yet.
     pub fn new(index: usize, device: NetworkDevice, ports: Arc<Ports>, limits: Limits) -> Self {
-        let mut port = Port::new(
+        let port = Port::new(
             device.transmitter,
             device.medium,
             device.mtu,
             device.has_checksum_offload,
         );
-        let address = match device.medium {
-            Medium::Ethernet => HardwareAddress::Ethernet(EthernetAddress(device.mac)),
-            Medium::Ip => HardwareAddress::Ip,
-        };
-        let mut config = iface::Config::new(address);
-        config.random_seed = ports.random_u64();
-        let iface = iface::Interface::new(config, &mut port.device(None), Instant::ZERO);
-        let connections = Connections::new(limits, ports.random_u64());
         Self {
             receiver: device.receiver,
-            core: Core {
-                index,
-                iface,
-                port,
-                connections,
-                senders: Senders::default(),
-                timers: Timers::default(),
-                ports,
-                dhcp: None,
-                nobody: SocketSet::new(vec![]),
-                waiting: Vec::new(),
-                address: None,
-                address_changes: 0,
-            },
+            home: None,
+            engine: Engine::new(index, port, device.mac, ports, limits),
         }
     }
 
     /// Handles frames that have come and timers that are due, a bounded number; whether there was anything.
     pub fn serve(&mut self, now_ns: u64) -> bool {
         let now_us = now_ns / 1000;
+        if let Some(home) = &mut self.home {
+            home.is_called = false;
+        }
         self.receiver.acknowledge();
-        let is_due = self.core.timers.next().is_some_and(|at| at <= now_us);
+        let is_due = self.engine.timers.next().is_some_and(|at| at <= now_us);
         if !is_due && !self.receiver.is_ready() {
             return false;
         }
@@ -186,51 +85,85 @@ impl Stack {
             let Some(frame) = self.receiver.frame() else {
                 break;
             };
-            let class = classify(&frame, self.core.port.medium());
-            self.core.handle(frame.bytes, class, now_us);
+            let class = classify(&frame, self.engine.port.medium());
+            self.engine.handle(frame.bytes, class, now_us);
             self.receiver.release();
         }
-        self.core.run_timers(now_us);
-        self.core.port.flush();
+        self.engine.run_timers(now_us);
+        self.engine.port.flush();
         true
     }
 
-    /// When [`Stack::serve`] must run even if no frame comes.
-    pub fn next_deadline_ns(&self) -> Option<u64> {
+    /// When [`Stack::serve`] must run even if no frame comes; asked by the core that serves the stack.
+    pub fn next_deadline_ns(&mut self) -> Option<u64> {
+        let next = self.engine.timers.next();
+        if let Some(home) = &mut self.home {
+            home.announced_us = next.unwrap_or(u64::MAX);
+        }
         if self.receiver.is_ready() {
             return Some(0);
         }
-        self.core.timers.next().map(|at| at.saturating_mul(1000))
+        next.map(|at| at.saturating_mul(1000))
+    }
+
+    /// The calling core serves the stack from now on.
+    pub fn set_home(&mut self) {
+        self.home = Some(Home {
+            core: core_local::current(),
+            announced_us: u64::MAX,
+            is_called: false,
+        });
+    }
+
+    /// Ends a call: what it queued goes out, and the core that serves the stack learns of an earlier time or of frames that only it takes.
+    fn finish(&mut self) {
+        self.engine.port.flush();
+        let Some(home) = &mut self.home else {
+            return;
+        };
+        let is_earlier = self
+            .engine
+            .timers
+            .next()
+            .is_some_and(|at| at < home.announced_us);
+        let is_looped = self.engine.port.medium() == Medium::Ip && self.receiver.is_ready();
+        if (is_earlier || is_looped)
+            && !home.is_called
+            && !core::ptr::eq(home.core, core_local::current())
+        {
+            home.is_called = true;
+            interrupts::wake(home.core);
+        }
     }
 
     /// Starts looking for an address.
     pub fn start_dhcp(&mut self, now_ns: u64) {
-        self.core.dhcp = Some(Dhcp::new());
-        self.core.poll_dhcp(None, now_ns / 1000);
-        self.core.port.flush();
+        self.engine.dhcp = Some(Dhcp::new());
+        self.engine.poll_dhcp(None, now_ns / 1000);
+        self.finish();
     }
 
     /// Takes an address, or gives it up.
     pub fn set_address(&mut self, address: Option<Address>) {
-        self.core.set_address(address);
+        self.engine.set_address(address);
     }
 
     /// The address, when there is one.
     pub fn address(&self) -> Option<&Address> {
-        self.core.address.as_ref()
+        self.engine.address.as_ref()
     }
 
     /// Grows whenever the address changes.
     pub fn address_changes(&self) -> u32 {
-        self.core.address_changes
+        self.engine.address_changes
     }
 
     /// Lets the interface have one more address, for itself alone.
     pub fn add_host_address(&mut self, ip: Ipv4Addr) {
-        if !self.core.iface.has_ip_addr(ip) {
+        if !self.engine.iface.has_ip_addr(ip) {
             let cidr = IpCidr::Ipv4(Ipv4Cidr::new(ip, 32));
             // Few enough: those of the interfaces. One more than fits is not reachable.
-            self.core.iface.update_ip_addrs(|addresses| {
+            self.engine.iface.update_ip_addrs(|addresses| {
                 let _ = addresses.push(cidr);
             });
         }
@@ -238,7 +171,7 @@ impl Stack {
 
     /// Whether the address means all stations.
     pub fn is_broadcast(&self, ip: Ipv4Addr) -> bool {
-        self.core.is_broadcast(ip)
+        self.engine.is_broadcast(ip)
     }
 
     /// Begins a connection to `remote`, from `local` as far as that is given.
@@ -252,14 +185,16 @@ impl Stack {
         remote: SocketAddrV4,
         now_ns: u64,
     ) -> Result<u32> {
-        let slot = self.core.connect(notifier, local, remote, now_ns / 1000)?;
-        self.core.port.flush();
+        let slot = self
+            .engine
+            .connect(notifier, local, remote, now_ns / 1000)?;
+        self.finish();
         Ok(slot)
     }
 
     /// Whether the handshake is through.
     pub fn progress(&mut self, slot: u32) -> Progress {
-        let Some(connection) = self.core.connections.get(slot) else {
+        let Some(connection) = self.engine.connections.get(slot) else {
             return Progress::Failed(Error::NotConnected);
         };
         match (connection.state, connection.error) {
@@ -271,12 +206,12 @@ impl Stack {
 
     /// Both ends of a connection.
     pub fn tuple(&mut self, slot: u32) -> Option<FourTuple> {
-        Some(self.core.connections.get(slot)?.tuple)
+        Some(self.engine.connections.get(slot)?.tuple)
     }
 
     /// What ended the connection, once.
     pub fn take_error(&mut self, slot: u32) -> Option<Error> {
-        self.core.connections.get(slot)?.error.take()
+        self.engine.connections.get(slot)?.error.take()
     }
 
     /// Takes received bytes; 0 when the peer sends no more. With `is_peek` they stay.
@@ -290,7 +225,11 @@ impl Stack {
         is_peek: bool,
         now_ns: u64,
     ) -> Result<usize> {
-        let connection = self.core.connections.get(slot).ok_or(Error::NotConnected)?;
+        let connection = self
+            .engine
+            .connections
+            .get(slot)
+            .ok_or(Error::NotConnected)?;
         let socket = connection.socket();
         let queued = socket.recv_queue();
         let result = if is_peek {
@@ -305,8 +244,8 @@ impl Stack {
                 connection.seen_bytes = queued - if is_peek { 0 } else { len };
                 // The peer may be waiting for the window to open.
                 if !is_peek && queued >= capacity / 2 {
-                    self.core.settle(slot, false, now_ns / 1000);
-                    self.core.port.flush();
+                    self.engine.settle(slot, false, now_ns / 1000);
+                    self.finish();
                 }
                 Ok(len)
             }
@@ -323,13 +262,17 @@ impl Stack {
     /// # Errors
     /// [`Error::WouldBlock`] when none fit, or what broke the connection.
     pub fn send(&mut self, slot: u32, data: &[u8], now_ns: u64) -> Result<usize> {
-        let connection = self.core.connections.get(slot).ok_or(Error::NotConnected)?;
+        let connection = self
+            .engine
+            .connections
+            .get(slot)
+            .ok_or(Error::NotConnected)?;
         match connection.socket().send_slice(data) {
             Ok(0) if !data.is_empty() => Err(Error::WouldBlock),
             Ok(len) => {
                 connection.had_room = connection.socket().can_send();
-                self.core.settle(slot, false, now_ns / 1000);
-                self.core.port.flush();
+                self.engine.settle(slot, false, now_ns / 1000);
+                self.finish();
                 Ok(len)
             }
             Err(tcp::SendError::InvalidState) => match connection.state {
@@ -341,16 +284,16 @@ impl Stack {
 
     /// Sends no more, after what is queued.
     pub fn shutdown_write(&mut self, slot: u32, now_ns: u64) {
-        if let Some(connection) = self.core.connections.get(slot) {
+        if let Some(connection) = self.engine.connections.get(slot) {
             connection.socket().close();
-            self.core.settle(slot, false, now_ns / 1000);
-            self.core.port.flush();
+            self.engine.settle(slot, false, now_ns / 1000);
+            self.finish();
         }
     }
 
     /// Bytes queued that the peer has not acknowledged.
     pub fn unsent(&mut self, slot: u32) -> usize {
-        self.core
+        self.engine
             .connections
             .get(slot)
             .map_or(0, |connection| match connection.state {
@@ -361,7 +304,7 @@ impl Stack {
 
     /// Bytes received that nobody has read.
     pub fn unread(&mut self, slot: u32) -> usize {
-        self.core
+        self.engine
             .connections
             .get(slot)
             .map_or(0, |connection| connection.socket().recv_queue())
@@ -370,7 +313,7 @@ impl Stack {
     /// The program gives the connection up. What is queued is still sent and the connection closed in order; or it is broken off at once,
     /// if `is_abrupt` or if there is something unread, so that the peer does not take it for read.
     pub fn release(&mut self, slot: u32, is_abrupt: bool, now_ns: u64) {
-        let Some(connection) = self.core.connections.get(slot) else {
+        let Some(connection) = self.engine.connections.get(slot) else {
             return;
         };
         connection.is_orphan = true;
@@ -383,13 +326,13 @@ impl Stack {
         }
         // The state is looked at as if it were new, so that what is over goes now.
         connection.state = State::Listen;
-        self.core.settle(slot, false, now_ns / 1000);
-        self.core.port.flush();
+        self.engine.settle(slot, false, now_ns / 1000);
+        self.finish();
     }
 
     /// What would not block.
     pub fn readiness(&mut self, slot: u32) -> Readiness {
-        let Some(connection) = self.core.connections.get(slot) else {
+        let Some(connection) = self.engine.connections.get(slot) else {
             return Readiness::HANGUP;
         };
         let (state, has_error) = (connection.state, connection.error.is_some());
@@ -409,7 +352,7 @@ impl Stack {
 
     /// Changes an option of the connection's socket.
     pub fn configure(&mut self, slot: u32, change: impl FnOnce(&mut tcp::Socket<'static>)) {
-        if let Some(connection) = self.core.connections.get(slot) {
+        if let Some(connection) = self.engine.connections.get(slot) {
             change(connection.socket());
         }
     }
@@ -419,12 +362,12 @@ impl Stack {
     /// # Errors
     /// When there is no memory.
     pub fn add_sender(&mut self, port: u16) -> Result<u32> {
-        self.core.senders.add(port, self.core.port.mtu())
+        self.engine.senders.add(port, self.engine.port.mtu())
     }
 
     /// Takes a sender away.
     pub fn remove_sender(&mut self, sender: u32) {
-        self.core.senders.remove(sender, &mut self.core.timers);
+        self.engine.senders.remove(sender, &mut self.engine.timers);
     }
 
     /// Sends a datagram. One that finds the queue full is dropped, as anywhere on its way.
@@ -440,415 +383,16 @@ impl Stack {
         ttl: u8,
         now_ns: u64,
     ) -> Result<()> {
-        self.core
+        self.engine
             .send_datagram(sender, source, to, payload, ttl, now_ns / 1000)?;
-        self.core.port.flush();
+        self.finish();
         Ok(())
     }
 
     /// What is held, for tests of growth: connections, slots, tuples, queued, timers.
     #[cfg(test)]
     pub(super) fn census(&self) -> [usize; 5] {
-        let [connections, slots, tuples, queued] = self.core.connections.census();
-        [connections, slots, tuples, queued, self.core.timers.len()]
+        let [connections, slots, tuples, queued] = self.engine.connections.census();
+        [connections, slots, tuples, queued, self.engine.timers.len()]
     }
-}
-
-/// What becomes of a request for a connection.
-enum Opening {
-    Accepted(u32),
-    /// Nobody listens: a reset goes back.
-    Refused,
-    /// No room now: the peer will ask again.
-    Ignored,
-}
-
-impl Core {
-    fn is_broadcast(&self, ip: Ipv4Addr) -> bool {
-        ip.is_broadcast()
-            || self.iface.ip_addrs().iter().any(|cidr| {
-                let IpCidr::Ipv4(cidr) = cidr;
-                cidr.broadcast() == Some(ip)
-            })
-    }
-
-    fn handle(&mut self, frame: &[u8], class: Class<'_>, now_us: u64) {
-        match class {
-            Class::Drop => {}
-            Class::Tcp(tuple, flags) => self.handle_tcp(frame, tuple, flags, now_us),
-            Class::Udp(tuple, payload) => self.handle_udp(frame, tuple, payload, now_us),
-            Class::Other => self.ingress_for_nobody(frame, now_us),
-            Class::Arp => {
-                self.ingress_for_nobody(frame, now_us);
-                for key in core::mem::take(&mut self.waiting) {
-                    self.run(key, now_us);
-                }
-            }
-        }
-    }
-
-    /// Lets the interface answer a frame without any socket: ARP, ping, resets, port unreachable.
-    fn ingress_for_nobody(&mut self, frame: &[u8], now_us: u64) {
-        let mut device = self.port.device(Some(frame));
-        self.iface
-            .poll_ingress_single(instant(now_us), &mut device, &mut self.nobody);
-    }
-
-    fn handle_tcp(&mut self, frame: &[u8], tuple: FourTuple, flags: TcpFlags, now_us: u64) {
-        let mut slot = self.connections.find(&tuple);
-        if flags.is_opening() {
-            // A peer that begins anew has forgotten the connection that is in TIME-WAIT here (RFC 9293, section 3.6.1).
-            if let Some(old) = slot
-                && let Some(connection) = self.connections.get(old)
-                && connection.state == State::TimeWait
-            {
-                if connection.is_orphan {
-                    self.destroy(old);
-                } else {
-                    self.connections.forget_tuple(old);
-                }
-                slot = None;
-            }
-            if slot.is_none() {
-                match self.open(tuple) {
-                    Opening::Accepted(new) => slot = Some(new),
-                    Opening::Refused => {}
-                    Opening::Ignored => return,
-                }
-            }
-        }
-        let Some(slot) = slot else {
-            if self.iface.has_ip_addr(*tuple.local.ip()) {
-                self.ingress_for_nobody(frame, now_us);
-            }
-            return;
-        };
-        if let Some(connection) = self.connections.get(slot) {
-            let mut device = self.port.device(Some(frame));
-            self.iface
-                .poll_ingress_single(instant(now_us), &mut device, &mut connection.set);
-            self.settle(slot, flags.is_reset(), now_us);
-        }
-    }
-
-    fn open(&mut self, tuple: FourTuple) -> Opening {
-        if !self.iface.has_ip_addr(*tuple.local.ip()) {
-            return Opening::Ignored;
-        }
-        let Some(listener) = self.ports.listener(tuple.local) else {
-            return Opening::Refused;
-        };
-        if !listener.has_room() {
-            return Opening::Ignored;
-        }
-        let inserted = match self
-            .connections
-            .insert(tuple, Arc::default(), Some(listener.clone()))
-        {
-            Err(Error::OutOfMemory) => match self.connections.oldest_half_open() {
-                Some(oldest) => {
-                    self.destroy(oldest);
-                    self.connections
-                        .insert(tuple, Arc::default(), Some(listener))
-                }
-                None => Err(Error::OutOfMemory),
-            },
-            other => other,
-        };
-        let Ok(slot) = inserted else {
-            return Opening::Ignored;
-        };
-        let Some(connection) = self.connections.get(slot) else {
-            return Opening::Ignored;
-        };
-        let socket = connection.socket();
-        reset_options(socket);
-        let is_listening = socket.listen(IpEndpoint::from(tuple.local)).is_ok();
-        // What becomes of it otherwise is a change that `settle` acts on.
-        connection.state = State::SynReceived;
-        if !is_listening {
-            self.destroy(slot);
-            return Opening::Ignored;
-        }
-        if let Some(oldest) = self.connections.enqueue(slot, Queue::HalfOpen) {
-            self.destroy(oldest);
-        }
-        Opening::Accepted(slot)
-    }
-
-    fn handle_udp(&mut self, frame: &[u8], tuple: FourTuple, payload: &[u8], now_us: u64) {
-        let destination = *tuple.local.ip();
-        if self.dhcp.is_some() && tuple.local.port() == dhcp::CLIENT_PORT {
-            self.poll_dhcp(Some(frame), now_us);
-            return;
-        }
-        let is_own = self.iface.has_ip_addr(destination);
-        if tuple.remote.ip().is_unspecified() || !is_own && !self.is_broadcast(destination) {
-            return;
-        }
-        match self.ports.mailbox(tuple.local) {
-            Some(mailbox) => mailbox.deliver(tuple.remote, payload),
-            None if is_own => self.ingress_for_nobody(frame, now_us),
-            None => {}
-        }
-    }
-
-    fn connect(
-        &mut self,
-        notifier: Arc<Notifier>,
-        local: SocketAddrV4,
-        remote: SocketAddrV4,
-        now_us: u64,
-    ) -> Result<u32> {
-        let to = *remote.ip();
-        if remote.port() == 0 || to.is_unspecified() || to.is_multicast() || self.is_broadcast(to) {
-            return Err(Error::NetworkUnreachable);
-        }
-        let from = match *local.ip() {
-            ip if ip.is_unspecified() => self.iface.get_source_address_ipv4(&to),
-            ip => Some(ip).filter(|ip| self.iface.has_ip_addr(*ip)),
-        };
-        let from = from.ok_or(Error::NetworkUnreachable)?;
-        let tuple = |port| FourTuple {
-            local: SocketAddrV4::new(from, port),
-            remote,
-        };
-        let port = match local.port() {
-            0 => {
-                let is_free = |port| self.connections.find(&tuple(port)).is_none();
-                self.ports
-                    .ephemeral_tcp(is_free)
-                    .ok_or(Error::AddressNotAvailable)?
-            }
-            port => port,
-        };
-        let slot = self.connections.insert(tuple(port), notifier, None)?;
-        let connection = self.connections.get(slot).ok_or(Error::OutOfMemory)?;
-        let socket = connection.socket();
-        reset_options(socket);
-        let endpoints = (IpEndpoint::from(remote), (from, port));
-        let result = socket.connect(self.iface.context(), endpoints.0, endpoints.1);
-        connection.state = State::SynSent;
-        if result.is_err() {
-            self.destroy(slot);
-            return Err(Error::NetworkUnreachable);
-        }
-        self.settle(slot, false, now_us);
-        Ok(slot)
-    }
-
-    /// After anything happened to a connection: sends what there is to send, sets its timer, and acts on what has changed.
-    fn settle(&mut self, slot: u32, was_reset: bool, now_us: u64) {
-        let Some(connection) = self.connections.get(slot) else {
-            return;
-        };
-        let is_orphan = connection.is_orphan;
-        let socket = connection.socket();
-        // Data for a program that is gone is refused, or its peer would wait for ever for the window to open.
-        if is_orphan && socket.can_recv() {
-            socket.abort();
-        }
-        socket.set_timeout(match socket.state() {
-            State::SynReceived => Some(ACCEPT_TIMEOUT),
-            // An idle peer is only given up when it is asked and does not answer.
-            State::Established | State::CloseWait if socket.send_queue() == 0 => socket
-                .keep_alive()
-                .map(|interval| interval + ANSWER_TIMEOUT),
-            State::FinWait2 if !is_orphan => None,
-            State::FinWait2 => Some(CLOSE_TIMEOUT),
-            State::Closed | State::Listen | State::TimeWait => None,
-            _ => Some(ANSWER_TIMEOUT),
-        });
-        let driven = drive(&mut self.iface, &mut self.port, &mut connection.set, now_us);
-        let key = Key::Connection(slot);
-        self.timers
-            .arrange(key, &mut connection.timer, driven.wanted_us);
-        if driven.is_waiting && self.waiting.len() < MAX_WAITING {
-            self.waiting.push(key);
-        }
-        let socket: &tcp::Socket = connection.set.get(connection.handle);
-        let (state, unread, has_room) = (socket.state(), socket.recv_queue(), socket.can_send());
-        let is_news = unread > connection.seen_bytes || has_room && !connection.had_room;
-        connection.seen_bytes = unread;
-        connection.had_room = has_room;
-        if state != connection.state {
-            self.enter(slot, state, was_reset, now_us);
-        } else if is_news {
-            connection.notifier.notify();
-        }
-    }
-
-    /// A connection has come into another state.
-    fn enter(&mut self, slot: u32, state: State, was_reset: bool, now_us: u64) {
-        let Some(connection) = self.connections.get(slot) else {
-            return;
-        };
-        let before = core::mem::replace(&mut connection.state, state);
-        let is_held = !connection.is_orphan && connection.listener.is_none();
-        match state {
-            // Back to where it came from: the peer reset the handshake.
-            State::Listen => self.destroy(slot),
-            State::Closed if !is_held => self.destroy(slot),
-            State::Closed => {
-                connection.error = match before {
-                    State::LastAck | State::TimeWait | State::Closing => None,
-                    State::SynSent if was_reset => Some(Error::Refused),
-                    _ if was_reset => Some(Error::Reset),
-                    _ => Some(Error::TimedOut),
-                };
-                self.timers
-                    .cancel(Key::Connection(slot), &mut connection.timer);
-                connection.notifier.notify();
-                self.connections.forget_tuple(slot);
-            }
-            State::TimeWait if connection.is_orphan => {
-                if let Some(oldest) = self.connections.enqueue(slot, Queue::TimeWait) {
-                    self.destroy(oldest);
-                }
-            }
-            State::SynSent | State::SynReceived => {}
-            _ => {
-                connection.notifier.notify();
-                if let Some(listener) = connection.listener.take() {
-                    let pending = Pending {
-                        interface: self.index,
-                        slot,
-                        tuple: connection.tuple,
-                        notifier: connection.notifier.clone(),
-                    };
-                    self.connections.dequeue(slot);
-                    if listener.push(pending).is_err()
-                        && let Some(connection) = self.connections.get(slot)
-                    {
-                        connection.is_orphan = true;
-                        connection.socket().abort();
-                        self.settle(slot, false, now_us);
-                    }
-                }
-            }
-        }
-    }
-
-    /// Forgets a connection, whatever its state.
-    fn destroy(&mut self, slot: u32) {
-        if let Some(connection) = self.connections.get(slot) {
-            self.timers
-                .cancel(Key::Connection(slot), &mut connection.timer);
-            self.connections.remove(slot);
-        }
-    }
-
-    fn send_datagram(
-        &mut self,
-        sender: u32,
-        source: Option<Ipv4Addr>,
-        to: SocketAddrV4,
-        payload: &[u8],
-        ttl: u8,
-        now_us: u64,
-    ) -> Result<()> {
-        const HEADERS: usize = 28;
-        if payload.len() + HEADERS > self.port.mtu() {
-            return Err(Error::MessageTooLong);
-        }
-        let source = match source {
-            Some(source) => Some(source).filter(|source| self.iface.has_ip_addr(*source)),
-            None => self.iface.get_source_address_ipv4(to.ip()),
-        };
-        let source = source.ok_or(Error::NetworkUnreachable)?;
-        self.senders.queue(sender, source, to, payload, ttl)?;
-        self.run(Key::Sender(sender), now_us);
-        Ok(())
-    }
-
-    fn run_timers(&mut self, now_us: u64) {
-        for _ in 0..TIMER_BATCH {
-            let Some(key) = self.timers.pop(now_us) else {
-                return;
-            };
-            match key {
-                Key::Connection(slot) => {
-                    if let Some(connection) = self.connections.get(slot) {
-                        connection.timer = None;
-                    }
-                }
-                Key::Sender(slot) => self.senders.timer_fired(slot),
-                Key::Dhcp => {
-                    if let Some(dhcp) = &mut self.dhcp {
-                        dhcp.timer = None;
-                    }
-                }
-            }
-            self.run(key, now_us);
-        }
-    }
-
-    /// Lets one socket do what it has to do now.
-    fn run(&mut self, key: Key, now_us: u64) {
-        match key {
-            Key::Connection(slot) => self.settle(slot, false, now_us),
-            Key::Dhcp => self.poll_dhcp(None, now_us),
-            Key::Sender(slot) => {
-                let is_waiting = self.senders.run(
-                    slot,
-                    &mut self.iface,
-                    &mut self.port,
-                    &mut self.timers,
-                    now_us,
-                );
-                if is_waiting && self.waiting.len() < MAX_WAITING {
-                    self.waiting.push(key);
-                }
-            }
-        }
-    }
-
-    fn poll_dhcp(&mut self, frame: Option<&[u8]>, now_us: u64) {
-        let Some(dhcp) = &mut self.dhcp else {
-            return;
-        };
-        if frame.is_some() {
-            let mut device = self.port.device(frame);
-            self.iface
-                .poll_ingress_single(instant(now_us), &mut device, &mut dhcp.set);
-        }
-        let driven = drive(&mut self.iface, &mut self.port, &mut dhcp.set, now_us);
-        self.timers
-            .arrange(Key::Dhcp, &mut dhcp.timer, driven.wanted_us);
-        match dhcp.event() {
-            Some(dhcp::Event::Leased(address)) => self.set_address(Some(address)),
-            Some(dhcp::Event::Lost) => self.set_address(None),
-            None => {}
-        }
-    }
-
-    fn set_address(&mut self, address: Option<Address>) {
-        let cidr = address
-            .as_ref()
-            .map(|address| Ipv4Cidr::new(address.ip, address.prefix));
-        self.iface.update_ip_addrs(|addresses| {
-            addresses.clear();
-            if let Some(cidr) = cidr {
-                // The list is empty, so there is room.
-                let _ = addresses.push(IpCidr::Ipv4(cidr));
-            }
-        });
-        let routes = self.iface.routes_mut();
-        routes.remove_default_ipv4_route();
-        if let Some(gateway) = address.as_ref().and_then(|address| address.gateway) {
-            // The table is empty, so there is room.
-            let _ = routes.add_default_ipv4_route(gateway);
-        }
-        self.address = address;
-        self.address_changes = self.address_changes.wrapping_add(1);
-    }
-}
-
-/// Options of a socket that may have served another connection.
-fn reset_options(socket: &mut tcp::Socket<'static>) {
-    socket.set_congestion_control(tcp::CongestionControl::Reno);
-    socket.set_nagle_enabled(true);
-    socket.set_keep_alive(None);
-    socket.set_hop_limit(None);
-    socket.set_timeout(None);
 }

@@ -1,17 +1,19 @@
 //! The scheduler of a core: run queue, services, idle.
 
+use alloc::boxed::Box;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
-use core::cell::UnsafeCell;
-use core::ptr::null;
-use core::sync::atomic::{AtomicU64, Ordering};
+use core::ptr::{null, null_mut};
+use core::sync::atomic::{AtomicPtr, AtomicU64, AtomicUsize, Ordering, fence};
 
 use super::Service;
 use super::thread::{self, Name, State, Thread};
 use super::timers::Timers;
-use crate::arch::x86_64::{context, core_local, cpu};
+use crate::arch::x86_64::core_local::{self, CoreLocal, MAX_CORES};
+use crate::arch::x86_64::{context, cpu, local_apic, tlb};
 use crate::arch::{clock, interrupts};
 use crate::memory::OutOfMemory;
+use crate::sync::OnceCell;
 
 /// Threads that are ready to run, first come first served.
 struct RunQueue {
@@ -52,35 +54,73 @@ struct Core {
     armed_ns: u64,
     interrupts_seen: u64,
     polls: u32,
+    /// What other cores use of this one.
+    shared: &'static Shared,
 }
 
-struct CoreCell(UnsafeCell<Core>);
+/// What all cores may use of a core.
+struct Shared {
+    local: &'static CoreLocal,
+    /// Threads of this core that other cores made ready: a stack, linked by `Thread::next`.
+    inbox: AtomicPtr<Thread>,
+    /// Threads that have not ended.
+    threads: AtomicUsize,
+    halted_ns: AtomicU64,
+    switches: AtomicU64,
+}
 
-// SAFETY: only the core itself uses its cell, and never from a handler.
-unsafe impl Sync for CoreCell {}
-
-static CORE: CoreCell = CoreCell(UnsafeCell::new(Core {
-    ready: RunQueue {
-        first: null(),
-        last: null(),
-    },
-    timers: Timers::new(),
-    services: Vec::new(),
-    ended: null(),
-    armed_ns: u64::MAX,
-    interrupts_seen: 0,
-    polls: 0,
-}));
-
-static HALTED_NS: AtomicU64 = AtomicU64::new(0);
-static SWITCHES: AtomicU64 = AtomicU64::new(0);
+static SHARED: [OnceCell<Shared>; MAX_CORES] = [const { OnceCell::new() }; MAX_CORES];
 
 /// Ready threads run this often in a row before the services are asked again, even if nothing interrupts.
 const SWITCHES_PER_POLL: u32 = 16;
 
 fn with_core<R>(work: impl FnOnce(&mut Core) -> R) -> R {
-    // SAFETY: the closure runs on the core itself, handlers do not use it, and no closure calls back into this function.
-    work(unsafe { &mut *CORE.0.get() })
+    let core = core_local::current()
+        .scheduler
+        .load(Ordering::Relaxed)
+        .cast::<Core>();
+    // SAFETY: `initialise` made it for this core, which alone uses it, never from a handler; no closure calls back into this function.
+    work(unsafe { &mut *core })
+}
+
+/// Makes the scheduler of the core that calls.
+fn initialise() -> &'static Shared {
+    let local = core_local::current();
+    let shared = SHARED[local.index()].set(Shared {
+        local,
+        inbox: AtomicPtr::new(null_mut()),
+        threads: AtomicUsize::new(0),
+        halted_ns: AtomicU64::new(0),
+        switches: AtomicU64::new(0),
+    });
+    let Ok(shared) = shared else {
+        panic!("core {} is started twice", local.index())
+    };
+    let core = Box::leak(Box::new(Core {
+        ready: RunQueue {
+            first: null(),
+            last: null(),
+        },
+        timers: Timers::new(),
+        services: Vec::new(),
+        ended: null(),
+        armed_ns: u64::MAX,
+        interrupts_seen: 0,
+        polls: 0,
+        shared,
+    }));
+    local
+        .scheduler
+        .store((&raw mut *core).cast(), Ordering::Relaxed);
+    shared
+}
+
+/// What is shared of the core where a thread lives.
+fn shared_of(core: usize) -> &'static Shared {
+    match SHARED.get(core).and_then(OnceCell::get) {
+        Some(shared) => shared,
+        None => panic!("there is no core {core}"),
+    }
 }
 
 /// Has the scheduler of this core call `service` from now on.
@@ -88,7 +128,46 @@ pub fn register_service(service: &'static dyn Service) {
     with_core(|core| core.services.push(service));
 }
 
-/// Starts a thread on this core. `function` must end with [`exit`].
+/// Cores whose schedulers run.
+pub fn core_count() -> usize {
+    core_local::count()
+}
+
+/// The core that calls.
+pub fn current_core() -> usize {
+    core_local::current().index()
+}
+
+/// Threads that have not ended, on a core.
+pub fn thread_count(core: usize) -> usize {
+    shared_of(core).threads.load(Ordering::Relaxed)
+}
+
+/// Starts a thread on a core; it stays there. `function` must begin with [`begin`] and end with [`exit`].
+///
+/// # Errors
+/// When there is no memory for it.
+///
+/// # Panics
+/// When there is no such core.
+pub fn spawn_on(
+    core: usize,
+    function: extern "C" fn(usize) -> !,
+    argument: usize,
+    stack_bytes: usize,
+    name: Name,
+) -> Result<Arc<Thread>, OutOfMemory> {
+    let shared = shared_of(core);
+    let thread = Thread::new(core, function, argument, stack_bytes, name)?;
+    shared.threads.fetch_add(1, Ordering::Relaxed);
+    // The core's own reference, given back in `reap`.
+    let pointer = Arc::into_raw(thread.clone());
+    // SAFETY: from the `Arc` above.
+    wake(unsafe { &*pointer });
+    Ok(thread)
+}
+
+/// Starts a thread on this core; see [`spawn_on`].
 ///
 /// # Errors
 /// When there is no memory for it.
@@ -98,20 +177,70 @@ pub fn spawn(
     stack_bytes: usize,
     name: Name,
 ) -> Result<Arc<Thread>, OutOfMemory> {
-    let thread = Thread::new(function, argument, stack_bytes, name)?;
-    thread.set_state(State::Ready);
-    // The core's own reference, given back in `reap`.
-    let pointer = Arc::into_raw(thread.clone());
-    // SAFETY: from the `Arc` above.
-    with_core(|core| core.ready.push(unsafe { &*pointer }));
-    Ok(thread)
+    spawn_on(current_core(), function, argument, stack_bytes, name)
 }
 
-/// Makes a blocked thread ready.
+/// Makes a blocked thread ready, on its own core.
 pub(super) fn wake(thread: &Thread) {
-    if thread.make_ready() {
-        with_core(|core| core.ready.push(thread));
+    if !thread.make_ready() {
+        return;
     }
+    let local = core_local::current();
+    if thread.core() == local.index() {
+        with_core(|core| core.ready.push(thread));
+        return;
+    }
+    let shared = shared_of(thread.core());
+    shared.push(thread);
+    // Either the core sees the thread before it halts, or its mark is seen here.
+    fence(Ordering::SeqCst);
+    if shared.local.is_halted.load(Ordering::Relaxed) {
+        interrupts::wake(shared.local);
+    }
+}
+
+impl Shared {
+    /// Puts a thread that became ready into the inbox.
+    fn push(&self, thread: &Thread) {
+        let pointer = (&raw const *thread).cast_mut();
+        let mut first = self.inbox.load(Ordering::Relaxed);
+        loop {
+            thread.next.set(first);
+            match self.inbox.compare_exchange_weak(
+                first,
+                pointer,
+                Ordering::AcqRel,
+                Ordering::Relaxed,
+            ) {
+                Ok(_) => return,
+                Err(now) => first = now,
+            }
+        }
+    }
+}
+
+/// Takes over the threads that other cores made ready, in the order in which they were.
+fn empty_inbox() {
+    with_core(|core| {
+        if core.shared.inbox.load(Ordering::Relaxed).is_null() {
+            return;
+        }
+        let mut thread: *const Thread = core.shared.inbox.swap(null_mut(), Ordering::Acquire);
+        let mut reversed: *const Thread = null();
+        while !thread.is_null() {
+            // SAFETY: threads in the inbox are alive, and nobody else links them now.
+            let next = unsafe { (*thread).next.replace(reversed) };
+            reversed = thread;
+            thread = next;
+        }
+        while !reversed.is_null() {
+            // SAFETY: as above.
+            let next = unsafe { (*reversed).next.get() };
+            // SAFETY: as above.
+            core.ready.push(unsafe { &*reversed });
+            reversed = next;
+        }
+    });
 }
 
 /// Must be called first in every thread: completes the switch to it.
@@ -124,7 +253,10 @@ pub fn exit(result: usize) -> ! {
     let thread = thread::current();
     thread.set_state(State::Ended);
     thread.finish(result);
-    with_core(|core| core.ended = thread);
+    with_core(|core| {
+        core.shared.threads.fetch_sub(1, Ordering::Relaxed);
+        core.ended = thread;
+    });
     schedule();
     unreachable!("a thread that ended runs again");
 }
@@ -183,7 +315,10 @@ fn schedule() {
 }
 
 fn switch_to(current: *const Thread, next: *const Thread) {
-    SWITCHES.store(SWITCHES.load(Ordering::Relaxed) + 1, Ordering::Relaxed);
+    with_core(|core| {
+        let switches = core.shared.switches.load(Ordering::Relaxed);
+        core.shared.switches.store(switches + 1, Ordering::Relaxed);
+    });
     // SAFETY: `next` was ready, so its context is a saved one; both threads are alive: `current` at least until `reap`.
     unsafe {
         core_local::set_thread_pointer((*next).thread_pointer());
@@ -194,6 +329,7 @@ fn switch_to(current: *const Thread, next: *const Thread) {
 
 /// Serves what interrupts announced and deadlines that passed.
 fn poll_services() {
+    empty_inbox();
     let (is_due, has_timers) = with_core(|core| {
         core.polls += 1;
         let interrupts = interrupts::count();
@@ -244,50 +380,77 @@ fn idle() {
     }
     with_core(|core| {
         if deadline_ns != u64::MAX && (deadline_ns < core.armed_ns || core.armed_ns <= now_ns) {
-            interrupts::set_timer(deadline_ns, now_ns);
+            local_apic::set_timer(deadline_ns, now_ns);
             core.armed_ns = deadline_ns;
         }
     });
+    let shared = with_core(|core| core.shared);
+    shared.local.is_halted.store(true, Ordering::Relaxed);
+    fence(Ordering::SeqCst);
     cpu::disable_interrupts();
-    let has_news = with_core(|core| interrupts::count() != core.interrupts_seen);
+    let has_news = with_core(|core| interrupts::count() != core.interrupts_seen)
+        || !shared.inbox.load(Ordering::Relaxed).is_null();
     if has_news {
         cpu::enable_interrupts();
-        return;
+    } else {
+        cpu::enable_interrupts_and_halt();
+        let halted_ns = shared.halted_ns.load(Ordering::Relaxed) + (clock::now_ns() - now_ns);
+        shared.halted_ns.store(halted_ns, Ordering::Relaxed);
     }
-    cpu::enable_interrupts_and_halt();
-    HALTED_NS.store(
-        HALTED_NS.load(Ordering::Relaxed) + (clock::now_ns() - now_ns),
-        Ordering::Relaxed,
-    );
+    shared.local.is_halted.store(false, Ordering::SeqCst);
+    tlb::catch_up();
 }
 
-/// Starts scheduling on this core with a first thread; does not return.
+/// Starts scheduling on the boot core with a first thread; does not return.
 ///
 /// # Panics
 /// When there is no memory for the thread.
 pub fn start(function: extern "C" fn(usize) -> !, stack_bytes: usize) -> ! {
+    initialise();
     let Ok(thread) = spawn(function, 0, stack_bytes, Name::new(b"main")) else {
         panic!("not enough memory for the main thread");
     };
+    drop(thread);
+    run_first()
+}
+
+/// Starts scheduling on another core: an idle thread of its own waits for work.
+pub extern "C" fn start_core() -> ! {
+    extern "C" fn idle_thread(_: usize) -> ! {
+        begin();
+        loop {
+            prepare_to_block();
+            block(None);
+        }
+    }
+    initialise();
+    let Ok(thread) = spawn(idle_thread, 0, 0, Name::new(b"idle")) else {
+        panic!("not enough memory for a core's first thread");
+    };
+    drop(thread);
+    run_first()
+}
+
+/// Switches from the stack that the core started on, which is not used again, to its first thread.
+fn run_first() -> ! {
     let first = with_core(|core| core.ready.pop());
     let mut unused = 0;
     cpu::enable_interrupts();
-    // SAFETY: the thread was prepared just now; the boot stack is not used again.
-    unsafe {
-        core_local::set_thread_pointer(thread.thread_pointer());
-        drop(thread);
-        context::switch(
-            &raw mut unused,
-            first.map_or(0, |thread| (*thread).context.get()),
-        );
+    if let Some(first) = first {
+        // SAFETY: the thread was prepared just now and is alive.
+        unsafe {
+            core_local::set_thread_pointer((*first).thread_pointer());
+            context::switch(&raw mut unused, (*first).context.get());
+        }
     }
-    unreachable!("the boot stack is used again");
+    unreachable!("the stack of a core's start is used again");
 }
 
-/// Nanoseconds that this core has been halted, and switches of threads.
-pub fn statistics() -> (u64, u64) {
+/// Nanoseconds that a core has been halted, and its switches between threads.
+pub fn statistics(core: usize) -> (u64, u64) {
+    let shared = shared_of(core);
     (
-        HALTED_NS.load(Ordering::Relaxed),
-        SWITCHES.load(Ordering::Relaxed),
+        shared.halted_ns.load(Ordering::Relaxed),
+        shared.switches.load(Ordering::Relaxed),
     )
 }

@@ -6,13 +6,20 @@
 mod core;
 pub mod futex;
 mod notify;
+mod placement;
 pub mod thread;
 mod timers;
+mod turn;
 mod wait;
 
-pub use core::{begin, exit, register_service, sleep_until, spawn, start, statistics, yield_now};
+pub use core::{
+    begin, core_count, current_core, exit, register_service, sleep_until, spawn, spawn_on, start,
+    start_core, statistics, thread_count, yield_now,
+};
 pub use notify::{Notifier, Observer, Readiness};
+pub use placement::{Placement, place, set_placement};
 pub use thread::{Name, Thread};
+pub use turn::{Turn, TurnGuard};
 pub use wait::{WaitOutcome, WaitQueue};
 
 /// Work of a core besides its threads: a device, a protocol stack.

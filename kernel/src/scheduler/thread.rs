@@ -4,8 +4,9 @@ use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::cell::{Cell, UnsafeCell};
 use core::ffi::c_void;
+use core::mem::ManuallyDrop;
 use core::ptr::null;
-use core::sync::atomic::{AtomicU8, AtomicU32, AtomicUsize, Ordering};
+use core::sync::atomic::{AtomicU8, AtomicU32, Ordering};
 
 use super::wait::WaitQueue;
 use crate::arch::x86_64::{context, core_local};
@@ -16,8 +17,8 @@ use crate::sync::SpinLock;
 
 /// Stacks are at least this large: what the program asks for, and room for the kernel, which runs on the same stack.
 const KERNEL_STACK_BYTES: usize = 64 * 1024;
-/// Threads that ended leave this many stacks of the usual size for new ones.
-const MAX_KEPT_STACKS: usize = 32;
+/// Threads that ended leave this many stacks for new ones.
+const MAX_KEPT_STACKS: usize = 64;
 
 /// What a thread is doing.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -49,6 +50,7 @@ pub struct ControlBlock {
 /// A thread.
 pub struct Thread {
     id: u32,
+    core: usize,
     pub(super) context: Cell<usize>,
     pub(super) next: Cell<*const Thread>,
     state: AtomicU8,
@@ -133,16 +135,25 @@ impl Stack {
 impl Drop for Stack {
     fn drop(&mut self) {
         let mut kept = KEPT_STACKS.lock();
-        if kept.len() < MAX_KEPT_STACKS {
-            kept.push(Stack {
-                start: self.start,
-                len_bytes: self.len_bytes,
-            });
+        kept.push(Stack {
+            start: self.start,
+            len_bytes: self.len_bytes,
+        });
+        if kept.len() <= MAX_KEPT_STACKS {
             return;
         }
+        // Half of them go at once: all cores must forget where they were, which takes as long for many as for one.
+        let surplus: Vec<_> = kept
+            .drain(..MAX_KEPT_STACKS / 2)
+            .map(ManuallyDrop::new)
+            .collect();
         drop(kept);
-        // SAFETY: the thread has ended and runs no more.
-        unsafe { areas::remove(self.start, self.len_bytes) };
+        let ranges: Vec<_> = surplus
+            .iter()
+            .map(|stack| (stack.start, stack.len_bytes))
+            .collect();
+        // SAFETY: the stacks' threads have ended and run no more.
+        unsafe { areas::remove(&ranges) };
     }
 }
 
@@ -190,14 +201,14 @@ impl Drop for Storage {
 }
 
 static NEXT_ID: AtomicU32 = AtomicU32::new(1);
-static LIVE: AtomicUsize = AtomicUsize::new(0);
 
 impl Thread {
-    /// Makes a thread that will call `function(argument)` on a stack of at least `stack_bytes` bytes.
+    /// Makes a thread that will call `function(argument)` on a core, on a stack of at least `stack_bytes` bytes.
     ///
     /// # Errors
     /// When there is no memory for stack or thread-local storage.
     pub(super) fn new(
+        core: usize,
         function: extern "C" fn(usize) -> !,
         argument: usize,
         stack_bytes: usize,
@@ -209,6 +220,7 @@ impl Thread {
         let context = unsafe { context::prepare(stack.end(), function, argument) };
         let thread = Arc::new(Self {
             id: NEXT_ID.fetch_add(1, Ordering::Relaxed),
+            core,
             context: Cell::new(context),
             next: Cell::new(null()),
             state: AtomicU8::new(State::Blocked as u8),
@@ -223,13 +235,17 @@ impl Thread {
         });
         // SAFETY: the block is the thread's own, and nobody else has it yet.
         unsafe { (*thread.storage.block).thread = Arc::as_ptr(&thread) };
-        LIVE.fetch_add(1, Ordering::Relaxed);
         Ok(thread)
     }
 
     /// Number of the thread; the main thread has 1.
     pub fn id(&self) -> u32 {
         self.id
+    }
+
+    /// The core where the thread runs.
+    pub fn core(&self) -> usize {
+        self.core
     }
 
     /// The name.
@@ -249,14 +265,6 @@ impl Thread {
 
     pub(super) fn thread_pointer(&self) -> usize {
         self.storage.block as usize
-    }
-
-    pub(super) fn state(&self) -> State {
-        match self.state.load(Ordering::Acquire) {
-            0 => State::Ready,
-            1 => State::Blocked,
-            _ => State::Ended,
-        }
     }
 
     pub(super) fn set_state(&self, state: State) {
@@ -279,7 +287,6 @@ impl Thread {
     pub(super) fn finish(&self, result: usize) {
         *self.end.lock() = Some(result);
         self.ended.wake_all();
-        LIVE.fetch_sub(1, Ordering::Relaxed);
     }
 
     /// Waits until the thread has ended, for its result.
@@ -292,11 +299,6 @@ impl Thread {
             (end, _) = self.ended.wait(end, None);
         }
     }
-}
-
-/// Threads that have not ended.
-pub fn live_count() -> usize {
-    LIVE.load(Ordering::Relaxed)
 }
 
 /// The running thread's control block.

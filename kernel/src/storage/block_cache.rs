@@ -8,6 +8,7 @@ use alloc::sync::Arc;
 use alloc::vec::Vec;
 
 use crate::devices::block::{BlockDriver, BlockError};
+use crate::scheduler::Turn;
 use crate::sync::SpinLock;
 
 /// Bytes in a cached block.
@@ -17,23 +18,34 @@ const WAYS: usize = 8;
 /// Most blocks that one command reads ahead, or reads into the caller's buffer.
 const MAX_AHEAD: usize = 16;
 const MAX_RUN: usize = 64;
+/// The place in the arena of a way that was never used.
+const NOWHERE: usize = usize::MAX;
 
 /// A cache over a disk.
 pub struct BlockCache {
     disk: Arc<dyn BlockDriver>,
     len_bytes: u64,
     state: SpinLock<State>,
+    /// One writer at a time: to write a part of a block, the rest of it is read before.
+    writing: Turn,
 }
 
-/// A place for a block; `data` is empty where there is none. The last block of a disk may be short.
+/// A place for a block.
+#[derive(Clone, Copy)]
 struct Way {
     block: u64,
     last_use: u64,
-    data: Vec<u8>,
+    /// Where its bytes are in the arena.
+    start: usize,
+    /// How many there are: 0 in a place that is empty, less than [`BLOCK_LEN`] for the end of a disk.
+    len: usize,
 }
 
 struct State {
     sets: Vec<[Way; WAYS]>,
+    /// The bytes of all blocks. Its memory is reserved at the start, in one piece, so that the cache does not scatter over the
+    /// memory of programs, and filled from the front as blocks come.
+    arena: Vec<u8>,
     /// Counts accesses; the smaller a way's number, the longer ago it was used.
     uses: u64,
     /// Counts writes: what was read before one must not be put in the cache after it.
@@ -44,74 +56,92 @@ struct State {
 }
 
 impl State {
-    fn find(&mut self, block: u64) -> Option<&mut Way> {
+    fn way(&mut self, block: u64) -> Option<&mut Way> {
+        let index = block as usize & (self.sets.len() - 1);
+        self.sets[index]
+            .iter_mut()
+            .find(|way| way.block == block && way.len != 0)
+    }
+
+    fn find(&mut self, block: u64) -> Option<&[u8]> {
         self.uses += 1;
         let uses = self.uses;
-        let way = self
-            .set(block)
-            .iter_mut()
-            .find(|way| way.block == block && !way.data.is_empty())?;
+        let way = self.way(block)?;
         way.last_use = uses;
-        Some(way)
+        let (start, len) = (way.start, way.len);
+        self.arena.get(start..start + len)
     }
 
-    fn has(&mut self, block: u64) -> bool {
-        self.set(block)
-            .iter()
-            .any(|way| way.block == block && !way.data.is_empty())
-    }
-
-    fn set(&mut self, block: u64) -> &mut [Way; WAYS] {
-        let index = block as usize & (self.sets.len() - 1);
-        &mut self.sets[index]
-    }
-
-    fn insert(&mut self, block: u64, data: Vec<u8>) {
+    /// Puts a block in the place of the one of its set that was not used for longest.
+    fn insert(&mut self, block: u64, data: &[u8]) {
         self.uses += 1;
-        let last_use = self.uses;
-        let ways = self.set(block);
-        let place = ways.iter().position(|way| way.block == block).or_else(|| {
-            (0..WAYS).min_by_key(|&i| {
-                if ways[i].data.is_empty() {
-                    0
-                } else {
-                    ways[i].last_use
-                }
-            })
-        });
-        if let Some(place) = place {
-            ways[place] = Way {
-                block,
-                last_use,
-                data,
-            };
+        let index = block as usize & (self.sets.len() - 1);
+        let ways = &mut self.sets[index];
+        let same = ways
+            .iter()
+            .position(|way| way.block == block && way.len != 0);
+        let oldest = || (0..WAYS).min_by_key(|&way| ways[way].last_use);
+        let Some(place) = same.or_else(oldest) else {
+            return;
+        };
+        let way = &mut ways[place];
+        let data = &data[..data.len().min(BLOCK_LEN)];
+        if way.start != NOWHERE {
+            self.arena[way.start..way.start + data.len()].copy_from_slice(data);
+        } else if self.arena.capacity() - self.arena.len() >= BLOCK_LEN {
+            way.start = self.arena.len();
+            self.arena.extend_from_slice(data);
+            self.arena.resize(way.start + BLOCK_LEN, 0);
+        } else {
+            return;
+        }
+        *way = Way {
+            block,
+            last_use: self.uses,
+            start: way.start,
+            len: data.len(),
+        };
+    }
+
+    fn forget(&mut self, block: u64) {
+        if let Some(way) = self.way(block) {
+            way.len = 0;
         }
     }
 }
 
 impl BlockCache {
-    /// A cache of about `capacity_bytes` (at least eight blocks) over `disk`. Memory is taken as it fills.
+    /// A cache of about `capacity_bytes`, at least eight blocks, over `disk`; smaller if there is no such memory in one piece.
     pub fn new(disk: Arc<dyn BlockDriver>, capacity_bytes: usize) -> Self {
-        let set_count = (capacity_bytes / (WAYS * BLOCK_LEN)).max(1);
-        let set_count = 1 << set_count.ilog2();
-        let empty = || Way {
+        let mut set_count = 1 << (capacity_bytes / (WAYS * BLOCK_LEN)).max(1).ilog2();
+        let mut arena = Vec::new();
+        while arena
+            .try_reserve_exact(set_count * WAYS * BLOCK_LEN)
+            .is_err()
+            && set_count > 1
+        {
+            set_count /= 2;
+        }
+        let empty = Way {
             block: 0,
             last_use: 0,
-            data: Vec::new(),
+            start: NOWHERE,
+            len: 0,
         };
-        let sets = core::iter::repeat_with(|| core::array::from_fn(|_| empty())).take(set_count);
         Self {
             len_bytes: disk
                 .sector_count()
                 .saturating_mul(disk.sector_len_bytes() as u64),
             disk,
             state: SpinLock::new(State {
-                sets: sets.collect(),
+                sets: alloc::vec![[empty; WAYS]; set_count],
+                arena,
                 uses: 0,
                 writes: 0,
                 next: u64::MAX,
                 ahead: 0,
             }),
+            writing: Turn::new(),
         }
     }
 
@@ -154,6 +184,7 @@ impl BlockCache {
     /// When the range is not on the disk, or the disk fails.
     pub fn write(&self, offset: u64, mut data: &[u8]) -> Result<(), BlockError> {
         self.check(offset, data.len())?;
+        let _turn = self.writing.take();
         let mut at = offset;
         while !data.is_empty() {
             let (block, within) = (at / BLOCK_LEN_U64, (at % BLOCK_LEN_U64) as usize);
@@ -168,12 +199,10 @@ impl BlockCache {
             let mut state = self.state.lock();
             state.writes += 1;
             match written {
-                Ok(()) => state.insert(block, content),
+                Ok(()) => state.insert(block, &content),
                 // Nobody knows what is on the disk now.
                 Err(error) => {
-                    if let Some(way) = state.find(block) {
-                        way.data = Vec::new();
-                    }
+                    state.forget(block);
                     return Err(error);
                 }
             }
@@ -211,7 +240,7 @@ impl BlockCache {
 
     fn copy_cached(&self, block: u64, within: usize, buf: &mut [u8]) -> Option<usize> {
         let mut state = self.state.lock();
-        let data = &state.find(block)?.data[within..];
+        let data = state.find(block)?.get(within..)?;
         let len = data.len().min(buf.len());
         buf[..len].copy_from_slice(&data[..len]);
         Some(len)
@@ -225,7 +254,7 @@ impl BlockCache {
         let mut state = self.state.lock();
         let whole = (wanted / BLOCK_LEN).min(MAX_RUN);
         (0..whole)
-            .take_while(|i| !state.has(block + *i as u64))
+            .take_while(|i| state.way(block + *i as u64).is_none())
             .count()
     }
 
@@ -238,9 +267,7 @@ impl BlockCache {
         state.next = block + count as u64;
         if state.writes == writes && count <= state.sets.len() * WAYS / 4 {
             for (index, data) in (block..).zip(buf.chunks_exact(BLOCK_LEN)) {
-                if let Some(copy) = copy_of(data) {
-                    state.insert(index, copy);
-                }
+                state.insert(index, data);
             }
         }
         Ok(buf.len())
@@ -258,7 +285,7 @@ impl BlockCache {
             };
             let last = self.len_bytes / BLOCK_LEN_U64;
             let ahead = (block + 1..last).take(state.ahead);
-            let ahead = ahead.take_while(|next| !state.has(*next)).count();
+            let ahead = ahead.take_while(|next| state.way(*next).is_none()).count();
             state.next = block + 1 + ahead as u64;
             (state.writes, 1 + ahead)
         };
@@ -274,26 +301,12 @@ impl BlockCache {
         buf[..copied].copy_from_slice(&wanted[..copied]);
         let mut state = self.state.lock();
         if state.writes == writes {
-            if count == 1 {
-                state.insert(block, data);
-            } else {
-                for (index, data) in (block..).zip(data.chunks(BLOCK_LEN)) {
-                    if let Some(copy) = copy_of(data) {
-                        state.insert(index, copy);
-                    }
-                }
+            for (index, data) in (block..).zip(data.chunks(BLOCK_LEN)) {
+                state.insert(index, data);
             }
         }
         Ok(copied)
     }
-}
-
-/// A copy, if there is memory for one: the cache does without what does not fit.
-fn copy_of(data: &[u8]) -> Option<Vec<u8>> {
-    let mut copy = Vec::new();
-    copy.try_reserve_exact(data.len()).ok()?;
-    copy.extend_from_slice(data);
-    Some(copy)
 }
 
 #[cfg(test)]

@@ -12,10 +12,12 @@ pub mod mount;
 #[cfg(test)]
 mod mount_tests;
 pub mod partition;
-pub mod turn;
 pub mod vfs;
 
 pub use mount::{MountError, MountRequest};
+use vfs::devfs::Devfs;
+use vfs::node::FileSystem;
+use vfs::tmpfs::Tmpfs;
 
 /// Sizes, as parts of the memory that is free at the start: of each disk's cache, with its bounds, and of what the RAM file system may take.
 const CACHE_SHARE: usize = 16;
@@ -37,15 +39,8 @@ pub fn start(requests: &[MountRequest]) -> Result<(), MountError> {
         disks::data_disks(crate::devices::block::discover(), cache_bytes)
     };
     let scratch_bytes = memory_bytes as u64 / SCRATCH_SHARE;
-    let mut names = mount::mount_all(requests, &disks, || {
-        Arc::new(vfs::tmpfs::Tmpfs::new(scratch_bytes))
-    })?;
-    let root = names.root().clone();
-    let devices = Arc::new(vfs::devfs::Devfs::new(crate::arch::entropy::fill));
-    // A directory made of constants can always be read.
-    if names.mount(&root, b"dev", devices).is_err() {
-        log::warn!("/dev cannot be mounted");
-    }
-    vfs::install(names);
+    let make_scratch = || -> Arc<dyn FileSystem> { Arc::new(Tmpfs::new(scratch_bytes)) };
+    let devices = Arc::new(Devfs::new(crate::arch::entropy::fill));
+    vfs::install(mount::mount_all(requests, &disks, make_scratch, devices)?);
     Ok(())
 }

@@ -172,8 +172,8 @@ impl fmt::Display for List<'_> {
     }
 }
 
-/// Builds the tree of names: the root and all that is asked for, the shortest path first. Without a request for the root, the root is
-/// what `make_scratch` makes.
+/// Builds the tree of names: the root, `devices` at `/dev`, and all that is asked for, the shortest path first. Without a request for
+/// the root, the root is what `make_scratch` makes.
 ///
 /// # Errors
 /// The first request that cannot be fulfilled.
@@ -181,6 +181,7 @@ pub fn mount_all(
     requests: &[MountRequest],
     disks: &[Arc<Disk>],
     make_scratch: impl FnOnce() -> Arc<dyn FileSystem>,
+    devices: Arc<dyn FileSystem>,
 ) -> Result<Namespace, MountError> {
     let mut requests: Vec<&MountRequest> = requests.iter().collect();
     requests.sort_by_key(|request| (!request.is_root(), request.path.len()));
@@ -193,11 +194,14 @@ pub fn mount_all(
         Some(request) if request.is_root() => open(requests.remove(0), disks)?,
         _ => make_scratch(),
     };
-    let mut names = Namespace::new(root).map_err(|errno| MountError {
+    let of_system = |errno| MountError {
         what: String::from("the root"),
         path: None,
         cause: Cause::Path(errno),
-    })?;
+    };
+    let mut names = Namespace::new(root).map_err(of_system)?;
+    let root = names.root().clone();
+    names.mount(&root, b"dev", devices).map_err(of_system)?;
     for request in requests {
         let file_system = open(request, disks)?;
         let fail = |errno| request.error(Cause::Path(errno));
@@ -272,7 +276,9 @@ fn mount_point(
         .find(names.root(), path, LastLink::Follow)
         .map_err(fail)?;
     match (found.last, found.entry) {
-        (Last::Name(name), Some(entry)) if entry.is_directory() => Ok((found.directory, name)),
+        (Last::Name(name), Some(entry)) if entry.is_directory() => {
+            Ok((found.directory, Box::from(&*name)))
+        }
         (Last::Name(_), Some(_)) => Err(fail(Errno(libc::ENOTDIR))),
         (Last::Name(_), None) => Err(request.error(Cause::NoDirectory)),
         (Last::Root | Last::Dot | Last::DotDot, _) => Err(request.error(Cause::PathTaken)),

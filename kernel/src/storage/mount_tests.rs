@@ -6,12 +6,18 @@ use alloc::sync::Arc;
 use alloc::vec;
 use alloc::vec::Vec;
 
+use ext2::make::{Attributes, Builder, Options};
+
 use super::block_cache::tests::MemoryDisk;
-use super::disks::data_disks;
+use super::disks::{Disk, Volume, data_disks};
 use super::mount::{MountRequest, mount_all};
-use super::vfs::namespace::Namespace;
+use super::vfs::devfs::Devfs;
+use super::vfs::namespace::{LastLink, Namespace};
+use super::vfs::node::FileSystem;
+use super::vfs::operations;
 use super::vfs::tmpfs::Tmpfs;
 use crate::devices::block::BlockDriver;
+use crate::error::{Errno, Result as KernelResult};
 
 fn mount(requests: &[&str], disks: &[Vec<u8>]) -> Result<Namespace, alloc::string::String> {
     let drivers = disks
@@ -22,10 +28,142 @@ fn mount(requests: &[&str], disks: &[Vec<u8>]) -> Result<Namespace, alloc::strin
         .map(|word| MountRequest::parse(word))
         .collect();
     let requests = requests.map_err(|error| error.to_string())?;
-    mount_all(&requests, &data_disks(drivers, 0), || {
-        Arc::new(Tmpfs::new(1 << 20))
-    })
-    .map_err(|error| error.to_string())
+    let make_scratch = || -> Arc<dyn FileSystem> { Arc::new(Tmpfs::new(1 << 20)) };
+    let devices = Arc::new(Devfs::new(|_| {}));
+    mount_all(&requests, &data_disks(drivers, 0), make_scratch, devices)
+        .map_err(|error| error.to_string())
+}
+
+/// An ext2 image with `/web/index.html`, `/web/link` to it, and a file of 100,000 bytes.
+fn sample() -> Vec<u8> {
+    let mut builder = Builder::new(Options {
+        block_size: 1024,
+        ..Options::default()
+    });
+    let page = b"<h1>Hello</h1>";
+    let large: &[u8] = &[7; 100_000];
+    builder
+        .add_directory("web", Attributes::directory())
+        .expect("new");
+    builder
+        .add_file(
+            "web/index.html",
+            Attributes::file(),
+            page.len() as u64,
+            page.as_slice(),
+        )
+        .expect("new");
+    builder
+        .add_file("large", Attributes::file(), large.len() as u64, large)
+        .expect("new");
+    builder
+        .add_symlink("web/link", Attributes::symlink(), "/web/index.html")
+        .expect("new");
+    let plan = builder.plan().expect("fits");
+    let disk = MemoryDisk::new(vec![0; plan.size_bytes() as usize]);
+    let volume = Volume::whole(Arc::new(Disk::new(disk.clone(), 0)));
+    plan.write(&volume).expect("has room");
+    core::mem::take(&mut *disk.content.lock())
+}
+
+fn read(names: &Namespace, path: &str) -> KernelResult<Vec<u8>> {
+    let file = operations::open(names, names.root(), path.as_bytes(), libc::O_RDONLY, 0)?;
+    let mut content = vec![0; 200_000];
+    let len = file.read(&mut content)?;
+    content.truncate(len);
+    Ok(content)
+}
+
+/// Visits all that can be reached; how much that was.
+fn walk(names: &Namespace, path: &str, depth: usize) -> KernelResult<usize> {
+    assert!(depth < 100, "a loop in the tree at {path}");
+    let at = format!("{path}/");
+    let directory = operations::open(names, names.root(), at.as_bytes(), libc::O_DIRECTORY, 0)?;
+    let mut count = 0;
+    let mut entries = 0;
+    while let Some(entry) = directory.next_entries(1)?.pop() {
+        entries += 1;
+        assert!(entries < 10_000, "a directory without an end at {path}");
+        if matches!(&*entry.name, b"." | b"..") {
+            continue;
+        }
+        // Names of damaged disks need not be text; those are not followed.
+        let Ok(name) = core::str::from_utf8(&entry.name) else {
+            continue;
+        };
+        let child = format!("{path}/{name}");
+        let found = names.resolve(names.root(), child.as_bytes(), LastLink::Keep);
+        let Ok(found) = found else { continue };
+        found.node.metadata()?;
+        count += if found.is_directory() {
+            walk(names, &child, depth + 1).unwrap_or(0)
+        } else {
+            read(names, &child).map_or(0, |content| content.len())
+        };
+    }
+    Ok(count + entries)
+}
+
+#[test]
+fn files_of_an_ext2_disk_can_be_read_and_not_changed() {
+    for (request, prefix) in [("disk0:/", ""), ("disk0:/data/disk", "/data/disk")] {
+        let names = mount(&[request], &[sample()]).expect("sound");
+        assert_eq!(
+            read(&names, &format!("{prefix}/web/index.html")).as_deref(),
+            Ok(&b"<h1>Hello</h1>"[..])
+        );
+        assert_eq!(
+            read(&names, &format!("{prefix}/large")),
+            Ok(vec![7; 100_000])
+        );
+        let open = |path: &str, flags| {
+            let path = format!("{prefix}{path}");
+            operations::open(&names, names.root(), path.as_bytes(), flags, 0o644).map(|_| ())
+        };
+        let read_only = Err(Errno(libc::EROFS));
+        assert_eq!(open("/web/index.html", libc::O_RDWR), read_only);
+        assert_eq!(open("/web/new", libc::O_RDWR | libc::O_CREAT), read_only);
+        assert_eq!(
+            open(
+                "/web/index.html",
+                libc::O_RDWR | libc::O_CREAT | libc::O_EXCL
+            ),
+            Err(Errno(libc::EEXIST))
+        );
+        assert_eq!(open("/web/none", libc::O_RDONLY), Err(Errno(libc::ENOENT)));
+        let unlinked =
+            operations::unlink(&names, names.root(), format!("{prefix}/large").as_bytes());
+        assert_eq!(unlinked, read_only);
+    }
+    // The link is absolute: it leads from the root of all, not of the disk.
+    let names = mount(&["disk0:/"], &[sample()]).expect("sound");
+    assert_eq!(
+        read(&names, "/web/link").as_deref(),
+        Ok(&b"<h1>Hello</h1>"[..])
+    );
+    let names = mount(&["disk0:/data"], &[sample()]).expect("sound");
+    assert_eq!(read(&names, "/data/web/link"), Err(Errno(libc::ENOENT)));
+}
+
+#[test]
+fn a_damaged_disk_ends_in_an_error_or_less_content_and_never_in_a_panic() {
+    let sound = sample();
+    let names = mount(&["disk0:/"], core::slice::from_ref(&sound)).expect("sound");
+    assert!(walk(&names, "", 0).expect("sound") > 100_000);
+    let mut random = 1u64;
+    for _ in 0..400 {
+        let mut damaged = sound.clone();
+        for _ in 0..8 {
+            random = random
+                .wrapping_mul(6_364_136_223_846_793_005)
+                .wrapping_add(1);
+            // The superblock, tables and directories are all within the first 64 KiB.
+            damaged[(random >> 40) as usize % (64 << 10)] = (random >> 32) as u8;
+        }
+        if let Ok(names) = mount(&["disk0:/"], &[damaged]) {
+            let _ = walk(&names, "", 0);
+        }
+    }
 }
 
 fn refusal(requests: &[&str], disks: &[Vec<u8>]) -> alloc::string::String {

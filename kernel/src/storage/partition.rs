@@ -56,14 +56,17 @@ const TYPE_EMPTY: u8 = 0;
 const TYPES_EXTENDED: [u8; 3] = [0x05, 0x0F, 0x85];
 const TYPE_GPT_PROTECTIVE: u8 = 0xEE;
 
+/// What fills a buffer, of one sector, from the sector of a number.
+pub type ReadSector<'a, E> = dyn Fn(u64, &mut [u8]) -> Result<(), E> + 'a;
+
 /// A disk as this module sees it: a size, and a way to read sectors.
 pub struct Source<'a, E> {
     /// Bytes in a sector, at least 512.
     pub sector_len_bytes: usize,
     /// Sectors of the disk.
     pub sector_count: u64,
-    /// Fills the buffer, of one sector, from the sector of that number.
-    pub read: &'a dyn Fn(u64, &mut [u8]) -> Result<(), E>,
+    /// Reads a sector.
+    pub read: &'a ReadSector<'a, E>,
 }
 
 impl<E> Source<'_, E> {

@@ -5,57 +5,83 @@ use super::has_package;
 use crate::compile::cargo;
 use crate::interrupt;
 use crate::shell::{Shell, quoted};
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail};
 use std::io::{BufRead, BufReader, Write};
 use std::path::Path;
 use std::process::{Command, Stdio};
 
 /// The package of the tests that boot virtual machines.
 const VM_TESTS: &str = "vm-tests";
+/// The kernel is built apart from the rest: together, cargo gives its dependencies the features that programs of the host
+/// want, `std` among them.
+const KERNEL: &str = "toro-kernel";
 
 /// Runs every step, whether those before failed or not.
 pub(super) fn run(workspace: &cargo_metadata::Metadata, shell: &Shell) -> Result<Counts> {
+    interrupt::watch()?;
     let root = workspace.workspace_root.as_std_path();
+    let suite = Suite { root, shell };
+    let rest = ["--workspace", "--exclude", KERNEL];
+    let kernel = ["--package", KERNEL];
+    let mut host = rest.to_vec();
     let has_vm_tests = has_package(workspace, VM_TESTS);
-    let mut counts = Counts::default();
-    for (what, arguments) in [
-        ("the format", &["fmt", "--all", "--check"][..]),
-        (
-            "the lints",
-            &[
-                "clippy",
-                "--quiet",
-                "--workspace",
-                "--all-targets",
-                "--",
-                "-D",
-                "warnings",
-            ],
-        ),
-    ] {
-        shell.status("Checking", what);
-        let is_passed = cargo_in(root, arguments, shell)
-            .status()
-            .context("cannot start cargo")?
-            .success();
-        println!(
-            "test {what} ... {}",
-            if is_passed { "ok" } else { "FAILED" }
-        );
-        counts = counts + Counts::one(is_passed);
-    }
-    shell.status("Testing", "on this host");
-    let mut arguments = vec!["test", "--workspace", "--no-fail-fast"];
     if has_vm_tests {
-        arguments.extend(["--exclude", VM_TESTS]);
+        host.extend(["--exclude", VM_TESTS]);
     }
-    counts = counts + tests(&mut cargo_in(root, &arguments, shell))?;
+    let mut counts = suite.check("format", &["fmt", "--all", "--check"])?;
+    counts = counts + suite.lints("lints of the kernel", &kernel)?;
+    counts = counts + suite.lints("lints of the rest", &rest)?;
+    counts = counts + suite.tests("the kernel on this host", &kernel)?;
+    counts = counts + suite.tests("the rest on this host", &host)?;
     if has_vm_tests {
-        shell.status("Testing", "in virtual machines");
-        let arguments = ["test", "--package", VM_TESTS, "--no-fail-fast"];
-        counts = counts + tests(&mut cargo_in(root, &arguments, shell))?;
+        counts = counts + suite.tests("in virtual machines", &["--package", VM_TESTS])?;
     }
     Ok(counts)
+}
+
+struct Suite<'a> {
+    root: &'a Path,
+    shell: &'a Shell,
+}
+
+impl Suite<'_> {
+    fn lints(&self, what: &str, packages: &[&str]) -> Result<Counts> {
+        let arguments = [
+            &["clippy", "--quiet"],
+            packages,
+            &["--all-targets", "--", "-D", "warnings"],
+        ]
+        .concat();
+        self.check(what, &arguments)
+    }
+
+    /// A run of cargo that succeeds or not.
+    fn check(&self, what: &str, arguments: &[&str]) -> Result<Counts> {
+        self.shell.status("Checking", format_args!("the {what}"));
+        let status = cargo_in(self.root, arguments, self.shell)
+            .status()
+            .context("cannot start cargo")?;
+        stop_if_interrupted()?;
+        println!(
+            "test {what} ... {}",
+            if status.success() { "ok" } else { "FAILED" }
+        );
+        Ok(Counts::one(status.success()))
+    }
+
+    fn tests(&self, what: &str, packages: &[&str]) -> Result<Counts> {
+        self.shell.status("Testing", what);
+        let arguments = [&["test", "--no-fail-fast"], packages].concat();
+        tests(&mut cargo_in(self.root, &arguments, self.shell))
+    }
+}
+
+fn stop_if_interrupted() -> Result<()> {
+    if interrupt::count() > 0 {
+        bail!("interrupted")
+    } else {
+        Ok(())
+    }
 }
 
 fn cargo_in(folder: &Path, arguments: &[&str], shell: &Shell) -> Command {
@@ -70,7 +96,6 @@ fn cargo_in(folder: &Path, arguments: &[&str], shell: &Shell) -> Command {
 
 /// Runs a `cargo test`, shows what it prints, and counts.
 fn tests(command: &mut Command) -> Result<Counts> {
-    interrupt::watch()?;
     command.stdout(Stdio::piped());
     let mut child = command
         .spawn()
@@ -89,8 +114,6 @@ fn tests(command: &mut Command) -> Result<Counts> {
         }
     }
     let status = child.wait().context("cannot wait for cargo")?;
-    if interrupt::count() > 0 {
-        anyhow::bail!("interrupted");
-    }
+    stop_if_interrupted()?;
     Ok(Counts::of_output(&output, status.success()))
 }

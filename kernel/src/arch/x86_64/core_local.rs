@@ -1,60 +1,132 @@
 //! What belongs to one core, found through `gs`.
 
+use alloc::boxed::Box;
 use core::arch::asm;
-use core::sync::atomic::{AtomicU8, AtomicU64};
+use core::ptr::null_mut;
+use core::sync::atomic::{AtomicBool, AtomicPtr, AtomicU8, AtomicU32, AtomicU64, Ordering};
 
 use super::cpu::{self, msr};
 
-/// Interrupt lines a core can have.
+/// As many cores as there can be.
+pub const MAX_CORES: usize = 64;
+/// Interrupt lines of the machine.
 pub const MAX_LINES: usize = 64;
-
-/// Registers of the I/O APIC pin behind an interrupt line, for the handler to mask it.
-#[repr(C)]
-pub struct LinePin {
-    /// Address of the I/O APIC's registers, 0 for lines that need no masking (edges, messages, timer).
-    pub io_apic: AtomicU64,
-    /// Number of the pin's low register.
-    pub register: AtomicU64,
-    /// Content of that register with the mask bit set.
-    pub masked: AtomicU64,
-}
 
 /// Data of a core. The handlers of `interrupts` know this layout.
 #[repr(C)]
 pub struct CoreLocal {
-    /// Where the end of an interrupt is written (local APIC, register 0xB0).
+    /// Its own address, which `gs:0` gives.
+    myself: AtomicPtr<CoreLocal>,
+    /// Where the end of an interrupt is written (local APIC, register 0xB0); 0 with an x2APIC, which has a register of the processor for it.
     pub end_of_interrupt: AtomicU64,
     /// Interrupts so far.
     pub interrupts: AtomicU64,
     /// Lines that fired and were not taken yet.
     pub pending: [AtomicU8; MAX_LINES],
-    /// Pins of the lines.
-    pub pins: [LinePin; MAX_LINES],
+    /// Number of the core, from 0, in the order in which they were started.
+    index: AtomicU32,
+    /// Number of its local APIC.
+    apic_id: AtomicU32,
+    /// Set while the core halts, or is about to: then an interrupt must wake it.
+    pub is_halted: AtomicBool,
+    /// The last request to forget translations that the core has followed.
+    pub tlb_request: AtomicU64,
+    /// What the scheduler keeps for the core.
+    pub scheduler: AtomicPtr<()>,
 }
 
-static BOOT_CORE: CoreLocal = CoreLocal {
-    end_of_interrupt: AtomicU64::new(0),
-    interrupts: AtomicU64::new(0),
-    pending: [const { AtomicU8::new(0) }; MAX_LINES],
-    pins: [const {
-        LinePin {
-            io_apic: AtomicU64::new(0),
-            register: AtomicU64::new(0),
-            masked: AtomicU64::new(0),
+impl CoreLocal {
+    const fn new() -> Self {
+        Self {
+            myself: AtomicPtr::new(null_mut()),
+            end_of_interrupt: AtomicU64::new(0),
+            interrupts: AtomicU64::new(0),
+            pending: [const { AtomicU8::new(0) }; MAX_LINES],
+            index: AtomicU32::new(0),
+            apic_id: AtomicU32::new(0),
+            is_halted: AtomicBool::new(false),
+            tlb_request: AtomicU64::new(0),
+            scheduler: AtomicPtr::new(null_mut()),
         }
-    }; MAX_LINES],
-};
+    }
 
-/// Makes `gs` lead to the boot core's data.
-pub fn initialise() {
-    // SAFETY: the register exists on every x86-64 processor; nothing uses `gs` before.
-    unsafe { cpu::write_msr(msr::GS_BASE, &raw const BOOT_CORE as u64) };
+    /// Number of the core, from 0.
+    pub fn index(&self) -> usize {
+        self.index.load(Ordering::Relaxed) as usize
+    }
+
+    /// Number of the core's local APIC.
+    pub fn apic_id(&self) -> u32 {
+        self.apic_id.load(Ordering::Relaxed)
+    }
+}
+
+static BOOT_CORE: CoreLocal = CoreLocal::new();
+static CORES: [AtomicPtr<CoreLocal>; MAX_CORES] = [const { AtomicPtr::new(null_mut()) }; MAX_CORES];
+static CORE_COUNT: AtomicU32 = AtomicU32::new(0);
+
+/// Makes the boot core's data, and `gs` lead to it.
+pub fn initialise_boot_core() {
+    BOOT_CORE
+        .myself
+        .store((&raw const BOOT_CORE).cast_mut(), Ordering::Relaxed);
+    add(&BOOT_CORE);
+    // SAFETY: the data is the boot core's, which is the one that runs.
+    unsafe { enter(&BOOT_CORE) };
+}
+
+/// Notes the number of the boot core's local APIC.
+pub fn set_boot_apic_id(apic_id: u32) {
+    BOOT_CORE.apic_id.store(apic_id, Ordering::Relaxed);
+}
+
+/// Makes the data of another core, which is not counted before [`add`].
+pub fn allocate(apic_id: u32) -> &'static CoreLocal {
+    let core: &'static CoreLocal = Box::leak(Box::new(CoreLocal::new()));
+    core.myself
+        .store((&raw const *core).cast_mut(), Ordering::Relaxed);
+    core.apic_id.store(apic_id, Ordering::Relaxed);
+    core.index
+        .store(CORE_COUNT.load(Ordering::Relaxed), Ordering::Relaxed);
+    core
+}
+
+/// Counts a core that runs.
+pub fn add(core: &'static CoreLocal) {
+    CORES[core.index()].store((&raw const *core).cast_mut(), Ordering::Release);
+    CORE_COUNT.fetch_add(1, Ordering::Release);
+}
+
+/// Makes `gs` lead to a core's data.
+///
+/// # Safety
+/// 1. The data is that of the core that calls.
+pub unsafe fn enter(core: &'static CoreLocal) {
+    // SAFETY: the register exists on every x86-64 processor; (1).
+    unsafe { cpu::write_msr(msr::GS_BASE, &raw const *core as u64) };
+}
+
+/// How many cores run.
+pub fn count() -> usize {
+    CORE_COUNT.load(Ordering::Acquire) as usize
+}
+
+/// The data of a core, if it runs.
+pub fn get(index: usize) -> Option<&'static CoreLocal> {
+    let core = CORES.get(index)?.load(Ordering::Acquire);
+    // SAFETY: the table holds null or data that lives for ever.
+    unsafe { core.as_ref() }
 }
 
 /// This core's data.
 #[inline]
 pub fn current() -> &'static CoreLocal {
-    &BOOT_CORE
+    let core: *const CoreLocal;
+    // SAFETY: `gs` leads to this core's data from the first instructions on, and its first word is its address, which never changes.
+    unsafe {
+        asm!("mov {}, gs:[0]", out(reg) core, options(nostack, preserves_flags, readonly, pure));
+        &*core
+    }
 }
 
 /// The address in `fs`: the thread control block of the running thread.
@@ -62,9 +134,7 @@ pub fn current() -> &'static CoreLocal {
 pub fn thread_pointer() -> usize {
     let value: usize;
     // SAFETY: the first word of a thread control block is its own address; `fs` leads to one whenever threads run.
-    unsafe {
-        asm!("mov {}, fs:[0]", out(reg) value, options(nostack, preserves_flags, readonly, pure))
-    };
+    unsafe { asm!("mov {}, fs:[0]", out(reg) value, options(nostack, preserves_flags, readonly)) };
     value
 }
 

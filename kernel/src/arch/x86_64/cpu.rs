@@ -87,6 +87,12 @@ pub fn flush_page(virt: usize) {
     unsafe { asm!("invlpg [{}]", in(reg) virt, options(nostack, preserves_flags)) };
 }
 
+/// Forgets all translations.
+pub fn flush_all_pages() {
+    // SAFETY: as for one page; the root stays the same.
+    unsafe { asm!("mov {0}, cr3", "mov cr3, {0}", out(reg) _, options(nostack, preserves_flags)) };
+}
+
 /// Lets interrupts in.
 #[inline]
 pub fn enable_interrupts() {

@@ -6,6 +6,8 @@ use core::arch::asm;
 use core::cell::UnsafeCell;
 use core::mem::offset_of;
 
+use crate::memory::{OutOfMemory, heap};
+
 /// Stack of device interrupts.
 pub const INTERRUPT_STACK: u8 = 1;
 /// Stack of exceptions.
@@ -28,44 +30,52 @@ struct TaskState {
     io_map_base: u16,
 }
 
+/// Segments, task state and interrupt stacks of one core.
 #[repr(C, align(16))]
-struct Tables {
-    idt: [[u64; 2]; 256],
+pub struct CoreTables {
     gdt: [u64; 5],
     tss: TaskState,
+    stacks: Stacks,
 }
+
+const INTERRUPT_STACK_BYTES: usize = 4096;
+const EXCEPTION_STACK_BYTES: usize = 16384;
+const PAGE_FAULT_STACK_BYTES: usize = 32768;
+const LAST_STACK_BYTES: usize = 8192;
 
 #[repr(C, align(16))]
 struct Stacks {
-    interrupt: [u8; 4096],
-    exception: [u8; 16384],
-    page_fault: [u8; 32768],
-    last: [u8; 8192],
+    interrupt: [u8; INTERRUPT_STACK_BYTES],
+    exception: [u8; EXCEPTION_STACK_BYTES],
+    page_fault: [u8; PAGE_FAULT_STACK_BYTES],
+    last: [u8; LAST_STACK_BYTES],
 }
 
-struct PerCore<T>(UnsafeCell<T>);
+struct Unshared<T>(UnsafeCell<T>);
 
-// SAFETY: written by its core during `initialise` only, read by the processor afterwards.
-unsafe impl<T> Sync for PerCore<T> {}
+// SAFETY: written by one core at the start, read by processors afterwards.
+unsafe impl<T> Sync for Unshared<T> {}
 
-static TABLES: PerCore<Tables> = PerCore(UnsafeCell::new(Tables {
-    idt: [[0; 2]; 256],
-    gdt: [0, 0x00AF_9A00_0000_FFFF, 0x00CF_9200_0000_FFFF, 0, 0],
+type InterruptTable = [[u64; 2]; 256];
+
+static INTERRUPT_TABLE: Unshared<InterruptTable> = Unshared(UnsafeCell::new([[0; 2]; 256]));
+
+static BOOT_TABLES: Unshared<CoreTables> = Unshared(UnsafeCell::new(CoreTables {
+    gdt: [0; 5],
     tss: TaskState {
         reserved0: 0,
         stacks: [0; 3],
         reserved1: 0,
         interrupt_stacks: [0; 7],
         reserved2: [0; 5],
-        io_map_base: size_of::<TaskState>() as u16,
+        io_map_base: 0,
     },
-}));
-
-static STACKS: PerCore<Stacks> = PerCore(UnsafeCell::new(Stacks {
-    interrupt: [0; 4096],
-    exception: [0; 16384],
-    page_fault: [0; 32768],
-    last: [0; 8192],
+    stacks: Stacks {
+        interrupt: [0; INTERRUPT_STACK_BYTES],
+        exception: [0; EXCEPTION_STACK_BYTES],
+        page_fault: [0; PAGE_FAULT_STACK_BYTES],
+        last: [0; LAST_STACK_BYTES],
+    },
 }));
 
 #[repr(C, packed)]
@@ -74,35 +84,19 @@ struct TablePointer {
     base: u64,
 }
 
-/// Loads the tables of the boot core. `gates` are the vectors in use: number, address of the handler, stack.
+/// Fills in the interrupt table, which all cores share, and loads it and the boot core's tables. `gates` are the vectors in use: number,
+/// address of the handler, stack.
 ///
 /// # Safety
 /// 1. The handlers are entered as the processor enters interrupt handlers, and return by `iretq`.
-/// 2. Called once, with interrupts off.
+/// 2. Called once, with interrupts off, before any other core runs.
 pub unsafe fn initialise(gates: impl Iterator<Item = (u8, usize, u8)>) {
     // SAFETY: called once (2), so this is the only reference.
-    let tables = unsafe { &mut *TABLES.0.get() };
-    let base = STACKS.0.get() as u64;
-    let ends = [
-        offset_of!(Stacks, interrupt) + 4096,
-        offset_of!(Stacks, exception) + 16384,
-        offset_of!(Stacks, page_fault) + 32768,
-        offset_of!(Stacks, last) + 8192,
-    ];
-    let mut interrupt_stacks = [0; 7];
-    for (slot, end) in interrupt_stacks.iter_mut().zip(ends) {
-        *slot = base + end as u64;
-    }
-    tables.tss.interrupt_stacks = interrupt_stacks;
-    let tss = &raw const tables.tss as u64;
-    let limit = size_of::<TaskState>() as u64 - 1;
-    // A 64-bit task state descriptor, present, available (type 9).
-    tables.gdt[3] = limit | (tss & 0xFF_FFFF) << 16 | 0x89 << 40 | (tss >> 24 & 0xFF) << 56;
-    tables.gdt[4] = tss >> 32;
+    let table = unsafe { &mut *INTERRUPT_TABLE.0.get() };
     for (vector, handler, stack) in gates {
         let handler = handler as u64;
         // A 64-bit interrupt gate, present: interrupts stay off in the handler.
-        tables.idt[usize::from(vector)] = [
+        table[usize::from(vector)] = [
             handler & 0xFFFF
                 | u64::from(CODE_SELECTOR) << 16
                 | u64::from(stack) << 32
@@ -111,15 +105,64 @@ pub unsafe fn initialise(gates: impl Iterator<Item = (u8, usize, u8)>) {
             handler >> 32,
         ];
     }
+    // SAFETY: the boot core's tables, used by it alone (2).
+    unsafe { load(&mut *BOOT_TABLES.0.get()) };
+}
+
+/// Makes the tables of another core.
+///
+/// # Errors
+/// When there is no memory for them.
+pub fn allocate() -> Result<&'static mut CoreTables, OutOfMemory> {
+    let pointer =
+        heap::allocate(size_of::<CoreTables>(), align_of::<CoreTables>()).cast::<CoreTables>();
+    if pointer.is_null() {
+        return Err(OutOfMemory);
+    }
+    // SAFETY: memory of the right size and alignment, which is never freed; all zero is a value of the type.
+    unsafe {
+        pointer.write_bytes(0, 1);
+        Ok(&mut *pointer)
+    }
+}
+
+/// Loads the tables of the core that calls, and the interrupt table.
+///
+/// # Safety
+/// 1. The interrupt table is filled in, and nobody else uses `tables`.
+pub unsafe fn load(tables: &'static mut CoreTables) {
+    let stack_end =
+        |offset: usize, bytes: usize| (&raw const tables.stacks as usize + offset + bytes) as u64;
+    tables.tss.interrupt_stacks = [
+        stack_end(offset_of!(Stacks, interrupt), INTERRUPT_STACK_BYTES),
+        stack_end(offset_of!(Stacks, exception), EXCEPTION_STACK_BYTES),
+        stack_end(offset_of!(Stacks, page_fault), PAGE_FAULT_STACK_BYTES),
+        stack_end(offset_of!(Stacks, last), LAST_STACK_BYTES),
+        0,
+        0,
+        0,
+    ];
+    tables.tss.io_map_base = size_of::<TaskState>() as u16;
+    let tss = &raw const tables.tss as u64;
+    let limit = size_of::<TaskState>() as u64 - 1;
+    tables.gdt = [
+        0,
+        0x00AF_9A00_0000_FFFF,
+        0x00CF_9200_0000_FFFF,
+        // A 64-bit task state descriptor, present, available (type 9).
+        limit | (tss & 0xFF_FFFF) << 16 | 0x89 << 40 | (tss >> 24 & 0xFF) << 56,
+        tss >> 32,
+    ];
+    let interrupt_table = INTERRUPT_TABLE.0.get();
     let gdt = TablePointer {
         limit: size_of_val(&tables.gdt) as u16 - 1,
         base: tables.gdt.as_ptr() as u64,
     };
     let idt = TablePointer {
-        limit: size_of_val(&tables.idt) as u16 - 1,
-        base: tables.idt.as_ptr() as u64,
+        limit: size_of::<InterruptTable>() as u16 - 1,
+        base: interrupt_table as u64,
     };
-    // SAFETY: the tables are static; selector 8 is the same code segment as in the boot tables, 16 the same data segment.
+    // SAFETY: the tables live for ever; selector 8 is the same code segment as in the boot tables, 16 the same data segment.
     unsafe {
         asm!("lgdt [{}]", in(reg) &raw const gdt, options(readonly, nostack, preserves_flags));
         asm!("ltr {:x}", in(reg) TSS_SELECTOR, options(nostack, preserves_flags));

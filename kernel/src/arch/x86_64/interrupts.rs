@@ -1,23 +1,48 @@
-//! Interrupt lines, the local APIC and its timer, the I/O APIC (Intel SDM volume 3A, chapter 11; Intel 82093AA data sheet).
+//! Interrupt lines and the I/O APIC (Intel 82093AA data sheet).
 //!
-//! A handler acknowledges, marks its line pending, counts, and returns; it touches no vector register and takes no lock. A level-triggered
-//! line is masked at the I/O APIC by its handler, and opened again by [`Irq::done`] when its driver has taken the cause away.
+//! A handler acknowledges, marks its line pending on the core that it interrupts, counts, and returns; it touches no vector register
+//! and takes no lock. A level-triggered line is masked at the I/O APIC by its handler, and opened again by [`Irq::done`] when its driver
+//! has taken the cause away.
 
+use alloc::vec::Vec;
 use core::arch::global_asm;
 use core::mem::offset_of;
-use core::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
+use core::sync::atomic::{AtomicU8, AtomicU64, Ordering};
 
 use super::acpi::Machine;
-use super::core_local::{self, CoreLocal, LinePin, MAX_LINES};
+use super::core_local::{self, CoreLocal, MAX_LINES};
 use super::descriptors::INTERRUPT_STACK;
+use super::local_apic::{self, SPURIOUS_VECTOR};
 use super::mmio::Mmio;
-use super::{clock, cpu, port};
-use crate::sync::{OnceCell, SpinLock};
+use super::{cpu, port};
+use crate::sync::SpinLock;
 
 /// Vector of line 0; line `n` has vector `FIRST_VECTOR + n`.
 const FIRST_VECTOR: u8 = 0x40;
 const TIMER_LINE: u8 = 0;
-const SPURIOUS_VECTOR: u8 = 0xFF;
+/// The mask bit of a pin.
+const MASKED: u32 = 1 << 16;
+/// The line by which cores wake each other.
+const WAKE_LINE: u8 = 1;
+
+/// Registers of the I/O APIC pin behind an interrupt line, for the handler to mask it.
+#[repr(C)]
+struct LinePin {
+    /// Address of the I/O APIC's registers, 0 for lines that need no masking (edges, messages, timer).
+    io_apic: AtomicU64,
+    /// Number of the pin's low register.
+    register: AtomicU64,
+    /// Content of that register with the mask bit set.
+    masked: AtomicU64,
+}
+
+static PINS: [LinePin; MAX_LINES] = [const {
+    LinePin {
+        io_apic: AtomicU64::new(0),
+        register: AtomicU64::new(0),
+        masked: AtomicU64::new(0),
+    }
+}; MAX_LINES];
 
 global_asm!(
     r#"
@@ -35,16 +60,23 @@ toro_interrupt:
     mov byte ptr gs:[rax + {pending}], 1
     inc qword ptr gs:[{interrupts}]
     imul eax, eax, {pin_bytes}
-    mov rcx, gs:[rax + {pins} + {io_apic}]
+    mov rcx, [rax + {pins} + {io_apic}]
     test rcx, rcx
     jz 1f
-    mov edx, dword ptr gs:[rax + {pins} + {register}]
+    mov edx, dword ptr [rax + {pins} + {register}]
     mov dword ptr [rcx], edx              // select the pin's register
-    mov edx, dword ptr gs:[rax + {pins} + {masked}]
+    mov edx, dword ptr [rax + {pins} + {masked}]
     mov dword ptr [rcx + 16], edx         // and write it, masked
 1:  mov rcx, gs:[{end_of_interrupt}]
+    test rcx, rcx
+    jz 2f
     mov dword ptr [rcx], 0
-    pop rdx
+    jmp 3f
+2:  mov ecx, 0x80B                        // the x2APIC's end of interrupt
+    xor eax, eax
+    xor edx, edx
+    wrmsr
+3:  pop rdx
     pop rcx
     pop rax
     add rsp, 8
@@ -63,7 +95,7 @@ toro_interrupt_entries:
     pending = const offset_of!(CoreLocal, pending),
     interrupts = const offset_of!(CoreLocal, interrupts),
     end_of_interrupt = const offset_of!(CoreLocal, end_of_interrupt),
-    pins = const offset_of!(CoreLocal, pins),
+    pins = sym PINS,
     pin_bytes = const size_of::<LinePin>(),
     io_apic = const offset_of!(LinePin, io_apic),
     register = const offset_of!(LinePin, register),
@@ -89,27 +121,6 @@ pub fn gates() -> impl Iterator<Item = (u8, usize, u8)> {
     })
 }
 
-/// Registers of the local APIC.
-mod local {
-    pub(super) const ID: usize = 0x20;
-    pub(super) const TASK_PRIORITY: usize = 0x80;
-    pub(super) const END_OF_INTERRUPT: usize = 0xB0;
-    pub(super) const SPURIOUS: usize = 0xF0;
-    pub(super) const TIMER: usize = 0x320;
-    pub(super) const LINT0: usize = 0x350;
-    pub(super) const TIMER_INITIAL: usize = 0x380;
-    pub(super) const TIMER_CURRENT: usize = 0x390;
-    pub(super) const TIMER_DIVIDE: usize = 0x3E0;
-}
-
-const MASKED: u32 = 1 << 16;
-const TSC_DEADLINE_MODE: u32 = 2 << 17;
-const MSR_TSC_DEADLINE: u32 = 0x6E0;
-
-static LOCAL_APIC: OnceCell<Mmio> = OnceCell::new();
-static HAS_TSC_DEADLINE: AtomicBool = AtomicBool::new(false);
-static TIMER_HZ: AtomicU64 = AtomicU64::new(0);
-
 struct IoApic {
     registers: Mmio,
     base: usize,
@@ -118,35 +129,33 @@ struct IoApic {
 }
 
 struct Wiring {
-    io_apics: alloc::vec::Vec<IoApic>,
-    overrides: alloc::vec::Vec<(u8, u32, u16)>,
+    io_apics: Vec<IoApic>,
+    overrides: Vec<(u8, u32, u16)>,
 }
 
 static WIRING: SpinLock<Option<Wiring>> = SpinLock::new(None);
-static NEXT_LINE: AtomicU8 = AtomicU8::new(TIMER_LINE + 1);
+static NEXT_LINE: AtomicU8 = AtomicU8::new(WAKE_LINE + 1);
 
-/// Turns off the old interrupt controllers and turns on the local APIC; finds the I/O APICs.
+/// Turns off the old interrupt controllers, turns on the boot core's local APIC and finds the I/O APICs.
 ///
 /// # Errors
 /// When there is no memory to map the registers.
 pub fn initialise(machine: &Machine) -> Result<(), crate::memory::OutOfMemory> {
     mask_8259s();
-    let apic = Mmio::map(machine.local_apic.unwrap_or(0xFEE0_0000), 0x1000)?;
-    // SAFETY: every x86-64 processor has the register; bit 11 turns the APIC on.
-    unsafe {
-        let base = cpu::read_msr(cpu::msr::APIC_BASE);
-        cpu::write_msr(cpu::msr::APIC_BASE, base | 1 << 11);
-    }
-    apic.write::<u32>(local::LINT0, MASKED);
-    apic.write::<u32>(local::TASK_PRIORITY, 0);
-    apic.write::<u32>(local::SPURIOUS, 0x100 | u32::from(SPURIOUS_VECTOR));
-    apic.write::<u32>(local::TIMER_DIVIDE, 0b1011); // by 1
-    core_local::current().end_of_interrupt.store(
-        apic.address_of(local::END_OF_INTERRUPT) as u64,
-        Ordering::Relaxed,
-    );
-    let _ = LOCAL_APIC.set(apic);
+    let wants_x2apic = machine.processors.iter().any(|&id| id >= 255);
+    local_apic::find(machine.local_apic.unwrap_or(0xFEE0_0000), wants_x2apic)?;
+    core_local::set_boot_apic_id(local_apic::enable(core_local::current()));
     find_io_apics(machine)
+}
+
+/// Makes this core's timer interrupt it.
+pub fn enable_timer() {
+    local_apic::enable_timer(FIRST_VECTOR + TIMER_LINE);
+}
+
+/// Interrupts a core, so that it looks for work.
+pub fn wake(core: &CoreLocal) {
+    local_apic::interrupt(core, FIRST_VECTOR + WAKE_LINE);
 }
 
 fn mask_8259s() {
@@ -168,7 +177,7 @@ fn find_io_apics(machine: &Machine) -> Result<(), crate::memory::OutOfMemory> {
         &machine.io_apics
     };
     let mut wiring = Wiring {
-        io_apics: alloc::vec::Vec::new(),
+        io_apics: Vec::new(),
         overrides: machine.overrides.clone(),
     };
     for &(phys, first_interrupt) in told {
@@ -191,10 +200,11 @@ fn find_io_apics(machine: &Machine) -> Result<(), crate::memory::OutOfMemory> {
     Ok(())
 }
 
-/// An interrupt line that a driver has claimed. Cheap to copy.
-#[derive(Clone, Copy, Debug)]
+/// An interrupt line that a driver has claimed, and that interrupts the core where it was claimed. Cheap to copy.
+#[derive(Clone, Copy)]
 pub struct Irq {
     line: u8,
+    core: &'static CoreLocal,
     pin: Option<Pin>,
 }
 
@@ -248,9 +258,11 @@ impl Irq {
         let register = 0x10 + 2 * (interrupt - io_apic.first_interrupt);
         let open =
             u32::from(FIRST_VECTOR + line) | u32::from(is_low) << 13 | u32::from(is_level) << 15;
-        let destination = LOCAL_APIC.get()?.read::<u32>(local::ID) & 0xFF00_0000;
+        let core = core_local::current();
+        // An I/O APIC addresses 8 bits of a core's number.
+        let destination = core.apic_id() << 24;
         if is_level {
-            let slot = &core_local::current().pins[usize::from(line)];
+            let slot = &PINS[usize::from(line)];
             slot.register.store(u64::from(register), Ordering::Relaxed);
             slot.masked
                 .store(u64::from(open | MASKED), Ordering::Relaxed);
@@ -265,6 +277,7 @@ impl Irq {
         pin.write(register, open);
         Some(Self {
             line,
+            core,
             pin: is_level.then_some(pin),
         })
     }
@@ -272,7 +285,7 @@ impl Irq {
     /// Whether the line fired since the last call; clears the mark. One load when it did not.
     #[inline]
     pub fn take_pending(&self) -> bool {
-        let pending = &core_local::current().pending[usize::from(self.line)];
+        let pending = &self.core.pending[usize::from(self.line)];
         pending.load(Ordering::Relaxed) != 0 && pending.swap(0, Ordering::Relaxed) != 0
     }
 
@@ -292,47 +305,6 @@ impl Pin {
             self.registers.write::<u32>(0, register);
             self.registers.write::<u32>(16, value);
         });
-    }
-}
-
-/// Starts the timer's counter for [`timer_count`]; one-shot, no interrupt yet.
-pub fn start_timer_count() {
-    if let Some(apic) = LOCAL_APIC.get() {
-        apic.write::<u32>(local::TIMER, MASKED);
-        apic.write::<u32>(local::TIMER_INITIAL, u32::MAX);
-    }
-}
-
-/// The timer's counter, which counts down.
-pub fn timer_count() -> u32 {
-    LOCAL_APIC
-        .get()
-        .map_or(0, |apic| apic.read::<u32>(local::TIMER_CURRENT))
-}
-
-/// Makes the timer ready; `hz` is the frequency of its counter.
-pub fn initialise_timer(hz: u64) {
-    let has_deadline = cpu::cpuid(1).ecx & 1 << 24 != 0;
-    HAS_TSC_DEADLINE.store(has_deadline, Ordering::Relaxed);
-    TIMER_HZ.store(hz, Ordering::Relaxed);
-    if let Some(apic) = LOCAL_APIC.get() {
-        let mode = if has_deadline { TSC_DEADLINE_MODE } else { 0 };
-        apic.write::<u32>(local::TIMER, mode | u32::from(FIRST_VECTOR + TIMER_LINE));
-        apic.write::<u32>(local::TIMER_INITIAL, 0);
-    }
-}
-
-/// Has the timer interrupt this core at a time since boot (once; replaces what was set before).
-pub fn set_timer(deadline_ns: u64, now_ns: u64) {
-    if HAS_TSC_DEADLINE.load(Ordering::Relaxed) {
-        // SAFETY: the processor says that it has the register.
-        unsafe { cpu::write_msr(MSR_TSC_DEADLINE, clock::tsc_at(deadline_ns).max(1)) };
-    } else if let Some(apic) = LOCAL_APIC.get() {
-        let wait = u128::from(deadline_ns.saturating_sub(now_ns))
-            * u128::from(TIMER_HZ.load(Ordering::Relaxed));
-        // Too far for the counter: an early interrupt, after which the deadline is set again.
-        let ticks = (wait / 1_000_000_000 + 1).min(u128::from(u32::MAX));
-        apic.write::<u32>(local::TIMER_INITIAL, ticks as u32);
     }
 }
 

@@ -6,12 +6,16 @@ pub mod boot;
 pub mod clock;
 pub mod context;
 pub mod core_local;
+#[cfg(not(test))]
+pub mod cores;
 pub mod cpu;
+#[cfg(not(test))]
 pub mod descriptors;
 pub mod entropy;
 #[cfg(not(test))]
 pub mod exceptions;
 pub mod interrupts;
+pub mod local_apic;
 pub mod mmio;
 pub mod port;
 pub mod power;
@@ -19,3 +23,5 @@ pub mod rtc;
 pub mod start_info;
 #[cfg(not(test))]
 mod string;
+#[cfg(not(test))]
+pub mod tlb;

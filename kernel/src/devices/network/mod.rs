@@ -5,11 +5,19 @@
 //! What the frames say is the business of [`crate::network`].
 
 pub mod e1000;
+pub mod virtio;
 
 use alloc::boxed::Box;
+use alloc::sync::Arc;
 use alloc::vec::Vec;
+use core::fmt::Display;
 
+use crate::arch::interrupts::Irq;
+use crate::command_line::VirtioMmioDevice;
 use crate::devices::pci;
+use crate::devices::virtio as virtio_bus;
+use crate::devices::virtio::mmio::MmioTransport;
+use crate::devices::virtio::pci::PciTransport;
 
 /// What travels on a device.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -89,17 +97,44 @@ pub trait Transmitter: Send {
     fn flush(&mut self);
 }
 
-/// All controllers of the machine that a driver knows. One that fails to start is left out, with an error in the log.
-pub fn find() -> Vec<NetworkDevice> {
-    pci::devices()
-        .iter()
-        .filter(|device| e1000::is_supported(device))
-        .filter_map(|device| match e1000::start(device) {
-            Ok(started) => Some(started),
-            Err(error) => {
-                log::error!("network: e1000 did not start: {error}");
-                None
-            }
-        })
-        .collect()
+/// All controllers of the machine that a driver knows: those on the PCI bus, then those at `virtio_mmio`, which the loader told of. One
+/// that fails to start is left out, with an error in the log.
+pub fn find(virtio_mmio: &[VirtioMmioDevice]) -> Vec<NetworkDevice> {
+    let mut found = Vec::new();
+    for device in pci::devices() {
+        if e1000::is_supported(&device) {
+            keep("e1000", e1000::start(&device), &mut found);
+        } else if virtio_bus::pci::device_id(&device) == Some(virtio_bus::NETWORK) {
+            let started = PciTransport::new(&device).and_then(|transport| {
+                let claim = || Irq::claim_legacy(device.interrupt_line()?, true);
+                virtio::start(Arc::new(transport), claim)
+            });
+            keep("virtio-net", started, &mut found);
+        }
+    }
+    for place in virtio_mmio {
+        // Most places have no device, and others not a network card.
+        if let Ok((transport, virtio_bus::NETWORK)) =
+            MmioTransport::probe(place.phys, place.len_bytes)
+        {
+            let claim = || Irq::claim_global(place.interrupt, true);
+            keep(
+                "virtio-net",
+                virtio::start(Arc::new(transport), claim),
+                &mut found,
+            );
+        }
+    }
+    found
+}
+
+fn keep<E: Display>(
+    driver: &str,
+    started: Result<NetworkDevice, E>,
+    found: &mut Vec<NetworkDevice>,
+) {
+    match started {
+        Ok(device) => found.push(device),
+        Err(error) => log::error!("network: {driver} did not start: {error}"),
+    }
 }

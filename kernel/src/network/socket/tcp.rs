@@ -89,6 +89,11 @@ impl TcpSocket {
         }
     }
 
+    /// What it is now. A copy: no stack is locked while the role is, so the two locks need no order.
+    fn role(&self) -> Role {
+        self.role.lock().clone()
+    }
+
     fn stream(&self) -> Result<Stream> {
         match &*self.role.lock() {
             Role::Stream(stream) => Ok(*stream),
@@ -142,9 +147,8 @@ impl TcpSocket {
     /// # Errors
     /// [`Error::Invalid`] when the socket does not listen, [`Error::WouldBlock`].
     pub fn accept(&self, is_nonblocking: bool) -> Result<(Self, SocketAddrV4)> {
-        let listener = match &*self.role.lock() {
-            Role::Listener(listener) => listener.clone(),
-            _ => return Err(Error::Invalid),
+        let Role::Listener(listener) = self.role() else {
+            return Err(Error::Invalid);
         };
         let deadline_ns = deadline(self.read_timeout_ns.load(Ordering::Relaxed));
         let pending = listener.pop(is_nonblocking, deadline_ns)?;
@@ -172,8 +176,8 @@ impl TcpSocket {
     /// # Errors
     /// What kept the connection from being made; [`Error::InProgress`] if it must not wait.
     pub fn connect(&self, remote: SocketAddrV4, is_nonblocking: bool) -> Result<()> {
-        let bound = match &*self.role.lock() {
-            Role::Fresh(bound) => *bound,
+        let bound = match self.role() {
+            Role::Fresh(bound) => bound,
             Role::Listener(_) => return Err(Error::Invalid),
             Role::Stream(stream) => {
                 return Err(match stream.interface.lock().progress(stream.slot) {
@@ -201,8 +205,10 @@ impl TcpSocket {
             remote,
             is_bound: bound.is_some(),
         };
-        *self.role.lock() = Role::Stream(stream);
         self.options.apply(&mut stack, slot);
+        drop(stack);
+        *self.role.lock() = Role::Stream(stream);
+        let mut stack = interface.lock();
         loop {
             match stack.progress(slot) {
                 Progress::Connected => return Ok(()),
@@ -283,11 +289,7 @@ impl TcpSocket {
     /// # Errors
     /// When it is no stream.
     pub fn shutdown(&self, is_read: bool, is_write: bool) -> Result<()> {
-        let listener = match &*self.role.lock() {
-            Role::Listener(listener) => Some(listener.clone()),
-            _ => None,
-        };
-        if let Some(listener) = listener {
+        if let Role::Listener(listener) = self.role() {
             self.close_listener(&listener);
             self.notifier.notify();
             return Ok(());
@@ -392,7 +394,7 @@ impl TcpSocket {
 
     /// What would not block.
     pub fn readiness(&self) -> Readiness {
-        match &*self.role.lock() {
+        match self.role() {
             Role::Fresh(_) => Readiness::HANGUP | Readiness::WRITABLE,
             Role::Listener(listener) if listener.is_ready() => Readiness::READABLE,
             Role::Listener(_) => Readiness::empty(),

@@ -113,16 +113,17 @@ impl Node for Directory {
         }))
     }
 
-    fn read_dir(&self, cookie: u64) -> Result<Option<DirEntry>> {
-        let row = usize::try_from(cookie)
-            .ok()
-            .and_then(|index| DEVICES.get(index));
-        Ok(row.map(|row| DirEntry {
+    fn read_dir(&self, cookie: u64, max: usize) -> Result<Vec<DirEntry>> {
+        let entries = DEVICES.iter().zip(1..).map(|(row, next_cookie)| DirEntry {
             number: u64::from(row.2),
             kind: Some(NodeKind::CharacterDevice),
             name: row.0.into(),
-            next_cookie: cookie + 1,
-        }))
+            next_cookie,
+        });
+        Ok(entries
+            .filter(|entry| entry.next_cookie > cookie)
+            .take(max)
+            .collect())
     }
 
     fn create(&self, _name: &[u8], _new: NewNode<'_>, _permissions: u32) -> Result<NodeRef> {

@@ -1,23 +1,19 @@
 //! ext2 file systems on disks, read only, behind the traits of [`super::node`]. The crate [`ext2`] does the work.
 //!
-//! Names that were looked up are kept, in a table of fixed size, with their inodes: a path that is used again costs no disk and
-//! no search. What is wrong with a disk is logged with the field that is wrong; the program gets `EUCLEAN`.
+//! What is wrong with a disk is logged with the field that is wrong; the program gets `EUCLEAN`.
 
 use alloc::boxed::Box;
 use alloc::string::String;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 
-use ext2::{Error, FileType, Inode, InodeNumber, MountOptions};
+use ext2::{Error, FileType, Inode, MountOptions};
 
 use super::node::{DirEntry, FileSystem, Metadata, Node, NodeKind, NodeRef, Timestamp, Usage};
 use crate::error::{Errno, Result};
 use crate::storage::disks::Volume;
-use crate::sync::SpinLock;
 
 const EXT2_MAGIC: i64 = 0xEF53;
-/// Places in the table of names; a power of two.
-const NAME_PLACES: usize = 128;
 
 /// A mounted ext2 file system.
 pub struct Ext2 {
@@ -28,13 +24,6 @@ struct Shared {
     /// The disk's name in messages.
     what: String,
     file_system: ext2::FileSystem<Volume>,
-    names: SpinLock<Vec<Option<KnownName>>>,
-}
-
-struct KnownName {
-    directory: InodeNumber,
-    name: Box<[u8]>,
-    node: Arc<Ext2Node>,
 }
 
 struct Ext2Node {
@@ -51,13 +40,8 @@ impl Ext2 {
         let file_system = ext2::FileSystem::mount(volume, MountOptions { read_only: true })?;
         // The root is read now, so that a disk without a sound one is refused at the start.
         file_system.inode(file_system.root())?;
-        let names = core::iter::repeat_with(|| None).take(NAME_PLACES).collect();
         Ok(Self {
-            shared: Arc::new(Shared {
-                what,
-                file_system,
-                names: SpinLock::new(names),
-            }),
+            shared: Arc::new(Shared { what, file_system }),
         })
     }
 }
@@ -108,17 +92,6 @@ impl FileSystem for Ext2 {
             free_nodes: u64::from(facts.free_inodes),
             magic: EXT2_MAGIC,
         }
-    }
-}
-
-impl Ext2Node {
-    /// Where a name of this directory lies in the table, if it is there (FNV-1a).
-    fn place_of(&self, name: &[u8]) -> usize {
-        let start = 0x811C_9DC5 ^ self.inode.number().0;
-        let hash = name.iter().fold(start, |hash, byte| {
-            (hash ^ u32::from(*byte)).wrapping_mul(0x0100_0193)
-        });
-        (hash ^ hash >> 15) as usize & (NAME_PLACES - 1)
     }
 }
 
@@ -183,49 +156,39 @@ impl Node for Ext2Node {
     }
 
     fn lookup(&self, name: &[u8]) -> Result<NodeRef> {
-        let place = self.place_of(name);
-        let directory = self.inode.number();
-        if let Some(known) = &self.shared.names.lock()[place]
-            && known.directory == directory
-            && *known.name == *name
-        {
-            return Ok(known.node.clone());
-        }
         let inode = self.shared.file_system.find(&self.inode, name);
         let inode = inode.map_err(|error| self.shared.errno(&error))?;
-        let node = Arc::new(Ext2Node {
+        Ok(Arc::new(Ext2Node {
             shared: self.shared.clone(),
             inode,
-        });
-        let known = KnownName {
-            directory,
-            name: Box::from(name),
-            node: node.clone(),
-        };
-        // What was there is dropped outside the lock.
-        let old = self.shared.names.lock()[place].replace(known);
-        drop(old);
-        Ok(node)
+        }))
     }
 
-    fn read_dir(&self, cookie: u64) -> Result<Option<DirEntry>> {
+    fn read_dir(&self, cookie: u64, max: usize) -> Result<Vec<DirEntry>> {
         let fail = |error: Error| self.shared.errno(&error);
-        let entries = self
+        let mut found = Vec::new();
+        for entry in self
             .shared
             .file_system
             .read_dir(&self.inode, cookie)
-            .map_err(fail)?;
-        for entry in entries {
-            let entry = entry.map_err(fail)?;
-            if !entry.is_dot() {
-                return Ok(Some(DirEntry {
+            .map_err(fail)?
+        {
+            match entry {
+                Ok(entry) if entry.is_dot() => continue,
+                Ok(entry) => found.push(DirEntry {
                     number: u64::from(entry.inode.0),
                     kind: entry.file_type.map(kind_of),
                     name: Box::from(entry.name()),
                     next_cookie: entry.next_cookie,
-                }));
+                }),
+                // What came before the damage is handed out first.
+                Err(_) if !found.is_empty() => break,
+                Err(error) => return Err(fail(error)),
+            }
+            if found.len() >= max {
+                break;
             }
         }
-        Ok(None)
+        Ok(found)
     }
 }

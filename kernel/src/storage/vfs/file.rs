@@ -2,13 +2,14 @@
 
 use alloc::boxed::Box;
 use alloc::sync::Arc;
+use alloc::vec::Vec;
 use core::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use super::lock;
 use super::namespace::Entry;
 use super::node::{DirEntry, NodeKind};
 use crate::error::{Errno, Result};
-use crate::storage::turn::Turn;
+use crate::scheduler::Turn;
 
 /// What an open file may be used for.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -29,6 +30,8 @@ pub struct OpenFile {
     /// Bytes; in a directory, a cookie: 0 is `.`, 1 is `..`, from 2 on the file system's cookies, plus 2.
     offset: AtomicU64,
     is_locked: AtomicBool,
+    /// For threads that lock through this open file.
+    locking: Turn,
 }
 
 impl Drop for OpenFile {
@@ -47,6 +50,7 @@ impl OpenFile {
             turn: Turn::new(),
             offset: AtomicU64::new(0),
             is_locked: AtomicBool::new(false),
+            locking: Turn::new(),
         }
     }
 
@@ -162,11 +166,14 @@ impl OpenFile {
         Ok(offset)
     }
 
-    /// The next entry of a directory, with `.` and `..`; `None` at the end.
+    /// The next entries of a directory, with `.` and `..`, at most `max` (at least one); none at the end.
     ///
     /// # Errors
     /// `ENOTDIR` when it is none, `EIO` when it cannot be read.
-    pub fn next_entry(&self) -> Result<Option<DirEntry>> {
+    pub fn next_entries(&self, max: usize) -> Result<Vec<DirEntry>> {
+        if !self.entry.is_directory() {
+            return Err(Errno(libc::ENOTDIR));
+        }
         let _turn = self.turn.take();
         let cookie = self.offset.load(Ordering::Relaxed);
         let dots = |name: &[u8], number| DirEntry {
@@ -175,22 +182,19 @@ impl OpenFile {
             name: Box::from(name),
             next_cookie: cookie + 1,
         };
-        let next = match cookie {
-            _ if !self.entry.is_directory() => return Err(Errno(libc::ENOTDIR)),
-            0 => Some(dots(b".", self.entry.node.number())),
-            1 => Some(dots(b"..", self.entry.parent_or_self().node.number())),
+        let entries = match cookie {
+            0 => Vec::from([dots(b".", self.entry.node.number())]),
+            1 => Vec::from([dots(b"..", self.entry.parent_or_self().node.number())]),
             _ => {
-                let entry = self.entry.node.read_dir(cookie - 2)?;
-                entry.map(|entry| DirEntry {
-                    next_cookie: entry.next_cookie + 2,
-                    ..entry
-                })
+                let mut entries = self.entry.node.read_dir(cookie - 2, max)?;
+                entries.iter_mut().for_each(|entry| entry.next_cookie += 2);
+                entries
             }
         };
-        if let Some(entry) = &next {
-            self.offset.store(entry.next_cookie, Ordering::Relaxed);
+        if let Some(last) = entries.last() {
+            self.offset.store(last.next_cookie, Ordering::Relaxed);
         }
-        Ok(next)
+        Ok(entries)
     }
 
     /// Locks the file against others who lock it; an older lock of this open file is given back before.
@@ -198,7 +202,7 @@ impl OpenFile {
     /// # Errors
     /// `EWOULDBLOCK` when others hold it and the caller may not wait.
     pub fn lock(&self, is_exclusive: bool, may_wait: bool) -> Result<()> {
-        let _turn = self.turn.take();
+        let _turn = self.locking.take();
         self.unlock();
         lock::acquire(self.lock_key(), is_exclusive, may_wait)?;
         self.is_locked.store(true, Ordering::Relaxed);

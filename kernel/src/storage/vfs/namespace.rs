@@ -2,19 +2,26 @@
 //!
 //! A place in the tree is an [`Entry`], which knows the way back to the root. So `..` needs nothing of a disk, and cannot leave the
 //! root. A directory that is renamed keeps, for those who stand in it, the way by which they came.
+//!
+//! Entries of file systems that cannot change are kept for the next time, in a table of fixed size: a path that is used again costs
+//! no disk, no search and no memory.
 
+use alloc::borrow::Cow;
 use alloc::boxed::Box;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 
 use super::node::{FileSystem, NodeKind, NodeRef};
 use crate::error::{Errno, Result};
+use crate::sync::SpinLock;
 
 /// Longest name, and longest path with its closing zero (Linux: `NAME_MAX`, `PATH_MAX`).
 const NAME_MAX: usize = 255;
 const PATH_MAX: usize = 4096;
 /// Symbolic links followed on one way.
 const MAX_LINKS: u32 = 40;
+/// Entries that are kept; a power of two.
+const KEPT_ENTRIES: usize = 128;
 
 /// A mounted file system.
 pub struct Mount {
@@ -88,9 +95,9 @@ pub enum LastLink {
 
 /// The last part of a path.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub enum Last {
+pub enum Last<'p> {
     /// A name.
-    Name(Box<[u8]>),
+    Name(Cow<'p, [u8]>),
     /// There is none: the path is the root.
     Root,
     /// `.`
@@ -100,11 +107,11 @@ pub enum Last {
 }
 
 /// Where a path leads.
-pub struct Found {
+pub struct Found<'p> {
     /// The directory that holds the last name.
     pub directory: Arc<Entry>,
     /// The last name.
-    pub last: Last,
+    pub last: Last<'p>,
     /// What is there, if anything is.
     pub entry: Option<Arc<Entry>>,
     /// Whether the path ends with a slash, and so means a directory.
@@ -115,6 +122,17 @@ pub struct Found {
 pub struct Namespace {
     mounts: Vec<Arc<Mount>>,
     root: Arc<Entry>,
+    /// Each entry at the place that its parent and name choose.
+    kept: SpinLock<Vec<Option<Arc<Entry>>>>,
+}
+
+/// Where an entry is kept (FNV-1a, begun with the directory's address).
+fn place_of(directory: &Arc<Entry>, name: &[u8]) -> usize {
+    let start = (Arc::as_ptr(directory) as usize >> 6) as u32 ^ 0x811C_9DC5;
+    let hash = name.iter().fold(start, |hash, byte| {
+        (hash ^ u32::from(*byte)).wrapping_mul(0x0100_0193)
+    });
+    (hash ^ hash >> 15) as usize & (KEPT_ENTRIES - 1)
 }
 
 impl Namespace {
@@ -139,6 +157,7 @@ impl Namespace {
         Ok(Self {
             mounts: Vec::from([mount]),
             root: Arc::new(root),
+            kept: SpinLock::new(core::iter::repeat_n(None, KEPT_ENTRIES).collect()),
         })
     }
 
@@ -152,6 +171,8 @@ impl Namespace {
         name: &[u8],
         file_system: Arc<dyn FileSystem>,
     ) -> Result<()> {
+        // What was looked up before may be hidden now.
+        self.kept.lock().fill(None);
         self.mounts.push(Arc::new(Mount {
             device: self.mounts.len() as u64 + 1,
             is_read_only: file_system.is_read_only(),
@@ -174,6 +195,29 @@ impl Namespace {
 
     /// Looks a name up in a directory.
     pub fn child(&self, directory: &Arc<Entry>, name: &[u8]) -> Result<Option<Arc<Entry>>> {
+        if !directory.mount.is_read_only {
+            return self.look_up(directory, name);
+        }
+        let place = place_of(directory, name);
+        if let Some(kept) = &self.kept.lock()[place]
+            && *kept.name == *name
+            && kept
+                .parent
+                .as_ref()
+                .is_some_and(|parent| Arc::ptr_eq(parent, directory))
+        {
+            return Ok(Some(kept.clone()));
+        }
+        let found = self.look_up(directory, name)?;
+        if let Some(entry) = &found {
+            // What was there is dropped outside the lock.
+            let old = self.kept.lock()[place].replace(entry.clone());
+            drop(old);
+        }
+        Ok(found)
+    }
+
+    fn look_up(&self, directory: &Arc<Entry>, name: &[u8]) -> Result<Option<Arc<Entry>>> {
         let (mount, node) = match self.mounted_at(directory, name) {
             Some(mount) => (mount.clone(), mount.root.clone()),
             None => match directory.node.lookup(name) {
@@ -214,7 +258,12 @@ impl Namespace {
     ///
     /// # Errors
     /// `ENOENT` for an empty path or a missing directory on the way, `ENOTDIR`, `ELOOP`, `ENAMETOOLONG`, `EIO`.
-    pub fn find(&self, base: &Arc<Entry>, path: &[u8], last_link: LastLink) -> Result<Found> {
+    pub fn find<'p>(
+        &self,
+        base: &Arc<Entry>,
+        path: &'p [u8],
+        last_link: LastLink,
+    ) -> Result<Found<'p>> {
         if path.is_empty() {
             return Err(Errno(libc::ENOENT));
         }
@@ -222,48 +271,48 @@ impl Namespace {
             return Err(Errno(libc::ENAMETOOLONG));
         }
         let mut links_left = MAX_LINKS;
-        // What is left to go: `path`, until a symbolic link puts something in its place.
-        let mut expanded: Vec<u8>;
-        let mut rest = path;
-        let mut here = if rest.starts_with(b"/") {
+        // The way, of which `position` bytes are gone. A symbolic link puts something in the place of what is left.
+        let mut way = Cow::Borrowed(path);
+        let mut position = 0;
+        let mut here = if path.starts_with(b"/") {
             &self.root
         } else {
             base
         }
         .clone();
         loop {
-            let start = rest
-                .iter()
-                .position(|byte| *byte != b'/')
-                .unwrap_or(rest.len());
-            rest = &rest[start..];
-            let end = rest
-                .iter()
-                .position(|byte| *byte == b'/')
-                .unwrap_or(rest.len());
-            let (name, after) = rest.split_at(end);
+            let rest = &way[position..];
+            let start = rest.iter().take_while(|byte| **byte == b'/').count();
+            let end = start
+                + rest[start..]
+                    .iter()
+                    .take_while(|byte| **byte != b'/')
+                    .count();
+            let (name, after) = (&rest[start..end], &rest[end..]);
             let is_last = after.iter().all(|byte| *byte == b'/');
             let has_trailing_slash = is_last && !after.is_empty();
             if !name.is_empty() && !here.is_directory() {
                 return Err(Errno(libc::ENOTDIR));
             }
             let special = match name {
-                b"" => Some((Last::Root, here.clone())),
-                b"." => Some((Last::Dot, here.clone())),
-                b".." => Some((Last::DotDot, here.parent_or_self().clone())),
+                b"" => Some((Last::Root, &here)),
+                b"." => Some((Last::Dot, &here)),
+                b".." => Some((Last::DotDot, here.parent_or_self())),
                 _ => None,
             };
             if let Some((last, next)) = special {
+                let next = next.clone();
                 if is_last {
+                    let entry = Some(next);
                     return Ok(Found {
                         directory: here,
                         last,
-                        entry: Some(next),
+                        entry,
                         has_trailing_slash,
                     });
                 }
                 here = next;
-                rest = after;
+                position += end;
                 continue;
             }
             if name.len() > NAME_MAX {
@@ -290,20 +339,26 @@ impl Namespace {
                         here = self.root.clone();
                     }
                     target.extend_from_slice(after);
-                    expanded = target;
-                    rest = &expanded;
+                    way = Cow::Owned(target);
+                    position = 0;
                 }
                 entry if is_last => {
+                    let name = position + start..position + end;
+                    let name = match way {
+                        Cow::Borrowed(way) => Cow::Borrowed(&way[name]),
+                        Cow::Owned(way) => Cow::Owned(way[name].to_vec()),
+                    };
+                    let last = Last::Name(name);
                     return Ok(Found {
                         directory: here,
-                        last: Last::Name(Box::from(name)),
+                        last,
                         entry,
                         has_trailing_slash,
                     });
                 }
                 Some(next) => {
                     here = next;
-                    rest = after;
+                    position += end;
                 }
                 None => return Err(Errno(libc::ENOENT)),
             }

@@ -266,13 +266,13 @@ pub trait Node: Any + Send + Sync {
         Err(Errno(libc::ENOTDIR))
     }
 
-    /// The first entry of a directory at or after `cookie` (0: the beginning), without `.` and `..`; `None` at the end. What is added
-    /// or removed meanwhile may or may not be seen; everything else is seen once.
+    /// The first entries of a directory at or after `cookie` (0: the beginning), without `.` and `..`, at most `max`; none at the end.
+    /// What is added or removed meanwhile may or may not be seen; everything else is seen once.
     ///
     /// # Errors
     /// `ENOTDIR` for anything else.
-    fn read_dir(&self, cookie: u64) -> Result<Option<DirEntry>> {
-        let _ = cookie;
+    fn read_dir(&self, cookie: u64, max: usize) -> Result<Vec<DirEntry>> {
+        let _ = (cookie, max);
         Err(Errno(libc::ENOTDIR))
     }
 

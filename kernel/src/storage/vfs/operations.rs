@@ -1,7 +1,6 @@
 //! What programs do with names: open, create, link, rename, remove. Each does what the Linux system call of that name does, and fails
 //! with the error that it fails with; `base` is where a relative path begins.
 
-use alloc::boxed::Box;
 use alloc::sync::Arc;
 
 use super::file::{Access, OpenFile};
@@ -207,7 +206,7 @@ pub fn rename(
 }
 
 /// Goes along a path whose last name must be free.
-fn find_new(names: &Namespace, base: Base<'_>, path: &[u8]) -> Result<Found> {
+fn find_new<'p>(names: &Namespace, base: Base<'_>, path: &'p [u8]) -> Result<Found<'p>> {
     let found = names.find(base, path, LastLink::Keep)?;
     if found.entry.is_some() {
         return Err(Errno(libc::EEXIST));
@@ -218,7 +217,7 @@ fn find_new(names: &Namespace, base: Base<'_>, path: &[u8]) -> Result<Found> {
     Ok(found)
 }
 
-fn create(found: &Found, new: NewNode<'_>, permissions: u32) -> Result<Arc<Entry>> {
+fn create(found: &Found<'_>, new: NewNode<'_>, permissions: u32) -> Result<Arc<Entry>> {
     check_writable(&found.directory)?;
     let name = name_of(found)?;
     let node = found
@@ -229,9 +228,9 @@ fn create(found: &Found, new: NewNode<'_>, permissions: u32) -> Result<Arc<Entry
 }
 
 /// The last name, of a path that leads to nothing: which always ends with one.
-fn name_of(found: &Found) -> Result<&[u8]> {
+fn name_of<'a>(found: &'a Found<'_>) -> Result<&'a [u8]> {
     match &found.last {
-        Last::Name(name) => Ok(Box::as_ref(name)),
+        Last::Name(name) => Ok(name),
         _ => Err(Errno(libc::EEXIST)),
     }
 }
@@ -246,7 +245,7 @@ pub fn check_writable(entry: &Entry) -> Result<()> {
 }
 
 /// What another file system is mounted on can be neither removed nor moved.
-fn check_not_mounted(found: &Found, entry: &Entry) -> Result<()> {
+fn check_not_mounted(found: &Found<'_>, entry: &Entry) -> Result<()> {
     if Arc::ptr_eq(&entry.mount, &found.directory.mount) {
         Ok(())
     } else {

@@ -99,7 +99,7 @@ impl Tree {
         let directory = self
             .open(path, O_RDONLY | O_DIRECTORY)
             .expect("a directory");
-        core::iter::from_fn(|| directory.next_entry().expect("readable"))
+        core::iter::from_fn(|| directory.next_entries(1).expect("readable").pop())
             .map(|entry| String::from_utf8(entry.name.to_vec()).expect("text"))
             .collect()
     }
@@ -375,7 +375,7 @@ fn listing_goes_on_while_entries_are_removed() {
     }
     let directory = tree.open("/", O_RDONLY).expect("there");
     let mut seen = 0;
-    while let Some(entry) = directory.next_entry().expect("readable") {
+    while let Some(entry) = directory.next_entries(1).expect("readable").pop() {
         if entry.kind == Some(NodeKind::File) {
             seen += 1;
             tree.unlink(core::str::from_utf8(&entry.name).expect("text"))
@@ -430,4 +430,158 @@ fn devices_do_what_they_are_for() {
         tree.list("/dev"),
         [".", "..", "null", "zero", "full", "random", "urandom"]
     );
+}
+
+/// What a tree should be: directories are `None`, files their content.
+type Model = alloc::collections::BTreeMap<String, Option<Vec<u8>>>;
+
+fn model_parent(path: &str) -> &str {
+    path.rsplit_once('/').map_or("", |(parent, _)| parent)
+}
+
+fn has_children(model: &Model, path: &str) -> bool {
+    model
+        .keys()
+        .any(|key| !key.is_empty() && key != path && model_parent(key) == path)
+}
+
+/// What `rename` should do, from rename(2).
+fn model_rename(model: &mut Model, from: &str, to: &str) -> Result<()> {
+    let Some(source) = model.get(from).cloned() else {
+        return err(libc::ENOENT);
+    };
+    if from == to {
+        return Ok(());
+    }
+    if source.is_none() && to.starts_with(&format!("{from}/")) {
+        return err(libc::EINVAL);
+    }
+    match (&source, model.get(to)) {
+        (None, Some(Some(_))) => return err(libc::ENOTDIR),
+        (Some(_), Some(None)) => return err(libc::EISDIR),
+        (None, Some(None)) if has_children(model, to) => return err(libc::ENOTEMPTY),
+        _ => {}
+    }
+    let moved: Vec<String> = model
+        .keys()
+        .filter(|key| *key == from || key.starts_with(&format!("{from}/")))
+        .cloned()
+        .collect();
+    for old in moved {
+        let content = model.remove(&old).expect("listed above");
+        model.insert(format!("{to}{}", &old[from.len()..]), content);
+    }
+    Ok(())
+}
+
+#[test]
+fn a_tree_is_what_a_plain_model_says_after_any_operations() {
+    let tree = Tree::with_limit(1 << 30);
+    let mut model = Model::from([(String::new(), None)]);
+    let mut state = 7u64;
+    let mut random = |below: usize| {
+        state = state
+            .wrapping_mul(6_364_136_223_846_793_005)
+            .wrapping_add(1_442_695_040_888_963_407);
+        (state >> 33) as usize % below
+    };
+    for step in 0..20_000 {
+        let mut path = || {
+            (0..1 + random(3))
+                .map(|_| format!("/{}", ["a", "b", "c"][random(3)]))
+                .collect::<String>()
+        };
+        let (path, other) = (path(), path());
+        // The parents must be directories.
+        let is_under_file = |path: &str| {
+            let parent = model.get(model_parent(path));
+            parent.is_none_or(|content| content.is_some())
+        };
+        if is_under_file(&path) {
+            assert!(matches!(
+                tree.mkdir(&path),
+                Err(Errno(libc::ENOENT | libc::ENOTDIR))
+            ));
+            continue;
+        }
+        if is_under_file(&other) {
+            continue;
+        }
+        let here = model.get(&path).cloned();
+        match random(6) {
+            0 => {
+                let expected = if here.is_some() {
+                    err(libc::EEXIST)
+                } else {
+                    Ok(())
+                };
+                assert_eq!(tree.mkdir(&path), expected, "mkdir {path}");
+                model.entry(path).or_insert(None);
+            }
+            1 => {
+                let expected = match &here {
+                    None => err(libc::ENOENT),
+                    Some(Some(_)) => err(libc::ENOTDIR),
+                    Some(None) if has_children(&model, &path) => err(libc::ENOTEMPTY),
+                    Some(None) => Ok(()),
+                };
+                assert_eq!(tree.rmdir(&path), expected, "rmdir {path}");
+                if expected.is_ok() {
+                    model.remove(&path);
+                }
+            }
+            2 => {
+                let expected = match &here {
+                    None => err(libc::ENOENT),
+                    Some(None) => err(libc::EISDIR),
+                    Some(Some(_)) => Ok(()),
+                };
+                assert_eq!(tree.unlink(&path), expected, "unlink {path}");
+                if expected.is_ok() {
+                    model.remove(&path);
+                }
+            }
+            3 => {
+                let expected = model_rename(&mut model, &path, &other);
+                assert_eq!(
+                    tree.rename(&path, &other),
+                    expected,
+                    "rename {path} {other}"
+                );
+            }
+            _ => {
+                let opened = tree.open(&path, O_RDWR | O_CREAT);
+                if here == Some(None) {
+                    assert_eq!(opened.map(|_| ()), err(libc::EISDIR));
+                    continue;
+                }
+                let file = opened.expect("can be created");
+                let content = model.entry(path).or_default().get_or_insert_default();
+                let (offset, len) = (random(10_000), random(6_000));
+                if random(4) == 0 {
+                    file.set_len(offset as u64).expect("has room");
+                    content.resize(offset, 0);
+                } else {
+                    let data = vec![step as u8; len];
+                    assert_eq!(file.write_at(offset as u64, &data), Ok(len));
+                    if len > 0 {
+                        content.resize(content.len().max(offset + len), 0);
+                        content[offset..offset + len].copy_from_slice(&data);
+                    }
+                }
+                let mut all = vec![0xEE; content.len() + 1];
+                assert_eq!(file.read_at(0, &mut all), Ok(content.len()));
+                assert!(
+                    all[..content.len()] == content[..],
+                    "content at step {step}"
+                );
+            }
+        }
+    }
+    for (path, content) in &model {
+        let entry = tree
+            .names
+            .resolve(&tree.base, format!("{path}/.").as_bytes(), LastLink::Keep);
+        assert_eq!(entry.is_ok(), content.is_none(), "{path}");
+    }
 }

@@ -475,19 +475,22 @@ impl Node for TmpNode {
         Ok(self.entry(name)?)
     }
 
-    fn read_dir(&self, cookie: u64) -> Result<Option<DirEntry>> {
+    fn read_dir(&self, cookie: u64, max: usize) -> Result<Vec<DirEntry>> {
         let mut body = self.body.lock();
         let directory = body.directory()?;
-        let Some((cookie, name)) = directory.order.range(cookie..).next() else {
-            return Ok(None);
-        };
-        let node = directory.entries.get(name).map(|(_, node)| node);
-        Ok(node.map(|node| DirEntry {
-            number: node.number,
-            kind: Some(node.kind),
-            name: name.clone(),
-            next_cookie: cookie + 1,
-        }))
+        let entries = directory
+            .order
+            .range(cookie..)
+            .filter_map(|(cookie, name)| {
+                let (_, node) = directory.entries.get(name)?;
+                Some(DirEntry {
+                    number: node.number,
+                    kind: Some(node.kind),
+                    name: name.clone(),
+                    next_cookie: cookie + 1,
+                })
+            });
+        Ok(entries.take(max).collect())
     }
 
     fn create(&self, name: &[u8], new: NewNode<'_>, permissions: u32) -> Result<NodeRef> {

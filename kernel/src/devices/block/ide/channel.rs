@@ -1,7 +1,7 @@
 //! A channel: one set of registers and up to two drives, and the PIO protocols (ATA/ATAPI-7 volume 2, clause 5).
 //!
-//! Interrupts stay off; the status is polled, and every wait ends. A command that fails is tried again, after a reset of the
-//! channel, before its error is returned.
+//! Whether a drive is ready is seen in its status; between two looks, [`Registers::rest_until`] may sleep until it interrupts. Every wait
+//! ends. A command that fails is tried again, after a reset of the channel, before its error is returned.
 
 use super::identify::{self, IdentifyError, Identity};
 use super::registers::{Register, Registers};
@@ -80,6 +80,8 @@ pub struct Drive {
 /// A channel with its registers.
 pub struct Channel<R> {
     registers: R,
+    /// Bits of the device control register that stay.
+    control: u8,
 }
 
 /// A step of a command failed.
@@ -104,7 +106,21 @@ impl<R: Registers> Channel<R> {
             return None;
         }
         registers.control(CONTROL_NO_INTERRUPTS);
-        Some(Self { registers })
+        Some(Self {
+            registers,
+            control: CONTROL_NO_INTERRUPTS,
+        })
+    }
+
+    /// Lets the drives interrupt.
+    pub fn enable_interrupts(&mut self) {
+        self.control = 0;
+        self.registers.control(self.control);
+    }
+
+    /// The registers.
+    pub fn registers_mut(&mut self) -> &mut R {
+        &mut self.registers
     }
 
     /// Asks for a drive: `None` where there is none, or none that is an ATA disk (ATAPI drives answer otherwise).
@@ -297,10 +313,9 @@ impl<R: Registers> Channel<R> {
 
     /// Software reset of both drives (ATA/ATAPI-7 volume 2, 9.3).
     fn reset(&mut self) -> Result<(), Fault> {
-        self.registers
-            .control(CONTROL_NO_INTERRUPTS | CONTROL_RESET);
+        self.registers.control(self.control | CONTROL_RESET);
         self.delay(5_000);
-        self.registers.control(CONTROL_NO_INTERRUPTS);
+        self.registers.control(self.control);
         self.delay(2 * MS);
         self.wait_not_busy(COMMAND_LIMIT_NS).map(|_| ())
     }
@@ -328,10 +343,11 @@ impl<R: Registers> Channel<R> {
                 return Ok(status);
             }
             let now = self.registers.now_ns();
-            if now > *end.get_or_insert(now.saturating_add(limit_ns)) {
+            let end = *end.get_or_insert(now.saturating_add(limit_ns));
+            if now >= end {
                 return Err(Fault::Timeout);
             }
-            core::hint::spin_loop();
+            self.registers.rest_until(end);
         }
     }
 

@@ -174,6 +174,10 @@ impl Registers for Fake {
         self.now += 1_000_000;
         self.now
     }
+
+    fn rest_until(&mut self, deadline_ns: u64) {
+        self.now = self.now.max(deadline_ns);
+    }
 }
 
 fn drive(multiple: u8) -> Drive {

@@ -1,6 +1,7 @@
 //! What a drive says of itself: the data of IDENTIFY DEVICE (ATA/ATAPI-8 ACS, 7.16).
 
 use alloc::string::String;
+use core::fmt;
 
 /// What the driver needs to know of a drive.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -30,6 +31,17 @@ pub enum IdentifyError {
     SectorCount,
     /// Words 117–118: sectors neither of 512 bytes nor of a power of two up to 4096.
     SectorSize,
+}
+
+impl fmt::Display for IdentifyError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::NotAta => "it is no ATA disk",
+            Self::NoLba => "it has no logical block addresses",
+            Self::SectorCount => "it says that it has no sectors, or too many",
+            Self::SectorSize => "the size of its sectors is none that disks have",
+        })
+    }
 }
 
 /// Reads the 256 words of IDENTIFY DEVICE.

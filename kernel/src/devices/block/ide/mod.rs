@@ -1,46 +1,82 @@
 //! ATA disks behind IDE channels, by programmed I/O (ATA/ATAPI-7 volume 2; PCI IDE Controller Specification 1.0).
 //!
 //! [`discover`] finds the channels, [`channel`] speaks the protocol, [`identify`] reads what a drive says of itself,
-//! [`registers`] are the ports. Packet devices (CD-ROMs) are left alone.
+//! [`registers`] are the ports, [`interrupt`] spares the processor the waiting. Packet devices (CD-ROMs) are left alone.
 
+use alloc::boxed::Box;
 use alloc::format;
 use alloc::string::String;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 
 use super::{BlockDriver, BlockError, check_range};
+use crate::arch::interrupts::Irq;
 use crate::devices::pci::{Bar, PciDevice};
+use crate::scheduler::{Turn, register_service};
 use crate::sync::SpinLock;
 use channel::{Channel, Drive, Position};
+use interrupt::Interrupt;
 use registers::Ports;
 
 pub mod channel;
 #[cfg(test)]
 mod fake;
 pub mod identify;
+pub mod interrupt;
 pub mod registers;
 
 /// Class and subclass of an IDE controller; the byte below is its programming interface.
 const CLASS_IDE: u32 = 0x0101;
 
-/// Where channels are on an ISA bus, and in a PCI controller's compatibility mode.
-const LEGACY: [Ports; 2] = [
-    Ports {
+/// Where channels are on an ISA bus, and in a PCI controller's compatibility mode: ports, and the line of the edge-triggered
+/// interrupt.
+const LEGACY: [Place; 2] = [
+    Place {
         command: 0x1F0,
         control: 0x3F6,
+        line: Some(14),
     },
-    Ports {
+    Place {
         command: 0x170,
         control: 0x376,
+        line: Some(15),
     },
 ];
+
+/// Where a channel is.
+#[derive(Clone, Copy, PartialEq, Eq)]
+struct Place {
+    command: u16,
+    control: u16,
+    /// A legacy interrupt line. The channels of a controller in native mode share one line of PCI; they are polled.
+    line: Option<u8>,
+}
 
 /// A disk on an IDE channel.
 struct IdeDisk {
     name: String,
     sector_count: u64,
     drive: Drive,
-    channel: Arc<SpinLock<Channel<Ports>>>,
+    channel: Arc<SharedChannel>,
+}
+
+/// A channel, for one command at a time. It is taken out while one runs, as that may sleep.
+struct SharedChannel {
+    turn: Turn,
+    channel: SpinLock<Option<Channel<Ports>>>,
+}
+
+impl SharedChannel {
+    fn with<T>(
+        &self,
+        work: impl FnOnce(&mut Channel<Ports>) -> Result<T, BlockError>,
+    ) -> Result<T, BlockError> {
+        let _turn = self.turn.take();
+        let mut channel = self.channel.lock().take().ok_or(BlockError::Timeout)?;
+        let result = work(&mut channel);
+        *self.channel.lock() = Some(channel);
+        result
+    }
 }
 
 impl BlockDriver for IdeDisk {
@@ -58,24 +94,26 @@ impl BlockDriver for IdeDisk {
 
     fn read(&self, first_sector: u64, buf: &mut [u8]) -> Result<(), BlockError> {
         check_range(self, first_sector, buf.len())?;
-        self.channel.lock().read(&self.drive, first_sector, buf)
+        self.channel
+            .with(|channel| channel.read(&self.drive, first_sector, buf))
     }
 
     fn write(&self, first_sector: u64, buf: &[u8]) -> Result<(), BlockError> {
         check_range(self, first_sector, buf.len())?;
-        self.channel.lock().write(&self.drive, first_sector, buf)
+        self.channel
+            .with(|channel| channel.write(&self.drive, first_sector, buf))
     }
 
     fn flush(&self) -> Result<(), BlockError> {
-        self.channel.lock().flush(&self.drive)
+        self.channel.with(|channel| channel.flush(&self.drive))
     }
 }
 
 /// Looks for IDE disks at the machine's controllers, or at the legacy ports where there is no PCI.
 pub fn discover(devices: &[PciDevice], disks: &mut Vec<Arc<dyn BlockDriver>>) {
-    let mut channels: Vec<Ports> = Vec::new();
+    let mut places: Vec<Place> = Vec::new();
     if devices.is_empty() {
-        channels.extend(LEGACY);
+        places.extend(LEGACY);
     }
     for device in devices
         .iter()
@@ -83,43 +121,49 @@ pub fn discover(devices: &[PciDevice], disks: &mut Vec<Arc<dyn BlockDriver>>) {
     {
         device.enable();
         for index in 0..2 {
-            if let Some(ports) = ports_of(device, index)
-                && !channels.contains(&ports)
+            if let Some(place) = place_of(device, index)
+                && !places.contains(&place)
             {
-                channels.push(ports);
+                places.push(place);
             }
         }
     }
-    for ports in channels {
+    for place in places {
+        let ports = Ports {
+            command: place.command,
+            control: place.control,
+            interrupt: None,
+        };
         if let Some(channel) = Channel::new(ports) {
-            probe(ports, channel, disks);
+            probe(place, channel, disks);
         }
     }
 }
 
-/// Ports of a controller's channel: its programming interface says whether they are the legacy ones (bits 0 and 2).
-fn ports_of(device: &PciDevice, index: u8) -> Option<Ports> {
+/// Where a controller's channel is: its programming interface says whether at the legacy ports (bits 0 and 2).
+fn place_of(device: &PciDevice, index: u8) -> Option<Place> {
     let is_native = device.class >> (2 * index) & 1 != 0;
     if !is_native {
         return Some(LEGACY[usize::from(index)]);
     }
     match (device.bar(2 * index)?, device.bar(2 * index + 1)?) {
-        (Bar::Io { port: command }, Bar::Io { port: control }) => Some(Ports {
+        (Bar::Io { port: command }, Bar::Io { port: control }) => Some(Place {
             command: command & !7,
             control: (control & !3) + 2,
+            line: None,
         }),
         _ => None,
     }
 }
 
-fn probe(ports: Ports, mut channel: Channel<Ports>, disks: &mut Vec<Arc<dyn BlockDriver>>) {
+fn probe(place: Place, mut channel: Channel<Ports>, disks: &mut Vec<Arc<dyn BlockDriver>>) {
     let mut found = Vec::new();
     for position in [Position::Master, Position::Slave] {
         match channel.identify(position) {
             None => {}
             Some(Err(error)) => log::warn!(
-                "IDE {:#x} {position:?}: a drive that cannot be used ({error:?})",
-                ports.command
+                "IDE {:#x} {position:?}: a drive that cannot be used: {error}",
+                place.command
             ),
             Some(Ok(identity)) => {
                 let drive = Drive {
@@ -133,12 +177,25 @@ fn probe(ports: Ports, mut channel: Channel<Ports>, disks: &mut Vec<Arc<dyn Bloc
             }
         }
     }
-    let channel = Arc::new(SpinLock::new(channel));
+    if found.is_empty() {
+        return;
+    }
+    if let Some(irq) = place.line.and_then(|line| Irq::claim_legacy(line, false)) {
+        let interrupt: &'static Interrupt =
+            Box::leak(Box::new(Interrupt::new(irq, place.command + 7)));
+        register_service(interrupt);
+        channel.registers_mut().interrupt = Some(interrupt);
+        channel.enable_interrupts();
+    }
+    let channel = Arc::new(SharedChannel {
+        turn: Turn::new(),
+        channel: SpinLock::new(Some(channel)),
+    });
     for (drive, identity) in found {
         disks.push(Arc::new(IdeDisk {
             name: format!(
                 "IDE {:#x} {:?} {}",
-                ports.command, drive.position, identity.model
+                place.command, drive.position, identity.model
             ),
             sector_count: identity.sector_count,
             drive,

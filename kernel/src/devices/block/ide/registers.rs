@@ -1,5 +1,6 @@
 //! The registers of a channel (ATA/ATAPI-7 volume 2): a command block of eight ports and a control block of one.
 
+use super::interrupt::Interrupt;
 use crate::arch::{clock, port};
 
 /// A register of the command block, by its offset. Reading and writing mean different registers at 1 and 7.
@@ -38,15 +39,19 @@ pub trait Registers: Send {
     fn write_data(&mut self, buf: &[u8]);
     /// Nanoseconds since boot.
     fn now_ns(&mut self) -> u64;
+    /// Lets time pass until the drive interrupts, or for as long as pleases, but not beyond a time since boot.
+    fn rest_until(&mut self, deadline_ns: u64);
 }
 
 /// The real registers, at I/O ports.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, Copy)]
 pub struct Ports {
     /// First port of the command block.
     pub command: u16,
     /// Port of the alternate status and device control registers.
     pub control: u16,
+    /// The channel's interrupt; without it, waiting is polling.
+    pub interrupt: Option<&'static Interrupt>,
 }
 
 impl Registers for Ports {
@@ -90,5 +95,12 @@ impl Registers for Ports {
 
     fn now_ns(&mut self) -> u64 {
         clock::now_ns()
+    }
+
+    fn rest_until(&mut self, deadline_ns: u64) {
+        match self.interrupt {
+            Some(interrupt) => interrupt.wait(deadline_ns),
+            None => core::hint::spin_loop(),
+        }
     }
 }

@@ -2,8 +2,11 @@
 
 use super::registers::{ICR, RDBAH, RDBAL, RDH, RDLEN, RDT, Registers};
 use crate::arch::interrupts::Irq;
+#[cfg(test)]
+use crate::devices::fake_memory::DmaBuffer;
 use crate::devices::network::{Frame, Receiver};
 use crate::memory::OutOfMemory;
+#[cfg(not(test))]
 use crate::memory::dma::DmaBuffer;
 
 const DESCRIPTORS: usize = 64;

@@ -2,8 +2,11 @@
 //! another checksum layout.
 
 use super::registers::{Registers, TDBAH, TDBAL, TDH, TDLEN, TDT};
+#[cfg(test)]
+use crate::devices::fake_memory::DmaBuffer;
 use crate::devices::network::{ChecksumRequest, Transmitter};
 use crate::memory::OutOfMemory;
+#[cfg(not(test))]
 use crate::memory::dma::DmaBuffer;
 
 const DESCRIPTORS: usize = 64;

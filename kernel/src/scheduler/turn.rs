@@ -1,6 +1,6 @@
 //! Taking turns over something that takes long, such as an access to a disk: a waiting thread sleeps.
 
-use crate::scheduler::WaitQueue;
+use super::WaitQueue;
 use crate::sync::SpinLock;
 
 /// Lets one thread in at a time. What it guards is the owner's to say.

@@ -1,0 +1,208 @@
+//! One connection: reads requests, has them answered in order, and ends when either side has had enough.
+//!
+//! In the usual case a request costs one `read` and one `write`, and allocates nothing. Requests that came together
+//! (pipelining) are answered together.
+
+use std::io::{self, ErrorKind, Read, Write};
+use std::net::{Shutdown, TcpStream};
+use std::time::{Duration, Instant};
+
+use crate::date::Clock;
+use crate::files::Files;
+use crate::request::{MAX_HEAD_BYTES, Request};
+use crate::respond::Responder;
+use crate::response::{Persistence, Status};
+
+/// What the input starts with; most requests are smaller.
+const FIRST_INPUT_BYTES: usize = 2 << 10;
+/// Answers are collected up to here before they are sent.
+pub(crate) const MAX_OUTPUT_BYTES: usize = 16 << 10;
+/// How much of what a refused peer still sends is read, and how long, before the connection is closed.
+const MAX_LINGER_BYTES: usize = 256 << 10;
+const LINGER: Duration = Duration::from_secs(1);
+
+/// Serves `stream` until it ends.
+pub(crate) fn serve(stream: &TcpStream, files: &Files, idle: Duration) -> io::Result<()> {
+    stream.set_nodelay(true)?;
+    stream.set_read_timeout(Some(idle))?;
+    stream.set_write_timeout(Some(idle))?;
+    let mut input = Input::new(stream, idle);
+    let mut output = Output::new(stream);
+    let mut responder = Responder::new(files, Clock::new());
+    loop {
+        let persistence = match Request::parse(input.pending()) {
+            Ok(Some((request, len))) => {
+                responder.respond(&request, &mut output)?;
+                let persistence = request.persistence();
+                input.consume(len)?;
+                persistence
+            }
+            Ok(None) => {
+                output.flush()?;
+                match input.fill()? {
+                    Filled::More => continue,
+                    Filled::End => return Ok(()),
+                    Filled::Late => {
+                        responder.refuse(Status::RequestTimeout, &mut output);
+                        Persistence::Close
+                    }
+                }
+            }
+            Err(status) => {
+                responder.refuse(status, &mut output);
+                Persistence::Close
+            }
+        };
+        if persistence == Persistence::Close {
+            output.flush()?;
+            return linger(stream);
+        }
+    }
+}
+
+/// Closes in a way that lets the peer read the answer although it may still be sending (RFC 9112, 9.6).
+fn linger(mut stream: &TcpStream) -> io::Result<()> {
+    stream.shutdown(Shutdown::Write)?;
+    stream.set_read_timeout(Some(LINGER))?;
+    let (mut buffer, mut left, start) = ([0; 1024], MAX_LINGER_BYTES, Instant::now());
+    while left > 0 && start.elapsed() < LINGER {
+        match stream.read(&mut buffer)? {
+            0 => break,
+            count => left = left.saturating_sub(count),
+        }
+    }
+    Ok(())
+}
+
+/// What came of waiting for the peer.
+enum Filled {
+    /// Some bytes.
+    More,
+    /// The end of the connection, or silence where no request had begun.
+    End,
+    /// A request that has begun takes too long.
+    Late,
+}
+
+/// What the peer has sent and what is not yet answered of it.
+struct Input<'a> {
+    stream: &'a TcpStream,
+    idle: Duration,
+    buffer: Vec<u8>,
+    start: usize,
+    end: usize,
+    /// When the request that is only partly there began.
+    began: Option<Instant>,
+}
+
+impl<'a> Input<'a> {
+    fn new(stream: &'a TcpStream, idle: Duration) -> Self {
+        let buffer = vec![0; FIRST_INPUT_BYTES];
+        Self {
+            stream,
+            idle,
+            buffer,
+            start: 0,
+            end: 0,
+            began: None,
+        }
+    }
+
+    fn pending(&self) -> &[u8] {
+        &self.buffer[self.start..self.end]
+    }
+
+    fn consume(&mut self, len: usize) -> io::Result<()> {
+        self.start += len;
+        if self.began.take().is_some() {
+            self.stream.set_read_timeout(Some(self.idle))?;
+        }
+        Ok(())
+    }
+
+    /// Waits for more. There is room for it: a head of `MAX_HEAD_BYTES` is either complete or refused.
+    fn fill(&mut self) -> io::Result<Filled> {
+        self.make_room();
+        let is_started = self.start < self.end;
+        if is_started {
+            let began = *self.began.get_or_insert_with(Instant::now);
+            let left = self.idle.saturating_sub(began.elapsed());
+            if left.is_zero() {
+                return Ok(Filled::Late);
+            }
+            self.stream.set_read_timeout(Some(left))?;
+        }
+        let mut stream = self.stream;
+        loop {
+            match stream.read(&mut self.buffer[self.end..]) {
+                Ok(0) => return Ok(Filled::End),
+                Ok(count) => {
+                    self.end += count;
+                    return Ok(Filled::More);
+                }
+                Err(error) => match error.kind() {
+                    ErrorKind::Interrupted => {}
+                    ErrorKind::WouldBlock | ErrorKind::TimedOut if is_started => {
+                        return Ok(Filled::Late);
+                    }
+                    ErrorKind::WouldBlock | ErrorKind::TimedOut => return Ok(Filled::End),
+                    _ => return Err(error),
+                },
+            }
+        }
+    }
+
+    fn make_room(&mut self) {
+        if self.start == self.end {
+            (self.start, self.end) = (0, 0);
+        }
+        if self.end == self.buffer.len() {
+            self.buffer.copy_within(self.start..self.end, 0);
+            (self.start, self.end) = (0, self.end - self.start);
+            if self.end == self.buffer.len() {
+                self.buffer.resize(MAX_HEAD_BYTES, 0);
+            }
+        }
+    }
+}
+
+/// What is to be sent to the peer.
+pub(crate) struct Output<'a> {
+    stream: &'a TcpStream,
+    buffer: Vec<u8>,
+}
+
+impl<'a> Output<'a> {
+    fn new(stream: &'a TcpStream) -> Self {
+        let buffer = Vec::new();
+        Self { stream, buffer }
+    }
+
+    /// Where answers are written.
+    pub(crate) fn buffer(&mut self) -> &mut Vec<u8> {
+        &mut self.buffer
+    }
+
+    /// Appends `bytes`: with what is already there in one piece if they are few, else as they are.
+    pub(crate) fn send(&mut self, bytes: &[u8]) -> io::Result<()> {
+        if self.buffer.len() + bytes.len() > MAX_OUTPUT_BYTES {
+            self.flush()?;
+        }
+        if bytes.len() >= MAX_OUTPUT_BYTES {
+            let mut stream = self.stream;
+            return stream.write_all(bytes);
+        }
+        self.buffer.extend_from_slice(bytes);
+        Ok(())
+    }
+
+    /// Sends what is there.
+    pub(crate) fn flush(&mut self) -> io::Result<()> {
+        if !self.buffer.is_empty() {
+            let mut stream = self.stream;
+            stream.write_all(&self.buffer)?;
+            self.buffer.clear();
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,121 @@
+//! Listens, and gives each connection a thread of its own, up to a limit.
+
+use std::convert::Infallible;
+use std::env;
+use std::io::{Read, Write};
+use std::net::{Ipv4Addr, TcpListener, TcpStream};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::thread;
+use std::time::Duration;
+
+use crate::connection;
+use crate::files::Files;
+
+/// Stack of a connection's thread, in bytes: its buffers are on the heap.
+const STACK_BYTES: usize = 64 << 10;
+
+/// How long to rest when the system has nothing left for another connection.
+const REST: Duration = Duration::from_millis(20);
+
+/// The answer to a connection too many. Nothing of the request has been read, so there is no more to say.
+const BUSY: &[u8] = b"HTTP/1.1 503 Service Unavailable\r\nRetry-After: 1\r\nContent-Length: 0\r\nConnection: close\r\n\r\n";
+
+/// What can be set from outside, by variables of the environment.
+#[derive(Debug)]
+pub(crate) struct Settings {
+    /// `PORT`: the TCP port; 0 lets the system choose one.
+    pub(crate) port: u16,
+    /// `ROOT`: the folder that is served.
+    pub(crate) root: String,
+    /// `CONNECTIONS`: as many at a time.
+    pub(crate) max_connections: usize,
+    /// `IDLE_SECONDS`: how long a peer may be silent, and how long it may take to send one request.
+    pub(crate) idle: Duration,
+}
+
+impl Settings {
+    /// The settings of this process; the error names the variable that cannot be read.
+    pub(crate) fn from_environment() -> Result<Self, String> {
+        Ok(Self {
+            port: number("PORT", 80, 0..=65535)? as u16,
+            root: env::var("ROOT").unwrap_or_else(|_| "/web".into()),
+            max_connections: number("CONNECTIONS", 128, 1..=100_000)? as usize,
+            idle: Duration::from_secs(number("IDLE_SECONDS", 15, 1..=86_400)?),
+        })
+    }
+}
+
+fn number(name: &str, default: u64, range: std::ops::RangeInclusive<u64>) -> Result<u64, String> {
+    let Ok(text) = env::var(name) else {
+        return Ok(default);
+    };
+    let number = text.parse().ok().filter(|number| range.contains(number));
+    number.ok_or_else(|| {
+        let (first, last) = range.into_inner();
+        format!("{name} is `{text}`, which is no number from {first} to {last}")
+    })
+}
+
+/// Serves until the process ends; the error says why it could not begin.
+pub(crate) fn run(settings: &Settings) -> Result<Infallible, String> {
+    let files =
+        Files::new(&settings.root).map_err(|error| format!("{}: {error}", settings.root))?;
+    let listener = TcpListener::bind((Ipv4Addr::UNSPECIFIED, settings.port))
+        .map_err(|error| format!("port {}: {error}", settings.port))?;
+    let address = listener.local_addr().map_err(|error| error.to_string())?;
+    println!("Serving {} on port {}", settings.root, address.port());
+    let files = Arc::new(files);
+    let places = Arc::new(AtomicUsize::new(settings.max_connections));
+    loop {
+        match listener.accept() {
+            Ok((stream, _)) => admit(stream, settings.idle, &files, &places),
+            // The peer is gone again, or the system is short of something: neither ends the service.
+            Err(_) => thread::sleep(REST),
+        }
+    }
+}
+
+/// One of the places that are left; gives itself back.
+struct Place(Arc<AtomicUsize>);
+
+impl Place {
+    fn take(places: &Arc<AtomicUsize>) -> Option<Self> {
+        let take_one = |left: usize| left.checked_sub(1);
+        let taken = places.fetch_update(Ordering::Relaxed, Ordering::Relaxed, take_one);
+        taken.is_ok().then(|| Self(Arc::clone(places)))
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        self.0.fetch_add(1, Ordering::Relaxed);
+    }
+}
+
+fn admit(stream: TcpStream, idle: Duration, files: &Arc<Files>, places: &Arc<AtomicUsize>) {
+    let Some(place) = Place::take(places) else {
+        return refuse(&stream);
+    };
+    // The thread gets the stream by way of an `Arc`, so that it is not lost if there is no thread.
+    let stream = Arc::new(stream);
+    let (of_thread, files) = (Arc::clone(&stream), Arc::clone(files));
+    let serve = move || {
+        let _place = place;
+        // An error of the connection concerns nobody but its peer, who knows.
+        let _ = connection::serve(&of_thread, &files, idle);
+    };
+    let thread = thread::Builder::new().name("connection".into());
+    if thread.stack_size(STACK_BYTES).spawn(serve).is_err() {
+        refuse(&stream);
+    }
+}
+
+/// Says 503 without ever waiting for the peer: this is the thread that accepts.
+fn refuse(mut stream: &TcpStream) {
+    if stream.set_nonblocking(true).is_ok() {
+        // A stream closed with unread bytes is reset, which could overtake the answer.
+        let _ = stream.read(&mut [0; 1024]);
+        let _ = stream.write(BUSY);
+    }
+}

@@ -1,0 +1,216 @@
+//! Starting the other cores: INIT and start-up interrupts, and the way from real mode to Rust (Intel SDM volume 3A, section 8.4).
+
+use alloc::boxed::Box;
+use core::arch::global_asm;
+use core::sync::atomic::{AtomicPtr, AtomicU8, Ordering};
+
+use super::core_local::{self, CoreLocal, MAX_CORES};
+use super::descriptors::{self, CoreTables};
+use super::{clock, cpu, interrupts, local_apic};
+use crate::memory::areas::{self, Access};
+use crate::memory::{OutOfMemory, paging};
+
+/// The page where a starting core begins, in real mode. Below what memory uses as frames.
+const TRAMPOLINE: usize = 0x8000;
+/// Where the trampoline finds the page tables and its stack, in bytes from its start.
+const TABLES_OFFSET: usize = 8;
+const STACK_OFFSET: usize = 16;
+/// Stack on which a core starts; its first thread has one of its own.
+const START_STACK_BYTES: usize = 32 * 1024;
+const INIT_WAIT_NS: u64 = 200_000;
+const STARTUP_WAIT_NS: u64 = 2_000_000;
+/// A core that has not answered by then is left out.
+const ANSWER_WAIT_NS: u64 = 200_000_000;
+
+global_asm!(
+    r#"
+    .section .rodata.toro.trampoline, "a"
+    .code16
+toro_trampoline:
+    jmp 1f
+    .balign 8
+    .quad 0                               // at 8: root of the page tables
+    .quad 0                               // at 16: end of the stack
+    .word 31                              // at 24: limit and base of the segments
+    .long {base} + 32
+    .balign 8
+    .quad 0, 0x00AF9A000000FFFF, 0x00CF92000000FFFF, 0x00CF9A000000FFFF
+1:  cli
+    cld
+    xor ax, ax
+    mov ds, ax
+    lgdt [{base} + 24]
+    mov eax, cr0
+    or al, 1
+    mov cr0, eax
+    .byte 0x66, 0xEA                      // far jump into 32-bit code
+    .long {base} + toro_trampoline_32 - toro_trampoline
+    .word 24
+    .code32
+toro_trampoline_32:
+    mov eax, 16
+    mov ds, eax
+    mov es, eax
+    mov ss, eax
+    mov eax, cr4
+    or eax, 0x620                         // PAE, OSFXSR, OSXMMEXCPT
+    mov cr4, eax
+    mov eax, dword ptr [{base} + {tables}]
+    mov cr3, eax
+    mov ecx, 0xC0000080                   // EFER
+    rdmsr
+    or eax, 0x900                         // LME, NXE
+    wrmsr
+    mov eax, cr0
+    and eax, 0x9FFFFFF3                   // caches on; EM, TS off
+    or eax, 0x80010022                    // PG, WP, NE, MP
+    mov cr0, eax
+    .byte 0xEA                            // far jump into 64-bit code
+    .long {base} + toro_trampoline_64 - toro_trampoline
+    .word 8
+    .code64
+toro_trampoline_64:
+    xor eax, eax
+    mov fs, eax
+    mov gs, eax
+    fninit
+    mov rsp, qword ptr [{base} + {stack}]
+    xor ebp, ebp
+    movabs rax, offset {main}
+    call rax
+    ud2
+toro_trampoline_end:
+    .text
+    "#,
+    base = const TRAMPOLINE,
+    tables = const TABLES_OFFSET,
+    stack = const STACK_OFFSET,
+    main = sym core_main,
+);
+
+unsafe extern "C" {
+    static toro_trampoline: u8;
+    static toro_trampoline_end: u8;
+}
+
+/// What the core that is being started needs; one core starts at a time.
+static STARTING: AtomicPtr<Starting> = AtomicPtr::new(core::ptr::null_mut());
+
+struct Starting {
+    core: &'static CoreLocal,
+    tables: AtomicPtr<CoreTables>,
+    /// Where the core goes when it is ready.
+    run: extern "C" fn() -> !,
+    stage: AtomicU8,
+}
+
+/// Stages of a start: the core has been called; it has answered; it runs; it was given up before it answered.
+const CALLED: u8 = 0;
+const ANSWERED: u8 = 1;
+const RUNNING: u8 = 2;
+const GIVEN_UP: u8 = 3;
+
+/// Starts all processors of the list but this one; `run` is what each does then. Returns how many did not answer.
+///
+/// # Errors
+/// When there is no memory for a core's tables and stacks; the cores so far run.
+pub fn start_all(processors: &[u32], run: extern "C" fn() -> !) -> Result<usize, OutOfMemory> {
+    let own = core_local::current().apic_id();
+    let others = processors
+        .iter()
+        .filter(|&&id| id != own && local_apic::can_address(id));
+    let mut silent = 0;
+    // SAFETY: the page is below what memory uses; nothing else is there. It is executable only while cores start.
+    unsafe { paging::map(TRAMPOLINE, TRAMPOLINE as u64, 4096, paging::DATA)? };
+    for &apic_id in others.take(MAX_CORES - 1) {
+        if !start(apic_id, run)? {
+            log::error!("core with local APIC {apic_id} does not answer: left out");
+            silent += 1;
+        }
+    }
+    // SAFETY: as above; no core is in the page any more.
+    unsafe { paging::protect(TRAMPOLINE, paging::DATA) };
+    Ok(silent)
+}
+
+/// Starts one core; whether it answers.
+fn start(apic_id: u32, run: extern "C" fn() -> !) -> Result<bool, OutOfMemory> {
+    let stack = areas::create(START_STACK_BYTES, Access::ReadWrite)?;
+    // The core's first touch of its stack comes before it can take page faults.
+    for page in (stack..stack + START_STACK_BYTES).step_by(4096) {
+        // SAFETY: an area of our own.
+        unsafe { (page as *mut u8).write_volatile(0) };
+    }
+    // A core that answers too late still finds this, and that it was given up.
+    let starting = Box::leak(Box::new(Starting {
+        core: core_local::allocate(apic_id),
+        tables: AtomicPtr::new(descriptors::allocate()?),
+        run,
+        stage: AtomicU8::new(CALLED),
+    }));
+    // SAFETY: the page is writable data now, as long as the trampoline, and no core executes in it.
+    unsafe {
+        paging::protect(TRAMPOLINE, paging::DATA);
+        let code = &raw const toro_trampoline;
+        let to = TRAMPOLINE as *mut u8;
+        let len_bytes = (&raw const toro_trampoline_end) as usize - code as usize;
+        to.copy_from_nonoverlapping(code, len_bytes);
+        to.add(TABLES_OFFSET).cast::<u64>().write(paging::root());
+        to.add(STACK_OFFSET)
+            .cast::<u64>()
+            .write((stack + START_STACK_BYTES) as u64);
+        paging::protect(TRAMPOLINE, paging::CODE);
+    }
+    STARTING.store(starting, Ordering::Release);
+    local_apic::send_init(apic_id);
+    wait_for(starting, INIT_WAIT_NS);
+    local_apic::send_startup(apic_id, (TRAMPOLINE / 4096) as u8);
+    if !wait_for(starting, STARTUP_WAIT_NS) {
+        local_apic::send_startup(apic_id, (TRAMPOLINE / 4096) as u8);
+    }
+    if wait_for(starting, ANSWER_WAIT_NS) {
+        return Ok(true);
+    }
+    let stage =
+        starting
+            .stage
+            .compare_exchange(CALLED, GIVEN_UP, Ordering::AcqRel, Ordering::Acquire);
+    // One that has answered at the last moment is about to run.
+    Ok(stage.is_err() && wait_for(starting, ANSWER_WAIT_NS))
+}
+
+/// Waits until a core runs; whether it does.
+fn wait_for(starting: &Starting, wait_ns: u64) -> bool {
+    let deadline_ns = clock::now_ns() + wait_ns;
+    while starting.stage.load(Ordering::Acquire) != RUNNING {
+        if clock::now_ns() >= deadline_ns {
+            return false;
+        }
+        core::hint::spin_loop();
+    }
+    true
+}
+
+/// First Rust code of a core.
+extern "C" fn core_main() -> ! {
+    // SAFETY: the description was leaked, and stored before the core was called.
+    let starting = unsafe { &*STARTING.load(Ordering::Acquire) };
+    if starting
+        .stage
+        .compare_exchange(CALLED, ANSWERED, Ordering::AcqRel, Ordering::Acquire)
+        .is_err()
+    {
+        cpu::halt_forever();
+    }
+    let (core, run) = (starting.core, starting.run);
+    // SAFETY: this core's own data and tables.
+    unsafe {
+        core_local::enter(core);
+        descriptors::load(&mut *starting.tables.load(Ordering::Relaxed));
+    }
+    local_apic::enable(core);
+    interrupts::enable_timer();
+    core_local::add(core);
+    starting.stage.store(RUNNING, Ordering::Release);
+    run()
+}

@@ -1,0 +1,194 @@
+//! The local APIC of each core: its timer, and interrupts between cores (Intel SDM volume 3A, chapter 11).
+//!
+//! Registers are in memory (xAPIC) or, where the firmware or the number of cores asks for it, registers of the processor (x2APIC).
+
+use core::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+
+use super::core_local::CoreLocal;
+use super::mmio::Mmio;
+use super::{clock, cpu};
+use crate::memory::OutOfMemory;
+use crate::sync::OnceCell;
+
+/// Vector of spurious interrupts, which need no answer.
+pub const SPURIOUS_VECTOR: u8 = 0xFF;
+
+/// Registers, by their offset in memory.
+mod register {
+    pub(super) const ID: usize = 0x20;
+    pub(super) const TASK_PRIORITY: usize = 0x80;
+    pub(super) const END_OF_INTERRUPT: usize = 0xB0;
+    pub(super) const SPURIOUS: usize = 0xF0;
+    pub(super) const COMMAND: usize = 0x300;
+    pub(super) const COMMAND_HIGH: usize = 0x310;
+    pub(super) const TIMER: usize = 0x320;
+    pub(super) const LINT0: usize = 0x350;
+    pub(super) const TIMER_INITIAL: usize = 0x380;
+    pub(super) const TIMER_CURRENT: usize = 0x390;
+    pub(super) const TIMER_DIVIDE: usize = 0x3E0;
+}
+
+const MASKED: u32 = 1 << 16;
+const TSC_DEADLINE_MODE: u32 = 2 << 17;
+const MSR_TSC_DEADLINE: u32 = 0x6E0;
+/// First register of an x2APIC; the others follow in steps of 16 bytes of offset.
+const MSR_X2APIC: u32 = 0x800;
+const BASE_ENABLED: u64 = 1 << 11;
+const BASE_X2APIC: u64 = 1 << 10;
+
+/// Interrupt command: an INIT to one core, and a start-up to one core (with the page number in the low byte).
+const COMMAND_INIT: u32 = 0x4500;
+const COMMAND_STARTUP: u32 = 0x4600;
+const COMMAND_FIXED: u32 = 0x4000;
+const COMMAND_PENDING: u32 = 1 << 12;
+
+static REGISTERS: OnceCell<Mmio> = OnceCell::new();
+static IS_X2APIC: AtomicBool = AtomicBool::new(false);
+static HAS_TSC_DEADLINE: AtomicBool = AtomicBool::new(false);
+static TIMER_HZ: AtomicU64 = AtomicU64::new(0);
+
+fn read(register: usize) -> u32 {
+    if IS_X2APIC.load(Ordering::Relaxed) {
+        // SAFETY: in this mode the registers exist.
+        return unsafe { cpu::read_msr(MSR_X2APIC + register as u32 / 16) } as u32;
+    }
+    REGISTERS
+        .get()
+        .map_or(0, |registers| registers.read(register))
+}
+
+fn write(register: usize, value: u32) {
+    if IS_X2APIC.load(Ordering::Relaxed) {
+        // SAFETY: in this mode the registers exist; none of them touches memory.
+        unsafe { cpu::write_msr(MSR_X2APIC + register as u32 / 16, u64::from(value)) };
+    } else if let Some(registers) = REGISTERS.get() {
+        registers.write(register, value);
+    }
+}
+
+/// Finds the registers, in the boot core; `phys` is where the firmware says they are. `wants_x2apic`: some core's number needs it.
+///
+/// # Errors
+/// When there is no memory to map them.
+pub fn find(phys: u64, wants_x2apic: bool) -> Result<(), OutOfMemory> {
+    // SAFETY: every x86-64 processor has the register.
+    let base = unsafe { cpu::read_msr(cpu::msr::APIC_BASE) };
+    let has_x2apic = cpu::cpuid(1).ecx & 1 << 21 != 0;
+    let is_x2apic = has_x2apic && (base & BASE_X2APIC != 0 || wants_x2apic);
+    IS_X2APIC.store(is_x2apic, Ordering::Relaxed);
+    if !is_x2apic {
+        let _ = REGISTERS.set(Mmio::map(phys, 0x1000)?);
+    }
+    HAS_TSC_DEADLINE.store(cpu::cpuid(1).ecx & 1 << 24 != 0, Ordering::Relaxed);
+    Ok(())
+}
+
+/// Turns on the local APIC of this core, and returns its number.
+pub fn enable(core: &CoreLocal) -> u32 {
+    let mode = if IS_X2APIC.load(Ordering::Relaxed) {
+        BASE_X2APIC
+    } else {
+        0
+    };
+    // SAFETY: every x86-64 processor has the register; the mode exists, or is not asked for.
+    unsafe {
+        let base = cpu::read_msr(cpu::msr::APIC_BASE);
+        cpu::write_msr(cpu::msr::APIC_BASE, base | BASE_ENABLED | mode);
+    }
+    write(register::LINT0, MASKED);
+    write(register::TASK_PRIORITY, 0);
+    write(register::SPURIOUS, 0x100 | u32::from(SPURIOUS_VECTOR));
+    write(register::TIMER_DIVIDE, 0b1011); // by 1
+    if let Some(registers) = REGISTERS.get() {
+        let address = registers.address_of(register::END_OF_INTERRUPT);
+        core.end_of_interrupt
+            .store(address as u64, Ordering::Relaxed);
+        return read(register::ID) >> 24;
+    }
+    read(register::ID)
+}
+
+/// Sends an interrupt command to one core.
+fn command(apic_id: u32, command: u32) {
+    /// A command that an APIC does not take in so many looks is given up.
+    const MAX_POLLS: u32 = 100_000;
+    if IS_X2APIC.load(Ordering::Relaxed) {
+        let value = u64::from(apic_id) << 32 | u64::from(command);
+        // What the other core is to see must be written before it is interrupted; this register does not wait for it.
+        core::sync::atomic::fence(Ordering::SeqCst);
+        // SAFETY: in this mode the register exists.
+        unsafe { cpu::write_msr(MSR_X2APIC + register::COMMAND as u32 / 16, value) };
+        return;
+    }
+    cpu::without_interrupts(|| {
+        write(register::COMMAND_HIGH, apic_id << 24);
+        write(register::COMMAND, command);
+        for _ in 0..MAX_POLLS {
+            if read(register::COMMAND) & COMMAND_PENDING == 0 {
+                break;
+            }
+            core::hint::spin_loop();
+        }
+    });
+}
+
+/// Interrupts another core.
+pub fn interrupt(core: &CoreLocal, vector: u8) {
+    command(core.apic_id(), COMMAND_FIXED | u32::from(vector));
+}
+
+/// Resets a core that has not run yet; it waits for a start-up then.
+pub fn send_init(apic_id: u32) {
+    command(apic_id, COMMAND_INIT);
+}
+
+/// Has a core that was reset start in real mode at the beginning of a page below 1 MiB.
+pub fn send_startup(apic_id: u32, page: u8) {
+    command(apic_id, COMMAND_STARTUP | u32::from(page));
+}
+
+/// Starts the timer's counter for [`timer_count`]; no interrupt comes of it.
+pub fn start_timer_count() {
+    write(register::TIMER, MASKED);
+    write(register::TIMER_INITIAL, u32::MAX);
+}
+
+/// The timer's counter, which counts down.
+pub fn timer_count() -> u32 {
+    read(register::TIMER_CURRENT)
+}
+
+/// Notes the frequency of the timers' counters.
+pub fn set_timer_hz(hz: u64) {
+    TIMER_HZ.store(hz, Ordering::Relaxed);
+}
+
+/// Makes this core's timer interrupt by `vector` from now on.
+pub fn enable_timer(vector: u8) {
+    let mode = if HAS_TSC_DEADLINE.load(Ordering::Relaxed) {
+        TSC_DEADLINE_MODE
+    } else {
+        0
+    };
+    write(register::TIMER, mode | u32::from(vector));
+    write(register::TIMER_INITIAL, 0);
+}
+
+/// Has the timer interrupt this core at a time since boot (once; replaces what was set before).
+pub fn set_timer(deadline_ns: u64, now_ns: u64) {
+    if HAS_TSC_DEADLINE.load(Ordering::Relaxed) {
+        // SAFETY: the processor says that it has the register.
+        unsafe { cpu::write_msr(MSR_TSC_DEADLINE, clock::tsc_at(deadline_ns).max(1)) };
+        return;
+    }
+    let wait = u128::from(deadline_ns.saturating_sub(now_ns))
+        * u128::from(TIMER_HZ.load(Ordering::Relaxed));
+    // Too far for the counter: an early interrupt, after which the deadline is set again.
+    let ticks = (wait / 1_000_000_000 + 1).min(u128::from(u32::MAX));
+    write(register::TIMER_INITIAL, ticks as u32);
+}
+
+/// Whether this core's number can be addressed as the APICs are set.
+pub fn can_address(apic_id: u32) -> bool {
+    apic_id < 255 || IS_X2APIC.load(Ordering::Relaxed)
+}

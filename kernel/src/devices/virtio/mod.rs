@@ -1,0 +1,145 @@
+//! Virtio devices (OASIS Virtual I/O Device Version 1.2): how a driver and a device come to terms, over whatever carries them.
+//!
+//! [`mmio`] and [`pci`] are the transports, [`queue`] the split virtqueues. What is done with the queues is the drivers' business
+//! ([`crate::devices::network::virtio`]).
+
+pub mod mmio;
+pub mod pci;
+pub mod queue;
+
+use core::fmt;
+
+use self::queue::Queue;
+use crate::memory::OutOfMemory;
+
+/// Device number of network cards.
+pub const NETWORK: u32 = 1;
+
+// Device status bits (section 2.1).
+const ACKNOWLEDGE: u8 = 1;
+const DRIVER: u8 = 2;
+const DRIVER_OK: u8 = 4;
+const FEATURES_OK: u8 = 8;
+const FAILED: u8 = 128;
+
+/// Feature: the device follows version 1 of the specification.
+pub const VERSION_1: u64 = 1 << 32;
+/// Feature of older devices: what is in a buffer need not be cut at fixed places.
+pub const ANY_LAYOUT: u64 = 1 << 27;
+
+/// Why a device cannot be used.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Error {
+    /// The registers are not what the specification says.
+    BadRegisters,
+    /// The reset does not end.
+    ResetTimeout,
+    /// The device lacks a feature the driver needs, or does not take the driver's choice.
+    Features,
+    /// A queue is missing or too short.
+    NoQueue,
+    /// No memory for the queues.
+    OutOfMemory,
+}
+
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::BadRegisters => "its registers are not those of a virtio device",
+            Self::ResetTimeout => "the reset does not end",
+            Self::Features => "it lacks a needed feature",
+            Self::NoQueue => "a queue is missing",
+            Self::OutOfMemory => "out of memory",
+        })
+    }
+}
+
+impl From<OutOfMemory> for Error {
+    fn from(_: OutOfMemory) -> Self {
+        Self::OutOfMemory
+    }
+}
+
+/// What carries a device.
+pub trait Transport: Send + Sync {
+    /// Whether the device is older than version 1.
+    fn is_legacy(&self) -> bool;
+    /// Reads the device status.
+    fn status(&self) -> u8;
+    /// Writes the device status; 0 resets.
+    fn set_status(&self, status: u8);
+    /// What the device offers.
+    fn offered_features(&self) -> u64;
+    /// What the driver takes of it.
+    fn accept_features(&self, features: u64);
+    /// How long a queue may be; 0 if there is none.
+    fn max_queue_len(&self, index: u16) -> u16;
+    /// Tells the device where a queue is.
+    fn enable_queue(&self, index: u16, queue: &Queue);
+    /// Tells the device that a queue has something new for it.
+    fn notify(&self, index: u16);
+    /// Takes the cause of an interrupt away.
+    fn acknowledge_interrupt(&self);
+    /// Reads a byte of the device's own configuration.
+    fn config(&self, offset: usize) -> u8;
+}
+
+/// Resets a device and settles features with it (section 3.1.1): all of `needed`, and what it has of `useful`. Those that both have.
+///
+/// # Errors
+/// When the device does not go along.
+pub fn negotiate(transport: &dyn Transport, needed: u64, useful: u64) -> Result<u64, Error> {
+    const PATIENCE: usize = 100_000;
+    transport.set_status(0);
+    if !(0..PATIENCE).any(|_| transport.status() == 0) {
+        return Err(Error::ResetTimeout);
+    }
+    transport.set_status(ACKNOWLEDGE);
+    transport.set_status(ACKNOWLEDGE | DRIVER);
+    let offered = transport.offered_features();
+    let by_age = if transport.is_legacy() {
+        ANY_LAYOUT
+    } else {
+        VERSION_1
+    };
+    let needed = needed | by_age;
+    if offered & needed != needed {
+        transport.set_status(FAILED);
+        return Err(Error::Features);
+    }
+    let features = offered & (needed | useful);
+    transport.accept_features(features);
+    if !transport.is_legacy() {
+        transport.set_status(ACKNOWLEDGE | DRIVER | FEATURES_OK);
+        if transport.status() & FEATURES_OK == 0 {
+            transport.set_status(FAILED);
+            return Err(Error::Features);
+        }
+    }
+    Ok(features)
+}
+
+/// Makes a queue of at most `len` entries and tells the device of it.
+///
+/// # Errors
+/// When the device has no such queue, or there is no memory.
+pub fn make_queue(transport: &dyn Transport, index: u16, len: u16) -> Result<Queue, Error> {
+    let max = transport.max_queue_len(index);
+    if max < 2 {
+        return Err(Error::NoQueue);
+    }
+    // The length is a power of two (section 2.7); what a device offers need not be.
+    let queue = Queue::new(1 << len.min(max).ilog2())?;
+    transport.enable_queue(index, &queue);
+    Ok(queue)
+}
+
+/// The driver is ready: the device may begin.
+pub fn start(transport: &dyn Transport) {
+    let features_ok = if transport.is_legacy() {
+        0
+    } else {
+        FEATURES_OK
+    };
+    transport.set_status(ACKNOWLEDGE | DRIVER | features_ok | DRIVER_OK);
+}

@@ -1,0 +1,191 @@
+//! Virtio over PCI (section 4.1): structures of registers that capabilities of the vendor kind lead to.
+
+use super::queue::Queue;
+use super::{Error, Transport};
+use crate::arch::mmio::Mmio;
+use crate::devices::pci::{Bar, PciDevice};
+
+const VENDOR: u16 = 0x1AF4;
+/// Current devices are numbered from here by their virtio number.
+const FIRST_CURRENT: u16 = 0x1040;
+/// A network card that can also be driven as older ones are.
+const TRANSITIONAL_NETWORK: u16 = 0x1000;
+
+const STATUS: u8 = 0x06;
+const HAS_CAPABILITIES: u16 = 1 << 4;
+const CAPABILITIES: u8 = 0x34;
+const CAPABILITY_VENDOR: u8 = 0x09;
+/// No list can be longer in 256 bytes.
+const MAX_CAPABILITIES: usize = 48;
+
+// Kinds of structures (section 4.1.4): common, notification, interrupt status (3), device.
+const COMMON: u8 = 1;
+const NOTIFY: u8 = 2;
+const DEVICE: u8 = 4;
+
+// The common structure (section 4.1.4.3).
+const DEVICE_FEATURE_SELECT: usize = 0x00;
+const DEVICE_FEATURE: usize = 0x04;
+const DRIVER_FEATURE_SELECT: usize = 0x08;
+const DRIVER_FEATURE: usize = 0x0C;
+const DEVICE_STATUS: usize = 0x14;
+const QUEUE_SELECT: usize = 0x16;
+const QUEUE_SIZE: usize = 0x18;
+const QUEUE_ENABLE: usize = 0x1C;
+const QUEUE_NOTIFY_OFF: usize = 0x1E;
+const QUEUE_ADDRESSES: [usize; 3] = [0x20, 0x28, 0x30];
+const COMMON_BYTES: u32 = 0x38;
+
+/// The virtio number of a PCI device, if it is a virtio device that can be driven as a current one.
+pub fn device_id(device: &PciDevice) -> Option<u32> {
+    match (device.vendor, device.device) {
+        (VENDOR, TRANSITIONAL_NETWORK) => Some(super::NETWORK),
+        (VENDOR, number @ FIRST_CURRENT..=0x107F) => Some(u32::from(number - FIRST_CURRENT)),
+        _ => None,
+    }
+}
+
+/// A device on the PCI bus.
+pub struct PciTransport {
+    common: Mmio,
+    notify: Mmio,
+    isr: Mmio,
+    device: Mmio,
+    notify_multiplier: u32,
+}
+
+impl PciTransport {
+    /// Finds and maps the structures of a device, and turns it on.
+    ///
+    /// # Errors
+    /// When a structure is missing or outside its window, or there is no memory to map it.
+    pub fn new(pci: &PciDevice) -> Result<Self, Error> {
+        pci.enable();
+        let mut found: [Option<Mmio>; 5] = [None; 5];
+        let mut notify_multiplier = 0;
+        let mut at = if pci.read16(STATUS) & HAS_CAPABILITIES == 0 {
+            0
+        } else {
+            pci.read8(CAPABILITIES)
+        };
+        for _ in 0..MAX_CAPABILITIES {
+            at &= 0xFC;
+            // A structure of the longest kind must fit behind the place.
+            if !(0x40..=0xFF - 20).contains(&at) {
+                break;
+            }
+            let kind = pci.read8(at + 3);
+            if pci.read8(at) == CAPABILITY_VENDOR && (COMMON..=DEVICE).contains(&kind) {
+                let slot = &mut found[usize::from(kind)];
+                // The first of a kind is the one the device prefers.
+                if slot.is_none() {
+                    *slot = map(pci, at)?;
+                    if kind == NOTIFY {
+                        notify_multiplier = pci.read32(at + 16);
+                    }
+                }
+            }
+            at = pci.read8(at + 1);
+        }
+        let [_, Some(common), Some(notify), Some(isr), Some(device)] = found else {
+            return Err(Error::BadRegisters);
+        };
+        if common.len_bytes() < COMMON_BYTES as usize {
+            return Err(Error::BadRegisters);
+        }
+        Ok(Self {
+            common,
+            notify,
+            isr,
+            device,
+            notify_multiplier,
+        })
+    }
+
+    fn notify_offset(&self, index: u16) -> usize {
+        self.common.write(QUEUE_SELECT, index);
+        let offset: u16 = self.common.read(QUEUE_NOTIFY_OFF);
+        usize::from(offset) * self.notify_multiplier as usize
+    }
+}
+
+/// Maps the structure that a capability describes; `None` if it is not in memory.
+fn map(pci: &PciDevice, at: u8) -> Result<Option<Mmio>, Error> {
+    /// More than any structure in use here needs.
+    const MAX_BYTES: u32 = 0x1_0000;
+    let Some(Bar::Memory { phys, len_bytes }) = pci.bar(pci.read8(at + 4)) else {
+        return Ok(None);
+    };
+    let (offset, len) = (pci.read32(at + 8), pci.read32(at + 12).min(MAX_BYTES));
+    if u64::from(offset) + u64::from(len) > len_bytes || len == 0 {
+        return Err(Error::BadRegisters);
+    }
+    Ok(Some(Mmio::map(phys + u64::from(offset), len as usize)?))
+}
+
+impl Transport for PciTransport {
+    fn is_legacy(&self) -> bool {
+        false
+    }
+
+    fn status(&self) -> u8 {
+        self.common.read(DEVICE_STATUS)
+    }
+
+    fn set_status(&self, status: u8) {
+        self.common.write(DEVICE_STATUS, status);
+    }
+
+    fn offered_features(&self) -> u64 {
+        let half = |select: u32| {
+            self.common.write(DEVICE_FEATURE_SELECT, select);
+            u64::from(self.common.read::<u32>(DEVICE_FEATURE))
+        };
+        half(0) | half(1) << 32
+    }
+
+    fn accept_features(&self, features: u64) {
+        for (select, half) in [(0u32, features as u32), (1, (features >> 32) as u32)] {
+            self.common.write(DRIVER_FEATURE_SELECT, select);
+            self.common.write(DRIVER_FEATURE, half);
+        }
+    }
+
+    fn max_queue_len(&self, index: u16) -> u16 {
+        // A queue that cannot be notified is as good as none.
+        if self.notify_offset(index) + 2 > self.notify.len_bytes() {
+            return 0;
+        }
+        self.common.read(QUEUE_SIZE)
+    }
+
+    fn enable_queue(&self, index: u16, queue: &Queue) {
+        self.common.write(QUEUE_SELECT, index);
+        self.common.write(QUEUE_SIZE, queue.len());
+        for (register, address) in QUEUE_ADDRESSES.into_iter().zip(queue.addresses()) {
+            self.common.write(register, address as u32);
+            self.common.write(register + 4, (address >> 32) as u32);
+        }
+        self.common.write(QUEUE_ENABLE, 1u16);
+    }
+
+    fn notify(&self, index: u16) {
+        let offset = self.notify_offset(index);
+        if offset + 2 <= self.notify.len_bytes() {
+            self.notify.write(offset, index);
+        }
+    }
+
+    fn acknowledge_interrupt(&self) {
+        // Reading takes the cause away.
+        self.isr.read::<u8>(0);
+    }
+
+    fn config(&self, offset: usize) -> u8 {
+        if offset < self.device.len_bytes() {
+            self.device.read(offset)
+        } else {
+            0
+        }
+    }
+}

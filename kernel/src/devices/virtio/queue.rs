@@ -1,0 +1,268 @@
+//! Split virtqueues (section 2.7): a table of descriptors, a ring of those offered to the device, a ring of those it has used.
+//!
+//! The layout is that of older devices (section 2.7.2), which newer ones take as well. What the device writes is checked: an entry
+//! it gives back must be one it has.
+
+use alloc::vec;
+use alloc::vec::Vec;
+use core::sync::atomic::{Ordering, fence};
+
+#[cfg(test)]
+use crate::devices::fake_memory::DmaBuffer;
+use crate::memory::OutOfMemory;
+#[cfg(not(test))]
+use crate::memory::dma::DmaBuffer;
+
+/// Alignment of the used ring in the layout of older devices, and the page size such devices are told.
+pub(super) const ALIGN: usize = 4096;
+
+const DESCRIPTOR_BYTES: usize = 16;
+const DEVICE_WRITES: u16 = 2;
+const NO_INTERRUPT: u16 = 1;
+const NO_NOTIFY: u16 = 1;
+
+/// A virtqueue.
+pub struct Queue {
+    memory: DmaBuffer,
+    len: u16,
+    /// Entries offered, and entries taken back, so far (both wrap).
+    offered: u16,
+    taken: u16,
+    is_with_device: Vec<bool>,
+}
+
+impl Queue {
+    /// An empty queue of `len` entries, a power of two.
+    ///
+    /// # Errors
+    /// When there is no memory.
+    pub fn new(len: u16) -> Result<Self, OutOfMemory> {
+        let entries = usize::from(len);
+        let used = Self::used_offset(entries);
+        Ok(Self {
+            memory: DmaBuffer::new((used + 6 + 8 * entries).next_multiple_of(ALIGN))?,
+            len,
+            offered: 0,
+            taken: 0,
+            is_with_device: vec![false; entries],
+        })
+    }
+
+    fn available_offset(entries: usize) -> usize {
+        DESCRIPTOR_BYTES * entries
+    }
+
+    fn used_offset(entries: usize) -> usize {
+        (Self::available_offset(entries) + 6 + 2 * entries).next_multiple_of(ALIGN)
+    }
+
+    /// How many entries there are.
+    pub fn len(&self) -> u16 {
+        self.len
+    }
+
+    /// Whether there are no entries; a queue has some.
+    pub fn is_empty(&self) -> bool {
+        self.len == 0
+    }
+
+    /// Physical addresses of the table, the available and the used ring.
+    pub fn addresses(&self) -> [u64; 3] {
+        let entries = usize::from(self.len);
+        let base = self.memory.phys();
+        [
+            base,
+            base + Self::available_offset(entries) as u64,
+            base + Self::used_offset(entries) as u64,
+        ]
+    }
+
+    /// Says which memory an entry is for.
+    pub fn set_buffer(
+        &mut self,
+        entry: u16,
+        address: u64,
+        len_bytes: u32,
+        does_device_write: bool,
+    ) {
+        let at = usize::from(entry % self.len) * DESCRIPTOR_BYTES;
+        let flags = if does_device_write { DEVICE_WRITES } else { 0 };
+        self.memory.write(at, address);
+        self.memory.write(at + 8, len_bytes);
+        self.memory.write(at + 12, flags);
+        self.memory.write(at + 14, 0u16);
+    }
+
+    /// Gives an entry to the device; [`Queue::publish`] makes it known.
+    pub fn offer(&mut self, entry: u16) {
+        let ring = Self::available_offset(usize::from(self.len)) + 4;
+        let place = usize::from(self.offered % self.len);
+        self.memory.write(ring + 2 * place, entry);
+        self.offered = self.offered.wrapping_add(1);
+        self.is_with_device[usize::from(entry % self.len)] = true;
+    }
+
+    /// Makes known what was offered; whether the device wants to be notified.
+    pub fn publish(&mut self) -> bool {
+        let entries = usize::from(self.len);
+        // The entries before the index, and the index before the look at the flag (sections 2.7.13.3 and 2.7.13.4).
+        fence(Ordering::Release);
+        self.memory
+            .write(Self::available_offset(entries) + 2, self.offered);
+        fence(Ordering::SeqCst);
+        let flags: u16 = self.memory.read(Self::used_offset(entries));
+        flags & NO_NOTIFY == 0
+    }
+
+    /// Whether the device has given something back.
+    #[inline]
+    pub fn has_used(&self) -> bool {
+        let index: u16 = self
+            .memory
+            .read(Self::used_offset(usize::from(self.len)) + 2);
+        index != self.taken
+    }
+
+    /// Takes back what the device has used first: the entry, and how many bytes it wrote, as it says. What it gives back without having it
+    /// is passed over.
+    pub fn take_used(&mut self) -> Option<(u16, u32)> {
+        let entries = usize::from(self.len);
+        for _ in 0..entries {
+            if !self.has_used() {
+                return None;
+            }
+            fence(Ordering::Acquire);
+            let at = Self::used_offset(entries) + 4 + usize::from(self.taken % self.len) * 8;
+            let (entry, len): (u32, u32) = (self.memory.read(at), self.memory.read(at + 4));
+            self.taken = self.taken.wrapping_add(1);
+            if let Some(is_with_device) = self.is_with_device.get_mut(entry as usize)
+                && core::mem::take(is_with_device)
+            {
+                return Some((entry as u16, len));
+            }
+        }
+        None
+    }
+
+    /// Asks the device not to interrupt when it gives something back (or to).
+    pub fn set_silent(&mut self, is_silent: bool) {
+        let flags = if is_silent { NO_INTERRUPT } else { 0 };
+        self.memory
+            .write(Self::available_offset(usize::from(self.len)), flags);
+    }
+}
+
+#[cfg(test)]
+pub(crate) mod model {
+    //! The device's side of a queue, for tests.
+
+    use crate::devices::fake_memory::{device_read, device_write};
+
+    /// A device that knows where a queue is.
+    #[derive(Clone, Copy, Default)]
+    pub(crate) struct DeviceSide {
+        pub(crate) addresses: [u64; 3],
+        pub(crate) len: u16,
+        pub(crate) seen: u16,
+        pub(crate) used: u16,
+    }
+
+    impl DeviceSide {
+        /// The next entry on offer, with address and length of its buffer.
+        pub(crate) fn next(&mut self) -> Option<(u16, u64, u32)> {
+            let [table, available, _] = self.addresses;
+            let offered = u16::from_le_bytes(device_read(available + 2));
+            if self.seen == offered {
+                return None;
+            }
+            let place = u64::from(self.seen % self.len);
+            let entry = u16::from_le_bytes(device_read(available + 4 + 2 * place));
+            self.seen = self.seen.wrapping_add(1);
+            let descriptor = table + u64::from(entry) * 16;
+            let address = u64::from_le_bytes(device_read(descriptor));
+            let len = u32::from_le_bytes(device_read(descriptor + 8));
+            Some((entry, address, len))
+        }
+
+        /// Gives an entry back, with any claim about its length.
+        pub(crate) fn give_back(&mut self, entry: u32, len: u32) {
+            let used = self.addresses[2];
+            let at = used + 4 + u64::from(self.used % self.len) * 8;
+            device_write(at, &entry.to_le_bytes());
+            device_write(at + 4, &len.to_le_bytes());
+            self.used = self.used.wrapping_add(1);
+            device_write(used + 2, &self.used.to_le_bytes());
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Queue;
+    use super::model::DeviceSide;
+    use proptest::prelude::*;
+
+    fn pair() -> (Queue, DeviceSide) {
+        let queue = Queue::new(4).expect("memory");
+        let device = DeviceSide {
+            addresses: queue.addresses(),
+            len: 4,
+            ..DeviceSide::default()
+        };
+        (queue, device)
+    }
+
+    #[test]
+    fn entries_go_round_and_round() {
+        let (mut queue, mut device) = pair();
+        for round in 0..70_000u32 {
+            let entry = (round % 4) as u16;
+            queue.set_buffer(entry, u64::from(round) + 1, 100, true);
+            queue.offer(entry);
+            assert!(queue.publish());
+            assert!(!queue.has_used());
+            assert_eq!(device.next(), Some((entry, u64::from(round) + 1, 100)));
+            device.give_back(u32::from(entry), round);
+            assert_eq!(queue.take_used(), Some((entry, round)));
+        }
+    }
+
+    #[test]
+    fn an_entry_the_device_does_not_have_is_passed_over() {
+        let (mut queue, mut device) = pair();
+        queue.offer(2);
+        queue.publish();
+        for entry in [1, 7, u32::MAX] {
+            device.give_back(entry, 1);
+        }
+        device.give_back(2, 5);
+        assert_eq!(queue.take_used(), Some((2, 5)));
+        device.give_back(2, 5);
+        assert_eq!(queue.take_used(), None, "given back twice");
+    }
+
+    proptest! {
+        #[test]
+        fn a_device_that_writes_anything_gives_back_only_what_it_has(
+            used in proptest::collection::vec((any::<u32>(), any::<u32>()), 0..20),
+            index: u16,
+        ) {
+            let (mut queue, mut device) = pair();
+            for entry in 0..4 {
+                queue.offer(entry);
+            }
+            queue.publish();
+            for (entry, len) in used {
+                device.give_back(entry % 6, len);
+            }
+            crate::devices::fake_memory::device_write(device.addresses[2] + 2, &index.to_le_bytes());
+            let mut taken = Vec::new();
+            for _ in 0..100 {
+                if let Some((entry, _)) = queue.take_used() {
+                    prop_assert!(entry < 4 && !taken.contains(&entry));
+                    taken.push(entry);
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,70 @@
+//! Every machine, each way of booting, little memory, and the exit status.
+
+use vm_tests::{Boot, Guest, Machine, Size};
+
+const LINE: &str = "Hello from a virtual machine of my own!";
+
+fn says_hello(machine: Machine, boot: Boot) {
+    let console = Guest::new("hello")
+        .machine(machine)
+        .boot(boot)
+        .run()
+        .with_status(0);
+    // Nothing but the program speaks: firmware and loader are done, and the kernel has nothing to say.
+    assert!(console.ends_with(&format!("{LINE}\r\n")), "{console:?}");
+    assert!(!console.contains("toro:"), "{console}");
+}
+
+#[test]
+fn pc_boots_from_a_disk() {
+    says_hello(Machine::Pc, Boot::Disk);
+}
+
+#[test]
+fn pc_boots_a_kernel() {
+    says_hello(Machine::Pc, Boot::Kernel);
+}
+
+#[test]
+fn q35_boots_from_a_disk() {
+    says_hello(Machine::Q35, Boot::Disk);
+}
+
+#[test]
+fn q35_boots_a_kernel() {
+    says_hello(Machine::Q35, Boot::Kernel);
+}
+
+#[test]
+fn microvm_boots_a_kernel() {
+    says_hello(Machine::Microvm, Boot::Kernel);
+}
+
+#[test]
+fn eight_mebibytes_are_enough() {
+    for boot in [Boot::Disk, Boot::Kernel] {
+        Guest::new("hello")
+            .memory(Size::mib(8))
+            .boot(boot)
+            .run()
+            .showing(0, &[LINE]);
+    }
+}
+
+#[test]
+fn much_memory_is_found() {
+    // More than fits below the hole for devices at 3 GiB.
+    let guest = Guest::new("test-faults")
+        .memory(Size::mib(5 << 10))
+        .args(&["nothing"]);
+    guest.run().showing(0, &["after all"]);
+}
+
+#[test]
+fn too_little_memory_is_said_by_the_loader() {
+    let guest = Guest::new("hello")
+        .memory(Size::mib(1))
+        .boot(Boot::Disk)
+        .start();
+    guest.wait_for("not enough memory: the image needs RAM up to");
+}

@@ -1,0 +1,160 @@
+//! Files: reading an ext2 disk, writing to the memory file system, and what cannot be done.
+
+use vm_tests::{Boot, Guest, Machine, Site};
+
+fn site() -> Site {
+    Site::new()
+        .with("a.txt", "0123456789")
+        .with("empty", "")
+        .with(
+            "lines",
+            (0..1000)
+                .map(|index| format!("line {index}\n"))
+                .collect::<String>(),
+        )
+        .with("sub/deep/b.txt", "below")
+}
+
+fn guest(what: &str, folder: &str) -> Guest {
+    Guest::new("test-files").args(&[what, folder])
+}
+
+#[test]
+fn files_of_a_disk_are_read() {
+    for (machine, boot) in [(Machine::Pc, Boot::Disk), (Machine::Q35, Boot::Kernel)] {
+        let guest = guest("read", "/data").machine(machine).boot(boot);
+        guest.disk_of(site().path(), "/data").run().showing(
+            0,
+            &[
+                "text \"0123456789\"",
+                "from 3 \"3456\"",
+                "at 8",
+                "rest \"89\", then 0 bytes",
+                "behind 99, 0 bytes",
+                "before the start Err(InvalidInput)",
+                "a.txt: file true folder false len 10",
+                "modified is known true",
+                "sub: folder true",
+                "through the folder \"below\"",
+                "exists true false",
+                "empty []",
+                "lines 1000",
+                "files: done",
+            ],
+        );
+    }
+}
+
+#[test]
+fn folders_of_a_disk_are_listed() {
+    let mut site = site();
+    for index in 0..300 {
+        site = site.with(
+            &format!("many/a file with a long name, number {index:03}"),
+            "x".repeat(index),
+        );
+    }
+    std::os::unix::fs::symlink("../a.txt", site.path().join("sub/link")).unwrap();
+    let console = guest("tree", "/")
+        .disk_of(site.path(), "/")
+        .run()
+        .with_status(0);
+    for line in [
+        "/a.txt 10",
+        "/empty 0",
+        "/sub/",
+        "/sub/deep/b.txt 5",
+        "/sub/link -> ../a.txt",
+    ] {
+        assert!(
+            console.contains(&format!("{line}\r\n")),
+            "{line} is missing:\n{console}"
+        );
+    }
+    for index in 0..300 {
+        let line = format!("/many/a file with a long name, number {index:03} {index}\r\n");
+        assert!(console.contains(&line), "{line} is missing:\n{console}");
+    }
+}
+
+#[test]
+fn a_large_file_is_read_forwards_and_backwards() {
+    // Beyond the direct and single indirect blocks of any block size that mkfs chooses.
+    let content: Vec<u8> = (0..6_000_000_u32)
+        .map(|index| (index.wrapping_mul(2_654_435_761) >> 24) as u8)
+        .collect();
+    let sum = content
+        .iter()
+        .zip(1_u64..)
+        .fold(0_u64, |sum, (byte, place)| {
+            sum.wrapping_add(place.wrapping_mul(u64::from(*byte)))
+        });
+    let site = Site::new().with("large", &content);
+    guest("sum", "/large")
+        .disk_of(site.path(), "/")
+        .run()
+        .showing(
+            0,
+            &[
+                &format!("forwards 6000000 bytes, sum {sum}"),
+                &format!("backwards 6000000 bytes, sum {sum}"),
+            ],
+        );
+}
+
+#[test]
+fn two_disks_are_mounted_where_they_are_named() {
+    let (first, second) = (Site::new().with("one", "1"), Site::new().with("two", "22"));
+    let guest = guest("tree", "/")
+        .disk_of(first.path(), "/first")
+        .disk_of(second.path(), "/second");
+    guest
+        .run()
+        .showing(0, &["/first/one 1\r\n", "/second/two 2\r\n"]);
+}
+
+#[test]
+fn the_memory_file_system_is_written() {
+    guest("write", "/").run().showing(
+        0,
+        &[
+            "appended \"first second\"",
+            "changed \"fIRSt se\"",
+            "longer \"fIRSt se\\0\\0\"",
+            "again Err(AlreadyExists)\r\nagain Err(AlreadyExists)",
+            "moved false 10",
+            "not empty Err(DirectoryNotEmpty)",
+            "large is whole true",
+            "copied 1000000",
+            "entries 201",
+            "removed but open [0, 1, 2] false",
+            "gone true",
+            "files: done",
+        ],
+    );
+}
+
+#[test]
+fn what_cannot_be_done_with_a_disk_is_an_error_of_its_kind() {
+    guest("fail", "/data")
+        .disk_of(site().path(), "/data")
+        .run()
+        .showing(
+            0,
+            &[
+                "open none: NotFound",
+                "open below a file: NotADirectory",
+                "read a folder: IsADirectory",
+                "list a file: NotADirectory",
+                "long name: InvalidFilename",
+                "empty path: NotFound",
+                "NUL in a path: InvalidInput",
+                "write: ReadOnlyFilesystem",
+                "append: ReadOnlyFilesystem",
+                "create a folder: ReadOnlyFilesystem",
+                "remove: ReadOnlyFilesystem",
+                "rename: ReadOnlyFilesystem",
+                "write what is open for reading: true",
+            ],
+        );
+}

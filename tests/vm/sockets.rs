@@ -1,0 +1,202 @@
+//! std's sockets in both directions, through QEMU's user network (the host is 10.0.2.2).
+
+use std::io::{Read, Write};
+use std::net::{Ipv4Addr, Shutdown, TcpListener, TcpStream};
+use std::thread;
+use std::time::Duration;
+use vm_tests::{Boot, DEADLINE, Guest, Nic};
+
+fn guest(args: &[&str]) -> Guest {
+    Guest::new("test-sockets").args(args).boot(Boot::Kernel)
+}
+
+/// A listener of this host and its address as the guest sees it.
+fn host() -> (TcpListener, String) {
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+    let port = listener.local_addr().unwrap().port();
+    (listener, format!("10.0.2.2:{port}"))
+}
+
+/// Runs `guest` with what it says to its first connection to `listener`.
+fn with_host(listener: &TcpListener, guest: Guest, talk: impl FnOnce(TcpStream)) -> String {
+    let running = guest.start();
+    // Waits for the guest's end too, so that one which fails before it connects is seen.
+    let stream = {
+        listener.set_nonblocking(true).unwrap();
+        let start = std::time::Instant::now();
+        loop {
+            match listener.accept() {
+                Ok((stream, _)) => break stream,
+                Err(_) if start.elapsed() < DEADLINE => thread::sleep(Duration::from_millis(5)),
+                Err(error) => panic!("the guest did not connect: {error}"),
+            }
+        }
+    };
+    stream.set_nonblocking(false).unwrap();
+    stream.set_read_timeout(Some(DEADLINE)).unwrap();
+    talk(stream);
+    running.end().showing(0, &["sockets: done"])
+}
+
+#[test]
+fn what_is_sent_to_the_guest_comes_back() {
+    let guest = guest(&["tcp echo"]).publish("7").start();
+    guest.wait_for("listening on 0.0.0.0:7");
+    let pattern: Vec<u8> = (0..300_000_u32).map(|index| (index % 249) as u8).collect();
+    thread::scope(|scope| {
+        for _ in 0..4 {
+            scope.spawn(|| {
+                let mut stream = guest.connect(7);
+                let mut writer = stream.try_clone().unwrap();
+                thread::scope(|scope| {
+                    scope.spawn(|| {
+                        writer.write_all(&pattern).unwrap();
+                        writer.shutdown(Shutdown::Write).unwrap();
+                    });
+                    let mut back = Vec::new();
+                    stream.read_to_end(&mut back).unwrap();
+                    assert!(back == pattern);
+                });
+            });
+        }
+    });
+    guest.connect(7).write_all(b"end").unwrap();
+    guest.end().showing(0, &["sockets: done"]);
+}
+
+#[test]
+fn datagrams_come_back() {
+    let guest = guest(&["udp echo"]).publish("7/udp").start();
+    guest.wait_for("listening on 0.0.0.0:7");
+    let socket = guest.connect_udp(7);
+    socket
+        .set_read_timeout(Some(Duration::from_secs(1)))
+        .unwrap();
+    for len in [1_usize, 100, 1400] {
+        let sent = vec![len as u8; len];
+        let mut received = [0; 2000];
+        // Datagrams may be lost; it is enough that one comes back.
+        let is_back = (0..60).any(|_| {
+            socket.send(&sent).unwrap();
+            matches!(socket.recv(&mut received), Ok(count) if received[..count] == sent)
+        });
+        assert!(is_back, "{len} bytes");
+    }
+    // The answer to the end may be lost, the end of the machine is not.
+    socket.send(b"end").unwrap();
+    guest.end().showing(0, &["sockets: done"]);
+}
+
+#[test]
+fn the_guest_connects_and_receives() {
+    let (listener, address) = host();
+    let answer: Vec<u8> = (0..3_000_000_u32)
+        .map(|index| (index % 251) as u8)
+        .collect();
+    let sum = answer
+        .iter()
+        .zip(1_u64..)
+        .fold(0_u64, |sum, (byte, place)| {
+            sum.wrapping_add(place.wrapping_mul(u64::from(*byte)))
+        });
+    let console = with_host(&listener, guest(&["connect", &address]), |mut stream| {
+        let mut word = Vec::new();
+        stream.read_to_end(&mut word).unwrap();
+        assert_eq!(word, b"hello");
+        stream.write_all(&answer).unwrap();
+    });
+    assert!(
+        console.contains(&format!("connected to {address} from 10.0.2.15")),
+        "{console}"
+    );
+    assert!(
+        console.contains(&format!("received 3000000 bytes, sum {sum}")),
+        "{console}"
+    );
+}
+
+#[test]
+fn the_guest_sends_to_a_host_that_reads_slowly() {
+    let (listener, address) = host();
+    let console = with_host(&listener, guest(&["send", &address]), |mut stream| {
+        thread::sleep(Duration::from_millis(300));
+        let mut all = Vec::new();
+        let mut piece = [0; 5000];
+        loop {
+            match stream.read(&mut piece).unwrap() {
+                0 => break,
+                count => all.extend_from_slice(&piece[..count]),
+            }
+        }
+        assert_eq!(all.len(), 2_000_000);
+        assert!(
+            all.iter()
+                .zip(0_u32..)
+                .all(|(byte, index)| u32::from(*byte) == index % 251)
+        );
+    });
+    assert!(console.contains("sent, then 0 bytes"), "{console}");
+}
+
+#[test]
+fn what_is_refused_is_an_error_of_its_kind() {
+    // The port was free a moment ago and nobody listens at it.
+    let (listener, address) = host();
+    drop(listener);
+    guest(&["refused", &address]).run().showing(
+        0,
+        &[
+            "connect: ConnectionRefused",
+            "bind twice: AddrInUse",
+            "bind elsewhere: AddrNotAvailable",
+            "send unconnected: ",
+            "sockets: done",
+        ],
+    );
+}
+
+#[test]
+fn silence_ends_in_a_timeout() {
+    let (listener, address) = host();
+    guest(&["timeouts", &address]).run().showing(
+        0,
+        &[
+            "timeout Some(50ms)",
+            "read: Err(WouldBlock), waited true",
+            "at once Err(WouldBlock)",
+            "receive: Err(WouldBlock), waited true",
+            "connect: Err(TimedOut), waited true",
+            "accept Err(WouldBlock)",
+            "sockets: done",
+        ],
+    );
+    drop(listener);
+}
+
+#[test]
+fn a_machine_talks_to_itself() {
+    guest(&["loopback"]).run().showing(
+        0,
+        &[
+            "the same came back true",
+            "the server read 500000",
+            "after the listener Err(ConnectionRefused)",
+            "datagram \"datagram\" from the sender true",
+            "sockets: done",
+        ],
+    );
+}
+
+#[test]
+fn without_a_network_card_every_call_is_an_error() {
+    let console = guest(&["nothing", "10.0.2.2:80"])
+        .nic(Nic::None)
+        .run()
+        .showing(0, &["sockets: done"]);
+    for what in ["connect", "resolve", "bind", "listen"] {
+        assert!(
+            !console.contains(&format!("{what}: went well")),
+            "{console}"
+        );
+    }
+}

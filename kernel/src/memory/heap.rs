@@ -5,7 +5,7 @@
 
 use super::areas;
 use super::frames::{self, FRAME_BYTES, FrameInfo};
-use super::paging::{self, AREAS_START};
+use super::paging::{self, AREAS_END, AREAS_START};
 use super::{OutOfMemory, frames::FrameInfo::Run};
 use crate::sync::{SpinGuard, SpinLock};
 
@@ -288,7 +288,7 @@ enum Place {
 /// # Safety
 /// 1. `object` is one that [`allocate`] gave and that was not freed.
 unsafe fn place_of(object: *mut u8) -> Place {
-    if object as usize >= AREAS_START {
+    if (AREAS_START..AREAS_END).contains(&(object as usize)) {
         return Place::Scattered(areas::len_bytes(object as usize));
     }
     if (object as usize).is_multiple_of(FRAME_BYTES)

@@ -9,8 +9,10 @@ const INDEX: &str = include_str!("../../examples/static-web/disk/web/index.html"
 
 /// Starts the example on its own disk.
 fn started(guest: Guest) -> Running {
-    let running = guest.start();
+    let running = guest.log_info().start();
     running.wait_for("Serving /web on port 80");
+    // A packet that comes before the address is lost, and QEMU waits six seconds before it sends it again.
+    running.wait_for("by DHCP");
     running
 }
 
@@ -294,7 +296,11 @@ fn silent_peers_are_let_go() {
     for stream in &mut silent {
         let mut rest = Vec::new();
         stream.read_to_end(&mut rest).unwrap();
-        assert_eq!(rest, b"");
+        // QEMU may have handed the last of them on after the one that was served.
+        assert!(
+            rest.is_empty() || rest.starts_with(b"HTTP/1.1 503 "),
+            "{rest:?}"
+        );
     }
     let mut half = guest.http();
     half.send("GET /");

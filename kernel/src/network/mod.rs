@@ -25,6 +25,7 @@ pub mod socket;
 pub mod stack;
 #[cfg(test)]
 mod tests;
+mod time_wait;
 mod timers;
 
 use alloc::boxed::Box;

@@ -91,6 +91,11 @@ impl Port {
         self.flush();
     }
 
+    /// Sends a finished frame, its checksum of TCP or UDP excepted.
+    pub(super) fn send(&mut self, frame: &[u8]) {
+        self.transmit(frame.len(), |buffer| buffer.copy_from_slice(frame));
+    }
+
     fn transmit<R>(&mut self, len: usize, fill: impl FnOnce(&mut [u8]) -> R) -> R {
         if !self.transmitter.has_room() {
             self.overflow.resize(len, 0);

@@ -222,7 +222,7 @@ fn backtrace(instruction: Option<usize>, mut frame: usize) {
     let mut repeats = 0;
     while depth < MAX_FRAMES {
         if frame == 0
-            || frame % 8 != 0
+            || !frame.is_multiple_of(8)
             || !paging::is_readable(frame)
             || !paging::is_readable(frame + 8)
         {

@@ -8,7 +8,6 @@
 
 use alloc::collections::BTreeMap;
 use alloc::vec::Vec;
-use core::ops::Range;
 
 use super::frames::{self, FRAME_BYTES, FrameInfo};
 use super::paging::{self, AREAS_END, AREAS_START, PageFlags};
@@ -113,6 +112,32 @@ pub fn create(len_bytes: usize, access: Access) -> Result<usize, OutOfMemory> {
     Ok(start)
 }
 
+/// Makes a readable and writable area whose frames are all there.
+///
+/// # Errors
+/// When there are not enough frames.
+pub fn create_backed(len_bytes: usize) -> Result<usize, OutOfMemory> {
+    let start = create(len_bytes, Access::ReadWrite)?;
+    for page in (start..start + len_bytes).step_by(FRAME_BYTES) {
+        if on_page_fault(page, true, false) != Fault::Mapped {
+            // SAFETY: nobody else knows the area yet.
+            unsafe { remove(&[(start, len_bytes)]) };
+            return Err(OutOfMemory);
+        }
+    }
+    Ok(start)
+}
+
+/// Length in bytes of the area that begins at an address; 0 if none does.
+pub fn len_bytes(start: usize) -> usize {
+    reserve_stack::<{ 4 * FRAME_BYTES }>();
+    AREAS
+        .lock()
+        .map
+        .get(&start)
+        .map_or(0, |area| area.end - start)
+}
+
 /// Removes whatever areas, or parts of areas, are in the ranges (address and length in bytes), and frees their frames.
 ///
 /// # Safety
@@ -134,15 +159,15 @@ pub unsafe fn remove(ranges: &[(usize, usize)]) {
                     ..piece
                 },
             );
-            removed.push(piece_start..piece.end);
+            removed.push((piece_start, piece.end));
         }
     }
     // SAFETY: the caller's promise (1).
     unsafe { free_frames(&removed) };
     reserve_stack::<{ 4 * FRAME_BYTES }>();
     let mut areas = AREAS.lock();
-    for range in removed {
-        areas.map.remove(&range.start);
+    for (start, _) in removed {
+        areas.map.remove(&start);
     }
 }
 
@@ -196,7 +221,7 @@ pub unsafe fn discard(start: usize, len_bytes: usize) {
         .is_some_and(|(_, area)| end <= area.end);
     if is_covered {
         // SAFETY: the caller's promise (1).
-        unsafe { free_frames(&[start..end]) };
+        unsafe { free_frames(&[(start, end)]) };
     }
 }
 
@@ -213,11 +238,11 @@ fn pieces(areas: &mut Areas, start: usize, end: usize) -> Vec<(usize, Area)> {
     areas.map.range(start..end).map(|(&s, &a)| (s, a)).collect()
 }
 
-/// Unmaps and frees the frames of ranges, a batch at a time, when no core can reach them any more.
+/// Unmaps and frees the frames of ranges (start and end), a batch at a time, when no core can reach them any more.
 ///
 /// # Safety
 /// 1. Nobody needs the content of the pages any more.
-unsafe fn free_frames(ranges: &[Range<usize>]) {
+unsafe fn free_frames(ranges: &[(usize, usize)]) {
     const BATCH: usize = 64;
     let mut batch = [0; BATCH];
     let mut count = 0;
@@ -230,7 +255,7 @@ unsafe fn free_frames(ranges: &[Range<usize>]) {
     };
     for page in ranges
         .iter()
-        .flat_map(|range| range.clone().step_by(FRAME_BYTES))
+        .flat_map(|&(start, end)| (start..end).step_by(FRAME_BYTES))
     {
         // SAFETY: the caller's promise (1).
         if let Some(phys) = unsafe { paging::unmap(page) } {
@@ -263,6 +288,7 @@ pub fn on_page_fault(address: usize, is_write: bool, is_present: bool) -> Fault 
     if is_present || !(AREAS_START..AREAS_END).contains(&address) {
         return Fault::Invalid;
     }
+    reserve_stack::<{ 4 * FRAME_BYTES }>();
     let area = AREAS.lock().containing(address);
     let Some((_, area)) = area else {
         return Fault::Invalid;

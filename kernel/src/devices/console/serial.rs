@@ -1,6 +1,6 @@
 //! The first serial port (National Semiconductor PC16550D), polled.
 
-use core::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use core::sync::atomic::{AtomicBool, AtomicU16, AtomicU32, Ordering};
 
 use crate::arch::port;
 
@@ -19,10 +19,15 @@ const TRANSMITTER_EMPTY: u8 = 0x20;
 const FIFO_BYTES: u32 = 16;
 
 static IS_PRESENT: AtomicBool = AtomicBool::new(false);
+/// A byte that came before the port was set up, and whether there is one.
+static EARLY: AtomicU16 = AtomicU16::new(0);
+const EARLY_IS_THERE: u16 = 1 << 8;
 /// Bytes that certainly fit into the FIFO still.
 static ROOM: AtomicU32 = AtomicU32::new(0);
 
 /// Looks for the port and sets it to 115200 baud, 8 bits, no parity.
+///
+/// A byte that has come already is kept: turning on the FIFOs would drop it.
 pub(super) fn initialise() {
     port::write8(SCRATCH, 0xA5);
     if port::read8(SCRATCH) != 0xA5 {
@@ -33,6 +38,12 @@ pub(super) fn initialise() {
     port::write8(DATA, 1);
     port::write8(INTERRUPT_ENABLE, 0);
     port::write8(LINE_CONTROL, 3);
+    if port::read8(LINE_STATUS) & DATA_READY != 0 {
+        EARLY.store(
+            u16::from(port::read8(DATA)) | EARLY_IS_THERE,
+            Ordering::Relaxed,
+        );
+    }
     port::write8(FIFO_CONTROL, 7);
     port::write8(MODEM_CONTROL, 0x0B);
     IS_PRESENT.store(true, Ordering::Relaxed);
@@ -68,6 +79,10 @@ pub(super) fn write(bytes: &[u8]) {
 }
 
 pub(super) fn read() -> Option<u8> {
+    let early = EARLY.swap(0, Ordering::Relaxed);
+    if early & EARLY_IS_THERE != 0 {
+        return Some(early as u8);
+    }
     if !IS_PRESENT.load(Ordering::Relaxed) || port::read8(LINE_STATUS) & DATA_READY == 0 {
         return None;
     }

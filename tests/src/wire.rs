@@ -169,27 +169,47 @@ impl Wire {
         self.send_ipv4(TCP, &bytes);
     }
 
+    /// Sends a segment until one comes back: its sequence, acknowledgement and flags.
+    pub fn connect(&mut self, segment: Segment<'_>) -> (u32, u32, u8) {
+        let start = Instant::now();
+        while start.elapsed() < DEADLINE {
+            self.send_segment(segment);
+            while self.has_frame() {
+                if let Some((theirs, acknowledged, flags, _)) = self.try_segment(segment.host_port)
+                {
+                    return (theirs, acknowledged, flags);
+                }
+            }
+        }
+        panic!("port {} does not answer", segment.guest_port);
+    }
+
     /// The next segment to a port of the host, passing over all else: sequence, acknowledgement, flags, content.
     pub fn receive_segment(&mut self, host_port: u16) -> (u32, u32, u8, Vec<u8>) {
         loop {
-            let bytes = self.receive_ipv4(TCP);
-            let Some(bytes) =
-                bytes.filter(|bytes| bytes.len() >= 20 && bytes[2..4] == host_port.to_be_bytes())
-            else {
-                continue;
-            };
-            let sum = checksum(&[&pseudo_header(GUEST, HOST, bytes.len()), &bytes]);
-            assert_eq!(sum, 0, "the checksum of the segment");
-            let number =
-                |at: usize| u32::from_be_bytes(bytes[at..at + 4].try_into().expect("four bytes"));
-            let header_bytes = usize::from(bytes[12] >> 4) * 4;
-            return (
-                number(4),
-                number(8),
-                bytes[13],
-                bytes[header_bytes..].to_vec(),
-            );
+            if let Some(segment) = self.try_segment(host_port) {
+                return segment;
+            }
         }
+    }
+
+    /// The next frame, if it is a segment to a port of the host.
+    fn try_segment(&mut self, host_port: u16) -> Option<(u32, u32, u8, Vec<u8>)> {
+        let bytes = self.receive_ipv4(TCP)?;
+        if bytes.len() < 20 || bytes[2..4] != host_port.to_be_bytes() {
+            return None;
+        }
+        let sum = checksum(&[&pseudo_header(GUEST, HOST, bytes.len()), &bytes]);
+        assert_eq!(sum, 0, "the checksum of the segment");
+        let number =
+            |at: usize| u32::from_be_bytes(bytes[at..at + 4].try_into().expect("four bytes"));
+        let header_bytes = usize::from(bytes[12] >> 4) * 4;
+        Some((
+            number(4),
+            number(8),
+            bytes[13],
+            bytes[header_bytes..].to_vec(),
+        ))
     }
 
     /// Sends `content` to the guest in an Ethernet frame.

@@ -3,6 +3,7 @@
 use std::io::Read;
 use std::net::{Ipv4Addr, TcpListener};
 use std::thread;
+use vm_tests::wire::Plug;
 use vm_tests::{Boot, Guest, Machine, Nic};
 
 /// What the guest says about itself when it has talked to this host.
@@ -54,4 +55,17 @@ fn a_service_without_a_network_card_says_so() {
     let ended = Guest::new("static-web").nic(Nic::None).run();
     let console = ended.with_status(1);
     assert!(console.contains("static-web: port 80: "), "{console}");
+}
+
+#[test]
+fn a_machine_that_gets_no_address_says_so() {
+    // A cable with nobody at the other end who could give one.
+    let plug = Plug::new();
+    let guest = guest()
+        .args(&["connect", "10.0.2.2:80"])
+        .cable(&plug.netdev())
+        .start();
+    let _wire = plug.wire();
+    let console = guest.end().with_status(1);
+    assert!(console.contains("NetworkUnreachable"), "{console}");
 }

@@ -71,11 +71,6 @@ impl Settings {
     /// Settles `overrides` over `metadata`; `folder` is the program's, to which the metadata's paths are relative.
     pub fn new(metadata: &Metadata, folder: &Path, overrides: Overrides) -> Result<Self> {
         let machine = overrides.machine.or(metadata.machine).unwrap_or_default();
-        let default_nic = if machine == Machine::Microvm {
-            Nic::Virtio
-        } else {
-            Nic::E1000
-        };
         let or_metadata = |ports: Vec<Port>| {
             if ports.is_empty() {
                 metadata.ports.clone()
@@ -97,7 +92,7 @@ impl Settings {
                 .unwrap_or(DEFAULT_MEMORY),
             cores: overrides.cores.or(metadata.cores).unwrap_or(1),
             machine,
-            nic: overrides.nic.or(metadata.nic).unwrap_or(default_nic),
+            nic: overrides.nic.or(metadata.nic).unwrap_or_default(),
             disks: disks(metadata, folder, overrides.disks),
             ports: or_metadata(overrides.ports),
             address: overrides.address.or(metadata.address).unwrap_or_default(),
@@ -270,7 +265,7 @@ mod tests {
         );
         assert_eq!(
             settings.command_line(true).as_str(),
-            "mount=disk0:/ env=A=1 env=B=3 exit=0xf4 -- y z"
+            "mount=disk0:/ env=A=1 env=B=3 exit=0xf4 arg=y arg=z"
         );
     }
 

@@ -45,12 +45,13 @@ pub enum Machine {
 }
 
 /// A network card.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum, Deserialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, ValueEnum, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Nic {
-    /// Intel 82540EM
+    /// Intel 82540EM; QEMU's receives nothing in the first second
     E1000,
     /// virtio-net
+    #[default]
     Virtio,
     /// No network
     None,

@@ -22,7 +22,8 @@ pub(super) fn nanoseconds(time: &libc::timespec) -> Result<u64> {
     Ok(seconds.saturating_mul(NS_PER_S).saturating_add(nanoseconds))
 }
 
-fn timespec(ns: u64) -> libc::timespec {
+/// A span of time as C has it.
+pub(super) fn timespec(ns: u64) -> libc::timespec {
     libc::timespec {
         tv_sec: (ns / NS_PER_S) as i64,
         tv_nsec: (ns % NS_PER_S) as i64,

@@ -3,16 +3,21 @@
 //! The functions of a C library have contracts of their own (POSIX.1-2017, the Linux manual pages): pointers are what these say they
 //! are. That is what the `SAFETY` comments here call "the caller's".
 
+mod channel;
 mod clock;
 mod convert;
 pub mod descriptor;
 pub mod directory;
+mod epoll;
 pub mod errno;
+mod event;
 pub mod file;
 mod memory;
 pub mod metadata;
 pub mod object;
+mod pair;
 pub mod path;
+mod pipe;
 mod poll;
 pub mod program;
 mod resolve;
@@ -22,4 +27,5 @@ mod stdio;
 mod system;
 mod text;
 mod thread;
+mod timer;
 mod unwind;

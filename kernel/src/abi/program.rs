@@ -7,7 +7,7 @@ use core::ffi::{CStr, c_char, c_int, c_void};
 use core::ptr::null_mut;
 use core::sync::atomic::{AtomicBool, AtomicPtr, Ordering};
 
-use super::{stdio, thread};
+use super::{signal, stdio, thread};
 use crate::arch::x86_64::power;
 use crate::devices::power_button;
 use crate::epitaph;
@@ -52,11 +52,18 @@ fn c_strings(strings: impl Iterator<Item = String>) -> &'static mut [*mut c_char
     pointers.leak()
 }
 
-/// The power button: the program ends as by an interrupt from the keyboard.
+/// The power button is an interrupt from the keyboard: the program is told if it wants to be (by `SIGINT`, or else by `SIGTERM`), and
+/// ended if not.
 extern "C" fn on_power_button(_: usize) -> ! {
     scheduler::begin();
     log::info!("the power button was pressed");
-    _exit(STATUS_INTERRUPTED)
+    let signals = [libc::SIGINT, libc::SIGTERM];
+    match signals.into_iter().find(|&s| signal::is_wanted(s)) {
+        // The thread blocks nothing, and these signals exist.
+        Some(wanted) => drop(signal::send_from_outside(wanted)),
+        None => _exit(STATUS_INTERRUPTED),
+    }
+    scheduler::exit(0)
 }
 
 /// Runs the program and ends the machine with its status.
@@ -110,14 +117,14 @@ extern "C" fn exit(status: c_int) -> ! {
 
 /// Ends the machine at once; disks are synced.
 #[unsafe(no_mangle)]
-extern "C" fn _exit(status: c_int) -> ! {
+pub(super) extern "C" fn _exit(status: c_int) -> ! {
     // Nobody is left to tell an error to but the log, which the drivers write.
     let _ = crate::storage::vfs::sync_all();
     epitaph::end(status as u8)
 }
 
 #[unsafe(no_mangle)]
-extern "C" fn abort() -> ! {
+pub(super) extern "C" fn abort() -> ! {
     epitaph::end(STATUS_ABORTED)
 }
 

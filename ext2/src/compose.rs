@@ -12,13 +12,13 @@ use crate::records::{coalesce, records, set_inode, set_len};
 /// A phase of a write-back. Each is on the medium before the next begins.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Phase {
-    /// What nothing leads to yet, and what may be too much: new blocks and inodes, bits in bitmaps,
-    /// additional links.
+    /// What nothing leads to yet, and what may be too much: new blocks, bits in bitmaps, additional
+    /// links.
     Prepare,
-    /// What leads there: files that grew or became shorter, new entries of directories.
+    /// What leads there: new inodes, files that grew or became shorter, new entries of directories.
     Link,
-    /// The `..` of directories that moved.
-    Parent,
+    /// Entries that lead elsewhere now, such as the `..` of a directory that moved.
+    Replace,
     /// Entries that go.
     Unlink,
     /// Links and inodes that go.
@@ -72,17 +72,13 @@ fn directory<'a>(memory: &'a [u8], disk: &[u8], phase: Phase) -> Cow<'a, [u8]> {
         if phase == Phase::Prepare {
             set_len(&mut version, record.offset, record.len);
             set_inode(&mut version, record.offset, record.inode);
-            if record.inode != 0 {
-                let rest = record.offset.saturating_add(6);
-                let header = disk.get(rest..rest.saturating_add(2)).unwrap_or_default();
-                put(&mut version, rest, header);
-            }
-        } else if record.inode != 0 {
-            let is_removed = u32_at(memory, record.offset) == 0;
-            let is_parent = phase == Phase::Link && record.name(disk) == b"..";
-            if is_removed || is_parent {
-                set_inode(&mut version, record.offset, record.inode);
-            }
+        }
+        let is_removed = u32_at(memory, record.offset) == 0;
+        if record.inode != 0 && (phase < Phase::Replace || is_removed) {
+            set_inode(&mut version, record.offset, record.inode);
+            let rest = record.offset.saturating_add(6);
+            let header = disk.get(rest..rest.saturating_add(2)).unwrap_or_default();
+            put(&mut version, rest, header);
         }
     }
     Cow::Owned(version)
@@ -131,6 +127,9 @@ fn inode<'a>(
     let is_same_file = u32_at(new, GENERATION) == u32_at(old, GENERATION)
         && u16_at(new, MODE) == u16_at(old, MODE);
     let is_in_use = old_links > 0 || ((is_orphan || hold.is_some()) && is_same_file);
+    if !is_in_use && phase == Phase::Prepare {
+        return (old, old_links);
+    }
     if phase == Phase::Drop || !is_in_use {
         return (new, new_links);
     }
@@ -138,7 +137,7 @@ fn inode<'a>(
     if hold.is_none() && (is_gone || phase > Phase::Prepare) {
         return (new, new_links);
     }
-    let links = old_links.max(new_links).max(hold.unwrap_or(0));
+    let links = old_links.max(new_links.saturating_add(hold.unwrap_or(0)));
     if hold.is_some() && new_links == 0 {
         return (old, links);
     }
@@ -199,7 +198,7 @@ mod tests {
         };
         let version = directory(&memory, &version, Phase::Link);
         assert_eq!(names(&version), both(3));
-        let version = directory(&memory, &version, Phase::Parent);
+        let version = directory(&memory, &version, Phase::Replace);
         assert_eq!(names(&version), both(9));
         let version = version.into_owned();
         coalesce(&mut memory);
@@ -218,6 +217,13 @@ mod tests {
     }
 
     #[test]
+    fn a_new_inode_comes_when_its_blocks_are_there() {
+        let (old, new) = (raw(0, 0), raw(1, 9));
+        assert_eq!(inode(&new, &old, Phase::Prepare, None, false), (&*old, 0));
+        assert_eq!(inode(&new, &old, Phase::Link, None, false), (&*new, 1));
+    }
+
+    #[test]
     fn an_inode_that_grew_keeps_its_size_until_its_blocks_are_there() {
         let (old, new) = (raw(1, 5), raw(2, 9));
         assert_eq!(inode(&new, &old, Phase::Prepare, None, false), (&*old, 2));
@@ -228,11 +234,14 @@ mod tests {
     fn a_link_that_goes_is_counted_until_its_entry_is_gone() {
         let (old, new) = (raw(2, 5), raw(1, 5));
         for phase in [Phase::Prepare, Phase::Link, Phase::Unlink] {
-            assert_eq!(inode(&new, &old, phase, Some(2), false), (&*new, 2));
+            assert_eq!(inode(&new, &old, phase, Some(1), false), (&*new, 2));
         }
-        assert_eq!(inode(&new, &old, Phase::Drop, Some(2), false), (&*new, 1));
+        assert_eq!(inode(&new, &old, Phase::Drop, Some(1), false), (&*new, 1));
         // In the next write-back it goes at once.
         assert_eq!(inode(&new, &old, Phase::Prepare, None, false), (&*new, 1));
+        // Renamed, then linked again: three names may be there for a while.
+        let (old, new) = (raw(1, 5), raw(2, 5));
+        assert_eq!(inode(&new, &old, Phase::Link, Some(1), false), (&*new, 3));
     }
 
     #[test]

@@ -100,7 +100,7 @@ impl<D: BlockDevice> FileSystem<D> {
         if inode.links == 0 {
             return Err(Error::NotFound);
         }
-        if self.find_entry(&parent, name)?.is_some() {
+        if self.live_entry(&parent, name)?.is_some() {
             return Err(Error::Exists);
         }
         Self::check_links(&inode)?;
@@ -132,7 +132,7 @@ impl<D: BlockDevice> FileSystem<D> {
     ) -> Result<Inode, Error> {
         let is_directory = file_type == FileType::Directory;
         let parent = self.directory(directory)?;
-        if self.find_entry(&parent, name)?.is_some() {
+        if self.live_entry(&parent, name)?.is_some() {
             return Err(Error::Exists);
         }
         if is_directory {

@@ -104,10 +104,38 @@ impl<D: BlockDevice> FileSystem<D> {
         Ok(None)
     }
 
+    /// Does a name lead to an inode that was not yet on the disk when the power was cut? On a file
+    /// system that was unmounted since, such a name is damage.
+    pub(crate) fn is_dead(&self, number: InodeNumber) -> Result<bool, Error> {
+        if self.facts.is_clean || self.write.orphans.contains(&number.0) {
+            return Ok(false);
+        }
+        Ok(self.raw_inode(number)?.links_count.get() == 0)
+    }
+
+    /// Finds the entry of a name that leads to something. One that does not is replaced when the name
+    /// is given again.
+    pub(crate) fn live_entry(
+        &mut self,
+        directory: &Inode,
+        name: &[u8],
+    ) -> Result<Option<Entry>, Error> {
+        let entry = self.find_entry(directory, name)?;
+        if let Some(entry) = &entry
+            && self.is_dead(entry.inode)?
+        {
+            let key = (directory.number.0, name.to_vec());
+            self.write.removed.insert(key, (entry.block, entry.offset));
+            return Ok(None);
+        }
+        Ok(entry)
+    }
+
     /// Has a directory no entries but `.` and `..`?
     pub(crate) fn is_empty(&self, directory: &Inode) -> Result<bool, Error> {
         for entry in self.read_dir(directory, 0)? {
-            if !entry?.is_dot() {
+            let entry = entry?;
+            if !entry.is_dot() && !self.is_dead(entry.inode)? {
                 return Ok(false);
             }
         }

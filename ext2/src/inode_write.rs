@@ -126,10 +126,10 @@ impl<D: BlockDevice> FileSystem<D> {
         self.change_raw(number, |raw| raw.delete_time = value.into())
     }
 
-    /// Notes that an inode loses a link, or is let go: until then it counts as it does now.
-    pub(crate) fn hold(&mut self, inode: &Inode) {
-        let hold = self.write.holds.entry(inode.number.0).or_default();
-        *hold = inode.links.max(*hold);
+    /// Notes that an inode loses names, or is let go: until that is on the disk, they count there.
+    pub(crate) fn hold(&mut self, number: InodeNumber, names: u16) {
+        let hold = self.write.holds.entry(number.0).or_default();
+        *hold = hold.saturating_add(names);
     }
 
     /// Counts one more link to an inode, unless it has too many.
@@ -143,7 +143,7 @@ impl<D: BlockDevice> FileSystem<D> {
     /// Counts one link less. The last one is for [`FileSystem::drop_inode`].
     pub(crate) fn remove_link(&mut self, number: InodeNumber) -> Result<(), Error> {
         let mut inode = self.inode(number)?;
-        self.hold(&inode);
+        self.hold(number, 1);
         inode.links = inode.links.saturating_sub(1);
         inode.changed = self.write.now;
         if inode.links == 0 {

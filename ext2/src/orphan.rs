@@ -55,7 +55,7 @@ impl<D: BlockDevice> FileSystem<D> {
     fn free_orphan(&mut self, number: InodeNumber) -> Result<(), Error> {
         let inode = self.inode(number)?;
         // It leaves the list on the disk before it is freed there.
-        self.hold(&inode);
+        self.hold(number, 0);
         self.free_inode(inode)?;
         let place = self
             .write

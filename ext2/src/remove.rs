@@ -29,7 +29,7 @@ impl<D: BlockDevice> FileSystem<D> {
 
     fn unlink_entry(&mut self, directory: InodeNumber, name: &[u8]) -> Result<(), Error> {
         let parent = self.directory(directory)?;
-        let entry = self.find_entry(&parent, name)?.ok_or(Error::NotFound)?;
+        let entry = self.live_entry(&parent, name)?.ok_or(Error::NotFound)?;
         let inode = self.inode(entry.inode)?;
         if inode.is_directory() {
             return Err(Error::IsADirectory);
@@ -51,7 +51,7 @@ impl<D: BlockDevice> FileSystem<D> {
 
     fn remove_directory_entry(&mut self, directory: InodeNumber, name: &[u8]) -> Result<(), Error> {
         let parent = self.directory(directory)?;
-        let entry = self.find_entry(&parent, name)?.ok_or(Error::NotFound)?;
+        let entry = self.live_entry(&parent, name)?.ok_or(Error::NotFound)?;
         let inode = self.enter(&parent, name, entry.inode, None)?;
         if !inode.is_directory() {
             return Err(Error::NotADirectory);
@@ -75,7 +75,7 @@ impl<D: BlockDevice> FileSystem<D> {
 
     /// Lets an inode go that has no name any more: at once, or when it is no longer pinned.
     pub(crate) fn drop_inode(&mut self, mut inode: Inode) -> Result<(), Error> {
-        self.hold(&inode);
+        self.hold(inode.number, 1);
         inode.links = 0;
         inode.changed = self.write.now;
         if self.write.pins.contains_key(&inode.number.0) {

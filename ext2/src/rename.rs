@@ -49,14 +49,14 @@ impl<D: BlockDevice> FileSystem<D> {
     fn rename_entry(&mut self, from: &Name, to: &Name, may_replace: bool) -> Result<(), Error> {
         let parent = self.directory(from.directory)?;
         let to_parent = self.directory(to.directory)?;
-        let entry = self.find_entry(&parent, from.name)?;
+        let entry = self.live_entry(&parent, from.name)?;
         let entry = entry.ok_or(Error::NotFound)?;
         let inode = self.enter(&parent, from.name, entry.inode, None)?;
         let is_moved_directory = inode.is_directory() && from.directory != to.directory;
         if inode.is_directory() {
             self.check_not_inside(&to_parent, inode.number)?;
         }
-        let target = match self.find_entry(&to_parent, to.name)? {
+        let target = match self.live_entry(&to_parent, to.name)? {
             None => None,
             Some(_) if !may_replace => return Err(Error::Exists),
             Some(target) if target.inode == entry.inode => return Ok(()),

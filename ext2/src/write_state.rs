@@ -45,8 +45,8 @@ pub(crate) struct WriteState {
     pub(crate) needs_flush: bool,
     /// The current operation has changed something in memory.
     pub(crate) is_touched: bool,
-    /// Inodes that lost a link, or are let go, with the links that the disk must count until that is
-    /// on the disk.
+    /// Inodes that lost names, or are let go, with how many names they lost: those count on the disk
+    /// until they are gone there.
     pub(crate) holds: BTreeMap<u32, u16>,
     /// Entries that were removed, by directory and name, with the block and offset they lie at.
     pub(crate) removed: BTreeMap<(u32, Vec<u8>), (u32, usize)>,

@@ -10,8 +10,10 @@
 //!
 //! # The rules
 //!
-//! 1. Nothing on the disk leads to what is not yet there. New inodes, new blocks of directories and
-//!    of pointers, and the data of files are on the medium before anything that leads to them.
+//! 1. Nothing on the disk leads to what is not yet there: blocks come before the pointers to them, and
+//!    an inode that a name leads to instead of another comes before that. (Of a name that is quite
+//!    new, the inode may be missing: then it never was. Such a name is taken for free, see
+//!    [`FileSystem::is_dead`].)
 //! 2. Nothing is used again before the last that led to it on the disk is gone. What is freed waits
 //!    in `Freed`; the bitmaps in memory know it as used until then.
 //! 3. A name comes before another one goes, and links are counted before and uncounted after.
@@ -36,11 +38,11 @@
 //! between operations, by writing back in phases, each followed by a flush (`compose.rs` says what a
 //! block looks like in each):
 //!
-//! 1. *Prepare*: what nothing leads to: new inodes and blocks, bits of bitmaps, additional links;
-//!    what the last transaction had left to drop. (Data of files went to the device when it was
-//!    written. It is flushed here.)
-//! 2. *Link*: inodes whose blocks changed, new entries.
-//! 3. *Parent*: `..` of directories that moved.
+//! 1. *Prepare*: what nothing leads to: new blocks, bits of bitmaps, additional links; what the last
+//!    transaction had left to drop. (Data of files went to the device when it was written. It is
+//!    flushed here.)
+//! 2. *Link*: new inodes, inodes whose blocks changed, new entries.
+//! 3. *Replace*: entries that lead elsewhere now, such as `..` of directories that moved.
 //! 4. *Unlink*: entries that go. Here the transaction is durable.
 //! 5. *Drop*: links and inodes that go; then their blocks are free, and the bitmaps may say so.
 //!
@@ -110,7 +112,7 @@ impl<D: BlockDevice> FileSystem<D> {
         // What the last transaction dropped was written just now.
         let freed_before = core::mem::take(&mut self.write.freed_before);
         self.release(freed_before)?;
-        for phase in [Phase::Link, Phase::Parent, Phase::Unlink] {
+        for phase in [Phase::Link, Phase::Replace, Phase::Unlink] {
             self.write_phase(phase)?;
             self.flush()?;
         }

@@ -84,6 +84,7 @@ fn run_sequence(image: Vec<u8>, operations: &[Op]) -> (Vec<u8>, Model) {
         model.apply(&mut disk, op);
         if matches!(op, Op::Remount) {
             disk = mount(disk.unmount().expect("unmount").into_inner());
+            model.unmounted();
             model.assert_same(&disk);
         }
     }
@@ -109,7 +110,7 @@ fn the_crate_and_the_model_agree() {
             ..ProptestConfig::default()
         };
         let counts = RefCell::new((0, 0, 0));
-        let result = TestRunner::new(config).run(&operations(300), |operations| {
+        let result = TestRunner::new(config).run(&operations(300, 300_000), |operations| {
             let (image, model) = run_sequence(image.clone(), &operations);
             std::fs::write(&file, &image).expect("write the image");
             assert_e2fsck_clean(&file);

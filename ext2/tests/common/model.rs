@@ -1,5 +1,7 @@
 //! A file system as plain data, with the same operations: what the crate must do.
 
+#![allow(dead_code, reason = "every test binary uses a part of it")]
+
 use std::collections::BTreeMap;
 
 use ext2::{BlockDevice, Changes, Error, FileSystem, FileType, InodeNumber, NewAttributes, Time};
@@ -20,6 +22,10 @@ pub(crate) enum Op {
     Write(Index, u64, usize),
     SetLen(Index, u64),
     Change(Index, u16),
+    /// Removes a file that is in use, and goes on writing to it.
+    UnlinkOpen(Index, Index, usize),
+    /// Closes such a file.
+    Close(Index),
     Fsync(Index),
     Sync,
     Remount,
@@ -37,11 +43,13 @@ pub(crate) fn name(index: usize) -> Vec<u8> {
     }
 }
 
-pub(crate) fn operations(most: usize) -> impl Strategy<Value = Vec<Op>> {
+/// Sequences of operations. Files become as large as 5 times `large`.
+pub(crate) fn operations(most: usize, large: usize) -> impl Strategy<Value = Vec<Op>> {
     let index = any::<Index>;
     let names = 0..NAMES;
-    let offset = prop_oneof![4 => 0..6000u64, 2 => 0..60_000u64, 1 => 0..400_000u64];
-    let len = prop_oneof![4 => 0..3000usize, 2 => 0..30_000usize, 1 => 0..300_000usize];
+    let most_offset = large as u64 * 4 / 3;
+    let offset = prop_oneof![4 => 0..6000u64, 2 => 0..60_000u64, 1 => 0..most_offset];
+    let len = prop_oneof![4 => 0..3000usize, 2 => 0..30_000usize, 1 => 0..large];
     let op = prop_oneof![
         8 => (index(), names.clone()).prop_map(|(d, n)| Op::Create(d, n)),
         4 => (index(), names.clone()).prop_map(|(d, n)| Op::CreateDirectory(d, n)),
@@ -54,6 +62,8 @@ pub(crate) fn operations(most: usize) -> impl Strategy<Value = Vec<Op>> {
         12 => (index(), offset.clone(), len).prop_map(|(f, o, l)| Op::Write(f, o, l)),
         4 => (index(), offset).prop_map(|(f, l)| Op::SetLen(f, l)),
         2 => (index(), any::<u16>()).prop_map(|(f, m)| Op::Change(f, m)),
+        2 => (index(), index(), 0..20_000usize).prop_map(|(d, e, l)| Op::UnlinkOpen(d, e, l)),
+        2 => index().prop_map(Op::Close),
         4 => index().prop_map(Op::Fsync),
         1 => Just(Op::Sync),
         1 => Just(Op::Remount),
@@ -84,6 +94,8 @@ pub(crate) struct Model {
     pub(crate) nodes: BTreeMap<u32, Node>,
     now: i64,
     seed: u64,
+    /// Files without a name that are in use.
+    open: Vec<u32>,
     /// How many operations ended for want of space.
     pub(crate) out_of_space: usize,
 }
@@ -216,6 +228,7 @@ impl Model {
             uid: 70_000,
             modified: self.now,
         };
+        assert!(!self.open.contains(&number), "inode {number} was in use");
         assert_eq!(
             self.nodes.insert(number, node),
             None,
@@ -376,6 +389,34 @@ impl Model {
                 node.uid = u32::from(*permissions) * 3;
                 node.modified = modified.seconds;
             }
+            Op::UnlinkOpen(d, e, len) => {
+                let d = self.directory(*d);
+                let Some((n, f)) = self.entry(d, *e) else {
+                    return;
+                };
+                if !matches!(self.nodes[&f].body, Body::File(_)) || self.links(f) > 1 {
+                    return;
+                }
+                disk.pin(number(f));
+                disk.unlink(number(d), &n).expect("unlink");
+                self.entries(d).remove(&n);
+                self.touch(d);
+                self.nodes.remove(&f);
+                self.open.push(f);
+                let data = crate::common::noise(self.seed, *len);
+                let size = disk.inode(number(f)).expect("is there").size();
+                let done = disk.write(number(f), size, &data).unwrap_or(0);
+                let mut back = vec![0; done];
+                let inode = disk.inode(number(f)).expect("is there");
+                assert_eq!(disk.read(&inode, size, &mut back), Ok(done));
+                assert!(back == data[..done]);
+            }
+            Op::Close(index) => {
+                if !self.open.is_empty() {
+                    let f = self.open.remove(index.index(self.open.len()));
+                    disk.unpin(number(f)).expect("close");
+                }
+            }
             Op::Fsync(f) => {
                 let f = self.pick(*f, |_| true).expect("there is a root");
                 disk.fsync(number(f)).expect("sync");
@@ -465,6 +506,11 @@ impl Model {
         let mut entries = self.entries(directory).iter();
         let found = entries.find(|(n, f)| **f == number && n.as_slice() != b"lost+found");
         found.map(|(name, _)| name.clone())
+    }
+
+    /// Says that everything was unmounted.
+    pub(crate) fn unmounted(&mut self) {
+        self.open.clear();
     }
 
     /// Checks that a file system holds exactly this.

@@ -92,14 +92,18 @@ impl<D: BlockDevice> FileSystem<D> {
             let count = u32::try_from(count).unwrap_or(1);
             let (start, count) = self.allocate_blocks(goal, count, Purpose::Content)?;
             let len = len_in(count.into());
-            let is_written = self
-                .write_new(start, within, data.get(..len).unwrap_or_default())
-                .and_then(|()| self.set_pointers(&mut inode, logical, start, count));
-            if let Err(error @ (Error::NoSpace | Error::Device(_))) = is_written {
+            let is_written = self.write_new(start, within, data.get(..len).unwrap_or_default());
+            if let Err(error) = is_written {
                 self.unallocate_blocks(start, count)?;
+                // All is as it was: the failure is of this write alone.
+                self.write.is_touched = false;
                 return Err(error);
             }
-            is_written?;
+            let is_set = self.set_pointers(&mut inode, logical, start, count);
+            if let Err(Error::NoSpace) = is_set {
+                self.unallocate_blocks(start, count)?;
+            }
+            is_set?;
             len
         };
         let end = offset.saturating_add(len as u64);

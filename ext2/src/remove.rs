@@ -99,6 +99,7 @@ impl<D: BlockDevice> FileSystem<D> {
             self.free_attributes(&inode)?;
         }
         let seconds = u32::try_from(self.write.now.seconds).unwrap_or(0);
+        let least = self.facts.inodes.saturating_add(1);
         self.change_raw(inode.number, |raw| {
             raw.links_count = 0.into();
             raw.size = 0.into();
@@ -106,8 +107,8 @@ impl<D: BlockDevice> FileSystem<D> {
             raw.blocks = 0.into();
             raw.attributes_block = 0.into();
             raw.block = [0.into(); 15];
-            // 0 would mean that it was not removed.
-            raw.delete_time = seconds.max(1).into();
+            // A small number would be one of the orphan list.
+            raw.delete_time = seconds.max(least).into();
         })?;
         self.write.room.remove(&inode.number.0);
         let freed = (inode.number.0, inode.is_directory());

@@ -99,7 +99,12 @@ impl<D: BlockDevice> FileSystem<D> {
         let write = &self.write;
         let is_dropping = is_all && !(write.freed.is_empty() && write.freed_before.is_empty());
         let is_counting = is_all && write.are_counts_changed;
-        let has_changes = !write.changed.is_empty() || write.is_superblock_changed;
+        // Bits alone, of what was freed, can wait.
+        let has_changes = write.is_superblock_changed
+            || write.changed.iter().any(|block| {
+                let buffer = write.buffers.get(block);
+                buffer.is_some_and(|buffer| is_all || buffer.kind != Kind::Bitmap)
+            });
         if !(has_changes || is_dropping || is_counting) {
             return self.flush();
         }
@@ -125,10 +130,11 @@ impl<D: BlockDevice> FileSystem<D> {
             self.flush()?;
         }
         let freed = core::mem::take(&mut self.write.freed);
-        let is_dropped = self.write.changed.iter().all(|block| {
-            let buffer = self.write.buffers.get(block);
-            buffer.is_none_or(|buffer| buffer.kind == Kind::Bitmap)
-        });
+        let is_dropped = is_all
+            || self.write.changed.iter().all(|block| {
+                let buffer = self.write.buffers.get(block);
+                buffer.is_none_or(|buffer| buffer.kind == Kind::Bitmap)
+            });
         if is_dropped {
             self.release(freed)?;
         } else {
@@ -160,6 +166,11 @@ impl<D: BlockDevice> FileSystem<D> {
                 inode_size,
             };
             let Some(version) = version(buffer, phase, &context) else {
+                if buffer.disk.as_ref() == Some(&buffer.memory) {
+                    // It was changed and changed back.
+                    buffer.disk = None;
+                    self.write.changed.remove(&block);
+                }
                 continue;
             };
             if row.bytes.is_empty() {

@@ -350,6 +350,9 @@ impl<D: BlockDevice> FileSystem<D> {
                 Some(_) => {}
             }
         };
+        if self.is_dead(number)? {
+            return Err(Error::NotFound);
+        }
         self.enter(directory, name, number, stated_type)
     }
 

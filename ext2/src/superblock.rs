@@ -70,6 +70,8 @@ pub enum ReadOnlyReason {
     Journal,
     /// Errors were found in it earlier, and e2fsck has not been run since.
     ErrorsRecorded,
+    /// A write failed, or damage was found while writing, and what was on the disk was left as it was.
+    Failed,
 }
 
 impl fmt::Display for ReadOnlyReason {
@@ -79,6 +81,7 @@ impl fmt::Display for ReadOnlyReason {
             Self::Features(features) => write!(f, "has features unknown to ext2: {features}"),
             Self::Journal => f.write_str("has a journal (ext3)"),
             Self::ErrorsRecorded => f.write_str("has recorded errors: run e2fsck"),
+            Self::Failed => f.write_str("an error came up while writing: run e2fsck"),
         }
     }
 }

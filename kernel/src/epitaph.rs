@@ -253,7 +253,8 @@ fn backtrace(instruction: Option<usize>, mut frame: usize) {
 }
 
 fn show_call(depth: usize, address: usize, inside: usize) {
-    let _ = match image::symbol(inside) {
+    let mut name = [0; image::MAX_NAME_BYTES];
+    let _ = match image::symbol(inside, &mut name) {
         Some((name, offset)) => {
             writeln!(
                 Console,

@@ -71,12 +71,12 @@ impl Settings {
     /// Settles `overrides` over `metadata`; `folder` is the program's, to which the metadata's paths are relative.
     pub fn new(metadata: &Metadata, folder: &Path, overrides: Overrides) -> Result<Self> {
         let machine = overrides.machine.or(metadata.machine).unwrap_or_default();
-        let or_metadata = |ports: Vec<Port>| {
-            if ports.is_empty() {
-                metadata.ports.clone()
-            } else {
-                ports
-            }
+        let nic = overrides.nic.or(metadata.nic).unwrap_or_default();
+        // Without a card, the ports that a program usually publishes lead nowhere; asking for one is a mistake.
+        let or_metadata = |ports: Vec<Port>| match nic {
+            _ if !ports.is_empty() => ports,
+            Nic::None => Vec::new(),
+            _ => metadata.ports.clone(),
         };
         let mut env = metadata.env.clone();
         env.extend(
@@ -92,7 +92,7 @@ impl Settings {
                 .unwrap_or(DEFAULT_MEMORY),
             cores: overrides.cores.or(metadata.cores).unwrap_or(1),
             machine,
-            nic: overrides.nic.or(metadata.nic).unwrap_or_default(),
+            nic,
             disks: disks(metadata, folder, overrides.disks),
             ports: or_metadata(overrides.ports),
             address: overrides.address.or(metadata.address).unwrap_or_default(),

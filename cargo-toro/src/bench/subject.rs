@@ -297,7 +297,7 @@ impl Bench {
     /// The stripped ELF of a program, with its symbols for backtraces; returns its size in bytes.
     pub(super) fn elf_bytes(&self, subject: &Subject) -> Result<u64> {
         let path = self.folder().join(format!("{}-size.elf", subject.name()));
-        write_image(&subject.linked, Format::Elf, "", &path)
+        write_image(&subject.linked, Format::Elf, "", &path, None)
     }
 
     fn page_disk(&self) -> Result<DiskOption> {

@@ -27,8 +27,8 @@ impl Sum {
     /// Goes on with `bytes`, which begin at an even place.
     #[inline]
     pub(super) fn add(self, bytes: &[u8]) -> Self {
-        let (blocks, rest) = bytes.as_chunks::<64>();
-        let (words, rest) = rest.as_chunks::<8>();
+        let (words, rest) = bytes.as_chunks::<8>();
+        let (blocks, words) = words.as_chunks::<8>();
         let (mut sum, mut carries) = (0u64, 0u64);
         // An addition, and one of its carry, for each word.
         let mut take = |word: &[u8; 8]| {
@@ -36,8 +36,16 @@ impl Sum {
             sum = next;
             carries += u64::from(has_carry);
         };
-        for block in blocks {
-            block.as_chunks::<8>().0.iter().for_each(&mut take);
+        // Written out, since a loop that is compiled to be small is not unrolled.
+        for [a, b, c, d, e, f, g, h] in blocks {
+            take(a);
+            take(b);
+            take(c);
+            take(d);
+            take(e);
+            take(f);
+            take(g);
+            take(h);
         }
         words.iter().for_each(&mut take);
         let mut last = [0; 8];

@@ -94,6 +94,12 @@ pub(super) struct Connection {
 }
 
 impl Connection {
+    /// Whether it waits for the machine to get an address before it is begun.
+    #[inline]
+    pub(super) fn is_awaiting(&self) -> bool {
+        self.tuple.local.ip().is_unspecified() && !matches!(self.state, tcp::State::Closed)
+    }
+
     /// The stack's socket.
     #[inline]
     pub(super) fn socket(&mut self) -> &mut tcp::Socket<'static> {
@@ -194,6 +200,21 @@ impl Connections {
         self.slots[slot as usize] = Some(connection);
         self.by_tuple.insert(tuple, slot);
         Ok(slot)
+    }
+
+    /// Gives a connection other ends.
+    ///
+    /// # Errors
+    /// [`Error::AddressInUse`] when another connection has them.
+    pub(super) fn rename(&mut self, slot: u32, tuple: FourTuple) -> Result<(), Error> {
+        if self.by_tuple.contains_key(&tuple) {
+            return Err(Error::AddressInUse);
+        }
+        let connection = self.get(slot).ok_or(Error::NotConnected)?;
+        let old = core::mem::replace(&mut connection.tuple, tuple);
+        self.by_tuple.remove(&old);
+        self.by_tuple.insert(tuple, slot);
+        Ok(())
     }
 
     /// Frees the tuple of a connection that is closed but that a program still holds.

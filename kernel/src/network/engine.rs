@@ -65,6 +65,8 @@ pub(super) struct Engine {
     /// Who may wait for a neighbour's hardware address.
     pub(super) waiting: Vec<Key>,
     pub(super) address: Option<Address>,
+    /// Connections, by slot, that are begun when there is an address.
+    awaiting: Vec<u32>,
     /// How often the address has changed.
     pub(super) address_changes: u32,
 }
@@ -162,6 +164,7 @@ impl Engine {
             nobody: SocketSet::new(vec![]),
             waiting: Vec::new(),
             address: None,
+            awaiting: Vec::new(),
             address_changes: 0,
         }
     }
@@ -407,7 +410,9 @@ impl Engine {
         if remote.port() == 0 || to.is_unspecified() || to.is_multicast() || self.is_broadcast(to) {
             return Err(Error::NetworkUnreachable);
         }
+        let is_awaiting = self.address.is_none() && self.dhcp.is_some();
         let from = match *local.ip() {
+            ip if ip.is_unspecified() && is_awaiting => Some(ip),
             ip if ip.is_unspecified() => self.iface.get_source_address_ipv4(&to),
             ip => Some(ip).filter(|ip| self.iface.has_ip_addr(*ip)),
         };
@@ -431,17 +436,62 @@ impl Engine {
         };
         let slot = self.insert(tuple(port), &notifier, None, now_us)?;
         let connection = self.connections.get(slot).ok_or(Error::OutOfMemory)?;
-        let socket = connection.socket();
-        reset_options(socket);
-        let endpoints = (IpEndpoint::from(remote), (from, port));
-        let result = socket.connect(self.iface.context(), endpoints.0, endpoints.1);
         connection.state = State::SynSent;
-        if result.is_err() {
-            self.destroy(slot);
-            return Err(Error::NetworkUnreachable);
+        reset_options(connection.socket());
+        if from.is_unspecified() {
+            self.awaiting.push(slot);
+            let end_us = now_us.saturating_add(super::ADDRESS_PATIENCE_NS / 1000);
+            let key = Key::Connection(slot);
+            self.timers
+                .arrange(key, &mut connection.timer, Some(end_us));
+            return Ok(slot);
         }
-        self.settle(slot, false, now_us);
+        if let Err(error) = self.begin(slot, now_us) {
+            self.destroy(slot);
+            return Err(error);
+        }
         Ok(slot)
+    }
+
+    /// Sends the request for a connection whose ends are known.
+    fn begin(&mut self, slot: u32, now_us: u64) -> Result<()> {
+        let connection = self.connections.get(slot).ok_or(Error::NotConnected)?;
+        let FourTuple { local, remote } = connection.tuple;
+        connection
+            .socket()
+            .connect(self.iface.context(), remote, local)
+            .map_err(|_| Error::NetworkUnreachable)?;
+        self.settle(slot, false, now_us);
+        Ok(())
+    }
+
+    /// There is an address: the connections that wait for one are begun.
+    fn begin_awaiting(&mut self, now_us: u64) {
+        for slot in core::mem::take(&mut self.awaiting) {
+            // The slot may have been given up, and be another connection's.
+            let Some(connection) = self.connections.get(slot).filter(|one| one.is_awaiting())
+            else {
+                continue;
+            };
+            let (key, mut tuple) = (Key::Connection(slot), connection.tuple);
+            self.timers.cancel(key, &mut connection.timer);
+            let source = self.iface.get_source_address_ipv4(tuple.remote.ip());
+            tuple.local.set_ip(source.unwrap_or(Ipv4Addr::UNSPECIFIED));
+            let begun = self.connections.rename(slot, tuple);
+            if let Err(error) = begun.and_then(|()| self.begin(slot, now_us)) {
+                self.fail(slot, error);
+            }
+        }
+    }
+
+    /// A connection that a program holds is over.
+    fn fail(&mut self, slot: u32, error: Error) {
+        if let Some(connection) = self.connections.get(slot) {
+            connection.state = State::Closed;
+            connection.error = Some(error);
+            connection.notifier.notify();
+            self.connections.forget_tuple(slot);
+        }
     }
 
     /// After anything happened to a connection: sends what there is to send, sets its timer, and acts on what has changed.
@@ -450,6 +500,14 @@ impl Engine {
             return;
         };
         let is_orphan = connection.is_orphan;
+        if connection.is_awaiting() {
+            if is_orphan {
+                self.destroy(slot);
+            } else if connection.timer.is_none() {
+                self.fail(slot, Error::NetworkUnreachable);
+            }
+            return;
+        }
         let socket = connection.socket();
         // Data for a program that is gone is refused, or its peer would wait for ever for the window to open.
         if is_orphan && socket.can_recv() {
@@ -633,7 +691,10 @@ impl Engine {
         self.timers
             .arrange(Key::Dhcp, &mut dhcp.timer, driven.wanted_us);
         match dhcp.event() {
-            Some(dhcp::Event::Leased(address)) => self.set_address(Some(address)),
+            Some(dhcp::Event::Leased(address)) => {
+                self.set_address(Some(address));
+                self.begin_awaiting(now_us);
+            }
             Some(dhcp::Event::Lost) => self.set_address(None),
             None => {}
         }

@@ -174,7 +174,7 @@ impl Stack {
         self.engine.is_broadcast(ip)
     }
 
-    /// Begins a connection to `remote`, from `local` as far as that is given.
+    /// Begins a connection to `remote`, from `local` as far as that is given; when there is an address, if one is being looked for.
     ///
     /// # Errors
     /// When there is no way to the peer, no free port, or no memory.

@@ -21,6 +21,7 @@ use crate::devices::network::Medium;
 use crate::scheduler::Readiness;
 
 mod closing;
+mod leases;
 
 const SERVER: Ipv4Addr = Ipv4Addr::new(10, 0, 2, 15);
 const CLIENT: Ipv4Addr = Ipv4Addr::new(10, 0, 2, 2);
@@ -173,7 +174,7 @@ impl World {
 
     fn listen(&mut self, port: u16, backlog: usize) -> Arc<Listener> {
         let address = SocketAddrV4::new(Ipv4Addr::UNSPECIFIED, port);
-        self.ports.bind_tcp(address).expect("free");
+        self.ports.bind_tcp(address, false).expect("free");
         self.ports
             .listen(address, backlog, Arc::default())
             .expect("bound")
@@ -722,117 +723,4 @@ proptest! {
             world.now_us += 1000;
         }
     }
-}
-
-/// A DHCP server's answer to a message of the client: an offer to a discovery, an acknowledgement to a request.
-fn dhcp_answer(frame: &[u8]) -> Option<Vec<u8>> {
-    use smoltcp::phy::ChecksumCapabilities;
-    use smoltcp::wire::{
-        DhcpMessageType, DhcpPacket, DhcpRepr, EthernetFrame, EthernetProtocol, IpProtocol,
-        Ipv4Packet, Ipv4Repr, UdpPacket, UdpRepr,
-    };
-    let checksums = ChecksumCapabilities::default();
-    let ip = Ipv4Packet::new_checked(frame.get(14..)?).ok()?;
-    let udp = UdpPacket::new_checked(ip.payload()).ok()?;
-    let message = DhcpPacket::new_checked(udp.payload()).ok()?;
-    let asked = DhcpRepr::parse(&message).ok()?;
-    let message_type = match asked.message_type {
-        DhcpMessageType::Discover => DhcpMessageType::Offer,
-        DhcpMessageType::Request => DhcpMessageType::Ack,
-        _ => return None,
-    };
-    let mut answer = DhcpRepr {
-        message_type,
-        your_ip: SERVER,
-        server_ip: CLIENT,
-        server_identifier: Some(CLIENT),
-        subnet_mask: Some(Ipv4Addr::new(255, 255, 255, 0)),
-        router: Some(CLIENT),
-        lease_duration: Some(100),
-        dns_servers: Some(Default::default()),
-        requested_ip: None,
-        client_identifier: None,
-        parameter_request_list: None,
-        max_size: None,
-        ..asked
-    };
-    answer
-        .dns_servers
-        .as_mut()
-        .expect("just set")
-        .push(CLIENT)
-        .expect("room");
-    let udp = UdpRepr {
-        src_port: 67,
-        dst_port: 68,
-    };
-    let ip = Ipv4Repr {
-        src_addr: CLIENT,
-        dst_addr: Ipv4Addr::BROADCAST,
-        next_header: IpProtocol::Udp,
-        payload_len: 8 + answer.buffer_len(),
-        hop_limit: 64,
-    };
-    let mut bytes = vec![0; 14 + 20 + ip.payload_len];
-    let mut ethernet = EthernetFrame::new_unchecked(&mut bytes[..]);
-    ethernet.set_dst_addr(EthernetAddress::BROADCAST);
-    ethernet.set_src_addr(EthernetAddress(CLIENT_MAC));
-    ethernet.set_ethertype(EthernetProtocol::Ipv4);
-    let mut packet = Ipv4Packet::new_unchecked(&mut bytes[14..]);
-    ip.emit(&mut packet, &checksums);
-    let mut datagram = UdpPacket::new_unchecked(&mut bytes[34..]);
-    udp.emit(
-        &mut datagram,
-        &CLIENT.into(),
-        &Ipv4Addr::BROADCAST.into(),
-        answer.buffer_len(),
-        |payload| {
-            answer
-                .emit(&mut DhcpPacket::new_unchecked(payload))
-                .expect("room")
-        },
-        &checksums,
-    );
-    Some(bytes)
-}
-
-#[test]
-fn an_address_is_leased_and_given_up_when_the_server_is_gone() {
-    let mut world = World::new();
-    world.stack.set_address(None);
-    world.stack.start_dhcp(world.now_us * 1000);
-    assert_eq!(world.stack.address(), None);
-    let serve = |world: &mut World, is_answered: bool, until_us: u64| {
-        while world.now_us < until_us {
-            while let Some(frame) = {
-                let mut wire = world.from_server.lock();
-                wire.take()
-            } {
-                if let Some(answer) = dhcp_answer(&frame).filter(|_| is_answered) {
-                    world.to_server.lock().put(answer);
-                }
-            }
-            world.stack.serve(world.now_us * 1000);
-            world.now_us += 100_000;
-        }
-    };
-    let start = world.now_us;
-    serve(&mut world, true, start + 1_000_000);
-    let expected = Address {
-        ip: SERVER,
-        prefix: 24,
-        gateway: Some(CLIENT),
-        dns: vec![CLIENT],
-    };
-    assert_eq!(world.stack.address(), Some(&expected));
-    let changes = world.stack.address_changes();
-    serve(&mut world, true, start + 500_000_000);
-    assert_eq!(
-        world.stack.address(),
-        Some(&expected),
-        "renewed several times"
-    );
-    assert_eq!(world.stack.address_changes(), changes);
-    serve(&mut world, false, start + 700_000_000);
-    assert_eq!(world.stack.address(), None, "the lease is over");
 }

@@ -101,12 +101,10 @@ pub fn negotiate(transport: &dyn Transport, needed: u64, useful: u64) -> Result<
     transport.set_status(ACKNOWLEDGE);
     transport.set_status(ACKNOWLEDGE | DRIVER);
     let offered = transport.offered_features();
-    let by_age = if transport.is_legacy() {
-        ANY_LAYOUT
-    } else {
-        VERSION_1
+    let needed = match transport.is_legacy() {
+        true => needed,
+        false => needed | VERSION_1,
     };
-    let needed = needed | by_age;
     if offered & needed != needed {
         transport.set_status(FAILED);
         return Err(Error::Features);

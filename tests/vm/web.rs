@@ -40,6 +40,7 @@ fn the_page_is_served_on_every_machine() {
         (Machine::Pc, Boot::Disk),
         (Machine::Pc, Boot::Kernel),
         (Machine::Q35, Boot::Disk),
+        (Machine::Microvm, Boot::Kernel),
     ] {
         let guest = started(Guest::new("static-web").machine(machine).boot(boot));
         let page = guest.http().get("/");

@@ -57,6 +57,17 @@ pub enum Nic {
     None,
 }
 
+/// What disks hang on.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, ValueEnum, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum DiskBus {
+    /// An IDE controller
+    Ide,
+    /// virtio-blk
+    #[default]
+    Virtio,
+}
+
 /// How the image gets into memory.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum Boot {

@@ -24,4 +24,6 @@ pub mod start_info;
 #[cfg(not(test))]
 mod string;
 #[cfg(not(test))]
+pub mod syscall;
+#[cfg(not(test))]
 pub mod tlb;

@@ -5,6 +5,7 @@ mod build;
 mod console;
 mod faults;
 mod files;
+mod promises;
 mod sockets;
 mod threads;
 mod web;

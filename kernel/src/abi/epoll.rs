@@ -457,7 +457,7 @@ unsafe fn wait_until(
     events: *mut libc::epoll_event,
     max_events: c_int,
     deadline_ns: Option<u64>,
-    mask: *const libc::sigset_t,
+    mask: *const u64,
 ) -> Result<c_int> {
     let description = object::get(epoll)?;
     let invalid = Errno(libc::EINVAL);
@@ -469,8 +469,8 @@ unsafe fn wait_until(
     }
     // SAFETY: not null, and the caller's array.
     let events = unsafe { core::slice::from_raw_parts_mut(events, max_events) };
-    // SAFETY: null, or the caller's set.
-    let _mask = unsafe { get(mask) }.map(|mask| signal::blocked_meanwhile(&mask));
+    // SAFETY: null, or the caller's set, whose first word holds all signals there are.
+    let _mask = unsafe { get(mask) }.map(|mask| signal::blocked_meanwhile(mask));
     Ok(instance.0.wait(events, deadline_ns) as c_int)
 }
 
@@ -499,7 +499,7 @@ pub(super) unsafe extern "C" fn epoll_pwait(
     events: *mut libc::epoll_event,
     max_events: c_int,
     timeout_ms: c_int,
-    mask: *const libc::sigset_t,
+    mask: *const u64,
 ) -> c_int {
     let deadline_ns = u64::try_from(timeout_ms)
         .ok()
@@ -518,7 +518,7 @@ pub(super) unsafe extern "C" fn epoll_pwait2(
     events: *mut libc::epoll_event,
     max_events: c_int,
     timeout: *const libc::timespec,
-    mask: *const libc::sigset_t,
+    mask: *const u64,
 ) -> c_int {
     c_result((|| {
         // SAFETY: null, or the caller's time.

@@ -3,11 +3,12 @@
 use alloc::ffi::CString;
 use alloc::string::String;
 use alloc::vec::Vec;
-use core::ffi::{CStr, c_char, c_int, c_void};
+use core::ffi::{c_char, c_int, c_void};
 use core::ptr::null_mut;
-use core::sync::atomic::{AtomicBool, AtomicPtr, Ordering};
+use core::sync::atomic::{AtomicBool, Ordering};
 
-use super::{signal, stdio, thread};
+use super::environment::environ;
+use super::{signal, stdio, syscall, thread};
 use crate::arch::x86_64::power;
 use crate::devices::power_button;
 use crate::epitaph;
@@ -31,10 +32,6 @@ unsafe extern "C" {
     static toro_fini_array_start: extern "C" fn();
     static toro_fini_array_end: extern "C" fn();
 }
-
-/// The environment, as C programs see it: pointers to `NAME=VALUE`, and a null.
-#[unsafe(no_mangle)]
-static environ: AtomicPtr<*mut c_char> = AtomicPtr::new(null_mut());
 
 static EXIT_FUNCTIONS: SpinLock<Vec<(ExitFunction, usize)>> = SpinLock::new(Vec::new());
 static IS_EXITING: AtomicBool = AtomicBool::new(false);
@@ -72,6 +69,7 @@ pub fn run() -> ! {
         power_button::watch(acpi, on_power_button);
     }
     stdio::open();
+    syscall::initialise();
     let line = command_line();
     let arguments =
         core::iter::once(String::from("/program")).chain(line.arguments.iter().cloned());
@@ -146,25 +144,4 @@ extern "C" fn __cxa_atexit(
 ) -> c_int {
     EXIT_FUNCTIONS.lock().push((function, argument as usize));
     0
-}
-
-#[unsafe(no_mangle)]
-unsafe extern "C" fn getenv(name: *const c_char) -> *mut c_char {
-    // SAFETY: the caller's C string.
-    let name = unsafe { CStr::from_ptr(name) }.to_bytes();
-    let mut entry = environ.load(Ordering::Relaxed);
-    if entry.is_null() {
-        return null_mut();
-    }
-    // SAFETY: the environment is an array of C strings that ends with a null.
-    unsafe {
-        while !(*entry).is_null() {
-            let text = CStr::from_ptr(*entry).to_bytes();
-            if text.len() > name.len() && text.starts_with(name) && text[name.len()] == b'=' {
-                return (*entry).add(name.len() + 1);
-            }
-            entry = entry.add(1);
-        }
-    }
-    null_mut()
 }

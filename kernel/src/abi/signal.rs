@@ -194,9 +194,9 @@ fn set_blocked(new: u64) {
 pub(super) struct BlockedMeanwhile(u64);
 
 /// Blocks just these signals until the result is dropped.
-pub(super) fn blocked_meanwhile(set: &libc::sigset_t) -> BlockedMeanwhile {
+pub(super) fn blocked_meanwhile(set: u64) -> BlockedMeanwhile {
     let before = blocked().load(Ordering::Relaxed);
-    set_blocked(bits_of(set));
+    set_blocked(set);
     BlockedMeanwhile(before)
 }
 
@@ -518,7 +518,7 @@ pub(super) unsafe extern "C" fn sigsuspend(mask: *const libc::sigset_t) -> c_int
         return c_result(Err(Errno(libc::EFAULT)));
     };
     let events = *EVENTS.lock();
-    let _mask = blocked_meanwhile(&mask);
+    let _mask = blocked_meanwhile(bits_of(&mask));
     if *EVENTS.lock() == events {
         return pause();
     }

@@ -97,7 +97,7 @@ fn run_sequence(image: Vec<u8>, operations: &[Op]) -> (Vec<u8>, Model) {
 #[test]
 fn the_crate_and_the_model_agree() {
     let cases = std::env::var("EXT2_TEST_CASES");
-    let cases = cases.ok().and_then(|n| n.parse().ok()).unwrap_or(6);
+    let cases = cases.ok().and_then(|n| n.parse().ok()).unwrap_or(3);
     let work = tempdir().expect("make a folder");
     let file = work.path().join("image");
     let (mut steps, mut sequences, mut out_of_space) = (0, 0, 0);
@@ -110,7 +110,7 @@ fn the_crate_and_the_model_agree() {
             ..ProptestConfig::default()
         };
         let counts = RefCell::new((0, 0, 0));
-        let result = TestRunner::new(config).run(&operations(300, 300_000), |operations| {
+        let result = TestRunner::new(config).run(&operations(250, 300_000), |operations| {
             let (image, model) = run_sequence(image.clone(), &operations);
             std::fs::write(&file, &image).expect("write the image");
             assert_e2fsck_clean(&file);

@@ -1,8 +1,7 @@
 //! Directories: reading their entries, and finding a name.
 //!
 //! "Directory Structure", linked entry lists. Hashed directories (`dir_index`) are made so that
-//! they read as lists too.  Changing them is in
-//! `directory_write.rs`.
+//! they read as lists too. Changing them is in `directory_write.rs`.
 //!
 //! Every entry is checked before it is handed out, and [`FileSystem::find`] checks that a
 //! directory's `..` leads back to where it was found. So what is reached by name from the root is a

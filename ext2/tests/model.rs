@@ -51,7 +51,7 @@ fn images(work: &Path) -> Vec<(&'static str, Vec<u8>)> {
     vec![
         ("ours, 1 KiB", made_by_us(1024, 20_000)),
         ("ours, 4 KiB", made_by_us(4096, 3000)),
-        ("ours, 2 KiB, small", made_by_us(2048, 300)),
+        ("ours, 2 KiB, small", made_by_us(2048, 200)),
         (
             "1 KiB, many groups",
             mke2fs("6M", &["-b", "1024", "-g", "512", "-N", "400"]),
@@ -67,7 +67,7 @@ fn images(work: &Path) -> Vec<(&'static str, Vec<u8>)> {
         ),
         (
             "1 KiB, small",
-            mke2fs("900K", &["-b", "1024", "-O", "^resize_inode", "-N", "100"]),
+            mke2fs("500K", &["-b", "1024", "-O", "^resize_inode", "-N", "100"]),
         ),
     ]
 }
@@ -110,7 +110,7 @@ fn the_crate_and_the_model_agree() {
             ..ProptestConfig::default()
         };
         let counts = RefCell::new((0, 0, 0));
-        let result = TestRunner::new(config).run(&operations(250, 300_000), |operations| {
+        let result = TestRunner::new(config).run(&operations(400, 300_000), |operations| {
             let (image, model) = run_sequence(image.clone(), &operations);
             std::fs::write(&file, &image).expect("write the image");
             assert_e2fsck_clean(&file);

@@ -96,6 +96,8 @@ impl<D: BlockDevice> FileSystem<D> {
         self.facts.read_only = Some(ReadOnlyReason::Failed);
         self.write.buffers.clear();
         self.write.changed.clear();
+        self.write.names.clear();
+        self.write.room.clear();
         self.write.needs_flush = false;
         // That errors were found is worth a try; if it fails too, nothing is lost.
         self.record_errors();

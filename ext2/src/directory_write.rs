@@ -59,7 +59,7 @@ impl<D: BlockDevice> FileSystem<D> {
     }
 
     /// Where a block of a directory is.
-    fn directory_block(&self, directory: &Inode, logical: u64) -> Result<u32, Error> {
+    pub(crate) fn directory_block(&self, directory: &Inode, logical: u64) -> Result<u32, Error> {
         let block = self.run(directory, logical, 1)?.start;
         let block = block.ok_or_else(|| {
             corrupt!(
@@ -71,7 +71,7 @@ impl<D: BlockDevice> FileSystem<D> {
         Ok(block)
     }
 
-    fn directory_blocks(&self, directory: &Inode) -> u64 {
+    pub(crate) fn directory_blocks(&self, directory: &Inode) -> u64 {
         directory
             .size
             .checked_div(u64::from(self.geometry.block_size))
@@ -85,20 +85,43 @@ impl<D: BlockDevice> FileSystem<D> {
         name: &[u8],
     ) -> Result<Option<Entry>, Error> {
         let mut scratch = Vec::new();
-        for logical in 0..self.directory_blocks(directory) {
-            let block = self.directory_block(directory, logical)?;
-            let bytes = self.look(block, &mut scratch)?;
-            for record in records(bytes) {
-                let record = record.map_err(|offset| damaged(directory, logical, offset))?;
-                if record.inode != 0 && record.name_len == name.len() && record.name(bytes) == name
-                {
-                    return Ok(Some(Entry {
-                        logical,
-                        block,
-                        offset: record.offset,
-                        inode: InodeNumber(record.inode),
-                    }));
+        if let Some(blocks) = self.write.names.blocks(directory.number.0, name) {
+            let end = self.directory_blocks(directory);
+            for logical in blocks.filter(|logical| *logical < end) {
+                let found = self.find_in_block(directory, name, logical, &mut scratch)?;
+                if found.is_some() {
+                    return Ok(found);
                 }
+            }
+            return Ok(None);
+        }
+        for logical in 0..self.directory_blocks(directory) {
+            let found = self.find_in_block(directory, name, logical, &mut scratch)?;
+            if found.is_some() {
+                return Ok(found);
+            }
+        }
+        Ok(None)
+    }
+
+    fn find_in_block(
+        &self,
+        directory: &Inode,
+        name: &[u8],
+        logical: u64,
+        scratch: &mut Vec<u8>,
+    ) -> Result<Option<Entry>, Error> {
+        let block = self.directory_block(directory, logical)?;
+        let bytes = self.look(block, scratch)?;
+        for record in records(bytes) {
+            let record = record.map_err(|offset| damaged(directory, logical, offset))?;
+            if record.inode != 0 && record.name_len == name.len() && record.name(bytes) == name {
+                return Ok(Some(Entry {
+                    logical,
+                    block,
+                    offset: record.offset,
+                    inode: InodeNumber(record.inode),
+                }));
             }
         }
         Ok(None)
@@ -120,6 +143,7 @@ impl<D: BlockDevice> FileSystem<D> {
         directory: &Inode,
         name: &[u8],
     ) -> Result<Option<Entry>, Error> {
+        self.index_names(directory)?;
         let entry = self.find_entry(directory, name)?;
         if let Some(entry) = &entry
             && self.is_dead(entry.inode)?
@@ -174,6 +198,7 @@ impl<D: BlockDevice> FileSystem<D> {
                     record.inode = inode.0;
                     write(bytes, &record, type_number, name);
                     self.write.room.insert(directory.0, logical);
+                    self.write.names.add(directory.0, name, logical);
                 }
                 None => self.grow_directory(&mut parent, name, inode, type_number)?,
             }
@@ -256,6 +281,7 @@ impl<D: BlockDevice> FileSystem<D> {
         let bytes = self.add_fresh(block, Kind::Directory);
         write(bytes, &record, type_number, name);
         self.write.room.insert(directory.number.0, logical);
+        self.write.names.add(directory.number.0, name, logical);
         Ok(())
     }
 

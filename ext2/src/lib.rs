@@ -1,12 +1,13 @@
-//! The second extended file system (ext2), without `std`: the kernel reads it from a disk, the host
-//! tool makes it from a folder.
+//! The second extended file system (ext2), without `std`: the kernel reads and writes it on a disk, the
+//! host tool makes it from a folder.
 //!
 //! [`FileSystem`] mounts what lies on a [`BlockDevice`]; [`make`] puts a new file system onto one.
+//! What was synced survives a power cut: the module `writeback` says how.
 //! What is on the disk is not trusted: every number is checked before it is used, no loop and no
 //! allocation is bounded by the disk alone, and an [`Error`] says which field is wrong.
 //!
 //! Standards: "The Second Extended File System: Internal Layout" (Dave Poirier) and Linux,
-//! Documentation/filesystems/ext2.rst. Read are revisions 0 and 1, blocks of 1, 2 and 4 KiB, and
+//! Documentation/filesystems/ext2.rst. Read and written are revisions 0 and 1, blocks of 1, 2 and 4 KiB, and
 //! inodes of any size.
 #![no_std]
 #![forbid(unsafe_code)]
@@ -51,6 +52,7 @@ mod inode_write;
 mod layout;
 pub mod make;
 mod map_write;
+mod names;
 mod orphan;
 mod path;
 mod records;

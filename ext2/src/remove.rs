@@ -111,6 +111,7 @@ impl<D: BlockDevice> FileSystem<D> {
             raw.delete_time = seconds.max(least).into();
         })?;
         self.write.room.remove(&inode.number.0);
+        self.write.names.forget(inode.number.0);
         let freed = (inode.number.0, inode.is_directory());
         self.write.freed.inodes.push(freed);
         Ok(())

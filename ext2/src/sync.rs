@@ -2,7 +2,8 @@
 //!
 //! The superblock says "in use" (`s_state`) from the first change on until [`FileSystem::unmount`]: a
 //! file system that is only read is not touched. One that was found so keeps that mark until e2fsck
-//! has seen it, as on Linux.
+//! has seen it, as on Linux. A mark beside it says that this crate wrote it: only then is it safe to
+//! write to what was not unmounted (`writeback.rs`).
 
 use alloc::vec::Vec;
 
@@ -12,6 +13,7 @@ use crate::bitmap;
 use crate::features::READ_ONLY_LARGE_FILE;
 use crate::filesystem::FileSystem;
 use crate::layout::{STATE_CLEAN, STATE_ERRORS, SUPERBLOCK_OFFSET, Superblock};
+use crate::superblock::order_mark;
 use crate::{BlockDevice, Error, InodeNumber};
 
 impl<D: BlockDevice> FileSystem<D> {
@@ -168,6 +170,7 @@ impl<D: BlockDevice> FileSystem<D> {
             superblock.mount_count = superblock.mount_count.get().saturating_add(1).into();
             superblock.mount_time = now.into();
             superblock.write_time = now.into();
+            superblock.last_mounted = order_mark(superblock);
         });
         // What else changed in it comes later, in order.
         let superblock = self.write.superblock;

@@ -9,6 +9,7 @@ use alloc::vec::Vec;
 use crate::Time;
 use crate::buffers::Buffer;
 use crate::layout::SUPERBLOCK_LEN;
+use crate::names::Names;
 use crate::runs::Runs;
 
 /// Blocks and inodes that nothing in memory leads to any more, but perhaps something on the disk.
@@ -64,6 +65,8 @@ pub(crate) struct WriteState {
     pub(crate) orphans: Vec<u32>,
     /// In which block of a directory there may be room. Hints; they last.
     pub(crate) room: BTreeMap<u32, u64>,
+    /// Where names of large directories are. It lasts.
+    pub(crate) names: Names,
     /// The time for what happens now. It lasts.
     pub(crate) now: Time,
 }
@@ -89,6 +92,7 @@ impl Default for WriteState {
             pins: BTreeMap::new(),
             orphans: Vec::new(),
             room: BTreeMap::new(),
+            names: Names::default(),
             now: Time::default(),
         }
     }

@@ -123,7 +123,10 @@ impl<D: BlockDevice> FileSystem<D> {
         }
 
         self.write.holds.clear();
-        self.write.removed.clear();
+        // Their space can be used from now on.
+        for (directory, _) in core::mem::take(&mut self.write.removed).into_keys() {
+            self.write.room.remove(&directory);
+        }
         self.write.shrunk.clear();
         if is_all {
             self.write_phase(Phase::Drop)?;

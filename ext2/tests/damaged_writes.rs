@@ -178,8 +178,7 @@ fn writing_to_damage_ends_with_an_error_at_worst() {
             }
         }
         if chance.below(3) == 0 {
-            // Not unmounted, with a list of orphans.
-            image[BLOCK + 58] = 0;
+            // With a list of orphans.
             image[BLOCK + 232] = chance.below(99) as u8;
         }
         let device = Counting {

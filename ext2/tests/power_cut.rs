@@ -499,7 +499,7 @@ fn what_was_synced_survives_every_power_cut() {
                 chance: Chance(seed.wrapping_mul(0x9E37_79B9_7F4A_7C15)),
                 counts: &mut counts,
                 file: &file,
-                variants: 5,
+                variants: if factor > 1 { 6 } else { 3 },
                 repair_every: 50,
             };
             trial.run(image.clone());

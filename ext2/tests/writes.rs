@@ -378,6 +378,25 @@ fn what_may_not_be_written_says_why() {
     assert!(error.contains("huge_file"), "{error}");
 }
 
+#[test]
+fn what_another_system_did_not_unmount_is_not_written() {
+    let mut disk = empty(1024, 500, 32);
+    let root = disk.root();
+    create(&mut disk, "file");
+    disk.fsync(root).expect("sync");
+    let image = disk.into_device();
+    let reason = || {
+        let disk = FileSystem::mount(&image, MountOptions::default()).expect("mount");
+        disk.facts().read_only
+    };
+    assert_eq!(reason(), None, "we did not unmount it");
+    // Another system counts its mount.
+    image.borrow_mut()[1024 + 52] += 1;
+    assert_eq!(reason(), Some(ReadOnlyReason::NotUnmounted));
+    image.borrow_mut()[1024 + 58] = 1;
+    assert_eq!(reason(), None, "it unmounted it");
+}
+
 /// A device that counts.
 #[derive(Default)]
 struct Counting {

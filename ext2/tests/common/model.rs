@@ -19,6 +19,8 @@ pub(crate) enum Op {
     Unlink(Index, Index),
     RemoveDirectory(Index),
     Rename(Index, Index, Index, usize, bool),
+    /// Moves the newest file over another one, as programs do that replace a file.
+    Replace(Index, Index),
     Write(Index, u64, usize),
     SetLen(Index, u64),
     Change(Index, u16),
@@ -59,6 +61,7 @@ pub(crate) fn operations(most: usize, large: usize) -> impl Strategy<Value = Vec
         2 => index().prop_map(Op::RemoveDirectory),
         7 => (index(), index(), index(), names.clone(), any::<bool>())
             .prop_map(|(d, e, t, n, r)| Op::Rename(d, e, t, n, r)),
+        6 => (index(), index()).prop_map(|(t, e)| Op::Replace(t, e)),
         12 => (index(), offset.clone(), len).prop_map(|(f, o, l)| Op::Write(f, o, l)),
         4 => (index(), offset).prop_map(|(f, l)| Op::SetLen(f, l)),
         2 => (index(), any::<u16>()).prop_map(|(f, m)| Op::Change(f, m)),
@@ -96,6 +99,8 @@ pub(crate) struct Model {
     seed: u64,
     /// Files without a name that are in use.
     open: Vec<u32>,
+    /// Directory, name and number of what was created last.
+    newest: Option<(u32, Vec<u8>, u32)>,
     /// How many operations ended for want of space.
     pub(crate) out_of_space: usize,
 }
@@ -234,8 +239,9 @@ impl Model {
             None,
             "inode {number} was in use"
         );
-        self.entries(directory).insert(name, number);
+        self.entries(directory).insert(name.clone(), number);
         self.touch(directory);
+        self.newest = Some((directory, name, number));
     }
 
     /// Does an operation on both, and checks that they agree on its result. Returns whether the crate
@@ -334,6 +340,23 @@ impl Model {
                     self.out_of_space += 1;
                 } else {
                     assert_eq!(result, self.rename(d, &from, f, t, n, *may_replace));
+                }
+            }
+            Op::Replace(t, e) => {
+                let Some((d, from, f)) = self.newest.take() else {
+                    return;
+                };
+                let is_there = self.nodes.get(&d).is_some_and(|node| match &node.body {
+                    Body::Directory(entries) => entries.get(&from) == Some(&f),
+                    _ => false,
+                });
+                let t = self.directory(*t);
+                let Some((n, _)) = self.entry(t, *e) else {
+                    return;
+                };
+                if is_there {
+                    let result = disk.rename(number(d), &from, number(t), &n, true);
+                    assert_eq!(result, self.rename(d, &from, f, t, n, true));
                 }
             }
             Op::Write(f, offset, len) => {

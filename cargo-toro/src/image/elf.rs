@@ -301,7 +301,7 @@ mod tests {
     use object::{Object as _, ObjectSegment as _};
 
     use super::super::testing::Linked;
-    use super::{Elf, ImageError, PAGE};
+    use super::{Elf, FILE_ALIGN, ImageError};
 
     /// The problem that parsing finds in the sample after `damage`.
     fn problem(damage: impl FnOnce(&mut Vec<u8>)) -> ImageError {

@@ -81,6 +81,7 @@ impl Stack {
         if !is_due && !self.receiver.is_ready() {
             return false;
         }
+        self.receiver.set_quiet(true);
         for _ in 0..BATCH {
             let Some(frame) = self.receiver.frame() else {
                 break;
@@ -94,12 +95,13 @@ impl Stack {
         true
     }
 
-    /// When [`Stack::serve`] must run even if no frame comes; asked by the core that serves the stack.
+    /// When [`Stack::serve`] must run even if no frame comes; asked by the core that serves the stack, before it waits for interrupts.
     pub fn next_deadline_ns(&mut self) -> Option<u64> {
         let next = self.engine.timers.next();
         if let Some(home) = &mut self.home {
             home.announced_us = next.unwrap_or(u64::MAX);
         }
+        self.receiver.set_quiet(false);
         if self.receiver.is_ready() {
             return Some(0);
         }

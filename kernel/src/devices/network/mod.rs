@@ -111,8 +111,10 @@ pub fn find(virtio_mmio: &[VirtioMmioDevice]) -> Vec<NetworkDevice> {
         if e1000::is_supported(&device) {
             keep("e1000", e1000::start(&device), &mut found);
         } else if virtio_bus::pci::device_id(&device) == Some(virtio_bus::NETWORK) {
-            let started = PciTransport::new(&device).and_then(|transport| {
-                let claim = || Irq::claim_legacy(device.interrupt_line()?, true);
+            let started = PciTransport::new(&device).and_then(|mut transport| {
+                let message = transport.claim_message(&device);
+                let claim =
+                    || message.or_else(|| Irq::claim_legacy(device.interrupt_line()?, true));
                 virtio::start(Arc::new(transport), claim)
             });
             keep("virtio-net", started, &mut found);

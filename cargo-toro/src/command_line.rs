@@ -27,11 +27,10 @@ impl CommandLine {
         }
     }
 
-    /// Appends the program's arguments; nothing may follow them.
+    /// Appends the program's arguments.
     pub fn push_arguments(&mut self, arguments: &[String]) {
-        if !arguments.is_empty() {
-            self.push("--");
-            arguments.iter().for_each(|argument| self.push(argument));
+        for argument in arguments {
+            self.push(&format!("arg={argument}"));
         }
     }
 
@@ -53,7 +52,7 @@ mod tests {
         line.push_arguments(&["a".into(), String::new(), r"c:\".into()]);
         assert_eq!(
             line.as_str(),
-            r#"net=dhcp "env=GREETING=good \"day\"" -- a "" "c:\\""#
+            r#"net=dhcp "env=GREETING=good \"day\"" arg=a arg= "arg=c:\\""#
         );
     }
 

@@ -56,15 +56,16 @@ impl CommandLine {
     }
 
     fn read(&mut self, text: &str) {
-        let mut words = Words { rest: text };
-        while let Some(word) = words.next() {
-            if word == "--" {
-                self.arguments = words.collect();
-                return;
-            }
-            if !self.read_word(&word) {
+        let mut arguments = Vec::new();
+        for word in (Words { rest: text }) {
+            if let Some(argument) = word.strip_prefix("arg=") {
+                arguments.push(argument.to_string());
+            } else if !self.read_word(&word) {
                 self.unknown.push(word);
             }
+        }
+        if !arguments.is_empty() {
+            self.arguments = arguments;
         }
     }
 
@@ -157,8 +158,8 @@ mod tests {
     #[test]
     fn the_loader_overrides_the_image_and_adds_to_its_lists() {
         let line = CommandLine::parse(
-            "net=off env=A=1 mount=disk0:/ -- x y",
-            "net=dhcp env=B=2 log=debug -- z",
+            "net=off env=A=1 mount=disk0:/ arg=x arg=y",
+            "net=dhcp env=B=2 arg=z log=debug",
         );
         assert_eq!(line.network, "dhcp");
         assert_eq!(line.environment, ["A=1", "B=2"]);
@@ -169,7 +170,7 @@ mod tests {
 
     #[test]
     fn quotes_keep_spaces_and_escapes() {
-        let line = CommandLine::parse("", r#"env="A=b \"c\" \\d" -- "two words" """#);
+        let line = CommandLine::parse("", r#"env="A=b \"c\" \\d" "arg=two words" arg="#);
         assert_eq!(line.environment, [r#"A=b "c" \d"#]);
         assert_eq!(line.arguments, ["two words", ""]);
     }

@@ -102,7 +102,9 @@ extern "C" fn main_thread(_: usize) -> ! {
         .iter()
         .map(|word| MountRequest::parse(word))
         .collect();
-    if let Err(error) = mounts.and_then(|mounts| storage::start(&mounts)) {
+    if let Err(error) =
+        mounts.and_then(|mounts| storage::start(&mounts, &command_line().virtio_mmio))
+    {
         fatal(format_args!("{error}"));
     }
     abi::program::run()

@@ -3,12 +3,13 @@
 use crate::DEADLINE;
 use crate::http::Client;
 use crate::program::{self, Linked};
+use crate::site;
 use cargo_toro::accel;
 use cargo_toro::build::bootable;
 use cargo_toro::disks;
-use cargo_toro::qemu::{Launch, Network};
+use cargo_toro::qemu::{Launch, Network, Source};
 use cargo_toro::settings::{Overrides, Settings};
-use cargo_toro::values::{Accel, Boot, Machine, Nic, Protocol, Size};
+use cargo_toro::values::{Accel, Boot, DiskBus, LogLevel, Machine, Nic, Protocol, Size};
 use cargo_toro::vm::{End, Vm};
 use std::ffi::OsString;
 use std::net::{Ipv4Addr, SocketAddrV4, TcpStream, UdpSocket};
@@ -24,6 +25,7 @@ pub struct Guest {
     overrides: Overrides,
     boot: Option<Boot>,
     cable: Option<Vec<OsString>>,
+    kernel_words: String,
     folder: TempDir,
 }
 
@@ -35,6 +37,7 @@ impl Guest {
             overrides: Overrides::default(),
             boot: None,
             cable: None,
+            kernel_words: String::new(),
             folder: tempfile::tempdir().expect("a folder for the machine"),
         }
     }
@@ -60,6 +63,12 @@ impl Guest {
     /// Its network card.
     pub fn nic(mut self, nic: Nic) -> Self {
         self.overrides.nic = Some(nic);
+        self
+    }
+
+    /// What its disks hang on.
+    pub fn disk_bus(mut self, bus: DiskBus) -> Self {
+        self.overrides.disk_bus = Some(bus);
         self
     }
 
@@ -102,9 +111,22 @@ impl Guest {
     /// Another disk, an ext2 made of what is in `folder`.
     pub fn disk_of(mut self, folder: &Path, mount: &str) -> Self {
         let image = self.next_image();
-        disks::make(&image, folder, &disks::Request::default(), &program::QUIET)
-            .expect("an ext2 image");
+        site::make_image(folder, &image);
         self.add_disk(&image, mount);
+        self
+    }
+
+    /// Lets the kernel say what it finds.
+    pub fn log_info(mut self) -> Self {
+        self.overrides.log = Some(LogLevel::Info);
+        self
+    }
+
+    /// Another word of the kernel's command line, which no setting makes. The machine boots a kernel.
+    pub fn kernel_word(mut self, word: &str) -> Self {
+        self.boot = Some(Boot::Kernel);
+        self.kernel_words.push(' ');
+        self.kernel_words.push_str(word);
         self
     }
 
@@ -132,7 +154,7 @@ impl Guest {
             disk.image = folder.join(disk.image.file_name().expect("an image's name"));
             disks::prepare(disk, &program::QUIET).expect("a disk");
         }
-        let source = bootable(
+        let mut source = bootable(
             &self.linked.elf,
             &program.name,
             folder,
@@ -140,6 +162,10 @@ impl Guest {
             self.boot,
         )
         .expect("an image");
+        if let Source::Kernel { command_line, .. } = &mut source {
+            // In front: arguments of the program may follow.
+            command_line.insert_str(0, &format!("{} ", self.kernel_words));
+        }
         let accelerator = accel::choose(Accel::Auto)
             .expect("an accelerator")
             .accelerator;

@@ -1,5 +1,7 @@
 //! A folder to make a disk of.
 
+use crate::program::QUIET;
+use cargo_toro::disks;
 use std::path::Path;
 use tempfile::TempDir;
 
@@ -28,4 +30,18 @@ impl Site {
     pub fn path(&self) -> &Path {
         self.0.path()
     }
+}
+
+/// Makes an ext2 image of what is in `folder`.
+pub(crate) fn make_image(folder: &Path, image: &Path) {
+    let request = disks::Request::default();
+    disks::make(image, folder, &request, &QUIET).expect("an ext2 image");
+}
+
+/// The content of an ext2 image of what is in `folder`.
+pub fn ext2_image(folder: &Path) -> Vec<u8> {
+    let home = tempfile::tempdir().expect("a folder");
+    let image = home.path().join("disk.img");
+    make_image(folder, &image);
+    std::fs::read(&image).expect("the image")
 }

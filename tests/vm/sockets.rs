@@ -40,8 +40,9 @@ fn with_host(listener: &TcpListener, guest: Guest, talk: impl FnOnce(TcpStream))
 
 #[test]
 fn what_is_sent_to_the_guest_comes_back() {
-    let guest = guest(&["tcp echo"]).publish("7").start();
+    let guest = guest(&["tcp echo"]).log_info().publish("7").start();
     guest.wait_for("listening on 0.0.0.0:7");
+    guest.wait_for("by DHCP");
     let pattern: Vec<u8> = (0..300_000_u32).map(|index| (index % 249) as u8).collect();
     thread::scope(|scope| {
         for _ in 0..4 {
@@ -66,8 +67,9 @@ fn what_is_sent_to_the_guest_comes_back() {
 
 #[test]
 fn datagrams_come_back() {
-    let guest = guest(&["udp echo"]).publish("7/udp").start();
+    let guest = guest(&["udp echo"]).log_info().publish("7/udp").start();
     guest.wait_for("listening on 0.0.0.0:7");
+    guest.wait_for("by DHCP");
     let socket = guest.connect_udp(7);
     socket
         .set_read_timeout(Some(Duration::from_secs(1)))

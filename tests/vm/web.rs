@@ -3,14 +3,16 @@
 use std::io::{Read, Write};
 use std::sync::OnceLock;
 use std::thread;
-use vm_tests::{Boot, Guest, Machine, Running, Site, Size};
+use vm_tests::{Boot, Guest, Machine, Nic, Running, Site, Size};
 
 const INDEX: &str = include_str!("../../examples/static-web/disk/web/index.html");
 
 /// Starts the example on its own disk.
 fn started(guest: Guest) -> Running {
-    let running = guest.start();
+    let running = guest.log_info().start();
     running.wait_for("Serving /web on port 80");
+    // A packet that comes before the address is lost, and QEMU waits six seconds before it sends it again.
+    running.wait_for("by DHCP");
     running
 }
 
@@ -33,18 +35,20 @@ fn large() -> &'static [u8] {
 }
 
 #[test]
-fn the_page_is_served_on_every_machine() {
-    for (machine, boot) in [
-        (Machine::Pc, Boot::Disk),
-        (Machine::Pc, Boot::Kernel),
-        (Machine::Q35, Boot::Disk),
+fn the_page_is_served_on_every_machine_and_card() {
+    for (machine, boot, nic) in [
+        (Machine::Pc, Boot::Disk, Nic::E1000),
+        (Machine::Pc, Boot::Kernel, Nic::Virtio),
+        (Machine::Q35, Boot::Disk, Nic::E1000),
+        (Machine::Q35, Boot::Kernel, Nic::Virtio),
+        (Machine::Microvm, Boot::Kernel, Nic::Virtio),
     ] {
-        let guest = started(Guest::new("static-web").machine(machine).boot(boot));
-        let page = guest.http().get("/");
+        let guest = Guest::new("static-web").machine(machine);
+        let page = started(guest.boot(boot).nic(nic)).http().get("/");
         assert_eq!(
             (page.status, page.text().as_str()),
             (200, INDEX),
-            "{machine:?} {boot:?}"
+            "{machine:?} {boot:?} {nic:?}"
         );
     }
 }
@@ -294,7 +298,11 @@ fn silent_peers_are_let_go() {
     for stream in &mut silent {
         let mut rest = Vec::new();
         stream.read_to_end(&mut rest).unwrap();
-        assert_eq!(rest, b"");
+        // QEMU may have handed the last of them on after the one that was served.
+        assert!(
+            rest.is_empty() || rest.starts_with(b"HTTP/1.1 503 "),
+            "{rest:?}"
+        );
     }
     let mut half = guest.http();
     half.send("GET /");

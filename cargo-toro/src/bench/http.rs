@@ -194,6 +194,15 @@ fn measure_load(
         Unit::Kib,
     );
     report.add(grown.at_most(GROWTH_LIMIT_KIB));
+    let name_in_use = format!(
+        "{name}, guest memory in use, of {}",
+        machinery.launch.memory
+    );
+    report.add(Figure::new(
+        name_in_use,
+        after.0 as f64 / KIB / KIB,
+        Unit::Mib,
+    ));
     if let Some((before, after)) = before.1.zip(after.1) {
         let name = format!("{name}, growth of QEMU's memory");
         let figure = Figure::new(name, growth(before, after), Unit::Kib);

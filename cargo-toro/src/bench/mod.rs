@@ -46,7 +46,9 @@ pub(crate) fn run(measure: &Measure, shell: &Shell) -> Result<()> {
     let mut report = Report::new(bench.conditions()?);
     let result = parts.iter().try_for_each(|part| part(&bench, &mut report));
     // What was measured before a failure is worth showing.
-    print!("{}", report.table());
+    if !report.is_empty() {
+        print!("{}", report.table());
+    }
     if let Some(path) = &options.json {
         crate::parts::replace(path, report.json().as_bytes())?;
     }

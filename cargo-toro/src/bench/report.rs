@@ -163,6 +163,10 @@ impl Report {
         self.figures.push(figure);
     }
 
+    pub(super) fn is_empty(&self) -> bool {
+        self.figures.is_empty()
+    }
+
     /// The table, with the notes below it.
     pub(super) fn table(&self) -> String {
         let head = ["figure", "measured", "limit", ""].map(str::to_owned);

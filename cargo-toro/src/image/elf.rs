@@ -53,6 +53,12 @@ pub(super) struct Elf {
 }
 
 impl Elf {
+    /// Behind the last byte of memory that a segment takes.
+    pub(super) fn memory_end(&self) -> u64 {
+        let ends = self.programs.iter().filter_map(Program::memory_end);
+        ends.max().unwrap_or(0)
+    }
+
     /// Reads and checks headers and segments of `file`.
     pub(super) fn parse(file: &[u8]) -> Result<Self, ImageError> {
         let unsuitable = |what| Err(ImageError::Unsuitable(what));

@@ -70,6 +70,13 @@ pub(crate) fn finish(linked: &[u8], command_line: &str) -> Result<Vec<u8>, Image
     elf.write()
 }
 
+/// Memory, in bytes from address 0, without which a linked program cannot start: its image, and a little for the kernel's tables.
+pub(crate) fn least_memory(boot_elf: &[u8]) -> Result<u64, ImageError> {
+    /// Page tables, stacks of the start and the main thread's first pages.
+    const KERNEL_BYTES: u64 = 128 << 10;
+    Ok(elf::Elf::parse(boot_elf)?.memory_end() + KERNEL_BYTES)
+}
+
 /// The functions of a linked program, sorted by address.
 pub(crate) fn functions(linked: &[u8]) -> Result<Vec<Function>, ImageError> {
     let elf = elf::Elf::parse(linked)?;

@@ -2,7 +2,7 @@
 
 use core::ffi::{c_int, c_ulong};
 
-use super::convert::{also_named, c_result, c_status, get};
+use super::convert::{also_named, c_result, c_status, get, put};
 use super::errno;
 use super::object::{self, Description};
 use crate::error::{Errno, Result};
@@ -102,6 +102,11 @@ pub unsafe extern "C" fn ioctl(descriptor: c_int, request: c_ulong, argument: *m
                 let kept = description.flags() & !nonblock;
                 description.set_flags(if is_set { kept | nonblock } else { kept });
                 Ok(())
+            }
+            libc::FIONREAD => {
+                let unread = c_int::try_from(description.object().unread()?).unwrap_or(c_int::MAX);
+                // SAFETY: the request's argument is an `int`.
+                unsafe { put(argument, unread) }
             }
             libc::FIOCLEX => object::set_close_on_exec(descriptor, true),
             libc::FIONCLEX => object::set_close_on_exec(descriptor, false),

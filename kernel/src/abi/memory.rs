@@ -68,7 +68,7 @@ pub(super) unsafe extern "C" fn posix_memalign(
     align: usize,
     size: usize,
 ) -> c_int {
-    if !align.is_power_of_two() || align % size_of::<usize>() != 0 {
+    if !align.is_power_of_two() || !align.is_multiple_of(size_of::<usize>()) {
         return libc::EINVAL;
     }
     let pointer = heap::allocate(size, align);
@@ -172,7 +172,7 @@ fn map(
 
 #[unsafe(no_mangle)]
 pub(super) extern "C" fn munmap(address: *mut c_void, len_bytes: usize) -> c_int {
-    if len_bytes == 0 || address as usize % 4096 != 0 {
+    if len_bytes == 0 || !(address as usize).is_multiple_of(4096) {
         return errno::set(Errno(libc::EINVAL));
     }
     // SAFETY: the program says that it does not use the range any more.

@@ -40,6 +40,14 @@ pub trait Object: Any + Send + Sync {
         None
     }
 
+    /// How many bytes can be read without waiting (`FIONREAD`).
+    ///
+    /// # Errors
+    /// `ENOTTY` when the object does not know.
+    fn unread(&self) -> Result<usize> {
+        Err(Errno(libc::ENOTTY))
+    }
+
     /// Fills in `stat` (zeroed before).
     ///
     /// # Errors

@@ -92,6 +92,7 @@ pub(super) unsafe extern "C" fn poll(
     let requests = if count == 0 {
         &mut [][..]
     } else {
+        // SAFETY: the caller's array of `count` requests.
         unsafe { core::slice::from_raw_parts_mut(requests, count) }
     };
     let deadline_ns = u64::try_from(timeout_ms)

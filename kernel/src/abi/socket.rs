@@ -84,6 +84,10 @@ impl Object for TcpSocket {
         Some(self.notifier())
     }
 
+    fn unread(&self) -> Result<usize> {
+        Ok(self.unread())
+    }
+
     fn stat(&self, stat: &mut libc::stat64) -> Result<()> {
         stat_socket(stat);
         Ok(())
@@ -105,6 +109,10 @@ impl Object for UdpSocket {
 
     fn notifier(&self) -> Option<&Notifier> {
         Some(self.notifier())
+    }
+
+    fn unread(&self) -> Result<usize> {
+        Ok(self.unread())
     }
 
     fn stat(&self, stat: &mut libc::stat64) -> Result<()> {
@@ -764,10 +772,19 @@ unsafe extern "C" fn setsockopt(
                     .is_address_reused()
                     .store(integer()? != 0, Ordering::Relaxed);
             }
+            // A wish, as everywhere: the sizes follow from the memory of the machine, and can be asked for.
+            (libc::SOL_SOCKET, libc::SO_RCVBUF | libc::SO_SNDBUF, _) => {
+                integer()?;
+            }
             (libc::SOL_SOCKET, libc::SO_RCVTIMEO | libc::SO_SNDTIMEO, _) => {
                 // SAFETY: as above.
                 let timeout = timeout_ns(unsafe { load_option(value, len)? })?;
                 socket.timeout(option).store(timeout, Ordering::Relaxed);
+            }
+            (libc::SOL_SOCKET, libc::SO_REUSEPORT, Socket::Tcp(socket)) => {
+                socket
+                    .is_port_shared
+                    .store(integer()? != 0, Ordering::Relaxed);
             }
             (libc::SOL_SOCKET, libc::SO_BROADCAST, Socket::Udp(socket)) => {
                 socket
@@ -866,6 +883,20 @@ unsafe extern "C" fn getsockopt(
             }
             (libc::SOL_SOCKET, libc::SO_REUSEADDR, _) => {
                 c_int::from(socket.is_address_reused().load(Ordering::Relaxed))
+            }
+            (libc::SOL_SOCKET, libc::SO_REUSEPORT, Socket::Tcp(socket)) => {
+                c_int::from(socket.is_port_shared.load(Ordering::Relaxed))
+            }
+            (libc::SOL_SOCKET, libc::SO_RCVBUF | libc::SO_SNDBUF, _) => {
+                let (receive, send) = match &socket {
+                    Socket::Tcp(socket) => socket.buffer_bytes(),
+                    Socket::Udp(socket) => socket.buffer_bytes(),
+                };
+                let bytes = match option {
+                    libc::SO_RCVBUF => receive,
+                    _ => send,
+                };
+                c_int::try_from(bytes).unwrap_or(c_int::MAX)
             }
             (libc::SOL_SOCKET, libc::SO_KEEPALIVE, Socket::Tcp(socket)) => {
                 c_int::from(socket.keep_alive())

@@ -42,7 +42,7 @@ impl DmaBuffer {
 
     fn pointer<T>(&self, offset: usize) -> *mut T {
         assert!(
-            offset % align_of::<T>() == 0
+            offset.is_multiple_of(align_of::<T>())
                 && offset
                     .checked_add(size_of::<T>())
                     .is_some_and(|end| end <= self.len_bytes),

@@ -1,9 +1,11 @@
-//! The heap: size classes in spans of 16 KiB, whole frames for what is larger.
+//! The heap: size classes in spans of 16 KiB, whole frames for what is larger, an area of its own where no run of frames is long enough.
 //!
 //! A small object's span is found by masking its address; the span's header knows the size. Large objects start on a frame, and the
 //! frame's information ([`FrameInfo::Run`]) knows how long they are. Small objects that happen to start on a frame are told apart by it too.
 
+use super::areas;
 use super::frames::{self, FRAME_BYTES, FrameInfo};
+use super::paging::{self, AREAS_END, AREAS_START};
 use super::{OutOfMemory, frames::FrameInfo::Run};
 use crate::sync::{SpinGuard, SpinLock};
 
@@ -179,6 +181,12 @@ impl Heap {
         }
     }
 
+    /// Counts a large object out.
+    fn forget(&mut self, bytes: usize) {
+        self.usage.objects -= 1;
+        self.usage.used_bytes -= bytes;
+    }
+
     /// # Safety
     /// 1. `object` was allocated in `span` and is not used any more.
     unsafe fn free_small(&mut self, object: *mut u8, span: *mut Span) {
@@ -243,7 +251,7 @@ fn allocate_run(size: usize, align: usize) -> *mut u8 {
     // A block is aligned to its size, rounded up to a power of two; for more alignment, take more and give the rest back.
     let taken = frames.max(align / FRAME_BYTES);
     let Ok(address) = frames::allocate(taken, usize::MAX, Run(frames as u32)) else {
-        return core::ptr::null_mut();
+        return allocate_scattered(bytes, align);
     };
     if taken > frames {
         // SAFETY: the frames behind the run were allocated just now.
@@ -255,15 +263,35 @@ fn allocate_run(size: usize, align: usize) -> *mut u8 {
     address as *mut u8
 }
 
+/// A large object when no run of frames is long enough: single frames, made to follow each other by the page tables.
+fn allocate_scattered(bytes: usize, align: usize) -> *mut u8 {
+    if bytes > frames::usage().0 || align > FRAME_BYTES || !paging::is_installed() {
+        return core::ptr::null_mut();
+    }
+    let Ok(address) = areas::create_backed(bytes) else {
+        return core::ptr::null_mut();
+    };
+    let mut heap = lock();
+    heap.usage.objects += 1;
+    heap.usage.used_bytes += bytes;
+    address as *mut u8
+}
+
 enum Place {
     Small(*mut Span),
+    /// Number of frames.
     Run(usize),
+    /// Number of bytes.
+    Scattered(usize),
 }
 
 /// # Safety
 /// 1. `object` is one that [`allocate`] gave and that was not freed.
 unsafe fn place_of(object: *mut u8) -> Place {
-    if object as usize % FRAME_BYTES == 0
+    if (AREAS_START..AREAS_END).contains(&(object as usize)) {
+        return Place::Scattered(areas::len_bytes(object as usize));
+    }
+    if (object as usize).is_multiple_of(FRAME_BYTES)
         && let Run(frames) = frames::info(object as usize)
     {
         return Place::Run(frames as usize);
@@ -284,13 +312,14 @@ pub unsafe fn free(object: *mut u8) {
         // SAFETY: as above.
         Place::Small(span) => unsafe { lock().free_small(object, span) },
         Place::Run(frames) => {
-            {
-                let mut heap = lock();
-                heap.usage.objects -= 1;
-                heap.usage.used_bytes -= frames * FRAME_BYTES;
-            }
+            lock().forget(frames * FRAME_BYTES);
             // SAFETY: as above; the run is as long as its information says.
             unsafe { frames::free(object as usize, frames) };
+        }
+        Place::Scattered(bytes) => {
+            lock().forget(bytes);
+            // SAFETY: as above; the area was made for this object.
+            unsafe { areas::remove(&[(object as usize, bytes)]) };
         }
     }
 }
@@ -303,6 +332,7 @@ pub unsafe fn usable_bytes(object: *mut u8) -> usize {
     // SAFETY: the caller's promise (1).
     match unsafe { place_of(object) } {
         Place::Run(frames) => frames * FRAME_BYTES,
+        Place::Scattered(bytes) => bytes,
         Place::Small(span) => {
             // SAFETY: the span of a live object is the heap's; these fields do not change while it lives.
             let (object_bytes, has_inner) = unsafe {
@@ -363,9 +393,9 @@ mod tests {
                 .wrapping_add(1);
             if state >> 61 < 4 {
                 let size = ((state >> 33) as usize % 5000) >> ((state >> 20) % 10);
-                let align = 16 << (state >> 50) % 6;
+                let align = 16 << ((state >> 50) % 6);
                 let pointer = allocate(size, align);
-                assert!(!pointer.is_null() && pointer as usize % align == 0);
+                assert!(!pointer.is_null() && (pointer as usize).is_multiple_of(align));
                 let start = pointer as usize;
                 for &(other, other_size, _) in &live {
                     let other = other as usize;
@@ -408,7 +438,7 @@ mod tests {
         start();
         let before = frames::usage().0;
         let pointer = allocate(3 << 20, 1 << 16);
-        assert!(!pointer.is_null() && pointer as usize % (1 << 12) == 0);
+        assert!(!pointer.is_null() && (pointer as usize).is_multiple_of(1 << 12));
         // SAFETY: allocated just now.
         unsafe {
             assert_eq!(usable_bytes(pointer), 3 << 20);

@@ -126,7 +126,9 @@ impl PageTables {
                 .rev()
                 .find(|&level| {
                     let bytes = level_bytes(level);
-                    len_bytes >= bytes && virt % bytes == 0 && phys % bytes as u64 == 0
+                    len_bytes >= bytes
+                        && virt.is_multiple_of(bytes)
+                        && phys.is_multiple_of(bytes as u64)
                 })
                 .unwrap_or(1);
             let entry = self.entry(virt, level)?;
@@ -200,7 +202,9 @@ fn split(entry: *mut u64, level: u32) -> Result<*mut Table, OutOfMemory> {
     };
     for index in 0..512 {
         // SAFETY: the index is below 512 and the table is ours.
-        unsafe { (*table)[index as usize] = (old & ADDRESS_MASK) + index * bytes | rights | large };
+        unsafe {
+            (*table)[index as usize] = ((old & ADDRESS_MASK) + index * bytes) | rights | large
+        };
     }
     // SAFETY: as for `old`; the new table translates as the large page did.
     unsafe { *entry = table as u64 | (PageFlags::PRESENT | PageFlags::WRITABLE).bits() };
@@ -265,6 +269,12 @@ fn with_tables<R>(work: impl FnOnce(&mut PageTables) -> R) -> R {
     }
 }
 
+/// Whether the final tables are in use.
+pub fn is_installed() -> bool {
+    super::reserve_stack::<{ 2 * FRAME_BYTES }>();
+    TABLES.lock().is_some()
+}
+
 /// Physical address of the root of the tables.
 pub fn root() -> u64 {
     with_tables(|tables| tables.root as u64)
@@ -313,16 +323,6 @@ pub unsafe fn protect(virt: usize, flags: PageFlags) {
             cpu::flush_page(virt);
         }
     });
-}
-
-/// The physical address that a page of 4 KiB leads to, if it is mapped.
-pub fn translate(virt: usize) -> Option<u64> {
-    // SAFETY: `find` gives entries of our tables.
-    with_tables(|tables| {
-        tables
-            .find(virt)
-            .map(|entry| unsafe { *entry } & ADDRESS_MASK)
-    })
 }
 
 /// Whether an address is mapped, by a page of any size.

@@ -1,8 +1,9 @@
 //! The table of TCP connections of one interface.
 //!
 //! A connection is found by its four-tuple in a hash table, whatever their number; each has a socket set of its own, so the
-//! stack looks at no other. Half-open connections and those in TIME-WAIT are counted and the oldest give way. Sockets that
-//! have done their work are kept, a few, with their buffers, for the next connection.
+//! stack looks at no other. Half-open connections and those that no program holds any more are counted and the oldest give way.
+//! Sockets that have done their work are kept, a few, with their buffers, for the next connection. Those in TIME-WAIT are not here
+//! but in [`super::time_wait`].
 
 use alloc::collections::BTreeMap;
 use alloc::sync::Arc;
@@ -17,6 +18,7 @@ use smoltcp::socket::tcp;
 use super::error::Error;
 use super::frame::FourTuple;
 use super::ports::Listener;
+use super::time_wait::Rest;
 use crate::scheduler::Notifier;
 
 /// How much an interface may hold.
@@ -30,7 +32,9 @@ pub struct Limits {
     pub transmit_bytes: usize,
     /// Connections whose handshake is not through.
     pub half_open: usize,
-    /// Connections that nobody holds and that only wait for stray segments.
+    /// Connections that nobody holds any more, but whose peers do not have everything or have not closed yet.
+    pub orphans: usize,
+    /// Connections that are over and only wait for stray segments.
     pub time_wait: usize,
     /// Sockets kept for reuse.
     pub spare: usize,
@@ -42,12 +46,14 @@ impl Limits {
     pub fn for_memory(memory_bytes: u64) -> Self {
         const MIB: u64 = 1 << 20;
         let (buffer, half_open, time_wait) = match memory_bytes / MIB {
-            0..64 => (16 << 10, 64, 8),
-            64..512 => (32 << 10, 256, 64),
-            _ => (64 << 10, 1024, 256),
+            0..64 => (16 << 10, 64, 512),
+            64..512 => (32 << 10, 256, 2048),
+            _ => (64 << 10, 1024, 8192),
         };
+        let connections = (memory_bytes / 2 / (2 * buffer)).max(32) as usize;
         Self {
-            connections: (memory_bytes / 2 / (2 * buffer)).max(32) as usize,
+            connections,
+            orphans: connections / 2,
             receive_bytes: buffer as usize,
             transmit_bytes: buffer as usize,
             half_open,
@@ -81,11 +87,19 @@ pub(super) struct Connection {
     pub(super) had_room: bool,
     /// Where its timer is set.
     pub(super) timer: Option<u64>,
+    /// What will be left of it, once the peer has closed its side.
+    pub(super) rest: Rest,
     /// Place in one of the queues of those that may have to give way.
     queued: Option<(Queue, u64)>,
 }
 
 impl Connection {
+    /// Whether it waits for the machine to get an address before it is begun.
+    #[inline]
+    pub(super) fn is_awaiting(&self) -> bool {
+        self.tuple.local.ip().is_unspecified() && !matches!(self.state, tcp::State::Closed)
+    }
+
     /// The stack's socket.
     #[inline]
     pub(super) fn socket(&mut self) -> &mut tcp::Socket<'static> {
@@ -98,8 +112,8 @@ impl Connection {
 pub(super) enum Queue {
     /// The handshake is not through.
     HalfOpen,
-    /// Done, but for stray segments.
-    TimeWait,
+    /// No program holds it any more.
+    Orphan,
 }
 
 /// The table.
@@ -108,7 +122,7 @@ pub(super) struct Connections {
     free: Vec<u32>,
     by_tuple: HashMap<FourTuple, u32, Seed>,
     half_open: BTreeMap<u64, u32>,
-    time_wait: BTreeMap<u64, u32>,
+    orphans: BTreeMap<u64, u32>,
     spare: Vec<(SocketSet<'static>, SocketHandle)>,
     next_serial: u64,
     limits: Limits,
@@ -120,9 +134,9 @@ impl Connections {
         Self {
             slots: Vec::new(),
             free: Vec::new(),
-            by_tuple: HashMap::with_hasher(Seed(seed | 1)),
+            by_tuple: HashMap::with_hasher(Seed::new(seed)),
             half_open: BTreeMap::new(),
-            time_wait: BTreeMap::new(),
+            orphans: BTreeMap::new(),
             spare: Vec::new(),
             next_serial: 0,
             limits,
@@ -173,6 +187,7 @@ impl Connections {
             seen_bytes: 0,
             had_room: false,
             timer: None,
+            rest: Rest::default(),
             queued: None,
         };
         let slot = match self.free.pop() {
@@ -185,6 +200,21 @@ impl Connections {
         self.slots[slot as usize] = Some(connection);
         self.by_tuple.insert(tuple, slot);
         Ok(slot)
+    }
+
+    /// Gives a connection other ends.
+    ///
+    /// # Errors
+    /// [`Error::AddressInUse`] when another connection has them.
+    pub(super) fn rename(&mut self, slot: u32, tuple: FourTuple) -> Result<(), Error> {
+        if self.by_tuple.contains_key(&tuple) {
+            return Err(Error::AddressInUse);
+        }
+        let connection = self.get(slot).ok_or(Error::NotConnected)?;
+        let old = core::mem::replace(&mut connection.tuple, tuple);
+        self.by_tuple.remove(&old);
+        self.by_tuple.insert(tuple, slot);
+        Ok(())
     }
 
     /// Frees the tuple of a connection that is closed but that a program still holds.
@@ -225,7 +255,7 @@ impl Connections {
         self.get(slot)?.queued = Some((queue, serial));
         let (entries, limit) = match queue {
             Queue::HalfOpen => (&mut self.half_open, self.limits.half_open),
-            Queue::TimeWait => (&mut self.time_wait, self.limits.time_wait),
+            Queue::Orphan => (&mut self.orphans, self.limits.orphans),
         };
         entries.insert(serial, slot);
         if entries.len() <= limit {
@@ -241,14 +271,17 @@ impl Connections {
             .and_then(|connection| connection.queued.take())
         {
             Some((Queue::HalfOpen, serial)) => self.half_open.remove(&serial),
-            Some((Queue::TimeWait, serial)) => self.time_wait.remove(&serial),
+            Some((Queue::Orphan, serial)) => self.orphans.remove(&serial),
             None => None,
         };
     }
 
-    /// The half-open connection that has waited longest.
-    pub(super) fn oldest_half_open(&self) -> Option<u32> {
-        self.half_open.first_key_value().map(|(_, slot)| *slot)
+    /// The connection that can be spared most easily: the oldest that no program holds, or else the oldest half-open one.
+    pub(super) fn sparest(&self) -> Option<u32> {
+        self.orphans
+            .first_key_value()
+            .or_else(|| self.half_open.first_key_value())
+            .map(|(_, slot)| *slot)
     }
 
     /// Connections, slots and sockets held, for tests of growth.
@@ -258,7 +291,7 @@ impl Connections {
             self.slots.len() - self.free.len(),
             self.slots.len(),
             self.by_tuple.len(),
-            self.half_open.len() + self.time_wait.len(),
+            self.half_open.len() + self.orphans.len(),
         ]
     }
 }
@@ -283,7 +316,14 @@ fn new_socket(limits: &Limits) -> Result<(SocketSet<'static>, SocketHandle), Err
 
 /// Key of the hash.
 #[derive(Clone)]
-struct Seed(u64);
+pub(super) struct Seed(u64);
+
+impl Seed {
+    /// A key from a number nobody can guess.
+    pub(super) fn new(seed: u64) -> Self {
+        Self(seed | 1)
+    }
+}
 
 impl BuildHasher for Seed {
     type Hasher = Folding;
@@ -296,7 +336,7 @@ impl BuildHasher for Seed {
 }
 
 /// Multiplies and folds the halves of the product onto each other, with a secret factor.
-struct Folding {
+pub(super) struct Folding {
     state: u64,
     key: u64,
 }
@@ -358,6 +398,7 @@ mod tests {
                 receive_bytes: 256,
                 transmit_bytes: 256,
                 half_open: 2,
+                orphans: 2,
                 time_wait: 2,
                 spare: 1,
             },
@@ -414,7 +455,9 @@ mod tests {
         assert_eq!(table.enqueue(slots[1], Queue::HalfOpen), None);
         assert_eq!(table.enqueue(slots[2], Queue::HalfOpen), Some(slots[0]));
         table.dequeue(slots[0]);
-        assert_eq!(table.oldest_half_open(), Some(slots[1]));
+        assert_eq!(table.sparest(), Some(slots[1]));
+        assert_eq!(table.enqueue(slots[2], Queue::Orphan), None);
+        assert_eq!(table.sparest(), Some(slots[2]), "closed ones first");
     }
 
     #[test]

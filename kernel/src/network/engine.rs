@@ -12,13 +12,16 @@ use smoltcp::time::{Duration, Instant};
 use smoltcp::wire::{EthernetAddress, HardwareAddress, IpCidr, IpEndpoint, Ipv4Cidr};
 
 use super::config::Address;
-use super::connections::{Connections, Limits, Queue};
+use super::connections::{Connections, Limits, Queue, Seed};
 use super::dhcp::{self, Dhcp};
 use super::error::{Error, Result};
-use super::frame::{Class, FourTuple, TcpFlags};
+use super::frame::{
+    ACKNOWLEDGEMENT, Class, ETHERNET_HEADER, FourTuple, Segment, write_acknowledgement,
+};
 use super::port::Port;
-use super::ports::{Pending, Ports};
+use super::ports::{Listener, Pending, Ports};
 use super::sender::Senders;
+use super::time_wait::{Rest, TimeWait, Verdict};
 use super::timers::{Key, Timers};
 use crate::devices::network::Medium;
 use crate::scheduler::Notifier;
@@ -34,6 +37,8 @@ const NEIGHBOR_SILENCE_US: u64 = 1_000_000;
 /// As many sockets are remembered to wait for a neighbour; more have to wait for their timer.
 const MAX_WAITING: usize = 1024;
 
+/// How long an acknowledgement waits for data to go with (smoltcp's own value).
+const ACK_DELAY: Duration = Duration::from_millis(10);
 /// How long a handshake that a peer began may take.
 const ACCEPT_TIMEOUT: Duration = Duration::from_secs(10);
 /// How long a peer may leave unanswered what we sent, a request for a connection included.
@@ -48,6 +53,9 @@ pub(super) struct Engine {
     pub(super) iface: iface::Interface,
     pub(super) port: Port,
     pub(super) connections: Connections,
+    pub(super) time_wait: TimeWait,
+    /// When the connections in TIME-WAIT are looked through.
+    pub(super) time_wait_timer: Option<u64>,
     pub(super) senders: Senders,
     pub(super) timers: Timers,
     pub(super) ports: Arc<Ports>,
@@ -57,6 +65,8 @@ pub(super) struct Engine {
     /// Who may wait for a neighbour's hardware address.
     pub(super) waiting: Vec<Key>,
     pub(super) address: Option<Address>,
+    /// Connections, by slot, that are begun when there is an address.
+    awaiting: Vec<u32>,
     /// How often the address has changed.
     pub(super) address_changes: u32,
 }
@@ -145,6 +155,8 @@ impl Engine {
             iface,
             port,
             connections,
+            time_wait: TimeWait::new(limits.time_wait, Seed::new(ports.random_u64())),
+            time_wait_timer: None,
             senders: Senders::default(),
             timers: Timers::default(),
             ports,
@@ -152,6 +164,7 @@ impl Engine {
             nobody: SocketSet::new(vec![]),
             waiting: Vec::new(),
             address: None,
+            awaiting: Vec::new(),
             address_changes: 0,
         }
     }
@@ -167,7 +180,7 @@ impl Engine {
     pub(super) fn handle(&mut self, frame: &[u8], class: Class<'_>, now_us: u64) {
         match class {
             Class::Drop => {}
-            Class::Tcp(tuple, flags) => self.handle_tcp(frame, tuple, flags, now_us),
+            Class::Tcp(tuple, segment) => self.handle_tcp(frame, tuple, &segment, now_us),
             Class::Udp(tuple, payload) => self.handle_udp(frame, tuple, payload, now_us),
             Class::Other => self.ingress_for_nobody(frame, now_us),
             Class::Arp => {
@@ -186,23 +199,28 @@ impl Engine {
             .poll_ingress_single(instant(now_us), &mut device, &mut self.nobody);
     }
 
-    fn handle_tcp(&mut self, frame: &[u8], tuple: FourTuple, flags: TcpFlags, now_us: u64) {
+    fn handle_tcp(&mut self, frame: &[u8], tuple: FourTuple, segment: &Segment, now_us: u64) {
         let mut slot = self.connections.find(&tuple);
-        if flags.is_opening() {
+        if slot.is_none()
+            && let Some((verdict, rest)) = self.time_wait.judge(&tuple, segment)
+        {
+            match verdict {
+                Verdict::Anew => {}
+                Verdict::Over | Verdict::Ignore => return,
+                Verdict::Acknowledge => return self.acknowledge(frame, tuple, rest),
+            }
+        }
+        if segment.is_opening() {
             // A peer that begins anew has forgotten the connection that is in TIME-WAIT here (RFC 9293, section 3.6.1).
             if let Some(old) = slot
                 && let Some(connection) = self.connections.get(old)
                 && connection.state == State::TimeWait
             {
-                if connection.is_orphan {
-                    self.destroy(old);
-                } else {
-                    self.connections.forget_tuple(old);
-                }
+                self.connections.forget_tuple(old);
                 slot = None;
             }
             if slot.is_none() {
-                match self.open(tuple) {
+                match self.open(tuple, now_us) {
                     Opening::Accepted(new) => slot = Some(new),
                     Opening::Refused => {}
                     Opening::Ignored => return,
@@ -215,15 +233,125 @@ impl Engine {
             }
             return;
         };
-        if let Some(connection) = self.connections.get(slot) {
-            let mut device = self.port.device(Some(frame));
-            self.iface
-                .poll_ingress_single(instant(now_us), &mut device, &mut connection.set);
-            self.settle(slot, flags.is_reset(), now_us);
+        let Some(connection) = self.connections.get(slot) else {
+            return;
+        };
+        let before = connection.state;
+        // A peer that closed at the same time says that it has our FIN by repeating its own. Of a segment that was received
+        // before, smoltcp takes nothing; the acknowledgement counts all the same (RFC 9293, section 3.10.7.4 would drop it, but
+        // Berkeley's TCP, which does this, cuts off what is old and goes on).
+        let is_repeated = matches!(before, State::Closing | State::LastAck)
+            && segment.is_closing()
+            && segment.end() == connection.rest.next_receive;
+        let mut bare = [0; ETHERNET_HEADER + ACKNOWLEDGEMENT];
+        let fed = if is_repeated {
+            let (acknowledgement, window) = (segment.acknowledgement, segment.window);
+            let rest = Segment::acknowledging(segment.end(), acknowledgement, window);
+            let medium = self.port.medium();
+            copy_bare(&mut bare, frame, medium, tuple.remote, tuple.local, &rest)
+        } else {
+            frame
+        };
+        let mut device = self.port.device(Some(fed));
+        self.iface
+            .poll_ingress_single(instant(now_us), &mut device, &mut connection.set);
+        let after = connection.socket().state();
+        if after != before
+            && matches!(
+                after,
+                State::CloseWait | State::Closing | State::LastAck | State::TimeWait
+            )
+        {
+            // The peer has sent all; in TIME-WAIT, it also has acknowledged all.
+            connection.rest = Rest {
+                next_send: segment.acknowledgement,
+                next_receive: segment.end(),
+            };
+        }
+        let rest = connection.rest;
+        self.settle(slot, segment.is_reset(), now_us);
+        if is_repeated {
+            self.acknowledge(frame, tuple, rest);
         }
     }
 
-    fn open(&mut self, tuple: FourTuple) -> Opening {
+    /// Answers a segment of a connection that both sides have closed.
+    fn acknowledge(&mut self, frame: &[u8], tuple: FourTuple, rest: Rest) {
+        let medium = self.port.medium();
+        let segment = Segment::acknowledging(rest.next_send, rest.next_receive, 0);
+        let mut bare = [0; ETHERNET_HEADER + ACKNOWLEDGEMENT];
+        let answer = copy_bare(
+            &mut bare,
+            frame,
+            medium,
+            tuple.local,
+            tuple.remote,
+            &segment,
+        );
+        if medium == Medium::Ethernet {
+            let (to, from) = answer.split_at_mut(6);
+            to.swap_with_slice(&mut from[..6]);
+        }
+        self.port.send(answer);
+    }
+
+    /// Makes a connection, for which another has to give way if there are too many.
+    fn insert(
+        &mut self,
+        tuple: FourTuple,
+        notifier: &Arc<Notifier>,
+        listener: Option<&Arc<Listener>>,
+        now_us: u64,
+    ) -> Result<u32> {
+        let insert = |connections: &mut Connections| {
+            connections.insert(tuple, notifier.clone(), listener.cloned())
+        };
+        match insert(&mut self.connections) {
+            Err(Error::OutOfMemory) => {
+                let sparest = self.connections.sparest().ok_or(Error::OutOfMemory)?;
+                self.give_up(sparest, now_us);
+                insert(&mut self.connections)
+            }
+            other => other,
+        }
+    }
+
+    /// Has a connection make room for others. A peer that lacks data is told by a reset; one that has everything is not, since a
+    /// reset could cost it what it has not read yet.
+    fn give_up(&mut self, slot: u32, now_us: u64) {
+        if let Some(connection) = self.connections.get(slot)
+            && connection.is_orphan
+            && connection.socket().send_queue() != 0
+        {
+            connection.socket().abort();
+            drive(&mut self.iface, &mut self.port, &mut connection.set, now_us);
+        }
+        self.destroy(slot);
+    }
+
+    /// The program gives a connection up; see [`super::stack::Stack::release`].
+    pub(super) fn release(&mut self, slot: u32, is_abrupt: bool, now_us: u64) {
+        let Some(connection) = self.connections.get(slot) else {
+            return;
+        };
+        connection.is_orphan = true;
+        connection.notifier = Arc::default();
+        let socket = connection.socket();
+        socket.set_ack_delay(None);
+        if is_abrupt || socket.can_recv() {
+            socket.abort();
+        } else {
+            socket.close();
+        }
+        // The state is looked at as if it were new, so that what is over goes now.
+        connection.state = State::Listen;
+        if let Some(oldest) = self.connections.enqueue(slot, Queue::Orphan) {
+            self.give_up(oldest, now_us);
+        }
+        self.settle(slot, false, now_us);
+    }
+
+    fn open(&mut self, tuple: FourTuple, now_us: u64) -> Opening {
         if !self.iface.has_ip_addr(*tuple.local.ip()) {
             return Opening::Ignored;
         }
@@ -233,21 +361,7 @@ impl Engine {
         if !listener.has_room() {
             return Opening::Ignored;
         }
-        let inserted = match self
-            .connections
-            .insert(tuple, Arc::default(), Some(listener.clone()))
-        {
-            Err(Error::OutOfMemory) => match self.connections.oldest_half_open() {
-                Some(oldest) => {
-                    self.destroy(oldest);
-                    self.connections
-                        .insert(tuple, Arc::default(), Some(listener))
-                }
-                None => Err(Error::OutOfMemory),
-            },
-            other => other,
-        };
-        let Ok(slot) = inserted else {
+        let Ok(slot) = self.insert(tuple, &Arc::default(), Some(&listener), now_us) else {
             return Opening::Ignored;
         };
         let Some(connection) = self.connections.get(slot) else {
@@ -296,7 +410,9 @@ impl Engine {
         if remote.port() == 0 || to.is_unspecified() || to.is_multicast() || self.is_broadcast(to) {
             return Err(Error::NetworkUnreachable);
         }
+        let is_awaiting = self.address.is_none() && self.dhcp.is_some();
         let from = match *local.ip() {
+            ip if ip.is_unspecified() && is_awaiting => Some(ip),
             ip if ip.is_unspecified() => self.iface.get_source_address_ipv4(&to),
             ip => Some(ip).filter(|ip| self.iface.has_ip_addr(*ip)),
         };
@@ -307,26 +423,75 @@ impl Engine {
         };
         let port = match local.port() {
             0 => {
-                let is_free = |port| self.connections.find(&tuple(port)).is_none();
+                let is_free = |port| {
+                    let tuple = tuple(port);
+                    self.connections.find(&tuple).is_none() && !self.time_wait.contains(&tuple)
+                };
                 self.ports
                     .ephemeral_tcp(is_free)
                     .ok_or(Error::AddressNotAvailable)?
             }
+            port if self.time_wait.contains(&tuple(port)) => return Err(Error::AddressInUse),
             port => port,
         };
-        let slot = self.connections.insert(tuple(port), notifier, None)?;
+        let slot = self.insert(tuple(port), &notifier, None, now_us)?;
         let connection = self.connections.get(slot).ok_or(Error::OutOfMemory)?;
-        let socket = connection.socket();
-        reset_options(socket);
-        let endpoints = (IpEndpoint::from(remote), (from, port));
-        let result = socket.connect(self.iface.context(), endpoints.0, endpoints.1);
         connection.state = State::SynSent;
-        if result.is_err() {
-            self.destroy(slot);
-            return Err(Error::NetworkUnreachable);
+        reset_options(connection.socket());
+        if from.is_unspecified() {
+            self.awaiting.push(slot);
+            let end_us = now_us.saturating_add(super::ADDRESS_PATIENCE_NS / 1000);
+            let key = Key::Connection(slot);
+            self.timers
+                .arrange(key, &mut connection.timer, Some(end_us));
+            return Ok(slot);
         }
-        self.settle(slot, false, now_us);
+        if let Err(error) = self.begin(slot, now_us) {
+            self.destroy(slot);
+            return Err(error);
+        }
         Ok(slot)
+    }
+
+    /// Sends the request for a connection whose ends are known.
+    fn begin(&mut self, slot: u32, now_us: u64) -> Result<()> {
+        let connection = self.connections.get(slot).ok_or(Error::NotConnected)?;
+        let FourTuple { local, remote } = connection.tuple;
+        connection
+            .socket()
+            .connect(self.iface.context(), remote, local)
+            .map_err(|_| Error::NetworkUnreachable)?;
+        self.settle(slot, false, now_us);
+        Ok(())
+    }
+
+    /// There is an address: the connections that wait for one are begun.
+    fn begin_awaiting(&mut self, now_us: u64) {
+        for slot in core::mem::take(&mut self.awaiting) {
+            // The slot may have been given up, and be another connection's.
+            let Some(connection) = self.connections.get(slot).filter(|one| one.is_awaiting())
+            else {
+                continue;
+            };
+            let (key, mut tuple) = (Key::Connection(slot), connection.tuple);
+            self.timers.cancel(key, &mut connection.timer);
+            let source = self.iface.get_source_address_ipv4(tuple.remote.ip());
+            tuple.local.set_ip(source.unwrap_or(Ipv4Addr::UNSPECIFIED));
+            let begun = self.connections.rename(slot, tuple);
+            if let Err(error) = begun.and_then(|()| self.begin(slot, now_us)) {
+                self.fail(slot, error);
+            }
+        }
+    }
+
+    /// A connection that a program holds is over.
+    fn fail(&mut self, slot: u32, error: Error) {
+        if let Some(connection) = self.connections.get(slot) {
+            connection.state = State::Closed;
+            connection.error = Some(error);
+            connection.notifier.notify();
+            self.connections.forget_tuple(slot);
+        }
     }
 
     /// After anything happened to a connection: sends what there is to send, sets its timer, and acts on what has changed.
@@ -335,6 +500,14 @@ impl Engine {
             return;
         };
         let is_orphan = connection.is_orphan;
+        if connection.is_awaiting() {
+            if is_orphan {
+                self.destroy(slot);
+            } else if connection.timer.is_none() {
+                self.fail(slot, Error::NetworkUnreachable);
+            }
+            return;
+        }
         let socket = connection.socket();
         // Data for a program that is gone is refused, or its peer would wait for ever for the window to open.
         if is_orphan && socket.can_recv() {
@@ -394,9 +567,13 @@ impl Engine {
                 self.connections.forget_tuple(slot);
             }
             State::TimeWait if connection.is_orphan => {
-                if let Some(oldest) = self.connections.enqueue(slot, Queue::TimeWait) {
-                    self.destroy(oldest);
+                let (tuple, rest) = (connection.tuple, connection.rest);
+                // Another connection may have taken the tuple over.
+                if self.connections.find(&tuple) == Some(slot) {
+                    self.time_wait.insert(tuple, rest, now_us);
                 }
+                self.destroy(slot);
+                self.run(Key::TimeWait, now_us);
             }
             State::SynSent | State::SynReceived => {}
             _ => {
@@ -470,6 +647,7 @@ impl Engine {
                         dhcp.timer = None;
                     }
                 }
+                Key::TimeWait => self.time_wait_timer = None,
             }
             self.run(key, now_us);
         }
@@ -480,6 +658,11 @@ impl Engine {
         match key {
             Key::Connection(slot) => self.settle(slot, false, now_us),
             Key::Dhcp => self.poll_dhcp(None, now_us),
+            Key::TimeWait => {
+                let wanted = self.time_wait.expire(now_us);
+                self.timers
+                    .arrange(Key::TimeWait, &mut self.time_wait_timer, wanted);
+            }
             Key::Sender(slot) => {
                 let is_waiting = self.senders.run(
                     slot,
@@ -508,7 +691,10 @@ impl Engine {
         self.timers
             .arrange(Key::Dhcp, &mut dhcp.timer, driven.wanted_us);
         match dhcp.event() {
-            Some(dhcp::Event::Leased(address)) => self.set_address(Some(address)),
+            Some(dhcp::Event::Leased(address)) => {
+                self.set_address(Some(address));
+                self.begin_awaiting(now_us);
+            }
             Some(dhcp::Event::Lost) => self.set_address(None),
             None => {}
         }
@@ -531,8 +717,36 @@ impl Engine {
             // The table is empty, so there is room.
             let _ = routes.add_default_ipv4_route(gateway);
         }
+        if let Some(cidr) = cidr
+            && self.port.medium() == Medium::Ethernet
+            && let HardwareAddress::Ethernet(mac) = self.iface.hardware_addr()
+        {
+            self.port.announce(mac, cidr.address());
+        }
         self.address = address;
         self.address_changes = self.address_changes.wrapping_add(1);
+    }
+}
+
+/// Writes a frame with a bare acknowledgement and the Ethernet addresses of another frame; the part of `buffer` that it takes.
+fn copy_bare<'a>(
+    buffer: &'a mut [u8; ETHERNET_HEADER + ACKNOWLEDGEMENT],
+    frame: &[u8],
+    medium: Medium,
+    from: SocketAddrV4,
+    to: SocketAddrV4,
+    segment: &Segment,
+) -> &'a mut [u8] {
+    let (ethernet, packet) = buffer.split_at_mut(ETHERNET_HEADER);
+    if let Some(packet) = packet.first_chunk_mut() {
+        write_acknowledgement(packet, from, to, segment);
+    }
+    if let Some(header) = frame.first_chunk::<ETHERNET_HEADER>() {
+        ethernet.copy_from_slice(header);
+    }
+    match medium {
+        Medium::Ip => &mut buffer[ETHERNET_HEADER..],
+        Medium::Ethernet => buffer,
     }
 }
 
@@ -543,4 +757,5 @@ fn reset_options(socket: &mut tcp::Socket<'static>) {
     socket.set_keep_alive(None);
     socket.set_hop_limit(None);
     socket.set_timeout(None);
+    socket.set_ack_delay(Some(ACK_DELAY));
 }

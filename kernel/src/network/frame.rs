@@ -30,31 +30,125 @@ pub struct FourTuple {
     pub remote: SocketAddrV4,
 }
 
-/// The flags of a TCP segment that matter before the connection is found.
+/// What a TCP segment says that matters outside of its connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct TcpFlags(u8);
+pub(super) struct Segment {
+    /// Sequence number of its first byte.
+    pub(super) sequence: u32,
+    /// The sequence number that its sender expects next; nothing without the flag.
+    pub(super) acknowledgement: u32,
+    /// How much its sender would take.
+    pub(super) window: u16,
+    /// Bytes of data.
+    len_bytes: u16,
+    flags: u8,
+}
 
-impl TcpFlags {
+impl Segment {
+    const FIN: u8 = 1 << 0;
     const SYN: u8 = 1 << 1;
     const RST: u8 = 1 << 2;
     const ACK: u8 = 1 << 4;
 
+    /// Reads the header of a segment; none when its lengths lie.
+    fn read(segment: &[u8]) -> Option<Self> {
+        let header: &[u8; TCP_MIN_HEADER] = segment.first_chunk()?;
+        let header_len = usize::from(header[12] >> 4) * 4;
+        if header_len < TCP_MIN_HEADER {
+            return None;
+        }
+        Some(Self {
+            sequence: be32(header, 4),
+            acknowledgement: be32(header, 8),
+            window: be16(header, 14),
+            len_bytes: segment.len().checked_sub(header_len)? as u16,
+            flags: header[13],
+        })
+    }
+
+    /// One that only acknowledges, for [`write_acknowledgement`].
+    pub(super) fn acknowledging(sequence: u32, acknowledgement: u32, window: u16) -> Self {
+        Self {
+            sequence,
+            acknowledgement,
+            window,
+            len_bytes: 0,
+            flags: Self::ACK,
+        }
+    }
+
     /// A request for a new connection.
-    pub(super) fn is_opening(self) -> bool {
-        self.0 & (Self::SYN | Self::RST | Self::ACK) == Self::SYN
+    pub(super) fn is_opening(&self) -> bool {
+        self.flags & (Self::SYN | Self::RST | Self::ACK) == Self::SYN
     }
 
     /// A reset.
-    pub(super) fn is_reset(self) -> bool {
-        self.0 & Self::RST != 0
+    pub(super) fn is_reset(&self) -> bool {
+        self.flags & Self::RST != 0
     }
+
+    /// The last of its sender, with an acknowledgement as any.
+    pub(super) fn is_closing(&self) -> bool {
+        self.flags & (Self::FIN | Self::SYN | Self::RST | Self::ACK) == Self::FIN | Self::ACK
+    }
+
+    /// It takes room in the sequence, so it wants to be acknowledged.
+    pub(super) fn is_long(&self) -> bool {
+        self.end() != self.sequence
+    }
+
+    /// The sequence number after it.
+    pub(super) fn end(&self) -> u32 {
+        let flags = (self.flags & Self::FIN) + (self.flags >> 1 & 1);
+        self.sequence
+            .wrapping_add(u32::from(self.len_bytes))
+            .wrapping_add(u32::from(flags))
+    }
+}
+
+/// Length of an IPv4 packet that [`write_acknowledgement`] writes.
+pub(super) const ACKNOWLEDGEMENT: usize = IPV4_MIN_HEADER + TCP_MIN_HEADER;
+
+/// Writes an IPv4 packet with a segment that is nothing but an acknowledgement, its checksum of TCP left out.
+pub(super) fn write_acknowledgement(
+    packet: &mut [u8; ACKNOWLEDGEMENT],
+    from: SocketAddrV4,
+    to: SocketAddrV4,
+    segment: &Segment,
+) {
+    let (header, tcp) = packet.split_at_mut(IPV4_MIN_HEADER);
+    header[..12].copy_from_slice(&[
+        0x45,
+        0,
+        0,
+        ACKNOWLEDGEMENT as u8,
+        0,
+        0,
+        0x40, // Not to be taken apart.
+        0,
+        64,
+        PROTOCOL_TCP,
+        0,
+        0,
+    ]);
+    header[12..16].copy_from_slice(&from.ip().octets());
+    header[16..20].copy_from_slice(&to.ip().octets());
+    let checksum = Sum::default().add(header).checksum();
+    header[10..12].copy_from_slice(&checksum);
+    tcp[..2].copy_from_slice(&from.port().to_be_bytes());
+    tcp[2..4].copy_from_slice(&to.port().to_be_bytes());
+    tcp[4..8].copy_from_slice(&segment.sequence.to_be_bytes());
+    tcp[8..12].copy_from_slice(&segment.acknowledgement.to_be_bytes());
+    tcp[12..14].copy_from_slice(&[(TCP_MIN_HEADER as u8 / 4) << 4, Segment::ACK]);
+    tcp[14..16].copy_from_slice(&segment.window.to_be_bytes());
+    tcp[16..].fill(0);
 }
 
 /// What a frame is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Class<'a> {
     /// A TCP segment.
-    Tcp(FourTuple, TcpFlags),
+    Tcp(FourTuple, Segment),
     /// A UDP datagram and its payload.
     Udp(FourTuple, &'a [u8]),
     /// An ARP packet.
@@ -111,7 +205,7 @@ fn classify_ipv4(packet: &[u8], is_verified: bool) -> Option<Class<'_>> {
             if payload.len() < TCP_MIN_HEADER || source.is_unspecified() || !is_right(payload) {
                 return None;
             }
-            Some(Class::Tcp(ends(payload), TcpFlags(payload[13])))
+            Some(Class::Tcp(ends(payload), Segment::read(payload)?))
         }
         PROTOCOL_UDP => {
             let len = usize::from(be16(payload.first_chunk::<UDP_HEADER>()?, 4));
@@ -132,6 +226,11 @@ fn classify_ipv4(packet: &[u8], is_verified: bool) -> Option<Class<'_>> {
 #[inline]
 fn be16(bytes: &[u8], at: usize) -> u16 {
     u16::from_be_bytes([bytes[at], bytes[at + 1]])
+}
+
+#[inline]
+fn be32(bytes: &[u8; TCP_MIN_HEADER], at: usize) -> u32 {
+    u32::from_be_bytes([bytes[at], bytes[at + 1], bytes[at + 2], bytes[at + 3]])
 }
 
 #[cfg(test)]

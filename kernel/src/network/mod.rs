@@ -25,6 +25,7 @@ pub mod socket;
 pub mod stack;
 #[cfg(test)]
 mod tests;
+mod time_wait;
 mod timers;
 
 use alloc::boxed::Box;
@@ -48,13 +49,15 @@ use crate::devices;
 use crate::scheduler;
 use crate::sync::{OnceCell, SpinLock};
 
-/// How long a program's call waits for the machine to get an address.
+/// How long a program's call waits for the machine to get an address, and how long a connection that is being made does.
 const ADDRESS_PATIENCE_NS: u64 = 10_000_000_000;
 
 /// The interfaces and ports of this machine.
 pub struct Network {
     /// Who has which port.
     pub ports: Arc<Ports>,
+    /// What an interface may hold.
+    pub limits: Limits,
     /// The first is the loopback, the others have devices.
     interfaces: Vec<&'static Interface>,
 }
@@ -139,7 +142,11 @@ fn start(
         scheduler::register_service(interface);
         interfaces.push(interface);
     }
-    Network { ports, interfaces }
+    Network {
+        ports,
+        limits,
+        interfaces,
+    }
 }
 
 impl Network {
@@ -174,11 +181,11 @@ impl Network {
         })
     }
 
-    /// The interface that leads to `ip`. Waits some time for an address if there is none yet.
+    /// The interface that leads to `ip`; as long as none has an address, the first with a device.
     ///
     /// # Errors
-    /// [`Error::NetworkUnreachable`] when no interface has an address in time.
-    pub fn route(&self, ip: Ipv4Addr, deadline_ns: Option<u64>) -> Result<&'static Interface> {
+    /// [`Error::NoInterface`] when there is none.
+    pub fn way(&self, ip: Ipv4Addr) -> Result<&'static Interface> {
         let loopback = self.interface(0).ok_or(Error::NoInterface)?;
         if ip.is_loopback() {
             return Ok(loopback);
@@ -196,24 +203,28 @@ impl Network {
                 .copied()
                 .find(|interface| interface.lock().address().is_some_and(is_wanted))
         };
-        let choose = || {
-            has_address(&contains)
-                .or_else(|| has_address(&|address| address.gateway.is_some()))
-                .or_else(|| has_address(&|_| true))
-        };
-        if let Some(interface) = choose() {
-            return Ok(interface);
-        }
-        let first = self.devices().first().ok_or(Error::NoInterface)?;
+        has_address(&contains)
+            .or_else(|| has_address(&|address| address.gateway.is_some()))
+            .or_else(|| has_address(&|_| true))
+            .or_else(|| self.devices().first().copied())
+            .ok_or(Error::NoInterface)
+    }
+
+    /// The interface that leads to `ip`. Waits some time for an address if there is none yet.
+    ///
+    /// # Errors
+    /// [`Error::NetworkUnreachable`] when no interface has an address in time.
+    pub fn route(&self, ip: Ipv4Addr, deadline_ns: Option<u64>) -> Result<&'static Interface> {
+        let interface = self.way(ip)?;
         let patience = clock::now_ns().saturating_add(ADDRESS_PATIENCE_NS);
         let deadline_ns = deadline_ns.map_or(patience, |deadline| deadline.min(patience));
-        let mut stack = first.lock();
+        let mut stack = interface.lock();
         while stack.address().is_none() {
-            stack = socket::wait(&first.address_changed, stack, false, Some(deadline_ns))
+            stack = socket::wait(&interface.address_changed, stack, false, Some(deadline_ns))
                 .map_err(|_| Error::NetworkUnreachable)?;
         }
         drop(stack);
-        choose().ok_or(Error::NetworkUnreachable)
+        self.way(ip)
     }
 
     /// The servers that know names.

@@ -93,10 +93,30 @@ impl Listener {
     }
 }
 
-enum TcpUse {
-    /// Bound, and nothing else so far.
-    Bound,
-    Listening(Arc<Listener>),
+/// What a TCP port is used for.
+struct TcpUse {
+    /// None as long as it is bound and nothing else.
+    listener: Option<Arc<Listener>>,
+    /// Others that agree to it too may have the same address (`SO_REUSEPORT`), and get connections by turns.
+    is_shared: bool,
+}
+
+/// What is entered at a port.
+trait Entry {
+    /// Whether it and another entry can have the same address.
+    fn can_share(&self, other: &Self) -> bool;
+}
+
+impl Entry for TcpUse {
+    fn can_share(&self, other: &Self) -> bool {
+        self.is_shared && other.is_shared
+    }
+}
+
+impl Entry for Arc<Mailbox> {
+    fn can_share(&self, _: &Self) -> bool {
+        false
+    }
 }
 
 struct Tables {
@@ -124,7 +144,7 @@ fn find<T>(entries: &[(Ipv4Addr, T)], address: Ipv4Addr) -> Option<&T> {
 }
 
 /// Enters `entry` at the wanted port, or at a free one if 0 is wanted; the port.
-fn claim<T>(
+fn claim<T: Entry>(
     table: &mut BTreeMap<u16, Vec<(Ipv4Addr, T)>>,
     random: &mut Random,
     address: SocketAddrV4,
@@ -136,7 +156,7 @@ fn claim<T>(
         table.get(&port).is_none_or(|entries| {
             !entries
                 .iter()
-                .any(|(bound, _)| is_conflict(*bound, *address.ip()))
+                .any(|(bound, other)| is_conflict(*bound, *address.ip()) && !entry.can_share(other))
         })
     };
     let port = match address.port() {
@@ -151,9 +171,17 @@ fn claim<T>(
     Ok(port)
 }
 
-fn remove<T>(table: &mut BTreeMap<u16, Vec<(Ipv4Addr, T)>>, address: SocketAddrV4) {
+/// Takes the first entry for an address that `is_wanted`.
+fn remove<T>(
+    table: &mut BTreeMap<u16, Vec<(Ipv4Addr, T)>>,
+    address: SocketAddrV4,
+    is_wanted: impl Fn(&T) -> bool,
+) {
     if let Some(entries) = table.get_mut(&address.port()) {
-        entries.retain(|(bound, _)| bound != address.ip());
+        let is_it = |(bound, entry): &(Ipv4Addr, T)| bound == address.ip() && is_wanted(entry);
+        if let Some(at) = entries.iter().position(is_it) {
+            entries.remove(at);
+        }
         if entries.is_empty() {
             table.remove(&address.port());
         }
@@ -172,10 +200,14 @@ impl Ports {
         }
     }
 
-    /// Keeps a TCP port (any free one if it is 0); the address with its port.
-    pub fn bind_tcp(&self, address: SocketAddrV4) -> Result<SocketAddrV4> {
+    /// Keeps a TCP port (any free one if it is 0); the address with its port. If it `is_shared`, others that are may have it too.
+    pub fn bind_tcp(&self, address: SocketAddrV4, is_shared: bool) -> Result<SocketAddrV4> {
         let tables = &mut *self.tables.lock();
-        let port = claim(&mut tables.tcp, &mut tables.random, address, TcpUse::Bound)?;
+        let entry = TcpUse {
+            listener: None,
+            is_shared,
+        };
+        let port = claim(&mut tables.tcp, &mut tables.random, address, entry)?;
         Ok(SocketAddrV4::new(*address.ip(), port))
     }
 
@@ -190,7 +222,7 @@ impl Ports {
         let entries = tables.tcp.get_mut(&address.port()).ok_or(Error::Invalid)?;
         let entry = entries
             .iter_mut()
-            .find(|(bound, _)| bound == address.ip())
+            .find(|(bound, entry)| bound == address.ip() && entry.listener.is_none())
             .ok_or(Error::Invalid)?;
         let listener = Arc::new(Listener {
             address,
@@ -201,22 +233,41 @@ impl Ports {
                 is_closed: false,
             }),
         });
-        entry.1 = TcpUse::Listening(listener.clone());
+        entry.1.listener = Some(listener.clone());
         Ok(listener)
     }
 
-    /// Frees a TCP port.
+    /// Frees a TCP port of a socket that does not listen.
     pub fn release_tcp(&self, address: SocketAddrV4) {
-        remove(&mut self.tables.lock().tcp, address);
+        let is_wanted = |entry: &TcpUse| entry.listener.is_none();
+        remove(&mut self.tables.lock().tcp, address, is_wanted);
     }
 
-    /// Who accepts connections to `address`.
+    /// Frees the TCP port of a listener.
+    pub fn release_listener(&self, listener: &Arc<Listener>) {
+        let is_wanted = |entry: &TcpUse| {
+            let known = entry.listener.as_ref();
+            known.is_some_and(|known| Arc::ptr_eq(known, listener))
+        };
+        remove(&mut self.tables.lock().tcp, listener.address, is_wanted);
+    }
+
+    /// Who accepts the next connection to `address`: of several that share it, one after the other.
     pub(super) fn listener(&self, address: SocketAddrV4) -> Option<Arc<Listener>> {
-        let tables = self.tables.lock();
-        match find(tables.tcp.get(&address.port())?, *address.ip())? {
-            TcpUse::Listening(listener) => Some(listener.clone()),
-            TcpUse::Bound => None,
+        let tables = &mut *self.tables.lock();
+        let entries = tables.tcp.get_mut(&address.port())?;
+        let listens_at = |wanted: Ipv4Addr| {
+            move |(bound, entry): &(Ipv4Addr, TcpUse)| *bound == wanted && entry.listener.is_some()
+        };
+        let at = entries
+            .iter()
+            .position(listens_at(*address.ip()))
+            .or_else(|| entries.iter().position(listens_at(Ipv4Addr::UNSPECIFIED)))?;
+        let listener = entries[at].1.listener.clone();
+        if entries[at].1.is_shared {
+            entries[at..].rotate_left(1);
         }
+        listener
     }
 
     /// A port for an outgoing connection that no socket is bound to and that `is_free` agrees with.
@@ -239,7 +290,7 @@ impl Ports {
 
     /// Frees a UDP port.
     pub fn release_udp(&self, address: SocketAddrV4) {
-        remove(&mut self.tables.lock().udp, address);
+        remove(&mut self.tables.lock().udp, address, |_| true);
     }
 
     /// Who gets datagrams for `address`.
@@ -268,21 +319,42 @@ mod tests {
     fn a_port_is_given_once_and_again_after_release() {
         let ports = Ports::new(1);
         let any = at([0; 4], 80);
-        assert_eq!(ports.bind_tcp(any), Ok(any));
-        assert_eq!(ports.bind_tcp(any), Err(Error::AddressInUse));
+        assert_eq!(ports.bind_tcp(any, false), Ok(any));
+        assert_eq!(ports.bind_tcp(any, false), Err(Error::AddressInUse));
         assert_eq!(
-            ports.bind_tcp(at([127, 0, 0, 1], 80)),
+            ports.bind_tcp(at([127, 0, 0, 1], 80), false),
             Err(Error::AddressInUse)
         );
         ports.release_tcp(any);
-        assert_eq!(ports.bind_tcp(any), Ok(any));
+        assert_eq!(ports.bind_tcp(any, false), Ok(any));
+    }
+
+    #[test]
+    fn listeners_that_share_a_port_take_turns() {
+        let ports = Ports::new(1);
+        let any = at([0; 4], 80);
+        let listen = || {
+            ports.bind_tcp(any, true).expect("shared");
+            ports.listen(any, 1, Arc::default()).expect("bound")
+        };
+        let (first, second) = (listen(), listen());
+        assert_eq!(ports.bind_tcp(any, false), Err(Error::AddressInUse));
+        let next = || ports.listener(at([10, 0, 2, 15], 80)).expect("listening");
+        assert!(Arc::ptr_eq(&next(), &first));
+        assert!(Arc::ptr_eq(&next(), &second));
+        assert!(Arc::ptr_eq(&next(), &first));
+        ports.release_listener(&first);
+        assert!(Arc::ptr_eq(&next(), &second) && Arc::ptr_eq(&next(), &second));
+        ports.release_listener(&second);
+        assert_eq!(ports.bind_tcp(any, false), Ok(any));
+        assert_eq!(ports.bind_tcp(any, true), Err(Error::AddressInUse));
     }
 
     #[test]
     fn port_0_gets_a_free_dynamic_port() {
         let ports = Ports::new(7);
-        let first = ports.bind_tcp(at([0; 4], 0)).expect("free ports");
-        let second = ports.bind_tcp(at([0; 4], 0)).expect("free ports");
+        let first = ports.bind_tcp(at([0; 4], 0), false).expect("free ports");
+        let second = ports.bind_tcp(at([0; 4], 0), false).expect("free ports");
         assert!(first.port() >= 0xC000 && second.port() >= 0xC000);
         assert_ne!(first.port(), second.port());
     }
@@ -291,7 +363,7 @@ mod tests {
     fn a_listener_on_one_address_hears_only_that_address() {
         let ports = Ports::new(1);
         let local = at([127, 0, 0, 1], 80);
-        ports.bind_tcp(local).expect("free");
+        ports.bind_tcp(local, false).expect("free");
         assert!(ports.listener(local).is_none(), "bound is not listening");
         ports.listen(local, 1, Arc::default()).expect("bound");
         assert!(ports.listener(local).is_some());

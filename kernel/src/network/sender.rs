@@ -18,6 +18,11 @@ use super::timers::{Key, Timers};
 /// Datagrams that may wait for a hardware address.
 const QUEUE: usize = 16;
 
+/// Bytes of datagrams that may wait for it.
+pub(super) const fn queue_bytes(mtu: usize) -> usize {
+    2 * mtu
+}
+
 struct Sender {
     set: SocketSet<'static>,
     handle: SocketHandle,
@@ -39,9 +44,9 @@ impl Senders {
     pub(super) fn add(&mut self, port: u16, mtu: usize) -> Result<u32> {
         let mut bytes = Vec::new();
         bytes
-            .try_reserve_exact(2 * mtu)
+            .try_reserve_exact(queue_bytes(mtu))
             .map_err(|_| Error::OutOfMemory)?;
-        bytes.resize(2 * mtu, 0);
+        bytes.resize(queue_bytes(mtu), 0);
         let out = PacketBuffer::new(vec![PacketMetadata::EMPTY; QUEUE], bytes);
         let mut socket = udp::Socket::new(PacketBuffer::new(vec![], vec![]), out);
         socket.bind(port).map_err(|_| Error::Invalid)?;

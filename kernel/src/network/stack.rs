@@ -174,7 +174,7 @@ impl Stack {
         self.engine.is_broadcast(ip)
     }
 
-    /// Begins a connection to `remote`, from `local` as far as that is given.
+    /// Begins a connection to `remote`, from `local` as far as that is given; when there is an address, if one is being looked for.
     ///
     /// # Errors
     /// When there is no way to the peer, no free port, or no memory.
@@ -285,7 +285,10 @@ impl Stack {
     /// Sends no more, after what is queued.
     pub fn shutdown_write(&mut self, slot: u32, now_ns: u64) {
         if let Some(connection) = self.engine.connections.get(slot) {
-            connection.socket().close();
+            let socket = connection.socket();
+            socket.close();
+            // The end of the peer's side is acknowledged at once, so that it need not repeat it.
+            socket.set_ack_delay(None);
             self.engine.settle(slot, false, now_ns / 1000);
             self.finish();
         }
@@ -313,20 +316,7 @@ impl Stack {
     /// The program gives the connection up. What is queued is still sent and the connection closed in order; or it is broken off at once,
     /// if `is_abrupt` or if there is something unread, so that the peer does not take it for read.
     pub fn release(&mut self, slot: u32, is_abrupt: bool, now_ns: u64) {
-        let Some(connection) = self.engine.connections.get(slot) else {
-            return;
-        };
-        connection.is_orphan = true;
-        connection.notifier = Arc::default();
-        let socket = connection.socket();
-        if is_abrupt || socket.can_recv() {
-            socket.abort();
-        } else {
-            socket.close();
-        }
-        // The state is looked at as if it were new, so that what is over goes now.
-        connection.state = State::Listen;
-        self.engine.settle(slot, false, now_ns / 1000);
+        self.engine.release(slot, is_abrupt, now_ns / 1000);
         self.finish();
     }
 
@@ -387,6 +377,12 @@ impl Stack {
             .send_datagram(sender, source, to, payload, ttl, now_ns / 1000)?;
         self.finish();
         Ok(())
+    }
+
+    /// Connections in TIME-WAIT, for tests of growth.
+    #[cfg(test)]
+    pub(super) fn time_wait(&self) -> usize {
+        self.engine.time_wait.len()
     }
 
     /// What is held, for tests of growth: connections, slots, tuples, queued, timers.

@@ -11,6 +11,8 @@ pub(super) enum Key {
     Sender(u32),
     /// The DHCP client.
     Dhcp,
+    /// The connections in TIME-WAIT.
+    TimeWait,
 }
 
 /// Times in microseconds, in order.

@@ -37,7 +37,7 @@ pub fn tsc_hz() -> u64 {
 #[inline]
 pub fn now_ns() -> u64 {
     let ticks = tsc().wrapping_sub(TSC_AT_BOOT.load(Ordering::Relaxed));
-    (u128::from(ticks) * u128::from(NS_PER_TICK_32.load(Ordering::Relaxed)) >> 32) as u64
+    ((u128::from(ticks) * u128::from(NS_PER_TICK_32.load(Ordering::Relaxed))) >> 32) as u64
 }
 
 /// The time-stamp counter at a time since boot.

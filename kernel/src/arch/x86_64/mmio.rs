@@ -38,7 +38,7 @@ impl Mmio {
     fn address<T>(&self, offset: usize) -> *mut T {
         let size = size_of::<T>();
         assert!(
-            offset % size == 0 && offset + size <= self.len_bytes,
+            offset.is_multiple_of(size) && offset + size <= self.len_bytes,
             "device register out of its window"
         );
         (self.base + offset) as *mut T

@@ -9,7 +9,6 @@ pub mod core_local;
 #[cfg(not(test))]
 pub mod cores;
 pub mod cpu;
-#[cfg(not(test))]
 pub mod descriptors;
 pub mod entropy;
 #[cfg(not(test))]
@@ -21,9 +20,7 @@ pub mod port;
 pub mod power;
 pub mod rtc;
 pub mod start_info;
-#[cfg(not(test))]
 mod string;
 #[cfg(not(test))]
 pub mod syscall;
-#[cfg(not(test))]
 pub mod tlb;

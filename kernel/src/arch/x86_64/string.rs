@@ -7,7 +7,7 @@ use core::arch::naked_asm;
 
 /// Copies `n` bytes to memory that does not overlap.
 #[unsafe(naked)]
-#[unsafe(no_mangle)]
+#[cfg_attr(not(test), unsafe(no_mangle))]
 unsafe extern "C" fn memcpy(to: *mut u8, from: *const u8, n: usize) -> *mut u8 {
     naked_asm!(
         "mov rax, rdi",
@@ -67,7 +67,7 @@ unsafe extern "C" fn memcpy(to: *mut u8, from: *const u8, n: usize) -> *mut u8 {
 
 /// Copies `n` bytes to memory that may overlap.
 #[unsafe(naked)]
-#[unsafe(no_mangle)]
+#[cfg_attr(not(test), unsafe(no_mangle))]
 unsafe extern "C" fn memmove(to: *mut u8, from: *const u8, n: usize) -> *mut u8 {
     naked_asm!(
         // Up to 32 bytes `memcpy` loads everything before it stores; beyond, it goes upwards, which is right for a lower target.
@@ -97,7 +97,7 @@ unsafe extern "C" fn memmove(to: *mut u8, from: *const u8, n: usize) -> *mut u8 
 
 /// Fills `n` bytes.
 #[unsafe(naked)]
-#[unsafe(no_mangle)]
+#[cfg_attr(not(test), unsafe(no_mangle))]
 unsafe extern "C" fn memset(to: *mut u8, value: i32, n: usize) -> *mut u8 {
     naked_asm!(
         "mov rax, rdi",
@@ -138,7 +138,7 @@ unsafe extern "C" fn memset(to: *mut u8, value: i32, n: usize) -> *mut u8 {
 
 /// Compares `n` bytes: negative, zero or positive as the first difference, of unsigned bytes.
 #[unsafe(naked)]
-#[unsafe(no_mangle)]
+#[cfg_attr(not(test), unsafe(no_mangle))]
 unsafe extern "C" fn memcmp(a: *const u8, b: *const u8, n: usize) -> i32 {
     naked_asm!(
         "cmp rdx, 16",
@@ -165,31 +165,67 @@ unsafe extern "C" fn memcmp(a: *const u8, b: *const u8, n: usize) -> i32 {
         "movzx edx, byte ptr [rsi + rcx]",
         "sub eax, edx",
         "ret",
-        "4: test edx, edx",
-        "jz 6f",
-        "5: movzx eax, byte ptr [rdi]",
-        "movzx ecx, byte ptr [rsi]",
-        "sub eax, ecx",
-        "jnz 7f",
-        "inc rdi",
-        "inc rsi",
-        "dec edx",
-        "jnz 5b",
+        // Fewer than 16: the first eight (or four) and the last, which overlap; big-endian numbers compare as their bytes do.
+        "4: cmp edx, 8",
+        "jb 5f",
+        "mov rax, [rdi]",
+        "mov rcx, [rsi]",
+        "cmp rax, rcx",
+        "jne 8f",
+        "mov rax, [rdi + rdx - 8]",
+        "mov rcx, [rsi + rdx - 8]",
+        "cmp rax, rcx",
+        "je 6f",
+        "8: bswap rax",
+        "bswap rcx",
+        "9: cmp rax, rcx",
+        "sbb eax, eax",
+        "or eax, 1",
+        "ret",
+        "5: cmp edx, 4",
+        "jb 7f",
+        "mov eax, [rdi]",
+        "mov ecx, [rsi]",
+        "cmp eax, ecx",
+        "jne 8b",
+        "mov eax, [rdi + rdx - 4]",
+        "mov ecx, [rsi + rdx - 4]",
+        "cmp eax, ecx",
+        "jne 8b",
         "6: xor eax, eax",
-        "7: ret",
+        "ret",
+        // One to three bytes, most significant first.
+        "7: test edx, edx",
+        "jz 6b",
+        "mov r8d, edx",
+        "shr r8d, 1",
+        "movzx eax, byte ptr [rdi]",
+        "movzx ecx, byte ptr [rsi]",
+        "shl eax, 8",
+        "shl ecx, 8",
+        "mov al, [rdi + r8]",
+        "mov cl, [rsi + r8]",
+        "shl eax, 8",
+        "shl ecx, 8",
+        "mov al, [rdi + rdx - 1]",
+        "mov cl, [rsi + rdx - 1]",
+        "cmp eax, ecx",
+        "jne 9b",
+        "xor eax, eax",
+        "ret",
     )
 }
 
 /// Whether `n` bytes differ.
 #[unsafe(naked)]
-#[unsafe(no_mangle)]
+#[cfg_attr(not(test), unsafe(no_mangle))]
 unsafe extern "C" fn bcmp(a: *const u8, b: *const u8, n: usize) -> i32 {
     naked_asm!("jmp {memcmp}", memcmp = sym memcmp)
 }
 
 /// Length of a C string.
 #[unsafe(naked)]
-#[unsafe(no_mangle)]
+#[cfg_attr(not(test), unsafe(no_mangle))]
 unsafe extern "C" fn strlen(text: *const u8) -> usize {
     naked_asm!(
         // Aligned groups of 16 never cross into a page that the string does not reach.
@@ -217,4 +253,114 @@ unsafe extern "C" fn strlen(text: *const u8) -> usize {
         "3: bsf eax, eax",
         "ret",
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{bcmp, memcmp, memcpy, memmove, memset, strlen};
+
+    fn pattern(len: usize, seed: u8) -> Vec<u8> {
+        (0..len)
+            .map(|i| (i as u8).wrapping_mul(31).wrapping_add(seed))
+            .collect()
+    }
+
+    #[test]
+    fn copies_of_every_length_touch_nothing_else() {
+        for len in 0..200 {
+            for offset in [0, 1, 7] {
+                let from = pattern(len + 16, 1);
+                let mut to = pattern(len + 48, 99);
+                let before = to.clone();
+                // SAFETY: both are longer than what is copied.
+                unsafe {
+                    memcpy(
+                        to.as_mut_ptr().add(16 + offset),
+                        from.as_ptr().add(offset),
+                        len,
+                    )
+                };
+                assert_eq!(to[..16 + offset], before[..16 + offset]);
+                assert_eq!(
+                    to[16 + offset..16 + offset + len],
+                    from[offset..offset + len]
+                );
+                assert_eq!(to[16 + offset + len..], before[16 + offset + len..]);
+            }
+        }
+    }
+
+    #[test]
+    fn moves_over_themselves_in_both_directions() {
+        for len in 0..150 {
+            for (from, to) in [
+                (0, 1),
+                (0, 8),
+                (0, 17),
+                (0, 40),
+                (1, 0),
+                (8, 0),
+                (17, 0),
+                (40, 0),
+                (5, 5),
+            ] {
+                let mut bytes = pattern(len + 64, 3);
+                let mut expected = bytes.clone();
+                expected.copy_within(from..from + len, to);
+                // SAFETY: both ends are inside the vector.
+                unsafe { memmove(bytes.as_mut_ptr().add(to), bytes.as_ptr().add(from), len) };
+                assert_eq!(bytes, expected, "{len} bytes from {from} to {to}");
+            }
+        }
+    }
+
+    #[test]
+    fn fills_of_every_length_touch_nothing_else() {
+        for len in 0..150 {
+            let mut bytes = pattern(len + 32, 5);
+            let mut expected = bytes.clone();
+            expected[16..16 + len].fill(0xA5);
+            // SAFETY: inside the vector.
+            unsafe { memset(bytes.as_mut_ptr().add(16), 0x7A5, len) };
+            assert_eq!(bytes, expected);
+        }
+    }
+
+    #[test]
+    fn comparisons_order_by_the_first_difference_of_unsigned_bytes() {
+        for len in 0..80 {
+            let a = pattern(len, 7);
+            // SAFETY: both have `len` bytes.
+            assert_eq!(unsafe { memcmp(a.as_ptr(), a.clone().as_ptr(), len) }, 0);
+            for at in 0..len {
+                for value in [0u8, 0x7F, 0x80, 0xFF] {
+                    let mut b = a.clone();
+                    b[at] = value;
+                    // A later difference does not matter.
+                    b[len - 1] = if at == len - 1 { value } else { !b[len - 1] };
+                    // SAFETY: as above.
+                    let (order, differs) = unsafe {
+                        (
+                            memcmp(a.as_ptr(), b.as_ptr(), len),
+                            bcmp(a.as_ptr(), b.as_ptr(), len),
+                        )
+                    };
+                    assert_eq!(order.cmp(&0), a.cmp(&b), "{len} bytes, difference at {at}");
+                    assert_eq!(differs != 0, a != b);
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn lengths_of_texts_at_every_alignment() {
+        for len in 0..70 {
+            for offset in 0..20 {
+                let mut bytes = vec![1u8; offset + len];
+                bytes.push(0);
+                // SAFETY: the text ends with a zero.
+                assert_eq!(unsafe { strlen(bytes.as_ptr().add(offset)) }, len);
+            }
+        }
+    }
 }

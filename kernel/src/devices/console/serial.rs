@@ -1,7 +1,8 @@
 //! The first serial port (National Semiconductor PC16550D), polled.
 
-use core::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use core::sync::atomic::{AtomicBool, AtomicU16, AtomicU32, Ordering};
 
+use crate::arch::interrupts::Irq;
 use crate::arch::port;
 
 const COM1: u16 = 0x3F8;
@@ -13,16 +14,25 @@ const MODEM_CONTROL: u16 = COM1 + 4;
 const LINE_STATUS: u16 = COM1 + 5;
 const SCRATCH: u16 = COM1 + 7;
 
+/// Interrupt line of the first serial port.
+const LINE: u8 = 4;
+/// Interrupt when bytes have come.
+const RECEIVED: u8 = 1;
 const DATA_READY: u8 = 1;
 const TRANSMITTER_EMPTY: u8 = 0x20;
 /// Bytes that fit when the transmitter is empty.
 const FIFO_BYTES: u32 = 16;
 
 static IS_PRESENT: AtomicBool = AtomicBool::new(false);
+/// A byte that came before the port was set up, and whether there is one.
+static EARLY: AtomicU16 = AtomicU16::new(0);
+const EARLY_IS_THERE: u16 = 1 << 8;
 /// Bytes that certainly fit into the FIFO still.
 static ROOM: AtomicU32 = AtomicU32::new(0);
 
 /// Looks for the port and sets it to 115200 baud, 8 bits, no parity.
+///
+/// A byte that has come already is kept: turning on the FIFOs would drop it.
 pub(super) fn initialise() {
     port::write8(SCRATCH, 0xA5);
     if port::read8(SCRATCH) != 0xA5 {
@@ -33,9 +43,25 @@ pub(super) fn initialise() {
     port::write8(DATA, 1);
     port::write8(INTERRUPT_ENABLE, 0);
     port::write8(LINE_CONTROL, 3);
+    if port::read8(LINE_STATUS) & DATA_READY != 0 {
+        EARLY.store(
+            u16::from(port::read8(DATA)) | EARLY_IS_THERE,
+            Ordering::Relaxed,
+        );
+    }
     port::write8(FIFO_CONTROL, 7);
     port::write8(MODEM_CONTROL, 0x0B);
     IS_PRESENT.store(true, Ordering::Relaxed);
+}
+
+/// Has the port interrupt when bytes have come; `None` where there is no port or no line for it.
+pub(super) fn enable_interrupt() -> Option<Irq> {
+    if !IS_PRESENT.load(Ordering::Relaxed) {
+        return None;
+    }
+    let irq = Irq::claim_legacy(LINE, false)?;
+    port::write8(INTERRUPT_ENABLE, RECEIVED);
+    Some(irq)
 }
 
 fn send(byte: u8) {
@@ -68,6 +94,10 @@ pub(super) fn write(bytes: &[u8]) {
 }
 
 pub(super) fn read() -> Option<u8> {
+    let early = EARLY.swap(0, Ordering::Relaxed);
+    if early & EARLY_IS_THERE != 0 {
+        return Some(early as u8);
+    }
     if !IS_PRESENT.load(Ordering::Relaxed) || port::read8(LINE_STATUS) & DATA_READY == 0 {
         return None;
     }

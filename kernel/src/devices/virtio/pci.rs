@@ -1,5 +1,7 @@
 //! Virtio over PCI (section 4.1): structures of registers that capabilities of the vendor kind lead to.
 
+use core::sync::atomic::{AtomicUsize, Ordering};
+
 use super::queue::Queue;
 use super::{Error, Transport};
 use crate::arch::mmio::Mmio;
@@ -8,13 +10,16 @@ use crate::devices::pci::{Bar, PciDevice};
 const VENDOR: u16 = 0x1AF4;
 /// Current devices are numbered from here by their virtio number.
 const FIRST_CURRENT: u16 = 0x1040;
-/// A network card that can also be driven as older ones are.
+/// A network card and a disk that can also be driven as older ones are.
 const TRANSITIONAL_NETWORK: u16 = 0x1000;
+const TRANSITIONAL_BLOCK: u16 = 0x1001;
 
 const STATUS: u8 = 0x06;
 const HAS_CAPABILITIES: u16 = 1 << 4;
 const CAPABILITIES: u8 = 0x34;
 const CAPABILITY_VENDOR: u8 = 0x09;
+/// Queues of one device that a driver here uses at most.
+const MAX_QUEUES: usize = 4;
 /// No list can be longer in 256 bytes.
 const MAX_CAPABILITIES: usize = 48;
 
@@ -40,6 +45,7 @@ const COMMON_BYTES: u32 = 0x38;
 pub fn device_id(device: &PciDevice) -> Option<u32> {
     match (device.vendor, device.device) {
         (VENDOR, TRANSITIONAL_NETWORK) => Some(super::NETWORK),
+        (VENDOR, TRANSITIONAL_BLOCK) => Some(super::BLOCK),
         (VENDOR, number @ FIRST_CURRENT..=0x107F) => Some(u32::from(number - FIRST_CURRENT)),
         _ => None,
     }
@@ -52,6 +58,8 @@ pub struct PciTransport {
     isr: Mmio,
     device: Mmio,
     notify_multiplier: u32,
+    /// Where to notify of each queue: looked up once, since each access costs an exit to the host.
+    notify_offsets: [AtomicUsize; MAX_QUEUES],
 }
 
 impl PciTransport {
@@ -99,13 +107,8 @@ impl PciTransport {
             isr,
             device,
             notify_multiplier,
+            notify_offsets: [const { AtomicUsize::new(usize::MAX) }; MAX_QUEUES],
         })
-    }
-
-    fn notify_offset(&self, index: u16) -> usize {
-        self.common.write(QUEUE_SELECT, index);
-        let offset: u16 = self.common.read(QUEUE_NOTIFY_OFF);
-        usize::from(offset) * self.notify_multiplier as usize
     }
 }
 
@@ -152,10 +155,17 @@ impl Transport for PciTransport {
     }
 
     fn max_queue_len(&self, index: u16) -> u16 {
+        self.common.write(QUEUE_SELECT, index);
+        let offset: u16 = self.common.read(QUEUE_NOTIFY_OFF);
+        let offset = usize::from(offset) * self.notify_multiplier as usize;
         // A queue that cannot be notified is as good as none.
-        if self.notify_offset(index) + 2 > self.notify.len_bytes() {
+        let Some(known) = self.notify_offsets.get(usize::from(index)) else {
+            return 0;
+        };
+        if offset + 2 > self.notify.len_bytes() {
             return 0;
         }
+        known.store(offset, Ordering::Relaxed);
         self.common.read(QUEUE_SIZE)
     }
 
@@ -170,8 +180,9 @@ impl Transport for PciTransport {
     }
 
     fn notify(&self, index: u16) {
-        let offset = self.notify_offset(index);
-        if offset + 2 <= self.notify.len_bytes() {
+        if let Some(offset) = self.notify_offsets.get(usize::from(index))
+            && let offset @ ..usize::MAX = offset.load(Ordering::Relaxed)
+        {
             self.notify.write(offset, index);
         }
     }
@@ -183,6 +194,14 @@ impl Transport for PciTransport {
 
     fn config(&self, offset: usize) -> u8 {
         if offset < self.device.len_bytes() {
+            self.device.read(offset)
+        } else {
+            0
+        }
+    }
+
+    fn config32(&self, offset: usize) -> u32 {
+        if offset + 4 <= self.device.len_bytes() {
             self.device.read(offset)
         } else {
             0

@@ -35,8 +35,8 @@ struct Stream {
     slot: u32,
     local: SocketAddrV4,
     remote: SocketAddrV4,
-    /// The port was bound by the program and goes with the socket.
-    is_bound: bool,
+    /// The address that the program bound, whose port goes with the socket.
+    bound: Option<SocketAddrV4>,
 }
 
 /// Options of a socket, which a stream's stack is told of.
@@ -60,6 +60,8 @@ pub struct TcpSocket {
     pub write_timeout_ns: AtomicU64,
     /// `SO_REUSEADDR`: kept for programs that ask; ports here are free as soon as their socket is closed.
     pub is_address_reused: AtomicBool,
+    /// `SO_REUSEPORT`: others that agree to it too may listen at the same address.
+    pub is_port_shared: AtomicBool,
     /// `SO_LINGER` in seconds plus 1; 0: off.
     pub linger: AtomicU64,
 }
@@ -85,6 +87,7 @@ impl TcpSocket {
             read_timeout_ns: AtomicU64::new(0),
             write_timeout_ns: AtomicU64::new(0),
             is_address_reused: AtomicBool::new(false),
+            is_port_shared: AtomicBool::new(false),
             linger: AtomicU64::new(0),
         }
     }
@@ -112,11 +115,16 @@ impl TcpSocket {
         let mut role = self.role.lock();
         match *role {
             Role::Fresh(None) => {
-                *role = Role::Fresh(Some(self.network.ports.bind_tcp(address)?));
+                *role = Role::Fresh(Some(self.bind_port(address)?));
                 Ok(())
             }
             _ => Err(Error::Invalid),
         }
+    }
+
+    fn bind_port(&self, address: SocketAddrV4) -> Result<SocketAddrV4> {
+        let is_shared = self.is_port_shared.load(Ordering::Relaxed);
+        self.network.ports.bind_tcp(address, is_shared)
     }
 
     /// Accepts connections from now on; at most `backlog` wait.
@@ -132,7 +140,7 @@ impl TcpSocket {
             }
             Role::Stream(_) => return Err(Error::Invalid),
             Role::Fresh(Some(address)) => *address,
-            Role::Fresh(None) => self.network.ports.bind_tcp(NO_ADDRESS)?,
+            Role::Fresh(None) => self.bind_port(NO_ADDRESS)?,
         };
         *role = Role::Listener(self.network.ports.listen(
             address,
@@ -162,7 +170,7 @@ impl TcpSocket {
             slot: pending.slot,
             local,
             remote,
-            is_bound: false,
+            bound: None,
         };
         let accepted = Self::with(self.network, pending.notifier, Role::Stream(stream));
         if self.options.is_nodelay.load(Ordering::Relaxed) {
@@ -171,7 +179,8 @@ impl TcpSocket {
         Ok((accepted, remote))
     }
 
-    /// Connects to `remote`, waiting until the handshake is through.
+    /// Connects to `remote`, waiting until the handshake is through. If it must not wait and the machine has no address yet, the
+    /// connection is begun as soon as there is one.
     ///
     /// # Errors
     /// What kept the connection from being made; [`Error::InProgress`] if it must not wait.
@@ -193,7 +202,10 @@ impl TcpSocket {
             ip if ip.is_unspecified() => SocketAddrV4::new(Ipv4Addr::LOCALHOST, remote.port()),
             _ => remote,
         };
-        let interface = self.network.route(*remote.ip(), deadline_ns)?;
+        let interface = match is_nonblocking {
+            true => self.network.way(*remote.ip())?,
+            false => self.network.route(*remote.ip(), deadline_ns)?,
+        };
         let local = bound.unwrap_or(NO_ADDRESS);
         let mut stack = interface.lock();
         let slot = stack.connect(self.notifier.clone(), local, remote, clock::now_ns())?;
@@ -203,7 +215,7 @@ impl TcpSocket {
             slot,
             local,
             remote,
-            is_bound: bound.is_some(),
+            bound,
         };
         self.options.apply(&mut stack, slot);
         drop(stack);
@@ -310,11 +322,22 @@ impl TcpSocket {
 
     /// Its own address; unspecified as long as it has none.
     pub fn local(&self) -> SocketAddrV4 {
-        match &*self.role.lock() {
+        match self.role() {
             Role::Fresh(bound) => bound.unwrap_or(NO_ADDRESS),
             Role::Listener(listener) => listener.address,
+            // It may have had to wait for the machine's address.
+            Role::Stream(stream) if stream.local.ip().is_unspecified() => {
+                let tuple = stream.interface.lock().tuple(stream.slot);
+                tuple.map_or(stream.local, |tuple| tuple.local)
+            }
             Role::Stream(stream) => stream.local,
         }
+    }
+
+    /// Bytes that can wait to be read, and to be sent.
+    pub fn buffer_bytes(&self) -> (usize, usize) {
+        let limits = &self.network.limits;
+        (limits.receive_bytes, limits.transmit_bytes)
     }
 
     /// The peer's address.
@@ -445,7 +468,7 @@ impl Drop for TcpSocket {
             Role::Fresh(None) => {}
             Role::Fresh(Some(address)) => self.network.ports.release_tcp(address),
             Role::Listener(listener) => {
-                self.network.ports.release_tcp(listener.address);
+                self.network.ports.release_listener(&listener);
                 self.close_listener(&listener);
             }
             Role::Stream(stream) => {
@@ -466,8 +489,8 @@ impl Drop for TcpSocket {
                 }
                 stack.release(stream.slot, linger == 1, clock::now_ns());
                 drop(stack);
-                if stream.is_bound {
-                    self.network.ports.release_tcp(stream.local);
+                if let Some(address) = stream.bound {
+                    self.network.ports.release_tcp(address);
                 }
             }
         }

@@ -9,7 +9,7 @@ use core::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
 use super::{deadline, wait};
 use crate::arch::clock;
 use crate::network::error::{Error, Result};
-use crate::network::{Network, interface::Interface};
+use crate::network::{Network, interface::Interface, sender};
 use crate::scheduler::{Notifier, Readiness};
 use crate::sync::SpinLock;
 
@@ -260,6 +260,19 @@ impl UdpSocket {
     /// Whom it talks to.
     pub fn peer(&self) -> Option<SocketAddrV4> {
         self.mailbox.inbox.lock().peer
+    }
+
+    /// Bytes that can wait to be read, and to be sent.
+    pub fn buffer_bytes(&self) -> (usize, usize) {
+        /// Of an interface with a device.
+        const MTU: usize = 1500;
+        (QUEUE_BYTES, sender::queue_bytes(MTU))
+    }
+
+    /// Bytes of the datagram that is read next (`FIONREAD`).
+    pub fn unread(&self) -> usize {
+        let inbox = self.mailbox.inbox.lock();
+        inbox.queue.front().map_or(0, |next| next.payload.len())
     }
 
     /// What would not block.

@@ -8,6 +8,10 @@ use std::thread;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 fn main() {
+    if std::env::args().any(|arg| arg == "long sleep") {
+        thread::sleep(Duration::from_secs(6));
+        return println!("slept long");
+    }
     let steps: [(&str, fn()); 15] = [
         ("a mutex is held by one at a time", mutex),
         ("scoped threads borrow and channels carry", scope),

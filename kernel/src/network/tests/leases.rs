@@ -1,0 +1,175 @@
+//! Addresses that come and go, and who waits for one.
+
+use alloc::sync::Arc;
+use core::net::{Ipv4Addr, SocketAddrV4};
+
+use smoltcp::wire::EthernetAddress;
+
+use super::{CLIENT, CLIENT_MAC, SERVER, World};
+use crate::network::config::Address;
+use crate::network::error::Error;
+use crate::network::stack::Progress;
+
+/// A DHCP server's answer to a message of the client: an offer to a discovery, an acknowledgement to a request.
+fn dhcp_answer(frame: &[u8]) -> Option<Vec<u8>> {
+    use smoltcp::phy::ChecksumCapabilities;
+    use smoltcp::wire::{
+        DhcpMessageType, DhcpPacket, DhcpRepr, EthernetFrame, EthernetProtocol, IpProtocol,
+        Ipv4Packet, Ipv4Repr, UdpPacket, UdpRepr,
+    };
+    let checksums = ChecksumCapabilities::default();
+    let ip = Ipv4Packet::new_checked(frame.get(14..)?).ok()?;
+    let udp = UdpPacket::new_checked(ip.payload()).ok()?;
+    let message = DhcpPacket::new_checked(udp.payload()).ok()?;
+    let asked = DhcpRepr::parse(&message).ok()?;
+    let message_type = match asked.message_type {
+        DhcpMessageType::Discover => DhcpMessageType::Offer,
+        DhcpMessageType::Request => DhcpMessageType::Ack,
+        _ => return None,
+    };
+    let mut answer = DhcpRepr {
+        message_type,
+        your_ip: SERVER,
+        server_ip: CLIENT,
+        server_identifier: Some(CLIENT),
+        subnet_mask: Some(Ipv4Addr::new(255, 255, 255, 0)),
+        router: Some(CLIENT),
+        lease_duration: Some(100),
+        dns_servers: Some(Default::default()),
+        requested_ip: None,
+        client_identifier: None,
+        parameter_request_list: None,
+        max_size: None,
+        ..asked
+    };
+    answer
+        .dns_servers
+        .as_mut()
+        .expect("just set")
+        .push(CLIENT)
+        .expect("room");
+    let udp = UdpRepr {
+        src_port: 67,
+        dst_port: 68,
+    };
+    let ip = Ipv4Repr {
+        src_addr: CLIENT,
+        dst_addr: Ipv4Addr::BROADCAST,
+        next_header: IpProtocol::Udp,
+        payload_len: 8 + answer.buffer_len(),
+        hop_limit: 64,
+    };
+    let mut bytes = vec![0; 14 + 20 + ip.payload_len];
+    let mut ethernet = EthernetFrame::new_unchecked(&mut bytes[..]);
+    ethernet.set_dst_addr(EthernetAddress::BROADCAST);
+    ethernet.set_src_addr(EthernetAddress(CLIENT_MAC));
+    ethernet.set_ethertype(EthernetProtocol::Ipv4);
+    let mut packet = Ipv4Packet::new_unchecked(&mut bytes[14..]);
+    ip.emit(&mut packet, &checksums);
+    let mut datagram = UdpPacket::new_unchecked(&mut bytes[34..]);
+    udp.emit(
+        &mut datagram,
+        &CLIENT.into(),
+        &Ipv4Addr::BROADCAST.into(),
+        answer.buffer_len(),
+        |payload| {
+            answer
+                .emit(&mut DhcpPacket::new_unchecked(payload))
+                .expect("room")
+        },
+        &checksums,
+    );
+    Some(bytes)
+}
+
+impl World {
+    /// Lets the server's DHCP client and the network talk until a time.
+    fn serve_leases(&mut self, is_answered: bool, until_us: u64) {
+        while self.now_us < until_us {
+            while let Some(frame) = {
+                let mut wire = self.from_server.lock();
+                wire.take()
+            } {
+                if let Some(answer) = dhcp_answer(&frame).filter(|_| is_answered) {
+                    self.to_server.lock().put(answer);
+                }
+            }
+            self.stack.serve(self.now_us * 1000);
+            self.now_us += 100_000;
+        }
+    }
+}
+
+#[test]
+fn an_address_is_leased_and_given_up_when_the_server_is_gone() {
+    let mut world = World::new();
+    world.stack.set_address(None);
+    world.stack.start_dhcp(world.now_us * 1000);
+    assert_eq!(world.stack.address(), None);
+    let start = world.now_us;
+    world.serve_leases(true, start + 1_000_000);
+    let expected = Address {
+        ip: SERVER,
+        prefix: 24,
+        gateway: Some(CLIENT),
+        dns: vec![CLIENT],
+    };
+    assert_eq!(world.stack.address(), Some(&expected));
+    let changes = world.stack.address_changes();
+    world.serve_leases(true, start + 500_000_000);
+    assert_eq!(
+        world.stack.address(),
+        Some(&expected),
+        "renewed several times"
+    );
+    assert_eq!(world.stack.address_changes(), changes);
+    world.serve_leases(false, start + 700_000_000);
+    assert_eq!(world.stack.address(), None, "the lease is over");
+}
+
+#[test]
+fn a_connection_that_cannot_wait_is_begun_with_the_lease() {
+    let mut world = World::new();
+    world.stack.set_address(None);
+    world.stack.start_dhcp(world.now_us * 1000);
+    let peer = world.socket();
+    world.tcp(peer).listen(8080).expect("fresh");
+    let any = SocketAddrV4::new(Ipv4Addr::UNSPECIFIED, 0);
+    let now_ns = world.now_ns();
+    let mut connect = |port| {
+        let to = SocketAddrV4::new(CLIENT, port);
+        let begun = world.stack.connect(Arc::default(), any, to, now_ns);
+        begun.expect("awaits the address")
+    };
+    let (slot, given_up) = (connect(8080), connect(8081));
+    assert_eq!(world.stack.progress(slot), Progress::Connecting);
+    assert_eq!(world.receive(slot), Err(Error::WouldBlock));
+    assert!(world.stack.readiness(slot).is_empty());
+    world.release(given_up);
+    let start = world.now_us;
+    world.serve_leases(true, start + 1_000_000);
+    world.pass(5_000_000);
+    assert_eq!(world.stack.progress(slot), Progress::Connected);
+    let local = world.stack.tuple(slot).map(|tuple| *tuple.local.ip());
+    assert_eq!(local, Some(SERVER));
+    assert_eq!(world.stack.census()[0], 1);
+}
+
+#[test]
+fn a_connection_does_not_wait_for_ever_for_a_lease() {
+    let mut world = World::new();
+    world.stack.set_address(None);
+    world.stack.start_dhcp(world.now_us * 1000);
+    let any = SocketAddrV4::new(Ipv4Addr::UNSPECIFIED, 0);
+    let (now_ns, to) = (world.now_ns(), SocketAddrV4::new(CLIENT, 8080));
+    let begun = world.stack.connect(Arc::default(), any, to, now_ns);
+    let slot = begun.expect("awaits the address");
+    let start = world.now_us;
+    world.serve_leases(false, start + 9_000_000);
+    assert_eq!(world.stack.progress(slot), Progress::Connecting);
+    world.serve_leases(false, start + 11_000_000);
+    let unreachable = Progress::Failed(Error::NetworkUnreachable);
+    assert_eq!(world.stack.progress(slot), unreachable);
+    world.release(slot);
+    assert_eq!(world.stack.census()[..4], [0, 1, 0, 0]);
+}

@@ -1,0 +1,121 @@
+//! The network frame by frame: what a host on the same cable sees.
+
+use vm_tests::wire::{Plug, Segment, Wire, flag};
+use vm_tests::{Boot, Guest, Running};
+
+/// A machine that listens at port 80, and the other end of its cable.
+fn listening() -> (Running, Wire) {
+    let plug = Plug::new();
+    let guest = Guest::new("test-sockets")
+        .args(&["listen"])
+        .boot(Boot::Kernel);
+    let guest = guest
+        .address("10.0.2.15/24,gateway=10.0.2.2")
+        .cable(&plug.netdev())
+        .start();
+    let mut wire = plug.wire();
+    guest.wait_for("listening");
+    wire.find_guest();
+    (guest, wire)
+}
+
+fn syn(host_port: u16) -> Segment<'static> {
+    Segment {
+        host_port,
+        guest_port: 80,
+        sequence: 1000,
+        acknowledgement: 0,
+        flags: flag::SYN,
+        content: b"",
+    }
+}
+
+/// Connects by hand, says a word, and reads the answer to the end of the connection and of the machine.
+fn talk(guest: Running, wire: &mut Wire, host_port: u16) {
+    let (theirs, acknowledged, flags) = wire.connect(syn(host_port));
+    assert_eq!((flags, acknowledged), (flag::SYN | flag::ACK, 1001));
+    let word = Segment {
+        sequence: 1001,
+        acknowledgement: theirs.wrapping_add(1),
+        flags: flag::ACK | flag::PSH,
+        content: b"good morning",
+        ..syn(host_port)
+    };
+    wire.send_segment(word);
+    guest.wait_for("heard \"good morning\"");
+    let mut answer = Vec::new();
+    while answer != b"good bye" {
+        let (_, _, flags, content) = wire.receive_segment(host_port);
+        assert_eq!(flags & flag::RST, 0);
+        // What is sent again because nobody acknowledges it is the same.
+        if !content.is_empty() {
+            answer = content;
+        }
+    }
+    guest.end().showing(0, &["accepted", "sockets: done"]);
+}
+
+#[test]
+fn a_ping_is_answered() {
+    let (_guest, mut wire) = listening();
+    for (sequence, len) in [(1, 56), (2, 0), (3, 1), (4, 1400)] {
+        let content: Vec<u8> = (0..len).map(|index| (index % 256) as u8).collect();
+        assert_eq!(wire.ping(sequence, &content), content);
+    }
+}
+
+#[test]
+fn a_closed_port_refuses() {
+    let (_guest, mut wire) = listening();
+    let closed = Segment {
+        guest_port: 81,
+        ..syn(5000)
+    };
+    let (_, acknowledged, flags) = wire.connect(closed);
+    assert_eq!((flags & flag::RST, acknowledged), (flag::RST, 1001));
+}
+
+#[test]
+fn half_open_connections_keep_nobody_out() {
+    let (guest, mut wire) = listening();
+    for port in 10_000..12_000 {
+        wire.send_segment(syn(port));
+    }
+    assert_eq!(wire.ping(1, b"still there"), b"still there");
+    talk(guest, &mut wire, 20_000);
+}
+
+#[test]
+fn frames_of_nonsense_do_no_harm() {
+    let (guest, mut wire) = listening();
+    let mut state = 1_u32;
+    let mut random = move || {
+        // Xorshift (Marsaglia, 2003): any sequence does, as long as it is always the same.
+        state ^= state << 13;
+        state ^= state >> 17;
+        state ^= state << 5;
+        state
+    };
+    for round in 0..3000 {
+        let kind = [0x0800, 0x0806, 0x86dd, 0x8100, random() as u16][round % 5];
+        let mut content: Vec<u8> = (0..random() % 200).map(|_| random() as u8).collect();
+        // Most begin like a packet for the guest, so that they come further than the first check.
+        for (at, byte) in [
+            (0, 0x45),
+            (9, [1, 6, 17][round % 3]),
+            (16, 10),
+            (17, 0),
+            (18, 2),
+            (19, 15),
+        ] {
+            if round % 4 != 0 && at < content.len() {
+                content[at] = byte;
+            }
+        }
+        wire.send_ethernet(kind, &content);
+    }
+    wire.send(&[]);
+    wire.send(&[0xff; 13]);
+    assert_eq!(wire.ping(7, b"alive"), b"alive");
+    talk(guest, &mut wire, 5001);
+}

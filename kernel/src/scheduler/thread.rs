@@ -193,10 +193,11 @@ struct Storage {
 
 impl Storage {
     fn new() -> Result<Self, OutOfMemory> {
-        let (template, len_bytes, align) = image::tls_template();
-        let align = align.max(align_of::<ControlBlock>()).max(16);
-        // The block is aligned as the template; the template's end touches the block.
-        let below = len_bytes.next_multiple_of(align);
+        let (template, len_bytes, template_align) = image::tls_template();
+        // Where the template begins below the block is what the linker has put into the code, whatever the block's own alignment.
+        let offset = len_bytes.next_multiple_of(template_align);
+        let align = template_align.max(align_of::<ControlBlock>()).max(16);
+        let below = offset.next_multiple_of(align);
         let allocation = heap::allocate(below + size_of::<ControlBlock>(), align);
         if allocation.is_null() {
             return Err(OutOfMemory);
@@ -205,7 +206,7 @@ impl Storage {
         unsafe {
             allocation.write_bytes(0, below);
             allocation
-                .add(below - len_bytes.next_multiple_of(align))
+                .add(below - offset)
                 .copy_from(template.as_ptr(), template.len());
             let block = allocation.add(below).cast::<ControlBlock>();
             block.write(ControlBlock {

@@ -58,7 +58,7 @@ fn one() -> [u8; 8] {
     1_u64.to_ne_bytes()
 }
 
-pub fn steps() {
+pub(crate) fn steps() {
     levels();
     edges();
     one_shot();

@@ -24,7 +24,7 @@ fn poll(descriptor: &impl AsRawFd, events: i16) -> i16 {
     request.revents
 }
 
-pub fn steps() {
+pub(crate) fn steps() {
     small();
     large();
     sockets();

@@ -3,7 +3,7 @@
 use crate::{check, show};
 use std::process::Command;
 
-pub fn steps() {
+pub(crate) fn steps() {
     let missing = Command::new("/no/such/program").spawn();
     show(
         "no such program",

@@ -43,7 +43,7 @@ fn seen() -> (i32, i32) {
     (LAST.load(Ordering::Relaxed), COUNT.load(Ordering::Relaxed))
 }
 
-pub fn steps() {
+pub(crate) fn steps() {
     let handler = handler as extern "C" fn(i32) as usize;
     show("handled", handle(libc::SIGUSR1, handler, 0));
     // SAFETY: no pointers.

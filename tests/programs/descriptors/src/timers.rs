@@ -37,7 +37,7 @@ fn is_ready(timer: &OwnedFd, timeout_ms: i32) -> bool {
     check(unsafe { libc::poll(&raw mut request, 1, timeout_ms) }) == Ok(1)
 }
 
-pub fn steps() {
+pub(crate) fn steps() {
     let timer_once = timer(libc::TFD_NONBLOCK);
     show("a new timer", read_number(&timer_once));
     show("armed", set(&timer_once, 0, 10_000_000, 0));

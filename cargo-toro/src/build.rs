@@ -2,13 +2,14 @@
 
 use crate::compile::{self, Options};
 use crate::disks;
+use crate::failure::Failure;
 use crate::image;
 use crate::parts;
 use crate::program::Program;
 use crate::qemu::{Accelerator, Launch, Source};
 use crate::settings::Settings;
 use crate::shell::Shell;
-use crate::values::{Boot, Machine};
+use crate::values::{Boot, Machine, Size};
 use anyhow::{Context, Result};
 use std::path::{Path, PathBuf};
 
@@ -30,14 +31,39 @@ impl Format {
     }
 }
 
-/// Makes the image of a `linked` program at `path`, with a default command line; returns its size in bytes.
-pub fn write_image(linked: &Path, format: Format, command_line: &str, path: &Path) -> Result<u64> {
+/// Makes the image of a `linked` program at `path`, with a default command line; returns its size in bytes. With a `memory`, that
+/// of the machine that it is for, it is an error when the program cannot start in so little.
+pub fn write_image(
+    linked: &Path,
+    format: Format,
+    command_line: &str,
+    path: &Path,
+    memory: Option<Size>,
+) -> Result<u64> {
     let make = || -> Result<Vec<u8>> {
         let linked =
             std::fs::read(linked).with_context(|| format!("cannot read {}", linked.display()))?;
+        let in_elf = if format == Format::Elf {
+            command_line
+        } else {
+            ""
+        };
+        let elf = image::finish(&linked, in_elf)?;
+        let least = image::least_memory(&elf)?;
+        if let Some(memory) = memory.filter(|memory| memory.bytes < least) {
+            let least = Size {
+                bytes: least.next_multiple_of(1 << 10),
+            };
+            anyhow::bail!(Failure::new(
+                format!(
+                    "the program needs at least {least} of memory to start, and the machine has {memory}"
+                ),
+                "give it more by --memory, or in the metadata"
+            ));
+        }
         Ok(match format {
-            Format::Elf => image::finish(&linked, command_line)?,
-            Format::Raw => image::disk_image(&image::finish(&linked, "")?, command_line)?,
+            Format::Elf => elf,
+            Format::Raw => image::disk_image(&elf, command_line)?,
         })
     };
     let content = make().with_context(|| format!("cannot make the image {}", path.display()))?;
@@ -68,12 +94,18 @@ pub fn bootable(
     match wish.unwrap_or(default) {
         Boot::Disk => {
             let path = image_path(folder, name, Format::Raw);
-            write_image(linked, Format::Raw, &command_line, &path)?;
+            write_image(
+                linked,
+                Format::Raw,
+                &command_line,
+                &path,
+                Some(settings.memory),
+            )?;
             Ok(Source::Disk(path))
         }
         Boot::Kernel => {
             let elf = image_path(folder, name, Format::Elf);
-            write_image(linked, Format::Elf, "", &elf)?;
+            write_image(linked, Format::Elf, "", &elf, Some(settings.memory))?;
             Ok(Source::Kernel { elf, command_line })
         }
     }

@@ -4,7 +4,8 @@ use crate::build::Format;
 use crate::compile::Options;
 use crate::settings::Overrides;
 use crate::values::{
-    Accel, Address, Boot, DiskOption, Display, LogLevel, Machine, Nic, Port, Size, Variable,
+    Accel, Address, Boot, DiskBus, DiskOption, Display, LogLevel, Machine, Nic, Port, Size,
+    Variable,
 };
 use clap::{Args, Parser, Subcommand};
 use std::ffi::OsString;
@@ -145,6 +146,9 @@ pub struct VmOptions {
     /// A disk image and where it is mounted (again for more); the first one at / unless another is
     #[arg(long, value_name = "IMAGE[:/MOUNT]")]
     pub disk: Vec<DiskOption>,
+    /// What the disks hang on [default: virtio on microvm, ide on the others]
+    #[arg(long, value_enum, value_name = "BUS")]
+    pub disk_bus: Option<DiskBus>,
     /// An environment variable of the program (again for more)
     #[arg(long, short, value_name = "NAME=VALUE")]
     pub env: Vec<Variable>,
@@ -197,6 +201,7 @@ impl VmOptions {
             cores: self.cores,
             machine: self.machine,
             nic: self.nic,
+            disk_bus: self.disk_bus,
             disks: self.disk.clone(),
             ports: self.publish.clone(),
             address: self.address,

@@ -6,6 +6,7 @@
 //! cores = 1
 //! machine = "pc"
 //! nic = "e1000"
+//! disk-bus = "ide"
 //! address = "dhcp"
 //! ports = ["8080:80"]
 //! disks = [{ image = "web.img", from = "www", mount = "/", size = "64M" }]
@@ -14,7 +15,7 @@
 //! ```
 
 use crate::failure::Failure;
-use crate::values::{Address, Machine, Nic, Port, Size};
+use crate::values::{Address, DiskBus, Machine, Nic, Port, Size};
 use anyhow::{Context, Result};
 use serde::Deserialize;
 use std::collections::BTreeMap;
@@ -32,6 +33,9 @@ pub struct Metadata {
     pub machine: Option<Machine>,
     /// Network card.
     pub nic: Option<Nic>,
+    /// What its disks hang on.
+    #[serde(rename = "disk-bus")]
+    pub disk_bus: Option<DiskBus>,
     /// Disks in the order the guest finds them.
     #[serde(default)]
     pub disks: Vec<DiskKey>,
@@ -70,7 +74,7 @@ pub fn parse(package_metadata: &serde_json::Value, manifest: &Path) -> Result<Me
     Metadata::deserialize(value)
         .map_err(|error| {
             let help =
-                "the keys are memory, cores, machine, nic, disks, ports, address, env and args";
+                "the keys are memory, cores, machine, nic, disk-bus, disks, ports, address, env and args";
             Failure::new(error.to_string(), help)
         })
         .with_context(|| format!("{}: [package.metadata.toro]", manifest.display()))
@@ -88,7 +92,7 @@ mod tests {
     #[test]
     fn every_key_is_read() {
         let metadata = parse_keys(json!({
-            "memory": 64, "cores": 2, "machine": "q35", "nic": "virtio", "address": "dhcp", "ports": ["8080:80"],
+            "memory": 64, "cores": 2, "machine": "q35", "nic": "virtio", "disk-bus": "virtio", "address": "dhcp", "ports": ["8080:80"],
             "disks": [{ "image": "web.img", "from": "www", "mount": "/", "size": "8M" }],
             "env": { "A": "b" }, "args": ["x"]
         }))
@@ -98,6 +102,7 @@ mod tests {
             (metadata.machine, metadata.nic),
             (Some(Machine::Q35), Some(Nic::Virtio))
         );
+        assert_eq!(metadata.disk_bus, Some(DiskBus::Virtio));
         assert_eq!(metadata.disks[0].size, Some(Size::mib(8)));
         assert_eq!(metadata.ports[0].guest, 80);
     }

@@ -4,7 +4,7 @@
 
 use crate::failure::Failure;
 use crate::settings::Settings;
-use crate::values::{Address, Machine, Nic, Port, Protocol, Size};
+use crate::values::{Address, DiskBus, Machine, Nic, Port, Protocol, Size};
 use anyhow::{Context, Result, bail};
 use std::ffi::OsString;
 use std::net::Ipv4Addr;
@@ -68,6 +68,7 @@ pub struct Launch {
     pub memory: Size,
     pub cores: u32,
     pub source: Source,
+    pub disk_bus: DiskBus,
     /// Data disks, raw images.
     pub disks: Vec<PathBuf>,
     pub nic: Nic,
@@ -88,6 +89,7 @@ impl Launch {
             memory: settings.memory,
             cores: settings.cores,
             source,
+            disk_bus: settings.disk_bus,
             disks: settings
                 .disks
                 .iter()
@@ -182,45 +184,44 @@ impl Launch {
             ));
         }
         let count = self.disks.len() + boot.iter().len();
-        let is_ide = self.machine != Machine::Microvm;
+        let is_ide = self.disk_bus == DiskBus::Ide;
         if is_ide && count > MAX_IDE_DISKS {
             bail!(Failure::new(
                 format!(
                     "{count} disks are too many: the machine has {MAX_IDE_DISKS} IDE disks, boot disk included"
                 ),
-                "give fewer disks, or choose --boot kernel to do without the boot disk"
+                "choose --disk-bus virtio, or give fewer disks"
             ));
         }
-        if self.machine == Machine::Q35 && count > 0 {
+        if self.machine == Machine::Q35 && is_ide && count > 0 {
             words.option("-device", Some("piix3-ide,id=legacy".into()));
         }
-        let bus = if self.machine == Machine::Q35 {
-            "legacy"
-        } else {
-            "ide"
-        };
         for (index, image) in boot.into_iter().chain(&self.disks).enumerate() {
             let is_boot = boot.is_some() && index == 0;
             // The boot disk is never written: two machines may run from one image.
             let snapshot = if is_boot { ",snapshot=on" } else { "" };
             let drive = format!("if=none,id=disk{index},format=raw{snapshot},file=");
             words.path_option("-drive", &drive, image);
+            let order = if is_boot { ",bootindex=0" } else { "" };
+            let device = self.disk_device(index);
             words.option(
                 "-device",
-                Some(match is_ide {
-                    true => {
-                        let order = if is_boot { ",bootindex=0" } else { "" };
-                        format!(
-                            "ide-hd,drive=disk{index},bus={bus}.{},unit={}{order}",
-                            index / 2,
-                            index % 2
-                        )
-                    }
-                    false => format!("virtio-blk-device,drive=disk{index}"),
-                }),
+                Some(format!("{device},drive=disk{index}{order}")),
             );
         }
         Ok(())
+    }
+
+    /// The device for a disk, with its place. The guest finds disks in the order in which they are named: IDE by channel and unit,
+    /// virtio by PCI slot, or by the words that QEMU adds to the kernel's command line.
+    fn disk_device(&self, index: usize) -> String {
+        let (channel, unit) = (index / 2, index % 2);
+        match (self.disk_bus, self.machine) {
+            (DiskBus::Virtio, Machine::Microvm) => "virtio-blk-device".into(),
+            (DiskBus::Virtio, _) => "virtio-blk-pci".into(),
+            (DiskBus::Ide, Machine::Q35) => format!("ide-hd,bus=legacy.{channel},unit={unit}"),
+            (DiskBus::Ide, _) => format!("ide-hd,bus=ide.{channel},unit={unit}"),
+        }
     }
 
     fn network(&self, words: &mut Words) -> Result<()> {

@@ -9,6 +9,7 @@ fn pc() -> Launch {
         memory: Size::mib(64),
         cores: 1,
         source: Source::Disk("hello.img".into()),
+        disk_bus: DiskBus::Ide,
         disks: vec![],
         nic: Nic::E1000,
         network: Network::User(vec![]),
@@ -46,8 +47,8 @@ fn pc_boots_from_the_first_ide_disk() {
          -chardev stdio,id=console,signal=off -serial chardev:console -qmp unix:c \
          -device isa-debug-exit,iobase=0xf4,iosize=4 -vga std -display none \
          -drive if=none,id=disk0,format=raw,snapshot=on,file=hello.img \
-         -device ide-hd,drive=disk0,bus=ide.0,unit=0,bootindex=0 \
-         -drive if=none,id=disk1,format=raw,file=web.img -device ide-hd,drive=disk1,bus=ide.0,unit=1 \
+         -device ide-hd,bus=ide.0,unit=0,drive=disk0,bootindex=0 \
+         -drive if=none,id=disk1,format=raw,file=web.img -device ide-hd,bus=ide.0,unit=1,drive=disk1 \
          -netdev user,id=net0 -device e1000,netdev=net0,romfile="
     );
 }
@@ -61,7 +62,7 @@ fn q35_gets_an_ide_controller() {
     });
     assert!(text.contains("-device piix3-ide,id=legacy "), "{text}");
     assert!(
-        text.contains("-device ide-hd,drive=disk2,bus=legacy.1,unit=0"),
+        text.contains("-device ide-hd,bus=legacy.1,unit=0,drive=disk2"),
         "{text}"
     );
 }
@@ -72,6 +73,7 @@ fn microvm_has_virtio_devices_and_no_screen() {
     let text = line(&Launch {
         machine,
         nic,
+        disk_bus: DiskBus::Virtio,
         source: kernel(),
         disks: vec!["a".into()],
         ..pc()

@@ -3,7 +3,7 @@
 use crate::command_line::CommandLine;
 use crate::failure::Failure;
 use crate::metadata::Metadata;
-use crate::values::{Address, DiskOption, LogLevel, Machine, Nic, Port, Size, Variable};
+use crate::values::{Address, DiskBus, DiskOption, LogLevel, Machine, Nic, Port, Size, Variable};
 use anyhow::{Result, bail};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -24,6 +24,8 @@ pub struct Overrides {
     pub machine: Option<Machine>,
     /// `--nic`
     pub nic: Option<Nic>,
+    /// `--disk-bus`
+    pub disk_bus: Option<DiskBus>,
     /// `--disk`, relative to the current folder.
     pub disks: Vec<DiskOption>,
     /// `--publish`
@@ -59,6 +61,7 @@ pub struct Settings {
     pub cores: u32,
     pub machine: Machine,
     pub nic: Nic,
+    pub disk_bus: DiskBus,
     pub disks: Vec<Disk>,
     pub ports: Vec<Port>,
     pub address: Address,
@@ -71,17 +74,12 @@ impl Settings {
     /// Settles `overrides` over `metadata`; `folder` is the program's, to which the metadata's paths are relative.
     pub fn new(metadata: &Metadata, folder: &Path, overrides: Overrides) -> Result<Self> {
         let machine = overrides.machine.or(metadata.machine).unwrap_or_default();
-        let default_nic = if machine == Machine::Microvm {
-            Nic::Virtio
-        } else {
-            Nic::E1000
-        };
-        let or_metadata = |ports: Vec<Port>| {
-            if ports.is_empty() {
-                metadata.ports.clone()
-            } else {
-                ports
-            }
+        let nic = overrides.nic.or(metadata.nic).unwrap_or_default();
+        // Without a card, the ports that a program usually publishes lead nowhere; asking for one is a mistake.
+        let or_metadata = |ports: Vec<Port>| match nic {
+            _ if !ports.is_empty() => ports,
+            Nic::None => Vec::new(),
+            _ => metadata.ports.clone(),
         };
         let mut env = metadata.env.clone();
         env.extend(
@@ -97,7 +95,8 @@ impl Settings {
                 .unwrap_or(DEFAULT_MEMORY),
             cores: overrides.cores.or(metadata.cores).unwrap_or(1),
             machine,
-            nic: overrides.nic.or(metadata.nic).unwrap_or(default_nic),
+            nic,
+            disk_bus: overrides.disk_bus.or(metadata.disk_bus).unwrap_or_default(),
             disks: disks(metadata, folder, overrides.disks),
             ports: or_metadata(overrides.ports),
             address: overrides.address.or(metadata.address).unwrap_or_default(),
@@ -157,6 +156,13 @@ impl Settings {
             let help = "leave --nic away, or choose --nic virtio or another --machine";
             bail!(Failure::new(
                 "the machine microvm has no PCI, so it cannot have an e1000",
+                help
+            ));
+        }
+        if self.machine == Machine::Microvm && self.disk_bus == DiskBus::Ide {
+            let help = "leave --disk-bus away, or choose --disk-bus virtio or another --machine";
+            bail!(Failure::new(
+                "the machine microvm has no PCI, so it cannot have IDE disks",
                 help
             ));
         }
@@ -270,7 +276,7 @@ mod tests {
         );
         assert_eq!(
             settings.command_line(true).as_str(),
-            "mount=disk0:/ env=A=1 env=B=3 exit=0xf4 -- y z"
+            "mount=disk0:/ env=A=1 env=B=3 exit=0xf4 arg=y arg=z"
         );
     }
 
@@ -342,6 +348,11 @@ mod tests {
             nic,
             ..Overrides::default()
         }));
+        assert!(refused(Overrides {
+            machine,
+            disk_bus: Some(DiskBus::Ide),
+            ..Overrides::default()
+        }));
         let ports = vec!["8080:80".parse().unwrap()];
         assert!(refused(Overrides {
             nic: Some(Nic::None),
@@ -351,7 +362,7 @@ mod tests {
     }
 
     #[test]
-    fn microvm_has_a_virtio_card_by_default() {
+    fn microvm_has_virtio_devices_by_default() {
         let machine = Some(Machine::Microvm);
         let settings = settle(
             &Metadata::default(),
@@ -361,7 +372,10 @@ mod tests {
             },
         )
         .unwrap();
-        assert_eq!(settings.nic, Nic::Virtio);
+        assert_eq!(
+            (settings.nic, settings.disk_bus),
+            (Nic::Virtio, DiskBus::Virtio)
+        );
     }
 
     #[test]

@@ -45,15 +45,27 @@ pub enum Machine {
 }
 
 /// A network card.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum, Deserialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, ValueEnum, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Nic {
-    /// Intel 82540EM
+    /// Intel 82540EM; QEMU's receives nothing in the first second
     E1000,
     /// virtio-net
+    #[default]
     Virtio,
     /// No network
     None,
+}
+
+/// What disks hang on.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, ValueEnum, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum DiskBus {
+    /// An IDE controller
+    Ide,
+    /// virtio-blk
+    #[default]
+    Virtio,
 }
 
 /// How the image gets into memory.

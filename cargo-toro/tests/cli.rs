@@ -214,7 +214,7 @@ fn a_dry_run_prints_the_command_line_and_starts_nothing() {
         " -m 32768K ",
         " -netdev user,id=net0,hostfwd=tcp:127.0.0.1:8080-:80 -device virtio-net-pci,",
         "/target/toro/run/sample.elf ",
-        " -append 'exit=0xf4 -- \"a b\"'",
+        " -append 'exit=0xf4 \"arg=a b\"'",
     ] {
         assert!(line.contains(part), "{part:?} is not in:\n{line}");
     }

@@ -1,7 +1,7 @@
 //! Directories: reading their entries, and finding a name.
 //!
 //! "Directory Structure", linked entry lists. Hashed directories (`dir_index`) are made so that
-//! they read as lists too. (Adding and removing entries belongs here.)
+//! they read as lists too. Changing them is in `directory_write.rs`.
 //!
 //! Every entry is checked before it is handed out, and [`FileSystem::find`] checks that a
 //! directory's `..` leads back to where it was found. So what is reached by name from the root is a
@@ -342,6 +342,10 @@ impl<D: BlockDevice> FileSystem<D> {
         if name.len() > NAME_LEN_MAX {
             return Err(Error::NameTooLong);
         }
+        if self.write.names.blocks(directory.number.0, name).is_some() {
+            let entry = self.find_entry(directory, name)?.ok_or(Error::NotFound)?;
+            return self.enter(directory, name, entry.inode, None);
+        }
         let (number, stated_type) = loop {
             entries.skip_others(name)?;
             match entries.next_view()? {
@@ -350,6 +354,9 @@ impl<D: BlockDevice> FileSystem<D> {
                 Some(_) => {}
             }
         };
+        if self.is_dead(number)? {
+            return Err(Error::NotFound);
+        }
         self.enter(directory, name, number, stated_type)
     }
 

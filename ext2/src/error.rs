@@ -1,10 +1,11 @@
-//! Why a file system could not be mounted or read.
+//! Why a file system could not be mounted, read or written.
 
 use alloc::string::String;
 use core::fmt;
 
 use crate::DeviceError;
 use crate::features::IncompatibleFeatures;
+use crate::superblock::ReadOnlyReason;
 
 /// What a call can fail with. Turn it into an errno at the edge; its text is for people.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -54,6 +55,22 @@ pub enum Error {
     TooManySymlinks,
     /// There is no memory for the table of block groups.
     OutOfMemory,
+    /// The file system may not be written.
+    ReadOnly(ReadOnlyReason),
+    /// The name is taken.
+    Exists,
+    /// The directory has entries.
+    NotEmpty,
+    /// No block or no inode is free; or a directory cannot grow.
+    NoSpace,
+    /// It has 32,000 links already.
+    TooManyLinks,
+    /// The file would be larger than can be recorded.
+    FileTooLarge,
+    /// A name is empty, `.` or `..`, or has a `/` or NUL in it; or a link has such a target.
+    InvalidName,
+    /// A directory cannot be moved into itself.
+    IntoItself,
 }
 
 /// Where on the disk something is wrong.
@@ -125,6 +142,14 @@ impl fmt::Display for Error {
             Self::NotASymlink => f.write_str("not a symbolic link"),
             Self::NameTooLong => f.write_str("name is longer than 255 bytes"),
             Self::TooManySymlinks => f.write_str("more than 40 symbolic links on the way"),
+            Self::ReadOnly(reason) => write!(f, "read-only file system: {reason}"),
+            Self::Exists => f.write_str("the name exists"),
+            Self::NotEmpty => f.write_str("directory is not empty"),
+            Self::NoSpace => f.write_str("no space left"),
+            Self::TooManyLinks => f.write_str("too many links"),
+            Self::FileTooLarge => f.write_str("file too large"),
+            Self::InvalidName => f.write_str("name is not allowed"),
+            Self::IntoItself => f.write_str("a directory cannot be moved into itself"),
             Self::OutOfMemory => f.write_str("no memory for the table of block groups"),
         }
     }

@@ -1,5 +1,4 @@
-//! Reading the content of files. (Writing belongs here too: allocation of blocks next to
-//! `blocks.rs`, the growing and shrinking of a file next to [`FileSystem::read`].)
+//! Reading the content of files. Writing it is in `file_write.rs` and `truncate.rs`.
 
 use crate::filesystem::FileSystem;
 use crate::{BlockDevice, Error, FileType, Inode};

@@ -1,8 +1,13 @@
 //! A mounted file system: the checked superblock, the table of block groups, and the device.
 //!
 //! What can be done with it is in the modules named for it: `inode.rs`, `file.rs`, `directory.rs`,
-//! `symlink.rs`, `path.rs`, `walk.rs`. Everything goes through `&self`, and nothing is cached here
-//! but what mounting has checked: caching is the device's.
+//! `symlink.rs`, `path.rs`, `walk.rs` for reading, which goes through `&self`; and, through
+//! `&mut self`, `create.rs`, `file_write.rs`, `truncate.rs`, `remove.rs`, `rename.rs`,
+//! `attributes.rs` and `sync.rs` for writing. A lock, if one is needed, is the caller's: without
+//! `std` there is none to choose here, and a kernel wants readers to share it.
+//!
+//! Nothing is cached here but what mounting has checked, and what writing has changed and not yet
+//! written back: caching is the device's.
 
 use alloc::vec::Vec;
 use core::fmt;
@@ -13,6 +18,7 @@ use crate::error::corrupt;
 use crate::geometry::Geometry;
 use crate::layout::{GROUP_DESCRIPTOR_LEN, GroupDescriptor, ROOT_INODE};
 use crate::superblock::{self, Facts};
+use crate::write_state::WriteState;
 use crate::{BlockDevice, DeviceError, Error, InodeNumber, Place};
 
 /// How to mount.
@@ -31,8 +37,26 @@ pub struct FileSystem<D> {
     pub(crate) facts: Facts,
     pub(crate) first_inode: u32,
     pub(crate) has_file_types: bool,
-    /// The first block of each group's inode table.
-    pub(crate) inode_tables: Vec<u32>,
+    pub(crate) groups: Vec<Group>,
+    pub(crate) write: WriteState,
+}
+
+/// A block group: where its tables are, and what is free in it.
+#[derive(Clone, Debug)]
+pub(crate) struct Group {
+    pub(crate) block_bitmap: u32,
+    pub(crate) inode_bitmap: u32,
+    /// The first block of its inode table.
+    pub(crate) inode_table: u32,
+    pub(crate) free_blocks: u32,
+    pub(crate) free_inodes: u32,
+    pub(crate) directories: u32,
+    /// No block before this one (counted in the group) is free.
+    pub(crate) first_free_block: u32,
+    /// No inode before this one (counted in the group) is free.
+    pub(crate) first_free_inode: u32,
+    /// The counts differ from those on the disk.
+    pub(crate) is_changed: bool,
 }
 
 impl<D> fmt::Debug for FileSystem<D> {
@@ -52,18 +76,23 @@ impl<D: BlockDevice> FileSystem<D> {
     /// [`Error::NeedsRecovery`] and [`Error::Unsupported`] say what is wrong with the disk.
     pub fn mount(device: D, options: MountOptions) -> Result<Self, Error> {
         let checked = superblock::read(&device, options.read_only)?;
-        let inode_tables = read_groups(&device, &checked.geometry)?;
-        Ok(Self {
+        let groups = read_groups(&device, &checked.geometry)?;
+        let mut file_system = Self {
             device,
             geometry: checked.geometry,
             facts: checked.facts,
             first_inode: checked.first_inode,
             has_file_types: checked.has_file_types,
-            inode_tables,
-        })
+            groups,
+            write: WriteState::default(),
+        };
+        if file_system.facts.read_only.is_none() {
+            file_system.begin_writing()?;
+        }
+        Ok(file_system)
     }
 
-    /// What the superblock said when the file system was mounted.
+    /// What the superblock said when the file system was mounted; what is free, as of now.
     pub fn facts(&self) -> &Facts {
         &self.facts
     }
@@ -78,18 +107,27 @@ impl<D: BlockDevice> FileSystem<D> {
         &self.device
     }
 
-    /// Unmounts and hands back the device.
+    /// Hands back the device as it is. What was changed and not synced is lost: see
+    /// [`FileSystem::unmount`].
     pub fn into_device(self) -> D {
         self.device
     }
 
-    /// Reads from a block on. The range must have been checked to lie in the file system.
+    /// Reads from a block of metadata, as it was last changed. The range must have been checked to lie
+    /// in the file system.
     pub(crate) fn read_block(
         &self,
         block: u32,
         offset_in_block: u32,
         buf: &mut [u8],
     ) -> Result<(), DeviceError> {
+        if let Some(buffer) = self.write.buffers.get(&block) {
+            let from = offset_in_block as usize;
+            if let Some(bytes) = buffer.memory.get(from..from.saturating_add(buf.len())) {
+                buf.copy_from_slice(bytes);
+                return Ok(());
+            }
+        }
         let offset = self
             .geometry
             .offset_of(block)
@@ -98,10 +136,10 @@ impl<D: BlockDevice> FileSystem<D> {
     }
 }
 
-/// Reads and checks the group descriptors, and keeps where the inode tables are.
+/// Reads and checks the group descriptors.
 ///
 /// "Block Group Descriptor Table": it begins in the block after the superblock's.
-fn read_groups(device: &impl BlockDevice, geometry: &Geometry) -> Result<Vec<u32>, Error> {
+fn read_groups(device: &impl BlockDevice, geometry: &Geometry) -> Result<Vec<Group>, Error> {
     let count = geometry.groups_count();
     let table_start = geometry.first_data_block.saturating_add(1);
     let blocks_count = geometry.blocks_count;
@@ -111,8 +149,8 @@ fn read_groups(device: &impl BlockDevice, geometry: &Geometry) -> Result<Vec<u32
             "{count} group descriptors do not fit in {blocks_count} blocks"
         ));
     }
-    let mut inode_tables = Vec::new();
-    inode_tables
+    let mut groups = Vec::new();
+    groups
         .try_reserve_exact(count as usize)
         .map_err(|_| Error::OutOfMemory)?;
 
@@ -126,15 +164,15 @@ fn read_groups(device: &impl BlockDevice, geometry: &Geometry) -> Result<Vec<u32
         device.read(offset, bytes)?;
         offset = offset.saturating_add(wanted as u64);
         for descriptor in <[GroupDescriptor]>::ref_from_bytes(bytes).unwrap_or_default() {
-            inode_tables.push(check_group(group, descriptor, geometry)?);
+            groups.push(check_group(group, descriptor, geometry)?);
             group = group.saturating_add(1);
         }
     }
-    Ok(inode_tables)
+    Ok(groups)
 }
 
 /// Checks that what a group descriptor points at is in the file system.
-fn check_group(group: u32, raw: &GroupDescriptor, geometry: &Geometry) -> Result<u32, Error> {
+fn check_group(group: u32, raw: &GroupDescriptor, geometry: &Geometry) -> Result<Group, Error> {
     let end = geometry.blocks_count;
     let table_blocks = geometry.inode_table_blocks();
     for (what, block, len) in [
@@ -161,5 +199,15 @@ fn check_group(group: u32, raw: &GroupDescriptor, geometry: &Geometry) -> Result
             ));
         }
     }
-    Ok(raw.inode_table.get())
+    Ok(Group {
+        block_bitmap: raw.block_bitmap.get(),
+        inode_bitmap: raw.inode_bitmap.get(),
+        inode_table: raw.inode_table.get(),
+        free_blocks: u32::from(raw.free_blocks_count.get()),
+        free_inodes: u32::from(raw.free_inodes_count.get()),
+        directories: u32::from(raw.used_directories_count.get()),
+        first_free_block: 0,
+        first_free_inode: 0,
+        is_changed: false,
+    })
 }

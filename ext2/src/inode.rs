@@ -6,11 +6,12 @@
 use core::fmt;
 
 use zerocopy::FromBytes;
+use zerocopy::little_endian::U32;
 
 use crate::error::corrupt;
 use crate::filesystem::FileSystem;
 use crate::layout::{INODE_LEN_MIN, RawInode};
-use crate::{BlockDevice, Error, Place};
+use crate::{BlockDevice, Error, Place, Time};
 
 /// The number of an inode, from 1.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -101,7 +102,8 @@ const FOREIGN_FLAGS: [(u32, &str); 3] = [
     (0x1000_0000, "inline data"),
 ];
 
-/// An inode that was read from the disk: facts about a file, and where its blocks are.
+/// An inode as it was when it was read: facts about a file, and where its blocks are. Whoever changes
+/// the file, or may have, reads it again.
 #[derive(Clone, Debug)]
 pub struct Inode {
     pub(crate) number: InodeNumber,
@@ -113,9 +115,10 @@ pub struct Inode {
     pub(crate) size: u64,
     pub(crate) blocks: u32,
     pub(crate) attributes_block: u32,
-    pub(crate) accessed: i64,
-    pub(crate) changed: i64,
-    pub(crate) modified: i64,
+    pub(crate) flags: u32,
+    pub(crate) accessed: Time,
+    pub(crate) changed: Time,
+    pub(crate) modified: Time,
     /// `i_block`: pointers to blocks, or the target of a short symbolic link.
     pub(crate) map: [u32; 15],
 }
@@ -178,18 +181,36 @@ impl Inode {
     /// When it was last read, in seconds since 1970.
     #[must_use]
     pub fn accessed(&self) -> i64 {
+        self.accessed.seconds
+    }
+
+    /// [`Inode::accessed`] with its nanoseconds, if the disk has them.
+    #[must_use]
+    pub fn accessed_time(&self) -> Time {
         self.accessed
     }
 
     /// When it was last changed in any way, in seconds since 1970.
     #[must_use]
     pub fn changed(&self) -> i64 {
+        self.changed.seconds
+    }
+
+    /// [`Inode::changed`] with its nanoseconds, if the disk has them.
+    #[must_use]
+    pub fn changed_time(&self) -> Time {
         self.changed
     }
 
     /// When its content was last changed, in seconds since 1970.
     #[must_use]
     pub fn modified(&self) -> i64 {
+        self.modified.seconds
+    }
+
+    /// [`Inode::modified`] with its nanoseconds, if the disk has them.
+    #[must_use]
+    pub fn modified_time(&self) -> Time {
         self.modified
     }
 }
@@ -202,6 +223,18 @@ impl<D: BlockDevice> FileSystem<D> {
     /// cannot be.
     pub fn inode(&self, number: InodeNumber) -> Result<Inode, Error> {
         let place = Place::Inode(number.0);
+        let (block, offset) = self.inode_place(number)?;
+        let mut bytes = [0; size_of::<RawInode>()];
+        let len = usize::from(self.geometry.inode_size).min(bytes.len());
+        self.read_block(block, offset, bytes.get_mut(..len).unwrap_or_default())?;
+        let raw = RawInode::ref_from_bytes(&bytes)
+            .map_err(|_| corrupt!(place, "is not {} bytes long", bytes.len()))?;
+        self.check_inode(number, raw)
+    }
+
+    /// The block of an inode table that an inode lies in, and where in it.
+    pub(crate) fn inode_place(&self, number: InodeNumber) -> Result<(u32, u32), Error> {
+        let place = Place::Inode(number.0);
         let inodes = self.facts.inodes;
         let Some(index) = number.0.checked_sub(1).filter(|index| *index < inodes) else {
             return Err(corrupt!(place, "is beyond the end ({inodes} inodes)"));
@@ -210,26 +243,23 @@ impl<D: BlockDevice> FileSystem<D> {
         let group = index.checked_div(per_group).unwrap_or_default();
         let slot = index.checked_rem(per_group).unwrap_or_default();
         let table = self
-            .inode_tables
+            .groups
             .get(group as usize)
-            .ok_or_else(|| corrupt!(place, "is in group {group}, which is not there"))?;
-
-        let mut bytes = [0; size_of::<RawInode>()];
-        let len = usize::from(self.geometry.inode_size).min(bytes.len());
-        let offset = u64::from(slot)
-            .saturating_mul(u64::from(self.geometry.inode_size))
-            .saturating_add(self.geometry.offset_of(*table));
-        self.device
-            .read(offset, bytes.get_mut(..len).unwrap_or_default())?;
-        let raw = RawInode::ref_from_bytes(&bytes)
-            .map_err(|_| corrupt!(place, "is not {} bytes long", bytes.len()))?;
-        self.check_inode(number, raw)
+            .ok_or_else(|| corrupt!(place, "is in group {group}, which is not there"))?
+            .inode_table;
+        let per_block = self.geometry.inodes_per_block();
+        let block = table.saturating_add(slot.checked_div(per_block).unwrap_or(0));
+        let slot = slot.checked_rem(per_block).unwrap_or(0);
+        Ok((
+            block,
+            slot.saturating_mul(u32::from(self.geometry.inode_size)),
+        ))
     }
 
     fn check_inode(&self, number: InodeNumber, raw: &RawInode) -> Result<Inode, Error> {
         let place = Place::Inode(number.0);
         let mode = raw.mode.get();
-        if raw.links_count.get() == 0 {
+        if raw.links_count.get() == 0 && !self.write.orphans.contains(&number.0) {
             return Err(corrupt!(place, "is not in use (its link count is 0)"));
         }
         let file_type = FileType::from_mode(mode)
@@ -275,13 +305,8 @@ impl<D: BlockDevice> FileSystem<D> {
         // The extra fields count only as far as the inode says it has them.
         let has_extra = self.geometry.inode_size > INODE_LEN_MIN;
         let extra_len = if has_extra { raw.extra_size.get() } else { 0 };
-        let seconds = |low: u32, extra: u32, end: u16| {
-            let epoch = if extra_len >= end {
-                i64::from(extra & 3) << 32
-            } else {
-                0
-            };
-            i64::from(low.cast_signed()).saturating_add(epoch)
+        let time = |low: U32, extra: U32, end: u16| {
+            Time::from_disk(low.get(), if extra_len >= end { extra.get() } else { 0 })
         };
         Ok(Inode {
             number,
@@ -293,9 +318,10 @@ impl<D: BlockDevice> FileSystem<D> {
             size,
             blocks: raw.blocks.get(),
             attributes_block: raw.attributes_block.get(),
-            accessed: seconds(raw.access_time.get(), raw.access_time_extra.get(), 16),
-            changed: seconds(raw.change_time.get(), raw.change_time_extra.get(), 8),
-            modified: seconds(raw.modify_time.get(), raw.modify_time_extra.get(), 12),
+            flags: raw.flags.get(),
+            accessed: time(raw.access_time, raw.access_time_extra, 16),
+            changed: time(raw.change_time, raw.change_time_extra, 8),
+            modified: time(raw.modify_time, raw.modify_time_extra, 12),
             map: raw.block.map(|pointer| pointer.get()),
         })
     }

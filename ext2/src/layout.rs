@@ -79,7 +79,9 @@ pub(crate) struct Superblock {
     pub(crate) compression: U32,
     pub(crate) preallocate: [u8; 2],
     pub(crate) reserved_descriptor_blocks: U16,
-    pub(crate) journal: [u8; 28],
+    pub(crate) journal: [u8; 24],
+    /// The first inode of the orphan list.
+    pub(crate) last_orphan: U32,
     pub(crate) hash: [u8; 18],
     pub(crate) descriptor_size: U16,
     pub(crate) mount_options: U32,
@@ -160,6 +162,7 @@ const _: () = assert!(size_of::<GroupDescriptor>() == GROUP_DESCRIPTOR_LEN as us
 const _: () = assert!(size_of::<RawInode>() == 160);
 const _: () = assert!(size_of::<DirEntryHeader>() == DIR_ENTRY_HEADER_LEN);
 const _: () = assert!(core::mem::offset_of!(Superblock, make_time) == 264);
+const _: () = assert!(core::mem::offset_of!(Superblock, last_orphan) == 232);
 const _: () = assert!(core::mem::offset_of!(RawInode, uid_high) == 120);
 
 /// A structure of zeros.

@@ -3,6 +3,7 @@
 //! "The Second Extended File System", chapter "Superblock Structure". The bounds are those that
 //! e2fsck and Linux's `fs/ext2/super.c` hold to.
 
+use alloc::format;
 use core::fmt;
 
 use zerocopy::FromBytes;
@@ -70,6 +71,11 @@ pub enum ReadOnlyReason {
     Journal,
     /// Errors were found in it earlier, and e2fsck has not been run since.
     ErrorsRecorded,
+    /// It was not unmounted by another system that had it, and those do not write in an order that makes
+    /// the bitmaps safe to go by.
+    NotUnmounted,
+    /// A write failed, or damage was found while writing, and what was on the disk was left as it was.
+    Failed,
 }
 
 impl fmt::Display for ReadOnlyReason {
@@ -79,6 +85,10 @@ impl fmt::Display for ReadOnlyReason {
             Self::Features(features) => write!(f, "has features unknown to ext2: {features}"),
             Self::Journal => f.write_str("has a journal (ext3)"),
             Self::ErrorsRecorded => f.write_str("has recorded errors: run e2fsck"),
+            Self::NotUnmounted => {
+                f.write_str("was not unmounted by the system that had it last: run e2fsck")
+            }
+            Self::Failed => f.write_str("an error came up while writing: run e2fsck"),
         }
     }
 }
@@ -91,6 +101,16 @@ pub(crate) struct Checked {
     pub(crate) first_inode: u32,
     /// Directory entries carry a file type.
     pub(crate) has_file_types: bool,
+}
+
+/// What `s_last_mounted` says while this crate has the file system mounted for writing. Count and time
+/// of the mount are in it: another system that mounts it changes those.
+pub(crate) fn order_mark(raw: &Superblock) -> [u8; 64] {
+    let (count, time) = (raw.mount_count.get(), raw.mount_time.get());
+    let text = format!("toro, in order, mount {count} at {time}");
+    let mut mark = [0; 64];
+    crate::bytes::put(&mut mark, 0, text.as_bytes());
+    mark
 }
 
 /// Reads and checks the superblock.
@@ -163,6 +183,8 @@ pub(crate) fn read(device: &impl BlockDevice, is_read_only: bool) -> Result<Chec
         Some(ReadOnlyReason::Journal)
     } else if raw.state.get() & STATE_ERRORS != 0 {
         Some(ReadOnlyReason::ErrorsRecorded)
+    } else if raw.state.get() & STATE_CLEAN == 0 && raw.last_mounted != order_mark(raw) {
+        Some(ReadOnlyReason::NotUnmounted)
     } else {
         None
     };

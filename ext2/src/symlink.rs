@@ -18,14 +18,8 @@ impl<D: BlockDevice> FileSystem<D> {
         if inode.file_type != FileType::Symlink {
             return Err(Error::NotASymlink);
         }
-        // As Linux tells them apart: a short one has no block but perhaps one of attributes.
         let block_size = u64::from(self.geometry.block_size);
-        let attributes = if inode.attributes_block != 0 {
-            block_size / 512
-        } else {
-            0
-        };
-        let is_short = inode.blocks_of_512() == attributes;
+        let is_short = self.is_short_link(inode);
         let limit = if is_short {
             SHORT_TARGET_END
         } else {
@@ -57,5 +51,16 @@ impl<D: BlockDevice> FileSystem<D> {
             ));
         }
         Ok(target)
+    }
+
+    /// Does the target of a link lie in its inode? As Linux tells them apart: such a link has no block
+    /// but perhaps one of attributes.
+    pub(crate) fn is_short_link(&self, inode: &Inode) -> bool {
+        let attributes = if inode.attributes_block != 0 {
+            u64::from(self.geometry.block_size / 512)
+        } else {
+            0
+        };
+        inode.blocks_of_512() == attributes
     }
 }

@@ -97,7 +97,7 @@ pub fn panic(message: &dyn fmt::Display, place: &dyn fmt::Display) -> ! {
         Console,
         "\ntoro: \x1b[1;31mthe kernel panicked\x1b[0m at {place}: {message}"
     );
-    backtrace(None, context::frame_pointer());
+    backtrace(None, None, context::frame_pointer());
     end(STATUS_KERNEL)
 }
 
@@ -131,7 +131,11 @@ pub fn exception(frame: &Frame, fault: Option<(usize, Fault)>) -> ! {
         let _ = writeln!(Console, " at boot");
     }
     registers(frame);
-    backtrace(Some(frame.rip as usize), frame.rbp as usize);
+    backtrace(
+        Some(frame.rip as usize),
+        Some(frame.rsp as usize),
+        frame.rbp as usize,
+    );
     end(match frame.vector {
         0 | 16 | 19 => STATUS_FLOATING_POINT,
         6 => STATUS_ILLEGAL_INSTRUCTION,
@@ -212,24 +216,25 @@ fn registers(frame: &Frame) {
 }
 
 /// Shows the calls that led here, by the chain of frame pointers; nothing on the stack is trusted.
-fn backtrace(instruction: Option<usize>, mut frame: usize) {
+fn backtrace(instruction: Option<usize>, stack: Option<usize>, mut frame: usize) {
     let _ = writeln!(Console, "backtrace:");
     if let Some(instruction) = instruction {
         show_call(0, instruction, instruction);
+        // A jump to where no code is: who jumped has just pushed where it goes on.
+        if let Some(back) = stack
+            .filter(|_| !image::is_code(instruction))
+            .and_then(read_word)
+        {
+            show_call(1, back, back.saturating_sub(1));
+        }
     }
     let mut depth = 1;
     let mut last = 0;
     let mut repeats = 0;
     while depth < MAX_FRAMES {
-        if frame == 0
-            || !frame.is_multiple_of(8)
-            || !paging::is_readable(frame)
-            || !paging::is_readable(frame + 8)
-        {
+        let (Some(next), Some(back)) = (read_word(frame), read_word(frame.wrapping_add(8))) else {
             break;
-        }
-        // SAFETY: aligned, and both words are mapped.
-        let (next, back) = unsafe { (*(frame as *const usize), *((frame + 8) as *const usize)) };
+        };
         if back == 0 || next <= frame && next != 0 {
             break;
         }
@@ -252,8 +257,16 @@ fn backtrace(instruction: Option<usize>, mut frame: usize) {
     }
 }
 
+/// A word of the stack, if one can be read there.
+fn read_word(address: usize) -> Option<usize> {
+    let is_there = address != 0 && address.is_multiple_of(8) && paging::is_readable(address);
+    // SAFETY: aligned and mapped.
+    is_there.then(|| unsafe { *(address as *const usize) })
+}
+
 fn show_call(depth: usize, address: usize, inside: usize) {
-    let _ = match image::symbol(inside) {
+    let mut name = [0; image::MAX_NAME_BYTES];
+    let _ = match image::symbol(inside, &mut name) {
         Some((name, offset)) => {
             writeln!(
                 Console,

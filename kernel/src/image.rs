@@ -138,32 +138,44 @@ pub fn default_command_line() -> &'static str {
         .unwrap_or("")
 }
 
-/// The function that contains an address: its name, and the distance from its start. Needs no memory.
-pub fn symbol(address: usize) -> Option<(&'static str, usize)> {
+/// Bytes that the longest name of the table needs at most.
+pub const MAX_NAME_BYTES: usize = 256;
+/// Names of so many functions follow each other as differences.
+const NAME_GROUP: usize = 16;
+
+/// The function that contains an address: its name, put together in `name`, and the distance from its start. Needs no memory.
+pub fn symbol(address: usize, name: &mut [u8; MAX_NAME_BYTES]) -> Option<(&str, usize)> {
     let table = hold_entry(HOLD_SYMBOLS)?;
-    let count = u32::from_le_bytes(read(table, 0)?) as usize;
-    let pair = |index: usize| -> Option<(usize, usize)> {
-        let at = 8 + index * 8;
-        let start = u32::from_le_bytes(read(table, at)?) as usize;
-        Some((start, u32::from_le_bytes(read(table, at + 4)?) as usize))
-    };
+    let number =
+        |index: usize| read(table, index.checked_mul(4)?).map(|n| u32::from_le_bytes(n) as usize);
+    let count = number(0)?;
     let (mut low, mut high) = (0, count);
     while low < high {
         let middle = low.midpoint(high);
-        if pair(middle)?.0 <= address {
+        if number(1 + middle)? <= address {
             low = middle + 1
         } else {
             high = middle
         }
     }
-    let (start, name) = pair(low.checked_sub(1)?)?;
-    let (end, next_name) = pair(low)?;
-    if low == count && address >= end {
+    let function = low.checked_sub(1)?;
+    let start = number(1 + function)?;
+    if low == count && address >= number(1 + count)? {
         return None;
     }
-    let names = table.get(8 + (count + 1) * 8..)?;
+    let first_group = 2 + count;
+    let names_start = 4 * (first_group + count.div_ceil(NAME_GROUP));
+    let mut at = names_start + number(first_group + function / NAME_GROUP)?;
+    let mut len = 0;
+    for _ in 0..=function % NAME_GROUP {
+        let [shared, rest] = read(table, at)?.map(usize::from);
+        let bytes = table.get(at + 2..at + 2 + rest)?;
+        len = shared + rest;
+        name.get_mut(shared..len)?.copy_from_slice(bytes);
+        at += 2 + rest;
+    }
     Some((
-        core::str::from_utf8(names.get(name..next_name)?).ok()?,
+        core::str::from_utf8(name.get(..len)?).ok()?,
         address - start,
     ))
 }

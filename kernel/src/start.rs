@@ -6,7 +6,8 @@ use crate::abi;
 use crate::arch::clock;
 use crate::arch::x86_64::start_info::{StartInfo, StartInfoError};
 use crate::arch::x86_64::{
-    acpi, core_local, cores, descriptors, entropy, exceptions, interrupts, local_apic, power, tlb,
+    acpi, core_local, cores, descriptors, entropy, exceptions, interrupts, local_apic, power,
+    syscall, tlb,
 };
 use crate::command_line::CommandLine;
 use crate::devices::console;
@@ -16,7 +17,7 @@ use crate::sync::OnceCell;
 use crate::{image, log, memory, scheduler};
 
 /// Stack of the program's main thread, in bytes; only what is touched takes memory.
-const MAIN_STACK_BYTES: usize = 8 << 20;
+pub(crate) const MAIN_STACK_BYTES: usize = 8 << 20;
 
 static COMMAND_LINE: OnceCell<CommandLine> = OnceCell::new();
 /// Local APIC numbers of the processors.
@@ -81,6 +82,7 @@ pub(crate) extern "C" fn start(start_info_phys: u64) -> ! {
     local_apic::start_timer_count();
     local_apic::set_timer_hz(clock::initialise(local_apic::timer_count));
     interrupts::enable_timer();
+    syscall::initialise();
     entropy::initialise();
     let _ = COMMAND_LINE.set(command_line);
     let _ = PROCESSORS.set(machine.processors);
@@ -100,7 +102,9 @@ extern "C" fn main_thread(_: usize) -> ! {
         .iter()
         .map(|word| MountRequest::parse(word))
         .collect();
-    if let Err(error) = mounts.and_then(|mounts| storage::start(&mounts)) {
+    if let Err(error) =
+        mounts.and_then(|mounts| storage::start(&mounts, &command_line().virtio_mmio))
+    {
         fatal(format_args!("{error}"));
     }
     abi::program::run()

@@ -9,7 +9,7 @@ use cargo_toro::build::bootable;
 use cargo_toro::disks;
 use cargo_toro::qemu::{Launch, Network, Source};
 use cargo_toro::settings::{Overrides, Settings};
-use cargo_toro::values::{Accel, Boot, LogLevel, Machine, Nic, Protocol, Size};
+use cargo_toro::values::{Accel, Boot, DiskBus, LogLevel, Machine, Nic, Protocol, Size};
 use cargo_toro::vm::{End, Vm};
 use std::ffi::OsString;
 use std::net::{Ipv4Addr, SocketAddrV4, TcpStream, UdpSocket};
@@ -63,6 +63,12 @@ impl Guest {
     /// Its network card.
     pub fn nic(mut self, nic: Nic) -> Self {
         self.overrides.nic = Some(nic);
+        self
+    }
+
+    /// What its disks hang on.
+    pub fn disk_bus(mut self, bus: DiskBus) -> Self {
+        self.overrides.disk_bus = Some(bus);
         self
     }
 

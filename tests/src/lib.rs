@@ -10,7 +10,7 @@ mod program;
 mod site;
 pub mod wire;
 
-pub use cargo_toro::values::{Boot, Machine, Nic, Size};
+pub use cargo_toro::values::{Boot, DiskBus, Machine, Nic, Size};
 pub use guest::{Ended, Guest, Running};
 pub use program::build_error;
 pub use site::{Site, ext2_image};

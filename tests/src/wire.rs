@@ -7,7 +7,7 @@
 use crate::DEADLINE;
 use std::io::{Read, Write};
 use std::net::{Ipv4Addr, TcpListener, TcpStream};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 /// The test's own addresses.
 pub const HOST: Ipv4Addr = Ipv4Addr::new(10, 0, 2, 2);
@@ -21,6 +21,8 @@ const ICMP: u8 = 1;
 const TCP: u8 = 6;
 const HEADER_BYTES: usize = 14;
 const MAX_FRAME_BYTES: usize = 64 << 10;
+/// How long an answer may take before it is asked for again.
+const WHILE: Duration = Duration::from_millis(500);
 
 /// The end of a cable that nothing is plugged into yet.
 #[derive(Debug)]
@@ -112,52 +114,45 @@ impl Wire {
         request.extend(GUEST.octets());
         self.guest_mac = [0xff; 6];
         // The card or its driver may not be up at the first.
-        self.stream
-            .set_read_timeout(Some(std::time::Duration::from_millis(200)))
-            .expect("a timeout");
         let start = Instant::now();
         while start.elapsed() < DEADLINE {
             self.send_ethernet(ARP, &request);
-            let mut one = [0; 1];
-            if self.stream.peek(&mut one).is_err() {
-                continue;
-            }
-            let frame = self.receive();
-            let is_reply =
-                frame.len() >= 42 && frame[12..14] == ARP.to_be_bytes() && frame[20..22] == [0, 2];
-            if is_reply && frame[28..32] == GUEST.octets() {
-                self.guest_mac = frame[22..28].try_into().expect("six bytes");
-                self.stream
-                    .set_read_timeout(Some(DEADLINE))
-                    .expect("a timeout");
-                return;
+            while self.has_frame() {
+                let frame = self.receive();
+                let is_reply = frame.len() >= 42
+                    && frame[12..14] == ARP.to_be_bytes()
+                    && frame[20..22] == [0, 2];
+                if is_reply && frame[28..32] == GUEST.octets() {
+                    self.guest_mac = frame[22..28].try_into().expect("six bytes");
+                    return;
+                }
             }
         }
         panic!("the guest does not answer ARP");
     }
 
-    /// Sends an echo request.
-    pub fn ping(&mut self, sequence: u16, content: &[u8]) {
+    /// Sends echo requests until one is answered, as packets may be lost; returns what came back.
+    pub fn ping(&mut self, sequence: u16, content: &[u8]) -> Vec<u8> {
         let mut message = vec![8, 0, 0, 0, 0x12, 0x34];
         message.extend(sequence.to_be_bytes());
         message.extend(content);
         let sum = checksum(&[&message]);
         message[2..4].copy_from_slice(&sum.to_be_bytes());
-        self.send_ipv4(ICMP, &message);
-    }
-
-    /// Waits for the echo reply of a number, passing over all else; returns its content.
-    pub fn pong(&mut self, sequence: u16) -> Vec<u8> {
-        loop {
-            let message = self.receive_ipv4(ICMP);
-            let is_it =
-                message.len() >= 8 && message[0] == 0 && message[6..8] == sequence.to_be_bytes();
-            if is_it {
-                assert_eq!(checksum(&[&message]), 0, "the checksum of the reply");
-                assert_eq!(message[4..6], [0x12, 0x34], "the identifier of the reply");
-                return message[8..].to_vec();
+        let start = Instant::now();
+        while start.elapsed() < DEADLINE {
+            self.send_ipv4(ICMP, &message);
+            while self.has_frame() {
+                let reply = self.receive_ipv4(ICMP).filter(|reply| {
+                    reply.len() >= 8 && reply[0] == 0 && reply[6..8] == sequence.to_be_bytes()
+                });
+                if let Some(reply) = reply {
+                    assert_eq!(checksum(&[&reply]), 0, "the checksum of the reply");
+                    assert_eq!(reply[4..6], [0x12, 0x34], "the identifier of the reply");
+                    return reply[8..].to_vec();
+                }
             }
         }
+        panic!("ping {sequence} is not answered");
     }
 
     /// Sends a segment.
@@ -174,25 +169,47 @@ impl Wire {
         self.send_ipv4(TCP, &bytes);
     }
 
+    /// Sends a segment until one comes back: its sequence, acknowledgement and flags.
+    pub fn connect(&mut self, segment: Segment<'_>) -> (u32, u32, u8) {
+        let start = Instant::now();
+        while start.elapsed() < DEADLINE {
+            self.send_segment(segment);
+            while self.has_frame() {
+                if let Some((theirs, acknowledged, flags, _)) = self.try_segment(segment.host_port)
+                {
+                    return (theirs, acknowledged, flags);
+                }
+            }
+        }
+        panic!("port {} does not answer", segment.guest_port);
+    }
+
     /// The next segment to a port of the host, passing over all else: sequence, acknowledgement, flags, content.
     pub fn receive_segment(&mut self, host_port: u16) -> (u32, u32, u8, Vec<u8>) {
         loop {
-            let bytes = self.receive_ipv4(TCP);
-            if bytes.len() < 20 || bytes[2..4] != host_port.to_be_bytes() {
-                continue;
+            if let Some(segment) = self.try_segment(host_port) {
+                return segment;
             }
-            let sum = checksum(&[&pseudo_header(GUEST, HOST, bytes.len()), &bytes]);
-            assert_eq!(sum, 0, "the checksum of the segment");
-            let number =
-                |at: usize| u32::from_be_bytes(bytes[at..at + 4].try_into().expect("four bytes"));
-            let header_bytes = usize::from(bytes[12] >> 4) * 4;
-            return (
-                number(4),
-                number(8),
-                bytes[13],
-                bytes[header_bytes..].to_vec(),
-            );
         }
+    }
+
+    /// The next frame, if it is a segment to a port of the host.
+    fn try_segment(&mut self, host_port: u16) -> Option<(u32, u32, u8, Vec<u8>)> {
+        let bytes = self.receive_ipv4(TCP)?;
+        if bytes.len() < 20 || bytes[2..4] != host_port.to_be_bytes() {
+            return None;
+        }
+        let sum = checksum(&[&pseudo_header(GUEST, HOST, bytes.len()), &bytes]);
+        assert_eq!(sum, 0, "the checksum of the segment");
+        let number =
+            |at: usize| u32::from_be_bytes(bytes[at..at + 4].try_into().expect("four bytes"));
+        let header_bytes = usize::from(bytes[12] >> 4) * 4;
+        Some((
+            number(4),
+            number(8),
+            bytes[13],
+            bytes[header_bytes..].to_vec(),
+        ))
     }
 
     /// Sends `content` to the guest in an Ethernet frame.
@@ -218,30 +235,41 @@ impl Wire {
         self.send_ethernet(IPV4, &packet);
     }
 
-    /// The content of the next packet of `protocol`; answers the guest's ARP requests on the way.
-    fn receive_ipv4(&mut self, protocol: u8) -> Vec<u8> {
-        loop {
-            let frame = self.receive();
-            if frame.len() < HEADER_BYTES + 20 {
-                continue;
-            }
-            let (kind, content) = (&frame[12..14], &frame[HEADER_BYTES..]);
-            if kind == ARP.to_be_bytes() {
-                self.answer_arp(content);
-            } else if kind == IPV4.to_be_bytes()
-                && content[9] == protocol
-                && content[12..16] == GUEST.octets()
-            {
-                let header_bytes = usize::from(content[0] & 15) * 4;
-                let len = usize::from(u16::from_be_bytes([content[2], content[3]]));
-                assert_eq!(
-                    checksum(&[&content[..header_bytes]]),
-                    0,
-                    "the checksum of the packet"
-                );
-                return content[header_bytes..len].to_vec();
-            }
+    /// Whether a frame is there, or comes in a while.
+    fn has_frame(&self) -> bool {
+        self.stream
+            .set_read_timeout(Some(WHILE))
+            .expect("a timeout");
+        let is_there = self.stream.peek(&mut [0]).is_ok();
+        self.stream
+            .set_read_timeout(Some(DEADLINE))
+            .expect("a timeout");
+        is_there
+    }
+
+    /// The content of the next frame if it is a packet of `protocol`; answers it if it is an ARP request.
+    fn receive_ipv4(&mut self, protocol: u8) -> Option<Vec<u8>> {
+        let frame = self.receive();
+        if frame.len() < HEADER_BYTES + 20 {
+            return None;
         }
+        let (kind, content) = (&frame[12..14], &frame[HEADER_BYTES..]);
+        if kind == ARP.to_be_bytes() {
+            self.answer_arp(content);
+        }
+        let is_it = kind == IPV4.to_be_bytes()
+            && content[9] == protocol
+            && content[12..16] == GUEST.octets();
+        is_it.then(|| {
+            let header_bytes = usize::from(content[0] & 15) * 4;
+            let len = usize::from(u16::from_be_bytes([content[2], content[3]]));
+            assert_eq!(
+                checksum(&[&content[..header_bytes]]),
+                0,
+                "the checksum of the packet"
+            );
+            content[header_bytes..len].to_vec()
+        })
     }
 
     fn answer_arp(&mut self, request: &[u8]) {

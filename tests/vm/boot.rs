@@ -59,12 +59,3 @@ fn much_memory_is_found() {
         .args(&["nothing"]);
     guest.run().showing(0, &["after all"]);
 }
-
-#[test]
-fn too_little_memory_is_said_by_the_loader() {
-    let guest = Guest::new("hello")
-        .memory(Size::mib(1))
-        .boot(Boot::Disk)
-        .start();
-    guest.wait_for("not enough memory: the image needs RAM up to");
-}

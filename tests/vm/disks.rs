@@ -97,13 +97,13 @@ impl Disk {
 }
 
 #[test]
-fn a_disk_without_a_file_system_refused_for() {
+fn a_disk_without_a_file_system_is_refused() {
     Disk(vec![0; 1 << 20]).refused_for("magic");
     Disk(vec![0xff; 1 << 20]).refused_for("magic");
 }
 
 #[test]
-fn a_disk_that_is_missing_or_too_small_refused_for() {
+fn a_disk_that_is_missing_or_too_small_is_refused() {
     Disk(vec![0; 512]).refused_for("");
     let guest = Guest::new("test-files").args(&["tree", "/"]);
     // The mount names a second disk, the machine has one.
@@ -126,7 +126,7 @@ fn a_wrong_magic_number_is_named() {
 }
 
 #[test]
-fn a_truncated_disk_refused_for() {
+fn a_truncated_disk_is_refused() {
     let mut disk = Disk::new();
     disk.0.truncate(disk.0.len() / 1024 * 512);
     disk.refused_for("but the device only");
@@ -136,7 +136,7 @@ fn a_truncated_disk_refused_for() {
 fn impossible_numbers_of_the_superblock_are_named() {
     for (field, value, name) in [
         (LOG_BLOCK_SIZE, 30, "block"),
-        (BLOCKS_COUNT, u32::MAX, "but the device only"),
+        (BLOCKS_COUNT, u32::MAX, "groups of 96 are 12582912"),
         (BLOCKS_COUNT, 0, "block"),
         (BLOCKS_PER_GROUP, 0, "per group"),
         (INODES_PER_GROUP, 0, "inodes per group"),
@@ -152,7 +152,7 @@ fn impossible_numbers_of_the_superblock_are_named() {
 }
 
 #[test]
-fn a_group_whose_tables_lie_outside_refused_for_or_fails() {
+fn a_group_whose_tables_lie_outside_is_refused() {
     let disk = Disk::new();
     let groups = (disk.read(SUPERBLOCK + FIRST_DATA_BLOCK) + 1) * disk.block_bytes();
     disk.write(groups + 8, u32::MAX).refused_for("group 0");

@@ -1,6 +1,6 @@
 //! Files: reading an ext2 disk, writing to the memory file system, and what cannot be done.
 
-use vm_tests::{Boot, Guest, Machine, Site};
+use vm_tests::{Boot, DiskBus, Guest, Machine, Site};
 
 fn site() -> Site {
     Site::new()
@@ -21,8 +21,15 @@ fn guest(what: &str, folder: &str) -> Guest {
 
 #[test]
 fn files_of_a_disk_are_read() {
-    for (machine, boot) in [(Machine::Pc, Boot::Disk), (Machine::Q35, Boot::Kernel)] {
+    for (machine, boot, bus) in [
+        (Machine::Pc, Boot::Disk, DiskBus::Ide),
+        (Machine::Pc, Boot::Disk, DiskBus::Virtio),
+        (Machine::Q35, Boot::Kernel, DiskBus::Ide),
+        (Machine::Q35, Boot::Disk, DiskBus::Virtio),
+        (Machine::Microvm, Boot::Kernel, DiskBus::Virtio),
+    ] {
         let guest = guest("read", "/data").machine(machine).boot(boot);
+        let guest = guest.disk_bus(bus);
         guest.disk_of(site().path(), "/data").run().showing(
             0,
             &[
@@ -90,27 +97,38 @@ fn a_large_file_is_read_forwards_and_backwards() {
             sum.wrapping_add(place.wrapping_mul(u64::from(*byte)))
         });
     let site = Site::new().with("large", &content);
-    guest("sum", "/large")
-        .disk_of(site.path(), "/")
-        .run()
-        .showing(
-            0,
-            &[
-                &format!("forwards 6000000 bytes, sum {sum}"),
-                &format!("backwards 6000000 bytes, sum {sum}"),
-            ],
-        );
+    for bus in [DiskBus::Ide, DiskBus::Virtio] {
+        guest("sum", "/large")
+            .disk_bus(bus)
+            .disk_of(site.path(), "/")
+            .run()
+            .showing(
+                0,
+                &[
+                    &format!("forwards 6000000 bytes, sum {sum}"),
+                    &format!("backwards 6000000 bytes, sum {sum}"),
+                ],
+            );
+    }
 }
 
 #[test]
 fn two_disks_are_mounted_where_they_are_named() {
     let (first, second) = (Site::new().with("one", "1"), Site::new().with("two", "22"));
-    let guest = guest("tree", "/")
-        .disk_of(first.path(), "/first")
-        .disk_of(second.path(), "/second");
-    guest
-        .run()
-        .showing(0, &["/first/one 1\r\n", "/second/two 2\r\n"]);
+    for (machine, bus) in [
+        (Machine::Pc, DiskBus::Ide),
+        (Machine::Pc, DiskBus::Virtio),
+        (Machine::Microvm, DiskBus::Virtio),
+    ] {
+        let guest = guest("tree", "/")
+            .machine(machine)
+            .disk_bus(bus)
+            .disk_of(first.path(), "/first")
+            .disk_of(second.path(), "/second");
+        guest
+            .run()
+            .showing(0, &["/first/one 1\r\n", "/second/two 2\r\n"]);
+    }
 }
 
 #[test]

@@ -7,6 +7,7 @@ mod console;
 mod disks;
 mod faults;
 mod files;
+mod promises;
 mod sockets;
 mod threads;
 mod web;

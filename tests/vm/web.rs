@@ -3,7 +3,7 @@
 use std::io::{Read, Write};
 use std::sync::OnceLock;
 use std::thread;
-use vm_tests::{Boot, Guest, Machine, Running, Site, Size};
+use vm_tests::{Boot, Guest, Machine, Nic, Running, Site, Size};
 
 const INDEX: &str = include_str!("../../examples/static-web/disk/web/index.html");
 
@@ -35,18 +35,20 @@ fn large() -> &'static [u8] {
 }
 
 #[test]
-fn the_page_is_served_on_every_machine() {
-    for (machine, boot) in [
-        (Machine::Pc, Boot::Disk),
-        (Machine::Pc, Boot::Kernel),
-        (Machine::Q35, Boot::Disk),
+fn the_page_is_served_on_every_machine_and_card() {
+    for (machine, boot, nic) in [
+        (Machine::Pc, Boot::Disk, Nic::E1000),
+        (Machine::Pc, Boot::Kernel, Nic::Virtio),
+        (Machine::Q35, Boot::Disk, Nic::E1000),
+        (Machine::Q35, Boot::Kernel, Nic::Virtio),
+        (Machine::Microvm, Boot::Kernel, Nic::Virtio),
     ] {
-        let guest = started(Guest::new("static-web").machine(machine).boot(boot));
-        let page = guest.http().get("/");
+        let guest = Guest::new("static-web").machine(machine);
+        let page = started(guest.boot(boot).nic(nic)).http().get("/");
         assert_eq!(
             (page.status, page.text().as_str()),
             (200, INDEX),
-            "{machine:?} {boot:?}"
+            "{machine:?} {boot:?} {nic:?}"
         );
     }
 }

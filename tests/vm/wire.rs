@@ -32,11 +32,10 @@ fn syn(host_port: u16) -> Segment<'static> {
 
 /// Connects by hand, says a word, and reads the answer to the end of the connection and of the machine.
 fn talk(guest: Running, wire: &mut Wire, host_port: u16) {
-    let (start, ()) = (1000, wire.send_segment(syn(host_port)));
-    let (theirs, acknowledged, flags, _) = wire.receive_segment(host_port);
-    assert_eq!((flags, acknowledged), (flag::SYN | flag::ACK, start + 1));
+    let (theirs, acknowledged, flags) = wire.connect(syn(host_port));
+    assert_eq!((flags, acknowledged), (flag::SYN | flag::ACK, 1001));
     let word = Segment {
-        sequence: start + 1,
+        sequence: 1001,
         acknowledgement: theirs.wrapping_add(1),
         flags: flag::ACK | flag::PSH,
         content: b"good morning",
@@ -61,19 +60,18 @@ fn a_ping_is_answered() {
     let (_guest, mut wire) = listening();
     for (sequence, len) in [(1, 56), (2, 0), (3, 1), (4, 1400)] {
         let content: Vec<u8> = (0..len).map(|index| (index % 256) as u8).collect();
-        wire.ping(sequence, &content);
-        assert_eq!(wire.pong(sequence), content);
+        assert_eq!(wire.ping(sequence, &content), content);
     }
 }
 
 #[test]
 fn a_closed_port_refuses() {
     let (_guest, mut wire) = listening();
-    wire.send_segment(Segment {
+    let closed = Segment {
         guest_port: 81,
         ..syn(5000)
-    });
-    let (_, acknowledged, flags, _) = wire.receive_segment(5000);
+    };
+    let (_, acknowledged, flags) = wire.connect(closed);
     assert_eq!((flags & flag::RST, acknowledged), (flag::RST, 1001));
 }
 
@@ -83,17 +81,7 @@ fn half_open_connections_keep_nobody_out() {
     for port in 10_000..12_000 {
         wire.send_segment(syn(port));
     }
-    // Whatever was answered is on the wire before the answer to this.
-    wire.ping(1, b"still there");
-    assert_eq!(wire.pong(1), b"still there");
-    // Connections that were begun are given up by those who began them.
-    for port in 10_000..12_000 {
-        wire.send_segment(Segment {
-            flags: flag::RST,
-            sequence: 1001,
-            ..syn(port)
-        });
-    }
+    assert_eq!(wire.ping(1, b"still there"), b"still there");
     talk(guest, &mut wire, 20_000);
 }
 
@@ -128,7 +116,6 @@ fn frames_of_nonsense_do_no_harm() {
     }
     wire.send(&[]);
     wire.send(&[0xff; 13]);
-    wire.ping(7, b"alive");
-    assert_eq!(wire.pong(7), b"alive");
+    assert_eq!(wire.ping(7, b"alive"), b"alive");
     talk(guest, &mut wire, 5001);
 }

@@ -31,9 +31,11 @@ const PAGE: &str = "/index.html";
 const PAGE_BYTES: usize = 612;
 /// How long a guest may take to begin to serve, or to end.
 const PATIENCE: Duration = Duration::from_secs(30);
+/// Until a service that prints nothing is called.
+const SILENCE: Duration = Duration::from_secs(2);
 /// How long one try to get the first answer may take. A packet that the guest missed is sent again by QEMU only after
 /// seconds; a new connection is quicker.
-const TRY: Duration = Duration::from_millis(250);
+const TRY: Duration = Duration::from_millis(100);
 /// Between two tries.
 const PAUSE: Duration = Duration::from_millis(1);
 
@@ -295,7 +297,7 @@ impl Bench {
     /// The stripped ELF of a program, with its symbols for backtraces; returns its size in bytes.
     pub(super) fn elf_bytes(&self, subject: &Subject) -> Result<u64> {
         let path = self.folder().join(format!("{}-size.elf", subject.name()));
-        write_image(&subject.linked, Format::Elf, "", &path)
+        write_image(&subject.linked, Format::Elf, "", &path, None)
     }
 
     fn page_disk(&self) -> Result<DiskOption> {
@@ -426,7 +428,11 @@ impl Guest {
     }
 
     /// The same, with another patience.
+    ///
+    /// Calls begin with the service's first line: QEMU's user network remembers for a while that nobody answered.
     pub(super) fn answer_within(&mut self, patience: Duration) -> Result<Duration> {
+        // A service that prints nothing is called after a while all the same; one that ended is seen below.
+        let _ = self.vm.wait_for("\n", SILENCE);
         loop {
             check_interrupt()?;
             let result = load::once(&self.target, TRY);

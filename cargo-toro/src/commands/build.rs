@@ -23,7 +23,7 @@ pub(super) fn run(options: &Build, shell: &Shell) -> Result<u8> {
         )
     });
     let command_line = settings.command_line(false);
-    let size_bytes = write_image(&linked, options.format, command_line.as_str(), &path)?;
+    let size_bytes = write_image(&linked, options.format, command_line.as_str(), &path, None)?;
     let kib = size_bytes.div_ceil(1024);
     shell.status(
         "Finished",

@@ -108,6 +108,9 @@ fn check_tap(name: &str) -> Result<()> {
     bail!(Failure::new(message, help))
 }
 
+/// Time that QEMU takes to end when it could not start.
+const LAST_WORDS: Duration = Duration::from_secs(2);
+
 fn execute(launch: &Launch, name: &str, options: &VmOptions, shell: &Shell) -> Result<u8> {
     interrupt::watch()?;
     let mut vm = Vm::start_with(launch, Some(console()))?;
@@ -119,7 +122,13 @@ fn execute(launch: &Launch, name: &str, options: &VmOptions, shell: &Shell) -> R
         "Running",
         format_args!("{name} in a virtual machine with {}", launch.memory),
     );
-    announce(launch, &vm, shell)?;
+    if let Err(error) = announce(launch, &vm, shell) {
+        // A machine that has ended already says why better.
+        return match vm.end_within(LAST_WORDS) {
+            Some(end) => Ok(exit_code_of(end, shell)),
+            None => Err(error),
+        };
+    }
     if let Some(mut input) = vm.take_input() {
         // Ends with the process: a read of the terminal cannot be called off. A guest whose input has ended goes on
         // without it.

@@ -10,12 +10,14 @@ mod elf;
 mod hold;
 mod parts;
 mod symbols;
+mod system_calls;
 #[cfg(test)]
 mod testing;
 
 pub(crate) use disk::disk_image;
 pub(crate) use parts::{KERNEL_OBJECT, LINKER_SCRIPT};
 pub(crate) use symbols::Function;
+pub(crate) use system_calls::needs_all_system_calls;
 
 /// Why an image can't be made.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
@@ -68,6 +70,13 @@ pub(crate) fn finish(linked: &[u8], command_line: &str) -> Result<Vec<u8>, Image
     let content = hold::content(&functions.table()?, command_line);
     elf.fill_hold(functions.hold_address()?, content)?;
     elf.write()
+}
+
+/// Memory, in bytes from address 0, without which a linked program cannot start: its image, and a little for the kernel's tables.
+pub(crate) fn least_memory(boot_elf: &[u8]) -> Result<u64, ImageError> {
+    /// Page tables, stacks of the start and the main thread's first pages.
+    const KERNEL_BYTES: u64 = 128 << 10;
+    Ok(elf::Elf::parse(boot_elf)?.memory_end() + KERNEL_BYTES)
 }
 
 /// The functions of a linked program, sorted by address.

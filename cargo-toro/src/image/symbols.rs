@@ -13,7 +13,10 @@ use super::elf::Elf;
 const HOLD_SYMBOL: &[u8] = b"toro_hold";
 
 /// Longest name that is kept, in characters: generic ones grow to hundreds, and a backtrace is read by their ends.
-const MAX_NAME_CHARS: usize = 64;
+const MAX_NAME_CHARS: usize = 56;
+
+/// So many names share a start: each is written as what it has in common with the one before, and the rest.
+const GROUP: usize = 16;
 
 /// Cuts the middle out of a name that is too long.
 fn shorten(name: String) -> String {
@@ -100,20 +103,26 @@ impl Functions {
                 .map(u32::to_le_bytes)
                 .map_err(|_| ImageError::Unsuitable("its symbols need more than 32 bits"))
         };
-        let mut pairs = Vec::new();
-        let mut names = String::new();
+        let mut table = number(self.functions.len() as u64)?.to_vec();
         for function in &self.functions {
-            pairs.extend(number(function.address)?);
-            pairs.extend(number(names.len() as u64)?);
-            names.push_str(&function.name);
+            table.extend(number(function.address)?);
         }
         let end = self.functions.last().map_or(0, |last| last.end);
-        pairs.extend(number(end)?);
-        pairs.extend(number(names.len() as u64)?);
-        let mut table = number(self.functions.len() as u64)?.to_vec();
-        table.extend([0; 4]);
-        table.extend(pairs);
-        table.extend(names.as_bytes());
+        table.extend(number(end)?);
+        let mut names = Vec::new();
+        for group in self.functions.chunks(GROUP) {
+            table.extend(number(names.len() as u64)?);
+            let mut before: &[u8] = &[];
+            for function in group {
+                let name = function.name.as_bytes();
+                let shared = name.iter().zip(before).take_while(|(a, b)| a == b).count();
+                // `shorten` keeps names below 256 bytes.
+                names.extend([shared as u8, (name.len() - shared) as u8]);
+                names.extend(&name[shared..]);
+                before = name;
+            }
+        }
+        table.extend(names);
         Ok(table)
     }
 }
@@ -140,7 +149,7 @@ mod tests {
             "core::fmt::write"
         );
         let long = super::shorten(format!("start::{}::end", "é".repeat(100)));
-        assert_eq!(long.chars().count(), 63);
+        assert_eq!(long.chars().count(), 55);
         assert!(long.starts_with("start::é") && long.ends_with("é::end") && long.contains('…'));
     }
 
@@ -163,19 +172,38 @@ mod tests {
             Symbol::function("not_in_code", 0x20_2000, 8),
         ];
         let table = read(&linked).unwrap().table().unwrap();
-        assert_eq!((word(&table, 0), word(&table, 4)), (2, 0));
-        assert_eq!((word(&table, 8), word(&table, 12)), (0x20_1000, 0));
-        assert_eq!((word(&table, 16), word(&table, 20)), (0x20_1010, 7));
-        assert_eq!((word(&table, 24), word(&table, 28)), (0x20_1030, 23));
-        assert_eq!(&table[32..], b"a_startcore::fmt::write");
+        assert_eq!((word(&table, 0), word(&table, 4)), (2, 0x20_1000));
+        assert_eq!((word(&table, 8), word(&table, 12)), (0x20_1010, 0x20_1030));
+        assert_eq!(word(&table, 16), 0);
+        assert_eq!(&table[20..], b"\x00\x07a_start\x00\x10core::fmt::write");
     }
 
     #[test]
-    fn no_function_at_all_leaves_the_final_pair() {
+    fn names_share_their_beginning_within_a_group() {
+        let mut linked = Linked::sample();
+        linked.symbols = vec![Symbol::hold(0x20_4000)];
+        for index in 0..17 {
+            linked
+                .symbols
+                .push(Symbol::function("name_of_all", 0x20_1000 + index, 1));
+        }
+        let table = read(&linked).unwrap().table().unwrap();
+        let groups = 4 + 18 * 4;
+        assert_eq!(
+            (word(&table, groups), word(&table, groups + 4)),
+            (0, 13 + 15 * 2)
+        );
+        let names = &table[groups + 8..];
+        assert_eq!(&names[..15], b"\x00\x0Bname_of_all\x0B\x00");
+        assert_eq!(&names[13 + 15 * 2..], b"\x00\x0Bname_of_all");
+    }
+
+    #[test]
+    fn no_function_at_all_leaves_the_final_address() {
         let mut linked = Linked::sample();
         linked.symbols = vec![Symbol::hold(0x20_4000)];
         let functions = read(&linked).unwrap();
-        assert_eq!(functions.table().unwrap(), [0; 16]);
+        assert_eq!(functions.table().unwrap(), [0; 8]);
         assert_eq!(functions.hold_address(), Ok(0x20_4000));
     }
 

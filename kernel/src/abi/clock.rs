@@ -22,11 +22,17 @@ pub(super) fn nanoseconds(time: &libc::timespec) -> Result<u64> {
     Ok(seconds.saturating_mul(NS_PER_S).saturating_add(nanoseconds))
 }
 
-fn timespec(ns: u64) -> libc::timespec {
+/// A span of time as C has it.
+pub(super) fn timespec(ns: u64) -> libc::timespec {
     libc::timespec {
         tv_sec: (ns / NS_PER_S) as i64,
         tv_nsec: (ns % NS_PER_S) as i64,
     }
+}
+
+/// Processor time so far: that of the running core.
+pub(super) fn used_ns() -> u64 {
+    clock::now_ns().saturating_sub(scheduler::statistics(scheduler::current_core()).0)
 }
 
 fn read(id: libc::clockid_t) -> Result<u64> {
@@ -38,15 +44,16 @@ fn read(id: libc::clockid_t) -> Result<u64> {
         | libc::CLOCK_MONOTONIC_RAW
         | libc::CLOCK_MONOTONIC_COARSE
         | libc::CLOCK_BOOTTIME => Ok(clock::now_ns()),
-        libc::CLOCK_PROCESS_CPUTIME_ID | libc::CLOCK_THREAD_CPUTIME_ID => {
-            Ok(clock::now_ns() - scheduler::statistics(scheduler::current_core()).0)
-        }
+        libc::CLOCK_PROCESS_CPUTIME_ID | libc::CLOCK_THREAD_CPUTIME_ID => Ok(used_ns()),
         _ => Err(Errno(libc::EINVAL)),
     }
 }
 
 #[unsafe(no_mangle)]
-unsafe extern "C" fn clock_gettime(id: libc::clockid_t, out: *mut libc::timespec) -> c_int {
+pub(super) unsafe extern "C" fn clock_gettime(
+    id: libc::clockid_t,
+    out: *mut libc::timespec,
+) -> c_int {
     match read(id) {
         Ok(ns) => {
             // SAFETY: the caller's pointer to a result.
@@ -58,7 +65,10 @@ unsafe extern "C" fn clock_gettime(id: libc::clockid_t, out: *mut libc::timespec
 }
 
 #[unsafe(no_mangle)]
-unsafe extern "C" fn clock_getres(id: libc::clockid_t, out: *mut libc::timespec) -> c_int {
+pub(super) unsafe extern "C" fn clock_getres(
+    id: libc::clockid_t,
+    out: *mut libc::timespec,
+) -> c_int {
     if let Err(error) = read(id) {
         return errno::set(error);
     }
@@ -76,7 +86,7 @@ pub(super) fn deadline_of(id: libc::clockid_t, at_ns: u64) -> Result<u64> {
 }
 
 #[unsafe(no_mangle)]
-unsafe extern "C" fn clock_nanosleep(
+pub(super) unsafe extern "C" fn clock_nanosleep(
     id: libc::clockid_t,
     flags: c_int,
     request: *const libc::timespec,
@@ -102,7 +112,7 @@ unsafe extern "C" fn clock_nanosleep(
 }
 
 #[unsafe(no_mangle)]
-unsafe extern "C" fn nanosleep(
+pub(super) unsafe extern "C" fn nanosleep(
     request: *const libc::timespec,
     remaining: *mut libc::timespec,
 ) -> c_int {
@@ -114,7 +124,10 @@ unsafe extern "C" fn nanosleep(
 }
 
 #[unsafe(no_mangle)]
-unsafe extern "C" fn gettimeofday(out: *mut libc::timeval, _zone: *mut core::ffi::c_void) -> c_int {
+pub(super) unsafe extern "C" fn gettimeofday(
+    out: *mut libc::timeval,
+    _zone: *mut core::ffi::c_void,
+) -> c_int {
     let ns = clock::wall_ns();
     // SAFETY: the caller's pointer to a result.
     unsafe {

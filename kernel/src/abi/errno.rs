@@ -19,6 +19,12 @@ pub fn set(error: Errno) -> c_int {
     -1
 }
 
+/// The running thread's `errno`.
+pub fn get() -> c_int {
+    // SAFETY: as in `set`.
+    unsafe { *__errno_location() }
+}
+
 /// A count as C functions return it.
 pub fn count(result: Result<usize>) -> isize {
     match result {

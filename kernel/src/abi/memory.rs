@@ -16,12 +16,12 @@ fn or_no_memory(pointer: *mut u8) -> *mut c_void {
 }
 
 #[unsafe(no_mangle)]
-extern "C" fn malloc(size: usize) -> *mut c_void {
+pub(super) extern "C" fn malloc(size: usize) -> *mut c_void {
     or_no_memory(heap::allocate(size, MIN_ALIGN))
 }
 
 #[unsafe(no_mangle)]
-extern "C" fn calloc(count: usize, size: usize) -> *mut c_void {
+pub(super) extern "C" fn calloc(count: usize, size: usize) -> *mut c_void {
     let Some(bytes) = count.checked_mul(size) else {
         return or_no_memory(null_mut());
     };
@@ -34,13 +34,13 @@ extern "C" fn calloc(count: usize, size: usize) -> *mut c_void {
 }
 
 #[unsafe(no_mangle)]
-unsafe extern "C" fn free(pointer: *mut c_void) {
+pub(super) unsafe extern "C" fn free(pointer: *mut c_void) {
     // SAFETY: C's rules: a pointer from `malloc` and its kin, used no more.
     unsafe { heap::free(pointer.cast()) };
 }
 
 #[unsafe(no_mangle)]
-unsafe extern "C" fn realloc(pointer: *mut c_void, size: usize) -> *mut c_void {
+pub(super) unsafe extern "C" fn realloc(pointer: *mut c_void, size: usize) -> *mut c_void {
     let old = pointer.cast::<u8>();
     if old.is_null() {
         return malloc(size);
@@ -63,7 +63,11 @@ unsafe extern "C" fn realloc(pointer: *mut c_void, size: usize) -> *mut c_void {
 }
 
 #[unsafe(no_mangle)]
-unsafe extern "C" fn posix_memalign(out: *mut *mut c_void, align: usize, size: usize) -> c_int {
+pub(super) unsafe extern "C" fn posix_memalign(
+    out: *mut *mut c_void,
+    align: usize,
+    size: usize,
+) -> c_int {
     if !align.is_power_of_two() || !align.is_multiple_of(size_of::<usize>()) {
         return libc::EINVAL;
     }
@@ -77,7 +81,7 @@ unsafe extern "C" fn posix_memalign(out: *mut *mut c_void, align: usize, size: u
 }
 
 #[unsafe(no_mangle)]
-extern "C" fn aligned_alloc(align: usize, size: usize) -> *mut c_void {
+pub(super) extern "C" fn aligned_alloc(align: usize, size: usize) -> *mut c_void {
     if !align.is_power_of_two() {
         errno::set(Errno(libc::EINVAL));
         return null_mut();
@@ -86,12 +90,12 @@ extern "C" fn aligned_alloc(align: usize, size: usize) -> *mut c_void {
 }
 
 #[unsafe(no_mangle)]
-extern "C" fn memalign(align: usize, size: usize) -> *mut c_void {
+pub(super) extern "C" fn memalign(align: usize, size: usize) -> *mut c_void {
     aligned_alloc(align, size)
 }
 
 #[unsafe(no_mangle)]
-unsafe extern "C" fn malloc_usable_size(pointer: *mut c_void) -> usize {
+pub(super) unsafe extern "C" fn malloc_usable_size(pointer: *mut c_void) -> usize {
     if pointer.is_null() {
         return 0;
     }
@@ -114,7 +118,7 @@ fn access(protection: c_int) -> Result<Access, Errno> {
 const MAP_FAILED: *mut c_void = usize::MAX as *mut c_void;
 
 #[unsafe(no_mangle)]
-extern "C" fn mmap64(
+pub(super) extern "C" fn mmap64(
     hint: *mut c_void,
     len_bytes: usize,
     protection: c_int,
@@ -167,7 +171,7 @@ fn map(
 }
 
 #[unsafe(no_mangle)]
-extern "C" fn munmap(address: *mut c_void, len_bytes: usize) -> c_int {
+pub(super) extern "C" fn munmap(address: *mut c_void, len_bytes: usize) -> c_int {
     if len_bytes == 0 || !(address as usize).is_multiple_of(4096) {
         return errno::set(Errno(libc::EINVAL));
     }
@@ -177,7 +181,11 @@ extern "C" fn munmap(address: *mut c_void, len_bytes: usize) -> c_int {
 }
 
 #[unsafe(no_mangle)]
-extern "C" fn mprotect(address: *mut c_void, len_bytes: usize, protection: c_int) -> c_int {
+pub(super) extern "C" fn mprotect(
+    address: *mut c_void,
+    len_bytes: usize,
+    protection: c_int,
+) -> c_int {
     let result = access(protection).and_then(|wanted| {
         // SAFETY: the program says what it will do with its own memory.
         unsafe { areas::protect(address as usize, len_bytes.next_multiple_of(4096), wanted) }
@@ -187,7 +195,7 @@ extern "C" fn mprotect(address: *mut c_void, len_bytes: usize, protection: c_int
 }
 
 #[unsafe(no_mangle)]
-extern "C" fn madvise(address: *mut c_void, len_bytes: usize, advice: c_int) -> c_int {
+pub(super) extern "C" fn madvise(address: *mut c_void, len_bytes: usize, advice: c_int) -> c_int {
     if advice == libc::MADV_DONTNEED {
         // SAFETY: the program says that it does not need the content any more.
         unsafe { areas::discard(address as usize, len_bytes) };

@@ -3,23 +3,38 @@
 //! The functions of a C library have contracts of their own (POSIX.1-2017, the Linux manual pages): pointers are what these say they
 //! are. That is what the `SAFETY` comments here call "the caller's".
 
+mod channel;
+mod characters;
 mod clock;
 mod convert;
 pub mod descriptor;
 pub mod directory;
+mod environment;
+mod epoll;
 pub mod errno;
+mod event;
 pub mod file;
+mod lock;
+mod machine;
+mod math;
+mod memfd;
 mod memory;
 pub mod metadata;
+mod numbers;
 pub mod object;
+mod pair;
 pub mod path;
+mod pipe;
 mod poll;
+mod process;
 pub mod program;
 mod resolve;
 mod signal;
 mod socket;
 mod stdio;
-mod system;
+mod strings;
+mod syscall;
 mod text;
 mod thread;
+mod timer;
 mod unwind;

@@ -61,6 +61,15 @@ pub struct Description {
     flags: AtomicU32,
 }
 
+impl Drop for Description {
+    /// Whoever watches the object, as epoll does, watches it until its last descriptor is closed.
+    fn drop(&mut self) {
+        if let Some(notifier) = self.object.notifier() {
+            notifier.dismiss();
+        }
+    }
+}
+
 impl Description {
     /// The object as its own type, if it is a `T`.
     pub fn downcast<T: Object>(&self) -> Option<&T> {
@@ -92,6 +101,13 @@ impl Description {
 struct Slot {
     description: Arc<Description>,
     is_close_on_exec: bool,
+}
+
+/// Fills in what `fstat` tells of objects that have no name: as Linux has it for its anonymous inodes.
+pub(super) fn stat_anonymous(stat: &mut libc::stat64) {
+    stat.st_mode = 0o600;
+    stat.st_nlink = 1;
+    stat.st_blksize = 4096;
 }
 
 /// As many descriptors as there can be.

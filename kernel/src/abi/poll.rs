@@ -80,7 +80,7 @@ pub(super) fn poll_until(requests: &mut [libc::pollfd], deadline_ns: Option<u64>
 }
 
 #[unsafe(no_mangle)]
-unsafe extern "C" fn poll(
+pub(super) unsafe extern "C" fn poll(
     requests: *mut libc::pollfd,
     count: libc::nfds_t,
     timeout_ms: c_int,

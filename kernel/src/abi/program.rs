@@ -3,11 +3,12 @@
 use alloc::ffi::CString;
 use alloc::string::String;
 use alloc::vec::Vec;
-use core::ffi::{CStr, c_char, c_int, c_void};
+use core::ffi::{c_char, c_int, c_void};
 use core::ptr::null_mut;
-use core::sync::atomic::{AtomicBool, AtomicPtr, Ordering};
+use core::sync::atomic::{AtomicBool, Ordering};
 
-use super::{stdio, thread};
+use super::environment::environ;
+use super::{signal, stdio, syscall, thread};
 use crate::arch::x86_64::power;
 use crate::devices::power_button;
 use crate::epitaph;
@@ -32,10 +33,6 @@ unsafe extern "C" {
     static toro_fini_array_end: extern "C" fn();
 }
 
-/// The environment, as C programs see it: pointers to `NAME=VALUE`, and a null.
-#[unsafe(no_mangle)]
-static environ: AtomicPtr<*mut c_char> = AtomicPtr::new(null_mut());
-
 static EXIT_FUNCTIONS: SpinLock<Vec<(ExitFunction, usize)>> = SpinLock::new(Vec::new());
 static IS_EXITING: AtomicBool = AtomicBool::new(false);
 
@@ -52,11 +49,18 @@ fn c_strings(strings: impl Iterator<Item = String>) -> &'static mut [*mut c_char
     pointers.leak()
 }
 
-/// The power button: the program ends as by an interrupt from the keyboard.
+/// The power button is an interrupt from the keyboard: the program is told if it wants to be (by `SIGINT`, or else by `SIGTERM`), and
+/// ended if not.
 extern "C" fn on_power_button(_: usize) -> ! {
     scheduler::begin();
     log::info!("the power button was pressed");
-    _exit(STATUS_INTERRUPTED)
+    let signals = [libc::SIGINT, libc::SIGTERM];
+    match signals.into_iter().find(|&s| signal::is_wanted(s)) {
+        // The thread blocks nothing, and these signals exist.
+        Some(wanted) => drop(signal::send_from_outside(wanted)),
+        None => _exit(STATUS_INTERRUPTED),
+    }
+    scheduler::exit(0)
 }
 
 /// Runs the program and ends the machine with its status.
@@ -65,6 +69,7 @@ pub fn run() -> ! {
         power_button::watch(acpi, on_power_button);
     }
     stdio::open();
+    syscall::initialise();
     let line = command_line();
     let arguments =
         core::iter::once(String::from("/program")).chain(line.arguments.iter().cloned());
@@ -110,14 +115,14 @@ extern "C" fn exit(status: c_int) -> ! {
 
 /// Ends the machine at once; disks are synced.
 #[unsafe(no_mangle)]
-extern "C" fn _exit(status: c_int) -> ! {
+pub(super) extern "C" fn _exit(status: c_int) -> ! {
     // Nobody is left to tell an error to but the log, which the drivers write.
     let _ = crate::storage::vfs::sync_all();
     epitaph::end(status as u8)
 }
 
 #[unsafe(no_mangle)]
-extern "C" fn abort() -> ! {
+pub(super) extern "C" fn abort() -> ! {
     epitaph::end(STATUS_ABORTED)
 }
 
@@ -139,25 +144,4 @@ extern "C" fn __cxa_atexit(
 ) -> c_int {
     EXIT_FUNCTIONS.lock().push((function, argument as usize));
     0
-}
-
-#[unsafe(no_mangle)]
-unsafe extern "C" fn getenv(name: *const c_char) -> *mut c_char {
-    // SAFETY: the caller's C string.
-    let name = unsafe { CStr::from_ptr(name) }.to_bytes();
-    let mut entry = environ.load(Ordering::Relaxed);
-    if entry.is_null() {
-        return null_mut();
-    }
-    // SAFETY: the environment is an array of C strings that ends with a null.
-    unsafe {
-        while !(*entry).is_null() {
-            let text = CStr::from_ptr(*entry).to_bytes();
-            if text.len() > name.len() && text.starts_with(name) && text[name.len()] == b'=' {
-                return (*entry).add(name.len() + 1);
-            }
-            entry = entry.add(1);
-        }
-    }
-    null_mut()
 }

@@ -14,6 +14,8 @@ use libc::{iovec, msghdr, sockaddr, sockaddr_in, socklen_t};
 
 use super::errno;
 use super::object::{self, Description, Object};
+use super::pair;
+use super::signal;
 use crate::arch::x86_64::entropy;
 use crate::error::{Errno, Result};
 use crate::memory::frames;
@@ -230,11 +232,6 @@ fn status_flags(socket_flags: c_int) -> u32 {
 }
 
 #[unsafe(no_mangle)]
-extern "C" fn socketpair(_: c_int, _: c_int, _: c_int, _: *mut c_int) -> c_int {
-    errno::set(Errno(libc::EAFNOSUPPORT))
-}
-
-#[unsafe(no_mangle)]
 unsafe extern "C" fn bind(descriptor: c_int, address: *const sockaddr, len: socklen_t) -> c_int {
     errno::status(with_socket(descriptor, |socket, _| {
         // SAFETY: the caller's.
@@ -320,13 +317,13 @@ unsafe fn is_unspecified(address: *const sockaddr, len: socklen_t) -> bool {
 
 #[unsafe(no_mangle)]
 extern "C" fn shutdown(descriptor: c_int, how: c_int) -> c_int {
-    errno::status(with_socket(descriptor, |socket, _| {
-        let (is_read, is_write) = match how {
-            libc::SHUT_RD => (true, false),
-            libc::SHUT_WR => (false, true),
-            libc::SHUT_RDWR => (true, true),
-            _ => return Err(Errno(libc::EINVAL)),
-        };
+    let (is_read, is_write) = match how {
+        libc::SHUT_RD => (true, false),
+        libc::SHUT_WR => (false, true),
+        libc::SHUT_RDWR => (true, true),
+        _ => return errno::set(Errno(libc::EINVAL)),
+    };
+    let result = with_socket(descriptor, |socket, _| {
         match socket {
             Socket::Tcp(socket) => socket.shutdown(is_read, is_write)?,
             Socket::Udp(socket) if socket.peer().is_none() => return Err(Errno(libc::ENOTCONN)),
@@ -334,6 +331,12 @@ extern "C" fn shutdown(descriptor: c_int, how: c_int) -> c_int {
             Socket::Udp(_) => {}
         }
         Ok(())
+    });
+    errno::status(result.or_else(|error| {
+        pair::or_pair(error, descriptor, |pair, _| {
+            pair.shutdown(is_read, is_write);
+            Ok(())
+        })
     }))
 }
 
@@ -343,7 +346,7 @@ unsafe extern "C" fn getsockname(
     address: *mut sockaddr,
     len: *mut socklen_t,
 ) -> c_int {
-    errno::status(with_socket(descriptor, |socket, _| {
+    let result = with_socket(descriptor, |socket, _| {
         let local = match socket {
             Socket::Tcp(socket) => socket.local(),
             Socket::Udp(socket) => socket.local(),
@@ -351,6 +354,12 @@ unsafe extern "C" fn getsockname(
         // SAFETY: the caller's.
         unsafe { store_address(local, address, len) };
         Ok(())
+    });
+    errno::status(result.or_else(|error| {
+        // SAFETY: the caller's.
+        pair::or_pair(error, descriptor, |_, _| unsafe {
+            pair::give_name(address, len)
+        })
     }))
 }
 
@@ -360,7 +369,7 @@ unsafe extern "C" fn getpeername(
     address: *mut sockaddr,
     len: *mut socklen_t,
 ) -> c_int {
-    errno::status(with_socket(descriptor, |socket, _| {
+    let result = with_socket(descriptor, |socket, _| {
         let peer = match socket {
             Socket::Tcp(socket) => socket.peer()?,
             Socket::Udp(socket) => socket.peer().ok_or(Errno(libc::ENOTCONN))?,
@@ -368,6 +377,12 @@ unsafe extern "C" fn getpeername(
         // SAFETY: the caller's.
         unsafe { store_address(peer, address, len) };
         Ok(())
+    });
+    errno::status(result.or_else(|error| {
+        // SAFETY: the caller's.
+        pair::or_pair(error, descriptor, |_, _| unsafe {
+            pair::give_name(address, len)
+        })
     }))
 }
 
@@ -387,12 +402,26 @@ fn send_bytes(
     flags: c_int,
     to: Option<SocketAddrV4>,
 ) -> Result<usize> {
-    with_socket(descriptor, |socket, description| {
+    let result = with_socket(descriptor, |socket, description| {
         let flags = known_flags(flags, libc::MSG_DONTWAIT | libc::MSG_MORE)?;
         let is_nonblocking = flags & libc::MSG_DONTWAIT != 0 || description.is_nonblocking();
         Ok(match socket {
             Socket::Tcp(socket) => socket.send(data, is_nonblocking)?,
             Socket::Udp(socket) => socket.send(data, to)?,
+        })
+    });
+    result.or_else(|error| {
+        pair::or_pair(error, descriptor, |pair, description| {
+            if to.is_some() {
+                return Err(Errno(libc::EISCONN));
+            }
+            let known = known_flags(flags, libc::MSG_DONTWAIT | libc::MSG_MORE)?;
+            let is_nonblocking = known & libc::MSG_DONTWAIT != 0 || description.is_nonblocking();
+            let sent = pair.send(data, is_nonblocking);
+            if flags & libc::MSG_NOSIGNAL != 0 {
+                return sent;
+            }
+            signal::with_broken_pipe(sent)
         })
     })
 }
@@ -406,8 +435,8 @@ struct Received {
 
 /// Receives into a buffer.
 fn receive_bytes(descriptor: c_int, buf: &mut [u8], flags: c_int) -> Result<Received> {
-    with_socket(descriptor, |socket, description| {
-        let known = libc::MSG_DONTWAIT | libc::MSG_PEEK | libc::MSG_TRUNC | libc::MSG_WAITALL;
+    let known = libc::MSG_DONTWAIT | libc::MSG_PEEK | libc::MSG_TRUNC | libc::MSG_WAITALL;
+    let result = with_socket(descriptor, |socket, description| {
         let flags = known_flags(flags, known)?;
         let is_nonblocking = flags & libc::MSG_DONTWAIT != 0 || description.is_nonblocking();
         let is_peek = flags & libc::MSG_PEEK != 0;
@@ -436,6 +465,26 @@ fn receive_bytes(descriptor: c_int, buf: &mut [u8], flags: c_int) -> Result<Rece
                 })
             }
         }
+    });
+    result.or_else(|error| {
+        pair::or_pair(error, descriptor, |pair, description| {
+            let flags = known_flags(flags, known)?;
+            let is_nonblocking = flags & libc::MSG_DONTWAIT != 0 || description.is_nonblocking();
+            let is_peek = flags & libc::MSG_PEEK != 0;
+            let mut len = pair.receive(buf, is_peek, is_nonblocking)?;
+            let is_whole_wanted = flags & libc::MSG_WAITALL != 0 && !is_peek && !is_nonblocking;
+            while is_whole_wanted && len != 0 && len < buf.len() {
+                match pair.receive(&mut buf[len..], false, false) {
+                    Ok(0) | Err(_) => break,
+                    Ok(more) => len += more,
+                }
+            }
+            Ok(Received {
+                len,
+                full_len: len,
+                from: None,
+            })
+        })
     })
 }
 
@@ -714,7 +763,7 @@ unsafe extern "C" fn setsockopt(
     value: *const c_void,
     len: socklen_t,
 ) -> c_int {
-    errno::status(with_socket(descriptor, |socket, _| {
+    let result = with_socket(descriptor, |socket, _| {
         // SAFETY: the caller's; integers and the two structures of integers are valid for all bit patterns.
         let integer = || unsafe { load_option::<c_int>(value, len) };
         match (level, option, &socket) {
@@ -778,6 +827,19 @@ unsafe extern "C" fn setsockopt(
             _ => return Err(Errno(libc::ENOPROTOOPT)),
         }
         Ok(())
+    });
+    errno::status(result.or_else(|error| {
+        pair::or_pair(error, descriptor, |pair, _| {
+            match (level, option) {
+                (libc::SOL_SOCKET, libc::SO_RCVTIMEO | libc::SO_SNDTIMEO) => {
+                    // SAFETY: the caller's; integers are valid for all bit patterns.
+                    let timeout = timeout_ns(unsafe { load_option(value, len)? })?;
+                    pair.timeout(option).store(timeout, Ordering::Relaxed);
+                    Ok(())
+                }
+                _ => Err(Errno(libc::ENOPROTOOPT)),
+            }
+        })
     }))
 }
 
@@ -789,7 +851,7 @@ unsafe extern "C" fn getsockopt(
     value: *mut c_void,
     len: *mut socklen_t,
 ) -> c_int {
-    errno::status(with_socket(descriptor, |socket, _| {
+    let result = with_socket(descriptor, |socket, _| {
         if (level, option) == (libc::SOL_SOCKET, libc::SO_LINGER)
             && let Socket::Tcp(socket) = socket
         {
@@ -853,5 +915,31 @@ unsafe extern "C" fn getsockopt(
         };
         // SAFETY: the caller's.
         unsafe { store_option(integer, value, len) }
+    });
+    errno::status(result.or_else(|error| {
+        pair::or_pair(error, descriptor, |pair, _| {
+            let integer = match (level, option) {
+                (libc::SOL_SOCKET, libc::SO_RCVTIMEO | libc::SO_SNDTIMEO) => {
+                    let timeout = pair.timeout(option).load(Ordering::Relaxed);
+                    // SAFETY: the caller's.
+                    return unsafe { store_option(timeval(timeout), value, len) };
+                }
+                (libc::SOL_SOCKET, libc::SO_PEERCRED) => {
+                    let peer = libc::ucred {
+                        pid: 1,
+                        uid: 0,
+                        gid: 0,
+                    };
+                    // SAFETY: the caller's.
+                    return unsafe { store_option(peer, value, len) };
+                }
+                (libc::SOL_SOCKET, libc::SO_ERROR | libc::SO_ACCEPTCONN | libc::SO_PROTOCOL) => 0,
+                (libc::SOL_SOCKET, libc::SO_TYPE) => libc::SOCK_STREAM,
+                (libc::SOL_SOCKET, libc::SO_DOMAIN) => libc::AF_UNIX,
+                _ => return Err(Errno(libc::ENOPROTOOPT)),
+            };
+            // SAFETY: the caller's.
+            unsafe { store_option(integer, value, len) }
+        })
     }))
 }

@@ -5,7 +5,7 @@ use alloc::boxed::Box;
 use super::object::{self, Object};
 use crate::devices::console;
 use crate::error::{Errno, Result};
-use crate::scheduler::Readiness;
+use crate::scheduler::{Notifier, Readiness};
 
 /// Standard input, output or error.
 struct Terminal;
@@ -30,6 +30,10 @@ impl Object for Terminal {
             Readiness::empty()
         };
         Readiness::WRITABLE | input
+    }
+
+    fn notifier(&self) -> Option<&Notifier> {
+        Some(console::input::notifier())
     }
 
     fn stat(&self, stat: &mut libc::stat64) -> Result<()> {

@@ -52,7 +52,7 @@ pub(super) fn run_destructors() {
 }
 
 #[unsafe(no_mangle)]
-unsafe extern "C" fn pthread_create(
+pub(super) unsafe extern "C" fn pthread_create(
     handle: *mut libc::pthread_t,
     attributes: *const libc::pthread_attr_t,
     function: extern "C" fn(*mut c_void) -> *mut c_void,
@@ -89,7 +89,10 @@ unsafe extern "C" fn pthread_create(
 }
 
 #[unsafe(no_mangle)]
-unsafe extern "C" fn pthread_join(handle: libc::pthread_t, result: *mut *mut c_void) -> c_int {
+pub(super) unsafe extern "C" fn pthread_join(
+    handle: libc::pthread_t,
+    result: *mut *mut c_void,
+) -> c_int {
     if handle as *const Thread == core::ptr::from_ref(thread::current()) {
         return libc::EDEADLK;
     }
@@ -104,24 +107,27 @@ unsafe extern "C" fn pthread_join(handle: libc::pthread_t, result: *mut *mut c_v
 }
 
 #[unsafe(no_mangle)]
-unsafe extern "C" fn pthread_detach(handle: libc::pthread_t) -> c_int {
+pub(super) unsafe extern "C" fn pthread_detach(handle: libc::pthread_t) -> c_int {
     // SAFETY: a handle from `pthread_create`, which is detached once and not joined.
     drop(unsafe { Arc::from_raw(handle as *const Thread) });
     0
 }
 
 #[unsafe(no_mangle)]
-extern "C" fn pthread_exit(result: *mut c_void) -> ! {
+pub(super) extern "C" fn pthread_exit(result: *mut c_void) -> ! {
     finish(result as usize)
 }
 
 #[unsafe(no_mangle)]
-extern "C" fn pthread_self() -> libc::pthread_t {
+pub(super) extern "C" fn pthread_self() -> libc::pthread_t {
     core::ptr::from_ref(thread::current()) as libc::pthread_t
 }
 
 #[unsafe(no_mangle)]
-unsafe extern "C" fn pthread_setname_np(handle: libc::pthread_t, name: *const c_char) -> c_int {
+pub(super) unsafe extern "C" fn pthread_setname_np(
+    handle: libc::pthread_t,
+    name: *const c_char,
+) -> c_int {
     // SAFETY: a live handle and a C string.
     let (thread, name) = unsafe { (&*(handle as *const Thread), CStr::from_ptr(name)) };
     if name.count_bytes() > 15 {
@@ -132,7 +138,7 @@ unsafe extern "C" fn pthread_setname_np(handle: libc::pthread_t, name: *const c_
 }
 
 #[unsafe(no_mangle)]
-unsafe extern "C" fn pthread_getname_np(
+pub(super) unsafe extern "C" fn pthread_getname_np(
     handle: libc::pthread_t,
     out: *mut c_char,
     len: usize,
@@ -151,7 +157,7 @@ unsafe extern "C" fn pthread_getname_np(
 }
 
 #[unsafe(no_mangle)]
-unsafe extern "C" fn pthread_attr_init(out: *mut libc::pthread_attr_t) -> c_int {
+pub(super) unsafe extern "C" fn pthread_attr_init(out: *mut libc::pthread_attr_t) -> c_int {
     let attributes = Attributes {
         stack_bytes: DEFAULT_STACK_BYTES,
         stack_start: 0,
@@ -164,12 +170,12 @@ unsafe extern "C" fn pthread_attr_init(out: *mut libc::pthread_attr_t) -> c_int 
 }
 
 #[unsafe(no_mangle)]
-extern "C" fn pthread_attr_destroy(_: *mut libc::pthread_attr_t) -> c_int {
+pub(super) extern "C" fn pthread_attr_destroy(_: *mut libc::pthread_attr_t) -> c_int {
     0
 }
 
 #[unsafe(no_mangle)]
-unsafe extern "C" fn pthread_attr_setstacksize(
+pub(super) unsafe extern "C" fn pthread_attr_setstacksize(
     out: *mut libc::pthread_attr_t,
     bytes: usize,
 ) -> c_int {
@@ -182,7 +188,7 @@ unsafe extern "C" fn pthread_attr_setstacksize(
 }
 
 #[unsafe(no_mangle)]
-unsafe extern "C" fn pthread_attr_setdetachstate(
+pub(super) unsafe extern "C" fn pthread_attr_setdetachstate(
     out: *mut libc::pthread_attr_t,
     state: c_int,
 ) -> c_int {
@@ -192,7 +198,7 @@ unsafe extern "C" fn pthread_attr_setdetachstate(
 }
 
 #[unsafe(no_mangle)]
-unsafe extern "C" fn pthread_getattr_np(
+pub(super) unsafe extern "C" fn pthread_getattr_np(
     handle: libc::pthread_t,
     out: *mut libc::pthread_attr_t,
 ) -> c_int {
@@ -210,7 +216,7 @@ unsafe extern "C" fn pthread_getattr_np(
 }
 
 #[unsafe(no_mangle)]
-unsafe extern "C" fn pthread_attr_getstack(
+pub(super) unsafe extern "C" fn pthread_attr_getstack(
     attributes: *const libc::pthread_attr_t,
     start: *mut *mut c_void,
     bytes: *mut usize,
@@ -225,7 +231,7 @@ unsafe extern "C" fn pthread_attr_getstack(
 }
 
 #[unsafe(no_mangle)]
-unsafe extern "C" fn pthread_attr_getguardsize(
+pub(super) unsafe extern "C" fn pthread_attr_getguardsize(
     attributes: *const libc::pthread_attr_t,
     bytes: *mut usize,
 ) -> c_int {
@@ -244,7 +250,7 @@ const MAX_KEYS: usize = 1024;
 const DESTRUCTOR_ROUNDS: usize = 4;
 
 #[unsafe(no_mangle)]
-unsafe extern "C" fn pthread_key_create(
+pub(super) unsafe extern "C" fn pthread_key_create(
     out: *mut libc::pthread_key_t,
     destructor: Option<Destructor>,
 ) -> c_int {
@@ -263,7 +269,7 @@ unsafe extern "C" fn pthread_key_create(
 }
 
 #[unsafe(no_mangle)]
-extern "C" fn pthread_key_delete(key: libc::pthread_key_t) -> c_int {
+pub(super) extern "C" fn pthread_key_delete(key: libc::pthread_key_t) -> c_int {
     match KEYS.lock().get_mut(key as usize) {
         Some(slot @ Some(_)) => {
             *slot = None;
@@ -280,7 +286,10 @@ fn specific() -> &'static mut Vec<usize> {
 }
 
 #[unsafe(no_mangle)]
-extern "C" fn pthread_setspecific(key: libc::pthread_key_t, value: *const c_void) -> c_int {
+pub(super) extern "C" fn pthread_setspecific(
+    key: libc::pthread_key_t,
+    value: *const c_void,
+) -> c_int {
     let index = key as usize;
     if index >= MAX_KEYS {
         return libc::EINVAL;
@@ -294,7 +303,7 @@ extern "C" fn pthread_setspecific(key: libc::pthread_key_t, value: *const c_void
 }
 
 #[unsafe(no_mangle)]
-extern "C" fn pthread_getspecific(key: libc::pthread_key_t) -> *mut c_void {
+pub(super) extern "C" fn pthread_getspecific(key: libc::pthread_key_t) -> *mut c_void {
     specific().get(key as usize).copied().unwrap_or(0) as *mut c_void
 }
 
@@ -318,7 +327,7 @@ fn run_key_destructors() {
 
 /// Registers the destructor of a thread-local of the running thread (Itanium C++ ABI, section 3.3.6, as glibc has it for threads).
 #[unsafe(no_mangle)]
-unsafe extern "C" fn __cxa_thread_atexit_impl(
+pub(super) unsafe extern "C" fn __cxa_thread_atexit_impl(
     destructor: Destructor,
     object: *mut c_void,
     _image: *mut c_void,
@@ -341,13 +350,13 @@ fn run_thread_local_destructors() {
 }
 
 #[unsafe(no_mangle)]
-extern "C" fn sched_yield() -> c_int {
+pub(super) extern "C" fn sched_yield() -> c_int {
     scheduler::yield_now();
     0
 }
 
 #[unsafe(no_mangle)]
-unsafe extern "C" fn sched_getaffinity(
+pub(super) unsafe extern "C" fn sched_getaffinity(
     _: libc::pid_t,
     bytes: usize,
     mask: *mut libc::cpu_set_t,

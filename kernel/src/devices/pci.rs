@@ -1,6 +1,7 @@
 //! PCI configuration space (PCI Local Bus Specification 3.0, chapter 6), by configuration mechanism #1.
 
 use alloc::vec::Vec;
+use core::fmt;
 
 use crate::arch::port;
 
@@ -46,6 +47,13 @@ pub struct PciDevice {
     pub device: u16,
     /// Base class, subclass, programming interface (0x010180: an IDE controller).
     pub class: u32,
+}
+
+impl fmt::Display for PciDevice {
+    /// Bus, slot and function, as everybody writes them.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:02x}:{:02x}.{}", self.bus, self.slot, self.function)
+    }
 }
 
 impl PciDevice {

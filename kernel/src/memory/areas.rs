@@ -7,7 +7,6 @@
 //! module, the page tables and the frames) are only taken after [`super::reserve_stack`] has touched enough stack for what is done under them: most here, less in `paging`, least in `frames`.
 
 use alloc::collections::BTreeMap;
-use alloc::vec::Vec;
 
 use super::frames::{self, FRAME_BYTES, FrameInfo};
 use super::paging::{self, AREAS_END, AREAS_START, PageFlags};
@@ -67,6 +66,22 @@ impl Areas {
             .range(..end)
             .next_back()
             .is_none_or(|(_, area)| area.end <= start)
+    }
+
+    /// Splits the area that contains an address, if one does, so that an area begins there.
+    fn split_at(&mut self, address: usize) {
+        if let Some((first, area)) = self.containing(address)
+            && first < address
+        {
+            self.map.insert(
+                first,
+                Area {
+                    end: address,
+                    ..area
+                },
+            );
+            self.map.insert(address, area);
+        }
     }
 
     /// Finds room for `len_bytes` bytes and an unmapped page on each side.
@@ -143,32 +158,46 @@ pub fn len_bytes(start: usize) -> usize {
 /// # Safety
 /// 1. Nobody uses the memory any more.
 pub unsafe fn remove(ranges: &[(usize, usize)]) {
+    let ranges = || {
+        ranges
+            .iter()
+            .map(|&(start, len_bytes)| (start, start.saturating_add(len_bytes)))
+    };
     // The addresses stay taken, without access, until no core remembers a translation.
-    let mut removed = Vec::new();
-    for &(start, len_bytes) in ranges {
-        let Some(end) = start.checked_add(len_bytes) else {
-            continue;
-        };
+    for (start, end) in ranges() {
         reserve_stack::<{ 4 * FRAME_BYTES }>();
         let mut areas = AREAS.lock();
-        for (piece_start, piece) in pieces(&mut areas, start, end) {
-            areas.map.insert(
-                piece_start,
-                Area {
-                    access: Access::None,
-                    ..piece
-                },
-            );
-            removed.push((piece_start, piece.end));
+        areas.split_at(start);
+        areas.split_at(end);
+        for (_, area) in areas.map.range_mut(start..end) {
+            area.access = Access::None;
         }
     }
     // SAFETY: the caller's promise (1).
-    unsafe { free_frames(&removed) };
-    reserve_stack::<{ 4 * FRAME_BYTES }>();
-    let mut areas = AREAS.lock();
-    for (start, _) in removed {
-        areas.map.remove(&start);
+    unsafe { free_frames(ranges().flat_map(|(start, end)| areas_in(start, end))) };
+    for (start, end) in ranges() {
+        reserve_stack::<{ 4 * FRAME_BYTES }>();
+        let mut areas = AREAS.lock();
+        while let Some((&first, _)) = areas.map.range(start..end).next() {
+            areas.map.remove(&first);
+        }
     }
+}
+
+/// Start and end of the areas in a range, one at a time, without holding the lock in between.
+fn areas_in(start: usize, end: usize) -> impl Iterator<Item = (usize, usize)> {
+    let mut from = start;
+    core::iter::from_fn(move || {
+        reserve_stack::<{ 4 * FRAME_BYTES }>();
+        let (first, last) = AREAS
+            .lock()
+            .map
+            .range(from..end.max(from))
+            .next()
+            .map(|(&first, area)| (first, area.end))?;
+        from = last;
+        Some((first, last))
+    })
 }
 
 /// Changes the access of the range; parts outside of areas are left alone.
@@ -186,15 +215,11 @@ pub unsafe fn protect(start: usize, len_bytes: usize, access: Access) -> Result<
         if areas.containing(start).is_none() {
             return Err(OutOfMemory);
         }
-        for (piece_start, piece) in pieces(&mut areas, start, end) {
-            areas.map.insert(
-                piece_start,
-                Area {
-                    end: piece.end,
-                    access,
-                },
-            );
-            for page in (piece_start..piece.end).step_by(FRAME_BYTES) {
+        areas.split_at(start);
+        areas.split_at(end);
+        for (&first, area) in areas.map.range_mut(start..end) {
+            area.access = access;
+            for page in (first..area.end).step_by(FRAME_BYTES) {
                 // SAFETY: a page of the caller's (1).
                 unsafe { paging::protect(page, access.flags()) };
             }
@@ -221,28 +246,15 @@ pub unsafe fn discard(start: usize, len_bytes: usize) {
         .is_some_and(|(_, area)| end <= area.end);
     if is_covered {
         // SAFETY: the caller's promise (1).
-        unsafe { free_frames(&[(start, end)]) };
+        unsafe { free_frames([(start, end)].into_iter()) };
     }
-}
-
-/// Splits the areas at the ends of the range, so that those inside can be treated whole, and lists these.
-fn pieces(areas: &mut Areas, start: usize, end: usize) -> Vec<(usize, Area)> {
-    for at in [start, end] {
-        if let Some((first, area)) = areas.containing(at)
-            && first < at
-        {
-            areas.map.insert(first, Area { end: at, ..area });
-            areas.map.insert(at, area);
-        }
-    }
-    areas.map.range(start..end).map(|(&s, &a)| (s, a)).collect()
 }
 
 /// Unmaps and frees the frames of ranges (start and end), a batch at a time, when no core can reach them any more.
 ///
 /// # Safety
 /// 1. Nobody needs the content of the pages any more.
-unsafe fn free_frames(ranges: &[(usize, usize)]) {
+unsafe fn free_frames(ranges: impl Iterator<Item = (usize, usize)>) {
     const BATCH: usize = 64;
     let mut batch = [0; BATCH];
     let mut count = 0;
@@ -253,10 +265,7 @@ unsafe fn free_frames(ranges: &[(usize, usize)]) {
             unsafe { frames::free(frame, 1) };
         }
     };
-    for page in ranges
-        .iter()
-        .flat_map(|&(start, end)| (start..end).step_by(FRAME_BYTES))
-    {
+    for page in ranges.flat_map(|(start, end)| (start..end).step_by(FRAME_BYTES)) {
         // SAFETY: the caller's promise (1).
         if let Some(phys) = unsafe { paging::unmap(page) } {
             batch[count] = phys as usize;

@@ -755,6 +755,12 @@ impl Engine {
             // The table is empty, so there is room.
             let _ = routes.add_default_ipv4_route(gateway);
         }
+        if let Some(cidr) = cidr
+            && self.port.medium() == Medium::Ethernet
+            && let HardwareAddress::Ethernet(mac) = self.iface.hardware_addr()
+        {
+            self.port.announce(mac, cidr.address());
+        }
         self.address = address;
         self.address_changes = self.address_changes.wrapping_add(1);
     }

@@ -8,6 +8,9 @@ use core::net::Ipv4Addr;
 
 use smoltcp::phy::{self, Checksum, ChecksumCapabilities, DeviceCapabilities};
 use smoltcp::time::Instant;
+use smoltcp::wire::{
+    ArpOperation, ArpPacket, ArpRepr, EthernetAddress, EthernetFrame, EthernetProtocol,
+};
 
 use super::checksum::Sum;
 use super::frame::{ETHERNET_HEADER, PROTOCOL_TCP, PROTOCOL_UDP};
@@ -66,6 +69,26 @@ impl Port {
     /// The port as smoltcp's device, with a frame to receive or none.
     pub(super) fn device<'a>(&'a mut self, frame: Option<&'a [u8]>) -> FrameDevice<'a> {
         FrameDevice { frame, port: self }
+    }
+
+    /// Tells the neighbours which hardware address an address has (RFC 5227, section 2.3), so that they need not ask first.
+    /// For Ethernet only.
+    pub(super) fn announce(&mut self, mac: EthernetAddress, ip: Ipv4Addr) {
+        let repr = ArpRepr::EthernetIpv4 {
+            operation: ArpOperation::Request,
+            source_hardware_addr: mac,
+            source_protocol_addr: ip,
+            target_hardware_addr: EthernetAddress([0; 6]),
+            target_protocol_addr: ip,
+        };
+        self.transmit(ETHERNET_HEADER + repr.buffer_len(), |buffer| {
+            let mut frame = EthernetFrame::new_unchecked(buffer);
+            frame.set_src_addr(mac);
+            frame.set_dst_addr(EthernetAddress::BROADCAST);
+            frame.set_ethertype(EthernetProtocol::Arp);
+            repr.emit(&mut ArpPacket::new_unchecked(frame.payload_mut()));
+        });
+        self.flush();
     }
 
     /// Sends a finished frame, its checksum of TCP or UDP excepted.

@@ -50,7 +50,7 @@ struct Core {
     services: Vec<&'static dyn Service>,
     /// The thread that ended last, until another one runs.
     ended: *const Thread,
-    /// What the timer is set to.
+    /// When the timer will interrupt; `u64::MAX` when it will not.
     armed_ns: u64,
     interrupts_seen: u64,
     polls: u32,
@@ -379,9 +379,12 @@ fn idle() {
         return;
     }
     with_core(|core| {
-        if deadline_ns != u64::MAX && (deadline_ns < core.armed_ns || core.armed_ns <= now_ns) {
-            local_apic::set_timer(deadline_ns, now_ns);
-            core.armed_ns = deadline_ns;
+        // What fired, early perhaps, comes no more.
+        if interrupts::take_timer() {
+            core.armed_ns = u64::MAX;
+        }
+        if deadline_ns < core.armed_ns {
+            core.armed_ns = local_apic::set_timer(deadline_ns, now_ns);
         }
     });
     let shared = with_core(|core| core.shared);

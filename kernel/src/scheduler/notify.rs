@@ -28,8 +28,14 @@ bitflags::bitflags! {
 
 /// Somebody who wants to know when an object's readiness may have changed (an epoll instance, a poll call).
 pub trait Observer: Send + Sync {
-    /// Readiness of the object that is known here as `token` may have changed.
+    /// Readiness of the object that is known here as `token` may have changed. Called with locks of the object held, perhaps: it must
+    /// not ask the object.
     fn notified(&self, token: u64);
+
+    /// The object that is known here as `token` is no more. Called with no lock held.
+    fn gone(&self, token: u64) {
+        let _ = token;
+    }
 }
 
 /// One per object that can be waited for: blocked threads and observers.
@@ -76,6 +82,21 @@ impl Notifier {
         observers.push((token, observer));
         self.observer_count
             .store(observers.len(), Ordering::Release);
+    }
+
+    /// Tells all observers that the object is no more, and forgets them. Call it with no lock held.
+    pub fn dismiss(&self) {
+        if self.observer_count.load(Ordering::Acquire) == 0 {
+            return;
+        }
+        let observers = {
+            let mut observers = self.observers.lock();
+            self.observer_count.store(0, Ordering::Release);
+            core::mem::take(&mut *observers)
+        };
+        for (token, observer) in observers {
+            observer.gone(token);
+        }
     }
 
     /// Removes an observer that was added with this token.

@@ -6,7 +6,7 @@ use core::cell::{Cell, UnsafeCell};
 use core::ffi::c_void;
 use core::mem::ManuallyDrop;
 use core::ptr::null;
-use core::sync::atomic::{AtomicU8, AtomicU32, Ordering};
+use core::sync::atomic::{AtomicU8, AtomicU32, AtomicU64, Ordering};
 
 use super::wait::WaitQueue;
 use crate::arch::x86_64::{context, core_local};
@@ -63,8 +63,36 @@ pub struct Thread {
     ended: WaitQueue,
     /// Values of keys (`pthread_setspecific`), of the thread alone.
     pub specific: UnsafeCell<Vec<usize>>,
+    /// What C's functions for signals keep.
+    pub signals: Signals,
     /// Destructors of the thread's thread-locals and their objects, of the thread alone.
     pub destructors: UnsafeCell<Vec<(Destructor, usize)>>,
+}
+
+/// Signals of a thread, one bit each, bit 0 is signal 1: as `abi` has them.
+pub struct Signals {
+    /// Those that are not delivered for the time being. New threads begin with those of their creator.
+    pub blocked: AtomicU64,
+    /// Those that wait until they are not blocked.
+    pub pending: AtomicU64,
+    /// Start and length of the stack for handlers that the thread asked for.
+    pub alternate_stack: SpinLock<(usize, usize)>,
+}
+
+impl Signals {
+    /// Those of a new thread.
+    fn inherited() -> Self {
+        let blocked = if core_local::has_thread() {
+            current().signals.blocked.load(Ordering::Relaxed)
+        } else {
+            0
+        };
+        Self {
+            blocked: AtomicU64::new(blocked),
+            pending: AtomicU64::new(0),
+            alternate_stack: SpinLock::new((0, 0)),
+        }
+    }
 }
 
 /// Destructor of a thread-local, as C has it.
@@ -231,6 +259,7 @@ impl Thread {
             end: SpinLock::new(None),
             ended: WaitQueue::new(),
             specific: UnsafeCell::new(Vec::new()),
+            signals: Signals::inherited(),
             destructors: UnsafeCell::new(Vec::new()),
         });
         // SAFETY: the block is the thread's own, and nobody else has it yet.

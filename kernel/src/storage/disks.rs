@@ -114,7 +114,10 @@ impl Volume {
 
     fn report(&self, error: BlockError) -> DeviceError {
         log::error!("{}: {error}", self.disk.cache.disk().name());
-        DeviceError::IO
+        match error {
+            BlockError::ReadOnly => DeviceError(libc::EROFS),
+            _ => DeviceError::IO,
+        }
     }
 }
 

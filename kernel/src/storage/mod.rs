@@ -14,6 +14,7 @@ mod mount_tests;
 pub mod partition;
 pub mod vfs;
 
+use crate::command_line::VirtioMmioDevice;
 pub use mount::{MountError, MountRequest};
 use vfs::devfs::Devfs;
 use vfs::node::FileSystem;
@@ -25,18 +26,21 @@ const CACHE_MIN_BYTES: usize = 128 << 10;
 const CACHE_MAX_BYTES: usize = 64 << 20;
 const SCRATCH_SHARE: u64 = 2;
 
-/// Finds the disks, if any are asked for, mounts what is asked for, and makes the tree that programs see. Without a request for the root, it
+/// Finds the disks, if any are asked for (those at `virtio_mmio` the loader told of), mounts what is asked for, and makes the tree that programs see. Without a request for the root, it
 /// is a RAM file system. Called once, before the program starts.
 ///
 /// # Errors
 /// The first request that cannot be fulfilled, in words for the developer.
-pub fn start(requests: &[MountRequest]) -> Result<(), MountError> {
+pub fn start(
+    requests: &[MountRequest],
+    virtio_mmio: &[VirtioMmioDevice],
+) -> Result<(), MountError> {
     let (memory_bytes, _) = crate::memory::frames::usage();
     let disks = if requests.is_empty() {
         Vec::new()
     } else {
         let cache_bytes = (memory_bytes / CACHE_SHARE).clamp(CACHE_MIN_BYTES, CACHE_MAX_BYTES);
-        disks::data_disks(crate::devices::block::discover(), cache_bytes)
+        disks::data_disks(crate::devices::block::discover(virtio_mmio), cache_bytes)
     };
     let scratch_bytes = memory_bytes as u64 / SCRATCH_SHARE;
     let make_scratch = || -> Arc<dyn FileSystem> { Arc::new(Tmpfs::new(scratch_bytes)) };

@@ -6,7 +6,7 @@ use core::sync::atomic::{AtomicPtr, AtomicU8, Ordering};
 
 use super::core_local::{self, CoreLocal, MAX_CORES};
 use super::descriptors::{self, CoreTables};
-use super::{clock, cpu, interrupts, local_apic};
+use super::{clock, cpu, interrupts, local_apic, syscall};
 use crate::memory::areas::{self, Access};
 use crate::memory::{OutOfMemory, paging};
 
@@ -209,6 +209,7 @@ extern "C" fn core_main() -> ! {
         descriptors::load(&mut *starting.tables.load(Ordering::Relaxed));
     }
     local_apic::enable(core);
+    syscall::initialise();
     interrupts::enable_timer();
     core_local::add(core);
     starting.stage.store(RUNNING, Ordering::Release);

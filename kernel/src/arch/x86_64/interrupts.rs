@@ -153,6 +153,12 @@ pub fn enable_timer() {
     local_apic::enable_timer(FIRST_VECTOR + TIMER_LINE);
 }
 
+/// Whether this core's timer has interrupted it since the last call.
+pub fn take_timer() -> bool {
+    let pending = &core_local::current().pending[usize::from(TIMER_LINE)];
+    pending.load(Ordering::Relaxed) != 0 && pending.swap(0, Ordering::Relaxed) != 0
+}
+
 /// Interrupts a core, so that it looks for work.
 pub fn wake(core: &CoreLocal) {
     local_apic::interrupt(core, FIRST_VECTOR + WAKE_LINE);

@@ -174,18 +174,23 @@ pub fn enable_timer(vector: u8) {
     write(register::TIMER_INITIAL, 0);
 }
 
-/// Has the timer interrupt this core at a time since boot (once; replaces what was set before).
-pub fn set_timer(deadline_ns: u64, now_ns: u64) {
+/// Has the timer interrupt this core at a time since boot (once; replaces what was set before), or earlier, if that is further away
+/// than the timer counts. Returns when it will.
+pub fn set_timer(deadline_ns: u64, now_ns: u64) -> u64 {
     if HAS_TSC_DEADLINE.load(Ordering::Relaxed) {
         // SAFETY: the processor says that it has the register.
         unsafe { cpu::write_msr(MSR_TSC_DEADLINE, clock::tsc_at(deadline_ns).max(1)) };
-        return;
+        return deadline_ns;
     }
-    let wait = u128::from(deadline_ns.saturating_sub(now_ns))
-        * u128::from(TIMER_HZ.load(Ordering::Relaxed));
-    // Too far for the counter: an early interrupt, after which the deadline is set again.
-    let ticks = (wait / 1_000_000_000 + 1).min(u128::from(u32::MAX));
-    write(register::TIMER_INITIAL, ticks as u32);
+    let hz = TIMER_HZ.load(Ordering::Relaxed).max(1);
+    let furthest_ns = u64::from(u32::MAX) * 1_000_000_000 / hz;
+    let wait_ns = deadline_ns.saturating_sub(now_ns).min(furthest_ns);
+    let ticks = u128::from(wait_ns) * u128::from(hz) / 1_000_000_000 + 1;
+    write(
+        register::TIMER_INITIAL,
+        ticks.min(u128::from(u32::MAX)) as u32,
+    );
+    now_ns + wait_ns
 }
 
 /// Whether this core's number can be addressed as the APICs are set.

@@ -21,4 +21,6 @@ pub mod power;
 pub mod rtc;
 pub mod start_info;
 mod string;
+#[cfg(not(test))]
+pub mod syscall;
 pub mod tlb;

@@ -69,7 +69,8 @@ pub fn catch_up() {
     let request = REQUEST.load(Ordering::SeqCst);
     if core.tlb_request.load(Ordering::Relaxed) != request {
         cpu::flush_all_pages();
-        core.tlb_request.store(request, Ordering::Release);
+        // A request that came just now may have been followed already by the handler, under a higher number.
+        core.tlb_request.fetch_max(request, Ordering::AcqRel);
     }
 }
 

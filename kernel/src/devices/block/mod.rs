@@ -3,19 +3,28 @@
 //! Neighbours: [`crate::storage`] stands on this. A call blocks its thread until the disk has answered; a driver with a queue
 //! lets several threads be inside at once, each on a wait queue of its own.
 
+use alloc::format;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::fmt;
 
 use super::pci;
+use super::virtio as virtio_bus;
+use super::virtio::mmio::MmioTransport;
+use super::virtio::pci::PciTransport;
+use crate::arch::interrupts::Irq;
+use crate::command_line::VirtioMmioDevice;
 
 pub mod ide;
+pub mod virtio;
 
 /// Why a disk did not do what it was told.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum BlockError {
     /// The sectors are not all on the disk, or the buffer is not a whole number of sectors.
     OutOfRange,
+    /// The disk cannot be written.
+    ReadOnly,
     /// The device did not answer in time.
     Timeout,
     /// The device reported an error, after retries: its status and error registers.
@@ -31,6 +40,7 @@ impl fmt::Display for BlockError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::OutOfRange => f.write_str("access beyond the end of the disk"),
+            Self::ReadOnly => f.write_str("the disk cannot be written"),
             Self::Timeout => f.write_str("the disk does not answer"),
             Self::Device { status, error } => {
                 write!(
@@ -52,6 +62,11 @@ pub trait BlockDriver: Send + Sync {
 
     /// How many sectors there are.
     fn sector_count(&self) -> u64;
+
+    /// Whether writing fails.
+    fn is_read_only(&self) -> bool {
+        false
+    }
 
     /// Reads sectors from `first_sector` on until `buf`, a whole number of sectors, is full.
     ///
@@ -90,9 +105,44 @@ pub(crate) fn check_range(
     }
 }
 
-/// Looks for all disks of the machine. Their order is that of bus, slot, channel, drive.
-pub fn discover() -> Vec<Arc<dyn BlockDriver>> {
+/// Looks for all disks of the machine. Their order: IDE, by bus, slot, channel and drive; virtio on the PCI bus, by bus and slot;
+/// virtio in memory, as the loader tells of them. A disk that does not start is left out, with an error in the log.
+pub fn discover(virtio_mmio: &[VirtioMmioDevice]) -> Vec<Arc<dyn BlockDriver>> {
     let mut disks = Vec::new();
-    ide::discover(&pci::devices(), &mut disks);
+    let devices = pci::devices();
+    ide::discover(&devices, &mut disks);
+    let is_disk =
+        |device: &&pci::PciDevice| virtio_bus::pci::device_id(device) == Some(virtio_bus::BLOCK);
+    for device in devices.iter().filter(is_disk) {
+        let name = format!("virtio-blk {device}");
+        let started = PciTransport::new(device)
+            .and_then(|transport| virtio::start(name.clone(), Arc::new(transport), || None));
+        keep(&name, started, &mut disks);
+    }
+    for place in virtio_mmio {
+        // Most places have no device, and others not a disk.
+        if let Ok((transport, virtio_bus::BLOCK)) =
+            MmioTransport::probe(place.phys, place.len_bytes)
+        {
+            let name = format!("virtio-blk {:#x}", place.phys);
+            let claim = || Irq::claim_global(place.interrupt, true);
+            keep(
+                &name,
+                virtio::start(name.clone(), Arc::new(transport), claim),
+                &mut disks,
+            );
+        }
+    }
     disks
+}
+
+fn keep(
+    name: &str,
+    started: Result<virtio::VirtioDisk, virtio_bus::Error>,
+    disks: &mut Vec<Arc<dyn BlockDriver>>,
+) {
+    match started {
+        Ok(disk) => disks.push(Arc::new(disk)),
+        Err(error) => log::error!("{name} did not start: {error}"),
+    }
 }

@@ -1,12 +1,15 @@
 //! What is typed on the console. Bytes come as the terminal at the other end sends them; its return key ends a line.
+//!
+//! Nothing is looked at before the program asks for input. From then on the serial line interrupts.
 
 use crate::arch::clock;
-use crate::scheduler;
-use crate::sync::SpinLock;
+use crate::arch::interrupts::Irq;
+use crate::scheduler::{self, Notifier, Service};
+use crate::sync::{OnceCell, SpinLock};
 
-/// While a thread waits for input, the serial line is looked at this often.
+/// Where the serial line cannot interrupt, it is looked at this often while a thread waits.
 const POLL_NS: u64 = 10_000_000;
-const BUFFER_BYTES: usize = 256;
+const BUFFER_BYTES: usize = 1024;
 
 struct Buffer {
     bytes: [u8; BUFFER_BYTES],
@@ -19,12 +22,51 @@ static BUFFER: SpinLock<Buffer> = SpinLock::new(Buffer {
     start: 0,
     len: 0,
 });
+static ARRIVED: Notifier = Notifier::new();
+static INPUT: OnceCell<Input> = OnceCell::new();
 
-/// Takes over what the serial line has.
+/// The serial line as a service of the core that first asked for input.
+struct Input {
+    irq: Option<Irq>,
+}
+
+impl Service for Input {
+    fn serve(&self) -> bool {
+        if !self.irq.is_some_and(|irq| irq.take_pending()) {
+            return false;
+        }
+        fill();
+        ARRIVED.notify();
+        true
+    }
+
+    fn next_deadline_ns(&self) -> Option<u64> {
+        None
+    }
+}
+
+/// Has the serial line interrupt, at the first call; whether it does.
+fn start() -> bool {
+    if let Some(input) = INPUT.get() {
+        return input.irq.is_some();
+    }
+    match INPUT.set(Input {
+        irq: super::serial::enable_interrupt(),
+    }) {
+        Ok(input) => {
+            scheduler::register_service(input);
+            input.irq.is_some()
+        }
+        // Another core was first.
+        Err(_) => true,
+    }
+}
+
+/// Takes over what the serial line has, as far as there is room.
 fn fill() {
     let mut buffer = BUFFER.lock();
     while buffer.len < BUFFER_BYTES
-        && let Some(byte) = super::read_byte()
+        && let Some(byte) = super::serial::read()
     {
         let end = (buffer.start + buffer.len) % BUFFER_BYTES;
         buffer.bytes[end] = if byte == b'\r' { b'\n' } else { byte };
@@ -32,26 +74,38 @@ fn fill() {
     }
 }
 
+/// Who waits for input.
+pub fn notifier() -> &'static Notifier {
+    &ARRIVED
+}
+
 /// Whether a byte can be read at once.
 pub fn is_ready() -> bool {
+    start();
     fill();
     BUFFER.lock().len != 0
 }
 
 /// Reads what is there into `buf`, at least one byte; waits for it, or returns `None` when it must not.
 pub fn read(buf: &mut [u8], is_nonblocking: bool) -> Option<usize> {
-    while !is_ready() {
-        if is_nonblocking {
-            return None;
+    let can_interrupt = start();
+    loop {
+        fill();
+        let mut buffer = BUFFER.lock();
+        if buffer.len == 0 {
+            if is_nonblocking {
+                return None;
+            }
+            let deadline_ns = (!can_interrupt).then(|| clock::now_ns() + POLL_NS);
+            drop(ARRIVED.wait(buffer, deadline_ns));
+            continue;
         }
-        scheduler::sleep_until(clock::now_ns() + POLL_NS);
+        let count = buf.len().min(buffer.len);
+        for slot in &mut buf[..count] {
+            *slot = buffer.bytes[buffer.start];
+            buffer.start = (buffer.start + 1) % BUFFER_BYTES;
+            buffer.len -= 1;
+        }
+        return Some(count);
     }
-    let mut buffer = BUFFER.lock();
-    let count = buf.len().min(buffer.len);
-    for slot in &mut buf[..count] {
-        *slot = buffer.bytes[buffer.start];
-        buffer.start = (buffer.start + 1) % BUFFER_BYTES;
-        buffer.len -= 1;
-    }
-    Some(count)
 }

@@ -36,11 +36,6 @@ pub fn write_serial(bytes: &[u8]) {
     serial::write(bytes);
 }
 
-/// A byte that was typed on the serial line, if there is one.
-pub fn read_byte() -> Option<u8> {
-    serial::read()
-}
-
 /// The console, for `write!`.
 pub struct Console;
 

@@ -2,6 +2,7 @@
 
 use core::sync::atomic::{AtomicBool, AtomicU16, AtomicU32, Ordering};
 
+use crate::arch::interrupts::Irq;
 use crate::arch::port;
 
 const COM1: u16 = 0x3F8;
@@ -13,6 +14,10 @@ const MODEM_CONTROL: u16 = COM1 + 4;
 const LINE_STATUS: u16 = COM1 + 5;
 const SCRATCH: u16 = COM1 + 7;
 
+/// Interrupt line of the first serial port.
+const LINE: u8 = 4;
+/// Interrupt when bytes have come.
+const RECEIVED: u8 = 1;
 const DATA_READY: u8 = 1;
 const TRANSMITTER_EMPTY: u8 = 0x20;
 /// Bytes that fit when the transmitter is empty.
@@ -47,6 +52,16 @@ pub(super) fn initialise() {
     port::write8(FIFO_CONTROL, 7);
     port::write8(MODEM_CONTROL, 0x0B);
     IS_PRESENT.store(true, Ordering::Relaxed);
+}
+
+/// Has the port interrupt when bytes have come; `None` where there is no port or no line for it.
+pub(super) fn enable_interrupt() -> Option<Irq> {
+    if !IS_PRESENT.load(Ordering::Relaxed) {
+        return None;
+    }
+    let irq = Irq::claim_legacy(LINE, false)?;
+    port::write8(INTERRUPT_ENABLE, RECEIVED);
+    Some(irq)
 }
 
 fn send(byte: u8) {

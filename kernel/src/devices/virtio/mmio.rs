@@ -134,4 +134,8 @@ impl Transport for MmioTransport {
     fn config(&self, offset: usize) -> u8 {
         self.registers.read(CONFIG + offset)
     }
+
+    fn config32(&self, offset: usize) -> u32 {
+        self.registers.read(CONFIG + offset)
+    }
 }

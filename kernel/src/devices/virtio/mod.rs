@@ -1,7 +1,7 @@
 //! Virtio devices (OASIS Virtual I/O Device Version 1.2): how a driver and a device come to terms, over whatever carries them.
 //!
 //! [`mmio`] and [`pci`] are the transports, [`queue`] the split virtqueues. What is done with the queues is the drivers' business
-//! ([`crate::devices::network::virtio`]).
+//! ([`crate::devices::network::virtio`], [`crate::devices::block::virtio`]).
 
 pub mod mmio;
 pub mod pci;
@@ -14,6 +14,8 @@ use crate::memory::OutOfMemory;
 
 /// Device number of network cards.
 pub const NETWORK: u32 = 1;
+/// Device number of disks.
+pub const BLOCK: u32 = 2;
 
 // Device status bits (section 2.1).
 const ACKNOWLEDGE: u8 = 1;
@@ -82,6 +84,8 @@ pub trait Transport: Send + Sync {
     fn acknowledge_interrupt(&self);
     /// Reads a byte of the device's own configuration.
     fn config(&self, offset: usize) -> u8;
+    /// Reads four bytes of it, at a multiple of four. Fields of four and eight bytes are read so (sections 4.1.3.1 and 4.2.2.2).
+    fn config32(&self, offset: usize) -> u32;
 }
 
 /// Resets a device and settles features with it (section 3.1.1): all of `needed`, and what it has of `useful`. Those that both have.
@@ -97,12 +101,10 @@ pub fn negotiate(transport: &dyn Transport, needed: u64, useful: u64) -> Result<
     transport.set_status(ACKNOWLEDGE);
     transport.set_status(ACKNOWLEDGE | DRIVER);
     let offered = transport.offered_features();
-    let by_age = if transport.is_legacy() {
-        ANY_LAYOUT
-    } else {
-        VERSION_1
+    let needed = match transport.is_legacy() {
+        true => needed,
+        false => needed | VERSION_1,
     };
-    let needed = needed | by_age;
     if offered & needed != needed {
         transport.set_status(FAILED);
         return Err(Error::Features);

@@ -10,8 +10,9 @@ use crate::devices::pci::{Bar, PciDevice};
 const VENDOR: u16 = 0x1AF4;
 /// Current devices are numbered from here by their virtio number.
 const FIRST_CURRENT: u16 = 0x1040;
-/// A network card that can also be driven as older ones are.
+/// A network card and a disk that can also be driven as older ones are.
 const TRANSITIONAL_NETWORK: u16 = 0x1000;
+const TRANSITIONAL_BLOCK: u16 = 0x1001;
 
 const STATUS: u8 = 0x06;
 const HAS_CAPABILITIES: u16 = 1 << 4;
@@ -44,6 +45,7 @@ const COMMON_BYTES: u32 = 0x38;
 pub fn device_id(device: &PciDevice) -> Option<u32> {
     match (device.vendor, device.device) {
         (VENDOR, TRANSITIONAL_NETWORK) => Some(super::NETWORK),
+        (VENDOR, TRANSITIONAL_BLOCK) => Some(super::BLOCK),
         (VENDOR, number @ FIRST_CURRENT..=0x107F) => Some(u32::from(number - FIRST_CURRENT)),
         _ => None,
     }
@@ -192,6 +194,14 @@ impl Transport for PciTransport {
 
     fn config(&self, offset: usize) -> u8 {
         if offset < self.device.len_bytes() {
+            self.device.read(offset)
+        } else {
+            0
+        }
+    }
+
+    fn config32(&self, offset: usize) -> u32 {
+        if offset + 4 <= self.device.len_bytes() {
             self.device.read(offset)
         } else {
             0

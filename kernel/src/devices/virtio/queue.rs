@@ -17,6 +17,7 @@ use crate::memory::dma::DmaBuffer;
 pub(super) const ALIGN: usize = 4096;
 
 const DESCRIPTOR_BYTES: usize = 16;
+const HAS_NEXT: u16 = 1;
 const DEVICE_WRITES: u16 = 2;
 const NO_INTERRUPT: u16 = 1;
 const NO_NOTIFY: u16 = 1;
@@ -91,6 +92,15 @@ impl Queue {
         self.memory.write(at + 8, len_bytes);
         self.memory.write(at + 12, flags);
         self.memory.write(at + 14, 0u16);
+    }
+
+    /// Makes `next` the continuation of an entry: both are offered and given back as one, by the first. After [`Queue::set_buffer`],
+    /// which makes an entry stand alone.
+    pub fn link(&mut self, entry: u16, next: u16) {
+        let at = usize::from(entry % self.len) * DESCRIPTOR_BYTES;
+        let flags: u16 = self.memory.read(at + 12);
+        self.memory.write(at + 12, flags | HAS_NEXT);
+        self.memory.write(at + 14, next % self.len);
     }
 
     /// Gives an entry to the device; [`Queue::publish`] makes it known.

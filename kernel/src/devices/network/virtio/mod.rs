@@ -13,7 +13,7 @@ use crate::arch::interrupts::Irq;
 #[cfg(test)]
 use crate::devices::fake_memory::DmaBuffer;
 use crate::devices::virtio::queue::Queue;
-use crate::devices::virtio::{self, Error, Transport};
+use crate::devices::virtio::{self, ANY_LAYOUT, Error, Transport};
 #[cfg(not(test))]
 use crate::memory::dma::DmaBuffer;
 
@@ -46,7 +46,12 @@ pub fn start(
     transport: Arc<dyn Transport>,
     claim_irq: impl FnOnce() -> Option<Irq>,
 ) -> Result<NetworkDevice, Error> {
-    let features = virtio::negotiate(&*transport, MAC, CSUM | GUEST_CSUM)?;
+    // Header and frame lie in one buffer.
+    let needed = match transport.is_legacy() {
+        true => MAC | ANY_LAYOUT,
+        false => MAC,
+    };
+    let features = virtio::negotiate(&*transport, needed, CSUM | GUEST_CSUM)?;
     let mac: [u8; 6] = core::array::from_fn(|at| transport.config(at));
     if mac == [0; 6] || mac[0] & 1 != 0 {
         return Err(Error::BadRegisters);

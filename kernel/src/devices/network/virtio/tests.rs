@@ -104,6 +104,9 @@ impl Transport for Device {
     fn config(&self, offset: usize) -> u8 {
         MAC[offset]
     }
+    fn config32(&self, _: usize) -> u32 {
+        0
+    }
 }
 
 #[test]

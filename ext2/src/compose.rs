@@ -1,0 +1,256 @@
+//! Which version of a changed block goes to the disk in which phase of a write-back: what may be
+//! there already, beside what must still be as it was. `writeback.rs` says why.
+
+use alloc::borrow::Cow;
+use alloc::collections::BTreeMap;
+use alloc::vec::Vec;
+
+use crate::buffers::{Buffer, Kind};
+use crate::bytes::{put, u16_at, u32_at};
+use crate::records::{coalesce, records, set_inode, set_len};
+
+/// A phase of a write-back. Each is on the medium before the next begins.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Phase {
+    /// What nothing leads to yet, and what may be too much: new blocks, bits in bitmaps, additional
+    /// links.
+    Prepare,
+    /// What leads there: new inodes, files that grew or became shorter, new entries of directories.
+    Link,
+    /// Entries that lead elsewhere now, such as the `..` of a directory that moved.
+    Replace,
+    /// Entries that go.
+    Unlink,
+    /// Links and inodes that go.
+    Drop,
+}
+
+/// What is known of inodes beyond their table: see `write_state.rs`.
+pub(crate) struct Context<'a> {
+    pub(crate) holds: &'a BTreeMap<u32, u16>,
+    pub(crate) orphans: &'a [u32],
+    pub(crate) inode_size: usize,
+}
+
+/// The version of a block for a phase, if it has to be written in it.
+pub(crate) fn version<'a>(
+    buffer: &'a mut Buffer,
+    phase: Phase,
+    context: &Context<'_>,
+) -> Option<Cow<'a, [u8]>> {
+    if buffer.is_fresh {
+        return (phase == Phase::Prepare).then_some(Cow::Borrowed(&buffer.memory));
+    }
+    let disk = buffer.disk.as_ref()?;
+    let whole_in = match buffer.kind {
+        Kind::Bitmap => Phase::Prepare,
+        Kind::Pointers => Phase::Link,
+        Kind::Attributes => Phase::Unlink,
+        Kind::Directory => {
+            if phase == Phase::Unlink && buffer.memory != *disk {
+                coalesce(&mut buffer.memory);
+            }
+            let version = directory(&buffer.memory, disk, phase);
+            return (version.as_ref() != disk.as_slice()).then_some(version);
+        }
+        Kind::Inodes(first) => {
+            let version = inodes(&buffer.memory, disk, first, phase, context);
+            return (version != *disk).then_some(Cow::Owned(version));
+        }
+    };
+    (phase == whole_in).then_some(Cow::Borrowed(&buffer.memory))
+}
+
+/// The version of a block of directory entries. In memory its chain has all records that are on the
+/// disk, and more: until the records before them are made shorter, those are out of sight.
+fn directory<'a>(memory: &'a [u8], disk: &[u8], phase: Phase) -> Cow<'a, [u8]> {
+    if phase >= Phase::Unlink {
+        return Cow::Borrowed(memory);
+    }
+    let mut version = memory.to_vec();
+    for record in records(disk).flatten() {
+        if phase == Phase::Prepare {
+            set_len(&mut version, record.offset, record.len);
+            set_inode(&mut version, record.offset, record.inode);
+        }
+        let is_removed = u32_at(memory, record.offset) == 0;
+        if record.inode != 0 && (phase < Phase::Replace || is_removed) {
+            set_inode(&mut version, record.offset, record.inode);
+            let rest = record.offset.saturating_add(6);
+            let header = disk.get(rest..rest.saturating_add(2)).unwrap_or_default();
+            put(&mut version, rest, header);
+        }
+    }
+    Cow::Owned(version)
+}
+
+/// The version of a block of an inode table. Inodes do not cross sectors, so each changes as one.
+fn inodes(memory: &[u8], disk: &[u8], first: u32, phase: Phase, context: &Context<'_>) -> Vec<u8> {
+    let size = context.inode_size.max(1);
+    let mut version = Vec::with_capacity(memory.len());
+    for ((new, old), number) in memory.chunks(size).zip(disk.chunks(size)).zip(first..) {
+        if new == old {
+            version.extend_from_slice(old);
+            continue;
+        }
+        let hold = context.holds.get(&number).copied();
+        let is_orphan = context.orphans.contains(&number);
+        let (content, links) = inode(new, old, phase, hold, is_orphan);
+        let start = version.len();
+        version.extend_from_slice(content);
+        put(
+            &mut version,
+            start.saturating_add(LINKS),
+            &links.to_le_bytes(),
+        );
+    }
+    version
+}
+
+/// Where an inode has its count of links, its mode and its generation.
+const LINKS: usize = 26;
+const MODE: usize = 0;
+const GENERATION: usize = 100;
+/// Where it says which blocks it has: size, count, pointers, attributes and the high half of the size.
+const PLACES: [core::ops::Range<usize>; 3] = [4..8, 28..32, 40..112];
+
+/// Which content and which count of links an inode has in a phase.
+fn inode<'a>(
+    new: &'a [u8],
+    old: &'a [u8],
+    phase: Phase,
+    hold: Option<u16>,
+    is_orphan: bool,
+) -> (&'a [u8], u16) {
+    let new_links = u16_at(new, LINKS);
+    let old_links = u16_at(old, LINKS);
+    let is_same_file = u32_at(new, GENERATION) == u32_at(old, GENERATION)
+        && u16_at(new, MODE) == u16_at(old, MODE);
+    let is_in_use = old_links > 0 || ((is_orphan || hold.is_some()) && is_same_file);
+    if !is_in_use && phase == Phase::Prepare {
+        return (old, old_links);
+    }
+    if phase == Phase::Drop || !is_in_use {
+        return (new, new_links);
+    }
+    let is_gone = new_links == 0 && !is_orphan;
+    if hold.is_none() && (is_gone || phase > Phase::Prepare) {
+        return (new, new_links);
+    }
+    let links = old_links.max(new_links.saturating_add(hold.unwrap_or(0)));
+    if hold.is_some() && new_links == 0 {
+        return (old, links);
+    }
+    let is_moved = PLACES
+        .into_iter()
+        .any(|place| new.get(place.clone()) != old.get(place));
+    match (phase, is_moved) {
+        (Phase::Prepare, true) => (old, links),
+        (_, _) if hold.is_none() => (new, new_links),
+        (_, _) => (new, links),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Phase, directory, inode};
+    use crate::bytes::put;
+    use crate::records::{Record, coalesce, records, set_inode, set_len, write};
+    use alloc::vec;
+    use alloc::vec::Vec;
+
+    fn names(block: &[u8]) -> Vec<(u32, Vec<u8>)> {
+        let used = records(block).flatten().filter(|record| record.inode != 0);
+        used.map(|record| (record.inode, record.name(block).to_vec()))
+            .collect()
+    }
+
+    #[test]
+    fn entries_come_before_others_go_and_never_half() {
+        let record = |offset, len, inode| Record {
+            offset,
+            len,
+            inode,
+            name_len: 0,
+        };
+        let mut disk = vec![0; 128];
+        write(&mut disk, &record(0, 12, 2), 2, b".");
+        write(&mut disk, &record(12, 12, 3), 2, b"..");
+        write(&mut disk, &record(24, 12, 4), 1, b"old");
+        write(&mut disk, &record(36, 92, 5), 1, b"stay");
+        let mut memory = disk.clone();
+        set_inode(&mut memory, 12, 9);
+        set_inode(&mut memory, 24, 0);
+        set_len(&mut memory, 36, 12);
+        write(&mut memory, &record(48, 80, 4), 1, b"new");
+
+        let as_before = names(&disk);
+        let version = directory(&memory, &disk, Phase::Prepare);
+        assert_eq!(names(&version), as_before);
+        let both = |parent| {
+            [
+                (2, b".".to_vec()),
+                (parent, b"..".to_vec()),
+                (4, b"old".to_vec()),
+                (5, b"stay".to_vec()),
+                (4, b"new".to_vec()),
+            ]
+        };
+        let version = directory(&memory, &version, Phase::Link);
+        assert_eq!(names(&version), both(3));
+        let version = directory(&memory, &version, Phase::Replace);
+        assert_eq!(names(&version), both(9));
+        let version = version.into_owned();
+        coalesce(&mut memory);
+        let version = directory(&memory, &version, Phase::Unlink);
+        let mut last = both(9).to_vec();
+        last.remove(2);
+        assert_eq!(names(&version), last);
+    }
+
+    fn raw(links: u16, size: u32) -> Vec<u8> {
+        let mut raw = vec![0; 128];
+        put(&mut raw, 0, &[0, 0x80]);
+        put(&mut raw, 4, &size.to_le_bytes());
+        put(&mut raw, 26, &links.to_le_bytes());
+        raw
+    }
+
+    #[test]
+    fn a_new_inode_comes_when_its_blocks_are_there() {
+        let (old, new) = (raw(0, 0), raw(1, 9));
+        assert_eq!(inode(&new, &old, Phase::Prepare, None, false), (&*old, 0));
+        assert_eq!(inode(&new, &old, Phase::Link, None, false), (&*new, 1));
+    }
+
+    #[test]
+    fn an_inode_that_grew_keeps_its_size_until_its_blocks_are_there() {
+        let (old, new) = (raw(1, 5), raw(2, 9));
+        assert_eq!(inode(&new, &old, Phase::Prepare, None, false), (&*old, 2));
+        assert_eq!(inode(&new, &old, Phase::Link, None, false), (&*new, 2));
+    }
+
+    #[test]
+    fn a_link_that_goes_is_counted_until_its_entry_is_gone() {
+        let (old, new) = (raw(2, 5), raw(1, 5));
+        for phase in [Phase::Prepare, Phase::Link, Phase::Unlink] {
+            assert_eq!(inode(&new, &old, phase, Some(1), false), (&*new, 2));
+        }
+        assert_eq!(inode(&new, &old, Phase::Drop, Some(1), false), (&*new, 1));
+        // In the next write-back it goes at once.
+        assert_eq!(inode(&new, &old, Phase::Prepare, None, false), (&*new, 1));
+        // Renamed, then linked again: three names may be there for a while.
+        let (old, new) = (raw(1, 5), raw(2, 5));
+        assert_eq!(inode(&new, &old, Phase::Link, Some(1), false), (&*new, 3));
+    }
+
+    #[test]
+    fn a_file_that_is_removed_stays_whole_until_its_entry_is_gone() {
+        let (old, new) = (raw(1, 5), raw(0, 0));
+        for phase in [Phase::Prepare, Phase::Link, Phase::Unlink] {
+            assert_eq!(inode(&new, &old, phase, Some(1), false), (&*old, 1));
+        }
+        assert_eq!(inode(&new, &old, Phase::Drop, Some(1), false), (&*new, 0));
+        assert_eq!(inode(&new, &old, Phase::Prepare, None, false), (&*new, 0));
+    }
+}

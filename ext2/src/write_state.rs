@@ -1,0 +1,99 @@
+//! What a mounted file system remembers for writing: the transaction.
+//!
+//! Everything in here is of the time since the last write-back (`writeback.rs`), but for what is said
+//! to last longer.
+
+use alloc::collections::{BTreeMap, BTreeSet};
+use alloc::vec::Vec;
+
+use crate::Time;
+use crate::buffers::Buffer;
+use crate::layout::SUPERBLOCK_LEN;
+use crate::names::Names;
+use crate::runs::Runs;
+
+/// Blocks and inodes that nothing in memory leads to any more, but perhaps something on the disk.
+#[derive(Debug, Default)]
+pub(crate) struct Freed {
+    pub(crate) blocks: Runs,
+    /// Numbers of inodes, and whether they were directories.
+    pub(crate) inodes: Vec<(u32, bool)>,
+}
+
+impl Freed {
+    pub(crate) fn is_empty(&self) -> bool {
+        self.blocks.is_empty() && self.inodes.is_empty()
+    }
+}
+
+/// The state of writing.
+#[derive(Debug)]
+pub(crate) struct WriteState {
+    /// Blocks of metadata that were changed, and some that were only looked at. They last.
+    pub(crate) buffers: BTreeMap<u32, Buffer>,
+    /// Those of them that differ from the disk.
+    pub(crate) changed: BTreeSet<u32>,
+    /// The superblock as it is to be on the disk, but for its counts. It lasts.
+    pub(crate) superblock: [u8; SUPERBLOCK_LEN],
+    pub(crate) is_superblock_changed: bool,
+    /// `s_state` as it was found. It lasts.
+    pub(crate) found_state: u16,
+    /// The disk says that the file system is in use. It lasts.
+    pub(crate) is_marked: bool,
+    /// Counts of free blocks and inodes differ from those on the disk.
+    pub(crate) are_counts_changed: bool,
+    /// Something was written since the last flush of the device.
+    pub(crate) needs_flush: bool,
+    /// The current operation has changed something in memory.
+    pub(crate) is_touched: bool,
+    /// Inodes that lost names, or are let go, with how many names they lost: those count on the disk
+    /// until they are gone there.
+    pub(crate) holds: BTreeMap<u32, u16>,
+    /// Entries that were removed, by directory and name, with the block and offset they lie at.
+    pub(crate) removed: BTreeMap<(u32, Vec<u8>), (u32, usize)>,
+    /// Files that became shorter.
+    pub(crate) shrunk: BTreeSet<u32>,
+    /// What this transaction freed.
+    pub(crate) freed: Freed,
+    /// What the transaction before freed, where the inodes are not yet on the disk.
+    pub(crate) freed_before: Freed,
+    /// Blocks that hold bitmaps, inode tables, the superblock and the descriptors. It lasts.
+    pub(crate) system: Runs,
+    /// Inodes in use by the caller, and how often. They last.
+    pub(crate) pins: BTreeMap<u32, u32>,
+    /// Inodes without a name that are still in use, the last one first, as on the disk. They last.
+    pub(crate) orphans: Vec<u32>,
+    /// In which block of a directory there may be room. Hints; they last.
+    pub(crate) room: BTreeMap<u32, u64>,
+    /// Where names of large directories are. It lasts.
+    pub(crate) names: Names,
+    /// The time for what happens now. It lasts.
+    pub(crate) now: Time,
+}
+
+impl Default for WriteState {
+    fn default() -> Self {
+        Self {
+            buffers: BTreeMap::new(),
+            changed: BTreeSet::new(),
+            superblock: [0; SUPERBLOCK_LEN],
+            is_superblock_changed: false,
+            found_state: 0,
+            is_marked: false,
+            are_counts_changed: false,
+            needs_flush: false,
+            is_touched: false,
+            holds: BTreeMap::new(),
+            removed: BTreeMap::new(),
+            shrunk: BTreeSet::new(),
+            freed: Freed::default(),
+            freed_before: Freed::default(),
+            system: Runs::default(),
+            pins: BTreeMap::new(),
+            orphans: Vec::new(),
+            room: BTreeMap::new(),
+            names: Names::default(),
+            now: Time::default(),
+        }
+    }
+}

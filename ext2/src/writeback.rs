@@ -1,0 +1,254 @@
+//! Writing back: how what was changed in memory gets to the disk, in an order that loses nothing.
+//!
+//! # The problem
+//!
+//! A device may lose, tear (at sectors of 512 bytes) and reorder whatever was written since its last
+//! flush. ext2 has no journal, so at every moment the disk itself must be something that holds:
+//! whatever was synced is there and reached by its names, and what `e2fsck` (or nobody) repairs
+//! afterwards is only what is too much: blocks and inodes marked as used that nothing uses, links
+//! counted that are not there, entries of a rename that are there twice.
+//!
+//! # The rules
+//!
+//! 1. Nothing on the disk leads to what is not yet there: blocks come before the pointers to them, and
+//!    an inode that a name leads to instead of another comes before that. (Of a name that is quite
+//!    new, the inode may be missing: then it never was. Such a name is taken for free, see
+//!    [`FileSystem::is_dead`].)
+//! 2. Nothing is used again before the last that led to it on the disk is gone. What is freed waits
+//!    in `Freed`; the bitmaps in memory know it as used until then.
+//! 3. A name comes before another one goes, and links are counted before and uncounted after.
+//!
+//! So bits of bitmaps are set early and cleared late, and a file system that was not unmounted may be
+//! mounted and written without a repair: what is lost is free space, until e2fsck finds it.
+//!
+//! # Commit points
+//!
+//! Each change is made visible by one write within a sector:
+//! - A file changes with its inode. Blocks of pointers that are on the disk are never changed, but
+//!   written anew elsewhere, up to the inode (`map_write.rs`): so size and pointers change together
+//!   when a file grows or becomes shorter. Only data that is overwritten changes in place.
+//! - An entry of a directory appears when the header before it becomes shorter, or when a free record
+//!   gets its inode; it goes when its inode becomes 0, or the record before it reaches over it. The
+//!   space of an entry that goes is not used again before it is gone.
+//!
+//! # Phases
+//!
+//! Operations change blocks in memory (`buffers.rs`) and note what the order needs to know
+//! (`write_state.rs`): a transaction. It ends with an `fsync`, or when it becomes large, always
+//! between operations, by writing back in phases, each followed by a flush (`compose.rs` says what a
+//! block looks like in each):
+//!
+//! 1. *Prepare*: what nothing leads to: new blocks, bits of bitmaps, additional links; what the last
+//!    transaction had left to drop. (Data of files went to the device when it was written. It is
+//!    flushed here.)
+//! 2. *Link*: new inodes, inodes whose blocks changed, new entries.
+//! 3. *Replace*: entries that lead elsewhere now, such as `..` of directories that moved.
+//! 4. *Unlink*: entries that go. Here the transaction is durable.
+//! 5. *Drop*: links and inodes that go; then their blocks are free, and the bitmaps may say so.
+//!
+//! A phase with nothing to write costs nothing: an overwritten file is synced with one flush, a new
+//! or longer one with two, a removed one with one, a renamed one with three. *Drop* is left to the
+//! next transaction unless all is asked for (`sync.rs`).
+//!
+//! # The rest
+//!
+//! Files that are removed while in use are in the orphan list (`orphan.rs`). Counts of free blocks
+//! and inodes are written by a full sync; after a power cut mounting counts anew. A write that fails
+//! makes the file system read-only, and leaves the disk as it was last made durable.
+
+use alloc::vec::Vec;
+
+use crate::buffers::Kind;
+use crate::compose::{Context, Phase, version};
+use crate::filesystem::FileSystem;
+use crate::layout::{GROUP_DESCRIPTOR_LEN, SUPERBLOCK_OFFSET};
+use crate::{BlockDevice, Error};
+
+/// Most bytes of neighbouring blocks that are written at once.
+const ROW_MAX: usize = 256 * 1024;
+
+/// Neighbouring blocks on their way to the device.
+#[derive(Default)]
+struct Row {
+    start: u32,
+    /// The block that would be the next.
+    next: u32,
+    bytes: Vec<u8>,
+}
+
+impl<D: BlockDevice> FileSystem<D> {
+    /// Makes everything durable.
+    pub(crate) fn write_back(&mut self) -> Result<(), Error> {
+        let result = self.write_phases(false);
+        if result.is_err() {
+            self.give_up();
+        }
+        result
+    }
+
+    /// Makes everything durable, frees what was removed, and brings the counts up to date.
+    pub(crate) fn write_back_all(&mut self) -> Result<(), Error> {
+        let result = self.write_phases(true);
+        if result.is_err() {
+            self.give_up();
+        }
+        result
+    }
+
+    fn write_phases(&mut self, is_all: bool) -> Result<(), Error> {
+        let write = &self.write;
+        let is_dropping = is_all && !(write.freed.is_empty() && write.freed_before.is_empty());
+        let is_counting = is_all && write.are_counts_changed;
+        // Bits alone, of what was freed, can wait.
+        let has_changes = write.is_superblock_changed
+            || write.changed.iter().any(|block| {
+                let buffer = write.buffers.get(block);
+                buffer.is_some_and(|buffer| is_all || buffer.kind != Kind::Bitmap)
+            });
+        if !(has_changes || is_dropping || is_counting) {
+            return self.flush();
+        }
+        self.mark_in_use()?;
+        self.write_phase(Phase::Prepare)?;
+        if self.write.is_superblock_changed {
+            self.write_superblock()?;
+        }
+        self.flush()?;
+        // What the last transaction dropped was written just now.
+        let freed_before = core::mem::take(&mut self.write.freed_before);
+        self.release(freed_before)?;
+        for phase in [Phase::Link, Phase::Replace, Phase::Unlink] {
+            self.write_phase(phase)?;
+            self.flush()?;
+        }
+
+        self.write.holds.clear();
+        // Their space can be used from now on.
+        for (directory, _) in core::mem::take(&mut self.write.removed).into_keys() {
+            self.write.room.remove(&directory);
+        }
+        self.write.shrunk.clear();
+        if is_all {
+            self.write_phase(Phase::Drop)?;
+            self.flush()?;
+        }
+        let freed = core::mem::take(&mut self.write.freed);
+        let is_dropped = is_all
+            || self.write.changed.iter().all(|block| {
+                let buffer = self.write.buffers.get(block);
+                buffer.is_none_or(|buffer| buffer.kind == Kind::Bitmap)
+            });
+        if is_dropped {
+            self.release(freed)?;
+        } else {
+            self.write.freed_before = freed;
+        }
+        if is_all {
+            self.write_phase(Phase::Prepare)?;
+            self.write_counts()?;
+            self.flush()?;
+        }
+        Ok(())
+    }
+
+    /// Writes what has to be written in a phase, neighbouring blocks at once.
+    fn write_phase(&mut self, phase: Phase) -> Result<(), Error> {
+        let inode_size = usize::from(self.geometry.inode_size);
+        let mut row = Row::default();
+        let changed: Vec<u32> = self.write.changed.iter().copied().collect();
+        for block in changed {
+            if !row.bytes.is_empty() && (row.next != block || row.bytes.len() >= ROW_MAX) {
+                self.write_row(&mut row)?;
+            }
+            let Some(buffer) = self.write.buffers.get_mut(&block) else {
+                continue;
+            };
+            let context = Context {
+                holds: &self.write.holds,
+                orphans: &self.write.orphans,
+                inode_size,
+            };
+            let Some(version) = version(buffer, phase, &context) else {
+                if buffer.disk.as_ref() == Some(&buffer.memory) {
+                    // It was changed and changed back.
+                    buffer.disk = None;
+                    self.write.changed.remove(&block);
+                }
+                continue;
+            };
+            if row.bytes.is_empty() {
+                row.start = block;
+            }
+            row.next = block.saturating_add(1);
+            row.bytes.extend_from_slice(&version);
+            let version = version.into_owned();
+            let is_done = version == buffer.memory;
+            buffer.disk = (!is_done).then_some(version);
+            buffer.is_fresh = false;
+            if is_done {
+                self.write.changed.remove(&block);
+            }
+        }
+        self.write_row(&mut row)
+    }
+
+    fn write_row(&mut self, row: &mut Row) -> Result<(), Error> {
+        if row.bytes.is_empty() {
+            return Ok(());
+        }
+        self.write_device(self.geometry.offset_of(row.start), &row.bytes)?;
+        row.bytes.clear();
+        Ok(())
+    }
+
+    /// Writes the counts of all groups that changed, and the superblock.
+    fn write_counts(&mut self) -> Result<(), Error> {
+        if !self.write.are_counts_changed {
+            return Ok(());
+        }
+        let table = self.geometry.first_data_block.saturating_add(1);
+        let mut offset = self.geometry.offset_of(table);
+        for index in 0..self.groups.len() {
+            let Some(group) = self.groups.get_mut(index) else {
+                break;
+            };
+            if core::mem::take(&mut group.is_changed) {
+                let counts = [group.free_blocks, group.free_inodes, group.directories];
+                let mut bytes = [0; 6];
+                let fields = counts
+                    .into_iter()
+                    .flat_map(|count| u16::try_from(count).unwrap_or(u16::MAX).to_le_bytes());
+                for (to, from) in bytes.iter_mut().zip(fields) {
+                    *to = from;
+                }
+                self.write_device(offset.saturating_add(12), &bytes)?;
+            }
+            offset = offset.saturating_add(u64::from(GROUP_DESCRIPTOR_LEN));
+        }
+        self.write.are_counts_changed = false;
+        self.write_superblock()
+    }
+
+    /// Writes the superblock with its counts.
+    pub(crate) fn write_superblock(&mut self) -> Result<(), Error> {
+        self.fill_superblock();
+        self.write.is_superblock_changed = false;
+        let superblock = self.write.superblock;
+        self.write_device(SUPERBLOCK_OFFSET, &superblock)
+    }
+
+    /// Writes to the device; not on the medium before [`FileSystem::flush`].
+    pub(crate) fn write_device(&mut self, offset: u64, bytes: &[u8]) -> Result<(), Error> {
+        self.write.needs_flush = true;
+        Ok(self.device.write(offset, bytes)?)
+    }
+
+    /// Returns when what was written is on the medium.
+    pub(crate) fn flush(&mut self) -> Result<(), Error> {
+        if self.write.needs_flush {
+            self.device.flush()?;
+            self.write.needs_flush = false;
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,629 @@
+//! Processes and users (POSIX.1-2017, `unistd.h`, `spawn.h`, `sys/wait.h`, `pwd.h`): there is one process, number 1, of the user 0, and
+//! there can be no other. What would need one fails as in a container that allows neither: with `ENOSYS` what makes processes, with `EPERM`
+//! what becomes somebody else, with `ECHILD` what waits for children.
+
+use core::ffi::{c_char, c_int, c_long, c_uint, c_ulong, c_void};
+use core::ptr::null_mut;
+
+use super::convert::{c_result, c_status, put, text};
+use super::errno;
+use crate::error::{Errno, Result};
+use crate::scheduler::{Name, thread};
+use crate::storage::vfs;
+use crate::storage::vfs::namespace::LastLink;
+use crate::storage::vfs::node::NodeKind;
+
+const PROCESS: libc::pid_t = 1;
+const ROOT: u32 = 0;
+
+fn refuse(error: c_int) -> c_int {
+    errno::set(Errno(error))
+}
+
+/// The only process.
+#[unsafe(no_mangle)]
+pub(super) extern "C" fn getpid() -> libc::pid_t {
+    PROCESS
+}
+
+/// The running thread's number; the main thread's is the process's.
+#[unsafe(no_mangle)]
+pub(super) extern "C" fn gettid() -> libc::pid_t {
+    thread::current().id() as libc::pid_t
+}
+
+/// There is no parent.
+#[unsafe(no_mangle)]
+pub(super) extern "C" fn getppid() -> libc::pid_t {
+    0
+}
+
+/// The group of a process.
+#[unsafe(no_mangle)]
+pub(super) extern "C" fn getpgid(process: libc::pid_t) -> libc::pid_t {
+    match process {
+        0 | PROCESS => PROCESS,
+        _ => refuse(libc::ESRCH),
+    }
+}
+
+/// The group of the process.
+#[unsafe(no_mangle)]
+pub(super) extern "C" fn getpgrp() -> libc::pid_t {
+    PROCESS
+}
+
+/// The session of a process.
+#[unsafe(no_mangle)]
+pub(super) extern "C" fn getsid(process: libc::pid_t) -> libc::pid_t {
+    getpgid(process)
+}
+
+/// The process leads its session already.
+#[unsafe(no_mangle)]
+pub(super) extern "C" fn setsid() -> libc::pid_t {
+    refuse(libc::EPERM)
+}
+
+/// The leader of a session stays in its group.
+#[unsafe(no_mangle)]
+pub(super) extern "C" fn setpgid(process: libc::pid_t, _group: libc::pid_t) -> c_int {
+    match process {
+        0 | PROCESS => refuse(libc::EPERM),
+        _ => refuse(libc::ESRCH),
+    }
+}
+
+/// Makes no process.
+#[unsafe(no_mangle)]
+pub(super) extern "C" fn fork() -> libc::pid_t {
+    refuse(libc::ENOSYS)
+}
+
+/// Makes no process.
+#[unsafe(no_mangle)]
+pub(super) extern "C" fn vfork() -> libc::pid_t {
+    refuse(libc::ENOSYS)
+}
+
+/// Whether there is a program of this name, by its path or in one of the folders where programs are looked for.
+fn find_program(name: &[u8], is_searched: bool) -> Result<()> {
+    let check = |path: &[u8]| match vfs::resolve(path, LastLink::Follow)?.node.kind() {
+        NodeKind::File => Ok(()),
+        _ => Err(Errno(libc::EACCES)),
+    };
+    if name.is_empty() {
+        return Err(Errno(libc::ENOENT));
+    }
+    if !is_searched || name.contains(&b'/') {
+        return check(name);
+    }
+    let folders = super::environment::value(b"PATH");
+    let folders = folders.unwrap_or(b"/bin:/usr/bin");
+    let mut result = Err(Errno(libc::ENOENT));
+    for folder in folders.split(|&byte| byte == b':') {
+        let found = check(&[folder, b"/", name].concat());
+        if found != Err(Errno(libc::ENOENT)) && found != Err(Errno(libc::ENOTDIR)) {
+            result = found;
+        }
+        if result.is_ok() {
+            break;
+        }
+    }
+    result
+}
+
+/// # Safety
+/// 1. `name` is null or a C string.
+unsafe fn execute(name: *const c_char, is_searched: bool) -> c_int {
+    // SAFETY: the caller's promise (1).
+    let found = unsafe { text(name) }.and_then(|name| find_program(name, is_searched));
+    c_status(found.and(Err(Errno(libc::ENOSYS))))
+}
+
+/// Replaces the program by no other: `ENOENT` if there is none of this path, else `ENOSYS`.
+///
+/// # Safety
+/// `path` is a C string.
+#[unsafe(no_mangle)]
+pub(super) unsafe extern "C" fn execve(
+    path: *const c_char,
+    _arguments: *const *const c_char,
+    _environment: *const *const c_char,
+) -> c_int {
+    // SAFETY: the same contract.
+    unsafe { execute(path, false) }
+}
+
+/// As [`execve`].
+///
+/// # Safety
+/// As there.
+#[unsafe(no_mangle)]
+pub(super) unsafe extern "C" fn execv(
+    path: *const c_char,
+    _arguments: *const *const c_char,
+) -> c_int {
+    // SAFETY: the same contract.
+    unsafe { execute(path, false) }
+}
+
+/// As [`execve`]; a name without a folder is looked for in those of `PATH`.
+///
+/// # Safety
+/// `name` is a C string.
+#[unsafe(no_mangle)]
+pub(super) unsafe extern "C" fn execvp(
+    name: *const c_char,
+    _arguments: *const *const c_char,
+) -> c_int {
+    // SAFETY: the same contract.
+    unsafe { execute(name, true) }
+}
+
+/// As [`execvp`].
+///
+/// # Safety
+/// As there.
+#[unsafe(no_mangle)]
+pub(super) unsafe extern "C" fn execvpe(
+    name: *const c_char,
+    _arguments: *const *const c_char,
+    _environment: *const *const c_char,
+) -> c_int {
+    // SAFETY: the same contract.
+    unsafe { execute(name, true) }
+}
+
+/// # Safety
+/// 1. `name` is null or a C string.
+unsafe fn spawn(name: *const c_char, is_searched: bool) -> c_int {
+    // SAFETY: the caller's promise (1).
+    match unsafe { text(name) }.and_then(|name| find_program(name, is_searched)) {
+        Ok(()) => libc::ENOSYS,
+        Err(error) => error.0,
+    }
+}
+
+/// Starts no process; returns `ENOENT` if there is no program of this path, else `ENOSYS`.
+///
+/// # Safety
+/// `path` is a C string.
+#[unsafe(no_mangle)]
+pub(super) unsafe extern "C" fn posix_spawn(
+    _process: *mut libc::pid_t,
+    path: *const c_char,
+    _actions: *const libc::posix_spawn_file_actions_t,
+    _attributes: *const libc::posix_spawnattr_t,
+    _arguments: *const *mut c_char,
+    _environment: *const *mut c_char,
+) -> c_int {
+    // SAFETY: the same contract.
+    unsafe { spawn(path, false) }
+}
+
+/// As [`posix_spawn`]; a name without a folder is looked for in those of `PATH`.
+///
+/// # Safety
+/// `name` is a C string.
+#[unsafe(no_mangle)]
+pub(super) unsafe extern "C" fn posix_spawnp(
+    _process: *mut libc::pid_t,
+    name: *const c_char,
+    _actions: *const libc::posix_spawn_file_actions_t,
+    _attributes: *const libc::posix_spawnattr_t,
+    _arguments: *const *mut c_char,
+    _environment: *const *mut c_char,
+) -> c_int {
+    // SAFETY: the same contract.
+    unsafe { spawn(name, true) }
+}
+
+/// What is to be done in a new process, and how it is to be: accepted, as [`posix_spawn`] says that there is none.
+macro_rules! prepared_for_nothing {
+    ($($name:ident($($argument:ty),*);)*) => {$(
+        /// Prepares a process, which there will not be.
+        #[unsafe(no_mangle)]
+        pub(super) extern "C" fn $name($(_: $argument),*) -> c_int {
+            0
+        }
+    )*};
+}
+
+prepared_for_nothing! {
+    posix_spawn_file_actions_init(*mut c_void);
+    posix_spawn_file_actions_destroy(*mut c_void);
+    posix_spawn_file_actions_adddup2(*mut c_void, c_int, c_int);
+    posix_spawn_file_actions_addclose(*mut c_void, c_int);
+    posix_spawn_file_actions_addopen(*mut c_void, c_int, *const c_char, c_int, libc::mode_t);
+    posix_spawn_file_actions_addchdir_np(*mut c_void, *const c_char);
+    posix_spawnattr_init(*mut c_void);
+    posix_spawnattr_destroy(*mut c_void);
+    posix_spawnattr_setflags(*mut c_void, i16);
+    posix_spawnattr_setpgroup(*mut c_void, libc::pid_t);
+    posix_spawnattr_setsigdefault(*mut c_void, *const libc::sigset_t);
+    posix_spawnattr_setsigmask(*mut c_void, *const libc::sigset_t);
+}
+
+/// There are no children.
+#[unsafe(no_mangle)]
+pub(super) extern "C" fn waitpid(_: libc::pid_t, _: *mut c_int, _: c_int) -> libc::pid_t {
+    refuse(libc::ECHILD)
+}
+
+/// There are no children.
+#[unsafe(no_mangle)]
+pub(super) extern "C" fn wait(_: *mut c_int) -> libc::pid_t {
+    refuse(libc::ECHILD)
+}
+
+/// There are no children.
+#[unsafe(no_mangle)]
+pub(super) extern "C" fn wait4(
+    _: libc::pid_t,
+    _: *mut c_int,
+    _: c_int,
+    _: *mut c_void,
+) -> libc::pid_t {
+    refuse(libc::ECHILD)
+}
+
+/// There are no children.
+#[unsafe(no_mangle)]
+pub(super) extern "C" fn waitid(
+    _: c_uint,
+    _: libc::id_t,
+    _: *mut libc::siginfo_t,
+    _: c_int,
+) -> c_int {
+    refuse(libc::ECHILD)
+}
+
+macro_rules! root_has {
+    ($($name:ident)*) => {$(
+        /// The only user and group.
+        #[unsafe(no_mangle)]
+        pub(super) extern "C" fn $name() -> u32 {
+            ROOT
+        }
+    )*};
+}
+
+root_has! { getuid geteuid getgid getegid }
+
+fn become_user(is_root: bool) -> c_int {
+    if is_root { 0 } else { refuse(libc::EPERM) }
+}
+
+/// An identity that a function sets: the only one there is, or "as it was" where that can be said.
+fn is_root(id: u32) -> bool {
+    id == ROOT || id == u32::MAX
+}
+
+/// Becomes nobody else.
+#[unsafe(no_mangle)]
+pub(super) extern "C" fn setuid(user: u32) -> c_int {
+    become_user(user == ROOT)
+}
+
+/// Becomes nobody else.
+#[unsafe(no_mangle)]
+pub(super) extern "C" fn setgid(group: u32) -> c_int {
+    become_user(group == ROOT)
+}
+
+/// Becomes nobody else.
+#[unsafe(no_mangle)]
+pub(super) extern "C" fn seteuid(user: u32) -> c_int {
+    become_user(user == ROOT)
+}
+
+/// Becomes nobody else.
+#[unsafe(no_mangle)]
+pub(super) extern "C" fn setegid(group: u32) -> c_int {
+    become_user(group == ROOT)
+}
+
+/// Becomes nobody else.
+#[unsafe(no_mangle)]
+pub(super) extern "C" fn setresuid(real: u32, effective: u32, saved: u32) -> c_int {
+    become_user(is_root(real) && is_root(effective) && is_root(saved))
+}
+
+/// Becomes nobody else.
+#[unsafe(no_mangle)]
+pub(super) extern "C" fn setresgid(real: u32, effective: u32, saved: u32) -> c_int {
+    become_user(is_root(real) && is_root(effective) && is_root(saved))
+}
+
+/// The process is in no group besides its own.
+#[unsafe(no_mangle)]
+pub(super) extern "C" fn getgroups(_len: c_int, _out: *mut libc::gid_t) -> c_int {
+    0
+}
+
+/// Joins no groups.
+#[unsafe(no_mangle)]
+pub(super) extern "C" fn setgroups(len: usize, _groups: *const libc::gid_t) -> c_int {
+    become_user(len == 0)
+}
+
+/// There is one root.
+#[unsafe(no_mangle)]
+pub(super) extern "C" fn chroot(_path: *const c_char) -> c_int {
+    refuse(libc::EPERM)
+}
+
+/// There are no users with names: no error, and no result.
+///
+/// # Safety
+/// `result` can be written.
+#[unsafe(no_mangle)]
+pub(super) unsafe extern "C" fn getpwuid_r(
+    _user: u32,
+    _out: *mut c_void,
+    _buf: *mut c_char,
+    _len: usize,
+    result: *mut *mut c_void,
+) -> c_int {
+    // SAFETY: the caller's place.
+    unsafe { put(result, null_mut()) }.map_or_else(|error| error.0, |()| 0)
+}
+
+/// See [`getpwuid_r`].
+///
+/// # Safety
+/// As there.
+#[unsafe(no_mangle)]
+pub(super) unsafe extern "C" fn getgrgid_r(
+    group: u32,
+    out: *mut c_void,
+    buf: *mut c_char,
+    len: usize,
+    result: *mut *mut c_void,
+) -> c_int {
+    // SAFETY: the same contract.
+    unsafe { getpwuid_r(group, out, buf, len, result) }
+}
+
+/// See [`getpwuid_r`].
+///
+/// # Safety
+/// As there.
+#[unsafe(no_mangle)]
+pub(super) unsafe extern "C" fn getpwnam_r(
+    _name: *const c_char,
+    out: *mut c_void,
+    buf: *mut c_char,
+    len: usize,
+    result: *mut *mut c_void,
+) -> c_int {
+    // SAFETY: the same contract.
+    unsafe { getpwuid_r(ROOT, out, buf, len, result) }
+}
+
+/// See [`getpwuid_r`].
+///
+/// # Safety
+/// As there.
+#[unsafe(no_mangle)]
+pub(super) unsafe extern "C" fn getgrnam_r(
+    _name: *const c_char,
+    out: *mut c_void,
+    buf: *mut c_char,
+    len: usize,
+    result: *mut *mut c_void,
+) -> c_int {
+    // SAFETY: the same contract.
+    unsafe { getpwuid_r(ROOT, out, buf, len, result) }
+}
+
+/// There are no users with names.
+#[unsafe(no_mangle)]
+pub(super) extern "C" fn getpwuid(_user: u32) -> *mut c_void {
+    null_mut()
+}
+
+/// There are no users with names.
+#[unsafe(no_mangle)]
+pub(super) extern "C" fn getpwnam(_name: *const c_char) -> *mut c_void {
+    null_mut()
+}
+
+/// Limits: none but of descriptors and of the main thread's stack.
+///
+/// # Safety
+/// `out` can be written.
+#[unsafe(no_mangle)]
+pub(super) unsafe extern "C" fn getrlimit(resource: c_uint, out: *mut libc::rlimit64) -> c_int {
+    c_status((|| {
+        let limit = match resource {
+            libc::RLIMIT_NOFILE => super::object::MAX_DESCRIPTORS as u64,
+            libc::RLIMIT_STACK => crate::start::MAIN_STACK_BYTES as u64,
+            // No core files, and no second process.
+            libc::RLIMIT_CORE => 0,
+            libc::RLIMIT_NPROC => libc::RLIM64_INFINITY,
+            0..=15 => libc::RLIM64_INFINITY,
+            _ => return Err(Errno(libc::EINVAL)),
+        };
+        let limit = libc::rlimit64 {
+            rlim_cur: limit,
+            rlim_max: limit,
+        };
+        // SAFETY: the caller's place.
+        unsafe { put(out, limit) }
+    })())
+}
+
+/// Limits stay as they are: what asks for no less is content, what asks for less or more is refused.
+///
+/// # Safety
+/// `new` can be read.
+#[unsafe(no_mangle)]
+pub(super) unsafe extern "C" fn setrlimit(resource: c_uint, new: *const libc::rlimit64) -> c_int {
+    let mut now = libc::rlimit64 {
+        rlim_cur: 0,
+        rlim_max: 0,
+    };
+    // SAFETY: a local variable.
+    if unsafe { getrlimit(resource, &raw mut now) } != 0 {
+        return -1;
+    }
+    // SAFETY: null, or the caller's.
+    match unsafe { super::convert::get(new) } {
+        None => refuse(libc::EFAULT),
+        Some(new) if new.rlim_cur == now.rlim_cur && new.rlim_max == now.rlim_max => 0,
+        Some(_) => refuse(libc::EPERM),
+    }
+}
+
+/// As [`getrlimit`] and [`setrlimit`], of a process.
+///
+/// # Safety
+/// `new` is null or can be read, `old` is null or can be written.
+#[unsafe(no_mangle)]
+pub(super) unsafe extern "C" fn prlimit64(
+    process: libc::pid_t,
+    resource: c_uint,
+    new: *const libc::rlimit64,
+    old: *mut libc::rlimit64,
+) -> c_int {
+    if process != 0 && process != PROCESS {
+        return refuse(libc::ESRCH);
+    }
+    // SAFETY: not null where they are used, and the caller's.
+    unsafe {
+        if !old.is_null() && getrlimit(resource, old) != 0 {
+            return -1;
+        }
+        if new.is_null() {
+            0
+        } else {
+            setrlimit(resource, new)
+        }
+    }
+}
+
+/// Asks or sets something of the process: the running thread's name, and a few facts.
+///
+/// # Safety
+/// Pointers are what the option says.
+#[unsafe(no_mangle)]
+pub(super) unsafe extern "C" fn prctl(
+    option: c_int,
+    argument: c_ulong,
+    _third: c_ulong,
+    _fourth: c_ulong,
+    _fifth: c_ulong,
+) -> c_int {
+    c_result((|| match option {
+        libc::PR_SET_NAME => {
+            // SAFETY: the caller's string.
+            let name = unsafe { text(argument as *const c_char) }?;
+            thread::current().set_name(Name::new(name));
+            Ok(0)
+        }
+        libc::PR_GET_NAME => {
+            let name = thread::current().name();
+            let mut out = [0_u8; 16];
+            out[..name.as_bytes().len()].copy_from_slice(name.as_bytes());
+            // SAFETY: the caller's place of 16 bytes.
+            unsafe { put(argument as *mut [u8; 16], out) }?;
+            Ok(0)
+        }
+        // Memory is not dumped.
+        libc::PR_GET_DUMPABLE => Ok(0),
+        libc::PR_SET_DUMPABLE if argument == 0 => Ok(0),
+        // It gains no rights, having them all.
+        libc::PR_SET_NO_NEW_PRIVS if argument == 1 => Ok(0),
+        libc::PR_GET_NO_NEW_PRIVS => Ok(1),
+        // There is no parent whose death could matter.
+        libc::PR_SET_PDEATHSIG => Ok(0),
+        _ => Err(Errno(libc::EINVAL)),
+    })())
+}
+
+/// How the process is scheduled: as any.
+#[unsafe(no_mangle)]
+pub(super) extern "C" fn getpriority(_which: c_uint, _who: libc::id_t) -> c_int {
+    // A caller tells -1 from an error by `errno`.
+    errno::set(Errno(0));
+    0
+}
+
+/// There is one priority.
+#[unsafe(no_mangle)]
+pub(super) extern "C" fn setpriority(_which: c_uint, _who: libc::id_t, priority: c_int) -> c_int {
+    if priority == 0 {
+        0
+    } else {
+        refuse(libc::EACCES)
+    }
+}
+
+/// There is one scheduling policy, `SCHED_OTHER`.
+#[unsafe(no_mangle)]
+pub(super) extern "C" fn sched_getscheduler(_process: libc::pid_t) -> c_int {
+    libc::SCHED_OTHER
+}
+
+/// See [`sched_getscheduler`].
+#[unsafe(no_mangle)]
+pub(super) extern "C" fn sched_setscheduler(
+    _process: libc::pid_t,
+    policy: c_int,
+    _parameter: *const c_void,
+) -> c_int {
+    if policy == libc::SCHED_OTHER {
+        0
+    } else {
+        refuse(libc::EPERM)
+    }
+}
+
+/// The only priority of a policy but the real-time ones, which are not there.
+#[unsafe(no_mangle)]
+pub(super) extern "C" fn sched_get_priority_max(policy: c_int) -> c_int {
+    match policy {
+        libc::SCHED_OTHER | libc::SCHED_BATCH | libc::SCHED_IDLE => 0,
+        libc::SCHED_FIFO | libc::SCHED_RR => 99,
+        _ => refuse(libc::EINVAL),
+    }
+}
+
+/// See [`sched_get_priority_max`].
+#[unsafe(no_mangle)]
+pub(super) extern "C" fn sched_get_priority_min(policy: c_int) -> c_int {
+    match policy {
+        libc::SCHED_OTHER | libc::SCHED_BATCH | libc::SCHED_IDLE => 0,
+        libc::SCHED_FIFO | libc::SCHED_RR => 1,
+        _ => refuse(libc::EINVAL),
+    }
+}
+
+/// What the process used: processor time as the clocks tell it.
+///
+/// # Safety
+/// `out` can be written.
+#[unsafe(no_mangle)]
+pub(super) unsafe extern "C" fn getrusage(who: c_int, out: *mut libc::rusage) -> c_int {
+    c_status((|| {
+        // SAFETY: a structure of integers, for which zeros are values.
+        let mut usage: libc::rusage = unsafe { core::mem::zeroed() };
+        match who {
+            libc::RUSAGE_SELF | libc::RUSAGE_THREAD => {
+                let used_ns = super::clock::used_ns();
+                usage.ru_utime = libc::timeval {
+                    tv_sec: (used_ns / 1_000_000_000) as i64,
+                    tv_usec: (used_ns / 1000 % 1_000_000) as i64,
+                };
+                let (free, total) = crate::memory::frames::usage();
+                usage.ru_maxrss = ((total - free) / 1024) as c_long;
+            }
+            libc::RUSAGE_CHILDREN => {}
+            _ => return Err(Errno(libc::EINVAL)),
+        }
+        // SAFETY: the caller's place.
+        unsafe { put(out, usage) }
+    })())
+}

@@ -1,0 +1,569 @@
+//! System calls by number (Linux, x86-64): the function `syscall`, by which std and others reach what has no C function of its own, and the
+//! instruction, which some crates issue. Most lead to the C function of the same name.
+
+use core::ffi::{c_char, c_int, c_long, c_uint, c_void};
+use core::sync::atomic::{AtomicU32, Ordering, fence};
+
+use libc::{msghdr, sockaddr, socklen_t};
+
+use super::clock::{
+    self, clock_getres, clock_gettime, clock_nanosleep, deadline_of, gettimeofday, nanosleep,
+};
+use super::convert::{bytes_mut, get};
+use super::descriptor::{dup, dup2, dup3, fcntl, flock, ioctl};
+use super::directory::{chdir, fchdir, mkdir, mkdirat, rmdir, umask};
+use super::epoll::{epoll_create, epoll_create1, epoll_ctl, epoll_pwait, epoll_pwait2, epoll_wait};
+use super::event::eventfd;
+use super::file::{
+    close, copy_file_range, fdatasync, fsync, ftruncate64, lseek64, open64, openat64, pread64,
+    preadv64, pwrite64, pwritev64, read, readv, sendfile64, splice, sync, syncfs, truncate64,
+    write, writev,
+};
+use super::machine::{getrandom, sysinfo, uname};
+use super::memfd::memfd_create;
+use super::memory::{madvise, mmap64, mprotect, munmap};
+use super::metadata::{
+    access, chmod, chown, faccessat, fchmod, fchmodat, fchown, fchownat, fstat64, fstatat64,
+    lchown, lstat64, stat64, statx, utimensat,
+};
+use super::path::{
+    link, linkat, readlink, readlinkat, rename, renameat, renameat2, symlink, symlinkat, unlink,
+    unlinkat,
+};
+use super::pipe::{pipe, pipe2};
+use super::process::{
+    getegid, geteuid, getgid, getpgid, getpgrp, getpid, getppid, getpriority, getrlimit, getrusage,
+    getsid, gettid, getuid, prctl, prlimit64, setgid, setpgid, setrlimit, setsid, setuid, wait4,
+};
+use super::signal::{kill, pause};
+use super::thread::{sched_getaffinity, sched_yield};
+use super::timer::{timerfd_create, timerfd_gettime, timerfd_settime};
+use super::{errno, object, poll, program};
+use crate::arch::clock as clocks;
+use crate::arch::x86_64::syscall::{self as instruction, Arguments};
+use crate::arch::x86_64::tlb;
+use crate::error::{Errno, Result};
+use crate::scheduler::{self, WaitOutcome, futex};
+use crate::storage::vfs::file::OpenFile;
+
+unsafe extern "C" {
+    safe fn socket(domain: c_int, kind: c_int, protocol: c_int) -> c_int;
+    fn socketpair(domain: c_int, kind: c_int, protocol: c_int, ends: *mut [c_int; 2]) -> c_int;
+    fn bind(descriptor: c_int, address: *const sockaddr, len: socklen_t) -> c_int;
+    safe fn listen(descriptor: c_int, backlog: c_int) -> c_int;
+    fn accept4(d: c_int, address: *mut sockaddr, len: *mut socklen_t, flags: c_int) -> c_int;
+    fn accept(descriptor: c_int, address: *mut sockaddr, len: *mut socklen_t) -> c_int;
+    fn connect(descriptor: c_int, address: *const sockaddr, len: socklen_t) -> c_int;
+    safe fn shutdown(descriptor: c_int, how: c_int) -> c_int;
+    fn getsockname(descriptor: c_int, address: *mut sockaddr, len: *mut socklen_t) -> c_int;
+    fn getpeername(descriptor: c_int, address: *mut sockaddr, len: *mut socklen_t) -> c_int;
+    fn sendto(
+        descriptor: c_int,
+        data: *const c_void,
+        len: usize,
+        flags: c_int,
+        address: *const sockaddr,
+        address_len: socklen_t,
+    ) -> isize;
+    fn recvfrom(
+        descriptor: c_int,
+        buf: *mut c_void,
+        len: usize,
+        flags: c_int,
+        address: *mut sockaddr,
+        address_len: *mut socklen_t,
+    ) -> isize;
+    fn sendmsg(descriptor: c_int, message: *const msghdr, flags: c_int) -> isize;
+    fn recvmsg(descriptor: c_int, message: *mut msghdr, flags: c_int) -> isize;
+    fn setsockopt(
+        descriptor: c_int,
+        level: c_int,
+        option: c_int,
+        value: *const c_void,
+        len: socklen_t,
+    ) -> c_int;
+    fn getsockopt(
+        descriptor: c_int,
+        level: c_int,
+        option: c_int,
+        value: *mut c_void,
+        len: *mut socklen_t,
+    ) -> c_int;
+}
+
+/// What a C function returned, with `errno`, as a result.
+trait Returned {
+    fn result(self) -> Result<usize>;
+}
+
+macro_rules! returned {
+    ($($kind:ty)*) => {$(
+        impl Returned for $kind {
+            fn result(self) -> Result<usize> {
+                match self {
+                    -1 => Err(Errno(errno::get())),
+                    value => Ok(value as usize),
+                }
+            }
+        }
+    )*};
+}
+
+returned! { c_int isize i64 }
+
+impl Returned for u32 {
+    fn result(self) -> Result<usize> {
+        Ok(self as usize)
+    }
+}
+
+impl Returned for () {
+    fn result(self) -> Result<usize> {
+        Ok(0)
+    }
+}
+
+impl<T> Returned for *mut T {
+    fn result(self) -> Result<usize> {
+        (self as isize).result()
+    }
+}
+
+/// Calls the function of the call's name with as many arguments as it has.
+macro_rules! call_by_number {
+    ($call:expr, $otherwise:expr, $($number:ident = $function:ident($($index:literal)*);)*) => {
+        match $call.number as c_long {
+            $(libc::$number => {
+                #[allow(unused_unsafe, reason = "some of the functions are safe")]
+                // SAFETY: the caller's arguments, as the call's manual page has them.
+                let value = unsafe { $function($($call.values[$index] as _),*) };
+                value.result()
+            })*
+            other => $otherwise(other),
+        }
+    };
+}
+
+/// Carries out a system call.
+fn dispatch(call: &Arguments) -> Result<usize> {
+    let [a, b, c, d, e, f] = call.values;
+    // The most frequent one by far.
+    if call.number as c_long == libc::SYS_futex {
+        // SAFETY: the caller's arguments.
+        return unsafe { futex_call(a, b as c_int, c as u32, d, e, f as u32) };
+    }
+    let otherwise = |number| match number {
+        libc::SYS_eventfd => eventfd(a as c_uint, 0).result(),
+        // SAFETY: the caller's arguments.
+        libc::SYS_getcwd => unsafe { getcwd_call(a as *mut c_void, b) },
+        // SAFETY: as above.
+        libc::SYS_getdents64 => unsafe { getdents_call(a as c_int, b as *mut c_void, c) },
+        // SAFETY: as above.
+        libc::SYS_ppoll => unsafe { ppoll_call(a as *mut libc::pollfd, b, c as _) },
+        // SAFETY: as above.
+        libc::SYS_clock_nanosleep => {
+            // SAFETY: as above.
+            match unsafe { clock_nanosleep(a as c_int, b as c_int, c as _, d as _) } {
+                0 => Ok(0),
+                error => Err(Errno(error)),
+            }
+        }
+        libc::SYS_sched_getaffinity => {
+            // SAFETY: as above. The call tells how much it wrote, the function does not.
+            unsafe { sched_getaffinity(a as c_int, b, c as *mut _) }
+                .result()
+                .map(|_| b.min(8))
+        }
+        libc::SYS_membarrier => membarrier(a as c_int),
+        libc::SYS_tgkill | libc::SYS_tkill => Err(Errno(libc::ENOSYS)),
+        libc::SYS_exit => scheduler::exit(0),
+        libc::SYS_exit_group => program::_exit(a as c_int),
+        _ => Err(Errno(libc::ENOSYS)),
+    };
+    call_by_number! { call, otherwise,
+        SYS_read = read(0 1 2);
+        SYS_write = write(0 1 2);
+        SYS_readv = readv(0 1 2);
+        SYS_writev = writev(0 1 2);
+        SYS_pread64 = pread64(0 1 2 3);
+        SYS_pwrite64 = pwrite64(0 1 2 3);
+        SYS_preadv = preadv64(0 1 2 3);
+        SYS_pwritev = pwritev64(0 1 2 3);
+        SYS_open = open64(0 1 2);
+        SYS_openat = openat64(0 1 2 3);
+        SYS_close = close(0);
+        SYS_lseek = lseek64(0 1 2);
+        SYS_ftruncate = ftruncate64(0 1);
+        SYS_truncate = truncate64(0 1);
+        SYS_fsync = fsync(0);
+        SYS_fdatasync = fdatasync(0);
+        SYS_sync = sync();
+        SYS_syncfs = syncfs(0);
+        SYS_copy_file_range = copy_file_range(0 1 2 3 4 5);
+        SYS_sendfile = sendfile64(0 1 2 3);
+        SYS_splice = splice(0 1 2 3 4 5);
+        SYS_dup = dup(0);
+        SYS_dup2 = dup2(0 1);
+        SYS_dup3 = dup3(0 1 2);
+        SYS_fcntl = fcntl(0 1 2);
+        SYS_ioctl = ioctl(0 1 2);
+        SYS_flock = flock(0 1);
+        SYS_stat = stat64(0 1);
+        SYS_lstat = lstat64(0 1);
+        SYS_fstat = fstat64(0 1);
+        SYS_newfstatat = fstatat64(0 1 2 3);
+        SYS_statx = statx(0 1 2 3 4);
+        SYS_access = access(0 1);
+        SYS_faccessat = faccessat_call(0 1 2);
+        SYS_faccessat2 = faccessat(0 1 2 3);
+        SYS_chmod = chmod(0 1);
+        SYS_fchmod = fchmod(0 1);
+        SYS_fchmodat = fchmodat_call(0 1 2);
+        SYS_chown = chown(0 1 2);
+        SYS_lchown = lchown(0 1 2);
+        SYS_fchown = fchown(0 1 2);
+        SYS_fchownat = fchownat(0 1 2 3 4);
+        SYS_utimensat = utimensat(0 1 2 3);
+        SYS_link = link(0 1);
+        SYS_linkat = linkat(0 1 2 3 4);
+        SYS_symlink = symlink(0 1);
+        SYS_symlinkat = symlinkat(0 1 2);
+        SYS_readlink = readlink(0 1 2);
+        SYS_readlinkat = readlinkat(0 1 2 3);
+        SYS_rename = rename(0 1);
+        SYS_renameat = renameat(0 1 2 3);
+        SYS_renameat2 = renameat2(0 1 2 3 4);
+        SYS_unlink = unlink(0);
+        SYS_unlinkat = unlinkat(0 1 2);
+        SYS_mkdir = mkdir(0 1);
+        SYS_mkdirat = mkdirat(0 1 2);
+        SYS_rmdir = rmdir(0);
+        SYS_chdir = chdir(0);
+        SYS_fchdir = fchdir(0);
+        SYS_umask = umask(0);
+        SYS_memfd_create = memfd_create(0 1);
+        SYS_mmap = mmap64(0 1 2 3 4 5);
+        SYS_munmap = munmap(0 1);
+        SYS_mprotect = mprotect(0 1 2);
+        SYS_madvise = madvise(0 1 2);
+        SYS_pipe = pipe(0);
+        SYS_pipe2 = pipe2(0 1);
+        SYS_eventfd2 = eventfd(0 1);
+        SYS_timerfd_create = timerfd_create(0 1);
+        SYS_timerfd_settime = timerfd_settime(0 1 2 3);
+        SYS_timerfd_gettime = timerfd_gettime(0 1);
+        SYS_epoll_create = epoll_create(0);
+        SYS_epoll_create1 = epoll_create1(0);
+        SYS_epoll_ctl = epoll_ctl(0 1 2 3);
+        SYS_epoll_wait = epoll_wait(0 1 2 3);
+        SYS_epoll_pwait = epoll_pwait(0 1 2 3 4);
+        SYS_epoll_pwait2 = epoll_pwait2(0 1 2 3 4);
+        SYS_poll = poll_call(0 1 2);
+        SYS_socket = socket(0 1 2);
+        SYS_socketpair = socketpair(0 1 2 3);
+        SYS_bind = bind(0 1 2);
+        SYS_listen = listen(0 1);
+        SYS_accept = accept(0 1 2);
+        SYS_accept4 = accept4(0 1 2 3);
+        SYS_connect = connect(0 1 2);
+        SYS_shutdown = shutdown(0 1);
+        SYS_getsockname = getsockname(0 1 2);
+        SYS_getpeername = getpeername(0 1 2);
+        SYS_sendto = sendto(0 1 2 3 4 5);
+        SYS_recvfrom = recvfrom(0 1 2 3 4 5);
+        SYS_sendmsg = sendmsg(0 1 2);
+        SYS_recvmsg = recvmsg(0 1 2);
+        SYS_setsockopt = setsockopt(0 1 2 3 4);
+        SYS_getsockopt = getsockopt(0 1 2 3 4);
+        SYS_clock_gettime = clock_gettime(0 1);
+        SYS_clock_getres = clock_getres(0 1);
+        SYS_nanosleep = nanosleep(0 1);
+        SYS_gettimeofday = gettimeofday(0 1);
+        SYS_getrandom = getrandom(0 1 2);
+        SYS_uname = uname(0);
+        SYS_sysinfo = sysinfo(0);
+        SYS_getpid = getpid();
+        SYS_getppid = getppid();
+        SYS_gettid = gettid();
+        SYS_getpgrp = getpgrp();
+        SYS_getpgid = getpgid(0);
+        SYS_getsid = getsid(0);
+        SYS_setsid = setsid();
+        SYS_setpgid = setpgid(0 1);
+        SYS_getuid = getuid();
+        SYS_geteuid = geteuid();
+        SYS_getgid = getgid();
+        SYS_getegid = getegid();
+        SYS_setuid = setuid(0);
+        SYS_setgid = setgid(0);
+        SYS_getpriority = getpriority(0 1);
+        SYS_getrlimit = getrlimit(0 1);
+        SYS_setrlimit = setrlimit(0 1);
+        SYS_prlimit64 = prlimit64(0 1 2 3);
+        SYS_getrusage = getrusage(0 1);
+        SYS_prctl = prctl(0 1 2 3 4);
+        SYS_wait4 = wait4(0 1 2 3);
+        SYS_kill = kill(0 1);
+        SYS_pause = pause();
+        SYS_sched_yield = sched_yield();
+    }
+}
+
+unsafe extern "C" {
+    /// One of the two below: the link step chooses, so that a program that needs few calls has no more in its image.
+    safe fn toro_system_calls(call: &Arguments) -> isize;
+}
+
+/// The result as the kernel of Linux gives it: an error number is negated.
+fn encoded(result: Result<usize>) -> isize {
+    match result {
+        Ok(value) => value as isize,
+        Err(error) => -(error.0 as isize),
+    }
+}
+
+#[unsafe(no_mangle)]
+extern "C" fn toro_all_system_calls(call: &Arguments) -> isize {
+    encoded(dispatch(call))
+}
+
+/// What std asks for by number where it has no C function, in a program without threads.
+#[unsafe(no_mangle)]
+extern "C" fn toro_few_system_calls(call: &Arguments) -> isize {
+    let [a, b, c, d, e, f] = call.values;
+    encoded(match call.number as c_long {
+        // SAFETY: the caller's arguments, as the call's manual page has them.
+        libc::SYS_futex => unsafe { futex_call(a, b as c_int, c as u32, d, e, f as u32) },
+        // SAFETY: as above.
+        libc::SYS_getrandom => unsafe { getrandom(a as *mut c_void, b, c as c_uint) }.result(),
+        libc::SYS_gettid => gettid().result(),
+        libc::SYS_getpid => getpid().result(),
+        libc::SYS_sched_yield => sched_yield().result(),
+        _ => Err(Errno(libc::ENOSYS)),
+    })
+}
+
+/// The function `syscall`. C declares its arguments as `...`; callers that give fewer leave the rest undefined, and no call reads more
+/// than it has.
+#[unsafe(no_mangle)]
+unsafe extern "C" fn syscall(
+    number: c_long,
+    a: usize,
+    b: usize,
+    c: usize,
+    d: usize,
+    e: usize,
+    f: usize,
+) -> c_long {
+    let call = Arguments {
+        number: number as usize,
+        values: [a, b, c, d, e, f],
+    };
+    errno::count(match toro_system_calls(&call) {
+        error @ -4095..0 => Err(Errno(-error as i32)),
+        value => Ok(value as usize),
+    }) as c_long
+}
+
+/// Has the instruction lead here.
+pub(super) fn initialise() {
+    instruction::set_handler(|call| {
+        // The instruction tells its error by its result; `errno` belongs to C.
+        let before = errno::get();
+        let result = toro_system_calls(call);
+        errno::set(Errno(before));
+        result
+    });
+}
+
+/// futex(2): waiting and waking.
+///
+/// # Safety
+/// 1. `address` leads to a futex, and `timeout` is null or a time, where the operation uses them.
+unsafe fn futex_call(
+    address: usize,
+    operation: c_int,
+    value: u32,
+    timeout: usize,
+    second: usize,
+    bits: u32,
+) -> Result<usize> {
+    let command = operation & !(libc::FUTEX_PRIVATE_FLAG | libc::FUTEX_CLOCK_REALTIME);
+    if !address.is_multiple_of(4) {
+        return Err(Errno(libc::EINVAL));
+    }
+    match command {
+        libc::FUTEX_WAIT | libc::FUTEX_WAIT_BITSET => {
+            // SAFETY: the caller's promise (1).
+            let timeout = unsafe { get(timeout as *const libc::timespec) };
+            let id = if operation & libc::FUTEX_CLOCK_REALTIME != 0 {
+                libc::CLOCK_REALTIME
+            } else {
+                libc::CLOCK_MONOTONIC
+            };
+            // `FUTEX_WAIT` takes a span, `FUTEX_WAIT_BITSET` a point in time.
+            let deadline_ns = match timeout {
+                None => None,
+                Some(time) if command == libc::FUTEX_WAIT => {
+                    Some(clocks::now_ns().saturating_add(clock::nanoseconds(&time)?))
+                }
+                Some(time) => Some(deadline_of(id, clock::nanoseconds(&time)?)?),
+            };
+            let bits = match command {
+                libc::FUTEX_WAIT => u32::MAX,
+                _ if bits == 0 => return Err(Errno(libc::EINVAL)),
+                _ => bits,
+            };
+            // SAFETY: the caller's promise (1).
+            let futex = unsafe { &*(address as *const AtomicU32) };
+            match futex::wait(futex, value, bits, deadline_ns) {
+                Ok(WaitOutcome::Woken) => Ok(0),
+                Ok(WaitOutcome::TimedOut) => Err(Errno(libc::ETIMEDOUT)),
+                Err(futex::Changed) => Err(Errno(libc::EAGAIN)),
+            }
+        }
+        libc::FUTEX_WAKE => Ok(futex::wake(address, value as usize, u32::MAX)),
+        libc::FUTEX_WAKE_BITSET if bits == 0 => Err(Errno(libc::EINVAL)),
+        libc::FUTEX_WAKE_BITSET => Ok(futex::wake(address, value as usize, bits)),
+        libc::FUTEX_REQUEUE | libc::FUTEX_CMP_REQUEUE => {
+            // SAFETY: the caller's promise (1).
+            let futex = unsafe { &*(address as *const AtomicU32) };
+            if command == libc::FUTEX_CMP_REQUEUE && futex.load(Ordering::SeqCst) != bits {
+                return Err(Errno(libc::EAGAIN));
+            }
+            // Those that would sleep on at the second address are woken too, and find out by themselves: a sleeper may always be.
+            let _ = second;
+            let most = (value as usize).saturating_add(timeout);
+            Ok(futex::wake(address, most, u32::MAX))
+        }
+        _ => Err(Errno(libc::ENOSYS)),
+    }
+}
+
+/// membarrier(2): every core passes a barrier.
+fn membarrier(command: c_int) -> Result<usize> {
+    const COMMANDS: c_int = libc::MEMBARRIER_CMD_GLOBAL
+        | libc::MEMBARRIER_CMD_PRIVATE_EXPEDITED
+        | libc::MEMBARRIER_CMD_REGISTER_PRIVATE_EXPEDITED;
+    match command {
+        libc::MEMBARRIER_CMD_QUERY => Ok(COMMANDS as usize),
+        libc::MEMBARRIER_CMD_REGISTER_PRIVATE_EXPEDITED => Ok(0),
+        libc::MEMBARRIER_CMD_GLOBAL | libc::MEMBARRIER_CMD_PRIVATE_EXPEDITED => {
+            fence(Ordering::SeqCst);
+            // An interrupt that every other core answers.
+            tlb::flush_other_cores();
+            Ok(0)
+        }
+        _ => Err(Errno(libc::EINVAL)),
+    }
+}
+
+/// `poll` returns `int` to C, as the call does.
+///
+/// # Safety
+/// 1. `count` requests can be read and written.
+unsafe fn poll_call(requests: *mut libc::pollfd, count: libc::nfds_t, timeout_ms: c_int) -> c_int {
+    // SAFETY: the caller's promise (1).
+    unsafe { poll::poll(requests, count, timeout_ms) }
+}
+
+/// ppoll(2), whose set of signals is not looked at: none comes from outside.
+///
+/// # Safety
+/// 1. `count` requests can be read and written; `timeout` is null or can be read.
+unsafe fn ppoll_call(
+    requests: *mut libc::pollfd,
+    count: usize,
+    timeout: *const libc::timespec,
+) -> Result<usize> {
+    // SAFETY: the caller's promise (1).
+    let requests = match count {
+        0 => &mut [][..],
+        _ if requests.is_null() => return Err(Errno(libc::EFAULT)),
+        // SAFETY: the caller's array of `count` requests.
+        _ => unsafe { core::slice::from_raw_parts_mut(requests, count) },
+    };
+    // SAFETY: as above.
+    let timeout_ns = unsafe { get(timeout) }.map(|time| clock::nanoseconds(&time));
+    let deadline_ns = timeout_ns
+        .transpose()?
+        .map(|ns| clocks::now_ns().saturating_add(ns));
+    poll::poll_until(requests, deadline_ns)
+}
+
+/// The call has no flags; the function does.
+///
+/// # Safety
+/// 1. `path` is a C string.
+unsafe fn faccessat_call(directory: c_int, path: *const c_char, mode: c_int) -> c_int {
+    // SAFETY: the caller's promise (1).
+    unsafe { faccessat(directory, path, mode, 0) }
+}
+
+/// The call has no flags; the function does.
+///
+/// # Safety
+/// 1. `path` is a C string.
+unsafe fn fchmodat_call(directory: c_int, path: *const c_char, mode: libc::mode_t) -> c_int {
+    // SAFETY: the caller's promise (1).
+    unsafe { fchmodat(directory, path, mode, 0) }
+}
+
+/// getcwd(2): returns the length with the closing zero.
+///
+/// # Safety
+/// 1. `len` bytes at `buf` can be written.
+unsafe fn getcwd_call(buf: *mut c_void, len: usize) -> Result<usize> {
+    let path = crate::storage::vfs::current()?.path();
+    // SAFETY: the caller's promise (1).
+    let buf = unsafe { bytes_mut(buf, len) }?;
+    let room = buf.get_mut(..=path.len()).ok_or(Errno(libc::ERANGE))?;
+    room[..path.len()].copy_from_slice(&path);
+    room[path.len()] = 0;
+    Ok(path.len() + 1)
+}
+
+/// Where the name begins in a `linux_dirent64`, and the longest name with its zero.
+const NAME_OFFSET: usize = 19;
+const NAME_MAX: usize = 256;
+
+/// getdents64(2): entries of a directory.
+///
+/// # Safety
+/// 1. `len` bytes at `buf` can be written.
+unsafe fn getdents_call(descriptor: c_int, buf: *mut c_void, len: usize) -> Result<usize> {
+    let description = object::get(descriptor)?;
+    let file = description.downcast::<OpenFile>();
+    let file = file.ok_or(Errno(libc::ENOTDIR))?;
+    // SAFETY: the caller's promise (1).
+    let buf = unsafe { bytes_mut(buf, len) }?;
+    let mut used = 0;
+    loop {
+        let before = file.seek(0, libc::SEEK_CUR)?;
+        // As many as fit, however long their names are; at least one, which may not fit.
+        let room = buf.len() - used;
+        let fitting = room / (NAME_OFFSET + NAME_MAX).next_multiple_of(8);
+        let entries = file.next_entries(fitting.max(1))?;
+        if entries.is_empty() {
+            return Ok(used);
+        }
+        for entry in entries {
+            let entry_len = (NAME_OFFSET + entry.name.len() + 1).next_multiple_of(8);
+            let Some(out) = buf.get_mut(used..used + entry_len) else {
+                file.seek(before as i64, libc::SEEK_SET)?;
+                return if used == 0 {
+                    Err(Errno(libc::EINVAL))
+                } else {
+                    Ok(used)
+                };
+            };
+            out.fill(0);
+            out[..8].copy_from_slice(&entry.number.to_ne_bytes());
+            out[8..16].copy_from_slice(&entry.next_cookie.to_ne_bytes());
+            out[16..18].copy_from_slice(&(entry_len as u16).to_ne_bytes());
+            out[18] = entry.kind.map_or(0, |kind| kind.entry_type());
+            out[NAME_OFFSET..NAME_OFFSET + entry.name.len()].copy_from_slice(&entry.name);
+            used += entry_len;
+        }
+    }
+}

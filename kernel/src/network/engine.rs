@@ -587,6 +587,8 @@ impl Engine {
             State::Closed => {
                 connection.error = match before {
                     State::LastAck | State::TimeWait | State::Closing => None,
+                    // The peer had ended its side: reading has come to the end, and writing breaks off.
+                    State::CloseWait if was_reset => None,
                     State::SynSent if was_reset => Some(Error::Refused),
                     _ if was_reset => Some(Error::Reset),
                     _ => Some(Error::TimedOut),

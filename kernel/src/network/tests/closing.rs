@@ -3,6 +3,7 @@
 use smoltcp::socket::tcp;
 
 use super::{LIMITS, World, accept, syn_frame, vouch};
+use crate::network::error::Error;
 use crate::network::ports::Listener;
 use crate::network::stack::Progress;
 
@@ -79,6 +80,18 @@ fn a_close_from_both_sides_at_once_is_over_with_the_repeated_fin() {
         "and the repeated FIN is answered"
     );
     assert_eq!((world.stack.census()[0], world.stack.time_wait()), (0, 1));
+}
+
+#[test]
+fn a_reset_after_the_end_is_no_error_for_a_reader() {
+    let mut world = World::acquainted();
+    let listener = world.listen(80, 4);
+    let (slot, ours) = world.by_hand(&listener, 1000);
+    world.exchange(1000, ours, FIN_ACK);
+    world.exchange(1001, 0, RST);
+    assert_eq!(world.receive(slot), Ok(vec![]));
+    assert_eq!(world.send(slot, b"x"), Err(Error::BrokenPipe));
+    assert_eq!(world.receive(slot), Ok(vec![]));
 }
 
 #[test]

@@ -1,0 +1,270 @@
+//! Options of sockets (`getsockopt`, `setsockopt`; Linux's socket(7), tcp(7), ip(7)).
+
+use core::ffi::{c_int, c_void};
+use core::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+
+use libc::socklen_t;
+
+use super::{Socket, with_socket};
+use crate::abi::{errno, pair};
+use crate::error::{Errno, Result};
+
+/// Reads a value of an option.
+///
+/// # Safety
+/// 1. `value` is null or points to `len` bytes. `T` is valid for all bit patterns.
+unsafe fn load_option<T: Copy>(value: *const c_void, len: socklen_t) -> Result<T> {
+    if value.is_null() {
+        return Err(Errno(libc::EFAULT));
+    }
+    if (len as usize) < size_of::<T>() {
+        return Err(Errno(libc::EINVAL));
+    }
+    // SAFETY: (1).
+    Ok(unsafe { value.cast::<T>().read_unaligned() })
+}
+
+/// Gives the caller the value of an option, as much as fits, and its length.
+///
+/// # Safety
+/// 1. `len` is null or points to a length, and `to` points to that many bytes.
+unsafe fn store_option<T: Copy>(value: T, to: *mut c_void, len: *mut socklen_t) -> Result<()> {
+    if to.is_null() || len.is_null() {
+        return Err(Errno(libc::EFAULT));
+    }
+    // SAFETY: no more is written than the caller has room for (1).
+    unsafe {
+        let room = (*len as usize).min(size_of::<T>());
+        core::ptr::copy_nonoverlapping((&raw const value).cast::<u8>(), to.cast(), room);
+        *len = room as socklen_t;
+    }
+    Ok(())
+}
+
+/// A timeout in nanoseconds; 0 is none.
+fn timeout_ns(value: libc::timeval) -> Result<u64> {
+    if !(0..1_000_000).contains(&value.tv_usec) {
+        return Err(Errno(libc::EDOM));
+    }
+    // A negative time is over at once; the shortest there is comes to the same.
+    let Ok(seconds) = u64::try_from(value.tv_sec) else {
+        return Ok(1);
+    };
+    Ok(seconds
+        .saturating_mul(1_000_000_000)
+        .saturating_add(value.tv_usec as u64 * 1000))
+}
+
+fn timeval(timeout_ns: u64) -> libc::timeval {
+    libc::timeval {
+        tv_sec: (timeout_ns / 1_000_000_000) as i64,
+        tv_usec: (timeout_ns / 1000 % 1_000_000) as i64,
+    }
+}
+
+impl Socket<'_> {
+    fn timeout(&self, option: c_int) -> &AtomicU64 {
+        match (self, option) {
+            (Socket::Tcp(socket), libc::SO_RCVTIMEO) => &socket.read_timeout_ns,
+            (Socket::Tcp(socket), _) => &socket.write_timeout_ns,
+            (Socket::Udp(socket), libc::SO_RCVTIMEO) => &socket.read_timeout_ns,
+            (Socket::Udp(socket), _) => &socket.write_timeout_ns,
+        }
+    }
+
+    fn is_address_reused(&self) -> &AtomicBool {
+        match self {
+            Socket::Tcp(socket) => &socket.is_address_reused,
+            Socket::Udp(socket) => &socket.is_address_reused,
+        }
+    }
+}
+
+#[unsafe(no_mangle)]
+unsafe extern "C" fn setsockopt(
+    descriptor: c_int,
+    level: c_int,
+    option: c_int,
+    value: *const c_void,
+    len: socklen_t,
+) -> c_int {
+    let result = with_socket(descriptor, |socket, _| {
+        // SAFETY: the caller's; integers and the two structures of integers are valid for all bit patterns.
+        let integer = || unsafe { load_option::<c_int>(value, len) };
+        match (level, option, &socket) {
+            (libc::SOL_SOCKET, libc::SO_REUSEADDR, _) => {
+                socket
+                    .is_address_reused()
+                    .store(integer()? != 0, Ordering::Relaxed);
+            }
+            // A wish, as everywhere: the sizes follow from the memory of the machine, and can be asked for.
+            (libc::SOL_SOCKET, libc::SO_RCVBUF | libc::SO_SNDBUF, _) => {
+                integer()?;
+            }
+            (libc::SOL_SOCKET, libc::SO_RCVTIMEO | libc::SO_SNDTIMEO, _) => {
+                // SAFETY: as above.
+                let timeout = timeout_ns(unsafe { load_option(value, len)? })?;
+                socket.timeout(option).store(timeout, Ordering::Relaxed);
+            }
+            (libc::SOL_SOCKET, libc::SO_REUSEPORT, Socket::Tcp(socket)) => {
+                socket
+                    .is_port_shared
+                    .store(integer()? != 0, Ordering::Relaxed);
+            }
+            (libc::SOL_SOCKET, libc::SO_BROADCAST, Socket::Udp(socket)) => {
+                socket
+                    .is_broadcast_allowed
+                    .store(integer()? != 0, Ordering::Relaxed);
+            }
+            (libc::SOL_SOCKET, libc::SO_KEEPALIVE, Socket::Tcp(socket)) => {
+                socket.set_keep_alive(integer()? != 0);
+            }
+            (libc::SOL_SOCKET, libc::SO_LINGER, Socket::Tcp(socket)) => {
+                // SAFETY: as above.
+                let linger: libc::linger = unsafe { load_option(value, len)? };
+                let seconds = u64::try_from(linger.l_linger).map_err(|_| Errno(libc::EINVAL))?;
+                let linger = if linger.l_onoff == 0 { 0 } else { seconds + 1 };
+                socket.linger.store(linger, Ordering::Relaxed);
+            }
+            (libc::IPPROTO_TCP, libc::TCP_NODELAY, Socket::Tcp(socket)) => {
+                socket.set_nodelay(integer()? != 0);
+            }
+            (libc::IPPROTO_TCP, libc::TCP_KEEPIDLE, Socket::Tcp(socket)) => {
+                let seconds = u64::try_from(integer()?)
+                    .ok()
+                    .filter(|seconds| (1..=32767).contains(seconds));
+                socket.set_keep_alive_seconds(seconds.ok_or(Errno(libc::EINVAL))?);
+            }
+            (libc::IPPROTO_IP, libc::IP_TTL, _) => {
+                let ttl = match integer()? {
+                    // The default.
+                    -1 => 64,
+                    ttl => u8::try_from(ttl)
+                        .ok()
+                        .filter(|ttl| *ttl != 0)
+                        .ok_or(Errno(libc::EINVAL))?,
+                };
+                match socket {
+                    Socket::Tcp(socket) => socket.set_ttl(ttl),
+                    Socket::Udp(socket) => socket.ttl.store(ttl, Ordering::Relaxed),
+                }
+            }
+            _ => return Err(Errno(libc::ENOPROTOOPT)),
+        }
+        Ok(())
+    });
+    errno::status(result.or_else(|error| {
+        pair::or_pair(error, descriptor, |pair, _| {
+            match (level, option) {
+                (libc::SOL_SOCKET, libc::SO_RCVTIMEO | libc::SO_SNDTIMEO) => {
+                    // SAFETY: the caller's; integers are valid for all bit patterns.
+                    let timeout = timeout_ns(unsafe { load_option(value, len)? })?;
+                    pair.timeout(option).store(timeout, Ordering::Relaxed);
+                    Ok(())
+                }
+                _ => Err(Errno(libc::ENOPROTOOPT)),
+            }
+        })
+    }))
+}
+
+#[unsafe(no_mangle)]
+unsafe extern "C" fn getsockopt(
+    descriptor: c_int,
+    level: c_int,
+    option: c_int,
+    value: *mut c_void,
+    len: *mut socklen_t,
+) -> c_int {
+    let result = with_socket(descriptor, |socket, _| {
+        if (level, option) == (libc::SOL_SOCKET, libc::SO_LINGER)
+            && let Socket::Tcp(socket) = socket
+        {
+            let linger = socket.linger.load(Ordering::Relaxed);
+            let linger = libc::linger {
+                l_onoff: c_int::from(linger != 0),
+                l_linger: c_int::try_from(linger.saturating_sub(1)).unwrap_or(c_int::MAX),
+            };
+            // SAFETY: the caller's.
+            return unsafe { store_option(linger, value, len) };
+        }
+        if level == libc::SOL_SOCKET && matches!(option, libc::SO_RCVTIMEO | libc::SO_SNDTIMEO) {
+            let timeout = socket.timeout(option).load(Ordering::Relaxed);
+            // SAFETY: the caller's.
+            return unsafe { store_option(timeval(timeout), value, len) };
+        }
+        let integer = match (level, option, &socket) {
+            (libc::SOL_SOCKET, libc::SO_ERROR, Socket::Tcp(socket)) => {
+                socket.take_error().map_or(0, |error| Errno::from(error).0)
+            }
+            (libc::SOL_SOCKET, libc::SO_ERROR, Socket::Udp(_)) => 0,
+            (libc::SOL_SOCKET, libc::SO_TYPE, Socket::Tcp(_)) => libc::SOCK_STREAM,
+            (libc::SOL_SOCKET, libc::SO_TYPE, Socket::Udp(_)) => libc::SOCK_DGRAM,
+            (libc::SOL_SOCKET, libc::SO_DOMAIN, _) => libc::AF_INET,
+            (libc::SOL_SOCKET, libc::SO_PROTOCOL, Socket::Tcp(_)) => libc::IPPROTO_TCP,
+            (libc::SOL_SOCKET, libc::SO_PROTOCOL, Socket::Udp(_)) => libc::IPPROTO_UDP,
+            (libc::SOL_SOCKET, libc::SO_ACCEPTCONN, Socket::Tcp(socket)) => {
+                c_int::from(socket.is_listening())
+            }
+            (libc::SOL_SOCKET, libc::SO_REUSEADDR, _) => {
+                c_int::from(socket.is_address_reused().load(Ordering::Relaxed))
+            }
+            (libc::SOL_SOCKET, libc::SO_REUSEPORT, Socket::Tcp(socket)) => {
+                c_int::from(socket.is_port_shared.load(Ordering::Relaxed))
+            }
+            (libc::SOL_SOCKET, libc::SO_RCVBUF | libc::SO_SNDBUF, _) => {
+                let (receive, send) = match &socket {
+                    Socket::Tcp(socket) => socket.buffer_bytes(),
+                    Socket::Udp(socket) => socket.buffer_bytes(),
+                };
+                let bytes = match option {
+                    libc::SO_RCVBUF => receive,
+                    _ => send,
+                };
+                c_int::try_from(bytes).unwrap_or(c_int::MAX)
+            }
+            (libc::SOL_SOCKET, libc::SO_KEEPALIVE, Socket::Tcp(socket)) => {
+                c_int::from(socket.keep_alive())
+            }
+            (libc::SOL_SOCKET, libc::SO_BROADCAST, Socket::Udp(socket)) => {
+                c_int::from(socket.is_broadcast_allowed.load(Ordering::Relaxed))
+            }
+            (libc::IPPROTO_TCP, libc::TCP_NODELAY, Socket::Tcp(socket)) => {
+                c_int::from(socket.nodelay())
+            }
+            (libc::IPPROTO_IP, libc::IP_TTL, Socket::Tcp(socket)) => c_int::from(socket.ttl()),
+            (libc::IPPROTO_IP, libc::IP_TTL, Socket::Udp(socket)) => {
+                c_int::from(socket.ttl.load(Ordering::Relaxed))
+            }
+            _ => return Err(Errno(libc::ENOPROTOOPT)),
+        };
+        // SAFETY: the caller's.
+        unsafe { store_option(integer, value, len) }
+    });
+    errno::status(result.or_else(|error| {
+        pair::or_pair(error, descriptor, |pair, _| {
+            let integer = match (level, option) {
+                (libc::SOL_SOCKET, libc::SO_RCVTIMEO | libc::SO_SNDTIMEO) => {
+                    let timeout = pair.timeout(option).load(Ordering::Relaxed);
+                    // SAFETY: the caller's.
+                    return unsafe { store_option(timeval(timeout), value, len) };
+                }
+                (libc::SOL_SOCKET, libc::SO_PEERCRED) => {
+                    let peer = libc::ucred {
+                        pid: 1,
+                        uid: 0,
+                        gid: 0,
+                    };
+                    // SAFETY: the caller's.
+                    return unsafe { store_option(peer, value, len) };
+                }
+                (libc::SOL_SOCKET, libc::SO_ERROR | libc::SO_ACCEPTCONN | libc::SO_PROTOCOL) => 0,
+                (libc::SOL_SOCKET, libc::SO_TYPE) => libc::SOCK_STREAM,
+                (libc::SOL_SOCKET, libc::SO_DOMAIN) => libc::AF_UNIX,
+                _ => return Err(Errno(libc::ENOPROTOOPT)),
+            };
+            // SAFETY: the caller's.
+            unsafe { store_option(integer, value, len) }
+        })
+    }))
+}

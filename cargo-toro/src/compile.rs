@@ -4,6 +4,7 @@
 //! `cargo rustc … -- …`, so that another kernel means another link and not another build of all dependencies.
 
 use crate::failure::Failure;
+use crate::image;
 use crate::parts::Parts;
 use crate::program::{Kind, Program};
 use crate::shell::{Shell, quoted};
@@ -20,11 +21,10 @@ use std::process::{Command, Stdio};
 pub const TARGET: &str = "x86_64-unknown-linux-gnu";
 
 /// Flags for every crate of a program. rustc finds `rust-lld` in its own folder.
-const FLAGS: [&str; 7] = [
+const FLAGS: [&str; 6] = [
     "-Clinker=rust-lld",
     "-Clinker-flavor=ld.lld",
     "-Crelocation-model=static",
-    "-Cforce-frame-pointers=yes",
     "-Ctarget-feature=+crt-static",
     "-Clink-self-contained=no",
     // So that a backtrace in the guest can follow the frames without unwinding tables.
@@ -46,20 +46,39 @@ pub struct Options {
 pub fn compile(program: &Program, options: &Options, shell: &Shell) -> Result<PathBuf> {
     let folder = program.output_folder();
     let parts = Parts::unpack(&folder)?;
-    let mut command = cargo_with("rustc", &program.manifest, &program.package, options);
-    command.args(match program.kind {
-        Kind::Binary => ["--bin", &program.name],
-        Kind::Example => ["--example", &program.name],
-    });
-    if options.is_release {
-        command.arg("--release");
+    let link = |calls: SystemCalls| -> Result<PathBuf> {
+        let mut command = cargo_with("rustc", &program.manifest, &program.package, options);
+        command.args(match program.kind {
+            Kind::Binary => ["--bin", &program.name],
+            Kind::Example => ["--example", &program.name],
+        });
+        if options.is_release {
+            command.arg("--release");
+        }
+        add_output(&mut command, &folder, shell);
+        command.arg("--").args(link_arguments(&parts, calls));
+        let messages = run(command, FLAGS.map(str::to_owned).to_vec(), shell);
+        let messages = messages.with_context(|| format!("cannot build `{}`", program.name))?;
+        let binary = messages.executables.into_iter().next_back();
+        Ok(binary.context("cargo made no executable")?.path)
+    };
+    let linked = link(SystemCalls::All)?;
+    let bytes =
+        std::fs::read(&linked).with_context(|| format!("cannot read {}", linked.display()))?;
+    if image::needs_all_system_calls(&bytes)? {
+        return Ok(linked);
     }
-    add_output(&mut command, &folder, shell);
-    command.arg("--").args(link_arguments(&parts));
-    let messages = run(command, FLAGS.map(str::to_owned).to_vec(), shell);
-    let messages = messages.with_context(|| format!("cannot build `{}`", program.name))?;
-    let binary = messages.executables.into_iter().next_back();
-    Ok(binary.context("cargo made no executable")?.path)
+    // A small program, so linking it once more takes no time worth speaking of.
+    link(SystemCalls::Few)
+}
+
+/// Which system calls by number the kernel in an image knows.
+#[derive(Debug, Clone, Copy)]
+enum SystemCalls {
+    /// All there are, and all of the kernel that is behind them.
+    All,
+    /// What std needs in a program without threads.
+    Few,
 }
 
 /// An executable made of a target.
@@ -92,7 +111,7 @@ pub fn compile_tests(
     let flags = FLAGS
         .map(str::to_owned)
         .into_iter()
-        .chain(link_arguments(&parts))
+        .chain(link_arguments(&parts, SystemCalls::All))
         .collect();
     let messages = run(command, flags, shell);
     let messages = messages.with_context(|| format!("cannot build the tests of `{package}`"))?;
@@ -204,7 +223,11 @@ fn read_messages(output: impl std::io::BufRead, shell: &Shell) -> Result<Message
     Ok(messages)
 }
 
-fn link_arguments(parts: &Parts) -> [String; 7] {
+fn link_arguments(parts: &Parts, calls: SystemCalls) -> [String; 8] {
+    let calls = match calls {
+        SystemCalls::All => "all",
+        SystemCalls::Few => "few",
+    };
     [
         format!("-Clink-arg={}", parts.kernel.display()),
         format!("-Clink-arg=-T{}", parts.script.display()),
@@ -215,6 +238,7 @@ fn link_arguments(parts: &Parts) -> [String; 7] {
         "-Clink-arg=--error-limit=0".into(),
         // Equal functions are kept once.
         "-Clink-arg=--icf=all".into(),
+        format!("-Clink-arg=--defsym=toro_system_calls=toro_{calls}_system_calls"),
     ]
 }
 

@@ -87,7 +87,7 @@ fn no_failing_call_breaks_the_disk_or_panics() {
     std::panic::set_hook(Box::new(|_| {}));
     let result = std::panic::catch_unwind(AssertUnwindSafe(|| {
         for (call, most) in [(Call::Read, 1500), (Call::Write, 600), (Call::Flush, 150)] {
-            for at in (1..most).step_by(if call == Call::Read { 41 } else { 11 }) {
+            for at in (1..most).step_by(if call == Call::Read { 31 } else { 7 }) {
                 let config = Config {
                     rng_seed: RngSeed::Fixed(at as u64 % 7),
                     failure_persistence: None,

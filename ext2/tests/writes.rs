@@ -132,6 +132,20 @@ fn what_was_cut_off_reads_as_zeros_when_the_file_grows_again() {
 }
 
 #[test]
+fn what_follows_a_cut_does_not_show_in_the_file_as_it_was_before() {
+    let mut disk = empty(1024, 500, 32);
+    let file = create(&mut disk, "file").number();
+    disk.write(file, 0, b"hello world").expect("write");
+    disk.fsync(file).expect("sync");
+    disk.set_len(file, 5).expect("cut");
+    disk.write(file, 5, b"XYZ").expect("write");
+    // The power is cut.
+    let disk = FileSystem::mount(disk.into_device(), MountOptions::default()).expect("mount");
+    let inode = disk.inode(file).expect("read");
+    assert_eq!(read_all(&disk, &inode), b"hello");
+}
+
+#[test]
 fn a_full_disk_is_an_error_that_changes_nothing_and_space_comes_back() {
     let mut disk = empty(1024, 600, 64);
     let file = create(&mut disk, "file").number();

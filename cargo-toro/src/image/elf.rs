@@ -15,8 +15,10 @@ use super::hold::RESERVED;
 
 const HEADER_LEN: usize = 64;
 const PROGRAM_LEN: usize = 56;
-/// Size of the pages that segments are aligned to, in memory and (congruent) in the file.
+/// Size of the pages that segments are aligned to in memory.
 const PAGE: u64 = 4096;
+/// In the file of an image, segments need no pages of their own: loaders copy them.
+const FILE_ALIGN: u64 = 16;
 
 /// One program header. Names as in the standard, sizes in bytes.
 #[derive(Clone, Debug)]
@@ -163,6 +165,22 @@ impl Elf {
             .any(|(_, program)| program.flags & PF_X != 0 && program.has_in_file(vaddr, 1))
     }
 
+    /// The bytes of the file from one address to another; none if they are not all in one segment.
+    pub(super) fn bytes(&self, from: u64, to: u64) -> &[u8] {
+        let len = to.saturating_sub(from);
+        let Some((_, program)) = self
+            .loads()
+            .find(|(_, program)| program.has_in_file(from, len))
+        else {
+            return &[];
+        };
+        let start = (from - program.vaddr) as usize;
+        program
+            .content
+            .get(start..start + len as usize)
+            .unwrap_or(&[])
+    }
+
     /// Replaces the reserved segment at `vaddr` by `content`.
     pub(super) fn fill_hold(&mut self, vaddr: u64, content: Vec<u8>) -> Result<(), ImageError> {
         let last = self
@@ -203,9 +221,9 @@ impl Elf {
             .iter_mut()
             .filter(|program| program.kind == PT_LOAD)
         {
-            let gap = program.vaddr.wrapping_sub(end) % PAGE;
+            let gap = program.vaddr.wrapping_sub(end) % FILE_ALIGN;
             program.offset = end.checked_add(gap).ok_or(ImageError::TooLarge)?;
-            program.align = PAGE;
+            program.align = FILE_ALIGN;
             end = program
                 .offset
                 .checked_add(program.filesz)
@@ -271,7 +289,8 @@ fn check(program: &Program) -> Result<(), &'static str> {
     if program.filesz > program.memsz {
         return Err("more of it is in the file than in memory");
     }
-    if program.offset % PAGE != program.vaddr % PAGE {
+    let align = program.align.clamp(1, PAGE);
+    if program.offset % align != program.vaddr % align {
         return Err("its offset in the file is not congruent to its address");
     }
     Ok(())
@@ -282,7 +301,7 @@ mod tests {
     use object::{Object as _, ObjectSegment as _};
 
     use super::super::testing::Linked;
-    use super::{Elf, ImageError, PAGE};
+    use super::{Elf, FILE_ALIGN, ImageError};
 
     /// The problem that parsing finds in the sample after `damage`.
     fn problem(damage: impl FnOnce(&mut Vec<u8>)) -> ImageError {
@@ -304,7 +323,7 @@ mod tests {
         for (segment, load) in segments.iter().zip(&linked.loads).skip(1) {
             assert_eq!(segment.address(), load.vaddr);
             assert_eq!(segment.data().unwrap(), load.content);
-            assert_eq!(segment.file_range().0 % PAGE, load.vaddr % PAGE);
+            assert_eq!(segment.file_range().0 % FILE_ALIGN, load.vaddr % FILE_ALIGN);
             assert_eq!(segment.size(), load.memsz);
         }
         assert!(written.len() < linked.build().len());

@@ -85,7 +85,7 @@ fn install(entries: Vec<*mut c_char>) {
     environ.store(entries.leak().as_mut_ptr(), Ordering::Release);
 }
 
-fn valid_name<'a>(name: Result<&'a [u8]>) -> Result<&'a [u8]> {
+fn valid_name(name: Result<&[u8]>) -> Result<&[u8]> {
     name.ok()
         .filter(|name| !name.is_empty() && !name.contains(&b'='))
         .ok_or(Errno(libc::EINVAL))

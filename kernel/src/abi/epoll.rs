@@ -470,7 +470,7 @@ unsafe fn wait_until(
     // SAFETY: not null, and the caller's array.
     let events = unsafe { core::slice::from_raw_parts_mut(events, max_events) };
     // SAFETY: null, or the caller's set, whose first word holds all signals there are.
-    let _mask = unsafe { get(mask) }.map(|mask| signal::blocked_meanwhile(mask));
+    let _mask = unsafe { get(mask) }.map(signal::blocked_meanwhile);
     Ok(instance.0.wait(events, deadline_ns) as c_int)
 }
 

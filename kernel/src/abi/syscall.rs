@@ -161,6 +161,7 @@ fn dispatch(call: &Arguments) -> Result<usize> {
         libc::SYS_getdents64 => unsafe { getdents_call(a as c_int, b as *mut c_void, c) },
         // SAFETY: as above.
         libc::SYS_clock_nanosleep => {
+            // SAFETY: as above.
             match unsafe { clock_nanosleep(a as c_int, b as c_int, c as _, d as _) } {
                 0 => Ok(0),
                 error => Err(Errno(error)),
@@ -308,6 +309,40 @@ fn dispatch(call: &Arguments) -> Result<usize> {
     }
 }
 
+unsafe extern "C" {
+    /// One of the two below: the link step chooses, so that a program that needs few calls has no more in its image.
+    safe fn toro_system_calls(call: &Arguments) -> isize;
+}
+
+/// The result as the kernel of Linux gives it: an error number is negated.
+fn encoded(result: Result<usize>) -> isize {
+    match result {
+        Ok(value) => value as isize,
+        Err(error) => -(error.0 as isize),
+    }
+}
+
+#[unsafe(no_mangle)]
+extern "C" fn toro_all_system_calls(call: &Arguments) -> isize {
+    encoded(dispatch(call))
+}
+
+/// What std asks for by number where it has no C function, in a program without threads.
+#[unsafe(no_mangle)]
+extern "C" fn toro_few_system_calls(call: &Arguments) -> isize {
+    let [a, b, c, d, e, f] = call.values;
+    encoded(match call.number as c_long {
+        // SAFETY: the caller's arguments, as the call's manual page has them.
+        libc::SYS_futex => unsafe { futex_call(a, b as c_int, c as u32, d, e, f as u32) },
+        // SAFETY: as above.
+        libc::SYS_getrandom => unsafe { getrandom(a as *mut c_void, b, c as c_uint) }.result(),
+        libc::SYS_gettid => gettid().result(),
+        libc::SYS_getpid => getpid().result(),
+        libc::SYS_sched_yield => sched_yield().result(),
+        _ => Err(Errno(libc::ENOSYS)),
+    })
+}
+
 /// The function `syscall`. C declares its arguments as `...`; callers that give fewer leave the rest undefined, and no call reads more
 /// than it has.
 #[unsafe(no_mangle)]
@@ -324,7 +359,10 @@ unsafe extern "C" fn syscall(
         number: number as usize,
         values: [a, b, c, d, e, f],
     };
-    errno::count(dispatch(&call)) as c_long
+    errno::count(match toro_system_calls(&call) {
+        error @ -4095..0 => Err(Errno(-error as i32)),
+        value => Ok(value as usize),
+    }) as c_long
 }
 
 /// Has the instruction lead here.
@@ -332,10 +370,7 @@ pub(super) fn initialise() {
     instruction::set_handler(|call| {
         // The instruction tells its error by its result; `errno` belongs to C.
         let before = errno::get();
-        let result = match dispatch(call) {
-            Ok(value) => value as isize,
-            Err(error) => -(error.0 as isize),
-        };
+        let result = toro_system_calls(call);
         errno::set(Errno(before));
         result
     });
@@ -354,7 +389,7 @@ unsafe fn futex_call(
     bits: u32,
 ) -> Result<usize> {
     let command = operation & !(libc::FUTEX_PRIVATE_FLAG | libc::FUTEX_CLOCK_REALTIME);
-    if address % 4 != 0 {
+    if !address.is_multiple_of(4) {
         return Err(Errno(libc::EINVAL));
     }
     match command {

@@ -1,14 +1,26 @@
-//! PCI configuration space (PCI Local Bus Specification 3.0, chapter 6), by configuration mechanism #1.
+//! PCI configuration space (PCI Local Bus Specification 3.0, chapter 6), by configuration mechanism #1, and interrupts by message
+//! (section 6.8.2, MSI-X).
 
 use alloc::vec::Vec;
 use core::fmt;
 
+use crate::arch::interrupts::Message;
+use crate::arch::mmio::Mmio;
 use crate::arch::port;
 
 const CONFIG_ADDRESS: u16 = 0xCF8;
 const CONFIG_DATA: u16 = 0xCFC;
 
 const COMMAND: u8 = 0x04;
+const STATUS: u8 = 0x06;
+const HAS_CAPABILITIES: u16 = 1 << 4;
+const CAPABILITIES: u8 = 0x34;
+/// No list can be longer in 256 bytes.
+const MAX_CAPABILITIES: usize = 48;
+const CAPABILITY_MSIX: u8 = 0x11;
+const MSIX_ENABLE: u16 = 1 << 15;
+const MSIX_MASK_ALL: u16 = 1 << 14;
+const MSIX_ENTRY_BYTES: usize = 16;
 const COMMAND_IO: u16 = 1;
 const COMMAND_MEMORY: u16 = 2;
 const COMMAND_BUS_MASTER: u16 = 4;
@@ -104,6 +116,54 @@ impl PciDevice {
             (command | COMMAND_IO | COMMAND_MEMORY | COMMAND_BUS_MASTER)
                 & !COMMAND_INTERRUPT_DISABLE,
         );
+    }
+
+    /// Turns the device's interrupt pin off.
+    pub fn disable_pin(&self) {
+        let command = self.read16(COMMAND);
+        self.write16(COMMAND, command | COMMAND_INTERRUPT_DISABLE);
+    }
+
+    /// Identifiers and places of the capabilities.
+    pub fn capabilities(&self) -> impl Iterator<Item = (u8, u8)> {
+        let first = match self.read16(STATUS) & HAS_CAPABILITIES {
+            0 => 0,
+            _ => self.read8(CAPABILITIES),
+        };
+        // Behind the header, in whole doublewords; whatever else a device says ends the list.
+        let place = |at: u8| Some(at & 0xFC).filter(|at| *at >= 0x40);
+        core::iter::successors(place(first), move |at| place(self.read8(at + 1)))
+            .take(MAX_CAPABILITIES)
+            .map(|at| (self.read8(at), at))
+    }
+
+    /// Has the device send `message` as its interrupt 0, in place of using its pin; whether it can. What the interrupt is for is told to
+    /// the device in its own way.
+    pub fn enable_message(&self, message: Message) -> bool {
+        let Some((_, at)) = self.capabilities().find(|(id, _)| *id == CAPABILITY_MSIX) else {
+            return false;
+        };
+        let place = self.read32(at + 4);
+        let offset = u64::from(place & !7);
+        let table = match self.bar((place & 7) as u8) {
+            Some(Bar::Memory { phys, len_bytes })
+                if offset + MSIX_ENTRY_BYTES as u64 <= len_bytes =>
+            {
+                Mmio::map(phys + offset, MSIX_ENTRY_BYTES)
+            }
+            _ => return false,
+        };
+        let Ok(table) = table else {
+            return false;
+        };
+        table.write(0, message.address as u32);
+        table.write(4, (message.address >> 32) as u32);
+        table.write(8, message.data);
+        // Not masked.
+        table.write(12, 0u32);
+        let control = self.read16(at + 2);
+        self.write16(at + 2, control & !MSIX_MASK_ALL | MSIX_ENABLE);
+        true
     }
 
     /// The interrupt line that the firmware gave the device, if it gave one.

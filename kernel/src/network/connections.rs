@@ -5,7 +5,6 @@
 //! Sockets that have done their work are kept, a few, with their buffers, for the next connection. Those in TIME-WAIT are not here
 //! but in [`super::time_wait`].
 
-use alloc::collections::BTreeMap;
 use alloc::sync::Arc;
 use alloc::vec;
 use alloc::vec::Vec;
@@ -90,7 +89,15 @@ pub(super) struct Connection {
     /// What will be left of it, once the peer has closed its side.
     pub(super) rest: Rest,
     /// Place in one of the queues of those that may have to give way.
-    queued: Option<(Queue, u64)>,
+    queued: Option<Place>,
+}
+
+/// A place in a queue: its neighbours there.
+#[derive(Clone, Copy)]
+struct Place {
+    queue: Queue,
+    older: Option<u32>,
+    newer: Option<u32>,
 }
 
 impl Connection {
@@ -116,15 +123,22 @@ pub(super) enum Queue {
     Orphan,
 }
 
+/// The ends of a queue that runs through the connections.
+#[derive(Clone, Copy, Default)]
+struct Line {
+    oldest: Option<u32>,
+    newest: Option<u32>,
+    len: usize,
+}
+
 /// The table.
 pub(super) struct Connections {
     slots: Vec<Option<Connection>>,
     free: Vec<u32>,
     by_tuple: HashMap<FourTuple, u32, Seed>,
-    half_open: BTreeMap<u64, u32>,
-    orphans: BTreeMap<u64, u32>,
+    /// By [`Queue`].
+    lines: [Line; 2],
     spare: Vec<(SocketSet<'static>, SocketHandle)>,
-    next_serial: u64,
     limits: Limits,
 }
 
@@ -135,10 +149,8 @@ impl Connections {
             slots: Vec::new(),
             free: Vec::new(),
             by_tuple: HashMap::with_hasher(Seed::new(seed)),
-            half_open: BTreeMap::new(),
-            orphans: BTreeMap::new(),
+            lines: [Line::default(); 2],
             spare: Vec::new(),
-            next_serial: 0,
             limits,
         }
     }
@@ -250,38 +262,47 @@ impl Connections {
     /// Puts a connection into a queue, or moves it there; the oldest of the queue if that is full now.
     pub(super) fn enqueue(&mut self, slot: u32, queue: Queue) -> Option<u32> {
         self.dequeue(slot);
-        let serial = self.next_serial;
-        self.next_serial += 1;
-        self.get(slot)?.queued = Some((queue, serial));
-        let (entries, limit) = match queue {
-            Queue::HalfOpen => (&mut self.half_open, self.limits.half_open),
-            Queue::Orphan => (&mut self.orphans, self.limits.orphans),
+        let older = self.lines[queue as usize].newest;
+        self.get(slot)?.queued = Some(Place {
+            queue,
+            older,
+            newer: None,
+        });
+        self.join(queue, older, Some(slot));
+        self.join(queue, Some(slot), None);
+        let limit = match queue {
+            Queue::HalfOpen => self.limits.half_open,
+            Queue::Orphan => self.limits.orphans,
         };
-        entries.insert(serial, slot);
-        if entries.len() <= limit {
-            return None;
+        let line = &mut self.lines[queue as usize];
+        line.len += 1;
+        line.oldest.filter(|_| line.len > limit)
+    }
+
+    /// Makes two connections neighbours in a queue, or one of them its end.
+    fn join(&mut self, queue: Queue, older: Option<u32>, newer: Option<u32>) {
+        match older.and_then(|slot| self.get(slot)?.queued.as_mut()) {
+            Some(place) => place.newer = newer,
+            None => self.lines[queue as usize].oldest = newer,
         }
-        entries.first_key_value().map(|(_, slot)| *slot)
+        match newer.and_then(|slot| self.get(slot)?.queued.as_mut()) {
+            Some(place) => place.older = older,
+            None => self.lines[queue as usize].newest = older,
+        }
     }
 
     /// Takes a connection out of its queue, if it is in one.
     pub(super) fn dequeue(&mut self, slot: u32) {
-        match self
-            .get(slot)
-            .and_then(|connection| connection.queued.take())
-        {
-            Some((Queue::HalfOpen, serial)) => self.half_open.remove(&serial),
-            Some((Queue::Orphan, serial)) => self.orphans.remove(&serial),
-            None => None,
-        };
+        if let Some(place) = self.get(slot).and_then(|one| one.queued.take()) {
+            self.join(place.queue, place.older, place.newer);
+            self.lines[place.queue as usize].len -= 1;
+        }
     }
 
     /// The connection that can be spared most easily: the oldest that no program holds, or else the oldest half-open one.
     pub(super) fn sparest(&self) -> Option<u32> {
-        self.orphans
-            .first_key_value()
-            .or_else(|| self.half_open.first_key_value())
-            .map(|(_, slot)| *slot)
+        let [half_open, orphans] = self.lines;
+        orphans.oldest.or(half_open.oldest)
     }
 
     /// Connections, slots and sockets held, for tests of growth.
@@ -291,7 +312,7 @@ impl Connections {
             self.slots.len() - self.free.len(),
             self.slots.len(),
             self.by_tuple.len(),
-            self.half_open.len() + self.orphans.len(),
+            self.lines.iter().map(|line| line.len).sum(),
         ]
     }
 }
@@ -383,6 +404,7 @@ mod tests {
     use crate::network::frame::FourTuple;
     use alloc::sync::Arc;
     use core::net::{Ipv4Addr, SocketAddrV4};
+    use proptest::prelude::*;
 
     fn tuple(port: u16) -> FourTuple {
         FourTuple {
@@ -458,6 +480,37 @@ mod tests {
         assert_eq!(table.sparest(), Some(slots[1]));
         assert_eq!(table.enqueue(slots[2], Queue::Orphan), None);
         assert_eq!(table.sparest(), Some(slots[2]), "closed ones first");
+    }
+
+    proptest! {
+        #[test]
+        fn queues_give_out_the_oldest_whatever_comes_and_goes(
+            steps in proptest::collection::vec((0u32..6, 0u8..4), 1..200),
+        ) {
+            let mut table = table();
+            table.limits.connections = 6;
+            for port in 0..6 {
+                table.insert(tuple(port), Arc::default(), None).expect("memory");
+            }
+            let mut model: [Vec<u32>; 2] = Default::default();
+            for (slot, step) in steps {
+                for queue in &mut model {
+                    queue.retain(|other| *other != slot);
+                }
+                let queue = [Queue::HalfOpen, Queue::Orphan].get(usize::from(step));
+                let Some(queue) = queue else {
+                    table.dequeue(slot);
+                    continue;
+                };
+                let line = &mut model[*queue as usize];
+                line.push(slot);
+                let oldest = (line.len() > 2).then(|| line[0]);
+                prop_assert_eq!(table.enqueue(slot, *queue), oldest);
+                let sparest = model[1].first().or(model[0].first());
+                prop_assert_eq!(table.sparest(), sparest.copied());
+                prop_assert_eq!(table.census()[3], model[0].len() + model[1].len());
+            }
+        }
     }
 
     #[test]

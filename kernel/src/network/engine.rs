@@ -62,6 +62,8 @@ pub(super) struct Engine {
     pub(super) dhcp: Option<Dhcp>,
     /// For frames that no socket shall see.
     pub(super) nobody: SocketSet<'static>,
+    /// Waits for the connections that no program holds.
+    no_one: Arc<Notifier>,
     /// Who may wait for a neighbour's hardware address.
     pub(super) waiting: Vec<Key>,
     pub(super) address: Option<Address>,
@@ -83,18 +85,23 @@ pub(super) struct Driven {
     pub(super) is_waiting: bool,
 }
 
-/// Lets a socket set send what it has to send now.
+/// Lets a socket set send what it has to send now. When it surely `has_output`, it is not asked first.
 pub(super) fn drive(
     iface: &mut iface::Interface,
     port: &mut Port,
     set: &mut SocketSet<'static>,
+    has_output: bool,
     now_us: u64,
 ) -> Driven {
     let now = instant(now_us);
     let mut has_sent = false;
     let mut stalls = 0;
-    for _ in 0..BURST {
-        let wanted_us = match iface.poll_at(now, set) {
+    for round in 0..BURST {
+        let next = match has_output && round == 0 {
+            true => Some(now),
+            false => iface.poll_at(now, set),
+        };
+        let wanted_us = match next {
             None => None,
             Some(at) if at > now => Some(at.total_micros().max(0) as u64),
             Some(_) => {
@@ -122,6 +129,17 @@ pub(super) fn drive(
         wanted_us: Some(now_us),
         is_waiting: false,
     }
+}
+
+/// Why a connection is looked at.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Cause {
+    /// A call has left something to be sent.
+    Output,
+    /// The peer has reset it.
+    Reset,
+    /// Anything else.
+    Other,
 }
 
 /// What becomes of a request for a connection.
@@ -162,6 +180,7 @@ impl Engine {
             ports,
             dhcp: None,
             nobody: SocketSet::new(vec![]),
+            no_one: Arc::default(),
             waiting: Vec::new(),
             address: None,
             awaiting: Vec::new(),
@@ -269,7 +288,11 @@ impl Engine {
             };
         }
         let rest = connection.rest;
-        self.settle(slot, segment.is_reset(), now_us);
+        let cause = match segment.is_reset() {
+            true => Cause::Reset,
+            false => Cause::Other,
+        };
+        self.settle(slot, cause, now_us);
         if is_repeated {
             self.acknowledge(frame, tuple, rest);
         }
@@ -324,7 +347,13 @@ impl Engine {
             && connection.socket().send_queue() != 0
         {
             connection.socket().abort();
-            drive(&mut self.iface, &mut self.port, &mut connection.set, now_us);
+            drive(
+                &mut self.iface,
+                &mut self.port,
+                &mut connection.set,
+                true,
+                now_us,
+            );
         }
         self.destroy(slot);
     }
@@ -335,7 +364,7 @@ impl Engine {
             return;
         };
         connection.is_orphan = true;
-        connection.notifier = Arc::default();
+        connection.notifier = self.no_one.clone();
         let socket = connection.socket();
         socket.set_ack_delay(None);
         if is_abrupt || socket.can_recv() {
@@ -348,7 +377,7 @@ impl Engine {
         if let Some(oldest) = self.connections.enqueue(slot, Queue::Orphan) {
             self.give_up(oldest, now_us);
         }
-        self.settle(slot, false, now_us);
+        self.settle(slot, Cause::Output, now_us);
     }
 
     fn open(&mut self, tuple: FourTuple, now_us: u64) -> Opening {
@@ -461,7 +490,7 @@ impl Engine {
             .socket()
             .connect(self.iface.context(), remote, local)
             .map_err(|_| Error::NetworkUnreachable)?;
-        self.settle(slot, false, now_us);
+        self.settle(slot, Cause::Output, now_us);
         Ok(())
     }
 
@@ -495,7 +524,7 @@ impl Engine {
     }
 
     /// After anything happened to a connection: sends what there is to send, sets its timer, and acts on what has changed.
-    pub(super) fn settle(&mut self, slot: u32, was_reset: bool, now_us: u64) {
+    pub(super) fn settle(&mut self, slot: u32, cause: Cause, now_us: u64) {
         let Some(connection) = self.connections.get(slot) else {
             return;
         };
@@ -524,7 +553,8 @@ impl Engine {
             State::Closed | State::Listen | State::TimeWait => None,
             _ => Some(ANSWER_TIMEOUT),
         });
-        let driven = drive(&mut self.iface, &mut self.port, &mut connection.set, now_us);
+        let (set, has_output) = (&mut connection.set, cause == Cause::Output);
+        let driven = drive(&mut self.iface, &mut self.port, set, has_output, now_us);
         let key = Key::Connection(slot);
         self.timers
             .arrange(key, &mut connection.timer, driven.wanted_us);
@@ -537,7 +567,7 @@ impl Engine {
         connection.seen_bytes = unread;
         connection.had_room = has_room;
         if state != connection.state {
-            self.enter(slot, state, was_reset, now_us);
+            self.enter(slot, state, cause == Cause::Reset, now_us);
         } else if is_news {
             connection.notifier.notify();
         }
@@ -591,7 +621,7 @@ impl Engine {
                     {
                         connection.is_orphan = true;
                         connection.socket().abort();
-                        self.settle(slot, false, now_us);
+                        self.settle(slot, Cause::Other, now_us);
                     }
                 }
             }
@@ -656,7 +686,7 @@ impl Engine {
     /// Lets one socket do what it has to do now.
     fn run(&mut self, key: Key, now_us: u64) {
         match key {
-            Key::Connection(slot) => self.settle(slot, false, now_us),
+            Key::Connection(slot) => self.settle(slot, Cause::Other, now_us),
             Key::Dhcp => self.poll_dhcp(None, now_us),
             Key::TimeWait => {
                 let wanted = self.time_wait.expire(now_us);
@@ -687,7 +717,13 @@ impl Engine {
             self.iface
                 .poll_ingress_single(instant(now_us), &mut device, &mut dhcp.set);
         }
-        let driven = drive(&mut self.iface, &mut self.port, &mut dhcp.set, now_us);
+        let driven = drive(
+            &mut self.iface,
+            &mut self.port,
+            &mut dhcp.set,
+            false,
+            now_us,
+        );
         self.timers
             .arrange(Key::Dhcp, &mut dhcp.timer, driven.wanted_us);
         match dhcp.event() {

@@ -118,7 +118,7 @@ impl Senders {
         let Some(sender) = self.get(slot) else {
             return false;
         };
-        let driven = drive(iface, port, &mut sender.set, now_us);
+        let driven = drive(iface, port, &mut sender.set, false, now_us);
         timers.arrange(Key::Sender(slot), &mut sender.timer, driven.wanted_us);
         driven.is_waiting
     }

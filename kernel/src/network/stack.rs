@@ -14,7 +14,7 @@ use smoltcp::wire::{IpCidr, Ipv4Cidr};
 use super::config::Address;
 use super::connections::Limits;
 use super::dhcp::Dhcp;
-use super::engine::Engine;
+use super::engine::{Cause, Engine};
 use super::error::{Error, Result};
 use super::frame::{FourTuple, classify};
 use super::port::Port;
@@ -81,6 +81,7 @@ impl Stack {
         if !is_due && !self.receiver.is_ready() {
             return false;
         }
+        self.receiver.set_quiet(true);
         for _ in 0..BATCH {
             let Some(frame) = self.receiver.frame() else {
                 break;
@@ -94,12 +95,13 @@ impl Stack {
         true
     }
 
-    /// When [`Stack::serve`] must run even if no frame comes; asked by the core that serves the stack.
+    /// When [`Stack::serve`] must run even if no frame comes; asked by the core that serves the stack, before it waits for interrupts.
     pub fn next_deadline_ns(&mut self) -> Option<u64> {
         let next = self.engine.timers.next();
         if let Some(home) = &mut self.home {
             home.announced_us = next.unwrap_or(u64::MAX);
         }
+        self.receiver.set_quiet(false);
         if self.receiver.is_ready() {
             return Some(0);
         }
@@ -244,7 +246,7 @@ impl Stack {
                 connection.seen_bytes = queued - if is_peek { 0 } else { len };
                 // The peer may be waiting for the window to open.
                 if !is_peek && queued >= capacity / 2 {
-                    self.engine.settle(slot, false, now_ns / 1000);
+                    self.engine.settle(slot, Cause::Other, now_ns / 1000);
                     self.finish();
                 }
                 Ok(len)
@@ -271,7 +273,7 @@ impl Stack {
             Ok(0) if !data.is_empty() => Err(Error::WouldBlock),
             Ok(len) => {
                 connection.had_room = connection.socket().can_send();
-                self.engine.settle(slot, false, now_ns / 1000);
+                self.engine.settle(slot, Cause::Output, now_ns / 1000);
                 self.finish();
                 Ok(len)
             }
@@ -289,7 +291,7 @@ impl Stack {
             socket.close();
             // The end of the peer's side is acknowledged at once, so that it need not repeat it.
             socket.set_ack_delay(None);
-            self.engine.settle(slot, false, now_ns / 1000);
+            self.engine.settle(slot, Cause::Output, now_ns / 1000);
             self.finish();
         }
     }

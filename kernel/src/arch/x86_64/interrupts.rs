@@ -206,6 +206,15 @@ fn find_io_apics(machine: &Machine) -> Result<(), crate::memory::OutOfMemory> {
     Ok(())
 }
 
+/// What a device writes, and where, to interrupt a core (Intel SDM volume 3, 11.11).
+#[derive(Clone, Copy, Debug)]
+pub struct Message {
+    /// Physical address.
+    pub address: u64,
+    /// What is written there.
+    pub data: u32,
+}
+
 /// An interrupt line that a driver has claimed, and that interrupts the core where it was claimed. Cheap to copy.
 #[derive(Clone, Copy)]
 pub struct Irq {
@@ -252,15 +261,37 @@ impl Irq {
         Self::claim(wiring.as_ref()?, interrupt, is_level, false)
     }
 
+    /// Claims a line for a device that interrupts by writing messages (MSI-X), and the message. `None` when all lines are taken, or
+    /// this core is none that a message can name.
+    pub fn claim_message() -> Option<(Self, Message)> {
+        let core = core_local::current();
+        let destination = u8::try_from(core.apic_id()).ok()?;
+        let line = Self::next_line()?;
+        let message = Message {
+            address: 0xFEE0_0000 | u64::from(destination) << 12,
+            data: u32::from(FIRST_VECTOR + line),
+        };
+        let this = Self {
+            line,
+            core,
+            pin: None,
+        };
+        Some((this, message))
+    }
+
+    fn next_line() -> Option<u8> {
+        let line = NEXT_LINE.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |next| {
+            (usize::from(next) < MAX_LINES).then_some(next + 1)
+        });
+        line.ok()
+    }
+
     fn claim(wiring: &Wiring, interrupt: u32, is_level: bool, is_low: bool) -> Option<Self> {
         let io_apic = wiring
             .io_apics
             .iter()
             .find(|a| interrupt >= a.first_interrupt && interrupt - a.first_interrupt < a.pins)?;
-        let line = NEXT_LINE.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |next| {
-            (usize::from(next) < MAX_LINES).then_some(next + 1)
-        });
-        let line = line.ok()?;
+        let line = Self::next_line()?;
         let register = 0x10 + 2 * (interrupt - io_apic.first_interrupt);
         let open =
             u32::from(FIRST_VECTOR + line) | u32::from(is_low) << 13 | u32::from(is_level) << 15;

@@ -115,8 +115,14 @@ pub fn discover(virtio_mmio: &[VirtioMmioDevice]) -> Vec<Arc<dyn BlockDriver>> {
         |device: &&pci::PciDevice| virtio_bus::pci::device_id(device) == Some(virtio_bus::BLOCK);
     for device in devices.iter().filter(is_disk) {
         let name = format!("virtio-blk {device}");
-        let started = PciTransport::new(device)
-            .and_then(|transport| virtio::start(name.clone(), Arc::new(transport), || None));
+        let started = PciTransport::new(device).and_then(|mut transport| {
+            let irq = transport.claim_message(device);
+            if irq.is_none() {
+                // Its line may be shared with a device that would have to answer for this one.
+                device.disable_pin();
+            }
+            virtio::start(name.clone(), Arc::new(transport), || irq)
+        });
         keep(&name, started, &mut disks);
     }
     for place in virtio_mmio {

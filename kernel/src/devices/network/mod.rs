@@ -60,6 +60,12 @@ pub trait Receiver: Send {
     /// be missed.
     fn acknowledge(&mut self);
 
+    /// Whether the device shall keep quiet, since it is looked at anyway: an interrupt costs several exits to the host. When that ends,
+    /// look once more whether a frame is there; its interrupt may have been kept back. A device that cannot do it does nothing.
+    fn set_quiet(&mut self, is_quiet: bool) {
+        let _ = is_quiet;
+    }
+
     /// Whether a frame is there. As cheap as can be: a load.
     fn is_ready(&self) -> bool;
 
@@ -105,8 +111,10 @@ pub fn find(virtio_mmio: &[VirtioMmioDevice]) -> Vec<NetworkDevice> {
         if e1000::is_supported(&device) {
             keep("e1000", e1000::start(&device), &mut found);
         } else if virtio_bus::pci::device_id(&device) == Some(virtio_bus::NETWORK) {
-            let started = PciTransport::new(&device).and_then(|transport| {
-                let claim = || Irq::claim_legacy(device.interrupt_line()?, true);
+            let started = PciTransport::new(&device).and_then(|mut transport| {
+                let message = transport.claim_message(&device);
+                let claim =
+                    || message.or_else(|| Irq::claim_legacy(device.interrupt_line()?, true));
                 virtio::start(Arc::new(transport), claim)
             });
             keep("virtio-net", started, &mut found);

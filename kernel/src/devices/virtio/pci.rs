@@ -4,6 +4,7 @@ use core::sync::atomic::{AtomicUsize, Ordering};
 
 use super::queue::Queue;
 use super::{Error, Transport};
+use crate::arch::interrupts::Irq;
 use crate::arch::mmio::Mmio;
 use crate::devices::pci::{Bar, PciDevice};
 
@@ -14,14 +15,11 @@ const FIRST_CURRENT: u16 = 0x1040;
 const TRANSITIONAL_NETWORK: u16 = 0x1000;
 const TRANSITIONAL_BLOCK: u16 = 0x1001;
 
-const STATUS: u8 = 0x06;
-const HAS_CAPABILITIES: u16 = 1 << 4;
-const CAPABILITIES: u8 = 0x34;
 const CAPABILITY_VENDOR: u8 = 0x09;
 /// Queues of one device that a driver here uses at most.
 const MAX_QUEUES: usize = 4;
-/// No list can be longer in 256 bytes.
-const MAX_CAPABILITIES: usize = 48;
+/// Length of the longest kind of capability.
+const CAPABILITY_BYTES: u8 = 20;
 
 // Kinds of structures (section 4.1.4): common, notification, interrupt status (3), device.
 const COMMON: u8 = 1;
@@ -36,6 +34,7 @@ const DRIVER_FEATURE: usize = 0x0C;
 const DEVICE_STATUS: usize = 0x14;
 const QUEUE_SELECT: usize = 0x16;
 const QUEUE_SIZE: usize = 0x18;
+const QUEUE_MESSAGE: usize = 0x1A;
 const QUEUE_ENABLE: usize = 0x1C;
 const QUEUE_NOTIFY_OFF: usize = 0x1E;
 const QUEUE_ADDRESSES: [usize; 3] = [0x20, 0x28, 0x30];
@@ -60,6 +59,7 @@ pub struct PciTransport {
     notify_multiplier: u32,
     /// Where to notify of each queue: looked up once, since each access costs an exit to the host.
     notify_offsets: [AtomicUsize; MAX_QUEUES],
+    has_message: bool,
 }
 
 impl PciTransport {
@@ -71,19 +71,11 @@ impl PciTransport {
         pci.enable();
         let mut found: [Option<Mmio>; 5] = [None; 5];
         let mut notify_multiplier = 0;
-        let mut at = if pci.read16(STATUS) & HAS_CAPABILITIES == 0 {
-            0
-        } else {
-            pci.read8(CAPABILITIES)
-        };
-        for _ in 0..MAX_CAPABILITIES {
-            at &= 0xFC;
-            // A structure of the longest kind must fit behind the place.
-            if !(0x40..=0xFF - 20).contains(&at) {
-                break;
-            }
+        let is_ours =
+            |&(id, at): &(u8, u8)| id == CAPABILITY_VENDOR && at <= u8::MAX - CAPABILITY_BYTES;
+        for (_, at) in pci.capabilities().filter(is_ours) {
             let kind = pci.read8(at + 3);
-            if pci.read8(at) == CAPABILITY_VENDOR && (COMMON..=DEVICE).contains(&kind) {
+            if (COMMON..=DEVICE).contains(&kind) {
                 let slot = &mut found[usize::from(kind)];
                 // The first of a kind is the one the device prefers.
                 if slot.is_none() {
@@ -93,7 +85,6 @@ impl PciTransport {
                     }
                 }
             }
-            at = pci.read8(at + 1);
         }
         let [_, Some(common), Some(notify), Some(isr), Some(device)] = found else {
             return Err(Error::BadRegisters);
@@ -108,7 +99,16 @@ impl PciTransport {
             device,
             notify_multiplier,
             notify_offsets: [const { AtomicUsize::new(usize::MAX) }; MAX_QUEUES],
+            has_message: false,
         })
+    }
+
+    /// Has all queues interrupt by one message, which needs no register to be read and no line to be shared; call it before the device
+    /// is started. `None` where there are no messages.
+    pub fn claim_message(&mut self, pci: &PciDevice) -> Option<Irq> {
+        let (irq, message) = Irq::claim_message()?;
+        self.has_message = pci.enable_message(message);
+        self.has_message.then_some(irq)
     }
 }
 
@@ -176,6 +176,9 @@ impl Transport for PciTransport {
             self.common.write(register, address as u32);
             self.common.write(register + 4, (address >> 32) as u32);
         }
+        if self.has_message {
+            self.common.write(QUEUE_MESSAGE, 0u16);
+        }
         self.common.write(QUEUE_ENABLE, 1u16);
     }
 
@@ -188,8 +191,10 @@ impl Transport for PciTransport {
     }
 
     fn acknowledge_interrupt(&self) {
-        // Reading takes the cause away.
-        self.isr.read::<u8>(0);
+        // Reading takes the cause away. A message has none.
+        if !self.has_message {
+            self.isr.read::<u8>(0);
+        }
     }
 
     fn config(&self, offset: usize) -> u8 {

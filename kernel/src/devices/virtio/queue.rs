@@ -154,11 +154,13 @@ impl Queue {
         None
     }
 
-    /// Asks the device not to interrupt when it gives something back (or to).
+    /// Asks the device not to interrupt when it gives something back (or to). What it gave back before it is asked to is found by
+    /// looking after this (section 2.7.10).
     pub fn set_silent(&mut self, is_silent: bool) {
         let flags = if is_silent { NO_INTERRUPT } else { 0 };
         self.memory
             .write(Self::available_offset(usize::from(self.len)), flags);
+        fence(Ordering::SeqCst);
     }
 }
 

@@ -1,8 +1,9 @@
-//! A channel: one set of registers and up to two drives, and the PIO protocols (ATA/ATAPI-7 volume 2, clause 5).
+//! A channel: one set of registers and up to two drives, and the PIO and DMA protocols (ATA/ATAPI-7 volume 2, clause 5).
 //!
 //! Whether a drive is ready is seen in its status; between two looks, [`Registers::rest_until`] may sleep until it interrupts. Every wait
 //! ends. A command that fails is tried again, after a reset of the channel, before its error is returned.
 
+use super::bus_master::Dma;
 use super::identify::{self, IdentifyError, Identity};
 use super::registers::{Register, Registers};
 use crate::devices::block::BlockError;
@@ -23,13 +24,17 @@ const DEVICE_LBA: u8 = 0xE0;
 mod command {
     pub(super) const READ: u8 = 0x20;
     pub(super) const READ_EXT: u8 = 0x24;
+    pub(super) const READ_DMA_EXT: u8 = 0x25;
     pub(super) const READ_MULTIPLE_EXT: u8 = 0x29;
     pub(super) const WRITE: u8 = 0x30;
     pub(super) const WRITE_EXT: u8 = 0x34;
+    pub(super) const WRITE_DMA_EXT: u8 = 0x35;
     pub(super) const WRITE_MULTIPLE_EXT: u8 = 0x39;
     pub(super) const READ_MULTIPLE: u8 = 0xC4;
     pub(super) const WRITE_MULTIPLE: u8 = 0xC5;
     pub(super) const SET_MULTIPLE: u8 = 0xC6;
+    pub(super) const READ_DMA: u8 = 0xC8;
+    pub(super) const WRITE_DMA: u8 = 0xCA;
     pub(super) const FLUSH: u8 = 0xE7;
     pub(super) const FLUSH_EXT: u8 = 0xEA;
     pub(super) const IDENTIFY: u8 = 0xEC;
@@ -71,6 +76,8 @@ pub struct Drive {
     pub sector_len_bytes: usize,
     /// Whether it takes 48-bit addresses.
     pub has_lba48: bool,
+    /// Whether it moves data by DMA, where the channel can.
+    pub has_dma: bool,
     /// Whether it has a cache to flush.
     pub has_flush: bool,
     /// Sectors that READ MULTIPLE moves for one DRQ: set by SET MULTIPLE MODE, 0 when that is off.
@@ -82,6 +89,8 @@ pub struct Channel<R> {
     registers: R,
     /// Bits of the device control register that stay.
     control: u8,
+    /// DMA went wrong once, so data is moved by the processor.
+    is_dma_off: bool,
 }
 
 /// A step of a command failed.
@@ -109,6 +118,7 @@ impl<R: Registers> Channel<R> {
         Some(Self {
             registers,
             control: CONTROL_NO_INTERRUPTS,
+            is_dma_off: false,
         })
     }
 
@@ -174,11 +184,9 @@ impl<R: Registers> Channel<R> {
 
     /// Reads whole sectors; the caller has checked the range.
     pub fn read(&mut self, drive: &Drive, first: u64, buf: &mut [u8]) -> Result<(), BlockError> {
-        let chunk_len = MAX_SECTORS * drive.sector_len_bytes;
-        for (lba, chunk) in (first..)
-            .step_by(MAX_SECTORS)
-            .zip(buf.chunks_mut(chunk_len))
-        {
+        let sectors = self.max_sectors(drive);
+        let chunks = buf.chunks_mut(sectors * drive.sector_len_bytes);
+        for (lba, chunk) in (first..).step_by(sectors).zip(chunks) {
             self.with_retries(drive, |channel| channel.read_once(drive, lba, chunk))?;
         }
         Ok(())
@@ -186,8 +194,9 @@ impl<R: Registers> Channel<R> {
 
     /// Writes whole sectors; the caller has checked the range.
     pub fn write(&mut self, drive: &Drive, first: u64, buf: &[u8]) -> Result<(), BlockError> {
-        let chunk_len = MAX_SECTORS * drive.sector_len_bytes;
-        for (lba, chunk) in (first..).step_by(MAX_SECTORS).zip(buf.chunks(chunk_len)) {
+        let sectors = self.max_sectors(drive);
+        let chunks = buf.chunks(sectors * drive.sector_len_bytes);
+        for (lba, chunk) in (first..).step_by(sectors).zip(chunks) {
             self.with_retries(drive, |channel| channel.write_once(drive, lba, chunk))?;
         }
         Ok(())
@@ -211,6 +220,22 @@ impl<R: Registers> Channel<R> {
         })
     }
 
+    /// How many sectors a command moves at most.
+    fn max_sectors(&mut self, drive: &Drive) -> usize {
+        let dma_sectors = |dma: &mut dyn Dma| dma.max_bytes() / drive.sector_len_bytes;
+        self.dma(drive)
+            .map_or(MAX_SECTORS, dma_sectors)
+            .clamp(1, MAX_SECTORS)
+    }
+
+    /// What moves data from and to a drive by DMA, if anything does.
+    fn dma(&mut self, drive: &Drive) -> Option<&mut dyn Dma> {
+        if self.is_dma_off || !drive.has_dma {
+            return None;
+        }
+        self.registers.dma()
+    }
+
     fn with_retries(
         &mut self,
         drive: &Drive,
@@ -223,6 +248,10 @@ impl<R: Registers> Channel<R> {
                 Err(fault) => fault,
             };
             tried += 1;
+            if self.dma(drive).is_some() {
+                log::warn!("IDE: DMA failed; the processor moves data instead");
+                self.is_dma_off = true;
+            }
             if tried == ATTEMPTS || self.reset().is_err() {
                 return Err(fault.into());
             }
@@ -233,6 +262,13 @@ impl<R: Registers> Channel<R> {
     }
 
     fn read_once(&mut self, drive: &Drive, lba: u64, buf: &mut [u8]) -> Result<(), Fault> {
+        if self.dma(drive).is_some() {
+            self.move_by_dma(drive, lba, buf.len(), true)?;
+            if let Some(dma) = self.registers.dma() {
+                buf.copy_from_slice(dma.buffer(buf.len()));
+            }
+            return Ok(());
+        }
         self.start(
             drive,
             lba,
@@ -253,6 +289,10 @@ impl<R: Registers> Channel<R> {
     }
 
     fn write_once(&mut self, drive: &Drive, lba: u64, buf: &[u8]) -> Result<(), Fault> {
+        if let Some(dma) = self.dma(drive) {
+            dma.buffer(buf.len()).copy_from_slice(buf);
+            return self.move_by_dma(drive, lba, buf.len(), false);
+        }
         self.start(
             drive,
             lba,
@@ -270,6 +310,54 @@ impl<R: Registers> Channel<R> {
             self.settle();
         }
         self.wait_done(COMMAND_LIMIT_NS)
+    }
+
+    /// Moves bytes between the drive and the start of the DMA buffer.
+    fn move_by_dma(
+        &mut self,
+        drive: &Drive,
+        lba: u64,
+        len_bytes: usize,
+        is_read: bool,
+    ) -> Result<(), Fault> {
+        let (short, long) = match is_read {
+            true => (command::READ_DMA, command::READ_DMA_EXT),
+            false => (command::WRITE_DMA, command::WRITE_DMA_EXT),
+        };
+        if let Some(dma) = self.registers.dma() {
+            dma.prepare(len_bytes, is_read);
+        }
+        self.start(drive, lba, len_bytes, &[short, short, long, long])?;
+        if let Some(dma) = self.registers.dma() {
+            dma.start();
+        }
+        let waited = self.wait_dma();
+        // Whatever happened: nothing writes to the buffer any more.
+        let is_whole = self.registers.dma().is_some_and(|dma| dma.stop());
+        waited?;
+        self.wait_done(COMMAND_LIMIT_NS)?;
+        if is_whole {
+            Ok(())
+        } else {
+            let status = self.registers.alternate_status();
+            Err(self.reported(status))
+        }
+    }
+
+    /// Waits until DMA is done, or the drive has ended the command with an error.
+    fn wait_dma(&mut self) -> Result<(), Fault> {
+        let end = self.registers.now_ns().saturating_add(COMMAND_LIMIT_NS);
+        while self.registers.dma().is_some_and(|dma| dma.is_active()) {
+            let status = self.registers.alternate_status();
+            if status & STATUS_BSY == 0 && status & (STATUS_ERR | STATUS_DF) != 0 {
+                return Ok(());
+            }
+            if self.registers.now_ns() >= end {
+                return Err(Fault::Timeout);
+            }
+            self.registers.rest_until(end);
+        }
+        Ok(())
     }
 
     /// Issues a transfer of at most [`MAX_SECTORS`]; `commands` are those for one sector a DRQ and for several, with 28 and

@@ -3,6 +3,7 @@
 use alloc::vec;
 use alloc::vec::Vec;
 
+use super::bus_master::Dma;
 use super::channel::{Channel, Drive, Position};
 use super::identify::tests::words;
 use super::registers::{Register, Registers};
@@ -38,9 +39,69 @@ struct Fake {
     identity: Option<Vec<u8>>,
     now: u64,
     resets: usize,
+    dma: Option<FakeDma>,
+}
+
+/// What goes wrong with DMA.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum DmaTrouble {
+    None,
+    /// It never ends.
+    Hangs,
+    /// It ends before all is moved.
+    Short,
+}
+
+/// A controller's DMA that moves at once when it is started.
+struct FakeDma {
+    trouble: DmaTrouble,
+    memory: Vec<u8>,
+    prepared: (usize, bool),
+    is_started: bool,
+    starts: usize,
+}
+
+impl Dma for FakeDma {
+    fn max_bytes(&self) -> usize {
+        self.memory.len()
+    }
+    fn buffer(&mut self, len_bytes: usize) -> &mut [u8] {
+        &mut self.memory[..len_bytes]
+    }
+    fn prepare(&mut self, len_bytes: usize, is_to_memory: bool) {
+        self.prepared = (len_bytes, is_to_memory);
+    }
+    fn start(&mut self) {
+        self.is_started = true;
+        self.starts += 1;
+    }
+    fn is_active(&mut self) -> bool {
+        self.is_started && self.trouble == DmaTrouble::Hangs
+    }
+    fn stop(&mut self) -> bool {
+        core::mem::take(&mut self.is_started) && self.trouble == DmaTrouble::None
+    }
 }
 
 impl Fake {
+    /// What the drive moves when the controller has started.
+    fn move_by_dma(&mut self) {
+        let Some(dma) = self.dma.as_mut().filter(|dma| dma.is_started) else {
+            return;
+        };
+        let (len, is_to_memory) = dma.prepared;
+        if self.left == 0 || dma.trouble != DmaTrouble::None {
+            return;
+        }
+        assert_eq!((len, is_to_memory), (self.left, !self.is_write));
+        let medium = &mut self.medium[self.position..self.position + len];
+        match is_to_memory {
+            true => dma.memory[..len].copy_from_slice(medium),
+            false => medium.copy_from_slice(&dma.memory[..len]),
+        }
+        self.moved(len);
+    }
+
     fn new(sectors: usize, trouble: Trouble) -> Self {
         Self {
             medium: (0..sectors * SECTOR)
@@ -56,6 +117,7 @@ impl Fake {
             identity: None,
             now: 0,
             resets: 0,
+            dma: None,
         }
     }
 
@@ -73,6 +135,8 @@ impl Fake {
         let (is_long, per_drq) = match command {
             0x20 | 0x30 => (false, 1),
             0x24 | 0x34 => (true, 1),
+            0xC8 | 0xCA => (false, 1),
+            0x25 | 0x35 => (true, 1),
             0xC4 | 0xC5 => (false, self.multiple),
             0x29 | 0x39 => (true, self.multiple),
             0xC6 => {
@@ -98,7 +162,7 @@ impl Fake {
             lba |= (low(Register::Device) & 0x0F) << 24;
             count = if count == 0 { 256 } else { count };
         }
-        self.is_write = matches!(command, 0x30 | 0x34 | 0xC5 | 0x39);
+        self.is_write = matches!(command, 0x30 | 0x34 | 0xC5 | 0x39 | 0xCA | 0x35);
         self.position = lba * SECTOR;
         self.left = count * SECTOR;
         self.status = if self.position + self.left > self.medium.len() {
@@ -150,6 +214,7 @@ impl Registers for Fake {
     fn control(&mut self, value: u8) {
         if value & 4 != 0 {
             self.resets += 1;
+            self.left = 0;
             self.status = 0x50;
         }
     }
@@ -170,6 +235,11 @@ impl Registers for Fake {
         self.moved(buf.len());
     }
 
+    fn dma(&mut self) -> Option<&mut dyn Dma> {
+        self.move_by_dma();
+        self.dma.as_mut().map(|dma| dma as &mut dyn Dma)
+    }
+
     fn now_ns(&mut self) -> u64 {
         self.now += 1_000_000;
         self.now
@@ -185,6 +255,7 @@ fn drive(multiple: u8) -> Drive {
         position: Position::Master,
         sector_len_bytes: SECTOR,
         has_lba48: true,
+        has_dma: true,
         has_flush: true,
         multiple,
     }
@@ -279,4 +350,42 @@ fn a_drive_that_hangs_or_gives_no_data_ends_in_an_error() {
         channel(9, Trouble::NoData).read(&drive(0), 1, &mut buf),
         Err(error)
     );
+}
+
+fn dma_channel(trouble: DmaTrouble) -> Channel<Fake> {
+    let mut channel = channel(1000, Trouble::None);
+    channel.registers_mut().dma = Some(FakeDma {
+        trouble,
+        memory: vec![0xEE; 64 << 10],
+        prepared: (0, false),
+        is_started: false,
+        starts: 0,
+    });
+    channel
+}
+
+/// Writes and reads 300 sectors; how often DMA was started for it.
+fn write_and_read(channel: &mut Channel<Fake>) -> usize {
+    let data: Vec<u8> = (0..300 * SECTOR).map(|i| (i * 7) as u8).collect();
+    channel.write(&drive(0), 5, &data).expect("writable");
+    assert!(channel.registers_mut().medium[5 * SECTOR..][..data.len()] == data);
+    let mut back = vec![0; data.len()];
+    channel.read(&drive(0), 5, &mut back).expect("readable");
+    assert!(back == data);
+    channel.registers_mut().dma.as_ref().expect("DMA").starts
+}
+
+#[test]
+fn dma_moves_what_the_processor_would() {
+    // Three pieces of at most 64 KiB, there and back.
+    assert_eq!(write_and_read(&mut dma_channel(DmaTrouble::None)), 6);
+}
+
+#[test]
+fn where_dma_fails_the_processor_moves_the_data() {
+    for trouble in [DmaTrouble::Hangs, DmaTrouble::Short] {
+        let mut channel = dma_channel(trouble);
+        assert_eq!(write_and_read(&mut channel), 1, "one attempt, then no more");
+        assert_eq!(channel.registers_mut().resets, 1);
+    }
 }

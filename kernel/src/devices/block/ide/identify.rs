@@ -16,6 +16,8 @@ pub struct Identity {
     pub has_lba48: bool,
     /// The most sectors READ MULTIPLE moves for one DRQ; 0 where there is no such command.
     pub max_multiple: u8,
+    /// Whether a DMA mode is set: by the firmware, which also told the controller.
+    pub has_dma: bool,
     /// Whether there is a FLUSH CACHE command.
     pub has_flush: bool,
 }
@@ -78,6 +80,8 @@ pub fn parse(words: &[u16; 256]) -> Result<Identity, IdentifyError> {
         sector_count,
         sector_len_bytes,
         has_lba48,
+        // Words 63 and 88: the modes that are set, multiword and Ultra DMA, in the high bytes.
+        has_dma: words[49] & 1 << 8 != 0 && (words[63] >> 8 != 0 || words[88] >> 8 != 0),
         max_multiple: (words[47] & 0xFF) as u8,
         has_flush: is_83_valid && words[83] & (1 << 12 | 1 << 13) != 0,
     })
@@ -112,9 +116,10 @@ pub(super) mod tests {
             *word = 0x2020;
         }
         words[47] = 0x8010;
-        words[49] = 1 << 9;
+        words[49] = 1 << 9 | 1 << 8;
         words[60] = sector_count.min(0x0FFF_FFFF) as u16;
         words[61] = (sector_count.min(0x0FFF_FFFF) >> 16) as u16;
+        words[88] = 0x203F;
         words[83] = 1 << 14 | 1 << 13 | 1 << 12 | 1 << 10;
         for i in 0..4 {
             words[100 + i] = (sector_count >> (16 * i)) as u16;
@@ -129,7 +134,10 @@ pub(super) mod tests {
         assert_eq!(identity.sector_count, 0x1_2345_6789);
         assert_eq!(identity.sector_len_bytes, 512);
         assert_eq!(identity.max_multiple, 16);
-        assert!(identity.has_lba48 && identity.has_flush);
+        assert!(identity.has_lba48 && identity.has_flush && identity.has_dma);
+        let mut without_mode = words(9);
+        without_mode[88] = 0x003F;
+        assert!(!parse(&without_mode).expect("valid").has_dma);
     }
 
     #[test]

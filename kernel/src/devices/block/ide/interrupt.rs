@@ -34,8 +34,9 @@ impl Interrupt {
         }
     }
 
-    /// Sleeps until the drive interrupts, for a while at most, or until a time since boot. Only one thread may wait.
-    pub fn wait(&self, deadline_ns: u64) {
+    /// Sleeps until the drive interrupts, for a while at most, or until a time since boot. Only one thread may wait. `is_moving` says
+    /// whether DMA goes on, as then the drive need not be busy.
+    pub fn wait(&self, deadline_ns: u64, is_moving: impl FnOnce() -> bool) {
         if self.is_dead.load(Ordering::Relaxed) {
             return core::hint::spin_loop();
         }
@@ -47,7 +48,10 @@ impl Interrupt {
         }
         *has_fired = false;
         drop(has_fired);
-        if outcome == WaitOutcome::TimedOut && port::read8(self.status_port) & STATUS_BSY == 0 {
+        if outcome == WaitOutcome::TimedOut
+            && port::read8(self.status_port) & STATUS_BSY == 0
+            && !is_moving()
+        {
             log::warn!(
                 "IDE {:#x}: no interrupts; polling instead",
                 self.status_port & !7

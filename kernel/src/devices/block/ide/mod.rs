@@ -1,7 +1,7 @@
-//! ATA disks behind IDE channels, by programmed I/O (ATA/ATAPI-7 volume 2; PCI IDE Controller Specification 1.0).
+//! ATA disks behind IDE channels, by bus-master DMA or programmed I/O (ATA/ATAPI-7 volume 2; PCI IDE Controller Specification 1.0).
 //!
 //! [`discover`] finds the channels, [`channel`] speaks the protocol, [`identify`] reads what a drive says of itself,
-//! [`registers`] are the ports, [`interrupt`] spares the processor the waiting. Packet devices (CD-ROMs) are left alone.
+//! [`registers`] are the ports, [`bus_master`] moves data, [`interrupt`] spares the processor the waiting. Packet devices (CD-ROMs) are left alone.
 
 use alloc::boxed::Box;
 use alloc::format;
@@ -14,10 +14,12 @@ use crate::arch::interrupts::Irq;
 use crate::devices::pci::{Bar, PciDevice};
 use crate::scheduler::{Turn, register_service};
 use crate::sync::SpinLock;
+use bus_master::BusMaster;
 use channel::{Channel, Drive, Position};
 use interrupt::Interrupt;
 use registers::Ports;
 
+pub mod bus_master;
 pub mod channel;
 #[cfg(test)]
 mod fake;
@@ -27,6 +29,8 @@ pub mod registers;
 
 /// Class and subclass of an IDE controller; the byte below is its programming interface.
 const CLASS_IDE: u32 = 0x0101;
+/// Bit of the programming interface: the controller is a bus master.
+const CLASS_BUS_MASTER: u32 = 1 << 7;
 
 /// Where channels are on an ISA bus, and in a PCI controller's compatibility mode: ports, and the line of the edge-triggered
 /// interrupt.
@@ -35,21 +39,25 @@ const LEGACY: [Place; 2] = [
         command: 0x1F0,
         control: 0x3F6,
         line: Some(14),
+        bus_master: None,
     },
     Place {
         command: 0x170,
         control: 0x376,
         line: Some(15),
+        bus_master: None,
     },
 ];
 
 /// Where a channel is.
-#[derive(Clone, Copy, PartialEq, Eq)]
+#[derive(Clone, Copy)]
 struct Place {
     command: u16,
     control: u16,
     /// A legacy interrupt line. The channels of a controller in native mode share one line of PCI; they are polled.
     line: Option<u8>,
+    /// First port of the controller's DMA for this channel.
+    bus_master: Option<u16>,
 }
 
 /// A disk on an IDE channel.
@@ -122,7 +130,7 @@ pub fn discover(devices: &[PciDevice], disks: &mut Vec<Arc<dyn BlockDriver>>) {
         device.enable();
         for index in 0..2 {
             if let Some(place) = place_of(device, index)
-                && !places.contains(&place)
+                && !places.iter().any(|known| known.command == place.command)
             {
                 places.push(place);
             }
@@ -133,6 +141,7 @@ pub fn discover(devices: &[PciDevice], disks: &mut Vec<Arc<dyn BlockDriver>>) {
             command: place.command,
             control: place.control,
             interrupt: None,
+            bus_master: None,
         };
         if let Some(channel) = Channel::new(ports) {
             probe(place, channel, disks);
@@ -143,14 +152,23 @@ pub fn discover(devices: &[PciDevice], disks: &mut Vec<Arc<dyn BlockDriver>>) {
 /// Where a controller's channel is: its programming interface says whether at the legacy ports (bits 0 and 2).
 fn place_of(device: &PciDevice, index: u8) -> Option<Place> {
     let is_native = device.class >> (2 * index) & 1 != 0;
+    let has_dma = device.class & CLASS_BUS_MASTER != 0;
+    let bus_master = match device.bar(4).filter(|_| has_dma) {
+        Some(Bar::Io { port }) => (port & !15).checked_add(8 * u16::from(index)),
+        _ => None,
+    };
     if !is_native {
-        return Some(LEGACY[usize::from(index)]);
+        return Some(Place {
+            bus_master,
+            ..LEGACY[usize::from(index)]
+        });
     }
     match (device.bar(2 * index)?, device.bar(2 * index + 1)?) {
         (Bar::Io { port: command }, Bar::Io { port: control }) => Some(Place {
             command: command & !7,
             control: (control & !3) + 2,
             line: None,
+            bus_master,
         }),
         _ => None,
     }
@@ -170,6 +188,7 @@ fn probe(place: Place, mut channel: Channel<Ports>, disks: &mut Vec<Arc<dyn Bloc
                     position,
                     sector_len_bytes: identity.sector_len_bytes,
                     has_lba48: identity.has_lba48,
+                    has_dma: identity.has_dma,
                     has_flush: identity.has_flush,
                     multiple: channel.set_multiple(position, identity.max_multiple),
                 };
@@ -186,6 +205,11 @@ fn probe(place: Place, mut channel: Channel<Ports>, disks: &mut Vec<Arc<dyn Bloc
         register_service(interrupt);
         channel.registers_mut().interrupt = Some(interrupt);
         channel.enable_interrupts();
+    }
+    let wants_dma = found.iter().any(|(drive, _)| drive.has_dma);
+    if let Some(ports) = place.bus_master.filter(|_| wants_dma) {
+        // Without memory for its buffers, the processor moves the data.
+        channel.registers_mut().bus_master = BusMaster::new(ports).ok();
     }
     let channel = Arc::new(SharedChannel {
         turn: Turn::new(),

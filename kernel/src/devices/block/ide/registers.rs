@@ -1,5 +1,6 @@
 //! The registers of a channel (ATA/ATAPI-7 volume 2): a command block of eight ports and a control block of one.
 
+use super::bus_master::{BusMaster, Dma};
 use super::interrupt::Interrupt;
 use crate::arch::{clock, port};
 
@@ -37,6 +38,8 @@ pub trait Registers: Send {
     fn read_data(&mut self, buf: &mut [u8]);
     /// Writes all of `buf`, of even length, to the data register.
     fn write_data(&mut self, buf: &[u8]);
+    /// What moves data by DMA, if there is such.
+    fn dma(&mut self) -> Option<&mut dyn Dma>;
     /// Nanoseconds since boot.
     fn now_ns(&mut self) -> u64;
     /// Lets time pass until the drive interrupts, or for as long as pleases, but not beyond a time since boot.
@@ -44,7 +47,6 @@ pub trait Registers: Send {
 }
 
 /// The real registers, at I/O ports.
-#[derive(Clone, Copy)]
 pub struct Ports {
     /// First port of the command block.
     pub command: u16,
@@ -52,6 +54,8 @@ pub struct Ports {
     pub control: u16,
     /// The channel's interrupt; without it, waiting is polling.
     pub interrupt: Option<&'static Interrupt>,
+    /// The controller's DMA; without it, data is moved by the processor.
+    pub bus_master: Option<BusMaster>,
 }
 
 impl Registers for Ports {
@@ -93,13 +97,20 @@ impl Registers for Ports {
         }
     }
 
+    fn dma(&mut self) -> Option<&mut dyn Dma> {
+        self.bus_master.as_mut().map(|dma| dma as &mut dyn Dma)
+    }
+
     fn now_ns(&mut self) -> u64 {
         clock::now_ns()
     }
 
     fn rest_until(&mut self, deadline_ns: u64) {
         match self.interrupt {
-            Some(interrupt) => interrupt.wait(deadline_ns),
+            Some(interrupt) => {
+                let dma = self.bus_master.as_mut();
+                interrupt.wait(deadline_ns, || dma.is_some_and(|dma| dma.is_active()));
+            }
             None => core::hint::spin_loop(),
         }
     }

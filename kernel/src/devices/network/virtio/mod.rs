@@ -71,6 +71,7 @@ pub fn start(
         current: None,
         returned: 0,
         has_checksums: features & GUEST_CSUM != 0,
+        is_quiet: false,
     };
     let queue = virtio::make_queue(&*transport, TRANSMIT, QUEUE_LEN)?;
     let mut transmitter = TransmitQueue {
@@ -117,6 +118,7 @@ struct ReceiveQueue {
     /// Entries given back since the device was last told.
     returned: u16,
     has_checksums: bool,
+    is_quiet: bool,
 }
 
 impl Receiver for ReceiveQueue {
@@ -126,6 +128,13 @@ impl Receiver for ReceiveQueue {
         {
             self.transport.acknowledge_interrupt();
             irq.done();
+        }
+    }
+
+    fn set_quiet(&mut self, is_quiet: bool) {
+        if is_quiet != self.is_quiet {
+            self.is_quiet = is_quiet;
+            self.queue.set_silent(is_quiet);
         }
     }
 

@@ -137,6 +137,26 @@ fn frames_come_in_order_for_long() {
 }
 
 #[test]
+fn a_device_that_is_looked_at_anyway_is_asked_to_keep_quiet() {
+    let device = Device::honest();
+    let mut started = device.started();
+    let flags = || {
+        let model = device.0.lock().expect("one thread");
+        u16::from_le_bytes(device_read(model.queues[0].addresses[1]))
+    };
+    assert_eq!(flags(), 0, "at first, there are interrupts");
+    started.receiver.set_quiet(true);
+    assert_eq!(flags(), 1);
+    device.receive(0, &[3; 60], 72);
+    started.receiver.set_quiet(false);
+    assert_eq!(flags(), 0);
+    assert!(
+        started.receiver.is_ready(),
+        "though no interrupt told of it"
+    );
+}
+
+#[test]
 fn lengths_that_lie_are_skipped() {
     let device = Device::honest();
     let mut started = device.started();

@@ -8,6 +8,7 @@ mod disks;
 mod faults;
 mod files;
 mod promises;
+mod services;
 mod sockets;
 mod threads;
 mod web;

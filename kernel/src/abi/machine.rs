@@ -92,6 +92,24 @@ pub(super) extern "C" fn dlsym(_: *mut c_void, _: *const c_char) -> *mut c_void 
     null::<c_void>().cast_mut()
 }
 
+/// There is no dynamic linker: no library is opened.
+#[unsafe(no_mangle)]
+pub(super) extern "C" fn dlopen(_: *const c_char, _: c_int) -> *mut c_void {
+    null::<c_void>().cast_mut()
+}
+
+/// What [`dlopen`] and [`dlsym`] say.
+#[unsafe(no_mangle)]
+pub(super) extern "C" fn dlerror() -> *const c_char {
+    c"there is no dynamic linker".as_ptr()
+}
+
+/// Nothing was opened.
+#[unsafe(no_mangle)]
+pub(super) extern "C" fn dlclose(_: *mut c_void) -> c_int {
+    -1
+}
+
 /// Fills a buffer with bytes nobody can guess.
 ///
 /// # Safety

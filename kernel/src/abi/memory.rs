@@ -202,3 +202,63 @@ pub(super) extern "C" fn madvise(address: *mut c_void, len_bytes: usize, advice:
     }
     0
 }
+
+/// See [`mmap64`]: on x86-64, offsets have 64 bits with and without the suffix.
+#[unsafe(no_mangle)]
+pub(super) extern "C" fn mmap(
+    hint: *mut c_void,
+    len_bytes: usize,
+    protection: c_int,
+    flags: c_int,
+    descriptor: c_int,
+    offset: i64,
+) -> *mut c_void {
+    mmap64(hint, len_bytes, protection, flags, descriptor, offset)
+}
+
+/// Makes a mapping of the program's own memory smaller where it is, or larger elsewhere if it may move.
+///
+/// # Safety
+/// The range is a mapping that can be read.
+#[unsafe(no_mangle)]
+pub(super) unsafe extern "C" fn mremap(
+    address: *mut c_void,
+    old_bytes: usize,
+    new_bytes: usize,
+    flags: c_int,
+) -> *mut c_void {
+    let start = address as usize;
+    let pages = |bytes: usize| bytes.checked_next_multiple_of(4096).filter(|&b| b != 0);
+    let moved = || {
+        let invalid = Errno(libc::EINVAL);
+        let old_bytes = pages(old_bytes).ok_or(invalid)?;
+        let new_bytes = pages(new_bytes).ok_or(invalid)?;
+        if !start.is_multiple_of(4096) || flags & !libc::MREMAP_MAYMOVE != 0 {
+            return Err(invalid);
+        }
+        if new_bytes <= old_bytes {
+            if new_bytes < old_bytes {
+                // SAFETY: the program gives the end of the mapping up.
+                unsafe { areas::remove(&[(start + new_bytes, old_bytes - new_bytes)]) };
+            }
+            return Ok(start);
+        }
+        if flags & libc::MREMAP_MAYMOVE == 0 {
+            return Err(Errno(libc::ENOMEM));
+        }
+        let new = areas::create(new_bytes, Access::ReadWrite).map_err(|_| Errno(libc::ENOMEM))?;
+        // SAFETY: the new area is larger than the old mapping, which can be read and is the program's no more.
+        unsafe {
+            (new as *mut u8).copy_from_nonoverlapping(start as *const u8, old_bytes);
+            areas::remove(&[(start, old_bytes)]);
+        }
+        Ok(new)
+    };
+    match moved() {
+        Ok(address) => address as *mut c_void,
+        Err(error) => {
+            errno::set(error);
+            MAP_FAILED
+        }
+    }
+}

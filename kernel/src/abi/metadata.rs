@@ -408,6 +408,28 @@ pub unsafe extern "C" fn utimensat(
     }
 }
 
+/// Sets the times of a file, in microseconds.
+///
+/// # Safety
+/// `path` is a C string; `times` is null, or two times that can be read.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn utimes(path: *const c_char, times: *const libc::timeval) -> c_int {
+    // SAFETY: null, or the caller's pair.
+    let pair = unsafe { get(times.cast::<[libc::timeval; 2]>()) };
+    let pair = pair.map(|pair| {
+        pair.map(|time| libc::timespec {
+            tv_sec: time.tv_sec,
+            // What is out of range stays so.
+            tv_nsec: time.tv_usec.saturating_mul(1000),
+        })
+    });
+    let times = pair
+        .as_ref()
+        .map_or(core::ptr::null(), |pair| pair.as_ptr());
+    // SAFETY: the same contract; the times are a local variable.
+    unsafe { utimensat(libc::AT_FDCWD, path, times, 0) }
+}
+
 fn usage_of(entry: &Entry) -> libc::statvfs64 {
     let usage = entry.mount.file_system.usage();
     // SAFETY: a structure of integers, for which zeros are valid.

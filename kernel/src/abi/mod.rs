@@ -3,6 +3,7 @@
 //! The functions of a C library have contracts of their own (POSIX.1-2017, the Linux manual pages): pointers are what these say they
 //! are. That is what the `SAFETY` comments here call "the caller's".
 
+mod calendar;
 mod channel;
 mod characters;
 mod clock;
@@ -26,7 +27,7 @@ mod pair;
 pub mod path;
 mod pipe;
 mod poll;
-mod process;
+pub mod process;
 pub mod program;
 mod resolve;
 mod signal;

@@ -4,6 +4,8 @@ use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::ffi::c_int;
 
+use super::clock::nanoseconds;
+use super::convert::{c_result, get};
 use super::errno;
 use super::object::{self, Description};
 use crate::arch::clock;
@@ -102,4 +104,30 @@ pub(super) unsafe extern "C" fn poll(
         Ok(count) => count as c_int,
         Err(error) => errno::set(error),
     }
+}
+
+/// As [`poll`], with a timeout in nanoseconds, null for ever. The set of signals is not looked at: none comes from outside.
+///
+/// # Safety
+/// `count` requests can be read and written; `timeout` is null or can be read.
+#[unsafe(no_mangle)]
+pub(super) unsafe extern "C" fn ppoll(
+    requests: *mut libc::pollfd,
+    count: libc::nfds_t,
+    timeout: *const libc::timespec,
+    _mask: *const libc::sigset_t,
+) -> c_int {
+    c_result((|| {
+        let requests = match count {
+            0 => &mut [][..],
+            _ if requests.is_null() => return Err(Errno(libc::EFAULT)),
+            // SAFETY: not null, and the caller's array.
+            _ => unsafe { core::slice::from_raw_parts_mut(requests, count as usize) },
+        };
+        // SAFETY: null, or the caller's time.
+        let timeout = unsafe { get(timeout) };
+        let timeout_ns = timeout.map(|time| nanoseconds(&time)).transpose()?;
+        let deadline_ns = timeout_ns.map(|ns| clock::now_ns().saturating_add(ns));
+        poll_until(requests, deadline_ns).map(|count| count as c_int)
+    })())
 }

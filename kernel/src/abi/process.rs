@@ -627,3 +627,8 @@ pub(super) unsafe extern "C" fn getrusage(who: c_int, out: *mut libc::rusage) ->
         unsafe { put(out, usage) }
     })())
 }
+
+super::convert::also_named! {
+    getrlimit64 = getrlimit(resource: c_uint, out: *mut libc::rlimit64) -> c_int;
+    setrlimit64 = setrlimit(resource: c_uint, new: *const libc::rlimit64) -> c_int;
+}

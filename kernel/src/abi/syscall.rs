@@ -31,6 +31,7 @@ use super::path::{
     unlinkat,
 };
 use super::pipe::{pipe, pipe2};
+use super::poll::{poll, ppoll};
 use super::process::{
     getegid, geteuid, getgid, getpgid, getpgrp, getpid, getppid, getpriority, getrlimit, getrusage,
     getsid, gettid, getuid, prctl, prlimit64, setgid, setpgid, setrlimit, setsid, setuid, wait4,
@@ -38,7 +39,7 @@ use super::process::{
 use super::signal::{kill, pause};
 use super::thread::{sched_getaffinity, sched_yield};
 use super::timer::{timerfd_create, timerfd_gettime, timerfd_settime};
-use super::{errno, object, poll, program};
+use super::{errno, object, program};
 use crate::arch::clock as clocks;
 use crate::arch::x86_64::syscall::{self as instruction, Arguments};
 use crate::arch::x86_64::tlb;
@@ -159,8 +160,6 @@ fn dispatch(call: &Arguments) -> Result<usize> {
         // SAFETY: as above.
         libc::SYS_getdents64 => unsafe { getdents_call(a as c_int, b as *mut c_void, c) },
         // SAFETY: as above.
-        libc::SYS_ppoll => unsafe { ppoll_call(a as *mut libc::pollfd, b, c as _) },
-        // SAFETY: as above.
         libc::SYS_clock_nanosleep => {
             // SAFETY: as above.
             match unsafe { clock_nanosleep(a as c_int, b as c_int, c as _, d as _) } {
@@ -258,7 +257,8 @@ fn dispatch(call: &Arguments) -> Result<usize> {
         SYS_epoll_wait = epoll_wait(0 1 2 3);
         SYS_epoll_pwait = epoll_pwait(0 1 2 3 4);
         SYS_epoll_pwait2 = epoll_pwait2(0 1 2 3 4);
-        SYS_poll = poll_call(0 1 2);
+        SYS_poll = poll(0 1 2);
+        SYS_ppoll = ppoll(0 1 2 3);
         SYS_socket = socket(0 1 2);
         SYS_socketpair = socketpair(0 1 2 3);
         SYS_bind = bind(0 1 2);
@@ -456,39 +456,6 @@ fn membarrier(command: c_int) -> Result<usize> {
         }
         _ => Err(Errno(libc::EINVAL)),
     }
-}
-
-/// `poll` returns `int` to C, as the call does.
-///
-/// # Safety
-/// 1. `count` requests can be read and written.
-unsafe fn poll_call(requests: *mut libc::pollfd, count: libc::nfds_t, timeout_ms: c_int) -> c_int {
-    // SAFETY: the caller's promise (1).
-    unsafe { poll::poll(requests, count, timeout_ms) }
-}
-
-/// ppoll(2), whose set of signals is not looked at: none comes from outside.
-///
-/// # Safety
-/// 1. `count` requests can be read and written; `timeout` is null or can be read.
-unsafe fn ppoll_call(
-    requests: *mut libc::pollfd,
-    count: usize,
-    timeout: *const libc::timespec,
-) -> Result<usize> {
-    // SAFETY: the caller's promise (1).
-    let requests = match count {
-        0 => &mut [][..],
-        _ if requests.is_null() => return Err(Errno(libc::EFAULT)),
-        // SAFETY: the caller's array of `count` requests.
-        _ => unsafe { core::slice::from_raw_parts_mut(requests, count) },
-    };
-    // SAFETY: as above.
-    let timeout_ns = unsafe { get(timeout) }.map(|time| clock::nanoseconds(&time));
-    let deadline_ns = timeout_ns
-        .transpose()?
-        .map(|ns| clocks::now_ns().saturating_add(ns));
-    poll::poll_until(requests, deadline_ns)
 }
 
 /// The call has no flags; the function does.

@@ -1,6 +1,10 @@
 //! Error messages (POSIX.1-2017, `string.h`; the texts are Linux's usual ones).
 
+use alloc::collections::BTreeMap;
+use alloc::ffi::CString;
 use core::ffi::{c_char, c_int};
+
+use crate::sync::SpinLock;
 
 /// Messages of the errors that programs of this machine can meet.
 fn message(error: c_int) -> &'static str {
@@ -84,4 +88,29 @@ unsafe extern "C" fn __xpg_strerror_r(error: c_int, out: *mut c_char, len: usize
         *out.add(copied) = 0;
     }
     if copied < text.len() { libc::ERANGE } else { 0 }
+}
+
+/// As glibc has it without POSIX: returns a text, here always its own.
+#[unsafe(no_mangle)]
+extern "C" fn strerror_r(error: c_int, _out: *mut c_char, _len: usize) -> *const c_char {
+    strerror(error)
+}
+
+/// The text of an error, which ends with a zero byte and stays.
+#[unsafe(no_mangle)]
+extern "C" fn strerror(error: c_int) -> *const c_char {
+    /// Texts with their zero bytes, made when they are first asked for; there are no more than error numbers.
+    static TEXTS: SpinLock<BTreeMap<c_int, CString>> = SpinLock::new(BTreeMap::new());
+    // Numbers without a text of their own share one.
+    let error = if message(error) == message(-1) {
+        -1
+    } else {
+        error
+    };
+    let mut texts = TEXTS.lock();
+    let text = texts
+        .entry(error)
+        .or_insert_with(|| CString::new(message(error)).unwrap_or_default());
+    // Entries are never changed, and their text does not move with them.
+    text.as_ptr()
 }

@@ -373,3 +373,51 @@ pub(super) unsafe extern "C" fn sched_getaffinity(
     }
     0
 }
+
+/// Whether two handles are of the same thread.
+#[unsafe(no_mangle)]
+pub(super) extern "C" fn pthread_equal(first: libc::pthread_t, second: libc::pthread_t) -> c_int {
+    c_int::from(first == second)
+}
+
+/// Stacks have one guard page: what asks for more is refused.
+#[unsafe(no_mangle)]
+pub(super) extern "C" fn pthread_attr_setguardsize(
+    _: *mut libc::pthread_attr_t,
+    bytes: usize,
+) -> c_int {
+    if bytes <= GUARD_BYTES {
+        0
+    } else {
+        libc::EINVAL
+    }
+}
+
+#[unsafe(no_mangle)]
+pub(super) unsafe extern "C" fn pthread_attr_getstacksize(
+    attributes: *const libc::pthread_attr_t,
+    bytes: *mut usize,
+) -> c_int {
+    // SAFETY: attributes that were filled in, and the caller's pointer to a result.
+    unsafe { *bytes = (*attributes.cast::<Attributes>()).stack_bytes };
+    0
+}
+
+/// Threads stay on the core where they are: a set that has it is content, another one is refused.
+#[unsafe(no_mangle)]
+pub(super) unsafe extern "C" fn sched_setaffinity(
+    _: libc::pid_t,
+    bytes: usize,
+    mask: *const libc::cpu_set_t,
+) -> c_int {
+    if bytes < 8 {
+        return errno::set(Errno(libc::EINVAL));
+    }
+    // SAFETY: the caller's mask of `bytes` bytes.
+    let cores = unsafe { mask.cast::<u64>().read_unaligned() };
+    if cores >> thread::current().core() & 1 != 0 {
+        0
+    } else {
+        errno::set(Errno(libc::EPERM))
+    }
+}

@@ -336,7 +336,12 @@ impl Stack {
         if !is_connecting {
             let is_finished = !socket.may_recv();
             readiness.set(Readiness::READABLE, socket.can_recv() || is_finished);
-            readiness.set(Readiness::PEER_CLOSED, is_finished);
+            // Known as soon as the FIN has come, also while there is data before it: tokio reads what there is and does not ask again.
+            let has_fin = matches!(
+                state,
+                State::CloseWait | State::LastAck | State::Closing | State::TimeWait
+            );
+            readiness.set(Readiness::PEER_CLOSED, has_fin || is_finished);
             readiness.set(Readiness::WRITABLE, socket.can_send() || !socket.may_send());
         }
         readiness

@@ -17,7 +17,7 @@ pub mod vfs;
 use crate::command_line::VirtioMmioDevice;
 pub use mount::{MountError, MountRequest};
 use vfs::devfs::Devfs;
-use vfs::node::FileSystem;
+use vfs::node::{FileSystem, NewNode};
 use vfs::tmpfs::Tmpfs;
 
 /// Sizes, as parts of the memory that is free at the start: of each disk's cache, with its bounds, and of what the RAM file system may take.
@@ -43,7 +43,17 @@ pub fn start(
         disks::data_disks(crate::devices::block::discover(virtio_mmio), cache_bytes)
     };
     let scratch_bytes = memory_bytes as u64 / SCRATCH_SHARE;
-    let make_scratch = || -> Arc<dyn FileSystem> { Arc::new(Tmpfs::new(scratch_bytes)) };
+    let make_scratch = || -> Arc<dyn FileSystem> {
+        let scratch = Tmpfs::new(scratch_bytes);
+        // Where programs put what they need for a while. It is not made on a disk that has none.
+        let folder = scratch
+            .root()
+            .and_then(|root| root.create(b"tmp", NewNode::Directory, 0o1777));
+        if let Err(error) = folder {
+            log::warn!("cannot make /tmp: {error:?}");
+        }
+        Arc::new(scratch)
+    };
     let devices = Arc::new(Devfs::new(crate::arch::entropy::fill));
     vfs::install(mount::mount_all(requests, &disks, make_scratch, devices)?);
     Ok(())

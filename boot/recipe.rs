@@ -104,11 +104,15 @@ impl Toolchain {
         package: &str,
         out: &Path,
     ) -> Result<PathBuf, String> {
-        let flags = [
-            "-Cforce-unwind-tables=yes",
-            "-Cforce-frame-pointers=yes",
-            "-Crelocation-model=static",
+        let mut flags = vec![
+            "-Cforce-unwind-tables=yes".to_owned(),
+            "-Cforce-frame-pointers=yes".to_owned(),
+            "-Crelocation-model=static".to_owned(),
         ];
+        // Panics name files by their crates, on whatever machine the kernel was built.
+        for sources in registry_sources() {
+            flags.push(format!("--remap-path-prefix={}=", sources.display()));
+        }
         let mut command = Command::new(&self.cargo);
         for (name, _) in env::vars_os() {
             let is_disturbing = name
@@ -186,4 +190,19 @@ pub(crate) fn run(command: &mut Command) -> Result<String, String> {
     }
     let said = String::from_utf8_lossy(&output.stderr);
     Err(format!("{line} failed ({}):\n{text}{said}", output.status))
+}
+
+/// Folders in which cargo keeps the sources of crates, one for each registry.
+fn registry_sources() -> Vec<PathBuf> {
+    let home = env::var_os("CARGO_HOME").map(PathBuf::from);
+    let home = home.or_else(|| env::home_dir().map(|home| home.join(".cargo")));
+    let entries = home.and_then(|home| std::fs::read_dir(home.join("registry/src")).ok());
+    let mut folders: Vec<_> = entries
+        .into_iter()
+        .flatten()
+        .flatten()
+        .map(|entry| entry.path())
+        .collect();
+    folders.sort();
+    folders
 }

@@ -146,7 +146,7 @@ pub struct VmOptions {
     /// A disk image and where it is mounted (again for more); the first one at / unless another is
     #[arg(long, value_name = "IMAGE[:/MOUNT]")]
     pub disk: Vec<DiskOption>,
-    /// What the disks hang on [default: virtio on microvm, ide on the others]
+    /// What the disks hang on [default: virtio]
     #[arg(long, value_enum, value_name = "BUS")]
     pub disk_bus: Option<DiskBus>,
     /// An environment variable of the program (again for more)
@@ -161,7 +161,7 @@ pub struct VmOptions {
     /// Machine model
     #[arg(long, value_enum)]
     pub machine: Option<Machine>,
-    /// Network card [default: virtio on microvm, e1000 on the others]
+    /// Network card [default: virtio]
     #[arg(long, value_enum)]
     pub nic: Option<Nic>,
     /// The guest's address: dhcp, or ADDRESS/PREFIX[,gateway=ADDRESS][,dns=ADDRESS]

@@ -113,6 +113,8 @@ impl Tally {
     /// Loads the guest; returns the requests a second.
     fn load(&mut self, guest: &mut Guest, plan: Plan) -> Result<f64> {
         let outcome = load::run(&guest.target, plan)?;
+        // The next load must not find the connections of this one still closing: then it would need more memory.
+        std::thread::sleep(SETTLE);
         guest.check_running()?;
         self.requests += plan.requests;
         self.failures += outcome.failures;
@@ -176,7 +178,6 @@ fn measure_load(
     let rest = LONG_LOAD - FIRST_PART;
     let speed = tally.load(&mut guest, plan(rest))?;
     let cpu = cpu.zip(process::cpu_time(process));
-    std::thread::sleep(SETTLE);
     let after = (memory.touched_bytes()?, process::resident_bytes(process));
 
     let name = format!("{kind}, {CONNECTIONS} at a time");

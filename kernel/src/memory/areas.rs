@@ -61,13 +61,6 @@ impl Areas {
         (address < area.end).then_some((start, area))
     }
 
-    fn is_free(&self, start: usize, end: usize) -> bool {
-        self.map
-            .range(..end)
-            .next_back()
-            .is_none_or(|(_, area)| area.end <= start)
-    }
-
     /// Splits the area that contains an address, if one does, so that an area begins there.
     fn split_at(&mut self, address: usize) {
         if let Some((first, area)) = self.containing(address)
@@ -320,13 +313,4 @@ pub fn on_page_fault(address: usize, is_write: bool, is_present: bool) -> Fault 
             Fault::OutOfMemory
         }
     }
-}
-
-/// Whether the whole range is free of areas and inside the addresses for them.
-pub fn is_unused(start: usize, len_bytes: usize) -> bool {
-    reserve_stack::<{ 4 * FRAME_BYTES }>();
-    let Some(end) = start.checked_add(len_bytes) else {
-        return false;
-    };
-    start >= AREAS_START && end <= AREAS_END && AREAS.lock().is_free(start, end)
 }

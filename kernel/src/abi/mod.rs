@@ -21,6 +21,7 @@ mod math;
 mod memfd;
 mod memory;
 pub mod metadata;
+mod native;
 mod numbers;
 pub mod object;
 mod pair;

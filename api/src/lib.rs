@@ -1,0 +1,11 @@
+//! What a program can do because it runs on Toro, and what `std` has no words for.
+//!
+//! A program that depends on this crate runs on Toro alone: its calls are functions of the kernel that the program is linked with.
+//! Build and start it with `cargo toro run`; a build by plain `cargo build` ends with undefined symbols `toro_…`.
+//!
+//! | module | what it gives |
+//! |---|---|
+//! | [`core`](mod@core) | how many cores there are, and which one this is |
+
+pub mod core;
+mod sys;

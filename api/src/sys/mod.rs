@@ -1,0 +1,6 @@
+//! The functions of the kernel, one file a family, each behind a safe one. All `unsafe` of this crate is here.
+//!
+//! Functions that can fail return a negative `errno` (Linux's numbers); the modules above make a typed error of it, which names what
+//! it is about.
+
+pub(crate) mod core;

@@ -1,0 +1,5 @@
+//! What the crate `toro` (`api/`) calls: symbols `toro_…`, one file for each of its families.
+//!
+//! What can fail returns a negative `errno`; the C library's `errno` stays as it is.
+
+mod core;

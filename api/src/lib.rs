@@ -5,7 +5,11 @@
 //!
 //! | module | what it gives |
 //! |---|---|
-//! | [`core`](mod@core) | how many cores there are, and which one this is |
+//! | [`core`](mod@core) | the cores: how many there are, threads started on one, what each has done |
+//! | [`error`] | why a call failed |
 
 pub mod core;
+pub mod error;
 mod sys;
+
+pub use error::{Error, Result};

@@ -3,7 +3,9 @@
 use crate::command_line::CommandLine;
 use crate::failure::Failure;
 use crate::metadata::Metadata;
-use crate::values::{Address, DiskBus, DiskOption, LogLevel, Machine, Nic, Port, Size, Variable};
+use crate::values::{
+    Address, DiskBus, DiskOption, LogLevel, Machine, Nic, Placement, Port, Size, Variable,
+};
 use anyhow::{Result, bail};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -20,6 +22,8 @@ pub struct Overrides {
     pub memory: Option<Size>,
     /// `--cores`
     pub cores: Option<u32>,
+    /// `--placement`
+    pub placement: Option<Placement>,
     /// `--machine`
     pub machine: Option<Machine>,
     /// `--nic`
@@ -59,6 +63,7 @@ pub struct Disk {
 pub struct Settings {
     pub memory: Size,
     pub cores: u32,
+    pub placement: Option<Placement>,
     pub machine: Machine,
     pub nic: Nic,
     pub disk_bus: DiskBus,
@@ -94,6 +99,7 @@ impl Settings {
                 .or(metadata.memory)
                 .unwrap_or(DEFAULT_MEMORY),
             cores: overrides.cores.or(metadata.cores).unwrap_or(1),
+            placement: overrides.placement.or(metadata.placement),
             machine,
             nic,
             disk_bus: overrides.disk_bus.or(metadata.disk_bus).unwrap_or_default(),
@@ -128,6 +134,9 @@ impl Settings {
         self.env
             .iter()
             .for_each(|(name, value)| line.push(&format!("env={name}={value}")));
+        self.placement
+            .iter()
+            .for_each(|rule| line.push(&format!("placement={rule}")));
         self.log
             .iter()
             .for_each(|level| line.push(&format!("log={level}")));

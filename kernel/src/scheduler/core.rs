@@ -460,7 +460,7 @@ pub fn start(function: extern "C" fn(usize) -> !, stack_bytes: usize) -> ! {
 pub fn prepare_core() {
     extern "C" fn idle_thread(_: usize) -> ! {
         begin();
-        thread::current().waiting.set(Waiting::Nothing);
+        thread::current().waiting.set(Waiting::Idle);
         loop {
             prepare_to_block();
             block(None);

@@ -43,8 +43,10 @@ pub enum Waiting {
     Join(u32),
     /// A message, or room for one.
     Message,
-    /// Nothing: it parked for good, or it is a core's own thread.
+    /// Nothing: it parked for good.
     Nothing,
+    /// Work for a core: it is the thread that the core has of its own.
+    Idle,
 }
 
 /// What others asked of a thread, and what it said of itself: bits of [`Thread::marks`].

@@ -12,11 +12,15 @@ use super::wait::WaitQueue;
 use crate::arch::x86_64::{context, core_local};
 use crate::image;
 use crate::memory::areas::{self, Access};
-use crate::memory::{OutOfMemory, heap};
+use crate::memory::{OutOfMemory, frames, heap};
 use crate::sync::SpinLock;
 
 /// Stacks are at least this large: what the program asks for, and room for the kernel, which runs on the same stack.
 const KERNEL_STACK_BYTES: usize = 64 * 1024;
+/// Pages of a new thread's stack that are there from the beginning.
+const TOP_PAGES: usize = 3;
+/// When less than this part of the memory is free no thread gets a new stack.
+const RESERVED_PART: usize = 8;
 /// Threads that ended leave this many stacks for new ones.
 const MAX_KEPT_STACKS: usize = 64;
 
@@ -186,13 +190,31 @@ impl Stack {
                 .rposition(|s| s.len_bytes == len_bytes)
                 .map(|index| kept.swap_remove(index))
         };
-        match kept {
-            Some(stack) => Ok(stack),
-            None => Ok(Self {
-                start: areas::create(len_bytes, Access::ReadWrite)?,
-                len_bytes,
-            }),
+        if let Some(stack) = kept {
+            return Ok(stack);
         }
+        let stack = Self {
+            start: areas::create(len_bytes, Access::ReadWrite)?,
+            len_bytes,
+        };
+        stack.fill_top()?;
+        Ok(stack)
+    }
+
+    /// Gives a new stack the frames that its thread begins on: what the thread cannot get later it has nobody to tell. A machine that is
+    /// short of memory keeps the rest for the threads that run.
+    fn fill_top(&self) -> Result<(), OutOfMemory> {
+        let (free_bytes, all_bytes) = frames::usage();
+        if free_bytes < all_bytes / RESERVED_PART {
+            return Err(OutOfMemory);
+        }
+        for page in 1..=TOP_PAGES {
+            let address = self.end() - page * 4096;
+            if areas::on_page_fault(address, true, false) != areas::Fault::Mapped {
+                return Err(OutOfMemory);
+            }
+        }
+        Ok(())
     }
 
     fn end(&self) -> usize {

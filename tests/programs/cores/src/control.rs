@@ -109,7 +109,8 @@ fn killed_at_each_kill_point(core: usize) {
             let _ = receiver.receive();
         },
     ];
-    for point in points {
+    for (index, point) in points.into_iter().enumerate() {
+        println!("kill point {index} on core {core}");
         thread_local!(static LOCAL: RefCell<Option<Arc<()>>> = const { RefCell::new(None) });
         let alive = Arc::new(());
         let (on_stack, in_local) = (Arc::clone(&alive), Arc::clone(&alive));

@@ -122,7 +122,10 @@ fn channels() {
                 let from: usize = from;
                 sums[from].fetch_add(1, Ordering::Relaxed);
             }
-        } else if let Some(sender) = sender.lock().unwrap().clone() {
+            return;
+        }
+        let own = sender.lock().unwrap().clone();
+        if let Some(sender) = own {
             (0..ROUNDS).for_each(|_| sender.send(core).unwrap());
         }
     });

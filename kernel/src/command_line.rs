@@ -5,6 +5,8 @@ use alloc::vec::Vec;
 
 use log::LevelFilter;
 
+use crate::scheduler::Placement;
+
 /// A virtio device on the memory bus, as the loader describes it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct VirtioMmioDevice {
@@ -29,8 +31,8 @@ pub struct CommandLine {
     pub arguments: Vec<String>,
     /// Kernel messages of this level and above are shown.
     pub log_level: LevelFilter,
-    /// Value of `placement=`, empty where nothing is said.
-    pub placement: String,
+    /// On which core threads start whose creator does not choose one.
+    pub placement: Placement,
     /// Port of the emulator's exit device.
     pub exit_port: Option<u16>,
     /// Devices of virtio on the memory bus.
@@ -48,7 +50,7 @@ impl CommandLine {
             environment: Vec::new(),
             arguments: Vec::new(),
             log_level: LevelFilter::Warn,
-            placement: String::new(),
+            placement: Placement::LeastLoaded,
             exit_port: None,
             virtio_mmio: Vec::new(),
             unknown: Vec::new(),
@@ -80,7 +82,10 @@ impl CommandLine {
         match name {
             "mount" => self.mounts.push(value.to_string()),
             "net" => self.network = value.to_string(),
-            "placement" => self.placement = value.to_string(),
+            "placement" => match Placement::named(value) {
+                Some(rule) => self.placement = rule,
+                None => return false,
+            },
             "env" if value.contains('=') => self.environment.push(value.to_string()),
             "log" => match value.parse() {
                 Ok(level) => self.log_level = level,

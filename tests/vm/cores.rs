@@ -61,7 +61,7 @@ fn the_rule_of_placement_is_chosen_by_the_command_line() {
     guest(1, &["count 1"])
         .kernel_word("placement=best")
         .run()
-        .showing(0, &["there is no placement `best`"]);
+        .showing(0, &["`placement=best` means nothing to this kernel"]);
 }
 
 #[test]

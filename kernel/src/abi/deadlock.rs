@@ -21,6 +21,9 @@ pub(super) fn watch() {
 }
 
 fn report() {
+    if !registry::is_deadlock() {
+        return;
+    }
     static IS_REPORTED: AtomicBool = AtomicBool::new(false);
     if IS_REPORTED.swap(true, Ordering::Relaxed) {
         return;

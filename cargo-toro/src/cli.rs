@@ -108,7 +108,11 @@ impl How {
 Examples:
   cargo toro build                        the crate in this folder, as a bootable disk
   cargo toro build hello --format elf     for QEMU's -kernel, Firecracker, Cloud Hypervisor, Xen
-  cargo toro build web -o web.img")]
+  cargo toro build web -o web.img
+  cargo toro build web --format vhdx --with-disks -o web.vhdx   its data disks as web.disk1.vhdx …
+  cargo toro build web --format ova       for VirtualBox and VMware, data disks included
+
+Images that are not ELF boot from disk. What the machine shall have (ports apart) is on its kernel's command line.")]
 pub struct Build {
     #[command(flatten)]
     pub which: Which,
@@ -118,6 +122,9 @@ pub struct Build {
     /// Where the image goes
     #[arg(long, short, value_name = "FILE")]
     pub output: Option<PathBuf>,
+    /// Make the data disks too, in the same format and beside the image
+    #[arg(long)]
+    pub with_disks: bool,
 }
 
 #[allow(missing_docs, reason = "clap shows the docs of the options as help")]

@@ -40,6 +40,7 @@ pub mod console;
 pub mod disks;
 pub mod failure;
 pub mod folder;
+mod formats;
 pub mod host;
 mod image;
 pub mod interrupt;

@@ -12,7 +12,7 @@ use super::timers::Timers;
 use crate::arch::x86_64::core_local::{self, CoreLocal, MAX_CORES};
 use crate::arch::x86_64::{context, cpu, local_apic, tlb};
 use crate::arch::{clock, interrupts};
-use crate::memory::OutOfMemory;
+use crate::memory::{OutOfMemory, heap};
 use crate::sync::OnceCell;
 
 /// Threads that are ready to run, first come first served.
@@ -378,6 +378,7 @@ fn idle() {
     if deadline_ns <= now_ns {
         return;
     }
+    heap::take_back();
     with_core(|core| {
         // What fired, early perhaps, comes no more.
         if interrupts::take_timer() {

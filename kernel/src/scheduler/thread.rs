@@ -13,7 +13,7 @@ use crate::arch::x86_64::{context, core_local};
 use crate::image;
 use crate::memory::areas::{self, Access};
 use crate::memory::{OutOfMemory, heap};
-use crate::sync::SpinLock;
+use crate::sync::{OnceCell, SpinLock};
 
 /// Stacks are at least this large: what the program asks for, and room for the kernel, which runs on the same stack.
 const KERNEL_STACK_BYTES: usize = 64 * 1024;
@@ -214,7 +214,7 @@ impl Storage {
                 thread: null(),
                 errno: Cell::new(0),
                 unused: [0; 2],
-                canary: crate::arch::entropy::random_u64() & !0xFF,
+                canary: canary(),
                 unused2: [0; 2],
             });
             Ok(Self { allocation, block })
@@ -227,6 +227,17 @@ impl Drop for Storage {
         // SAFETY: allocated in `new`; the thread has ended.
         unsafe { heap::free(self.allocation) };
     }
+}
+
+/// What stack protectors compare: a secret of the whole program, as with other C libraries. Its lowest byte ends strings.
+fn canary() -> u64 {
+    static CANARY: OnceCell<u64> = OnceCell::new();
+    if let Some(&canary) = CANARY.get() {
+        return canary;
+    }
+    let canary = crate::arch::entropy::random_u64() & !0xFF;
+    // The first thread starts alone, before there are others to be given one.
+    CANARY.set(canary).copied().unwrap_or(canary)
 }
 
 static NEXT_ID: AtomicU32 = AtomicU32::new(1);

@@ -2,12 +2,13 @@
 
 use crate::compile::{self, Options};
 use crate::disks;
+use crate::embed::Embedded;
 use crate::failure::Failure;
 use crate::image;
 use crate::parts;
 use crate::program::Program;
 use crate::qemu::{Accelerator, Launch, Source};
-use crate::settings::Settings;
+use crate::settings::{Embed, Settings};
 use crate::shell::Shell;
 use crate::values::{Boot, Machine, Size};
 use anyhow::{Context, Result};
@@ -31,15 +32,25 @@ impl Format {
     }
 }
 
-/// Makes the image of a `linked` program at `path`, with a default command line; returns its size in bytes. With a `memory`, that
-/// of the machine that it is for, it is an error when the program cannot start in so little.
+/// What an image has besides the program.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Contents<'a> {
+    /// The kernel's default command line.
+    pub command_line: &'a str,
+    /// Folders whose files are in the image.
+    pub embed: &'a [Embed],
+}
+
+/// Makes the image of a `linked` program at `path`; returns its size in bytes. With a `memory`, that of the machine that it is
+/// for, it is an error when the program cannot start in so little.
 pub fn write_image(
     linked: &Path,
     format: Format,
-    command_line: &str,
+    contents: Contents<'_>,
     path: &Path,
     memory: Option<Size>,
 ) -> Result<u64> {
+    let command_line = contents.command_line;
     let make = || -> Result<Vec<u8>> {
         let linked =
             std::fs::read(linked).with_context(|| format!("cannot read {}", linked.display()))?;
@@ -48,7 +59,7 @@ pub fn write_image(
         } else {
             ""
         };
-        let elf = image::finish(&linked, in_elf)?;
+        let elf = image::finish(&linked, in_elf, &Embedded::read(contents.embed)?)?;
         let least = image::least_memory(&elf)?;
         if let Some(memory) = memory.filter(|memory| memory.bytes < least) {
             let least = Size {
@@ -86,6 +97,10 @@ pub fn bootable(
     wish: Option<Boot>,
 ) -> Result<Source> {
     let command_line = settings.command_line(true).as_str().to_owned();
+    let contents = |command_line| Contents {
+        command_line,
+        embed: &settings.embed,
+    };
     let default = if settings.machine == Machine::Microvm {
         Boot::Kernel
     } else {
@@ -97,7 +112,7 @@ pub fn bootable(
             write_image(
                 linked,
                 Format::Raw,
-                &command_line,
+                contents(&command_line),
                 &path,
                 Some(settings.memory),
             )?;
@@ -105,7 +120,13 @@ pub fn bootable(
         }
         Boot::Kernel => {
             let elf = image_path(folder, name, Format::Elf);
-            write_image(linked, Format::Elf, "", &elf, Some(settings.memory))?;
+            write_image(
+                linked,
+                Format::Elf,
+                contents(""),
+                &elf,
+                Some(settings.memory),
+            )?;
             Ok(Source::Kernel { elf, command_line })
         }
     }

@@ -4,8 +4,8 @@ use crate::build::Format;
 use crate::compile::Options;
 use crate::settings::Overrides;
 use crate::values::{
-    Accel, Address, Boot, DiskBus, DiskOption, Display, LogLevel, Machine, Nic, Port, Size,
-    Variable,
+    Accel, Address, Boot, DiskBus, DiskOption, Display, EmbedOption, LogLevel, Machine, Nic, Port,
+    Size, Variable,
 };
 use clap::{Args, Parser, Subcommand};
 use std::ffi::OsString;
@@ -79,6 +79,9 @@ pub struct How {
     /// Leave the default features off
     #[arg(long)]
     pub no_default_features: bool,
+    /// A folder that goes into the image, read-only, and its place in the guest (again for more)
+    #[arg(long, value_name = "FOLDER:/PATH")]
+    pub embed: Vec<EmbedOption>,
 }
 
 impl How {
@@ -103,7 +106,8 @@ impl How {
 Examples:
   cargo toro build                        the crate in this folder, as a bootable disk
   cargo toro build hello --format elf     for QEMU's -kernel, Firecracker, Cloud Hypervisor, Xen
-  cargo toro build web -o web.img")]
+  cargo toro build web -o web.img
+  cargo toro build web --embed site:/www  with the files of `site`, read-only: no disk is needed")]
 pub struct Build {
     #[command(flatten)]
     pub which: Which,
@@ -203,6 +207,7 @@ impl VmOptions {
             nic: self.nic,
             disk_bus: self.disk_bus,
             disks: self.disk.clone(),
+            embed: Vec::new(),
             ports: self.publish.clone(),
             address: self.address,
             env: self.env.clone(),

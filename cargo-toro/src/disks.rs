@@ -115,12 +115,7 @@ fn write(path: &Path, listing: &Listing, request: &Request, shell: &Shell) -> Re
             "move it away, or use `cargo toro mkfs --force` to overwrite it"
         ));
     }
-    for left_out in &listing.left_out {
-        shell.note(format_args!(
-            "{} is left out: no file, folder or link",
-            left_out.display()
-        ));
-    }
+    listing.tell_left_out(shell);
     let make = || -> Result<Made> {
         let options = Options {
             size_bytes: request.size.map(|size| size.bytes),

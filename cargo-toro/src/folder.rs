@@ -1,9 +1,11 @@
 //! A folder of the host, as it goes into an ext2 image: a sorted list of what is in it, without following links.
 
 use crate::host;
+use crate::shell::Shell;
 use anyhow::{Context, Result};
 use ext2::FileType;
 use ext2::make::{Attributes, Builder, Content, Options};
+use std::collections::HashMap;
 use std::fs::{File, Metadata};
 use std::io::Read;
 use std::path::{Path, PathBuf};
@@ -12,20 +14,31 @@ use std::time::{SystemTime, UNIX_EPOCH};
 /// Everything in a folder.
 #[derive(Debug)]
 pub struct Listing {
-    entries: Vec<Entry>,
+    /// In the order of their names, directories before what is in them.
+    pub entries: Vec<Entry>,
     /// What is no file, directory or symbolic link, and is left out.
     pub left_out: Vec<PathBuf>,
 }
 
+/// A file, directory or symbolic link of a folder.
 #[derive(Debug)]
-struct Entry {
+pub struct Entry {
     /// Path in the image, without a leading slash; the parts are the host's bytes.
-    name: Vec<u8>,
-    path: PathBuf,
-    kind: FileType,
-    len_bytes: u64,
-    attributes: Attributes,
-    modified_ns: u128,
+    pub name: Vec<u8>,
+    /// Path on the host.
+    pub path: PathBuf,
+    /// What it is.
+    pub kind: FileType,
+    /// Bytes in it; 0 for a directory.
+    pub len_bytes: u64,
+    /// Permissions and time. The owner is root.
+    pub attributes: Attributes,
+    /// When it was changed, in nanoseconds since 1970; 0 for a directory.
+    pub modified_ns: u128,
+    /// The entry before this one that is another name of the same file.
+    pub same_as: Option<usize>,
+    /// Bytes that the host stores for it, where it stores fewer than there are: the rest is zeros.
+    pub stored_bytes: Option<u64>,
 }
 
 impl Listing {
@@ -35,7 +48,7 @@ impl Listing {
             entries: Vec::new(),
             left_out: Vec::new(),
         };
-        listing.add_folder(folder, &[])?;
+        listing.add_folder(folder, &[], &mut HashMap::new())?;
         Ok(listing)
     }
 
@@ -65,13 +78,13 @@ impl Listing {
         for entry in &self.entries {
             let (name, attributes) = (&entry.name, entry.attributes);
             match entry.kind {
-                FileType::Directory => builder.add_directory(name, attributes)?,
-                FileType::Symlink => {
-                    let target = std::fs::read_link(&entry.path);
-                    let target =
-                        target.with_context(|| format!("cannot read {}", entry.path.display()))?;
-                    builder.add_symlink(name, attributes, target.as_os_str().as_encoded_bytes())?;
+                _ if entry.same_as.is_some() => {
+                    let first = entry.same_as.and_then(|index| self.entries.get(index));
+                    let first = first.context("a link to a file that is not in the list")?;
+                    builder.add_hard_link(name, &first.name)?;
                 }
+                FileType::Directory => builder.add_directory(name, attributes)?,
+                FileType::Symlink => builder.add_symlink(name, attributes, entry.target()?)?,
                 _ => builder.add_file(
                     name,
                     attributes,
@@ -83,7 +96,22 @@ impl Listing {
         Ok(builder)
     }
 
-    fn add_folder(&mut self, folder: &Path, prefix: &[u8]) -> Result<()> {
+    /// Says what is left out.
+    pub fn tell_left_out(&self, shell: &Shell) {
+        for left_out in &self.left_out {
+            shell.note(format_args!(
+                "{} is left out: no file, folder or link",
+                left_out.display()
+            ));
+        }
+    }
+
+    fn add_folder(
+        &mut self,
+        folder: &Path,
+        prefix: &[u8],
+        seen: &mut HashMap<(u64, u64), usize>,
+    ) -> Result<()> {
         let unreadable = || format!("cannot read the folder {}", folder.display());
         let children = std::fs::read_dir(folder).with_context(unreadable)?;
         let mut children = children
@@ -106,11 +134,18 @@ impl Listing {
                     continue;
                 }
             };
-            self.entries
-                .push(Entry::new(name.clone(), path.clone(), kind, &metadata));
+            let mut entry = Entry::new(name.clone(), path.clone(), kind, &metadata);
+            if let Some(identity) = host::identity_of_linked(&metadata)
+                && kind != FileType::Directory
+            {
+                let index = self.entries.len();
+                let first = *seen.entry(identity).or_insert(index);
+                entry.same_as = (first != index).then_some(first);
+            }
+            self.entries.push(entry);
             if kind == FileType::Directory {
                 name.push(b'/');
-                self.add_folder(&path, &name)?;
+                self.add_folder(&path, &name, seen)?;
             }
         }
         Ok(())
@@ -148,7 +183,16 @@ impl Entry {
             len_bytes,
             attributes,
             modified_ns,
+            same_as: None,
+            stored_bytes: host::stored_bytes(metadata).filter(|stored| *stored < len_bytes),
         }
+    }
+
+    /// The target of a symbolic link.
+    pub fn target(&self) -> Result<Vec<u8>> {
+        let target = std::fs::read_link(&self.path);
+        let target = target.with_context(|| format!("cannot read {}", self.path.display()))?;
+        Ok(target.into_os_string().into_encoded_bytes())
     }
 }
 

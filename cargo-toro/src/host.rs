@@ -86,6 +86,34 @@ pub fn permissions(metadata: &std::fs::Metadata) -> Option<u16> {
     }
 }
 
+/// What a file with more than one name is known by; `None` for one with a single name, and where the host does not tell.
+pub fn identity_of_linked(metadata: &std::fs::Metadata) -> Option<(u64, u64)> {
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::MetadataExt;
+        (metadata.nlink() > 1).then(|| (metadata.dev(), metadata.ino()))
+    }
+    #[cfg(not(unix))]
+    {
+        let _ = metadata;
+        None
+    }
+}
+
+/// How many bytes the host stores for a file; `None` where it does not tell.
+pub fn stored_bytes(metadata: &std::fs::Metadata) -> Option<u64> {
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::MetadataExt;
+        Some(metadata.blocks().saturating_mul(512))
+    }
+    #[cfg(not(unix))]
+    {
+        let _ = metadata;
+        None
+    }
+}
+
 /// Whether this host has a network interface of that name, as far as it can be known.
 pub fn may_have_interface(name: &str) -> bool {
     if cfg!(target_os = "linux") {

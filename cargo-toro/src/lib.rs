@@ -38,6 +38,7 @@ pub mod commands;
 pub mod compile;
 pub mod console;
 pub mod disks;
+pub mod embed;
 pub mod failure;
 pub mod folder;
 pub mod host;

@@ -35,6 +35,7 @@ pub(super) fn run(
     let folder = manifest.parent().unwrap_or(manifest);
     let overrides = Overrides {
         args: options.args.clone(),
+        embed: options.how.embed.clone(),
         ..Overrides::default()
     };
     let mut settings = Settings::new(&metadata, folder, overrides)?;

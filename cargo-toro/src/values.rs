@@ -360,8 +360,7 @@ impl FromStr for EmbedOption {
     fn from_str(text: &str) -> Result<Self, ValueError> {
         let bad = || ValueError::Embed(text.to_owned());
         let (folder, path) = text.rsplit_once(":/").ok_or_else(bad)?;
-        // `C:/site` is a folder of Windows without a place.
-        if folder.is_empty() || folder.len() == 1 {
+        if folder.is_empty() {
             return Err(bad());
         }
         let names: Vec<_> = path.split('/').filter(|name| !name.is_empty()).collect();
@@ -512,15 +511,7 @@ mod tests {
             Ok(("a/b".into(), "/srv/www".into()))
         );
         assert_eq!(embed("C:/site:/www"), Ok(("C:/site".into(), "/www".into())));
-        for text in [
-            "",
-            "site",
-            "site:www",
-            "site:/",
-            ":/www",
-            "C:/site",
-            "site:/../etc",
-        ] {
+        for text in ["", "site", "site:www", "site:/", ":/www", "site:/../etc"] {
             assert_eq!(embed(text), Err(ValueError::Embed(text.into())), "{text}");
         }
     }

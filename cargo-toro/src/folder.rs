@@ -2,17 +2,17 @@
 
 use crate::host;
 use crate::shell::Shell;
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, anyhow};
 use ext2::FileType;
 use ext2::make::{Attributes, Builder, Content, Options};
 use std::collections::HashMap;
 use std::fs::{File, Metadata};
-use std::io::Read;
+use std::io::{Read, Seek, SeekFrom};
 use std::path::{Path, PathBuf};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 /// Everything in a folder.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub struct Listing {
     /// In the order of their names, directories before what is in them.
     pub entries: Vec<Entry>,
@@ -74,6 +74,7 @@ impl Listing {
 
     /// Puts everything into a new file system.
     pub fn builder(&self, options: Options) -> Result<Builder<'_>> {
+        let block_size = u64::from(options.block_size);
         let mut builder = Builder::new(options);
         for entry in &self.entries {
             let (name, attributes) = (&entry.name, entry.attributes);
@@ -85,12 +86,17 @@ impl Listing {
                 }
                 FileType::Directory => builder.add_directory(name, attributes)?,
                 FileType::Symlink => builder.add_symlink(name, attributes, entry.target()?)?,
-                _ => builder.add_file(
-                    name,
-                    attributes,
-                    entry.len_bytes,
-                    Lazy::Closed(&entry.path),
-                )?,
+                _ => {
+                    let (len, content) = (entry.len_bytes, HostFile::new(entry));
+                    if entry.stored_bytes.is_none() {
+                        builder.add_file(name, attributes, len, content)?;
+                        continue;
+                    }
+                    let blocks = HostFile::new(entry).count_data(len, block_size);
+                    let blocks =
+                        blocks.map_err(|error| anyhow!("{}: {error}", entry.path.display()))?;
+                    builder.add_sparse_file(name, attributes, len, blocks, content)?;
+                }
             }
         }
         Ok(builder)
@@ -197,21 +203,67 @@ impl Entry {
 }
 
 /// A file that is opened when it is first read, so that never more than one is open.
-enum Lazy<'a> {
-    Closed(&'a Path),
-    Open(File),
+struct HostFile<'a> {
+    path: &'a Path,
+    file: Option<File>,
+    /// The host stores fewer bytes than there are: looking for what it leaves out is worth it.
+    is_sparse: bool,
 }
 
-impl Content for Lazy<'_> {
-    fn read(&mut self, buffer: &mut [u8]) -> Result<usize, String> {
-        loop {
-            match self {
-                Self::Open(file) => return file.read(buffer).map_err(|error| error.to_string()),
-                Self::Closed(path) => {
-                    *self = Self::Open(File::open(path).map_err(|error| error.to_string())?)
+impl<'a> HostFile<'a> {
+    fn new(entry: &'a Entry) -> Self {
+        Self {
+            path: &entry.path,
+            file: None,
+            is_sparse: entry.stored_bytes.is_some(),
+        }
+    }
+
+    fn open(&mut self) -> Result<&mut File, String> {
+        if self.file.is_none() {
+            self.file = Some(File::open(self.path).map_err(|error| error.to_string())?);
+        }
+        self.file.as_mut().ok_or_else(String::new)
+    }
+
+    /// How many of its blocks, which are of `unit` bytes, are not all zeros.
+    fn count_data(mut self, len_bytes: u64, unit: u64) -> Result<u64, String> {
+        let mut block = vec![0; usize::try_from(unit).unwrap_or(4096)];
+        let (mut place, mut count) = (0, 0);
+        while place < len_bytes {
+            place += self.skip_zeros(unit)?;
+            let mut len = 0;
+            while len < block.len() {
+                match self.read(&mut block[len..])? {
+                    0 => break,
+                    now => len += now,
                 }
             }
+            count += u64::from(block[..len].iter().any(|byte| *byte != 0));
+            place += unit;
         }
+        Ok(count)
+    }
+}
+
+impl Content for HostFile<'_> {
+    fn read(&mut self, buffer: &mut [u8]) -> Result<usize, String> {
+        self.open()?.read(buffer).map_err(|error| error.to_string())
+    }
+
+    fn skip_zeros(&mut self, unit: u64) -> Result<u64, String> {
+        if !self.is_sparse {
+            return Ok(0);
+        }
+        let file = self.open()?;
+        let skip = |file: &mut File| -> std::io::Result<u64> {
+            let place = file.stream_position()?;
+            let data = host::next_data(file, place)?;
+            let skipped = (data - place) / unit * unit;
+            file.seek(SeekFrom::Start(place + skipped))?;
+            Ok(skipped)
+        };
+        skip(file).map_err(|error| error.to_string())
     }
 }
 

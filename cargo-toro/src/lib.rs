@@ -29,6 +29,8 @@
 //! # Ok::<(), anyhow::Error>(())
 //! ```
 
+extern crate alloc;
+
 pub mod accel;
 pub mod bench;
 pub mod build;
@@ -45,6 +47,7 @@ pub mod host;
 mod image;
 pub mod interrupt;
 pub mod metadata;
+pub mod mkfs;
 pub mod parts;
 pub mod program;
 pub mod qemu;
@@ -54,3 +57,4 @@ pub mod shell;
 pub mod undefined;
 pub mod values;
 pub mod vm;
+pub mod volume;

@@ -130,7 +130,7 @@ impl fmt::Display for LogLevel {
 }
 
 /// A number of bytes. Written as a number of MiB, or with a unit: `512K`, `64M`, `2G` (also `MiB`, `MB`; all are powers of 1024).
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Size {
     /// The size in bytes.
     pub bytes: u64,
@@ -140,6 +140,15 @@ impl Size {
     /// A size of `count` MiB.
     pub const fn mib(count: u64) -> Self {
         Self { bytes: count << 20 }
+    }
+
+    /// As it is written in an option: `64M`, `512K`.
+    pub fn option(self) -> String {
+        if self.bytes.is_multiple_of(1 << 20) {
+            format!("{}M", self.bytes >> 20)
+        } else {
+            format!("{}K", self.bytes.div_ceil(1 << 10))
+        }
     }
 }
 

@@ -78,6 +78,8 @@ mod plan;
 mod tree;
 mod write;
 
+pub(crate) use plan::has_backup;
+
 pub use error::MakeError;
 pub use plan::Plan;
 pub use tree::{Attributes, Builder, Content, Options};

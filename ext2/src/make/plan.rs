@@ -229,7 +229,7 @@ pub(super) fn indirect_blocks(data: u64, per_block: u64) -> Option<u64> {
 
 /// Has the group a copy of superblock and descriptors? In revision 0 all have; in revision 1 there is
 /// the feature `sparse_super`: 0, 1 and the powers of 3, 5 and 7.
-pub(super) fn has_backup(revision: u32, group: u32) -> bool {
+pub(crate) fn has_backup(revision: u32, group: u32) -> bool {
     let is_power_of = |base: u32| {
         let mut power = 1u32;
         while power < group {

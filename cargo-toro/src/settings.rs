@@ -4,7 +4,8 @@ use crate::command_line::CommandLine;
 use crate::failure::Failure;
 use crate::metadata::Metadata;
 use crate::values::{
-    Address, DiskBus, DiskOption, EmbedOption, LogLevel, Machine, Nic, Port, Size, Variable,
+    Address, DiskBus, DiskOption, EmbedOption, LogLevel, Machine, Nic, Placement, Port, Size,
+    Variable,
 };
 use anyhow::{Result, bail};
 use std::collections::BTreeMap;
@@ -22,6 +23,8 @@ pub struct Overrides {
     pub memory: Option<Size>,
     /// `--cores`
     pub cores: Option<u32>,
+    /// `--placement`
+    pub placement: Option<Placement>,
     /// `--machine`
     pub machine: Option<Machine>,
     /// `--nic`
@@ -72,6 +75,7 @@ pub struct Embed {
 pub struct Settings {
     pub memory: Size,
     pub cores: u32,
+    pub placement: Option<Placement>,
     pub machine: Machine,
     pub nic: Nic,
     pub disk_bus: DiskBus,
@@ -110,6 +114,7 @@ impl Settings {
                 .or(metadata.memory)
                 .unwrap_or(DEFAULT_MEMORY),
             cores: overrides.cores.or(metadata.cores).unwrap_or(1),
+            placement: overrides.placement.or(metadata.placement),
             machine,
             nic,
             disk_bus: overrides.disk_bus.or(metadata.disk_bus).unwrap_or_default(),
@@ -149,6 +154,9 @@ impl Settings {
         self.directory
             .iter()
             .for_each(|path| line.push(&format!("directory={path}")));
+        self.placement
+            .iter()
+            .for_each(|rule| line.push(&format!("placement={rule}")));
         self.log
             .iter()
             .for_each(|level| line.push(&format!("log={level}")));

@@ -4,6 +4,7 @@ mod addresses;
 mod boot;
 mod build;
 mod console;
+mod cores;
 mod disks;
 mod faults;
 mod files;

@@ -10,6 +10,7 @@
 
 pub mod core;
 pub mod error;
+pub mod net;
 mod sys;
 
 pub use error::{Error, Result};

@@ -4,3 +4,4 @@
 //! it is about.
 
 pub(crate) mod core;
+pub(crate) mod net;

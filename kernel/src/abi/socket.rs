@@ -48,6 +48,9 @@ impl From<Error> for Errno {
             Error::Invalid => libc::EINVAL,
             Error::NotSupported => libc::EOPNOTSUPP,
             Error::OutOfMemory => libc::ENOMEM,
+            Error::QueueFull => libc::ENOBUFS,
+            Error::NoSuchCore => libc::ENXIO,
+            Error::AlreadyDedicated => libc::EBUSY,
         })
     }
 }

@@ -384,7 +384,7 @@ impl Engine {
         if !self.iface.has_ip_addr(*tuple.local.ip()) {
             return Opening::Ignored;
         }
-        let Some(listener) = self.ports.listener(tuple.local) else {
+        let Some(listener) = self.ports.listener(tuple.local, self.index) else {
             return Opening::Refused;
         };
         if !listener.has_room() {

@@ -41,6 +41,12 @@ pub enum Error {
     NotSupported,
     /// There is no memory.
     OutOfMemory,
+    /// A queue is full.
+    QueueFull,
+    /// There is no core of this number.
+    NoSuchCore,
+    /// The interface belongs to a core for good already.
+    AlreadyDedicated,
 }
 
 /// Result of a socket call.

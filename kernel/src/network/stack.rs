@@ -117,6 +117,27 @@ impl Stack {
         });
     }
 
+    /// Another core serves the stack from now on, and the device interrupts that core. Whether the device can.
+    pub fn move_home(&mut self, core: &'static CoreLocal) -> bool {
+        let old = self.home.replace(Home {
+            core,
+            announced_us: u64::MAX,
+            is_called: false,
+        });
+        match self.receiver.irq() {
+            Some(irq) if !irq.move_to(core) => {
+                self.home = old;
+                false
+            }
+            Some(_) => true,
+            // Without interrupts, the core has to look by itself.
+            None => {
+                interrupts::wake(core);
+                true
+            }
+        }
+    }
+
     /// Ends a call: what it queued goes out, and the core that serves the stack learns of an earlier time or of frames that only it takes.
     fn finish(&mut self) {
         self.engine.port.flush();
@@ -140,9 +161,17 @@ impl Stack {
 
     /// Starts looking for an address.
     pub fn start_dhcp(&mut self, now_ns: u64) {
+        if self.engine.dhcp.is_some() {
+            return;
+        }
         self.engine.dhcp = Some(Dhcp::new());
         self.engine.poll_dhcp(None, now_ns / 1000);
         self.finish();
+    }
+
+    /// Asks for an address no more.
+    pub fn stop_dhcp(&mut self) {
+        self.engine.dhcp = None;
     }
 
     /// Takes an address, or gives it up.

@@ -3,3 +3,4 @@
 //! What can fail returns a negative `errno`; the C library's `errno` stays as it is.
 
 mod core;
+mod net;

@@ -6,11 +6,16 @@
 //! | module | what it gives |
 //! |---|---|
 //! | [`core`](mod@core) | the cores: how many there are, threads started on one, what each has done |
+//! | [`thread`] | suspend, resume and kill threads; hints of threads that poll |
+//! | [`message`] | messages between cores |
+//! | [`net`] | network interfaces that belong to cores, services with callbacks, ping |
 //! | [`error`] | why a call failed |
 
 pub mod core;
 pub mod error;
+pub mod message;
 pub mod net;
 mod sys;
+pub mod thread;
 
 pub use error::{Error, Result};

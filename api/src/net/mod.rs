@@ -29,16 +29,19 @@
 //!
 //! # fn main() -> toro::error::Result<()> {
 //! net::dedicate("net0", 0, net::Addressing::Dhcp)?;
-//! net::serve("net0", 7, Echo)?.join();
-//! # Ok(())
+//! net::serve("net0", 7, Echo)?.join()
 //! # }
 //! ```
 
 mod interface;
+mod ping;
 mod service;
+mod statistics;
 
 pub use interface::{Addressing, Interface, dedicate, interface, interfaces};
+pub use ping::{MAX_PING_BYTES, PingError, Pong, ping};
 pub use service::{Close, Connection, Handle, Service, serve};
+pub use statistics::{Statistics, print_statistics, statistics};
 
 /// `errno` as the kernel numbers them (Linux, `asm-generic/errno-base.h`, `asm-generic/errno.h`).
 mod errno {
@@ -48,7 +51,11 @@ mod errno {
     pub(super) const ENODEV: i32 = 19;
     pub(super) const EINVAL: i32 = 22;
     pub(super) const EOPNOTSUPP: i32 = 95;
+    pub(super) const EMSGSIZE: i32 = 90;
     pub(super) const EADDRINUSE: i32 = 98;
     pub(super) const ENETDOWN: i32 = 100;
+    pub(super) const ENETUNREACH: i32 = 101;
     pub(super) const ENOBUFS: i32 = 105;
+    pub(super) const ETIMEDOUT: i32 = 110;
+    pub(super) const EHOSTUNREACH: i32 = 113;
 }

@@ -3,11 +3,12 @@
 use std::fmt;
 use std::net::{Ipv4Addr, SocketAddrV4};
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::{Arc, Condvar, Mutex, PoisonError};
+use std::thread::JoinHandle;
 use std::time::Duration;
 
 use super::errno;
 use super::interface::find;
+use crate::core::Builder;
 use crate::error::{Error, Result};
 use crate::sys;
 
@@ -182,15 +183,10 @@ fn refusal(errno: i32) -> Error {
 
 /// A service that runs. Dropping it changes nothing: the service runs on.
 pub struct Handle {
-    shared: Arc<Shared>,
+    stopper: sys::net::Stopper,
+    thread: JoinHandle<()>,
     core: usize,
     port: u16,
-}
-
-struct Shared {
-    stopper: sys::net::Stopper,
-    has_ended: Mutex<bool>,
-    ended: Condvar,
 }
 
 impl fmt::Debug for Handle {
@@ -218,21 +214,16 @@ impl Handle {
     /// Asks the service to end, after the callback that runs now: connections are closed, their states and the service are dropped, the
     /// port is free. Use [`Handle::join`] to wait for that.
     pub fn stop(&self) {
-        self.shared.stopper.stop();
+        self.stopper.stop();
     }
 
     /// Waits until the service has ended: by [`Handle::stop`], or by a panic in `on_init`.
-    pub fn join(&self) {
-        let mut has_ended = lock(&self.shared.has_ended);
-        while !*has_ended {
-            let waited = self.shared.ended.wait(has_ended);
-            has_ended = waited.unwrap_or_else(PoisonError::into_inner);
-        }
+    ///
+    /// # Errors
+    /// [`Error::ThreadEnded`] after a panic.
+    pub fn join(self) -> Result<()> {
+        self.thread.join().map_err(|_| Error::ThreadEnded)
     }
-}
-
-fn lock(mutex: &Mutex<bool>) -> std::sync::MutexGuard<'_, bool> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// Serves the connections of a port of one interface (of any free port if it is 0); programs of the same machine reach it by the
@@ -252,15 +243,8 @@ pub fn serve<S: Service>(interface: &str, port: u16, service: S) -> Result<Handl
             errno,
         },
     })?;
-    let shared = Arc::new(Shared {
-        stopper,
-        has_ended: Mutex::new(false),
-        ended: Condvar::new(),
-    });
-    let ending = Ending(shared.clone());
+    // States are made on the thread and stay there.
     let work = move || {
-        // Told last, also after a panic.
-        let _ending = ending;
         Loop {
             service,
             connections,
@@ -268,18 +252,14 @@ pub fn serve<S: Service>(interface: &str, port: u16, service: S) -> Result<Handl
         }
         .run();
     };
-    sys::net::start(core, Box::new(work)).map_err(|_| Error::OutOfMemory)?;
-    Ok(Handle { shared, core, port })
-}
-
-/// Tells whoever waits that a service has ended.
-struct Ending(Arc<Shared>);
-
-impl Drop for Ending {
-    fn drop(&mut self) {
-        *lock(&self.0.has_ended) = true;
-        self.0.ended.notify_all();
-    }
+    let name = format!("{interface}:{port}");
+    let thread = Builder::new(core).name(name).spawn(work)?;
+    Ok(Handle {
+        stopper,
+        thread,
+        core,
+        port,
+    })
 }
 
 /// A service at work.

@@ -4,4 +4,6 @@
 //! it is about.
 
 pub(crate) mod core;
+pub(crate) mod message;
 pub(crate) mod net;
+pub(crate) mod thread;

@@ -1,6 +1,6 @@
 //! Interfaces and services (`kernel/src/abi/native/net.rs`).
 
-use std::ffi::{c_int, c_void};
+use std::ffi::c_int;
 use std::time::Duration;
 
 /// What there is to know of an interface. Addresses are numbers whose first byte is the highest; 0 is none.
@@ -24,6 +24,43 @@ pub(crate) struct Addressing {
     pub(crate) address: u32,
     pub(crate) prefix: u32,
     pub(crate) gateway: u32,
+}
+
+/// An answer to a ping.
+#[repr(C)]
+#[derive(Default)]
+pub(crate) struct Pong {
+    pub(crate) round_trip_ns: u64,
+    pub(crate) ttl: u32,
+}
+
+/// What an interface has counted since it was started.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Statistics {
+    /// Frames received.
+    pub received_frames: u64,
+    /// Bytes of these.
+    pub received_bytes: u64,
+    /// Frames handed to the device.
+    pub sent_frames: u64,
+    /// Bytes of these.
+    pub sent_bytes: u64,
+    /// Frames received that are damaged, or of a protocol that is not spoken here.
+    pub dropped_unusable: u64,
+    /// Frames to be sent that found no free buffer of the device.
+    pub dropped_no_buffer: u64,
+    /// Requests for connections to ports where nobody listens: they were refused.
+    pub refused: u64,
+    /// Requests for connections whose listener has too many waiting to be accepted. The peer asks again.
+    pub dropped_backlog: u64,
+    /// Requests for connections for which there was no room. The peer asks again.
+    pub dropped_no_room: u64,
+    /// Datagrams for ports that nobody has.
+    pub dropped_no_port: u64,
+    /// Connections that there are now, those that are closing included.
+    pub connections: u64,
 }
 
 /// A service's connections, in the kernel.
@@ -68,8 +105,10 @@ pub(crate) const TIMED_OUT: u32 = 4;
 pub(crate) const STOPPED: u32 = 5;
 
 mod c {
-    use super::{Addressing, Event, InterfaceInfo, KernelEvents, KernelService, Parts};
-    use std::ffi::{c_int, c_void};
+    use super::{
+        Addressing, Event, InterfaceInfo, KernelEvents, KernelService, Parts, Pong, Statistics,
+    };
+    use std::ffi::c_int;
 
     unsafe extern "C" {
         pub(super) safe fn toro_net_interface_count() -> isize;
@@ -79,12 +118,14 @@ mod c {
             core: usize,
             addressing: *const Addressing,
         ) -> c_int;
-        pub(super) fn toro_net_service_new(index: usize, port: u16, parts: *mut Parts) -> c_int;
-        pub(super) fn toro_net_service_start(
-            core: usize,
-            function: extern "C" fn(*mut c_void) -> *mut c_void,
-            argument: *mut c_void,
+        pub(super) fn toro_net_ping(
+            address: u32,
+            len: usize,
+            timeout_ns: u64,
+            pong: *mut Pong,
         ) -> c_int;
+        pub(super) fn toro_net_statistics(index: usize, statistics: *mut Statistics) -> c_int;
+        pub(super) fn toro_net_service_new(index: usize, port: u16, parts: *mut Parts) -> c_int;
         pub(super) fn toro_net_service_next(
             service: *mut KernelService,
             buf: *mut u8,
@@ -145,6 +186,21 @@ pub(crate) fn dedicate(index: usize, core: usize, addressing: &Addressing) -> Re
     checked(unsafe { c::toro_net_dedicate(index, core, addressing) })
 }
 
+/// Sends an echo request and waits for the answer.
+pub(crate) fn ping(address: u32, len: usize, timeout: Duration) -> Result<Pong, i32> {
+    let timeout_ns = u64::try_from(timeout.as_nanos()).unwrap_or(u64::MAX);
+    let mut pong = Pong::default();
+    // SAFETY: the place is written by the call only.
+    checked(unsafe { c::toro_net_ping(address, len, timeout_ns, &raw mut pong) }).map(|()| pong)
+}
+
+/// What an interface has counted.
+pub(crate) fn statistics(index: usize) -> Result<Statistics, i32> {
+    let mut statistics = Statistics::default();
+    // SAFETY: the place is written by the call only.
+    checked(unsafe { c::toro_net_statistics(index, &raw mut statistics) }).map(|()| statistics)
+}
+
 /// A service; it is used by the thread that has it.
 pub(crate) struct Service {
     service: *mut KernelService,
@@ -180,28 +236,6 @@ pub(crate) fn new_service(index: usize, port: u16) -> Result<(Service, Stopper, 
         events: parts.events,
     };
     Ok((service, stopper, parts.core as usize, parts.port as u16))
-}
-
-extern "C" fn run(work: *mut c_void) -> *mut c_void {
-    // SAFETY: from `start`, which gave the box to this thread.
-    let work = unsafe { Box::from_raw(work.cast::<Box<dyn FnOnce() + Send>>()) };
-    // Whoever gives the work sees to its panics; one that gets here ends the thread, not the machine.
-    let _ = std::panic::catch_unwind(std::panic::AssertUnwindSafe(work));
-    std::ptr::null_mut()
-}
-
-/// Has a thread of its own on a core do the work.
-pub(crate) fn start(core: usize, work: Box<dyn FnOnce() + Send>) -> Result<(), i32> {
-    let work = Box::into_raw(Box::new(work));
-    checked(c_start(core, work.cast())).inspect_err(|_| {
-        // SAFETY: no thread was started that would own it.
-        drop(unsafe { Box::from_raw(work) });
-    })
-}
-
-fn c_start(core: usize, argument: *mut c_void) -> c_int {
-    // SAFETY: `run` takes what `start` gives.
-    unsafe { c::toro_net_service_start(core, run, argument) }
 }
 
 impl Service {

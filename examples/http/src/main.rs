@@ -35,7 +35,7 @@ fn run() -> toro::Result<()> {
         println!("Serving on port {PORT} of {} on core {core}", card.name);
     }
     for service in services {
-        service.join();
+        service.join()?;
     }
     Ok(())
 }

@@ -36,6 +36,7 @@ impl From<Error> for Errno {
             Error::AddressInUse => libc::EADDRINUSE,
             Error::AddressNotAvailable => libc::EADDRNOTAVAIL,
             Error::NetworkUnreachable => libc::ENETUNREACH,
+            Error::HostUnreachable => libc::EHOSTUNREACH,
             Error::NoInterface => libc::ENETDOWN,
             Error::NotConnected => libc::ENOTCONN,
             Error::AlreadyConnected => libc::EISCONN,

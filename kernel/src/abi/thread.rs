@@ -38,22 +38,6 @@ extern "C" fn thread_main(argument: usize) -> ! {
     finish(result as usize)
 }
 
-/// Starts a thread of the program on a core, which runs for itself: nobody joins it.
-pub(super) fn start_on(
-    core: usize,
-    name: Name,
-    function: extern "C" fn(*mut c_void) -> *mut c_void,
-    argument: *mut c_void,
-) -> crate::error::Result<()> {
-    let start = Box::into_raw(Box::new(Start { function, argument }));
-    let started = scheduler::spawn_on(core, thread_main, start as usize, DEFAULT_STACK_BYTES, name);
-    started.map(drop).map_err(|_| {
-        // SAFETY: the box was not given to a thread.
-        drop(unsafe { Box::from_raw(start) });
-        Errno(libc::ENOMEM)
-    })
-}
-
 /// Ends the running thread: destructors of thread-locals and of keys, then the thread itself.
 fn finish(result: usize) -> ! {
     run_destructors();
@@ -79,7 +63,10 @@ pub(super) unsafe extern "C" fn pthread_create(
     let stack_bytes = attributes.map_or(DEFAULT_STACK_BYTES, |a| a.stack_bytes);
     let start = Box::into_raw(Box::new(Start { function, argument }));
     match scheduler::spawn_on(
-        scheduler::place(),
+        thread::current()
+            .next_core
+            .take()
+            .unwrap_or_else(scheduler::place),
         thread_main,
         start as usize,
         stack_bytes,

@@ -17,6 +17,8 @@ pub enum Error {
     AddressNotAvailable,
     /// There is no address of our own yet, or no route.
     NetworkUnreachable,
+    /// A router or the host itself says that it cannot be reached.
+    HostUnreachable,
     /// The machine has no network interface.
     NoInterface,
     /// The socket is not connected.

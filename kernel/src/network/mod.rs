@@ -18,6 +18,7 @@ mod error;
 mod frame;
 pub mod interface;
 mod loopback;
+pub mod ping;
 mod port;
 pub mod ports;
 mod random;
@@ -25,6 +26,7 @@ mod sender;
 pub mod service;
 pub mod socket;
 pub mod stack;
+pub mod statistics;
 #[cfg(test)]
 mod tests;
 mod time_wait;

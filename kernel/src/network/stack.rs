@@ -17,8 +17,10 @@ use super::dhcp::Dhcp;
 use super::engine::{Cause, Engine};
 use super::error::{Error, Result};
 use super::frame::{FourTuple, classify};
+use super::ping::Pings;
 use super::port::Port;
 use super::ports::Ports;
+use super::statistics::Statistics;
 use crate::arch::interrupts;
 use crate::arch::x86_64::core_local::{self, CoreLocal};
 use crate::devices::network::{Medium, NetworkDevice, Receiver};
@@ -86,6 +88,8 @@ impl Stack {
             let Some(frame) = self.receiver.frame() else {
                 break;
             };
+            self.engine.counters.received_frames += 1;
+            self.engine.counters.received_bytes += frame.bytes.len() as u64;
             let class = classify(&frame, self.engine.port.medium());
             self.engine.handle(frame.bytes, class, now_us);
             self.receiver.release();
@@ -383,6 +387,27 @@ impl Stack {
         }
     }
 
+    /// Sends an echo request with `len` bytes of content; its number, for [`Stack::ping_outcome`].
+    ///
+    /// # Errors
+    /// When it is too long, there is no way to the address, or too many wait to be sent.
+    pub fn begin_ping(
+        &mut self,
+        to: Ipv4Addr,
+        len: usize,
+        notifier: Arc<Notifier>,
+        now_ns: u64,
+    ) -> Result<u32> {
+        let id = self.engine.begin_ping(to, len, notifier, now_ns)?;
+        self.finish();
+        Ok(id)
+    }
+
+    /// Echo requests, if there were any.
+    pub(super) fn pings(&mut self) -> Option<&mut Pings> {
+        self.engine.pings.as_mut()
+    }
+
     /// Makes a sender of datagrams from `port`.
     ///
     /// # Errors
@@ -413,6 +438,20 @@ impl Stack {
             .send_datagram(sender, source, to, payload, ttl, now_ns / 1000)?;
         self.finish();
         Ok(())
+    }
+
+    /// What was counted so far.
+    pub fn statistics(&self) -> Statistics {
+        let Engine {
+            port, connections, ..
+        } = &self.engine;
+        Statistics {
+            sent_frames: port.sent_frames,
+            sent_bytes: port.sent_bytes,
+            dropped_no_buffer: port.lost_frames,
+            connections: connections.len() as u64,
+            ..self.engine.counters
+        }
     }
 
     /// Connections in TIME-WAIT, for tests of growth.

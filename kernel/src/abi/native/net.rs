@@ -3,17 +3,16 @@
 use alloc::boxed::Box;
 use alloc::sync::Arc;
 use alloc::vec;
-use core::ffi::{c_int, c_void};
+use core::ffi::c_int;
 use core::net::Ipv4Addr;
 
 use crate::abi::socket::start_network;
-use crate::abi::thread;
 use crate::error::{Errno, Result};
 use crate::network::config::Address;
 use crate::network::dedicate::{Addressing, name_of};
 use crate::network::service::{End, Event, Events, Service};
+use crate::network::statistics::Statistics;
 use crate::network::{LOOPBACK, Network};
-use crate::scheduler::{self, Name};
 
 /// What there is to know of an interface. Addresses are numbers whose first byte is the highest; 0 is none.
 #[repr(C)]
@@ -194,24 +193,6 @@ pub(super) unsafe extern "C" fn toro_net_service_new(
     }))
 }
 
-/// Starts the thread of a service on a core: `function` is called there with `argument`.
-#[unsafe(no_mangle)]
-pub(super) extern "C" fn toro_net_service_start(
-    core: usize,
-    function: extern "C" fn(*mut c_void) -> *mut c_void,
-    argument: *mut c_void,
-) -> c_int {
-    if core >= scheduler::core_count() {
-        return -libc::ENXIO;
-    }
-    answer(thread::start_on(
-        core,
-        Name::new(b"service"),
-        function,
-        argument,
-    ))
-}
-
 /// Waits for a service's next piece of news.
 ///
 /// # Safety
@@ -362,4 +343,52 @@ pub(super) unsafe extern "C" fn toro_net_service_stop(events: *const Events) {
 pub(super) unsafe extern "C" fn toro_net_events_free(events: *const Events) {
     // SAFETY: (1).
     drop(unsafe { Arc::from_raw(events) });
+}
+
+/// An answer to [`toro_net_ping`].
+#[repr(C)]
+pub(super) struct PongC {
+    round_trip_ns: u64,
+    ttl: u32,
+}
+
+/// Sends an echo request with `len` bytes of content, and waits for the answer.
+///
+/// # Safety
+/// 1. `pong` can be written.
+#[unsafe(no_mangle)]
+pub(super) unsafe extern "C" fn toro_net_ping(
+    address: u32,
+    len: usize,
+    timeout_ns: u64,
+    pong: *mut PongC,
+) -> c_int {
+    answer(start_network().and_then(|network| {
+        let answered = network.ping(Ipv4Addr::from_bits(address), len, timeout_ns)?;
+        let answered = PongC {
+            round_trip_ns: answered.round_trip_ns,
+            ttl: answered.ttl.into(),
+        };
+        // SAFETY: (1).
+        unsafe { pong.write(answered) };
+        Ok(())
+    }))
+}
+
+/// What the interface at an index has counted.
+///
+/// # Safety
+/// 1. `statistics` can be written.
+#[unsafe(no_mangle)]
+pub(super) unsafe extern "C" fn toro_net_statistics(
+    index: usize,
+    statistics: *mut Statistics,
+) -> c_int {
+    answer(start_network().and_then(|network| {
+        let interface = network.interface(index).ok_or(Errno(libc::ENODEV))?;
+        let counted = interface.lock().statistics();
+        // SAFETY: (1).
+        unsafe { statistics.write(counted) };
+        Ok(())
+    }))
 }

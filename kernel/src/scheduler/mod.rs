@@ -7,6 +7,7 @@ mod core;
 pub mod futex;
 mod notify;
 mod placement;
+mod shared_turn;
 pub mod thread;
 mod timers;
 mod turn;
@@ -18,6 +19,7 @@ pub use core::{
 };
 pub use notify::{Notifier, Observer, Readiness};
 pub use placement::{Placement, place, set_placement};
+pub use shared_turn::{Change, Look, SharedTurn};
 pub use thread::{Name, Thread};
 pub use turn::{Turn, TurnGuard};
 pub use wait::{WaitOutcome, WaitQueue};

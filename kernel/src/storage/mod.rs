@@ -13,6 +13,7 @@ pub mod mount;
 mod mount_tests;
 pub mod partition;
 pub mod vfs;
+pub mod write_behind;
 
 use crate::command_line::VirtioMmioDevice;
 pub use mount::{MountError, MountRequest};

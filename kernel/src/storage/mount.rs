@@ -25,10 +25,12 @@ pub struct MountRequest {
     pub partition: Option<u32>,
     /// Where: an absolute path.
     pub path: String,
+    /// Whether nothing is written to it.
+    pub is_read_only: bool,
 }
 
 impl MountRequest {
-    /// Reads the value of a `mount=` word: `disk0:/data`, `disk0.1:/`.
+    /// Reads the value of a `mount=` word: `disk0:/data`, `disk0.1:/`, `disk0:/data,ro`.
     ///
     /// # Errors
     /// When it is not of that form.
@@ -47,6 +49,10 @@ impl MountRequest {
             }
             None => (number, None),
         };
+        let (path, is_read_only) = match path.strip_suffix(",ro") {
+            Some(path) => (path, true),
+            None => (path, false),
+        };
         if !path.starts_with('/') || path.contains('\0') {
             return Err(bad());
         }
@@ -54,6 +60,7 @@ impl MountRequest {
             disk: disk.parse().map_err(|_| bad())?,
             partition,
             path: path.to_string(),
+            is_read_only,
         })
     }
 
@@ -124,7 +131,9 @@ impl fmt::Display for MountError {
         }
         f.write_str(": ")?;
         match &self.cause {
-            Cause::BadRequest => f.write_str("expected diskN:/path or diskN.P:/path"),
+            Cause::BadRequest => {
+                f.write_str("expected diskN:/path or diskN.P:/path, and perhaps ,ro behind it")
+            }
             Cause::NoDisk { count } => {
                 let disks = if *count == 1 { "disk" } else { "disks" };
                 write!(f, "there is no such disk ({count} data {disks} found)")
@@ -194,14 +203,7 @@ pub fn mount_all(
         Some(request) if request.is_root() => open(requests.remove(0), disks)?,
         _ => make_scratch(),
     };
-    let of_system = |errno| MountError {
-        what: String::from("the root"),
-        path: None,
-        cause: Cause::Path(errno),
-    };
-    let mut names = Namespace::new(root).map_err(of_system)?;
-    let root = names.root().clone();
-    names.mount(&root, b"dev", devices).map_err(of_system)?;
+    let mut names = plain(root, devices)?;
     for request in requests {
         let file_system = open(request, disks)?;
         let fail = |errno| request.error(Cause::Path(errno));
@@ -215,6 +217,25 @@ pub fn mount_all(
         }
         names.mount(&directory, &name, file_system).map_err(fail)?;
     }
+    Ok(names)
+}
+
+/// The tree of names with this root and `devices` at `/dev`.
+///
+/// # Errors
+/// When the root cannot be read.
+pub fn plain(
+    root: Arc<dyn FileSystem>,
+    devices: Arc<dyn FileSystem>,
+) -> Result<Namespace, MountError> {
+    let of_system = |errno| MountError {
+        what: String::from("the root"),
+        path: None,
+        cause: Cause::Path(errno),
+    };
+    let mut names = Namespace::new(root).map_err(of_system)?;
+    let root = names.root().clone();
+    names.mount(&root, b"dev", devices).map_err(of_system)?;
     Ok(names)
 }
 
@@ -247,7 +268,7 @@ fn open(request: &MountRequest, disks: &[Arc<Disk>]) -> Result<Arc<dyn FileSyste
             (Volume::partition(disk.clone(), partition), Vec::new())
         }
     };
-    match Ext2::mount(volume, request.to_string()) {
+    match Ext2::mount(volume, request.to_string(), request.is_read_only) {
         Ok(file_system) => Ok(Arc::new(file_system)),
         Err(error) => Err(request.error(Cause::FileSystem { error, partitions })),
     }

@@ -6,4 +6,5 @@
 pub(crate) mod core;
 pub(crate) mod message;
 pub(crate) mod net;
+pub(crate) mod storage;
 pub(crate) mod thread;

@@ -5,4 +5,5 @@
 mod core;
 mod message;
 mod net;
+mod storage;
 mod thread;

@@ -12,5 +12,6 @@ mod promises;
 mod services;
 mod sockets;
 mod threads;
+mod volumes;
 mod web;
 mod wire;

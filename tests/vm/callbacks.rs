@@ -1,8 +1,9 @@
 //! The native network: services with callbacks, interfaces that belong to cores, ping.
 
 use std::io::{Read, Write};
+use std::process::Command;
 use std::thread;
-use vm_tests::{Boot, Guest, Machine, Nic, Running};
+use vm_tests::{Boot, Guest, Machine, Nic, Running, Site, ext2_image};
 
 #[test]
 fn services_do_what_their_callbacks_say_on_the_core_of_the_interface() {
@@ -177,4 +178,38 @@ fn the_example_ping_counts_what_comes_back() {
     guest
         .run()
         .showing(2, &["1472 bytes are the most", "usage: ping"]);
+}
+
+#[test]
+fn the_example_affinity_answers_on_one_core_and_logs_on_another() {
+    let folder = tempfile::tempdir().unwrap();
+    let image = folder.path().join("log.img");
+    std::fs::write(
+        &image,
+        ext2_image(Site::new().with("README", "a disk").path()),
+    )
+    .unwrap();
+    let guest = Guest::new("affinity").disk_at(&image, "/");
+    let guest = guest.boot(Boot::Kernel).log_info().start();
+    guest.wait_for("net0 (virtio-net) belongs to core 0");
+    guest.wait_for("belongs to core 1");
+    guest.wait_for("The journal is on core 1");
+    guest.wait_for("by DHCP");
+    let mut client = guest.http();
+    for number in 1..=20 {
+        let answer = client.get(&format!("/page/{number}"));
+        let wanted = format!("Request {number}, answered on core 0.\n");
+        assert_eq!(answer.text(), wanted);
+    }
+    guest.power_button();
+    guest.end().with_status(130);
+    let read = Command::new("debugfs")
+        .args(["-R", "cat /log/requests.log"])
+        .arg(&image)
+        .output()
+        .expect("debugfs");
+    let log = String::from_utf8_lossy(&read.stdout);
+    let lines: Vec<&str> = log.lines().collect();
+    assert_eq!(lines.len(), 20, "{log}");
+    assert!(lines[6].ends_with(" GET /page/7"), "{log}");
 }

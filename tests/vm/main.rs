@@ -10,6 +10,7 @@ mod files;
 mod promises;
 mod services;
 mod sockets;
+mod storage;
 mod threads;
 mod web;
 mod wire;

@@ -12,6 +12,7 @@ use crate::arch::x86_64::{
 use crate::command_line::CommandLine;
 use crate::devices::console;
 use crate::epitaph::fatal;
+use crate::storage::{self, MountRequest};
 use crate::sync::OnceCell;
 use crate::{image, log, memory, scheduler};
 
@@ -96,6 +97,15 @@ extern "C" fn main_thread(_: usize) -> ! {
             "not enough memory for all cores: give the machine more, or fewer cores"
         ));
     }
-    abi::file_systems::start();
+    let mounts: Result<Vec<_>, _> = command_line()
+        .mounts
+        .iter()
+        .map(|word| MountRequest::parse(word))
+        .collect();
+    if let Err(error) =
+        mounts.and_then(|mounts| storage::start(&mounts, &command_line().virtio_mmio))
+    {
+        fatal(format_args!("{error}"));
+    }
     abi::program::run()
 }

@@ -43,33 +43,19 @@ pub fn start(
         let cache_bytes = (memory_bytes / CACHE_SHARE).clamp(CACHE_MIN_BYTES, CACHE_MAX_BYTES);
         disks::data_disks(crate::devices::block::discover(virtio_mmio), cache_bytes)
     };
-    vfs::install(mount::mount_all(requests, &disks, scratch, devices())?);
+    let scratch_bytes = memory_bytes as u64 / SCRATCH_SHARE;
+    let make_scratch = || -> Arc<dyn FileSystem> {
+        let scratch = Tmpfs::new(scratch_bytes);
+        // Where programs put what they need for a while. It is not made on a disk that has none.
+        let folder = scratch
+            .root()
+            .and_then(|root| root.create(b"tmp", NewNode::Directory, 0o1777));
+        if let Err(error) = folder {
+            log::warn!("cannot make /tmp: {error:?}");
+        }
+        Arc::new(scratch)
+    };
+    let devices = Arc::new(Devfs::new(crate::arch::entropy::fill));
+    vfs::install(mount::mount_all(requests, &disks, make_scratch, devices)?);
     Ok(())
-}
-
-/// Makes the tree that programs see of memory alone; in the place of [`start`].
-///
-/// # Errors
-/// When there is no memory.
-pub fn start_without_disks() -> Result<(), MountError> {
-    vfs::install(mount::plain(scratch(), devices())?);
-    Ok(())
-}
-
-fn devices() -> Arc<dyn FileSystem> {
-    Arc::new(Devfs::new(crate::arch::entropy::fill))
-}
-
-/// A RAM file system for the root.
-fn scratch() -> Arc<dyn FileSystem> {
-    let (memory_bytes, _) = crate::memory::frames::usage();
-    let scratch = Tmpfs::new(memory_bytes as u64 / SCRATCH_SHARE);
-    // Where programs put what they need for a while. It is not made on a disk that has none.
-    let folder = scratch
-        .root()
-        .and_then(|root| root.create(b"tmp", NewNode::Directory, 0o1777));
-    if let Err(error) = folder {
-        log::warn!("cannot make /tmp: {error:?}");
-    }
-    Arc::new(scratch)
 }

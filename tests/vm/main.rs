@@ -11,6 +11,7 @@ mod files;
 mod promises;
 mod services;
 mod sockets;
+mod storage;
 mod threads;
 mod volumes;
 mod web;

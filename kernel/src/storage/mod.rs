@@ -17,6 +17,7 @@ pub mod write_behind;
 
 use crate::command_line::VirtioMmioDevice;
 pub use mount::{MountError, MountRequest};
+use vfs::bare::Bare;
 use vfs::devfs::Devfs;
 use vfs::node::{FileSystem, NewNode};
 use vfs::tmpfs::Tmpfs;
@@ -41,7 +42,21 @@ pub fn start(
         false => volumes::volumes(virtio_mmio).ok(),
     };
     let disks = volumes.map_or(&[][..], volumes::Volumes::disks);
-    vfs::install(mount::mount_all(requests, disks, scratch, devices())?);
+    let (memory_bytes, _) = crate::memory::frames::usage();
+    let scratch_bytes = memory_bytes as u64 / SCRATCH_SHARE;
+    let make_scratch = || -> Arc<dyn FileSystem> {
+        let scratch = Tmpfs::new(scratch_bytes);
+        // Where programs put what they need for a while. It is not made on a disk that has none.
+        let folder = scratch
+            .root()
+            .and_then(|root| root.create(b"tmp", NewNode::Directory, 0o1777));
+        if let Err(error) = folder {
+            log::warn!("cannot make /tmp: {error:?}");
+        }
+        Arc::new(scratch)
+    };
+    let devices = Arc::new(Devfs::new(crate::arch::entropy::fill));
+    vfs::install(mount::mount_all(requests, disks, make_scratch, devices)?);
     if let Some(volumes) = volumes {
         volumes.note_mounted(requests);
     }
@@ -54,29 +69,12 @@ fn cache_bytes() -> usize {
     (memory_bytes / CACHE_SHARE).clamp(CACHE_MIN_BYTES, CACHE_MAX_BYTES)
 }
 
-/// Makes the tree that programs see of memory alone; in the place of [`start`].
+/// Makes the tree of a program that opens no files: `/dev` and nothing else.
 ///
 /// # Errors
 /// When there is no memory.
-pub fn start_without_disks() -> Result<(), MountError> {
-    vfs::install(mount::plain(scratch(), devices())?);
+pub fn start_bare() -> Result<(), MountError> {
+    let devices = Arc::new(Devfs::new(crate::arch::entropy::fill));
+    vfs::install(mount::bare_tree(Arc::new(Bare), devices)?);
     Ok(())
-}
-
-fn devices() -> Arc<dyn FileSystem> {
-    Arc::new(Devfs::new(crate::arch::entropy::fill))
-}
-
-/// A RAM file system for the root.
-fn scratch() -> Arc<dyn FileSystem> {
-    let (memory_bytes, _) = crate::memory::frames::usage();
-    let scratch = Tmpfs::new(memory_bytes as u64 / SCRATCH_SHARE);
-    // Where programs put what they need for a while. It is not made on a disk that has none.
-    let folder = scratch
-        .root()
-        .and_then(|root| root.create(b"tmp", NewNode::Directory, 0o1777));
-    if let Err(error) = folder {
-        log::warn!("cannot make /tmp: {error:?}");
-    }
-    Arc::new(scratch)
 }

@@ -213,7 +213,7 @@ pub fn mount_all(
         Some(request) if request.is_root() => open(requests.remove(0), disks)?,
         _ => make_scratch(),
     };
-    let names = plain(root, devices)?;
+    let names = bare_tree(root, devices)?;
     for request in requests {
         mount_at(&names, request, open(request, disks)?)?;
     }
@@ -244,11 +244,11 @@ pub(super) fn mount_at(
     names.mount(&directory, &name, file_system).map_err(fail)
 }
 
-/// The tree of names with this root and `devices` at `/dev`.
+/// The tree of `root` with `devices` at `/dev`.
 ///
 /// # Errors
-/// When the root cannot be read.
-pub fn plain(
+/// When the root cannot be read or has no directory `dev`.
+pub fn bare_tree(
     root: Arc<dyn FileSystem>,
     devices: Arc<dyn FileSystem>,
 ) -> Result<Namespace, MountError> {

@@ -10,6 +10,7 @@ use crate::sync::{OnceCell, SpinLock};
 use namespace::{Entry, LastLink, Namespace};
 use node::FileSystem;
 
+pub mod bare;
 pub mod devfs;
 pub mod ext2;
 #[cfg(test)]

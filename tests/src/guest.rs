@@ -60,7 +60,7 @@ impl Guest {
         self
     }
 
-    /// Its cores.
+    /// How many cores it has.
     pub fn cores(mut self, cores: u32) -> Self {
         self.overrides.cores = Some(cores);
         self

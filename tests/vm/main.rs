@@ -3,6 +3,7 @@
 mod addresses;
 mod boot;
 mod build;
+mod callbacks;
 mod console;
 mod cores;
 mod disks;
@@ -11,6 +12,8 @@ mod files;
 mod promises;
 mod services;
 mod sockets;
+mod storage;
 mod threads;
+mod volumes;
 mod web;
 mod wire;

@@ -5,4 +5,6 @@
 
 pub(crate) mod core;
 pub(crate) mod message;
+pub(crate) mod net;
+pub(crate) mod storage;
 pub(crate) mod thread;

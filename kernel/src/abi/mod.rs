@@ -34,6 +34,7 @@ pub mod program;
 mod resolve;
 mod signal;
 mod socket;
+pub mod space;
 mod stdio;
 mod strings;
 mod syscall;

@@ -4,4 +4,6 @@
 
 mod core;
 mod message;
+mod net;
+mod storage;
 mod thread;

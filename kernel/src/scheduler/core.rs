@@ -359,10 +359,13 @@ fn poll_services() {
 fn serve_all() -> bool {
     let mut had_work = false;
     let mut index = 0;
+    let local = core_local::current();
+    local.set_serving(true);
     while let Some(service) = with_core(|core| core.services.get(index).copied()) {
         had_work |= service.serve();
         index += 1;
     }
+    local.set_serving(false);
     had_work
 }
 

@@ -273,6 +273,11 @@ impl Thread {
         self.id
     }
 
+    /// Whether the thread is the program's first, whose end is the program's.
+    pub fn is_main(&self) -> bool {
+        self.id == 1
+    }
+
     /// The core where the thread runs.
     pub fn core(&self) -> usize {
         self.core

@@ -31,6 +31,8 @@ pub struct CoreLocal {
     pub is_halted: AtomicBool,
     /// The last request to forget translations that the core has followed.
     pub tlb_request: AtomicU64,
+    /// Set while services run, on the stack of whatever thread is there.
+    is_serving: AtomicBool,
     /// What the scheduler keeps for the core.
     pub scheduler: AtomicPtr<()>,
 }
@@ -46,6 +48,7 @@ impl CoreLocal {
             apic_id: AtomicU32::new(0),
             is_halted: AtomicBool::new(false),
             tlb_request: AtomicU64::new(0),
+            is_serving: AtomicBool::new(false),
             scheduler: AtomicPtr::new(null_mut()),
         }
     }
@@ -53,6 +56,16 @@ impl CoreLocal {
     /// Number of the core, from 0.
     pub fn index(&self) -> usize {
         self.index.load(Ordering::Relaxed) as usize
+    }
+
+    /// Whether services run now, on the stack of whatever thread is there.
+    pub fn is_serving(&self) -> bool {
+        self.is_serving.load(Ordering::Relaxed)
+    }
+
+    /// Notes that services run, or that they have run.
+    pub fn set_serving(&self, is_serving: bool) {
+        self.is_serving.store(is_serving, Ordering::Relaxed);
     }
 
     /// Number of the core's local APIC.

@@ -5,7 +5,15 @@
 //!
 //! | module | what it gives |
 //! |---|---|
-//! | [`core`](mod@core) | how many cores there are, and which one this is |
+//! | [`core`](mod@core) | the cores: how many there are, threads started on one, what each has done |
+//! | [`thread`] | suspend, resume and kill threads; hints of threads that poll |
+//! | [`message`] | messages between cores |
+//! | [`error`] | why a call failed |
 
 pub mod core;
+pub mod error;
+pub mod message;
 mod sys;
+pub mod thread;
+
+pub use error::{Error, Result};

@@ -92,7 +92,11 @@ pub(crate) extern "C" fn start(start_info_phys: u64) -> ! {
 extern "C" fn main_thread(_: usize) -> ! {
     scheduler::begin();
     let processors = PROCESSORS.get().map_or(&[][..], Vec::as_slice);
-    if cores::start_all(processors, scheduler::start_core).is_err() {
+    let entry = cores::Entry {
+        prepare: scheduler::prepare_core,
+        run: scheduler::run_core,
+    };
+    if cores::start_all(processors, entry).is_err() {
         fatal(format_args!(
             "not enough memory for all cores: give the machine more, or fewer cores"
         ));

@@ -4,3 +4,5 @@
 //! it is about.
 
 pub(crate) mod core;
+pub(crate) mod message;
+pub(crate) mod thread;

@@ -66,7 +66,10 @@ pub(super) unsafe extern "C" fn pthread_create(
     fault::set_stage(Stage::Thread, fault::end_thread);
     let start = Box::into_raw(Box::new(Start { function, argument }));
     match scheduler::spawn_on(
-        scheduler::place(),
+        thread::current()
+            .next_core
+            .take()
+            .unwrap_or_else(scheduler::place),
         thread_main,
         start as usize,
         stack_bytes,

@@ -76,4 +76,8 @@ impl Service for Interrupt {
     fn next_deadline_ns(&self) -> Option<u64> {
         None
     }
+
+    fn wakes_unasked(&self) -> bool {
+        false
+    }
 }

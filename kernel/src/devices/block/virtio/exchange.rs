@@ -147,4 +147,8 @@ impl Service for Exchange {
     fn next_deadline_ns(&self) -> Option<u64> {
         None
     }
+
+    fn wakes_unasked(&self) -> bool {
+        false
+    }
 }

@@ -8,10 +8,12 @@
 //! | [`core`](mod@core) | the cores: how many there are, threads started on one, what each has done |
 //! | [`thread`] | suspend, resume and kill threads; hints of threads that poll |
 //! | [`message`] | messages between cores |
+//! | [`exception`] | handlers of the processor's exceptions |
 //! | [`error`] | why a call failed |
 
 pub mod core;
 pub mod error;
+pub mod exception;
 pub mod message;
 mod sys;
 pub mod thread;

@@ -4,5 +4,6 @@
 //! it is about.
 
 pub(crate) mod core;
+pub(crate) mod exception;
 pub(crate) mod message;
 pub(crate) mod thread;

@@ -39,4 +39,5 @@ mod syscall;
 mod text;
 mod thread;
 mod timer;
+mod trap;
 mod unwind;

@@ -81,7 +81,7 @@ fn place(frame: &Frame, page_fault: Option<(usize, Fault)>) -> Option<(usize, us
             .load(Ordering::Relaxed)
             .is_null();
         let (start, len_bytes) = *thread.signals.alternate_stack.try_lock()?;
-        if !is_handled || len_bytes < libc::MINSIGSTKSZ {
+        if !is_handled || len_bytes < ROOM_BYTES {
             return None;
         }
         stack = start.checked_add(len_bytes)?;

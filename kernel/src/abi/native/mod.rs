@@ -3,5 +3,6 @@
 //! What can fail returns a negative `errno`; the C library's `errno` stays as it is.
 
 mod core;
+mod exception;
 mod message;
 mod thread;

@@ -45,6 +45,65 @@ pub struct Frame {
     pub ss: u64,
 }
 
+/// The general registers, vector and what the processor pushed: so many words.
+const WORDS: usize = (size_of::<Frame>() - offset_of!(Frame, extended)) / 8;
+
+/// Place of a register among the words.
+const fn word(offset: usize) -> u8 {
+    ((offset - offset_of!(Frame, extended)) / 8) as u8
+}
+
+/// r8 to r15, rdi, rsi, rbp, rbx, rdx, rax, rcx, rsp, rip and the flags, in Linux's order of them in a context of a signal.
+pub type Registers = [u64; 18];
+
+/// Where they are among the words.
+const REGISTERS: [u8; 18] = [
+    7,
+    6,
+    5,
+    4,
+    3,
+    2,
+    1,
+    0,
+    word(offset_of!(Frame, rdi)),
+    word(offset_of!(Frame, rsi)),
+    word(offset_of!(Frame, rbp)),
+    word(offset_of!(Frame, rbx)),
+    word(offset_of!(Frame, rdx)),
+    word(offset_of!(Frame, rax)),
+    word(offset_of!(Frame, rcx)),
+    word(offset_of!(Frame, rsp)),
+    word(offset_of!(Frame, rip)),
+    word(offset_of!(Frame, rflags)),
+];
+
+/// Flags that a handler may change: those of arithmetic, and the direction.
+const FREE_FLAGS: u64 = 0xCD5;
+
+impl Frame {
+    fn words(&mut self) -> &mut [u64; WORDS] {
+        // SAFETY: from `extended` on the structure is so many words, in the layout of C.
+        unsafe { &mut *(&raw mut self.extended).cast() }
+    }
+
+    /// The general registers.
+    pub fn registers(&mut self) -> Registers {
+        let words = self.words();
+        REGISTERS.map(|word| words[usize::from(word)])
+    }
+
+    /// Sets the general registers; of the flags, only those of arithmetic and the direction.
+    pub fn set_registers(&mut self, registers: &Registers) {
+        let flags = self.rflags;
+        let words = self.words();
+        for (&word, &value) in REGISTERS.iter().zip(registers) {
+            words[usize::from(word)] = value;
+        }
+        self.rflags = flags & !FREE_FLAGS | self.rflags & FREE_FLAGS;
+    }
+}
+
 /// Number of the page fault.
 pub const PAGE_FAULT: u64 = 14;
 

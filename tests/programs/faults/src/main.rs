@@ -1,6 +1,8 @@
 //! Ends in the way its argument says. Every function that goes wrong has a name to be found in the report.
 #![allow(unsafe_code, reason = "it does what must not be done")]
 
+mod signals;
+
 use std::arch::asm;
 use std::hint::black_box;
 use std::process::ExitCode;
@@ -39,6 +41,9 @@ fn main() -> Result<ExitCode, String> {
         "memory of the kernel in thread" => in_thread(|| copy_to_null(16))?,
         "drops" => drops(),
         "scope" => scope(),
+        "signals" => signals::repair(),
+        "signal on its own stack" => signals::on_its_own_stack(),
+        "plain" => plain(),
         "many" => many(),
         "stack" => println!("{}", overflow_the_stack(1)),
         "stack in thread" => {
@@ -98,6 +103,22 @@ fn drops() {
         println!("caught: {caught}");
     });
     println!("went on: {}", caught.join().is_ok());
+}
+
+#[inline(never)]
+fn write_plainly(to: *mut u64) {
+    // SAFETY: it is not sound: the test wants the fault.
+    unsafe { *to = 1 };
+}
+
+/// The compiler sees that nothing here can panic.
+fn plain() {
+    let to = black_box(8_usize);
+    let end = std::thread::spawn(move || {
+        let to = std::ptr::without_provenance_mut(to);
+        write_plainly(to);
+    });
+    println!("ended well: {}", end.join().is_ok());
 }
 
 /// A fault beside a thread that borrows: nothing may be freed under it.

@@ -16,7 +16,7 @@ use crate::memory::{OutOfMemory, heap};
 use crate::sync::SpinLock;
 
 /// Stacks are at least this large: what the program asks for, and room for the kernel, which runs on the same stack.
-const KERNEL_STACK_BYTES: usize = 64 * 1024;
+pub(super) const KERNEL_STACK_BYTES: usize = 64 * 1024;
 /// Threads that ended leave this many stacks for new ones.
 const MAX_KEPT_STACKS: usize = 64;
 

@@ -72,8 +72,13 @@ fn die_once() {
 
 /// Tells the host the exit status and ends the machine.
 pub fn end(status: u8) -> ! {
-    let _ = write!(Serial, "\x1b]toro;exit={status}\x07");
+    tell_status(status);
     power::off(status)
+}
+
+/// Tells the host the exit status.
+pub fn tell_status(status: u8) {
+    let _ = write!(Serial, "\x1b]toro;exit={status}\x07");
 }
 
 struct Serial;

@@ -7,6 +7,7 @@ mod console;
 mod disks;
 mod faults;
 mod files;
+mod preemption;
 mod promises;
 mod services;
 mod sockets;

@@ -2,7 +2,9 @@
 //!
 //! What can fail returns a negative `errno`; the C library's `errno` stays as it is.
 
+mod console;
 mod core;
 mod exception;
 mod message;
+mod power;
 mod thread;

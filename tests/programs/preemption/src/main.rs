@@ -68,7 +68,7 @@ fn share() {
 /// Vector registers, the x87 stack and the red zone are each thread's own.
 fn registers() {
     let threads: Vec<_> = (1..=4_u64)
-        .map(|seed| thread::spawn(move || (0..40).map(|_| spin_with_registers(seed)).sum::<u64>()))
+        .map(|seed| thread::spawn(move || (0..10).map(|_| spin_with_registers(seed)).sum::<u64>()))
         .collect();
     let wrong: u64 = threads.into_iter().map(|t| t.join().unwrap()).sum();
     println!("wrong registers: {wrong}");
@@ -86,7 +86,7 @@ fn spin_with_registers(seed: u64) -> u64 {
             "mov rdi, {seed}", "mov rsi, {seed}", "mov rdx, {seed}",
             "mov [rsp - 8], {seed}", "mov [rsp - 128], {seed}",
             "fild qword ptr [rsp - 8]",
-            "mov rcx, 20000000",
+            "mov rcx, 5000000",
             "2: dec rcx", "jnz 2b",
             "xor {wrong}, {wrong}",
             "movq rax, xmm0", "cmp rax, {seed}", "setne al", "movzx eax, al", "add {wrong}, rax",

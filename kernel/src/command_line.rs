@@ -31,6 +31,8 @@ pub struct CommandLine {
     pub arguments: Vec<String>,
     /// Kernel messages of this level and above are shown.
     pub log_level: LevelFilter,
+    /// Value of `placement=`, empty where nothing is said.
+    pub placement: String,
     /// Port of the emulator's exit device.
     pub exit_port: Option<u16>,
     /// Devices of virtio on the memory bus.
@@ -49,6 +51,7 @@ impl CommandLine {
             directory: None,
             arguments: Vec::new(),
             log_level: LevelFilter::Warn,
+            placement: String::new(),
             exit_port: None,
             virtio_mmio: Vec::new(),
             unknown: Vec::new(),
@@ -80,6 +83,7 @@ impl CommandLine {
         match name {
             "mount" => self.mounts.push(value.to_string()),
             "net" => self.network = value.to_string(),
+            "placement" => self.placement = value.to_string(),
             "env" if value.contains('=') => self.environment.push(value.to_string()),
             "directory" if value.starts_with('/') => self.directory = Some(value.to_string()),
             "log" => match value.parse() {

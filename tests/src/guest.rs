@@ -60,6 +60,12 @@ impl Guest {
         self
     }
 
+    /// How many cores it has.
+    pub fn cores(mut self, cores: u32) -> Self {
+        self.overrides.cores = Some(cores);
+        self
+    }
+
     /// Its network card.
     pub fn nic(mut self, nic: Nic) -> Self {
         self.overrides.nic = Some(nic);
@@ -242,6 +248,11 @@ impl Running {
     /// Presses the power button.
     pub fn power_button(&self) {
         self.vm.power_button().expect("a power button");
+    }
+
+    /// CPU time that the emulator has used so far, where the host tells it.
+    pub fn cpu_time(&self) -> Option<std::time::Duration> {
+        cargo_toro::bench::process::cpu_time(self.vm.process_id())
     }
 
     /// Where a published TCP port of the guest is on this host.

@@ -3,7 +3,9 @@
 mod addresses;
 mod boot;
 mod build;
+mod callbacks;
 mod console;
+mod cores;
 mod disks;
 mod faults;
 mod files;
@@ -12,5 +14,6 @@ mod services;
 mod sockets;
 mod storage;
 mod threads;
+mod volumes;
 mod web;
 mod wire;

@@ -8,6 +8,7 @@ mod channel;
 mod characters;
 mod clock;
 mod convert;
+mod deadlock;
 pub mod descriptor;
 pub mod directory;
 mod environment;

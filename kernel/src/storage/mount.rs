@@ -70,9 +70,19 @@ impl MountRequest {
     }
 
     /// Whether the two ask for the same sectors.
-    fn overlaps(&self, other: &Self) -> bool {
+    pub(super) fn overlaps(&self, other: &Self) -> bool {
         let is_whole = self.partition.is_none() || other.partition.is_none();
         self.disk == other.disk && (is_whole || self.partition == other.partition)
+    }
+
+    /// The error of one whose sectors are mounted.
+    pub(super) fn overlap(&self) -> MountError {
+        self.error(Cause::Overlap)
+    }
+
+    /// The error of one whose path cannot be used.
+    pub fn path_error(&self, errno: Errno) -> MountError {
+        self.error(Cause::Path(errno))
     }
 
     fn error(&self, cause: Cause) -> MountError {
@@ -216,12 +226,23 @@ pub fn mount_all(
         Some(request) if request.is_root() => open(requests.remove(0), disks)?,
         _ => make_scratch(),
     };
-    let mut names = bare_tree(root, devices)?;
+    let names = bare_tree(root, devices)?;
     for request in requests {
-        let file_system = open(request, disks)?;
-        attach(&mut names, &request.path, file_system).map_err(|cause| request.error(cause))?;
+        mount_at(&names, request, open(request, disks)?)?;
     }
     Ok(names)
+}
+
+/// Mounts a file system where a request says.
+///
+/// # Errors
+/// When the path cannot be used, or something is mounted there.
+pub(super) fn mount_at(
+    names: &Namespace,
+    request: &MountRequest,
+    file_system: Arc<dyn FileSystem>,
+) -> Result<(), MountError> {
+    attach(names, &request.path, file_system).map_err(|cause| request.error(cause))
 }
 
 /// Mounts files that are built into the image at `path`.
@@ -229,7 +250,7 @@ pub fn mount_all(
 /// # Errors
 /// When something else is there, or there is no such directory and none can be made.
 pub fn mount_built_in(
-    names: &mut Namespace,
+    names: &Namespace,
     path: &str,
     file_system: Arc<dyn FileSystem>,
 ) -> Result<(), MountError> {
@@ -241,11 +262,7 @@ pub fn mount_built_in(
 }
 
 /// Mounts a file system at a path where nothing is mounted.
-fn attach(
-    names: &mut Namespace,
-    path: &str,
-    file_system: Arc<dyn FileSystem>,
-) -> Result<(), Cause> {
+fn attach(names: &Namespace, path: &str, file_system: Arc<dyn FileSystem>) -> Result<(), Cause> {
     let (directory, name) = mount_point(names, path)?;
     let is_taken = names
         .child(&directory, &name)
@@ -272,14 +289,20 @@ pub fn bare_tree(
         path: None,
         cause: Cause::Path(errno),
     };
-    let mut names = Namespace::new(root).map_err(of_system)?;
+    let names = Namespace::new(root).map_err(of_system)?;
     let root = names.root().clone();
     names.mount(&root, b"dev", devices).map_err(of_system)?;
     Ok(names)
 }
 
-/// Opens the file system that a request means.
-fn open(request: &MountRequest, disks: &[Arc<Disk>]) -> Result<Arc<dyn FileSystem>, MountError> {
+/// The volume that a request means; of a whole disk, the numbers of its partitions, too.
+///
+/// # Errors
+/// When there is none.
+pub(super) fn volume(
+    request: &MountRequest,
+    disks: &[Arc<Disk>],
+) -> Result<(Volume, Vec<u32>), MountError> {
     let count = disks.len();
     let disk = disks
         .get(request.disk)
@@ -288,8 +311,8 @@ fn open(request: &MountRequest, disks: &[Arc<Disk>]) -> Result<Arc<dyn FileSyste
         .partitions()
         .map(|partition| partition.number)
         .collect();
-    let (volume, partitions) = match request.partition {
-        None => (Volume::whole(disk.clone()), numbers),
+    match request.partition {
+        None => Ok((Volume::whole(disk.clone()), numbers)),
         Some(number) => {
             let table = disk
                 .table
@@ -304,9 +327,17 @@ fn open(request: &MountRequest, disks: &[Arc<Disk>]) -> Result<Arc<dyn FileSyste
                 let cause = damaged.map_or(Cause::NoPartition { numbers }, Cause::Table);
                 return Err(request.error(cause));
             };
-            (Volume::partition(disk.clone(), partition), Vec::new())
+            Ok((Volume::partition(disk.clone(), partition), Vec::new()))
         }
-    };
+    }
+}
+
+/// Opens the file system that a request means.
+pub(super) fn open(
+    request: &MountRequest,
+    disks: &[Arc<Disk>],
+) -> Result<Arc<dyn FileSystem>, MountError> {
+    let (volume, partitions) = volume(request, disks)?;
     match Ext2::mount(volume, request.to_string(), request.is_read_only) {
         Ok(file_system) => Ok(Arc::new(file_system)),
         Err(error) => Err(request.error(Cause::FileSystem { error, partitions })),

@@ -10,6 +10,7 @@ use alloc::borrow::Cow;
 use alloc::boxed::Box;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
+use core::sync::atomic::{AtomicU64, Ordering};
 
 use super::node::{FileSystem, NodeKind, NodeRef};
 use crate::error::{Errno, Result};
@@ -150,7 +151,9 @@ pub struct Found<'p> {
 
 /// The tree of all mounted file systems.
 pub struct Namespace {
-    mounts: Vec<Arc<Mount>>,
+    /// The root comes first.
+    mounts: SpinLock<Vec<Arc<Mount>>>,
+    next_device: AtomicU64,
     root: Arc<Entry>,
     kept: SpinLock<Kept>,
 }
@@ -200,7 +203,8 @@ impl Namespace {
             name: Box::default(),
         };
         Ok(Self {
-            mounts: Vec::from([mount]),
+            mounts: SpinLock::new(Vec::from([mount])),
+            next_device: AtomicU64::new(2),
             root: Arc::new(root),
             kept: SpinLock::new(Kept::new()),
         })
@@ -211,20 +215,55 @@ impl Namespace {
     /// # Errors
     /// When its root cannot be read.
     pub fn mount(
-        &mut self,
+        &self,
         directory: &Arc<Entry>,
         name: &[u8],
         file_system: Arc<dyn FileSystem>,
     ) -> Result<()> {
-        // What was looked up before may be hidden now.
-        self.forget_all();
-        self.mounts.push(Arc::new(Mount {
-            device: self.mounts.len() as u64 + 1,
+        let mount = Arc::new(Mount {
+            device: self.next_device.fetch_add(1, Ordering::Relaxed),
             root: file_system.root()?,
             file_system,
             at: Some((directory.clone(), Box::from(name))),
-        }));
+        });
+        self.mounts.lock().push(mount);
+        // What was looked up before may be hidden now.
+        self.forget_all();
         Ok(())
+    }
+
+    /// Takes away what is mounted at an absolute path: everything is on the medium then, and nothing of it can be used any more.
+    ///
+    /// # Errors
+    /// `EINVAL` when nothing is mounted there (at the root there is always something); `EBUSY` while something in it is open, is the current
+    /// directory, or has something else mounted in it; `EIO` when the medium fails, whereupon it is gone all the same.
+    pub fn unmount(&self, path: &[u8]) -> Result<()> {
+        let mount = self
+            .resolve(&self.root, path, LastLink::Follow)?
+            .mount
+            .clone();
+        if mount.at.is_none() || mount.path() != path {
+            return Err(Errno(libc::EINVAL));
+        }
+        mount.file_system.sync()?;
+        let is_it = |other: &Arc<Mount>| Arc::ptr_eq(other, &mount);
+        let place = {
+            let mut mounts = self.mounts.lock();
+            let place = mounts.iter().position(is_it).ok_or(Errno(libc::EINVAL))?;
+            mounts.remove(place);
+            place
+        };
+        self.forget_all();
+        // Whatever is open in it, or mounted in it, leads to it. Nobody can find the way in any more.
+        if Arc::strong_count(&mount) > 1 {
+            let mut mounts = self.mounts.lock();
+            let place = place.min(mounts.len());
+            mounts.insert(place, mount);
+            drop(mounts);
+            self.forget_all();
+            return Err(Errno(libc::EBUSY));
+        }
+        mount.file_system.unmount()
     }
 
     /// The root directory.
@@ -233,8 +272,8 @@ impl Namespace {
     }
 
     /// All mounted file systems; the root comes first.
-    pub fn mounts(&self) -> &[Arc<Mount>] {
-        &self.mounts
+    pub fn mounts(&self) -> Vec<Arc<Mount>> {
+        self.mounts.lock().clone()
     }
 
     /// Looks a name up in a directory.
@@ -329,14 +368,16 @@ impl Namespace {
         })
     }
 
-    fn mounted_at(&self, directory: &Arc<Entry>, name: &[u8]) -> Option<&Arc<Mount>> {
+    fn mounted_at(&self, directory: &Arc<Entry>, name: &[u8]) -> Option<Arc<Mount>> {
+        let mounts = self.mounts.lock();
         // The last one mounted there is seen.
-        self.mounts.iter().skip(1).rev().find(|mount| {
+        let mount = mounts.iter().skip(1).rev().find(|mount| {
             mount
                 .at
                 .as_ref()
                 .is_some_and(|(at, at_name)| **at_name == *name && at.is_same_node(directory))
-        })
+        });
+        mount.cloned()
     }
 
     /// Goes along a path, from `base` if it does not begin with a slash.

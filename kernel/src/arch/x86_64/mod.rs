@@ -19,6 +19,7 @@ pub mod mmio;
 mod mp_table;
 pub mod port;
 pub mod power;
+pub mod preemption;
 pub mod rtc;
 pub mod start_info;
 mod string;

@@ -6,7 +6,7 @@ mod atomic {
     pub(super) use loom::sync::atomic::{AtomicUsize, Ordering, fence};
 }
 
-#[path = "../kernel/src/scheduler/ring.rs"]
+#[path = "../../../kernel/src/scheduler/ring.rs"]
 mod ring;
 
 use loom::sync::atomic::{AtomicBool, AtomicPtr, AtomicU8, Ordering, fence};

@@ -468,10 +468,12 @@ fn serve_all() -> bool {
     had_work
 }
 
+/// As long as a core waits for another one before it halts.
+const MOMENT_NS: u64 = 50_000;
+
 /// Waits a moment for a thread that another core makes ready, where one ended the last wait: threads of two cores that wake each other in
 /// turn are spared the halt and the interrupt, which cost much more in a virtual machine. Whether one came.
-fn wait_for_others(now_ns: u64) -> bool {
-    const MOMENT_NS: u64 = 50_000;
+fn wait_for_others(until_ns: u64) -> bool {
     if !with_core(|core| core.is_with_others) {
         return false;
     }
@@ -481,7 +483,7 @@ fn wait_for_others(now_ns: u64) -> bool {
             return true;
         }
         let has_interrupt = with_core(|core| interrupts::count() != core.interrupts_seen);
-        if has_interrupt || clock::now_ns() >= now_ns + MOMENT_NS {
+        if has_interrupt || clock::now_ns() >= until_ns {
             return has_interrupt;
         }
         core::hint::spin_loop();
@@ -499,7 +501,7 @@ pub(super) fn idle(until_ns: u64) {
         index += 1;
     }
     let now_ns = clock::now_ns();
-    if deadline_ns <= now_ns || wait_for_others(now_ns) {
+    if deadline_ns <= now_ns || wait_for_others(deadline_ns.min(now_ns + MOMENT_NS)) {
         return;
     }
     heap::take_back();

@@ -109,13 +109,6 @@ fn a_core_halts_with_no_thread_none_that_is_ready_and_only_such_as_poll() {
 }
 
 #[test]
-fn a_thread_that_spins_can_be_told_from_an_idle_machine() {
-    if let Some(used) = use_of_host("busy") {
-        assert!(used > 0.25, "{:.0} % of a core", 100.0 * used);
-    }
-}
-
-#[test]
 fn a_deadlock_is_reported_with_its_threads_and_ends_the_machine() {
     let ends = [
         ("locks", "'left' on core 0 waits at 0x"),

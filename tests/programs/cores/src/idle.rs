@@ -21,16 +21,6 @@ pub(crate) fn run(what: &str) {
             }
         }
         "polling" => polling(),
-        // What all of this is to be compared with.
-        "busy" => {
-            let spins = || loop {
-                std::hint::spin_loop();
-            };
-            spawn_on(count() - 1, spins).unwrap();
-            println!("watch");
-            thread::sleep(SPAN);
-            std::process::exit(0);
-        }
         _ => panic!("idle how?"),
     }
     let before: Vec<_> = (0..count())

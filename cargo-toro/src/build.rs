@@ -2,13 +2,14 @@
 
 use crate::compile::{self, Options};
 use crate::disks;
+use crate::embed::Embedded;
 use crate::failure::Failure;
 use crate::formats::{self, Appliance, Raw};
 use crate::image;
 use crate::parts;
 use crate::program::Program;
 use crate::qemu::{Accelerator, Launch, Source};
-use crate::settings::{Disk, Settings};
+use crate::settings::{Disk, Embed, Settings};
 use crate::shell::Shell;
 use crate::values::{Boot, Machine, Nic, Size};
 use anyhow::{Context, Result};
@@ -53,16 +54,25 @@ impl Format {
     }
 }
 
+/// What an image has besides the program.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Contents<'a> {
+    /// The kernel's default command line.
+    pub command_line: &'a str,
+    /// Folders whose files are in the image.
+    pub embed: &'a [Embed],
+}
+
 /// Makes the image of a `linked` program at `path`, an ELF or a raw disk, with a default command line; returns its size in bytes. With
 /// a `memory`, that of the machine that it is for, it is an error when the program cannot start in so little.
 pub fn write_image(
     linked: &Path,
     format: Format,
-    command_line: &str,
+    contents: Contents<'_>,
     path: &Path,
     memory: Option<Size>,
 ) -> Result<u64> {
-    let content = image(linked, format, command_line, memory)
+    let content = image(linked, format, contents, memory)
         .with_context(|| format!("cannot make the image {}", path.display()))?;
     parts::replace(path, &content)?;
     Ok(content.len() as u64)
@@ -72,13 +82,15 @@ pub fn write_image(
 fn image(
     linked: &Path,
     format: Format,
-    command_line: &str,
+    contents: Contents<'_>,
     memory: Option<Size>,
 ) -> Result<Vec<u8>> {
+    let command_line = contents.command_line;
     let linked =
         std::fs::read(linked).with_context(|| format!("cannot read {}", linked.display()))?;
     let is_elf = format == Format::Elf;
-    let elf = image::finish(&linked, if is_elf { command_line } else { "" })?;
+    let in_elf = if is_elf { command_line } else { "" };
+    let elf = image::finish(&linked, in_elf, &Embedded::read(contents.embed)?)?;
     let least = image::least_memory(&elf)?;
     if let Some(memory) = memory.filter(|memory| memory.bytes < least) {
         let least = Size {
@@ -107,7 +119,11 @@ pub fn export(
 ) -> Result<u64> {
     let failed = || format!("cannot make the image {}", path.display());
     let command_line = settings.command_line(false);
-    let content = image(linked, format, command_line.as_str(), None).with_context(failed)?;
+    let contents = Contents {
+        command_line: command_line.as_str(),
+        embed: &settings.embed,
+    };
+    let content = image(linked, format, contents, None).with_context(failed)?;
     if format == Format::Ova {
         let files: Vec<File> = settings.disks.iter().map(open).collect::<Result<_>>()?;
         let mut disks = vec![Raw::memory(&content)];
@@ -176,6 +192,10 @@ pub fn bootable(
     wish: Option<Boot>,
 ) -> Result<Source> {
     let command_line = settings.command_line(true).as_str().to_owned();
+    let contents = |command_line| Contents {
+        command_line,
+        embed: &settings.embed,
+    };
     let default = if settings.machine == Machine::Microvm {
         Boot::Kernel
     } else {
@@ -187,7 +207,7 @@ pub fn bootable(
             write_image(
                 linked,
                 Format::Raw,
-                &command_line,
+                contents(&command_line),
                 &path,
                 Some(settings.memory),
             )?;
@@ -195,7 +215,13 @@ pub fn bootable(
         }
         Boot::Kernel => {
             let elf = image_path(folder, name, Format::Elf);
-            write_image(linked, Format::Elf, "", &elf, Some(settings.memory))?;
+            write_image(
+                linked,
+                Format::Elf,
+                contents(""),
+                &elf,
+                Some(settings.memory),
+            )?;
             Ok(Source::Kernel { elf, command_line })
         }
     }

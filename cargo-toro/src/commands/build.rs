@@ -14,7 +14,11 @@ use anyhow::{Result, bail};
 pub(super) fn run(options: &Build, shell: &Shell) -> Result<u8> {
     let which = &options.which;
     let program = Program::find(which.program.as_deref(), which.how.manifest_path.as_deref())?;
-    let settings = Settings::new(&program.metadata, program.folder(), Overrides::default())?;
+    let overrides = Overrides {
+        embed: which.how.embed.clone(),
+        ..Overrides::default()
+    };
+    let settings = Settings::new(&program.metadata, program.folder(), overrides)?;
     let linked = compile(&program, &which.how.options(!which.debug), shell)?;
     let path = options.output.clone();
     let path = path.unwrap_or_else(|| {

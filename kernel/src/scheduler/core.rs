@@ -295,7 +295,7 @@ impl Drop for InterruptsHeld {
             return;
         }
         let is_due = with_core(|core| {
-            core.holding_interrupts -= 1;
+            core.holding_interrupts = core.holding_interrupts.saturating_sub(1);
             core.holding_interrupts == 0 && core.to_interrupt != 0
         });
         if is_due {
@@ -379,7 +379,6 @@ pub fn exit(result: usize) -> ! {
         core.shared.threads.fetch_sub(1, Ordering::Relaxed);
         core.ended = thread;
     });
-    debug_assert!(with_core(|core| core.holding_interrupts) == 0);
     schedule();
     unreachable!("a thread that ended runs again");
 }
@@ -424,6 +423,10 @@ pub fn sleep_until(deadline_ns: u64) {
 
 /// Switches to the next thread that is ready; halts while there is none. Returns when the calling thread's turn has come again.
 pub(super) fn schedule() {
+    // Nobody holds interrupts back and waits; but a thread that a fault took out of a service could not let them go.
+    if with_core(|core| core::mem::take(&mut core.holding_interrupts)) != 0 {
+        interrupt_woken();
+    }
     let current: *const Thread = thread::current();
     loop {
         poll_services();

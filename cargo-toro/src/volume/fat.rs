@@ -3,7 +3,7 @@
 
 use super::device::FileDevice;
 use super::ext2::read_full;
-use super::{FileType, Metadata, NewMetadata, Stream, Volume, shown, split};
+use super::{FileType, Metadata, NewMetadata, Shared, Volume, shown, split};
 use crate::failure::Failure;
 use anyhow::{Context, Result, anyhow, bail};
 use fatfs::{Date, DateTime, Dir, DirEntry, FatType, FileSystem, FsOptions, Time};
@@ -19,19 +19,23 @@ const DAY: i64 = 86_400;
 
 /// A mounted FAT.
 pub struct Fat {
-    disk: FileSystem<Stream>,
+    disk: FileSystem<Shared>,
+    /// What `disk` stands on.
+    stream: Shared,
 }
 
 impl Fat {
     /// Mounts the file system on a device.
     pub fn open(device: FileDevice) -> Result<Self> {
-        let disk = FileSystem::new(Stream::new(device), FsOptions::new());
+        let stream = Shared::new(device);
+        let disk = FileSystem::new(stream.clone(), FsOptions::new());
         Ok(Self {
             disk: disk.context("the FAT file system")?,
+            stream,
         })
     }
 
-    fn entry(&self, path: &[u8]) -> Result<Option<DirEntry<'_, Stream>>> {
+    fn entry(&self, path: &[u8]) -> Result<Option<DirEntry<'_, Shared>>> {
         let Some((directory, name)) = split(path) else {
             return Ok(None);
         };
@@ -48,12 +52,12 @@ impl Fat {
         Ok(None)
     }
 
-    fn existing(&self, path: &[u8]) -> Result<DirEntry<'_, Stream>> {
+    fn existing(&self, path: &[u8]) -> Result<DirEntry<'_, Shared>> {
         self.entry(path)?
             .with_context(|| format!("there is no {}", shown(path)))
     }
 
-    fn directory(&self, path: &[u8]) -> Result<Dir<'_, Stream>> {
+    fn directory(&self, path: &[u8]) -> Result<Dir<'_, Shared>> {
         let root = self.disk.root_dir();
         let names = text(path)?;
         let names: Vec<_> = names.split('/').filter(|name| !name.is_empty()).collect();
@@ -72,7 +76,7 @@ fn text(name: &[u8]) -> Result<&str> {
     })
 }
 
-fn metadata(entry: &DirEntry<'_, Stream>) -> Metadata {
+fn metadata(entry: &DirEntry<'_, Shared>) -> Metadata {
     let is_directory = entry.is_dir();
     let modified = seconds(entry.modified());
     Metadata {
@@ -95,7 +99,7 @@ fn metadata(entry: &DirEntry<'_, Stream>) -> Metadata {
     deprecated,
     reason = "there is no other way to give a file a time that is not now"
 )]
-pub(super) fn set_times(file: &mut fatfs::File<'_, Stream>, time: DateTime) {
+pub(super) fn set_times(file: &mut fatfs::File<'_, Shared>, time: DateTime) {
     file.set_modified(time);
     file.set_created(time);
 }
@@ -322,7 +326,9 @@ impl Volume for Fat {
     }
 
     fn finish(self: Box<Self>) -> Result<()> {
-        self.disk.unmount().context("cannot unmount")
+        let Self { disk, mut stream } = *self;
+        disk.unmount().context("cannot unmount")?;
+        stream.flush().context("cannot unmount")
     }
 }
 

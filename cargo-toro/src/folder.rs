@@ -44,11 +44,13 @@ pub struct Entry {
 impl Listing {
     /// Lists `folder`.
     pub fn read(folder: &Path) -> Result<Self> {
-        let mut listing = Self {
-            entries: Vec::new(),
-            left_out: Vec::new(),
-        };
-        listing.add_folder(folder, &[], &mut HashMap::new())?;
+        Self::read_without(folder, &[])
+    }
+
+    /// Lists `folder` as if the paths in `without` were not there.
+    pub fn read_without(folder: &Path, without: &[PathBuf]) -> Result<Self> {
+        let mut listing = Self::default();
+        listing.add_folder(folder, &[], without, &mut HashMap::new())?;
         Ok(listing)
     }
 
@@ -116,6 +118,7 @@ impl Listing {
         &mut self,
         folder: &Path,
         prefix: &[u8],
+        without: &[PathBuf],
         seen: &mut HashMap<(u64, u64), usize>,
     ) -> Result<()> {
         let unreadable = || format!("cannot read the folder {}", folder.display());
@@ -126,6 +129,9 @@ impl Listing {
         children.sort_by_key(std::fs::DirEntry::file_name);
         for child in children {
             let path = child.path();
+            if without.contains(&path) {
+                continue;
+            }
             let metadata = path
                 .symlink_metadata()
                 .with_context(|| format!("cannot read {}", path.display()))?;
@@ -151,7 +157,7 @@ impl Listing {
             self.entries.push(entry);
             if kind == FileType::Directory {
                 name.push(b'/');
-                self.add_folder(&path, &name, seen)?;
+                self.add_folder(&path, &name, without, seen)?;
             }
         }
         Ok(())

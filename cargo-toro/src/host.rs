@@ -86,6 +86,17 @@ pub fn permissions(metadata: &std::fs::Metadata) -> Option<u16> {
     }
 }
 
+/// Memory of the host that is free to be used, in bytes; `None` where it cannot be known.
+pub fn available_memory() -> Option<u64> {
+    // Linux: proc(5), /proc/meminfo.
+    let text = std::fs::read_to_string("/proc/meminfo").ok()?;
+    let line = text
+        .lines()
+        .find_map(|line| line.strip_prefix("MemAvailable:"))?;
+    let kib: u64 = line.trim().strip_suffix("kB")?.trim().parse().ok()?;
+    kib.checked_mul(1 << 10)
+}
+
 /// Keeps a disk image from being written by two: an exclusive lock for a writer, a shared one for a reader, until `file` is closed.
 /// False if somebody else has it: a virtual machine, where QEMU locks its images (on Linux), or another command of the tool.
 pub fn lock_image(file: &std::fs::File, is_writing: bool) -> io::Result<bool> {

@@ -60,6 +60,12 @@ impl Guest {
         self
     }
 
+    /// How many cores it has.
+    pub fn cores(mut self, cores: u32) -> Self {
+        self.overrides.cores = Some(cores);
+        self
+    }
+
     /// Its network card.
     pub fn nic(mut self, nic: Nic) -> Self {
         self.overrides.nic = Some(nic);
@@ -105,6 +111,12 @@ impl Guest {
         let image = self.next_image();
         std::fs::write(&image, content).expect("a disk");
         self.add_disk(&image, mount);
+        self
+    }
+
+    /// Another disk: the image at `path` itself, which the test can look at afterwards.
+    pub fn disk_at(mut self, path: &Path, mount: &str) -> Self {
+        self.add_disk(path, mount);
         self
     }
 
@@ -228,9 +240,19 @@ impl Running {
             .expect("a console that takes input");
     }
 
+    /// Cuts it off, as a failure of power does; returns all that the console has shown.
+    pub fn cut_off(self) -> String {
+        self.vm.console()
+    }
+
     /// Presses the power button.
     pub fn power_button(&self) {
         self.vm.power_button().expect("a power button");
+    }
+
+    /// CPU time that the emulator has used so far, where the host tells it.
+    pub fn cpu_time(&self) -> Option<std::time::Duration> {
+        cargo_toro::bench::process::cpu_time(self.vm.process_id())
     }
 
     /// Where a published TCP port of the guest is on this host.

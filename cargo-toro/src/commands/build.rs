@@ -1,12 +1,14 @@
 //! `cargo toro build`: a program becomes an image.
 
-use crate::build::{Contents, image_path, write_image};
+use crate::build::{Format, export, export_disks, image_path};
 use crate::cli::Build;
 use crate::compile::compile;
+use crate::disks;
+use crate::failure::Failure;
 use crate::program::Program;
 use crate::settings::{Overrides, Settings};
 use crate::shell::Shell;
-use anyhow::Result;
+use anyhow::{Result, bail};
 
 /// Builds, and says where the image is.
 pub(super) fn run(options: &Build, shell: &Shell) -> Result<u8> {
@@ -26,16 +28,29 @@ pub(super) fn run(options: &Build, shell: &Shell) -> Result<u8> {
             options.format,
         )
     });
-    let command_line = settings.command_line(false);
-    let contents = Contents {
-        command_line: command_line.as_str(),
-        embed: &settings.embed,
-    };
-    let size_bytes = write_image(&linked, options.format, contents, &path, None)?;
+    let has_disks = options.with_disks || options.format == Format::Ova;
+    if options.with_disks && matches!(options.format, Format::Elf | Format::Ova) {
+        let help = "choose the format of a disk; an OVA contains the data disks in any case";
+        bail!(Failure::new(
+            "--with-disks makes disks in the image's format",
+            help
+        ));
+    }
+    if has_disks {
+        for disk in &settings.disks {
+            disks::prepare(disk, shell)?;
+        }
+    }
+    let size_bytes = export(&linked, &program.name, options.format, &settings, &path)?;
     let kib = size_bytes.div_ceil(1024);
     shell.status(
         "Finished",
         format_args!("image {} ({kib} KiB)", path.display()),
     );
+    if options.with_disks {
+        for disk in export_disks(options.format, &settings, &path)? {
+            shell.status("Finished", format_args!("disk {}", disk.display()));
+        }
+    }
     Ok(0)
 }

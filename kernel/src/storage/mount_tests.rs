@@ -105,8 +105,8 @@ fn walk(names: &Namespace, path: &str, depth: usize) -> KernelResult<usize> {
 }
 
 #[test]
-fn files_of_an_ext2_disk_can_be_read_and_not_changed() {
-    for (request, prefix) in [("disk0:/", ""), ("disk0:/data/disk", "/data/disk")] {
+fn files_of_a_read_only_disk_can_be_read_and_not_changed() {
+    for (request, prefix) in [("disk0:/,ro", ""), ("disk0:/data/disk,ro", "/data/disk")] {
         let names = mount(&[request], &[sample()]).expect("sound");
         assert_eq!(
             read(&names, &format!("{prefix}/web/index.html")).as_deref(),
@@ -217,22 +217,22 @@ fn what_cannot_be_mounted_is_refused_with_the_reason() {
         (
             &["disk:/"],
             vec![],
-            "cannot mount \"disk:/\": expected diskN:/path or diskN.P:/path",
+            "cannot mount \"disk:/\": expected diskN:/path or diskN.P:/path, and perhaps ,ro behind it",
         ),
         (
             &["disk0.0:/"],
             vec![],
-            "cannot mount \"disk0.0:/\": expected diskN:/path or diskN.P:/path",
+            "cannot mount \"disk0.0:/\": expected diskN:/path or diskN.P:/path, and perhaps ,ro behind it",
         ),
         (
             &["disk0"],
             vec![],
-            "cannot mount \"disk0\": expected diskN:/path or diskN.P:/path",
+            "cannot mount \"disk0\": expected diskN:/path or diskN.P:/path, and perhaps ,ro behind it",
         ),
         (
             &["disk0:data"],
             vec![],
-            "cannot mount \"disk0:data\": expected diskN:/path or diskN.P:/path",
+            "cannot mount \"disk0:data\": expected diskN:/path or diskN.P:/path, and perhaps ,ro behind it",
         ),
     ] {
         assert_eq!(refusal(requests, &disks), expected);
@@ -245,4 +245,20 @@ fn what_cannot_be_mounted_is_refused_with_the_reason() {
         "{text}"
     );
     assert!(text.ends_with("(the disk has partitions: 1)"), "{text}");
+}
+
+#[test]
+fn the_tree_without_files_has_devices_alone() {
+    let devices = Arc::new(Devfs::new(|buf| buf.fill(4)));
+    let names = super::mount::bare_tree(Arc::new(super::vfs::bare::Bare), devices).unwrap();
+    let root = names.root();
+    assert!(root.node.read_dir(0, 10).unwrap().is_empty());
+    let find = |path: &[u8]| {
+        names
+            .find(root, path, LastLink::Follow)
+            .map(|found| found.entry.is_some())
+    };
+    assert_eq!(find(b"/dev/null"), Ok(true));
+    assert_eq!(find(b"/tmp"), Ok(false));
+    assert!(names.mounts()[0].is_read_only());
 }

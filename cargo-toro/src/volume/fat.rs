@@ -7,7 +7,7 @@ use super::{FileType, Metadata, NewMetadata, Shared, Volume, shown, split};
 use crate::failure::Failure;
 use anyhow::{Context, Result, anyhow, bail};
 use fatfs::{Date, DateTime, Dir, DirEntry, FatType, FileSystem, FsOptions, Time};
-use std::io::{Read, Write};
+use std::io::{Read, Seek, SeekFrom, Write};
 
 /// Bytes that are read or written at once.
 const PIECE: usize = 1 << 20;
@@ -102,6 +102,30 @@ fn metadata(entry: &DirEntry<'_, Shared>) -> Metadata {
 pub(super) fn set_times(file: &mut fatfs::File<'_, Shared>, time: DateTime) {
     file.set_modified(time);
     file.set_created(time);
+}
+
+/// Mends a directory that `fatfs` has just made: it gives long names to `.` and `..`, which must have none and come first
+/// (Microsoft, "FAT: General Overview of On-Disk Format"). They are the last that it wrote.
+pub(super) fn mend_new_directory(stream: &Shared) -> Result<()> {
+    const LEN: usize = 32;
+    const LONG_NAME: u8 = 0x0F;
+    let mut stream = stream.clone();
+    let start = stream.written_to().checked_sub(4 * LEN as u64);
+    let start = start.context("fatfs wrote less than a directory has")?;
+    let mut entries = [0; 4 * LEN];
+    stream.seek(SeekFrom::Start(start))?;
+    stream.read_exact(&mut entries)?;
+    let (one, two) = (&entries[LEN..][..LEN], &entries[3 * LEN..]);
+    let is_known = entries[11] == LONG_NAME
+        && entries[2 * LEN + 11] == LONG_NAME
+        && one.starts_with(b".          ")
+        && two.starts_with(b"..         ");
+    if !is_known {
+        bail!("fatfs did not make a directory as it does");
+    }
+    let mended = [one, two, &[0; 2 * LEN]].concat();
+    stream.seek(SeekFrom::Start(start))?;
+    Ok(stream.write_all(&mended)?)
 }
 
 /// Seconds since 1970 of a date, which counts as UTC.
@@ -261,7 +285,8 @@ impl Volume for Fat {
         }
         let (directory, name) = split(path).context("/ is there already")?;
         let made = self.directory(directory)?.create_dir(text(name)?);
-        made.map(drop).with_context(|| shown(path))
+        made.map(drop).with_context(|| shown(path))?;
+        mend_new_directory(&self.stream)
     }
 
     fn make_link(&mut self, path: &[u8], target: &[u8], metadata: NewMetadata) -> Result<()> {

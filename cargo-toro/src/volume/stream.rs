@@ -23,6 +23,8 @@ struct Page {
 pub(crate) struct Stream {
     device: FileDevice,
     position: u64,
+    /// Behind the last byte that was written.
+    written_to: u64,
     pages: HashMap<u64, Page>,
 }
 
@@ -36,6 +38,7 @@ impl Stream {
         Self {
             device,
             position: 0,
+            written_to: 0,
             pages: HashMap::new(),
         }
     }
@@ -118,6 +121,7 @@ impl Write for Stream {
         page.bytes[range].copy_from_slice(&buf[..len]);
         page.is_changed |= len > 0;
         self.position += len as u64;
+        self.written_to = self.position;
         Ok(len)
     }
 
@@ -147,6 +151,11 @@ impl Shared {
     /// At the device's start.
     pub(crate) fn new(device: FileDevice) -> Self {
         Self(Rc::new(RefCell::new(Stream::new(device))))
+    }
+
+    /// The place behind the last byte that was written.
+    pub(crate) fn written_to(&self) -> u64 {
+        self.0.borrow().written_to
     }
 }
 

@@ -3,6 +3,22 @@
 #[path = "../fuzz/src/exercise.rs"]
 mod exercise;
 
+mod common;
+
+#[test]
+fn inputs_by_chance_are_survived() {
+    // More of them: TORO_FUZZ_INPUTS=100000.
+    let count = std::env::var("TORO_FUZZ_INPUTS").ok();
+    let count = count.and_then(|count| count.parse().ok()).unwrap_or(300);
+    for seed in 0..count {
+        let mut bytes = common::noise(seed + 1, 40 + seed as usize % 360);
+        // Many patches leave little to mount.
+        bytes[1] %= 6;
+        let result = std::panic::catch_unwind(|| exercise::exercise(&bytes));
+        assert!(result.is_ok(), "input {seed}: {bytes:?}");
+    }
+}
+
 #[test]
 fn every_input_of_the_corpus_is_survived() {
     let corpus = concat!(env!("CARGO_MANIFEST_DIR"), "/fuzz/corpus");

@@ -82,7 +82,7 @@ fn place(image: &[u8], input: &mut Input<'_>) -> usize {
 }
 
 /// Runs one input.
-pub fn exercise(bytes: &[u8]) {
+pub(crate) fn exercise(bytes: &[u8]) {
     let mut input = Input(bytes);
     let choice = usize::from(input.byte());
     let mut damaged = IMAGES[choice % 3].clone();

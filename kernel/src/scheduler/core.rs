@@ -52,6 +52,8 @@ pub(super) struct Core {
     services: Vec<&'static dyn Service>,
     /// The thread that ended last, until another one runs.
     ended: *const Thread,
+    /// Another core ended the last wait.
+    is_with_others: bool,
     /// When the timer will interrupt; `u64::MAX` when it will not.
     armed_ns: u64,
     /// The timer will interrupt before the slice of the running thread is over.
@@ -121,6 +123,7 @@ fn initialise() -> &'static Shared {
         timers: Timers::new(),
         services: Vec::new(),
         ended: null(),
+        is_with_others: false,
         armed_ns: u64::MAX,
         is_slice_armed: false,
         interrupts_seen: 0,
@@ -523,6 +526,28 @@ fn serve_all() -> bool {
     had_work
 }
 
+/// As long as a core waits for another one before it halts.
+const MOMENT_NS: u64 = 50_000;
+
+/// Waits a moment for a thread that another core makes ready, where one ended the last wait: threads of two cores that wake each other in
+/// turn are spared the halt and the interrupt, which cost much more in a virtual machine. Whether one came.
+fn wait_for_others(until_ns: u64) -> bool {
+    if !with_core(|core| core.is_with_others) {
+        return false;
+    }
+    let shared = with_core(|core| core.shared);
+    loop {
+        if !shared.inbox.load(Ordering::Relaxed).is_null() {
+            return true;
+        }
+        let has_interrupt = with_core(|core| interrupts::count() != core.interrupts_seen);
+        if has_interrupt || clock::now_ns() >= until_ns {
+            return has_interrupt;
+        }
+        core::hint::spin_loop();
+    }
+}
+
 /// Halts until an interrupt comes, the next deadline or `until_ns` (since boot).
 pub(super) fn idle(until_ns: u64) {
     let mut deadline_ns = with_core(|core| core.timers.next_ns())
@@ -534,7 +559,7 @@ pub(super) fn idle(until_ns: u64) {
         index += 1;
     }
     let now_ns = clock::now_ns();
-    if deadline_ns <= now_ns {
+    if deadline_ns <= now_ns || wait_for_others(deadline_ns.min(now_ns + MOMENT_NS)) {
         return;
     }
     heap::take_back();
@@ -566,6 +591,7 @@ pub(super) fn idle(until_ns: u64) {
     if is_asleep {
         registry::wake_up();
     }
+    with_core(|core| core.is_with_others = !shared.inbox.load(Ordering::Relaxed).is_null());
     shared.local.is_halted.store(false, Ordering::SeqCst);
     tlb::catch_up();
 }

@@ -9,12 +9,16 @@
 //! | [`thread`] | suspend, resume and kill threads; hints of threads that poll |
 //! | [`message`] | messages between cores |
 //! | [`exception`] | handlers of the processor's exceptions |
+//! | [`console`] | colours, the cursor, single keys |
+//! | [`power`] | power off, reset, the power button |
 //! | [`error`] | why a call failed |
 
+pub mod console;
 pub mod core;
 pub mod error;
 pub mod exception;
 pub mod message;
+pub mod power;
 mod sys;
 pub mod thread;
 

@@ -11,6 +11,8 @@
 //! | [`exception`] | handlers of the processor's exceptions |
 //! | [`console`] | colours, the cursor, single keys |
 //! | [`power`] | power off, reset, the power button |
+//! | [`net`] | network interfaces that belong to cores, services with callbacks, ping |
+//! | [`storage`] | disks that belong to cores, mounts while the program runs, blocks without a file system |
 //! | [`error`] | why a call failed |
 
 pub mod console;
@@ -18,7 +20,9 @@ pub mod core;
 pub mod error;
 pub mod exception;
 pub mod message;
+pub mod net;
 pub mod power;
+pub mod storage;
 mod sys;
 pub mod thread;
 

@@ -41,6 +41,8 @@ pub struct Options {
     pub features: Vec<String>,
     /// Leave the default features off.
     pub no_default_features: bool,
+    /// Turn on all features.
+    pub all_features: bool,
 }
 
 /// Compiles and links `program`; returns the path of the linked ELF.
@@ -103,25 +105,27 @@ impl Extent {
 /// An executable made of a target.
 #[derive(Debug, Clone)]
 pub struct Executable {
-    /// The target's name.
-    pub name: String,
+    /// The target it was made of.
+    pub target: cargo_metadata::Target,
     /// The linked ELF.
     pub path: PathBuf,
     /// It is a test harness.
     pub is_test: bool,
 }
 
-/// Compiles and links the tests of a package, each target to an executable; `folder` is Toro's output folder.
+/// Compiles and links the tests of a package, each target to an executable; `selection` are options of `cargo test` that
+/// choose targets, `folder` is Toro's output folder.
 pub fn compile_tests(
     manifest: &Path,
     package: &str,
     options: &Options,
+    selection: &[String],
     folder: &Path,
     shell: &Shell,
 ) -> Result<Vec<Executable>> {
     let parts = Parts::unpack(folder)?;
     let mut command = cargo_with("test", manifest, package, options);
-    command.arg("--no-run");
+    command.arg("--no-run").args(selection);
     if options.is_release {
         command.arg("--release");
     }
@@ -153,6 +157,9 @@ fn cargo_with(verb: &str, manifest: &Path, package: &str, options: &Options) -> 
     }
     if options.no_default_features {
         command.arg("--no-default-features");
+    }
+    if options.all_features {
+        command.arg("--all-features");
     }
     command
 }
@@ -214,7 +221,7 @@ fn read_messages(output: impl std::io::BufRead, shell: &Shell) -> Result<Message
                 messages
                     .executables
                     .extend(artifact.executable.map(|path| Executable {
-                        name: artifact.target.name,
+                        target: artifact.target.clone(),
                         path: path.into_std_path_buf(),
                         is_test: artifact.profile.test,
                     }));

@@ -60,7 +60,7 @@ impl Guest {
         self
     }
 
-    /// Its cores.
+    /// How many cores it has.
     pub fn cores(mut self, cores: u32) -> Self {
         self.overrides.cores = Some(cores);
         self
@@ -111,6 +111,12 @@ impl Guest {
         let image = self.next_image();
         std::fs::write(&image, content).expect("a disk");
         self.add_disk(&image, mount);
+        self
+    }
+
+    /// Another disk: the image at `path` itself, which the test can look at afterwards.
+    pub fn disk_at(mut self, path: &Path, mount: &str) -> Self {
+        self.add_disk(path, mount);
         self
     }
 
@@ -262,9 +268,19 @@ impl Running {
         rows.collect::<Vec<_>>().join("\n")
     }
 
+    /// Cuts it off, as a failure of power does; returns all that the console has shown.
+    pub fn cut_off(self) -> String {
+        self.vm.console()
+    }
+
     /// Presses the power button.
     pub fn power_button(&self) {
         self.vm.power_button().expect("a power button");
+    }
+
+    /// CPU time that the emulator has used so far, where the host tells it.
+    pub fn cpu_time(&self) -> Option<std::time::Duration> {
+        cargo_toro::bench::process::cpu_time(self.vm.process_id())
     }
 
     /// Where a published TCP port of the guest is on this host.

@@ -127,7 +127,7 @@ fn moves_of_the_cursor_and_clearing_reach_the_screen() {
     let mut lines = screen.lines();
     assert_eq!(lines.next(), Some(""), "{screen}");
     let title = lines.next().unwrap_or_default();
-    assert_eq!(title.find("keyboard"), Some(4), "{screen}");
+    assert_eq!(title.find("keyboard"), Some(5), "{screen}");
     guest.press(&["esc"]);
     guest.end().showing(0, &["Good bye"]);
 }

@@ -3,7 +3,9 @@
 mod addresses;
 mod boot;
 mod build;
+mod callbacks;
 mod console;
+mod cores;
 mod disks;
 mod faults;
 mod files;
@@ -11,6 +13,8 @@ mod preemption;
 mod promises;
 mod services;
 mod sockets;
+mod storage;
 mod threads;
+mod volumes;
 mod web;
 mod wire;

@@ -7,5 +7,7 @@ pub(crate) mod console;
 pub(crate) mod core;
 pub(crate) mod exception;
 pub(crate) mod message;
+pub(crate) mod net;
 pub(crate) mod power;
+pub(crate) mod storage;
 pub(crate) mod thread;

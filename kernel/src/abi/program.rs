@@ -12,12 +12,14 @@ use super::{signal, stdio, syscall, thread};
 use crate::arch::x86_64::power;
 use crate::devices::power_button;
 use crate::epitaph;
+use crate::error::{Errno, Result};
 use crate::scheduler;
 use crate::start::command_line;
+use crate::storage::vfs::{self, namespace::LastLink};
 use crate::sync::SpinLock;
 
 /// Exit status of `abort`, as a shell reports SIGABRT.
-const STATUS_ABORTED: u8 = 128 + 6;
+const STATUS_ABORTED: c_int = 128 + 6;
 
 /// Exit status of a program that the power button ends, as a shell reports SIGINT.
 const STATUS_INTERRUPTED: c_int = 128 + 2;
@@ -79,6 +81,12 @@ extern "C" fn on_power_button(_: usize) -> ! {
     scheduler::exit(0)
 }
 
+/// Makes a directory the current one.
+fn start_in(path: &str) -> Result<()> {
+    let entry = vfs::resolve(path.as_bytes(), LastLink::Follow)?;
+    vfs::set_current(entry)
+}
+
 /// Runs the program and ends the machine with its status.
 pub fn run() -> ! {
     if let Some(acpi) = power::acpi() {
@@ -87,6 +95,13 @@ pub fn run() -> ! {
     stdio::open();
     syscall::initialise();
     let line = command_line();
+    if let Some(path) = &line.directory
+        && let Err(Errno(number)) = start_in(path)
+    {
+        epitaph::fatal(format_args!(
+            "the program cannot start in {path} (errno {number})"
+        ));
+    }
     let arguments =
         core::iter::once(String::from("/program")).chain(line.arguments.iter().cloned());
     let argv = c_strings(arguments);
@@ -129,17 +144,19 @@ extern "C" fn exit(status: c_int) -> ! {
     _exit(status)
 }
 
-/// Ends the machine at once; disks are synced.
+/// Ends the machine at once; disks are unmounted.
 #[unsafe(no_mangle)]
 pub(super) extern "C" fn _exit(status: c_int) -> ! {
-    // Nobody is left to tell an error to but the log, which the drivers write.
-    let _ = crate::storage::vfs::sync_all();
+    if let Err(error) = crate::storage::vfs::unmount_all() {
+        log::error!("not all that was written is on the disks: {error:?}");
+    }
     epitaph::end(status as u8)
 }
 
+/// Ends the machine because the program is wrong. The kernel is not, so disks are unmounted.
 #[unsafe(no_mangle)]
 pub(super) extern "C" fn abort() -> ! {
-    epitaph::end(STATUS_ABORTED)
+    _exit(STATUS_ABORTED)
 }
 
 #[unsafe(no_mangle)]

@@ -5,7 +5,7 @@ use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::ffi::{CStr, c_char, c_int, c_void};
 
-use super::errno;
+use super::{deadlock, errno};
 use crate::error::Errno;
 use crate::fault::{self, Stage};
 use crate::scheduler::{self, Name, Thread, thread};
@@ -64,6 +64,7 @@ pub(super) unsafe extern "C" fn pthread_create(
     let stack_bytes = attributes.map_or(DEFAULT_STACK_BYTES, |a| a.stack_bytes);
     // Only a program with threads has one that can end by a fault alone.
     fault::set_stage(Stage::Thread, fault::end_thread);
+    deadlock::watch();
     let start = Box::into_raw(Box::new(Start { function, argument }));
     match scheduler::spawn_on(
         thread::current()

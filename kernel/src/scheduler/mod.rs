@@ -12,6 +12,7 @@ mod notify;
 mod placement;
 pub mod registry;
 mod ring;
+mod shared_turn;
 pub mod thread;
 mod timers;
 mod turn;
@@ -24,6 +25,7 @@ pub use core::{
 };
 pub use notify::{Notifier, Observer, Readiness};
 pub use placement::{Placement, place, set_placement};
+pub use shared_turn::{Change, Look, SharedTurn};
 pub use thread::{Name, Thread, Waiting};
 pub use turn::{Turn, TurnGuard};
 pub use wait::{WaitOutcome, WaitQueue};

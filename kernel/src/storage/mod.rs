@@ -4,7 +4,6 @@
 //! the tree of names in [`vfs`]. [`start`] puts them together as the command line says ([`mount`]).
 
 use alloc::sync::Arc;
-use alloc::vec::Vec;
 
 pub mod block_cache;
 pub mod disks;
@@ -13,6 +12,8 @@ pub mod mount;
 mod mount_tests;
 pub mod partition;
 pub mod vfs;
+pub mod volumes;
+pub mod write_behind;
 
 use crate::command_line::VirtioMmioDevice;
 pub use mount::{MountError, MountRequest};
@@ -36,13 +37,12 @@ pub fn start(
     requests: &[MountRequest],
     virtio_mmio: &[VirtioMmioDevice],
 ) -> Result<(), MountError> {
-    let (memory_bytes, _) = crate::memory::frames::usage();
-    let disks = if requests.is_empty() {
-        Vec::new()
-    } else {
-        let cache_bytes = (memory_bytes / CACHE_SHARE).clamp(CACHE_MIN_BYTES, CACHE_MAX_BYTES);
-        disks::data_disks(crate::devices::block::discover(virtio_mmio), cache_bytes)
+    let volumes = match requests.is_empty() {
+        true => None,
+        false => volumes::volumes(virtio_mmio).ok(),
     };
+    let disks = volumes.map_or(&[][..], volumes::Volumes::disks);
+    let (memory_bytes, _) = crate::memory::frames::usage();
     let scratch_bytes = memory_bytes as u64 / SCRATCH_SHARE;
     let make_scratch = || -> Arc<dyn FileSystem> {
         let scratch = Tmpfs::new(scratch_bytes);
@@ -56,8 +56,17 @@ pub fn start(
         Arc::new(scratch)
     };
     let devices = Arc::new(Devfs::new(crate::arch::entropy::fill));
-    vfs::install(mount::mount_all(requests, &disks, make_scratch, devices)?);
+    vfs::install(mount::mount_all(requests, disks, make_scratch, devices)?);
+    if let Some(volumes) = volumes {
+        volumes.note_mounted(requests);
+    }
     Ok(())
+}
+
+/// How large the cache of each disk is.
+fn cache_bytes() -> usize {
+    let (memory_bytes, _) = crate::memory::frames::usage();
+    (memory_bytes / CACHE_SHARE).clamp(CACHE_MIN_BYTES, CACHE_MAX_BYTES)
 }
 
 /// Makes the tree of a program that opens no files: `/dev` and nothing else.

@@ -6,5 +6,7 @@ mod console;
 mod core;
 mod exception;
 mod message;
+mod net;
 mod power;
+mod storage;
 mod thread;

@@ -9,6 +9,7 @@ use core::sync::atomic::{
 };
 
 use super::cpu::{self, msr};
+use crate::memory::heap::LocalHeap;
 
 /// As many cores as there can be.
 pub const MAX_CORES: usize = 64;
@@ -40,6 +41,8 @@ pub struct CoreLocal {
     preemptible_stack: [AtomicUsize; 2],
     /// What the scheduler keeps for the core.
     pub scheduler: AtomicPtr<()>,
+    /// The core's small objects.
+    pub heap: LocalHeap,
 }
 
 impl CoreLocal {
@@ -56,6 +59,7 @@ impl CoreLocal {
             is_serving: AtomicBool::new(false),
             preemptible_stack: [const { AtomicUsize::new(0) }; 2],
             scheduler: AtomicPtr::new(null_mut()),
+            heap: LocalHeap::new(),
         }
     }
 

@@ -55,6 +55,11 @@ impl Exchange {
         }
     }
 
+    /// The interrupt, if there is one.
+    pub(crate) fn irq(&self) -> Option<Irq> {
+        self.irq
+    }
+
     /// Waits for a slot.
     ///
     /// # Errors

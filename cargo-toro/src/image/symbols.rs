@@ -22,8 +22,11 @@ const GROUP: usize = 16;
 fn shorten(name: String) -> String {
     let count = name.chars().count();
     // std looks for these in its backtraces, to leave out what is around the program.
-    let is_marker = name.ends_with("_short_backtrace") && count < 100;
-    if count <= MAX_NAME_CHARS || is_marker {
+    const MARKER: &str = "_short_backtrace";
+    if let Some(at) = name.find(MARKER).filter(|&at| at < 100) {
+        return name[..at + MARKER.len()].to_owned();
+    }
+    if count <= MAX_NAME_CHARS {
         return name;
     }
     let kept = (MAX_NAME_CHARS - 1) / 2;
@@ -152,6 +155,7 @@ mod tests {
         );
         let marker = "std::sys::backtrace::__rust_begin_short_backtrace";
         assert_eq!(super::shorten(marker.into()), marker);
+        assert_eq!(super::shorten(format!("{marker}::<main, !>")), marker);
         let long = super::shorten(format!("start::{}::end", "é".repeat(100)));
         assert_eq!(long.chars().count(), 43);
         assert!(long.starts_with("start::é") && long.ends_with("é::end") && long.contains('…'));

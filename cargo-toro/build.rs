@@ -26,8 +26,8 @@ const FROM_FINAL_LINK: [&str; 5] = [
     "toro_system_calls",
 ];
 
-/// Parts of the names of functions that programs unwind through, or that look for the program's frames (the end of a thread by a fault),
-/// besides those of the ABI itself.
+/// Parts of the names of functions that programs unwind through, besides those of the ABI itself: its helpers, what ends a thread after a
+/// fault, and the unwinder.
 const UNWOUND: [&str; 4] = ["toro_kernel3abi", "toro_kernel5fault", "unwinding", "gimli"];
 
 fn main() {

@@ -31,10 +31,10 @@ pub struct CommandLine {
     pub arguments: Vec<String>,
     /// Kernel messages of this level and above are shown.
     pub log_level: LevelFilter,
-    /// Threads that compute for long are interrupted for others.
-    pub has_preemption: bool,
     /// Value of `placement=`, empty where nothing is said.
     pub placement: String,
+    /// Threads that compute for long are interrupted for others.
+    pub has_preemption: bool,
     /// Port of the emulator's exit device.
     pub exit_port: Option<u16>,
     /// Devices of virtio on the memory bus.
@@ -53,8 +53,8 @@ impl CommandLine {
             directory: None,
             arguments: Vec::new(),
             log_level: LevelFilter::Warn,
-            has_preemption: true,
             placement: String::new(),
+            has_preemption: true,
             exit_port: None,
             virtio_mmio: Vec::new(),
             unknown: Vec::new(),

@@ -60,6 +60,8 @@ struct HoldHeader {
 const PT_TLS: u32 = 7;
 const HOLD_SYMBOLS: u32 = 1;
 const HOLD_COMMAND_LINE: u32 = 2;
+const HOLD_OBJECT: u32 = 3;
+const HOLD_FOLDER: u32 = 4;
 
 /// The program headers.
 pub fn program_headers() -> &'static [ProgramHeader] {
@@ -125,19 +127,32 @@ fn read<const N: usize>(bytes: &[u8], offset: usize) -> Option<[u8; N]> {
     bytes.get(offset..offset.checked_add(N)?)?.try_into().ok()
 }
 
-/// The content of an entry of the hold.
-fn hold_entry(wanted: u32) -> Option<&'static [u8]> {
-    let mut rest = hold_bytes().get(16..)?;
-    while rest.len() >= 16 {
+/// The contents of all entries of one kind in the hold.
+fn hold_entries(wanted: u32) -> impl Iterator<Item = &'static [u8]> {
+    let mut rest = hold_bytes().get(16..).unwrap_or_default();
+    let all = core::iter::from_fn(move || {
         let kind = u32::from_le_bytes(read(rest, 0)?);
         let len = usize::try_from(u64::from_le_bytes(read(rest, 8)?)).ok()?;
         let content = rest.get(16..len.checked_add(16)?)?;
-        if kind == wanted {
-            return Some(content);
-        }
-        rest = rest.get(16 + len.checked_next_multiple_of(8)?..)?;
-    }
-    None
+        let next = len.checked_next_multiple_of(8)?.checked_add(16)?;
+        rest = rest.get(next..).unwrap_or_default();
+        Some((kind, content))
+    });
+    all.filter_map(move |(kind, content)| (kind == wanted).then_some(content))
+}
+
+fn hold_entry(wanted: u32) -> Option<&'static [u8]> {
+    hold_entries(wanted).next()
+}
+
+/// Files that the tool put into the image, in byte order of path: entries of kind 3.
+pub fn embedded_objects() -> impl Iterator<Item = &'static [u8]> {
+    hold_entries(HOLD_OBJECT)
+}
+
+/// Where folders of them are to be seen: absolute paths.
+pub fn embedded_folders() -> impl Iterator<Item = &'static str> {
+    hold_entries(HOLD_FOLDER).filter_map(|path| core::str::from_utf8(path).ok())
 }
 
 /// The command line that the tool put into the image.

@@ -62,9 +62,9 @@ pub(super) unsafe extern "C" fn pthread_create(
     // SAFETY: null, or attributes that `pthread_attr_init` filled in.
     let attributes = unsafe { attributes.cast::<Attributes>().as_ref() };
     let stack_bytes = attributes.map_or(DEFAULT_STACK_BYTES, |a| a.stack_bytes);
+    deadlock::watch();
     // Only a program with threads has one that can end by a fault alone.
     fault::set_stage(Stage::Thread, fault::end_thread);
-    deadlock::watch();
     let start = Box::into_raw(Box::new(Start { function, argument }));
     match scheduler::spawn_on(
         thread::current()

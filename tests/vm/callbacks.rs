@@ -201,6 +201,7 @@ fn the_example_affinity_answers_on_one_core_and_logs_on_another() {
         let wanted = format!("Request {number}, answered on core 0.\n");
         assert_eq!(answer.text(), wanted);
     }
+    guest.wait_for("20 requests are on the disk");
     guest.power_button();
     guest.end().with_status(130);
     let read = Command::new("debugfs")

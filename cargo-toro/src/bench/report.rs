@@ -17,7 +17,7 @@ pub(super) enum Unit {
     Kib,
     /// Milliseconds of wall clock.
     Milliseconds,
-    /// Microseconds of CPU time.
+    /// Microseconds.
     Microseconds,
     /// A quotient of two figures of the same run.
     Ratio,

@@ -95,3 +95,21 @@ fn waking(guest: &mut Guest) -> Result<Figure> {
 fn answer_time(guest: &mut Guest) -> Result<f64> {
     Ok(loaded(guest, ONE)?.elapsed.as_secs_f64() * 1e6)
 }
+
+/// Loads the guest and lets it rest.
+fn rested(mut guest: Guest) -> Result<Guest> {
+    guest.first_answer()?;
+    loaded(&mut guest, LOAD)?;
+    pause(REST)?;
+    Ok(guest)
+}
+
+/// Waits, and returns how long that really took.
+fn pause(span: Duration) -> Result<Duration> {
+    let start = Instant::now();
+    while start.elapsed() < span {
+        check_interrupt()?;
+        std::thread::sleep(Duration::from_millis(50).min(span.saturating_sub(start.elapsed())));
+    }
+    Ok(start.elapsed())
+}

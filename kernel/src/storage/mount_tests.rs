@@ -260,5 +260,5 @@ fn the_tree_without_files_has_devices_alone() {
     };
     assert_eq!(find(b"/dev/null"), Ok(true));
     assert_eq!(find(b"/tmp"), Ok(false));
-    assert!(names.mounts()[0].is_read_only);
+    assert!(names.mounts()[0].is_read_only());
 }

@@ -250,6 +250,11 @@ impl Running {
         self.vm.power_button().expect("a power button");
     }
 
+    /// CPU time that the emulator has used so far, where the host tells it.
+    pub fn cpu_time(&self) -> Option<std::time::Duration> {
+        cargo_toro::bench::process::cpu_time(self.vm.process_id())
+    }
+
     /// Where a published TCP port of the guest is on this host.
     pub fn address(&self, port: u16) -> SocketAddrV4 {
         self.host_address(Protocol::Tcp, port)

@@ -14,8 +14,9 @@ use crate::response::Status;
 
 /// How long lines stay in memory.
 const PERIOD: Duration = Duration::from_secs(1);
-/// From how many bytes on they are written at once.
-const FULL_BYTES: usize = 64 << 10;
+/// From how many bytes on they are written at once, and the memory for them and for what comes meanwhile.
+const FULL_BYTES: usize = 32 << 10;
+const CAPACITY_BYTES: usize = 40 << 10;
 /// Bytes of a request line that are shown.
 const MAX_LINE_BYTES: usize = 1 << 10;
 
@@ -23,8 +24,15 @@ const MAX_LINE_BYTES: usize = 1 << 10;
 pub(crate) struct AccessLog {
     lines: Mutex<Vec<u8>>,
     has_lines: Condvar,
+    sink: Mutex<Sink>,
+}
+
+/// Where lines go.
+struct Sink {
     /// None without a log, and from the first failure on.
-    file: Mutex<Option<File>>,
+    file: Option<File>,
+    /// Takes the place of the lines that are being written.
+    spare: Vec<u8>,
 }
 
 impl AccessLog {
@@ -34,7 +42,7 @@ impl AccessLog {
         if !path.as_os_str().is_empty() {
             fs::create_dir_all(path.parent().unwrap_or(Path::new("/")))?;
             let file = OpenOptions::new().append(true).create(true).open(path)?;
-            *lock(&log.file) = Some(file);
+            lock(&log.sink).file = Some(file);
         }
         Ok(log)
     }
@@ -42,9 +50,12 @@ impl AccessLog {
     /// No log.
     pub(crate) fn none() -> Arc<Self> {
         Arc::new(Self {
-            lines: Mutex::default(),
+            lines: Mutex::new(Vec::with_capacity(CAPACITY_BYTES)),
             has_lines: Condvar::new(),
-            file: Mutex::new(None),
+            sink: Mutex::new(Sink {
+                file: None,
+                spare: Vec::with_capacity(CAPACITY_BYTES),
+            }),
         })
     }
 
@@ -86,7 +97,7 @@ impl AccessLog {
             }
         }
         lines.extend_from_slice(b"\" ");
-        lines.extend_from_slice(&status.text().as_bytes()[..3]);
+        lines.extend_from_slice(status.number().as_bytes());
         lines.push(b' ');
         push_number(&mut lines, bytes);
         lines.push(b'\n');
@@ -102,28 +113,24 @@ impl AccessLog {
     /// Writes what is there, and returns when it is on the medium.
     pub(crate) fn finish(&self) {
         self.write();
-        if let Some(file) = &*lock(&self.file) {
+        if let Some(file) = &lock(&self.sink).file {
             // It was said to be closed; there is nobody left to hear more.
             let _ = file.sync_all();
         }
     }
 
     fn write(&self) {
-        // The file first, so that lines stay in order.
-        let mut file = lock(&self.file);
-        let lines = std::mem::take(&mut *lock(&self.lines));
-        if let Some(open) = &mut *file
-            && let Err(error) = open.write_all(&lines)
+        // The sink first, so that lines stay in order.
+        let mut sink = lock(&self.sink);
+        let sink = &mut *sink;
+        std::mem::swap(&mut *lock(&self.lines), &mut sink.spare);
+        if let Some(file) = &mut sink.file
+            && let Err(error) = file.write_all(&sink.spare)
         {
             eprintln!("static-web: no more log: {error}");
-            *file = None;
+            sink.file = None;
         }
-        // Its memory is used again, if nothing came meanwhile.
-        let mut again = lock(&self.lines);
-        if again.is_empty() && again.capacity() < lines.capacity() {
-            *again = lines;
-            again.clear();
-        }
+        sink.spare.clear();
     }
 }
 

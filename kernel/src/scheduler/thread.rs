@@ -17,7 +17,11 @@ use crate::memory::{OutOfMemory, heap, paging};
 use crate::sync::{OnceCell, SpinLock};
 
 /// Stacks are at least this large: what the program asks for, and room for the kernel, which runs on the same stack.
-const KERNEL_STACK_BYTES: usize = 64 * 1024;
+pub(super) const KERNEL_STACK_BYTES: usize = 64 * 1024;
+/// Pages of a new thread's stack that are there from the beginning.
+const TOP_PAGES: usize = 3;
+/// When less than this part of the memory is free no thread gets a new stack.
+const RESERVED_PART: usize = 8;
 /// Of a stack that is kept for new threads, so much keeps its memory.
 const KEPT_STACK_BYTES: usize = 64 * 1024;
 
@@ -49,8 +53,10 @@ pub enum Waiting {
     Join(u32),
     /// A message, or room for one.
     Message,
-    /// Nothing: it parked for good, or it is a core's own thread.
+    /// Nothing: it parked for good.
     Nothing,
+    /// Work for a core: it is the thread that the core has of its own.
+    Idle,
 }
 
 /// What others asked of a thread, and what it said of itself: bits of [`Thread::marks`].
@@ -190,13 +196,31 @@ impl Stack {
                 .rposition(|s| s.len_bytes == len_bytes)
                 .map(|index| kept.swap_remove(index))
         };
-        match kept {
-            Some(stack) => Ok(stack),
-            None => Ok(Self {
-                start: areas::create(len_bytes, Access::ReadWrite)?,
-                len_bytes,
-            }),
+        if let Some(stack) = kept {
+            return Ok(stack);
         }
+        let stack = Self {
+            start: areas::create(len_bytes, Access::ReadWrite)?,
+            len_bytes,
+        };
+        stack.fill_top()?;
+        Ok(stack)
+    }
+
+    /// Gives a new stack the frames that its thread begins on: what the thread cannot get later it has nobody to tell. A machine that is
+    /// short of memory keeps the rest for the threads that run.
+    fn fill_top(&self) -> Result<(), OutOfMemory> {
+        let (free_bytes, all_bytes) = frames::usage();
+        if free_bytes < all_bytes / RESERVED_PART {
+            return Err(OutOfMemory);
+        }
+        for page in 1..=TOP_PAGES {
+            let address = self.end() - page * 4096;
+            if areas::on_page_fault(address, true, false) != areas::Fault::Mapped {
+                return Err(OutOfMemory);
+            }
+        }
+        Ok(())
     }
 
     fn end(&self) -> usize {
@@ -335,6 +359,11 @@ impl Thread {
     /// Number of the thread; the main thread has 1.
     pub fn id(&self) -> u32 {
         self.id
+    }
+
+    /// Whether the thread is the program's first, whose end is the program's.
+    pub fn is_main(&self) -> bool {
+        self.id == 1
     }
 
     /// The core where the thread runs.

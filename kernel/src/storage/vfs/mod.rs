@@ -12,6 +12,7 @@ use node::FileSystem;
 
 pub mod bare;
 pub mod devfs;
+pub mod embedded;
 pub mod ext2;
 #[cfg(test)]
 mod ext2_tests;

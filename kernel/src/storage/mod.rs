@@ -4,6 +4,7 @@
 //! the tree of names in [`vfs`]. [`start`] puts them together as the command line says ([`mount`]).
 
 use alloc::sync::Arc;
+use alloc::vec::Vec;
 
 pub mod block_cache;
 pub mod disks;

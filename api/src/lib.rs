@@ -10,10 +10,12 @@
 //! | [`message`] | messages between cores |
 //! | [`net`] | network interfaces that belong to cores, services with callbacks, ping |
 //! | [`storage`] | disks that belong to cores, mounts while the program runs, blocks without a file system |
+//! | [`exception`] | handlers of the processor's exceptions |
 //! | [`error`] | why a call failed |
 
 pub mod core;
 pub mod error;
+pub mod exception;
 pub mod message;
 pub mod net;
 pub mod storage;

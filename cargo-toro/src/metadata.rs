@@ -14,6 +14,7 @@
 //! embed = ["site:/www"]
 //! env = { GREETING = "hello" }
 //! args = ["--fast"]
+//! preemption = true
 //! ```
 
 use crate::failure::Failure;
@@ -57,6 +58,8 @@ pub struct Metadata {
     /// The program's arguments.
     #[serde(default)]
     pub args: Vec<String>,
+    /// Whether threads that compute for long are interrupted for others (as when nothing is said), or keep their core.
+    pub preemption: Option<bool>,
 }
 
 /// One disk of the metadata. Paths are relative to the program's folder.
@@ -81,7 +84,7 @@ pub fn parse(package_metadata: &serde_json::Value, manifest: &Path) -> Result<Me
     Metadata::deserialize(value)
         .map_err(|error| {
             let help =
-                "the keys are memory, cores, placement, machine, nic, disk-bus, disks, embed, ports, address, env and args";
+                "the keys are memory, cores, placement, machine, nic, disk-bus, disks, embed, ports, address, env, args and preemption";
             Failure::new(error.to_string(), help)
         })
         .with_context(|| format!("{}: [package.metadata.toro]", manifest.display()))
@@ -101,7 +104,7 @@ mod tests {
         let metadata = parse_keys(json!({
             "memory": 64, "cores": 2, "placement": "round-robin", "machine": "q35", "nic": "virtio", "disk-bus": "virtio", "address": "dhcp", "ports": ["8080:80"],
             "disks": [{ "image": "web.img", "from": "www", "mount": "/", "size": "8M" }],
-            "embed": ["site:/www"], "env": { "A": "b" }, "args": ["x"]
+            "embed": ["site:/www"], "env": { "A": "b" }, "args": ["x"], "preemption": false
         }))
         .unwrap();
         assert_eq!(metadata.memory, Some(Size::mib(64)));
@@ -114,6 +117,7 @@ mod tests {
         assert_eq!(metadata.disks[0].size, Some(Size::mib(8)));
         assert_eq!(metadata.ports[0].guest, 80);
         assert_eq!(metadata.embed[0].path, "/www");
+        assert_eq!(metadata.preemption, Some(false));
     }
 
     #[test]

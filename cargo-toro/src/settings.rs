@@ -88,6 +88,7 @@ pub struct Settings {
     pub directory: Option<String>,
     pub args: Vec<String>,
     pub log: Option<LogLevel>,
+    pub preemption: Option<bool>,
 }
 
 impl Settings {
@@ -130,6 +131,7 @@ impl Settings {
                 overrides.args
             },
             log: overrides.log,
+            preemption: metadata.preemption,
         };
         settings.check()?;
         Ok(settings)
@@ -160,6 +162,9 @@ impl Settings {
         self.log
             .iter()
             .for_each(|level| line.push(&format!("log={level}")));
+        if self.preemption == Some(false) {
+            line.push("preempt=off");
+        }
         if has_exit_device {
             line.push("exit=0xf4");
         }
@@ -322,6 +327,21 @@ mod tests {
             args: vec!["x".into()],
             ..Metadata::default()
         }
+    }
+
+    #[test]
+    fn preemption_is_switched_off_by_the_metadata() {
+        let words = |preemption| {
+            let metadata = Metadata {
+                preemption,
+                ..Metadata::default()
+            };
+            let settings = Settings::new(&metadata, Path::new("."), Overrides::default());
+            settings.unwrap().command_line(false).as_str().to_owned()
+        };
+        assert_eq!(words(None), "");
+        assert_eq!(words(Some(true)), "");
+        assert_eq!(words(Some(false)), "preempt=off");
     }
 
     #[test]

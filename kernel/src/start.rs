@@ -94,6 +94,9 @@ pub(crate) extern "C" fn start(start_info_phys: u64) -> ! {
     interrupts::enable_timer();
     syscall::initialise();
     entropy::initialise();
+    if command_line.has_preemption {
+        scheduler::enable_preemption();
+    }
     let _ = COMMAND_LINE.set(command_line);
     let _ = PROCESSORS.set(machine.processors);
     scheduler::start(main_thread, MAIN_STACK_BYTES)

@@ -9,6 +9,7 @@ mod cores;
 mod disks;
 mod faults;
 mod files;
+mod preemption;
 mod promises;
 mod services;
 mod sockets;

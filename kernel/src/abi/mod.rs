@@ -41,4 +41,5 @@ mod syscall;
 mod text;
 mod thread;
 mod timer;
+mod trap;
 mod unwind;

@@ -7,6 +7,7 @@ use core::ffi::{CStr, c_char, c_int, c_void};
 
 use super::{deadlock, errno};
 use crate::error::Errno;
+use crate::fault::{self, Stage};
 use crate::scheduler::{self, Name, Thread, thread};
 use crate::sync::SpinLock;
 
@@ -62,6 +63,8 @@ pub(super) unsafe extern "C" fn pthread_create(
     let attributes = unsafe { attributes.cast::<Attributes>().as_ref() };
     let stack_bytes = attributes.map_or(DEFAULT_STACK_BYTES, |a| a.stack_bytes);
     deadlock::watch();
+    // Only a program with threads has one that can end by a fault alone.
+    fault::set_stage(Stage::Thread, fault::end_thread);
     let start = Box::into_raw(Box::new(Start { function, argument }));
     match scheduler::spawn_on(
         thread::current()

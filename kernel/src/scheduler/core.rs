@@ -10,7 +10,7 @@ use super::thread::{self, Name, State, Thread, Waiting};
 use super::timers::Timers;
 use super::{Service, control, registry};
 use crate::arch::x86_64::core_local::{self, CoreLocal, MAX_CORES};
-use crate::arch::x86_64::{context, cpu, local_apic, tlb};
+use crate::arch::x86_64::{context, cpu, local_apic, preemption, tlb};
 use crate::arch::{clock, interrupts};
 use crate::memory::{OutOfMemory, frames, heap};
 use crate::sync::OnceCell;
@@ -54,6 +54,8 @@ pub(super) struct Core {
     ended: *const Thread,
     /// When the timer will interrupt; `u64::MAX` when it will not.
     armed_ns: u64,
+    /// The timer will interrupt before the slice of the running thread is over.
+    is_slice_armed: bool,
     interrupts_seen: u64,
     polls: u32,
     /// What other cores use of this one.
@@ -74,6 +76,9 @@ pub(super) struct Shared {
 }
 
 static SHARED: [OnceCell<Shared>; MAX_CORES] = [const { OnceCell::new() }; MAX_CORES];
+
+/// A thread that computes is interrupted after this time, for others and for devices.
+const SLICE_NS: u64 = 4_000_000;
 
 /// Ready threads run this often in a row before the services are asked again, even if nothing interrupts.
 const SWITCHES_PER_POLL: u32 = 16;
@@ -111,6 +116,7 @@ fn initialise() -> &'static Shared {
         services: Vec::new(),
         ended: null(),
         armed_ns: u64::MAX,
+        is_slice_armed: false,
         interrupts_seen: 0,
         polls: 0,
         shared,
@@ -124,6 +130,28 @@ fn initialise() -> &'static Shared {
 impl Core {
     pub(super) fn index(&self) -> usize {
         self.shared.local.index()
+    }
+
+    /// What fired, early perhaps, comes no more.
+    fn note_timer(&mut self) {
+        if interrupts::take_timer() {
+            self.armed_ns = u64::MAX;
+            self.is_slice_armed = false;
+        }
+    }
+
+    /// Has the timer look after the thread that runs next, unless it will anyway: a thread that computes must not keep the core.
+    /// The timer is set once in a slice, however many threads come and go.
+    fn arm_slice(&mut self) {
+        self.note_timer();
+        if self.is_slice_armed || !preemption::is_enabled() {
+            return;
+        }
+        self.is_slice_armed = true;
+        let now_ns = clock::now_ns();
+        if self.armed_ns > now_ns + SLICE_NS {
+            self.armed_ns = local_apic::set_timer(now_ns + SLICE_NS, now_ns);
+        }
     }
 }
 
@@ -350,6 +378,7 @@ pub(super) fn schedule() {
             if !control::may_run(unsafe { &*next }) {
                 continue;
             }
+            with_core(Core::arm_slice);
             if next != current {
                 switch_to(current, next);
             }
@@ -359,6 +388,28 @@ pub(super) fn schedule() {
     }
 }
 
+/// Makes a thread the running one, as far as others see it; the switch to its context follows.
+///
+/// # Safety
+/// 1. The thread runs next on this core.
+unsafe fn enter(thread: &Thread) {
+    // SAFETY: the caller's promise (1).
+    unsafe { core_local::set_thread_pointer(thread.thread_pointer()) };
+    let (start, len_bytes) = thread.stack();
+    core_local::current()
+        .set_preemptible_stack(start + thread::KERNEL_STACK_BYTES..start + len_bytes);
+}
+
+/// Gives the core of code of the program that was interrupted to other threads.
+extern "C" fn preempt() {
+    yield_now();
+}
+
+/// Lets the timer interrupt threads that compute, from now on.
+pub fn enable_preemption() {
+    preemption::enable(preempt);
+}
+
 fn switch_to(current: *const Thread, next: *const Thread) {
     with_core(|core| {
         let switches = core.shared.switches.load(Ordering::Relaxed);
@@ -366,7 +417,7 @@ fn switch_to(current: *const Thread, next: *const Thread) {
     });
     // SAFETY: `next` was ready, so its context is a saved one; both threads are alive: `current` at least until `reap`.
     unsafe {
-        core_local::set_thread_pointer((*next).thread_pointer());
+        enter(&*next);
         context::switch((*current).context.as_ptr(), (*next).context.get());
     }
     reap();
@@ -404,10 +455,13 @@ pub(super) fn poll_services() {
 fn serve_all() -> bool {
     let mut had_work = false;
     let mut index = 0;
+    let local = core_local::current();
+    local.set_serving(true);
     while let Some(service) = with_core(|core| core.services.get(index).copied()) {
         had_work |= service.serve();
         index += 1;
     }
+    local.set_serving(false);
     had_work
 }
 
@@ -427,10 +481,7 @@ pub(super) fn idle(until_ns: u64) {
     }
     heap::take_back();
     with_core(|core| {
-        // What fired, early perhaps, comes no more.
-        if interrupts::take_timer() {
-            core.armed_ns = u64::MAX;
-        }
+        core.note_timer();
         if deadline_ns < core.armed_ns {
             core.armed_ns = local_apic::set_timer(deadline_ns, now_ns);
         }
@@ -505,9 +556,9 @@ fn run_first() -> ! {
     let mut unused = 0;
     cpu::enable_interrupts();
     if let Some(first) = first {
-        // SAFETY: the thread was prepared just now and is alive.
+        // SAFETY: the thread was prepared just now, is alive and runs now.
         unsafe {
-            core_local::set_thread_pointer((*first).thread_pointer());
+            enter(&*first);
             context::switch(&raw mut unused, (*first).context.get());
         }
     }

@@ -17,7 +17,7 @@ use crate::memory::{OutOfMemory, heap, paging};
 use crate::sync::{OnceCell, SpinLock};
 
 /// Stacks are at least this large: what the program asks for, and room for the kernel, which runs on the same stack.
-const KERNEL_STACK_BYTES: usize = 64 * 1024;
+pub(super) const KERNEL_STACK_BYTES: usize = 64 * 1024;
 /// Pages of a new thread's stack that are there from the beginning.
 const TOP_PAGES: usize = 3;
 /// When less than this part of the memory is free no thread gets a new stack.
@@ -359,6 +359,11 @@ impl Thread {
     /// Number of the thread; the main thread has 1.
     pub fn id(&self) -> u32 {
         self.id
+    }
+
+    /// Whether the thread is the program's first, whose end is the program's.
+    pub fn is_main(&self) -> bool {
+        self.id == 1
     }
 
     /// The core where the thread runs.

@@ -1,7 +1,7 @@
 //! Interrupt lines and the I/O APIC (Intel 82093AA data sheet).
 //!
 //! A handler acknowledges, marks its line pending on the core that it interrupts, counts, and returns; it touches no vector register
-//! and takes no lock. A level-triggered line is masked at the I/O APIC by its handler, and opened again by [`Irq::done`] when its driver
+//! and takes no lock. The timer's goes on in `preemption`. A level-triggered line is masked at the I/O APIC by its handler, and opened again by [`Irq::done`] when its driver
 //! has taken the cause away.
 
 use alloc::vec::Vec;
@@ -76,7 +76,9 @@ toro_interrupt:
     xor eax, eax
     xor edx, edx
     wrmsr
-3:  pop rdx
+3:  cmp dword ptr [rsp + 24], {timer_line}
+    je toro_tick                          // `preemption`
+    pop rdx
     pop rcx
     pop rax
     add rsp, 8
@@ -92,6 +94,7 @@ toro_interrupt_entries:
     .quad toro_interrupt_spurious
     .text
     "#,
+    timer_line = const TIMER_LINE,
     pending = const offset_of!(CoreLocal, pending),
     interrupts = const offset_of!(CoreLocal, interrupts),
     end_of_interrupt = const offset_of!(CoreLocal, end_of_interrupt),

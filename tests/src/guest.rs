@@ -120,6 +120,13 @@ impl Guest {
         self
     }
 
+    /// What is in `folder` goes into the image, to be seen at `path`.
+    pub fn embed(mut self, folder: &Path, path: &str) -> Self {
+        let option = format!("{}:{path}", folder.display());
+        self.overrides.embed.push(option.parse().expect("a folder"));
+        self
+    }
+
     /// Another disk, an ext2 made of what is in `folder`.
     pub fn disk_of(mut self, folder: &Path, mount: &str) -> Self {
         let image = self.next_image();

@@ -3,6 +3,7 @@
 mod addresses;
 mod boot;
 mod build;
+mod buses;
 mod console;
 mod disks;
 mod faults;

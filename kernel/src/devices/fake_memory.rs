@@ -28,6 +28,10 @@ impl DmaBuffer {
         self.base as u64
     }
 
+    pub(crate) fn len_bytes(&self) -> usize {
+        self.len_bytes
+    }
+
     fn pointer<T>(&self, offset: usize) -> *mut T {
         assert!(
             offset.is_multiple_of(align_of::<T>()) && offset + size_of::<T>() <= self.len_bytes

@@ -4,6 +4,7 @@ mod addresses;
 mod boot;
 mod build;
 mod buses;
+mod cards;
 mod console;
 mod disks;
 mod faults;

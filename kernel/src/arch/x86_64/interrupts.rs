@@ -57,7 +57,7 @@ toro_interrupt:
     push rcx
     push rdx
     mov eax, dword ptr [rsp + 24]
-    mov byte ptr gs:[rax + {pending}], 1
+    mov byte ptr gs:[rax + {pending}], 0xFF
     inc qword ptr gs:[{interrupts}]
     imul eax, eax, {pin_bytes}
     mov rcx, [rax + {pins} + {io_apic}]
@@ -134,6 +134,8 @@ struct Wiring {
 }
 
 static WIRING: SpinLock<Option<Wiring>> = SpinLock::new(None);
+/// Pins that are in use: their global interrupt, and the last claim.
+static CLAIMED: SpinLock<Vec<(u32, Irq)>> = SpinLock::new(Vec::new());
 static NEXT_LINE: AtomicU8 = AtomicU8::new(WAKE_LINE + 1);
 
 /// Turns off the old interrupt controllers, turns on the boot core's local APIC and finds the I/O APICs.
@@ -216,9 +218,13 @@ pub struct Message {
 }
 
 /// An interrupt line that a driver has claimed, and that interrupts the core where it was claimed. Cheap to copy.
+///
+/// Devices of one core may share a pin: each has a bit of the line's mark for itself.
 #[derive(Clone, Copy)]
 pub struct Irq {
     line: u8,
+    /// The bit of the mark.
+    share: u8,
     core: &'static CoreLocal,
     pin: Option<Pin>,
 }
@@ -273,6 +279,7 @@ impl Irq {
         };
         let this = Self {
             line,
+            share: 1,
             core,
             pin: None,
         };
@@ -291,8 +298,16 @@ impl Irq {
             .io_apics
             .iter()
             .find(|a| interrupt >= a.first_interrupt && interrupt - a.first_interrupt < a.pins)?;
-        let line = Self::next_line()?;
         let register = 0x10 + 2 * (interrupt - io_apic.first_interrupt);
+        let mut claimed = CLAIMED.lock();
+        let known = claimed.iter_mut().find(|(at, _)| *at == interrupt);
+        if let Some((_, irq)) = known {
+            // A line interrupts one core.
+            let is_here = core::ptr::eq(irq.core, core_local::current());
+            irq.share = irq.share.checked_mul(2).filter(|_| is_here && is_level)?;
+            return Some(*irq);
+        }
+        let line = Self::next_line()?;
         let open =
             u32::from(FIRST_VECTOR + line) | u32::from(is_low) << 13 | u32::from(is_level) << 15;
         let core = core_local::current();
@@ -312,21 +327,26 @@ impl Irq {
         };
         pin.write(register + 1, destination);
         pin.write(register, open);
-        Some(Self {
+        let this = Self {
             line,
+            share: 1,
             core,
             pin: is_level.then_some(pin),
-        })
+        };
+        claimed.push((interrupt, this));
+        Some(this)
     }
 
     /// Whether the line fired since the last call; clears the mark. One load when it did not.
     #[inline]
     pub fn take_pending(&self) -> bool {
         let pending = &self.core.pending[usize::from(self.line)];
-        pending.load(Ordering::Relaxed) != 0 && pending.swap(0, Ordering::Relaxed) != 0
+        pending.load(Ordering::Relaxed) & self.share != 0
+            && pending.fetch_and(!self.share, Ordering::Relaxed) & self.share != 0
     }
 
-    /// The driver has taken the cause away at the device: a level-triggered line may fire again.
+    /// The driver has taken the cause away at the device: a level-triggered line may fire again. Where another device that shares it has not
+    /// yet been served, it fires at once.
     #[inline]
     pub fn done(&self) {
         if let Some(pin) = self.pin {

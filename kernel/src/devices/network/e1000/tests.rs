@@ -4,10 +4,10 @@ use std::cell::RefCell;
 use std::sync::{Arc, Mutex};
 
 use super::registers::{
-    CTRL, CTRL_RST, EERD, EERD_DONE, RAH0, RAL0, RCTL, RCTL_EN, RDBAH, RDBAL, RDT, Registers,
-    STATUS, TCTL, TCTL_EN, TDBAH, TDBAL, TDT,
+    CTRL, CTRL_RST, EERD, RAH0, RAL0, RCTL, RCTL_EN, RDBAH, RDBAL, RDT, Registers, STATUS, TCTL,
+    TCTL_EN, TDBAH, TDBAL, TDT,
 };
-use super::{Error, start_with};
+use super::{Error, MODELS, start_with};
 use crate::devices::fake_memory::{device_read, device_write};
 use crate::devices::network::{ChecksumRequest, NetworkDevice};
 
@@ -48,7 +48,7 @@ impl Device {
     }
 
     fn started(&self) -> NetworkDevice {
-        start_with(self.clone(), || None).expect("a good device")
+        start_with(self.clone(), &MODELS[0], || None).expect("a good device")
     }
 
     fn address(&self, low: usize, high: usize) -> u64 {
@@ -95,7 +95,7 @@ impl Registers for Device {
         match offset {
             CTRL if !model.is_stuck_in_reset => value & !CTRL_RST,
             EERD => EEPROM.with_borrow(|eeprom| match eeprom {
-                Some(words) => u32::from(words[(value >> 8 & 3) as usize]) << 16 | EERD_DONE,
+                Some(words) => u32::from(words[(value >> 8 & 3) as usize]) << 16 | 1 << 4 | 1 << 1,
                 None => value,
             }),
             _ => value,
@@ -127,7 +127,7 @@ fn the_hardware_address_may_be_in_the_eeprom_only() {
     device.write(RAL0, 0);
     device.write(RAH0, 0);
     assert_eq!(
-        start_with(device.clone(), || None).err(),
+        start_with(device.clone(), &MODELS[0], || None).err(),
         Some(Error::NoHardwareAddress)
     );
     EEPROM.set(Some([0x5452, 0x1200, 0x5634]));
@@ -138,7 +138,10 @@ fn the_hardware_address_may_be_in_the_eeprom_only() {
 fn a_reset_that_does_not_end_is_an_error() {
     let device = Device::new();
     device.0.lock().expect("one thread").is_stuck_in_reset = true;
-    assert_eq!(start_with(device, || None).err(), Some(Error::ResetTimeout));
+    assert_eq!(
+        start_with(device, &MODELS[0], || None).err(),
+        Some(Error::ResetTimeout)
+    );
 }
 
 #[test]

@@ -79,6 +79,9 @@ pub struct How {
     /// Leave the default features off
     #[arg(long)]
     pub no_default_features: bool,
+    /// Turn on all features
+    #[arg(long)]
+    pub all_features: bool,
 }
 
 impl How {
@@ -87,12 +90,14 @@ impl How {
         let Self {
             features,
             no_default_features,
+            all_features,
             ..
         } = self.clone();
         Options {
             is_release,
             features,
             no_default_features,
+            all_features,
         }
     }
 }
@@ -241,6 +246,10 @@ pub struct Mkfs {
 Examples:
   cargo toro test                     the tests of the crate in this folder, in virtual machines
   cargo toro test -p web -- parses    only tests whose name contains `parses`
+  cargo toro test --test api          one file of `tests/`
+
+Each test binary is a machine of its own, and as many run at once as the host has cores and memory for. A test finds
+the package's folder under the path that it has on the host, as a copy: what it writes there is forgotten.
 
 In Toro's own checkout without -p: format, lints, host tests and virtual machine tests of Toro itself.
 Doc tests are left out: they are built by rustdoc, not by cargo.")]
@@ -248,13 +257,40 @@ pub struct Test {
     /// The package to test
     #[arg(long, short)]
     pub package: Option<String>,
+    /// The unit tests of the library
+    #[arg(long)]
+    pub lib: bool,
+    /// The unit tests of all programs
+    #[arg(long)]
+    pub bins: bool,
+    /// The unit tests of a program
+    #[arg(long, value_name = "NAME")]
+    pub bin: Vec<String>,
+    /// A file of `tests/`
+    #[arg(long, value_name = "NAME")]
+    pub test: Vec<String>,
     /// Build with the profile `release`, not `test`
     #[arg(long)]
     pub release: bool,
     #[command(flatten)]
     pub how: How,
+    /// Go on with the other binaries when one has failed
+    #[arg(long)]
+    pub no_fail_fast: bool,
+    /// Memory of each machine [default: the metadata's, at least 256M]
+    #[arg(long, value_name = "SIZE")]
+    pub memory: Option<Size>,
+    /// Cores of each machine [default: the metadata's, or 1]
+    #[arg(long, value_name = "N")]
+    pub cores: Option<u32>,
+    /// A variable of the tests' environment; may be given more than once
+    #[arg(long, value_name = "NAME=VALUE")]
+    pub env: Vec<Variable>,
+    /// Machines that run at once [default: as many as the host has cores and memory for]
+    #[arg(long, short, value_name = "N")]
+    pub jobs: Option<std::num::NonZeroUsize>,
     /// Seconds that one test binary may take
-    #[arg(long, value_name = "SECONDS", default_value_t = 300)]
+    #[arg(long, value_name = "SECONDS", default_value_t = 600)]
     pub timeout: u64,
     /// Arguments of the test harness, such as a filter
     #[arg(last = true, value_name = "ARGS")]

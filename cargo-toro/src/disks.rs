@@ -14,7 +14,7 @@ use ext2::make::Options;
 use ext2::{BlockDevice, DeviceError};
 use std::fs::File;
 use std::io::{Read, Seek, SeekFrom, Write};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 
 /// The beginning of the UUID: version 8 (free form) of RFC 9562.
@@ -33,6 +33,8 @@ pub struct Request {
     pub size: Option<Size>,
     /// The name of the volume.
     pub label: Option<String>,
+    /// Paths in the folder that are not put into the image.
+    pub left_out: Vec<PathBuf>,
     /// Overwrite whatever is there.
     pub is_forced: bool,
 }
@@ -62,7 +64,7 @@ pub fn prepare(disk: &Disk, shell: &Shell) -> Result<()> {
         size: disk.size,
         ..Request::default()
     };
-    let listing = list(from, &disk.image)?;
+    let listing = list(from, &disk.image, &[])?;
     if read_uuid(&disk.image) == Some(uuid(&listing, &request)) {
         return Ok(());
     }
@@ -75,10 +77,15 @@ pub fn prepare(disk: &Disk, shell: &Shell) -> Result<()> {
 
 /// Makes the image at `path` from `folder`.
 pub fn make(path: &Path, folder: &Path, request: &Request, shell: &Shell) -> Result<Made> {
-    write(path, &list(folder, path)?, request, shell)
+    write(
+        path,
+        &list(folder, path, &request.left_out)?,
+        request,
+        shell,
+    )
 }
 
-fn list(folder: &Path, image: &Path) -> Result<Listing> {
+fn list(folder: &Path, image: &Path, left_out: &[PathBuf]) -> Result<Listing> {
     if !folder.is_dir() {
         let message = format!(
             "there is no folder {} to make {} from",
@@ -93,6 +100,10 @@ fn list(folder: &Path, image: &Path) -> Result<Listing> {
         .unwrap_or(Path::new("."));
     if let (Ok(folder), Ok(holder)) = (folder.canonicalize(), holder.canonicalize())
         && holder.starts_with(&folder)
+        && !left_out
+            .iter()
+            .filter_map(|path| path.canonicalize().ok())
+            .any(|path| holder.starts_with(path))
     {
         let message = format!(
             "{} would lie in the folder it is made from",
@@ -100,7 +111,7 @@ fn list(folder: &Path, image: &Path) -> Result<Listing> {
         );
         bail!(Failure::new(message, "put the image somewhere else"));
     }
-    Listing::read(folder)
+    Listing::read(folder, left_out)
 }
 
 fn write(path: &Path, listing: &Listing, request: &Request, shell: &Shell) -> Result<Made> {

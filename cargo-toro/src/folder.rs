@@ -29,13 +29,13 @@ struct Entry {
 }
 
 impl Listing {
-    /// Lists `folder`.
-    pub fn read(folder: &Path) -> Result<Self> {
+    /// Lists `folder`, without the paths in `without`.
+    pub fn read(folder: &Path, without: &[PathBuf]) -> Result<Self> {
         let mut listing = Self {
             entries: Vec::new(),
             left_out: Vec::new(),
         };
-        listing.add_folder(folder, &[])?;
+        listing.add_folder(folder, &[], without)?;
         Ok(listing)
     }
 
@@ -83,7 +83,7 @@ impl Listing {
         Ok(builder)
     }
 
-    fn add_folder(&mut self, folder: &Path, prefix: &[u8]) -> Result<()> {
+    fn add_folder(&mut self, folder: &Path, prefix: &[u8], without: &[PathBuf]) -> Result<()> {
         let unreadable = || format!("cannot read the folder {}", folder.display());
         let children = std::fs::read_dir(folder).with_context(unreadable)?;
         let mut children = children
@@ -92,6 +92,9 @@ impl Listing {
         children.sort_by_key(std::fs::DirEntry::file_name);
         for child in children {
             let path = child.path();
+            if without.contains(&path) {
+                continue;
+            }
             let metadata = path
                 .symlink_metadata()
                 .with_context(|| format!("cannot read {}", path.display()))?;
@@ -110,7 +113,7 @@ impl Listing {
                 .push(Entry::new(name.clone(), path.clone(), kind, &metadata));
             if kind == FileType::Directory {
                 name.push(b'/');
-                self.add_folder(&path, &name)?;
+                self.add_folder(&path, &name, without)?;
             }
         }
         Ok(())

@@ -86,6 +86,17 @@ pub fn permissions(metadata: &std::fs::Metadata) -> Option<u16> {
     }
 }
 
+/// Memory of the host that is free to be used, in bytes; `None` where it cannot be known.
+pub fn available_memory() -> Option<u64> {
+    // Linux: proc(5), /proc/meminfo.
+    let text = std::fs::read_to_string("/proc/meminfo").ok()?;
+    let line = text
+        .lines()
+        .find_map(|line| line.strip_prefix("MemAvailable:"))?;
+    let kib: u64 = line.trim().strip_suffix("kB")?.trim().parse().ok()?;
+    kib.checked_mul(1 << 10)
+}
+
 /// Whether this host has a network interface of that name, as far as it can be known.
 pub fn may_have_interface(name: &str) -> bool {
     if cfg!(target_os = "linux") {

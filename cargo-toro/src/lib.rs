@@ -48,6 +48,7 @@ pub mod parts;
 pub mod program;
 pub mod qemu;
 pub mod qmp;
+mod references;
 pub mod settings;
 pub mod shell;
 pub mod undefined;

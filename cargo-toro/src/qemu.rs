@@ -73,6 +73,8 @@ pub struct Launch {
     pub disk_bus: DiskBus,
     /// Data disks, raw images.
     pub disks: Vec<PathBuf>,
+    /// What the guest writes to its data disks is forgotten when it ends.
+    pub are_disks_scratch: bool,
     pub nic: Nic,
     pub network: Network,
     /// The guest's address: the user network is laid around it.
@@ -97,6 +99,7 @@ impl Launch {
                 .iter()
                 .map(|disk| disk.image.clone())
                 .collect(),
+            are_disks_scratch: false,
             nic: settings.nic,
             network: Network::User(settings.ports.clone()),
             address: settings.address,
@@ -211,7 +214,8 @@ impl Launch {
         for (index, image) in boot.into_iter().chain(&self.disks).enumerate() {
             let is_boot = boot.is_some() && index == 0;
             // The boot disk is never written: two machines may run from one image.
-            let snapshot = if is_boot { ",snapshot=on" } else { "" };
+            let is_scratch = is_boot || self.are_disks_scratch;
+            let snapshot = if is_scratch { ",snapshot=on" } else { "" };
             let drive = format!("if=none,id=disk{index},format=raw{snapshot},file=");
             words.path_option("-drive", &drive, image);
             let order = if is_boot { ",bootindex=0" } else { "" };

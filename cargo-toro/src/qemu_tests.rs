@@ -10,6 +10,7 @@ fn pc() -> Launch {
         cores: 1,
         source: Source::Disk("hello.img".into()),
         disk_bus: DiskBus::Ide,
+        are_disks_scratch: false,
         disks: vec![],
         nic: Nic::E1000,
         network: Network::User(vec![]),

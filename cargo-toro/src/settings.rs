@@ -66,6 +66,8 @@ pub struct Settings {
     pub ports: Vec<Port>,
     pub address: Address,
     pub env: BTreeMap<String, String>,
+    /// Where in the guest the program starts; without it in `/`.
+    pub directory: Option<String>,
     pub args: Vec<String>,
     pub log: Option<LogLevel>,
 }
@@ -101,6 +103,7 @@ impl Settings {
             ports: or_metadata(overrides.ports),
             address: overrides.address.or(metadata.address).unwrap_or_default(),
             env,
+            directory: None,
             args: if overrides.args.is_empty() {
                 metadata.args.clone()
             } else {
@@ -128,6 +131,9 @@ impl Settings {
         self.env
             .iter()
             .for_each(|(name, value)| line.push(&format!("env={name}={value}")));
+        self.directory
+            .iter()
+            .for_each(|path| line.push(&format!("directory={path}")));
         self.log
             .iter()
             .for_each(|level| line.push(&format!("log={level}")));

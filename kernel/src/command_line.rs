@@ -25,6 +25,8 @@ pub struct CommandLine {
     pub network: String,
     /// `NAME=VALUE` for the program's environment.
     pub environment: Vec<String>,
+    /// The directory in which the program starts, in place of the root.
+    pub directory: Option<String>,
     /// The program's arguments, without its name.
     pub arguments: Vec<String>,
     /// Kernel messages of this level and above are shown.
@@ -44,6 +46,7 @@ impl CommandLine {
             mounts: Vec::new(),
             network: "dhcp".to_string(),
             environment: Vec::new(),
+            directory: None,
             arguments: Vec::new(),
             log_level: LevelFilter::Warn,
             exit_port: None,
@@ -78,6 +81,7 @@ impl CommandLine {
             "mount" => self.mounts.push(value.to_string()),
             "net" => self.network = value.to_string(),
             "env" if value.contains('=') => self.environment.push(value.to_string()),
+            "directory" if value.starts_with('/') => self.directory = Some(value.to_string()),
             "log" => match value.parse() {
                 Ok(level) => self.log_level = level,
                 Err(_) => return false,
@@ -173,6 +177,13 @@ mod tests {
         let line = CommandLine::parse("", r#"env="A=b \"c\" \\d" "arg=two words" arg="#);
         assert_eq!(line.environment, [r#"A=b "c" \d"#]);
         assert_eq!(line.arguments, ["two words", ""]);
+    }
+
+    #[test]
+    fn a_directory_is_a_path_from_the_root() {
+        let line = CommandLine::parse("directory=/web", "directory=x");
+        assert_eq!(line.directory.as_deref(), Some("/web"));
+        assert_eq!(line.unknown, ["directory=x"]);
     }
 
     #[test]

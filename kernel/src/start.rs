@@ -1,5 +1,6 @@
 //! From the first Rust instruction to `main` of the program.
 
+use alloc::string::String;
 use alloc::vec::Vec;
 
 use crate::abi;
@@ -12,7 +13,7 @@ use crate::arch::x86_64::{
 use crate::command_line::CommandLine;
 use crate::devices::console;
 use crate::epitaph::fatal;
-use crate::storage::{self, MountRequest};
+use crate::storage::{self, MountError, MountRequest};
 use crate::sync::OnceCell;
 use crate::{image, log, memory, scheduler};
 
@@ -89,6 +90,31 @@ pub(crate) extern "C" fn start(start_info_phys: u64) -> ! {
     scheduler::start(main_thread, MAIN_STACK_BYTES)
 }
 
+unsafe extern "Rust" {
+    /// One of the two below: the link step chooses, so that a program that opens no files has no file systems in its image.
+    safe fn toro_file_systems(mounts: &[String]) -> Result<(), MountError>;
+}
+
+/// Mounts what the words `mount=` ask for.
+#[unsafe(no_mangle)]
+fn toro_all_file_systems(mounts: &[String]) -> Result<(), MountError> {
+    let requests: Result<Vec<_>, _> = mounts
+        .iter()
+        .map(|word| MountRequest::parse(word))
+        .collect();
+    storage::start(&requests?, &command_line().virtio_mmio)
+}
+
+#[unsafe(no_mangle)]
+fn toro_no_file_systems(mounts: &[String]) -> Result<(), MountError> {
+    if !mounts.is_empty() {
+        ::log::warn!(
+            "nothing is mounted: the program opens no files, so its image has no file systems"
+        );
+    }
+    storage::start_bare()
+}
+
 extern "C" fn main_thread(_: usize) -> ! {
     scheduler::begin();
     let processors = PROCESSORS.get().map_or(&[][..], Vec::as_slice);
@@ -97,14 +123,7 @@ extern "C" fn main_thread(_: usize) -> ! {
             "not enough memory for all cores: give the machine more, or fewer cores"
         ));
     }
-    let mounts: Result<Vec<_>, _> = command_line()
-        .mounts
-        .iter()
-        .map(|word| MountRequest::parse(word))
-        .collect();
-    if let Err(error) =
-        mounts.and_then(|mounts| storage::start(&mounts, &command_line().virtio_mmio))
-    {
+    if let Err(error) = toro_file_systems(&command_line().mounts) {
         fatal(format_args!("{error}"));
     }
     abi::program::run()

@@ -11,6 +11,7 @@ pub(super) fn run(options: &Mkfs, shell: &Shell) -> Result<u8> {
         size: options.size,
         label: options.label.clone(),
         is_forced: options.force,
+        ..Request::default()
     };
     shell.status(
         "Making",

@@ -12,8 +12,10 @@ use super::{signal, stdio, syscall, thread};
 use crate::arch::x86_64::power;
 use crate::devices::power_button;
 use crate::epitaph;
+use crate::error::{Errno, Result};
 use crate::scheduler;
 use crate::start::command_line;
+use crate::storage::vfs::{self, namespace::LastLink};
 use crate::sync::SpinLock;
 
 /// Exit status of `abort`, as a shell reports SIGABRT.
@@ -63,6 +65,12 @@ extern "C" fn on_power_button(_: usize) -> ! {
     scheduler::exit(0)
 }
 
+/// Makes a directory the current one.
+fn start_in(path: &str) -> Result<()> {
+    let entry = vfs::resolve(path.as_bytes(), LastLink::Follow)?;
+    vfs::set_current(entry)
+}
+
 /// Runs the program and ends the machine with its status.
 pub fn run() -> ! {
     if let Some(acpi) = power::acpi() {
@@ -71,6 +79,13 @@ pub fn run() -> ! {
     stdio::open();
     syscall::initialise();
     let line = command_line();
+    if let Some(path) = &line.directory
+        && let Err(Errno(number)) = start_in(path)
+    {
+        epitaph::fatal(format_args!(
+            "the program cannot start in {path} (errno {number})"
+        ));
+    }
     let arguments =
         core::iter::once(String::from("/program")).chain(line.arguments.iter().cloned());
     let argv = c_strings(arguments);

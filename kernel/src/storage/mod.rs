@@ -16,6 +16,7 @@ pub mod vfs;
 
 use crate::command_line::VirtioMmioDevice;
 pub use mount::{MountError, MountRequest};
+use vfs::bare::Bare;
 use vfs::devfs::Devfs;
 use vfs::node::{FileSystem, NewNode};
 use vfs::tmpfs::Tmpfs;
@@ -56,5 +57,15 @@ pub fn start(
     };
     let devices = Arc::new(Devfs::new(crate::arch::entropy::fill));
     vfs::install(mount::mount_all(requests, &disks, make_scratch, devices)?);
+    Ok(())
+}
+
+/// Makes the tree of a program that opens no files: `/dev` and nothing else.
+///
+/// # Errors
+/// When there is no memory.
+pub fn start_bare() -> Result<(), MountError> {
+    let devices = Arc::new(Devfs::new(crate::arch::entropy::fill));
+    vfs::install(mount::bare_tree(Arc::new(Bare), devices)?);
     Ok(())
 }

@@ -194,14 +194,7 @@ pub fn mount_all(
         Some(request) if request.is_root() => open(requests.remove(0), disks)?,
         _ => make_scratch(),
     };
-    let of_system = |errno| MountError {
-        what: String::from("the root"),
-        path: None,
-        cause: Cause::Path(errno),
-    };
-    let mut names = Namespace::new(root).map_err(of_system)?;
-    let root = names.root().clone();
-    names.mount(&root, b"dev", devices).map_err(of_system)?;
+    let mut names = bare_tree(root, devices)?;
     for request in requests {
         let file_system = open(request, disks)?;
         let fail = |errno| request.error(Cause::Path(errno));
@@ -215,6 +208,25 @@ pub fn mount_all(
         }
         names.mount(&directory, &name, file_system).map_err(fail)?;
     }
+    Ok(names)
+}
+
+/// The tree of `root` with `devices` at `/dev`.
+///
+/// # Errors
+/// When the root cannot be read or has no directory `dev`.
+pub fn bare_tree(
+    root: Arc<dyn FileSystem>,
+    devices: Arc<dyn FileSystem>,
+) -> Result<Namespace, MountError> {
+    let of_system = |errno| MountError {
+        what: String::from("the root"),
+        path: None,
+        cause: Cause::Path(errno),
+    };
+    let mut names = Namespace::new(root).map_err(of_system)?;
+    let root = names.root().clone();
+    names.mount(&root, b"dev", devices).map_err(of_system)?;
     Ok(names)
 }
 

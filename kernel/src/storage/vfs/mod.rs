@@ -9,6 +9,7 @@ use crate::error::{Errno, Result};
 use crate::sync::{OnceCell, SpinLock};
 use namespace::{Entry, LastLink, Namespace};
 
+pub mod bare;
 pub mod devfs;
 pub mod ext2;
 pub mod file;

@@ -6,6 +6,7 @@ mod build;
 mod buses;
 mod cards;
 mod console;
+mod disk_errors;
 mod disks;
 mod faults;
 mod files;

@@ -263,3 +263,20 @@ fn a_device_that_sends_nothing_fills_the_ring_and_no_more() {
         "no buffer was used twice"
     );
 }
+
+#[test]
+fn an_82574_is_started_in_its_own_way() {
+    use super::registers::{TXDCTL, TXDCTL_82574};
+
+    let device = Device::new();
+    let model = MODELS
+        .iter()
+        .find(|model| model.is_82574)
+        .expect("an 82574");
+    let started = start_with(device.clone(), model, || None).expect("a good device");
+    assert_eq!(started.driver, "e1000e");
+    assert_ne!(device.read(TXDCTL) & TXDCTL_82574, 0);
+    let other = Device::new();
+    assert_eq!(other.started().driver, "e1000");
+    assert_eq!(other.read(TXDCTL), 0);
+}

@@ -20,6 +20,7 @@ use crate::sync::SpinLock;
 
 /// Realtek RTL8029; Winbond 89C940; VIA 86C926.
 const DEVICES: [(u16, u16); 3] = [(0x10EC, 0x8029), (0x1050, 0x0940), (0x1106, 0x0926)];
+/// Largest IP packet: that of Ethernet.
 const MTU: usize = 1500;
 
 /// Whether the driver knows the device.

@@ -30,6 +30,7 @@ const DEC: u16 = 0x1011;
 const DEVICES: [u16; 2] = [0x0009, 0x0019];
 /// Power management in the configuration space; 0 is awake.
 const POWER: u8 = 0x40;
+/// Largest IP packet: that of Ethernet.
 const MTU: usize = 1500;
 /// A reset takes 50 cycles of the bus.
 const RESET_NS: u64 = 1_000_000;

@@ -29,6 +29,7 @@ use crate::memory::dma::DmaBuffer;
 
 const VMWARE: u16 = 0x15AD;
 const VMXNET3: u16 = 0x07B0;
+/// Largest IP packet: that of Ethernet.
 const MTU: usize = 1500;
 
 /// Whether the driver knows the device.

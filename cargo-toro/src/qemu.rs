@@ -18,6 +18,8 @@ pub const QEMU_VARIABLE: &str = "TORO_QEMU";
 const MAX_IDE_DISKS: usize = 4;
 /// Ports of QEMU's AHCI controller.
 const MAX_AHCI_DISKS: usize = 6;
+/// Targets of a SCSI adapter.
+const MAX_PVSCSI_DISKS: usize = 16;
 
 /// Where the image comes from.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -192,6 +194,7 @@ impl Launch {
         let (max, kind) = match self.disk_bus {
             DiskBus::Ide => (MAX_IDE_DISKS, "IDE"),
             DiskBus::Ahci => (MAX_AHCI_DISKS, "SATA"),
+            DiskBus::Pvscsi => (MAX_PVSCSI_DISKS, "SCSI"),
             DiskBus::Virtio | DiskBus::Nvme => (usize::MAX, ""),
         };
         if count > max {
@@ -208,6 +211,9 @@ impl Launch {
             }
             (Machine::Pc, DiskBus::Ahci) if count > 0 => {
                 words.option("-device", Some("ich9-ahci,id=sata".into()));
+            }
+            (_, DiskBus::Pvscsi) if count > 0 => {
+                words.option("-device", Some("pvscsi,id=scsi".into()));
             }
             _ => {}
         }
@@ -236,6 +242,7 @@ impl Launch {
             (DiskBus::Virtio, Machine::Microvm) => "virtio-blk-device".into(),
             (DiskBus::Virtio, _) => "virtio-blk-pci".into(),
             (DiskBus::Nvme, _) => format!("nvme,serial=disk{index}"),
+            (DiskBus::Pvscsi, _) => format!("scsi-hd,bus=scsi.0,scsi-id={index}"),
             // The machine has a controller of its own, whose ports are such buses.
             (DiskBus::Ahci, Machine::Q35) => format!("ide-hd,bus=ide.{index}"),
             (DiskBus::Ahci, _) => format!("ide-hd,bus=sata.{index}"),

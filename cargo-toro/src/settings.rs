@@ -362,7 +362,7 @@ mod tests {
                 ..Overrides::default()
             }));
         }
-        for bus in [DiskBus::Ide, DiskBus::Ahci, DiskBus::Nvme] {
+        for bus in [DiskBus::Ide, DiskBus::Ahci, DiskBus::Nvme, DiskBus::Pvscsi] {
             assert!(refused(Overrides {
                 machine,
                 disk_bus: Some(bus),

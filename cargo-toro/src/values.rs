@@ -78,6 +78,8 @@ pub enum DiskBus {
     Ahci,
     /// NVMe, a controller for each disk
     Nvme,
+    /// VMware's paravirtual SCSI adapter
+    Pvscsi,
 }
 
 /// How the image gets into memory.

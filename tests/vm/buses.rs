@@ -2,15 +2,17 @@
 
 use vm_tests::{Boot, DiskBus, Guest, Machine, Site};
 
-const PLACES: [(Machine, DiskBus); 8] = [
+const PLACES: [(Machine, DiskBus); 10] = [
     (Machine::Pc, DiskBus::Ide),
     (Machine::Pc, DiskBus::Ahci),
     (Machine::Pc, DiskBus::Nvme),
     (Machine::Pc, DiskBus::Virtio),
+    (Machine::Pc, DiskBus::Pvscsi),
     (Machine::Q35, DiskBus::Ide),
     (Machine::Q35, DiskBus::Ahci),
     (Machine::Q35, DiskBus::Nvme),
     (Machine::Q35, DiskBus::Virtio),
+    (Machine::Q35, DiskBus::Pvscsi),
 ];
 
 /// Bytes of no pattern that a block has.

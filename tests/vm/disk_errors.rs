@@ -2,11 +2,12 @@
 
 use vm_tests::{Boot, DiskBus, Guest, Machine, Running, Site, ext2_image};
 
-const BUSES: [(Machine, DiskBus); 4] = [
+const BUSES: [(Machine, DiskBus); 5] = [
     (Machine::Pc, DiskBus::Ide),
     (Machine::Q35, DiskBus::Ahci),
     (Machine::Pc, DiskBus::Nvme),
     (Machine::Pc, DiskBus::Virtio),
+    (Machine::Pc, DiskBus::Pvscsi),
 ];
 
 fn content() -> Vec<u8> {

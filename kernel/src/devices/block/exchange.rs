@@ -119,11 +119,18 @@ impl Exchange {
         slots: u16,
         has_interrupt: bool,
     ) -> Result<&'static Self, OutOfMemory> {
+        let slots = match Slots::new(slots) {
+            Ok(slots) => slots,
+            Err(error) => {
+                Box::leak(controller);
+                return Err(error);
+            }
+        };
         Ok(Box::leak(Box::new(Self {
             has_interrupt,
             state: SpinLock::new(State {
                 controller: Some(controller),
-                slots: Slots::new(slots)?,
+                slots,
                 is_dead: false,
             }),
             answered: WaitQueue::new(),

@@ -20,6 +20,7 @@ pub mod ahci;
 mod exchange;
 pub mod ide;
 pub mod nvme;
+mod pvscsi;
 mod queued;
 mod slots;
 pub mod virtio;
@@ -115,7 +116,7 @@ pub(crate) fn check_range(
 }
 
 /// Looks for all disks of the machine. Their order: IDE, by bus, slot, channel and drive; AHCI, by bus, slot and port; NVMe, by bus, slot
-/// and namespace; virtio on the PCI bus, by bus and slot; virtio in memory, as the loader tells of them. A disk that does not start is left
+/// and namespace; pvscsi, by bus, slot and target; virtio on the PCI bus, by bus and slot; virtio in memory, as the loader tells of them. A disk that does not start is left
 /// out, with an error in the log.
 pub fn discover(virtio_mmio: &[VirtioMmioDevice]) -> Vec<Arc<dyn BlockDriver>> {
     let mut disks = Vec::new();
@@ -123,6 +124,7 @@ pub fn discover(virtio_mmio: &[VirtioMmioDevice]) -> Vec<Arc<dyn BlockDriver>> {
     ide::discover(&devices, &mut disks);
     ahci::discover(&devices, &mut disks);
     nvme::discover(&devices, &mut disks);
+    pvscsi::discover(&devices, &mut disks);
     let is_disk =
         |device: &&pci::PciDevice| virtio_bus::pci::device_id(device) == Some(virtio_bus::BLOCK);
     for device in devices.iter().filter(is_disk) {

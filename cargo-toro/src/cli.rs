@@ -4,9 +4,11 @@ use crate::build::Format;
 use crate::compile::Options;
 use crate::settings::Overrides;
 use crate::values::{
-    Accel, Address, Boot, DiskBus, DiskOption, Display, LogLevel, Machine, Nic, Port, Size,
-    Variable,
+    Accel, Address, Boot, DiskBus, DiskOption, Display, EmbedOption, LogLevel, Machine, Nic, Port,
+    Size, Variable,
 };
+use crate::volume::Kind;
+use crate::volume::partitions::Table;
 use clap::{Args, Parser, Subcommand};
 use std::ffi::OsString;
 use std::path::PathBuf;
@@ -42,8 +44,10 @@ pub enum Command {
     Run(Box<Run>),
     /// Build a program into an image
     Build(Build),
-    /// Make an ext2 disk image from a folder
+    /// Make a disk image from a folder
     Mkfs(Mkfs),
+    /// Look into disk images, and copy files in and out
+    Disk(crate::commands::disk::options::Disk),
     /// Run tests in virtual machines; in Toro's own checkout, the whole suite
     Test(Test),
     /// Make a new program
@@ -82,6 +86,9 @@ pub struct How {
     /// Turn on all features
     #[arg(long)]
     pub all_features: bool,
+    /// A folder that goes into the image, read-only, and its place in the guest (again for more)
+    #[arg(long, value_name = "FOLDER:/PATH")]
+    pub embed: Vec<EmbedOption>,
 }
 
 impl How {
@@ -108,7 +115,12 @@ impl How {
 Examples:
   cargo toro build                        the crate in this folder, as a bootable disk
   cargo toro build hello --format elf     for QEMU's -kernel, Firecracker, Cloud Hypervisor, Xen
-  cargo toro build web -o web.img")]
+  cargo toro build web -o web.img
+  cargo toro build web --format vhdx --with-disks -o web.vhdx   its data disks as web.disk1.vhdx …
+  cargo toro build web --format ova       for VirtualBox and VMware, data disks included
+  cargo toro build web --embed site:/www  with the files of `site`, read-only: no disk is needed
+
+Images that are not ELF boot from disk. What the machine shall have (ports apart) is on its kernel's command line.")]
 pub struct Build {
     #[command(flatten)]
     pub which: Which,
@@ -118,6 +130,9 @@ pub struct Build {
     /// Where the image goes
     #[arg(long, short, value_name = "FILE")]
     pub output: Option<PathBuf>,
+    /// Make the data disks too, in the same format and beside the image
+    #[arg(long)]
+    pub with_disks: bool,
 }
 
 #[allow(missing_docs, reason = "clap shows the docs of the options as help")]
@@ -208,6 +223,7 @@ impl VmOptions {
             nic: self.nic,
             disk_bus: self.disk_bus,
             disks: self.disk.clone(),
+            embed: Vec::new(),
             ports: self.publish.clone(),
             address: self.address,
             env: self.env.clone(),
@@ -221,23 +237,60 @@ impl VmOptions {
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
-  cargo toro mkfs web.img --from www              as large as the content needs
-  cargo toro mkfs web.img --from www --size 64M")]
+  cargo toro mkfs web.img --from www              as large as the content needs, and room to write
+  cargo toro mkfs web.img --from www --size 64M --block-size 1K --label web
+  cargo toro mkfs empty.img --size 64M
+  cargo toro mkfs stick.img --from www --filesystem fat --partition mbr
+
+Equal folders and options make equal images. Files keep their permissions and times, and belong to root.")]
 pub struct Mkfs {
     /// The image file to make
     pub image: PathBuf,
-    /// The folder whose content goes into it
-    #[arg(long, value_name = "FOLDER")]
-    pub from: PathBuf,
+    /// The folder whose content goes into it; without it, it is empty
+    #[arg(long, value_name = "FOLDER", required_unless_present = "size")]
+    pub from: Option<PathBuf>,
+    /// The file system
+    #[arg(
+        long,
+        short = 't',
+        value_enum,
+        default_value = "ext2",
+        value_name = "KIND"
+    )]
+    pub filesystem: Kind,
     /// Size of the image, such as 64M [default: as large as the content needs, and room to write]
     #[arg(long)]
     pub size: Option<Size>,
+    /// Bytes of a block of ext2: 1K, 2K or 4K [default: 4K]
+    #[arg(long, value_name = "BYTES", value_parser = block_size)]
+    pub block_size: Option<u32>,
+    /// How many files, directories and links ext2 has room for [default: one for each 16 KiB]
+    #[arg(long, value_name = "COUNT")]
+    pub inodes: Option<u32>,
+    /// Revision of ext2; 0 is for very old readers
+    #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u32).range(0..=1))]
+    pub revision: u32,
     /// Name of the volume
     #[arg(long, value_name = "NAME")]
     pub label: Option<String>,
+    /// Number of the volume (of FAT, the first four bytes) [default: one that follows from the content]
+    #[arg(long)]
+    pub uuid: Option<uuid::Uuid>,
+    /// Put it into the only partition of a disk
+    #[arg(long, value_enum, value_name = "TABLE")]
+    pub partition: Option<Table>,
     /// Overwrite a file that is no image made by this command
     #[arg(long)]
     pub force: bool,
+}
+
+fn block_size(text: &str) -> Result<u32, String> {
+    match text.to_ascii_uppercase().trim_end_matches("IB") {
+        "1K" | "1024" => Ok(1024),
+        "2K" | "2048" => Ok(2048),
+        "4K" | "4096" => Ok(4096),
+        _ => Err("blocks have 1K, 2K or 4K".into()),
+    }
 }
 
 #[allow(missing_docs, reason = "clap shows the docs of the options as help")]

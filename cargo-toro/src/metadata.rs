@@ -10,12 +10,13 @@
 //! address = "dhcp"
 //! ports = ["8080:80"]
 //! disks = [{ image = "web.img", from = "www", mount = "/", size = "64M" }]
+//! embed = ["site:/www"]
 //! env = { GREETING = "hello" }
 //! args = ["--fast"]
 //! ```
 
 use crate::failure::Failure;
-use crate::values::{Address, DiskBus, Machine, Nic, Port, Size};
+use crate::values::{Address, DiskBus, EmbedOption, Machine, Nic, Port, Size};
 use anyhow::{Context, Result};
 use serde::Deserialize;
 use std::collections::BTreeMap;
@@ -39,6 +40,9 @@ pub struct Metadata {
     /// Disks in the order the guest finds them.
     #[serde(default)]
     pub disks: Vec<DiskKey>,
+    /// Folders that go into the image, read-only.
+    #[serde(default)]
+    pub embed: Vec<EmbedOption>,
     /// Published ports.
     #[serde(default)]
     pub ports: Vec<Port>,
@@ -74,7 +78,7 @@ pub fn parse(package_metadata: &serde_json::Value, manifest: &Path) -> Result<Me
     Metadata::deserialize(value)
         .map_err(|error| {
             let help =
-                "the keys are memory, cores, machine, nic, disk-bus, disks, ports, address, env and args";
+                "the keys are memory, cores, machine, nic, disk-bus, disks, embed, ports, address, env and args";
             Failure::new(error.to_string(), help)
         })
         .with_context(|| format!("{}: [package.metadata.toro]", manifest.display()))
@@ -94,7 +98,7 @@ mod tests {
         let metadata = parse_keys(json!({
             "memory": 64, "cores": 2, "machine": "q35", "nic": "virtio", "disk-bus": "virtio", "address": "dhcp", "ports": ["8080:80"],
             "disks": [{ "image": "web.img", "from": "www", "mount": "/", "size": "8M" }],
-            "env": { "A": "b" }, "args": ["x"]
+            "embed": ["site:/www"], "env": { "A": "b" }, "args": ["x"]
         }))
         .unwrap();
         assert_eq!(metadata.memory, Some(Size::mib(64)));
@@ -105,6 +109,7 @@ mod tests {
         assert_eq!(metadata.disk_bus, Some(DiskBus::Virtio));
         assert_eq!(metadata.disks[0].size, Some(Size::mib(8)));
         assert_eq!(metadata.ports[0].guest, 80);
+        assert_eq!(metadata.embed[0].path, "/www");
     }
 
     #[test]

@@ -3,7 +3,9 @@
 use crate::command_line::CommandLine;
 use crate::failure::Failure;
 use crate::metadata::Metadata;
-use crate::values::{Address, DiskBus, DiskOption, LogLevel, Machine, Nic, Port, Size, Variable};
+use crate::values::{
+    Address, DiskBus, DiskOption, EmbedOption, LogLevel, Machine, Nic, Port, Size, Variable,
+};
 use anyhow::{Result, bail};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -28,6 +30,8 @@ pub struct Overrides {
     pub disk_bus: Option<DiskBus>,
     /// `--disk`, relative to the current folder.
     pub disks: Vec<DiskOption>,
+    /// `--embed`, relative to the current folder; joins the metadata's.
+    pub embed: Vec<EmbedOption>,
     /// `--publish`
     pub ports: Vec<Port>,
     /// `--address`
@@ -53,6 +57,15 @@ pub struct Disk {
     pub mount: Option<String>,
 }
 
+/// A folder that goes into the image.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Embed {
+    /// The folder of the host.
+    pub folder: PathBuf,
+    /// Where the guest has it: absolute, without a slash at the end.
+    pub path: String,
+}
+
 /// The settings of one virtual machine.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[allow(missing_docs, reason = "the names are those of the options")]
@@ -63,6 +76,7 @@ pub struct Settings {
     pub nic: Nic,
     pub disk_bus: DiskBus,
     pub disks: Vec<Disk>,
+    pub embed: Vec<Embed>,
     pub ports: Vec<Port>,
     pub address: Address,
     pub env: BTreeMap<String, String>,
@@ -100,6 +114,7 @@ impl Settings {
             nic,
             disk_bus: overrides.disk_bus.or(metadata.disk_bus).unwrap_or_default(),
             disks: disks(metadata, folder, overrides.disks),
+            embed: embed(metadata, folder, overrides.embed),
             ports: or_metadata(overrides.ports),
             address: overrides.address.or(metadata.address).unwrap_or_default(),
             env,
@@ -201,6 +216,30 @@ impl Settings {
                 "give each a place of its own"
             ));
         }
+        self.check_embedded(&mounts)
+    }
+
+    /// What is embedded is read-only and of one piece: nothing else can be in it.
+    fn check_embedded(&self, mounts: &[&str]) -> Result<()> {
+        let is_in = |path: &str, other: &str| {
+            path.strip_prefix(other)
+                .is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+        };
+        for (index, embed) in self.embed.iter().enumerate() {
+            let path = &embed.path;
+            let other = self.embed[..index].iter().map(|other| &*other.path);
+            let clash = other
+                .chain(mounts.iter().copied())
+                .find(|other| is_in(other, path) || (*other != "/" && is_in(path, other)));
+            if let Some(other) = clash {
+                bail!(Failure::new(
+                    format!(
+                        "an embedded folder at `{path}` and what is to be at `{other}` would overlap"
+                    ),
+                    "give each a place of its own"
+                ));
+            }
+        }
         Ok(())
     }
 }
@@ -234,6 +273,22 @@ fn disks(metadata: &Metadata, folder: &Path, options: Vec<DiskOption>) -> Vec<Di
         first.mount = Some("/".into());
     }
     disks
+}
+
+fn embed(metadata: &Metadata, folder: &Path, options: Vec<EmbedOption>) -> Vec<Embed> {
+    let keys = metadata.embed.iter().map(|key| Embed {
+        folder: folder.join(&key.folder),
+        path: key.path.clone(),
+    });
+    let options = options.into_iter().map(|option| Embed {
+        folder: option.folder.into(),
+        path: option.path,
+    });
+    // An option for a place goes before the key for it.
+    let options: Vec<_> = options.collect();
+    keys.filter(|key| options.iter().all(|option| option.path != key.path))
+        .chain(options.iter().cloned())
+        .collect()
 }
 
 #[cfg(test)]
@@ -331,6 +386,34 @@ mod tests {
         )
         .unwrap_err();
         assert_eq!(error.to_string(), "two disks are to be mounted at `/d`");
+    }
+
+    #[test]
+    fn embedded_folders_join_the_metadatas_and_do_not_overlap() {
+        let metadata = Metadata {
+            embed: vec!["site:/www".parse().unwrap(), "etc:/etc".parse().unwrap()],
+            ..Metadata::default()
+        };
+        let with = |embed: &[&str], disks: &[&str]| {
+            let overrides = Overrides {
+                embed: embed.iter().map(|text| text.parse().unwrap()).collect(),
+                disks: disks.iter().map(|text| text.parse().unwrap()).collect(),
+                ..Overrides::default()
+            };
+            settle(&metadata, overrides)
+        };
+        let settings = with(&["other:/www"], &["a.img"]).unwrap();
+        let found: Vec<_> = settings
+            .embed
+            .iter()
+            .map(|embed| (embed.folder.as_path(), embed.path.as_str()))
+            .collect();
+        let expected = [(Path::new("web/etc"), "/etc"), (Path::new("other"), "/www")];
+        assert_eq!(found, expected);
+        assert!(with(&["x:/etc/more"], &[]).is_err());
+        assert!(with(&[], &["a.img:/www"]).is_err());
+        assert!(with(&[], &["a.img:/www/data"]).is_err());
+        assert!(with(&["x:/wwwx"], &["a.img:/data"]).is_ok());
     }
 
     #[test]

@@ -67,6 +67,12 @@ impl Guest {
         self
     }
 
+    /// How many cores it has.
+    pub fn cores(mut self, cores: u32) -> Self {
+        self.overrides.cores = Some(cores);
+        self
+    }
+
     /// Its network card.
     pub fn nic(mut self, nic: Nic) -> Self {
         self.overrides.nic = Some(nic);

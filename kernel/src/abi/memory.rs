@@ -46,20 +46,7 @@ pub(super) unsafe extern "C" fn realloc(pointer: *mut c_void, size: usize) -> *m
         return malloc(size);
     }
     // SAFETY: C's rules: a live pointer from `malloc` and its kin.
-    let old_bytes = unsafe { heap::usable_bytes(old) };
-    // A much smaller size moves, so that memory comes back.
-    if size <= old_bytes && size >= old_bytes / 2 {
-        return pointer;
-    }
-    let new = heap::allocate(size, MIN_ALIGN);
-    if !new.is_null() {
-        // SAFETY: both are as long as what is copied; the old one is used no more.
-        unsafe {
-            new.copy_from_nonoverlapping(old, old_bytes.min(size));
-            heap::free(old);
-        }
-    }
-    or_no_memory(new)
+    or_no_memory(unsafe { heap::resize(old, size, MIN_ALIGN) })
 }
 
 #[unsafe(no_mangle)]

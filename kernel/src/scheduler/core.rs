@@ -12,7 +12,7 @@ use super::timers::Timers;
 use crate::arch::x86_64::core_local::{self, CoreLocal, MAX_CORES};
 use crate::arch::x86_64::{context, cpu, local_apic, tlb};
 use crate::arch::{clock, interrupts};
-use crate::memory::OutOfMemory;
+use crate::memory::{OutOfMemory, frames, heap};
 use crate::sync::OnceCell;
 
 /// Threads that are ready to run, first come first served.
@@ -143,6 +143,17 @@ pub fn thread_count(core: usize) -> usize {
     shared_of(core).threads.load(Ordering::Relaxed)
 }
 
+/// Threads that have not run yet: they will need memory for their stacks.
+static NOT_STARTED: AtomicUsize = AtomicUsize::new(0);
+
+/// Whether there is memory for the first pages of so many stacks, and a part of all memory beyond: a thread that cannot have stack when
+/// it needs it is the end of the program, one that cannot be started is an error.
+fn has_memory_for(threads: usize) -> bool {
+    const START_BYTES: usize = 16 << 10;
+    let (free, total) = frames::usage();
+    free >= total / 32 + threads.saturating_mul(START_BYTES)
+}
+
 /// Starts a thread on a core; it stays there. `function` must begin with [`begin`] and end with [`exit`].
 ///
 /// # Errors
@@ -158,7 +169,15 @@ pub fn spawn_on(
     name: Name,
 ) -> Result<Arc<Thread>, OutOfMemory> {
     let shared = shared_of(core);
-    let thread = Thread::new(core, function, argument, stack_bytes, name)?;
+    let waiting = NOT_STARTED.fetch_add(1, Ordering::Relaxed) + 1;
+    let thread = if has_memory_for(waiting) {
+        Thread::new(core, function, argument, stack_bytes, name)
+    } else {
+        Err(OutOfMemory)
+    };
+    let thread = thread.inspect_err(|_| {
+        NOT_STARTED.fetch_sub(1, Ordering::Relaxed);
+    })?;
     shared.threads.fetch_add(1, Ordering::Relaxed);
     // The core's own reference, given back in `reap`.
     let pointer = Arc::into_raw(thread.clone());
@@ -245,6 +264,7 @@ fn empty_inbox() {
 
 /// Must be called first in every thread: completes the switch to it.
 pub fn begin() {
+    NOT_STARTED.fetch_sub(1, Ordering::Relaxed);
     reap();
 }
 
@@ -378,6 +398,7 @@ fn idle() {
     if deadline_ns <= now_ns {
         return;
     }
+    heap::take_back();
     with_core(|core| {
         // What fired, early perhaps, comes no more.
         if interrupts::take_timer() {

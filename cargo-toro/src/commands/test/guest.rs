@@ -6,13 +6,15 @@
 use super::counts::Counts;
 use super::machines::{self, Job};
 use crate::accel;
-use crate::build::{Format, image_path, write_image};
+use crate::build::{Contents, Format, image_path, write_image};
 use crate::cli::Test;
 use crate::compile::{Executable, compile_tests};
-use crate::disks::{self, Request};
+use crate::disks;
 use crate::failure::Failure;
+use crate::folder::Listing;
 use crate::host;
 use crate::metadata;
+use crate::mkfs::{self, Request};
 use crate::qemu::{self, Launch, Source};
 use crate::settings::{Disk, Overrides, Settings};
 use crate::shell::Shell;
@@ -80,7 +82,10 @@ pub(super) fn run(
         write_image(
             &binary.path,
             Format::Elf,
-            command_line.as_str(),
+            Contents {
+                command_line: command_line.as_str(),
+                embed: &settings.embed,
+            },
             &elf,
             memory,
         )?;
@@ -127,6 +132,7 @@ fn settings(
         args: options.args.clone(),
         cores: options.cores,
         env: options.env.clone(),
+        embed: options.how.embed.clone(),
         ..Overrides::default()
     };
     let mut settings = Settings::new(&metadata, folder, overrides)?;
@@ -168,16 +174,17 @@ fn folder_copy(
     let path = target_folder
         .join("toro/test")
         .join(format!("{}.folder.img", package.name));
+    let without = [
+        target_folder.to_path_buf(),
+        folder.join("target"),
+        folder.join(".git"),
+    ];
     let request = Request {
-        left_out: vec![
-            target_folder.to_path_buf(),
-            folder.join("target"),
-            folder.join(".git"),
-        ],
         is_forced: true,
         ..Request::default()
     };
-    disks::make(&path, folder, &request, shell)
+    Listing::read_without(folder, &without)
+        .and_then(|listing| mkfs::write(&path, &listing, &request, shell))
         .with_context(|| format!("cannot copy the folder of `{}`", package.name))?;
     Ok(path)
 }

@@ -6,6 +6,7 @@ use core::ptr::null_mut;
 use core::sync::atomic::{AtomicBool, AtomicPtr, AtomicU8, AtomicU32, AtomicU64, Ordering};
 
 use super::cpu::{self, msr};
+use crate::memory::heap::LocalHeap;
 
 /// As many cores as there can be.
 pub const MAX_CORES: usize = 64;
@@ -33,6 +34,8 @@ pub struct CoreLocal {
     pub tlb_request: AtomicU64,
     /// What the scheduler keeps for the core.
     pub scheduler: AtomicPtr<()>,
+    /// The core's small objects.
+    pub heap: LocalHeap,
 }
 
 impl CoreLocal {
@@ -47,6 +50,7 @@ impl CoreLocal {
             is_halted: AtomicBool::new(false),
             tlb_request: AtomicU64::new(0),
             scheduler: AtomicPtr::new(null_mut()),
+            heap: LocalHeap::new(),
         }
     }
 

@@ -4,8 +4,8 @@ use crate::build::Format;
 use crate::compile::Options;
 use crate::settings::Overrides;
 use crate::values::{
-    Accel, Address, Boot, DiskBus, DiskOption, Display, EmbedOption, LogLevel, Machine, Nic, Port,
-    Size, Variable,
+    Accel, Address, Boot, DiskBus, DiskOption, Display, EmbedOption, LogLevel, Machine, Nic,
+    Placement, Port, Size, Variable,
 };
 use crate::volume::Kind;
 use crate::volume::partitions::Table;
@@ -178,6 +178,9 @@ pub struct VmOptions {
     /// Number of cores
     #[arg(long, short, value_name = "COUNT")]
     pub cores: Option<u32>,
+    /// On which core a thread starts whose creator does not choose one [default: least-loaded]
+    #[arg(long, value_enum, value_name = "RULE")]
+    pub placement: Option<Placement>,
     /// Machine model
     #[arg(long, value_enum)]
     pub machine: Option<Machine>,
@@ -219,6 +222,7 @@ impl VmOptions {
         Overrides {
             memory: self.memory,
             cores: self.cores,
+            placement: self.placement,
             machine: self.machine,
             nic: self.nic,
             disk_bus: self.disk_bus,

@@ -4,7 +4,8 @@ use crate::command_line::CommandLine;
 use crate::failure::Failure;
 use crate::metadata::Metadata;
 use crate::values::{
-    Address, DiskBus, DiskOption, EmbedOption, LogLevel, Machine, Nic, Port, Size, Variable,
+    Address, DiskBus, DiskOption, EmbedOption, LogLevel, Machine, Nic, Placement, Port, Size,
+    Variable,
 };
 use anyhow::{Result, bail};
 use std::collections::BTreeMap;
@@ -22,6 +23,8 @@ pub struct Overrides {
     pub memory: Option<Size>,
     /// `--cores`
     pub cores: Option<u32>,
+    /// `--placement`
+    pub placement: Option<Placement>,
     /// `--machine`
     pub machine: Option<Machine>,
     /// `--nic`
@@ -72,6 +75,7 @@ pub struct Embed {
 pub struct Settings {
     pub memory: Size,
     pub cores: u32,
+    pub placement: Option<Placement>,
     pub machine: Machine,
     pub nic: Nic,
     pub disk_bus: DiskBus,
@@ -84,6 +88,7 @@ pub struct Settings {
     pub directory: Option<String>,
     pub args: Vec<String>,
     pub log: Option<LogLevel>,
+    pub preemption: Option<bool>,
 }
 
 impl Settings {
@@ -110,6 +115,7 @@ impl Settings {
                 .or(metadata.memory)
                 .unwrap_or(DEFAULT_MEMORY),
             cores: overrides.cores.or(metadata.cores).unwrap_or(1),
+            placement: overrides.placement.or(metadata.placement),
             machine,
             nic,
             disk_bus: overrides.disk_bus.or(metadata.disk_bus).unwrap_or_default(),
@@ -125,6 +131,7 @@ impl Settings {
                 overrides.args
             },
             log: overrides.log,
+            preemption: metadata.preemption,
         };
         settings.check()?;
         Ok(settings)
@@ -149,9 +156,15 @@ impl Settings {
         self.directory
             .iter()
             .for_each(|path| line.push(&format!("directory={path}")));
+        self.placement
+            .iter()
+            .for_each(|rule| line.push(&format!("placement={rule}")));
         self.log
             .iter()
             .for_each(|level| line.push(&format!("log={level}")));
+        if self.preemption == Some(false) {
+            line.push("preempt=off");
+        }
         if has_exit_device {
             line.push("exit=0xf4");
         }
@@ -314,6 +327,21 @@ mod tests {
             args: vec!["x".into()],
             ..Metadata::default()
         }
+    }
+
+    #[test]
+    fn preemption_is_switched_off_by_the_metadata() {
+        let words = |preemption| {
+            let metadata = Metadata {
+                preemption,
+                ..Metadata::default()
+            };
+            let settings = Settings::new(&metadata, Path::new("."), Overrides::default());
+            settings.unwrap().command_line(false).as_str().to_owned()
+        };
+        assert_eq!(words(None), "");
+        assert_eq!(words(Some(true)), "");
+        assert_eq!(words(Some(false)), "preempt=off");
     }
 
     #[test]

@@ -120,6 +120,28 @@ pub enum Display {
     Window,
 }
 
+/// On which core a thread starts whose creator does not choose one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Placement {
+    /// The core with the fewest threads
+    LeastLoaded,
+    /// One core after the other
+    RoundRobin,
+    /// The core of the creator
+    SameCore,
+}
+
+impl fmt::Display for Placement {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        out.write_str(match self {
+            Self::LeastLoaded => "least-loaded",
+            Self::RoundRobin => "round-robin",
+            Self::SameCore => "same-core",
+        })
+    }
+}
+
 /// How much the kernel says on the console.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 #[allow(missing_docs, reason = "the names say it")]

@@ -31,6 +31,10 @@ pub struct CommandLine {
     pub arguments: Vec<String>,
     /// Kernel messages of this level and above are shown.
     pub log_level: LevelFilter,
+    /// Value of `placement=`, empty where nothing is said.
+    pub placement: String,
+    /// Threads that compute for long are interrupted for others.
+    pub has_preemption: bool,
     /// Port of the emulator's exit device.
     pub exit_port: Option<u16>,
     /// Devices of virtio on the memory bus.
@@ -49,6 +53,8 @@ impl CommandLine {
             directory: None,
             arguments: Vec::new(),
             log_level: LevelFilter::Warn,
+            placement: String::new(),
+            has_preemption: true,
             exit_port: None,
             virtio_mmio: Vec::new(),
             unknown: Vec::new(),
@@ -80,11 +86,17 @@ impl CommandLine {
         match name {
             "mount" => self.mounts.push(value.to_string()),
             "net" => self.network = value.to_string(),
+            "placement" => self.placement = value.to_string(),
             "env" if value.contains('=') => self.environment.push(value.to_string()),
             "directory" if value.starts_with('/') => self.directory = Some(value.to_string()),
             "log" => match value.parse() {
                 Ok(level) => self.log_level = level,
                 Err(_) => return false,
+            },
+            "preempt" => match value {
+                "on" => self.has_preemption = true,
+                "off" => self.has_preemption = false,
+                _ => return false,
             },
             "exit" => match parse_number(value).and_then(|n| u16::try_from(n).ok()) {
                 Some(port) => self.exit_port = Some(port),
@@ -170,6 +182,15 @@ mod tests {
         assert_eq!(line.mounts, ["disk0:/"]);
         assert_eq!(line.arguments, ["z"]);
         assert_eq!(line.log_level, LevelFilter::Debug);
+    }
+
+    #[test]
+    fn preemption_can_be_switched_off_and_on() {
+        assert!(CommandLine::parse("", "").has_preemption);
+        assert!(!CommandLine::parse("preempt=off", "").has_preemption);
+        assert!(CommandLine::parse("preempt=off", "preempt=on").has_preemption);
+        let line = CommandLine::parse("preempt=never", "");
+        assert_eq!(line.unknown, ["preempt=never"]);
     }
 
     #[test]

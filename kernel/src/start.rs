@@ -13,6 +13,7 @@ use crate::arch::x86_64::{
 use crate::command_line::CommandLine;
 use crate::devices::console;
 use crate::epitaph::fatal;
+use crate::scheduler::Placement;
 use crate::storage::{self, MountError, MountRequest};
 use crate::sync::OnceCell;
 use crate::{image, log, memory, scheduler};
@@ -71,6 +72,14 @@ pub(crate) extern "C" fn start(start_info_phys: u64) -> ! {
     for word in &command_line.unknown {
         ::log::warn!("command line: `{word}` means nothing to this kernel");
     }
+    match Placement::named(&command_line.placement) {
+        Some(rule) => scheduler::set_placement(rule),
+        None if command_line.placement.is_empty() => {}
+        None => ::log::warn!(
+            "command line: there is no placement `{}`",
+            command_line.placement
+        ),
+    }
     let machine = acpi::read_tables(info.rsdp_phys);
     if let Some(acpi_power) = machine.power {
         power::set_acpi(acpi_power);
@@ -85,6 +94,9 @@ pub(crate) extern "C" fn start(start_info_phys: u64) -> ! {
     interrupts::enable_timer();
     syscall::initialise();
     entropy::initialise();
+    if command_line.has_preemption {
+        scheduler::enable_preemption();
+    }
     let _ = COMMAND_LINE.set(command_line);
     let _ = PROCESSORS.set(machine.processors);
     scheduler::start(main_thread, MAIN_STACK_BYTES)
@@ -118,7 +130,11 @@ fn toro_no_file_systems(mounts: &[String]) -> Result<(), MountError> {
 extern "C" fn main_thread(_: usize) -> ! {
     scheduler::begin();
     let processors = PROCESSORS.get().map_or(&[][..], Vec::as_slice);
-    if cores::start_all(processors, scheduler::start_core).is_err() {
+    let entry = cores::Entry {
+        prepare: scheduler::prepare_core,
+        run: scheduler::run_core,
+    };
+    if cores::start_all(processors, entry).is_err() {
         fatal(format_args!(
             "not enough memory for all cores: give the machine more, or fewer cores"
         ));

@@ -121,6 +121,12 @@ impl Guest {
         self
     }
 
+    /// Another disk: the image at `path` itself, which the test can look at afterwards.
+    pub fn disk_at(mut self, path: &Path, mount: &str) -> Self {
+        self.add_disk(path, mount);
+        self
+    }
+
     /// Another disk, an ext2 made of what is in `folder`.
     pub fn disk_of(mut self, folder: &Path, mount: &str) -> Self {
         let image = self.next_image();
@@ -261,6 +267,11 @@ impl Running {
             .expect("a console that takes input");
     }
 
+    /// Cuts it off, as a failure of power does; returns all that the console has shown.
+    pub fn cut_off(self) -> String {
+        self.vm.console()
+    }
+
     /// Presses the power button.
     pub fn power_button(&self) {
         if let Err(error) = self.vm.power_button() {
@@ -271,6 +282,11 @@ impl Running {
             );
             assert!(is_gone, "a power button: {error}");
         }
+    }
+
+    /// CPU time that the emulator has used so far, where the host tells it.
+    pub fn cpu_time(&self) -> Option<std::time::Duration> {
+        cargo_toro::bench::process::cpu_time(self.vm.process_id())
     }
 
     /// Where a published TCP port of the guest is on this host.

@@ -155,7 +155,7 @@ fn the_memory_file_system_is_written() {
 #[test]
 fn what_cannot_be_done_with_a_disk_is_an_error_of_its_kind() {
     guest("fail", "/data")
-        .disk_of(site().path(), "/data")
+        .disk_of(site().path(), "/data,ro")
         .run()
         .showing(
             0,

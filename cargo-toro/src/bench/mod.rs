@@ -13,7 +13,7 @@ mod firmware;
 mod http;
 mod idle;
 mod load;
-mod process;
+pub mod process;
 mod profile;
 mod report;
 mod size;

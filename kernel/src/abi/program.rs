@@ -5,7 +5,7 @@ use alloc::string::String;
 use alloc::vec::Vec;
 use core::ffi::{c_char, c_int, c_void};
 use core::ptr::null_mut;
-use core::sync::atomic::{AtomicBool, Ordering};
+use core::sync::atomic::{AtomicBool, AtomicPtr, Ordering};
 
 use super::environment::environ;
 use super::{signal, stdio, syscall, thread};
@@ -19,7 +19,7 @@ use crate::storage::vfs::{self, namespace::LastLink};
 use crate::sync::SpinLock;
 
 /// Exit status of `abort`, as a shell reports SIGABRT.
-const STATUS_ABORTED: u8 = 128 + 6;
+const STATUS_ABORTED: c_int = 128 + 6;
 
 /// Exit status of a program that the power button ends, as a shell reports SIGINT.
 const STATUS_INTERRUPTED: c_int = 128 + 2;
@@ -51,11 +51,27 @@ fn c_strings(strings: impl Iterator<Item = String>) -> &'static mut [*mut c_char
     pointers.leak()
 }
 
+/// What the program does when the power button is pressed, if it has said so.
+static ON_POWER_BUTTON: AtomicPtr<()> = AtomicPtr::new(null_mut());
+
+/// Has `function` called when the power button is pressed.
+pub(super) fn set_on_power_button(function: extern "C" fn()) {
+    ON_POWER_BUTTON.store(function as *mut (), Ordering::Release);
+}
+
 /// The power button is an interrupt from the keyboard: the program is told if it wants to be (by `SIGINT`, or else by `SIGTERM`), and
 /// ended if not.
 extern "C" fn on_power_button(_: usize) -> ! {
     scheduler::begin();
     log::info!("the power button was pressed");
+    let function = ON_POWER_BUTTON.load(Ordering::Acquire);
+    if !function.is_null() {
+        // SAFETY: only `set_on_power_button` stores here.
+        unsafe { core::mem::transmute::<*mut (), extern "C" fn()>(function)() };
+        // The function may have used thread-locals.
+        thread::run_destructors();
+        scheduler::exit(0)
+    }
     let signals = [libc::SIGINT, libc::SIGTERM];
     match signals.into_iter().find(|&s| signal::is_wanted(s)) {
         // The thread blocks nothing, and these signals exist.
@@ -128,17 +144,19 @@ extern "C" fn exit(status: c_int) -> ! {
     _exit(status)
 }
 
-/// Ends the machine at once; disks are synced.
+/// Ends the machine at once; disks are unmounted.
 #[unsafe(no_mangle)]
 pub(super) extern "C" fn _exit(status: c_int) -> ! {
-    // Nobody is left to tell an error to but the log, which the drivers write.
-    let _ = crate::storage::vfs::sync_all();
+    if let Err(error) = crate::storage::vfs::unmount_all() {
+        log::error!("not all that was written is on the disks: {error:?}");
+    }
     epitaph::end(status as u8)
 }
 
+/// Ends the machine because the program is wrong. The kernel is not, so disks are unmounted.
 #[unsafe(no_mangle)]
 pub(super) extern "C" fn abort() -> ! {
-    epitaph::end(STATUS_ABORTED)
+    _exit(STATUS_ABORTED)
 }
 
 #[unsafe(no_mangle)]

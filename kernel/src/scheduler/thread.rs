@@ -17,7 +17,11 @@ use crate::memory::{OutOfMemory, heap, paging};
 use crate::sync::{OnceCell, SpinLock};
 
 /// Stacks are at least this large: what the program asks for, and room for the kernel, which runs on the same stack.
-const KERNEL_STACK_BYTES: usize = 64 * 1024;
+pub(super) const KERNEL_STACK_BYTES: usize = 64 * 1024;
+/// Pages of a new thread's stack that are there from the beginning.
+const TOP_PAGES: usize = 3;
+/// When less than this part of the memory is free no thread gets a new stack.
+const RESERVED_PART: usize = 8;
 /// Of a stack that is kept for new threads, so much keeps its memory.
 const KEPT_STACK_BYTES: usize = 64 * 1024;
 
@@ -36,6 +40,37 @@ pub enum State {
     Blocked,
     /// Ended.
     Ended,
+}
+
+/// What a blocked thread waits for. Kept for reports, and to tell whether anything but another thread can wake it.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Waiting {
+    /// Something that can come from outside: a device, a peer, the console, a signal. Also what nobody has described.
+    Outside,
+    /// A word in memory at this address, by which std's locks, condition variables, channels and parking wait.
+    Futex(usize),
+    /// The end of the thread of this number.
+    Join(u32),
+    /// A message, or room for one.
+    Message,
+    /// Nothing: it parked for good.
+    Nothing,
+    /// Work for a core: it is the thread that the core has of its own.
+    Idle,
+}
+
+/// What others asked of a thread, and what it said of itself: bits of [`Thread::marks`].
+pub(super) mod mark {
+    /// It shall not run.
+    pub(in crate::scheduler) const SUSPENDED: u8 = 1;
+    /// It is ready, but was taken out of the run queue because it is suspended.
+    pub(in crate::scheduler) const HELD: u8 = 2;
+    /// It gave its core away as one that only polls.
+    pub(in crate::scheduler) const POLLING: u8 = 4;
+    /// It shall end.
+    pub(in crate::scheduler) const KILLED: u8 = 8;
+    /// It waits in a way that [`KILLED`] ends.
+    pub(in crate::scheduler) const KILLABLE: u8 = 16;
 }
 
 /// The thread control block, which `fs` leads to (System V ABI, x86-64 TLS variant II); thread-local storage lies below it.
@@ -60,6 +95,13 @@ pub struct Thread {
     pub(super) context: Cell<usize>,
     pub(super) next: Cell<*const Thread>,
     state: AtomicU8,
+    pub(super) marks: AtomicU8,
+    /// Written by the thread itself before it blocks.
+    pub(super) waiting: Cell<Waiting>,
+    /// Neighbours in the list of all threads, under its lock.
+    pub(super) listed: Cell<(*const Thread, *const Thread)>,
+    /// The core for the next thread that this one starts, if it chose one. Used by the thread alone.
+    pub next_core: Cell<Option<usize>>,
     pub(super) timer_slot: Cell<usize>,
     stack: Stack,
     storage: Storage,
@@ -104,7 +146,9 @@ impl Signals {
 /// Destructor of a thread-local, as C has it.
 pub type Destructor = unsafe extern "C" fn(*mut c_void);
 
-// SAFETY: `context`, `next` and `timer_slot` are used by the thread's core alone, `specific` and `destructors` by the thread alone; the rest is atomic, locked or constant.
+// SAFETY: `context`, `next` and `timer_slot` are used by the thread's core alone, `specific`, `destructors` and `next_core` by the thread
+// alone, `listed` under the lock of the list; `waiting` is written by the thread and read by others when all cores halt. The rest is
+// atomic, locked or constant.
 unsafe impl Send for Thread {}
 // SAFETY: as for `Send`.
 unsafe impl Sync for Thread {}
@@ -152,13 +196,31 @@ impl Stack {
                 .rposition(|s| s.len_bytes == len_bytes)
                 .map(|index| kept.swap_remove(index))
         };
-        match kept {
-            Some(stack) => Ok(stack),
-            None => Ok(Self {
-                start: areas::create(len_bytes, Access::ReadWrite)?,
-                len_bytes,
-            }),
+        if let Some(stack) = kept {
+            return Ok(stack);
         }
+        let stack = Self {
+            start: areas::create(len_bytes, Access::ReadWrite)?,
+            len_bytes,
+        };
+        stack.fill_top()?;
+        Ok(stack)
+    }
+
+    /// Gives a new stack the frames that its thread begins on: what the thread cannot get later it has nobody to tell. A machine that is
+    /// short of memory keeps the rest for the threads that run.
+    fn fill_top(&self) -> Result<(), OutOfMemory> {
+        let (free_bytes, all_bytes) = frames::usage();
+        if free_bytes < all_bytes / RESERVED_PART {
+            return Err(OutOfMemory);
+        }
+        for page in 1..=TOP_PAGES {
+            let address = self.end() - page * 4096;
+            if areas::on_page_fault(address, true, false) != areas::Fault::Mapped {
+                return Err(OutOfMemory);
+            }
+        }
+        Ok(())
     }
 
     fn end(&self) -> usize {
@@ -275,6 +337,10 @@ impl Thread {
             context: Cell::new(context),
             next: Cell::new(null()),
             state: AtomicU8::new(State::Blocked as u8),
+            marks: AtomicU8::new(0),
+            waiting: Cell::new(Waiting::Outside),
+            listed: Cell::new((null(), null())),
+            next_core: Cell::new(None),
             timer_slot: Cell::new(usize::MAX),
             stack,
             storage,
@@ -293,6 +359,11 @@ impl Thread {
     /// Number of the thread; the main thread has 1.
     pub fn id(&self) -> u32 {
         self.id
+    }
+
+    /// Whether the thread is the program's first, whose end is the program's.
+    pub fn is_main(&self) -> bool {
+        self.id == 1
     }
 
     /// The core where the thread runs.
@@ -317,6 +388,20 @@ impl Thread {
 
     pub(super) fn thread_pointer(&self) -> usize {
         self.storage.block as usize
+    }
+
+    /// Whether the thread has ended.
+    pub fn has_ended(&self) -> bool {
+        self.state.load(Ordering::Acquire) == State::Ended as u8
+    }
+
+    pub(super) fn is_blocked(&self) -> bool {
+        self.state.load(Ordering::Acquire) == State::Blocked as u8
+    }
+
+    /// What the thread waits for, or waited for last. Meaningful while its core halts.
+    pub fn waiting(&self) -> Waiting {
+        self.waiting.get()
     }
 
     pub(super) fn set_state(&self, state: State) {
@@ -348,7 +433,7 @@ impl Thread {
             if let Some(result) = *end {
                 return result;
             }
-            (end, _) = self.ended.wait(end, None);
+            (end, _) = self.ended.wait_for(Waiting::Join(self.id), end, None);
         }
     }
 }

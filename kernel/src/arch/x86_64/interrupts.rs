@@ -1,7 +1,7 @@
 //! Interrupt lines and the I/O APIC (Intel 82093AA data sheet).
 //!
 //! A handler acknowledges, marks its line pending on the core that it interrupts, counts, and returns; it touches no vector register
-//! and takes no lock. A level-triggered line is masked at the I/O APIC by its handler, and opened again by [`Irq::done`] when its driver
+//! and takes no lock. The timer's goes on in `preemption`. A level-triggered line is masked at the I/O APIC by its handler, and opened again by [`Irq::done`] when its driver
 //! has taken the cause away.
 
 use alloc::vec::Vec;
@@ -76,7 +76,9 @@ toro_interrupt:
     xor eax, eax
     xor edx, edx
     wrmsr
-3:  pop rdx
+3:  cmp dword ptr [rsp + 24], {timer_line}
+    je toro_tick                          // `preemption`
+    pop rdx
     pop rcx
     pop rax
     add rsp, 8
@@ -92,6 +94,7 @@ toro_interrupt_entries:
     .quad toro_interrupt_spurious
     .text
     "#,
+    timer_line = const TIMER_LINE,
     pending = const offset_of!(CoreLocal, pending),
     interrupts = const offset_of!(CoreLocal, interrupts),
     end_of_interrupt = const offset_of!(CoreLocal, end_of_interrupt),
@@ -134,8 +137,17 @@ struct Wiring {
 }
 
 static WIRING: SpinLock<Option<Wiring>> = SpinLock::new(None);
-/// Pins that are in use: their global interrupt, and the last claim.
-static CLAIMED: SpinLock<Vec<(u32, Irq)>> = SpinLock::new(Vec::new());
+/// A pin that is in use.
+struct Claim {
+    /// Its global interrupt.
+    interrupt: u32,
+    /// What was given to the last who claimed it.
+    irq: Irq,
+    /// The core that it interrupts.
+    core: &'static CoreLocal,
+}
+
+static CLAIMED: SpinLock<Vec<Claim>> = SpinLock::new(Vec::new());
 static NEXT_LINE: AtomicU8 = AtomicU8::new(WAKE_LINE + 1);
 
 /// Turns off the old interrupt controllers, turns on the boot core's local APIC and finds the I/O APICs.
@@ -217,7 +229,7 @@ pub struct Message {
     pub data: u32,
 }
 
-/// An interrupt line that a driver has claimed, and that interrupts the core where it was claimed. Cheap to copy.
+/// An interrupt line that a driver has claimed. It interrupts the core where it was claimed, until [`Irq::move_to`]. Cheap to copy.
 ///
 /// Devices of one core may share a pin: each has a bit of the line's mark for itself.
 #[derive(Clone, Copy)]
@@ -225,7 +237,7 @@ pub struct Irq {
     line: u8,
     /// The bit of the mark.
     share: u8,
-    core: &'static CoreLocal,
+    /// None for messages.
     pin: Option<Pin>,
 }
 
@@ -234,6 +246,25 @@ struct Pin {
     registers: Mmio,
     register: u32,
     open: u32,
+    is_level: bool,
+}
+
+/// Where the devices that send messages keep them, by line (the table of MSI-X).
+static MESSAGES: SpinLock<[Option<Mmio>; MAX_LINES]> = SpinLock::new([None; MAX_LINES]);
+
+/// Notes that a device keeps `message` in `table`, its entry of a table of MSI-X (PCI 3.0, section 6.8.2), so that the message can be
+/// changed when its line moves to another core.
+pub fn keep_message_table(message: Message, table: Mmio) {
+    let line = message.data.wrapping_sub(u32::from(FIRST_VECTOR)) as usize;
+    if let Some(kept) = MESSAGES.lock().get_mut(line) {
+        *kept = Some(table);
+    }
+}
+
+/// The address to which a message for a core is written; none if no message can name the core.
+fn message_address(core: &CoreLocal) -> Option<u32> {
+    let destination = u8::try_from(core.apic_id()).ok()?;
+    Some(0xFEE0_0000 | u32::from(destination) << 12)
 }
 
 impl Irq {
@@ -270,17 +301,15 @@ impl Irq {
     /// Claims a line for a device that interrupts by writing messages (MSI-X), and the message. `None` when all lines are taken, or
     /// this core is none that a message can name.
     pub fn claim_message() -> Option<(Self, Message)> {
-        let core = core_local::current();
-        let destination = u8::try_from(core.apic_id()).ok()?;
+        let address = message_address(core_local::current())?;
         let line = Self::next_line()?;
         let message = Message {
-            address: 0xFEE0_0000 | u64::from(destination) << 12,
+            address: address.into(),
             data: u32::from(FIRST_VECTOR + line),
         };
         let this = Self {
             line,
             share: 1,
-            core,
             pin: None,
         };
         Some((this, message))
@@ -300,19 +329,18 @@ impl Irq {
             .find(|a| interrupt >= a.first_interrupt && interrupt - a.first_interrupt < a.pins)?;
         let register = 0x10 + 2 * (interrupt - io_apic.first_interrupt);
         let mut claimed = CLAIMED.lock();
-        let known = claimed.iter_mut().find(|(at, _)| *at == interrupt);
-        if let Some((_, irq)) = known {
+        if let Some(known) = claimed.iter_mut().find(|c| c.interrupt == interrupt) {
             // A line interrupts one core.
-            let is_here = core::ptr::eq(irq.core, core_local::current());
-            irq.share = irq.share.checked_mul(2).filter(|_| is_here && is_level)?;
-            return Some(*irq);
+            let is_here = core::ptr::eq(known.core, core_local::current());
+            let share = known.irq.share.checked_mul(2);
+            known.irq.share = share.filter(|_| is_here && is_level)?;
+            return Some(known.irq);
         }
         let line = Self::next_line()?;
         let open =
             u32::from(FIRST_VECTOR + line) | u32::from(is_low) << 13 | u32::from(is_level) << 15;
-        let core = core_local::current();
         // An I/O APIC addresses 8 bits of a core's number.
-        let destination = core.apic_id() << 24;
+        let destination = core_local::current().apic_id() << 24;
         if is_level {
             let slot = &PINS[usize::from(line)];
             slot.register.store(u64::from(register), Ordering::Relaxed);
@@ -324,23 +352,61 @@ impl Irq {
             registers: io_apic.registers,
             register,
             open,
+            is_level,
         };
         pin.write(register + 1, destination);
         pin.write(register, open);
         let this = Self {
             line,
             share: 1,
-            core,
-            pin: is_level.then_some(pin),
+            pin: Some(pin),
         };
-        claimed.push((interrupt, this));
+        claimed.push(Claim {
+            interrupt,
+            irq: this,
+            core: core_local::current(),
+        });
         Some(this)
     }
 
-    /// Whether the line fired since the last call; clears the mark. One load when it did not.
+    /// Has the line interrupt another core from now on, and that core look at once whether there is something to serve: what was
+    /// announced to the old core alone is not lost. Whether it could be done: old controllers cannot name every core, and a pin that
+    /// devices share stays where it is.
+    pub fn move_to(&self, core: &'static CoreLocal) -> bool {
+        let line = usize::from(self.line);
+        match self.pin {
+            Some(pin) => {
+                let Ok(destination) = u8::try_from(core.apic_id()) else {
+                    return false;
+                };
+                let mut claimed = CLAIMED.lock();
+                let claim = claimed.iter_mut().find(|c| c.irq.line == self.line);
+                let Some(claim) = claim.filter(|claim| claim.irq.share == 1) else {
+                    return false;
+                };
+                claim.core = core;
+                pin.write(pin.register + 1, u32::from(destination) << 24);
+            }
+            None => {
+                let table = MESSAGES.lock().get(line).copied().flatten();
+                let (Some(table), Some(address)) = (table, message_address(core)) else {
+                    return false;
+                };
+                // Masked meanwhile: a message of half an address would go astray. What happens then is sent after it.
+                table.write(12, 1u32);
+                table.write(0, address);
+                table.write(12, 0u32);
+            }
+        }
+        core.pending[line].store(1, Ordering::Release);
+        wake(core);
+        true
+    }
+
+    /// Whether the line interrupted the core that calls since its last call; clears the mark. One load when it did not.
     #[inline]
     pub fn take_pending(&self) -> bool {
-        let pending = &self.core.pending[usize::from(self.line)];
+        let pending = &core_local::current().pending[usize::from(self.line)];
         pending.load(Ordering::Relaxed) & self.share != 0
             && pending.fetch_and(!self.share, Ordering::Relaxed) & self.share != 0
     }
@@ -349,7 +415,7 @@ impl Irq {
     /// yet been served, it fires at once.
     #[inline]
     pub fn done(&self) {
-        if let Some(pin) = self.pin {
+        if let Some(pin) = self.pin.filter(|pin| pin.is_level) {
             pin.write(pin.register, pin.open);
         }
     }

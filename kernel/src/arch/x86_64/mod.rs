@@ -18,6 +18,7 @@ pub mod local_apic;
 pub mod mmio;
 pub mod port;
 pub mod power;
+pub mod preemption;
 pub mod rtc;
 pub mod start_info;
 mod string;

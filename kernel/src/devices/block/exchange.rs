@@ -292,8 +292,15 @@ pub(crate) struct Interrupt {
 
 impl Interrupt {
     /// Has this core serve it from now on.
-    pub(crate) fn register(irq: Irq, exchanges: Vec<&'static Exchange>) {
-        scheduler::register_service(Box::leak(Box::new(Self { irq, exchanges })));
+    pub(crate) fn register(irq: Irq, exchanges: Vec<&'static Exchange>) -> &'static Self {
+        let this: &'static Self = Box::leak(Box::new(Self { irq, exchanges }));
+        scheduler::register_service(this);
+        this
+    }
+
+    /// The line.
+    pub(crate) fn irq(&self) -> Irq {
+        self.irq
     }
 }
 
@@ -311,5 +318,9 @@ impl Service for Interrupt {
 
     fn next_deadline_ns(&self) -> Option<u64> {
         None
+    }
+
+    fn wakes_unasked(&self) -> bool {
+        false
     }
 }

@@ -4,9 +4,11 @@
 
 use alloc::string::String;
 
-use super::exchange::{Exchange, Kind, Request};
+use super::exchange::{Exchange, Interrupt, Kind, Request};
 use super::slots::{Fault, MAX_DATA_BYTES};
 use super::{BlockDriver, BlockError, check_range};
+use crate::arch::interrupts::Irq;
+use crate::scheduler::Service;
 
 /// How often a request is sent that the device says it cannot do.
 const ATTEMPTS: usize = 3;
@@ -31,6 +33,8 @@ pub(crate) struct QueuedDisk {
     pub(crate) target: u32,
     /// The controller.
     pub(crate) exchange: &'static Exchange,
+    /// The interrupt, which disks of a controller share.
+    pub(crate) interrupt: Option<&'static Interrupt>,
 }
 
 /// The data of a request.
@@ -104,6 +108,11 @@ impl BlockDriver for QueuedDisk {
 
     fn is_read_only(&self) -> bool {
         self.is_read_only
+    }
+
+    fn interrupt(&self) -> Option<(Irq, &'static dyn Service)> {
+        let interrupt = self.interrupt?;
+        Some((interrupt.irq(), interrupt))
     }
 
     fn read(&self, first_sector: u64, buf: &mut [u8]) -> Result<(), BlockError> {

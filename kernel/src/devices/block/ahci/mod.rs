@@ -63,7 +63,7 @@ pub(super) fn discover(devices: &[PciDevice], disks: &mut Vec<Arc<dyn BlockDrive
             continue;
         }
         let irq = device.claim_interrupt();
-        let mut exchanges = Vec::new();
+        let (mut exchanges, mut found) = (Vec::new(), Vec::new());
         for (number, port, identity) in ports {
             port.enable_interrupts();
             let Ok(disk) = disk(
@@ -77,13 +77,17 @@ pub(super) fn discover(devices: &[PciDevice], disks: &mut Vec<Arc<dyn BlockDrive
                 continue;
             };
             exchanges.push(disk.exchange);
-            disks.push(Arc::new(disk));
+            found.push(disk);
         }
         if let (Some(irq), Ok((window, _))) = (irq, window) {
-            Interrupt::register(irq, exchanges);
+            let interrupt = Interrupt::register(irq, exchanges);
+            for disk in &mut found {
+                disk.interrupt = Some(interrupt);
+            }
             let control = Registers::read(&window, GHC);
             Registers::write(&window, GHC, control | GHC_INTERRUPTS);
         }
+        disks.extend(found.into_iter().map(|disk| Arc::new(disk) as Arc<_>));
     }
 }
 
@@ -141,5 +145,6 @@ fn disk<R: Registers>(
         max_bytes: MAX_DATA_BYTES,
         target: 0,
         exchange: Exchange::new(Box::new(port), MAX_SLOTS, has_interrupt)?,
+        interrupt: None,
     })
 }

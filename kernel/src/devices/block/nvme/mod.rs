@@ -200,9 +200,7 @@ fn start<R: Registers>(
     };
     let namespaces = nvme.namespaces(identity.namespaces);
     let exchange = Exchange::new(Box::new(nvme), MAX_SLOTS, irq.is_some())?;
-    if let Some(irq) = irq {
-        Interrupt::register(irq, vec![exchange]);
-    }
+    let interrupt = irq.map(|irq| Interrupt::register(irq, vec![exchange]));
     let disk = |(number, namespace): (u32, Namespace)| QueuedDisk {
         name: format!("{name} namespace {number} {}", identity.model),
         sector_len_bytes: namespace.sector_len_bytes,
@@ -212,6 +210,7 @@ fn start<R: Registers>(
         max_bytes: identity.max_bytes,
         target: number,
         exchange,
+        interrupt,
     };
     Ok(namespaces.into_iter().map(disk).collect())
 }

@@ -84,9 +84,7 @@ fn start<R: Registers>(
         adapter.enable_interrupts();
     }
     let exchange = Exchange::new(Box::new(adapter), MAX_SLOTS, irq.is_some())?;
-    if let Some(irq) = irq {
-        Interrupt::register(irq, vec![exchange]);
-    }
+    let interrupt = irq.map(|irq| Interrupt::register(irq, vec![exchange]));
     let disk = |found: Found| QueuedDisk {
         name: format!("{name} target {}", found.target),
         sector_len_bytes: found.sector_len_bytes,
@@ -96,6 +94,7 @@ fn start<R: Registers>(
         max_bytes: MAX_DATA_BYTES,
         target: found.target,
         exchange,
+        interrupt,
     };
     Ok(found.into_iter().map(disk).collect())
 }

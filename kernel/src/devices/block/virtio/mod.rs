@@ -69,9 +69,7 @@ pub(crate) fn start(
     }
     virtio::start(&*transport);
     let exchange = Exchange::new(Box::new(requests), slots, irq.is_some())?;
-    if let Some(irq) = irq {
-        Interrupt::register(irq, vec![exchange]);
-    }
+    let interrupt = irq.map(|irq| Interrupt::register(irq, vec![exchange]));
     Ok(QueuedDisk {
         name,
         sector_len_bytes,
@@ -82,5 +80,6 @@ pub(crate) fn start(
         max_bytes,
         target: 0,
         exchange,
+        interrupt,
     })
 }

@@ -80,6 +80,10 @@ struct NeReceiver<P> {
 }
 
 impl<P: Ports> Receiver for NeReceiver<P> {
+    fn irq(&self) -> Option<Irq> {
+        self.irq
+    }
+
     fn acknowledge(&mut self) {
         if let Some(irq) = self.irq {
             if irq.take_pending() {

@@ -68,6 +68,10 @@ impl<R: Registers> ReceiveRing<R> {
 }
 
 impl<R: Registers> Receiver for ReceiveRing<R> {
+    fn irq(&self) -> Option<Irq> {
+        self.irq
+    }
+
     fn acknowledge(&mut self) {
         let Some(irq) = self.irq.filter(Irq::take_pending) else {
             return;

@@ -5,6 +5,8 @@ use alloc::vec::Vec;
 
 use log::LevelFilter;
 
+use crate::scheduler::Placement;
+
 /// A virtio device on the memory bus, as the loader describes it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct VirtioMmioDevice {
@@ -31,8 +33,8 @@ pub struct CommandLine {
     pub arguments: Vec<String>,
     /// Kernel messages of this level and above are shown.
     pub log_level: LevelFilter,
-    /// Value of `placement=`, empty where nothing is said.
-    pub placement: String,
+    /// On which core threads start whose creator does not choose one.
+    pub placement: Placement,
     /// Threads that compute for long are interrupted for others.
     pub has_preemption: bool,
     /// Port of the emulator's exit device.
@@ -53,7 +55,7 @@ impl CommandLine {
             directory: None,
             arguments: Vec::new(),
             log_level: LevelFilter::Warn,
-            placement: String::new(),
+            placement: Placement::LeastLoaded,
             has_preemption: true,
             exit_port: None,
             virtio_mmio: Vec::new(),
@@ -86,7 +88,10 @@ impl CommandLine {
         match name {
             "mount" => self.mounts.push(value.to_string()),
             "net" => self.network = value.to_string(),
-            "placement" => self.placement = value.to_string(),
+            "placement" => match Placement::named(value) {
+                Some(rule) => self.placement = rule,
+                None => return false,
+            },
             "env" if value.contains('=') => self.environment.push(value.to_string()),
             "directory" if value.starts_with('/') => self.directory = Some(value.to_string()),
             "log" => match value.parse() {

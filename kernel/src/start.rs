@@ -13,7 +13,6 @@ use crate::arch::x86_64::{
 use crate::command_line::CommandLine;
 use crate::devices::console;
 use crate::epitaph::fatal;
-use crate::scheduler::Placement;
 use crate::storage::{self, MountError, MountRequest};
 use crate::sync::OnceCell;
 use crate::{image, log, memory, scheduler};
@@ -72,14 +71,7 @@ pub(crate) extern "C" fn start(start_info_phys: u64) -> ! {
     for word in &command_line.unknown {
         ::log::warn!("command line: `{word}` means nothing to this kernel");
     }
-    match Placement::named(&command_line.placement) {
-        Some(rule) => scheduler::set_placement(rule),
-        None if command_line.placement.is_empty() => {}
-        None => ::log::warn!(
-            "command line: there is no placement `{}`",
-            command_line.placement
-        ),
-    }
+    scheduler::set_placement(command_line.placement);
     let machine = acpi::read_tables(info.rsdp_phys);
     if let Some(acpi_power) = machine.power {
         power::set_acpi(acpi_power);

@@ -267,6 +267,34 @@ impl Running {
             .expect("a console that takes input");
     }
 
+    /// Presses keys of its keyboard one after the other, as QEMU's command `sendkey` names them (`a`, `shift-b`, `ret`, `up`, `f1`).
+    pub fn press(&self, keys: &[&str]) {
+        let mut session = self.vm.session().expect("QEMU's control socket");
+        for key in keys {
+            let answer = session.monitor(&format!("sendkey {key} 1"));
+            assert_eq!(answer.expect("QEMU's monitor"), "", "{key}");
+        }
+    }
+
+    /// What the text screen shows, line by line: the characters of its cells.
+    pub fn screen(&self) -> String {
+        let mut session = self.vm.session().expect("QEMU's control socket");
+        let dump = session
+            .monitor("xp /2000hx 0xb8000")
+            .expect("QEMU's monitor");
+        let cells: Vec<u8> = dump
+            .lines()
+            .flat_map(|line| line.split_whitespace().skip(1))
+            .filter_map(|cell| u16::from_str_radix(cell.trim_start_matches("0x"), 16).ok())
+            .map(|cell| cell as u8)
+            .collect();
+        let rows = cells.chunks(80).map(|row| {
+            let row: String = row.iter().copied().map(char::from).collect();
+            row.trim_end().to_owned()
+        });
+        rows.collect::<Vec<_>>().join("\n")
+    }
+
     /// Cuts it off, as a failure of power does; returns all that the console has shown.
     pub fn cut_off(self) -> String {
         self.vm.console()

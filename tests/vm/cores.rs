@@ -61,7 +61,7 @@ fn the_rule_of_placement_is_chosen_by_the_command_line() {
     guest(1, &["count 1"])
         .kernel_word("placement=best")
         .run()
-        .showing(0, &["there is no placement `best`"]);
+        .showing(0, &["`placement=best` means nothing to this kernel"]);
 }
 
 #[test]
@@ -144,4 +144,40 @@ fn who_can_be_woken_from_outside_is_not_in_a_deadlock() {
     std::thread::sleep(Duration::from_millis(500));
     pressed.power_button();
     pressed.end().with_status(130);
+}
+
+#[test]
+fn the_example_threads_shows_what_its_readme_says() {
+    let readme = include_str!("../../examples/threads/README.md");
+    shows(Guest::new("threads").boot(Boot::Kernel), readme);
+}
+
+#[test]
+fn the_example_messages_shows_what_its_readme_says() {
+    let readme = include_str!("../../examples/messages/README.md");
+    shows(Guest::new("messages").boot(Boot::Kernel), readme);
+}
+
+/// The machine shows, line by line, the transcript of a README, which is its last block of indented text.
+fn shows(guest: Guest, readme: &str) {
+    let mut lines: Vec<_> = readme
+        .lines()
+        .rev()
+        .skip_while(|line| !line.starts_with("    "))
+        .collect();
+    lines.truncate(
+        lines
+            .iter()
+            .take_while(|line| line.starts_with("    "))
+            .count(),
+    );
+    // The command in front is the reader's.
+    let lines: Vec<_> = lines
+        .iter()
+        .rev()
+        .map(|line| &line[4..])
+        .filter(|line| !line.starts_with('$'))
+        .collect();
+    assert!(lines.len() > 4);
+    guest.run().showing(0, &lines);
 }

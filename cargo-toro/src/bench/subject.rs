@@ -107,6 +107,16 @@ impl Subject {
         &self.program.name
     }
 
+    /// The Cargo.toml of its package.
+    pub(super) fn manifest(&self) -> &Path {
+        &self.program.manifest
+    }
+
+    /// Where benchmarks keep what is not to be fetched twice.
+    pub(super) fn cache_folder(&self) -> PathBuf {
+        self.program.output_folder().join("bench")
+    }
+
     /// Whether it can be asked something: its metadata publish a port.
     pub(super) fn is_service(&self) -> bool {
         self.program

@@ -5,6 +5,7 @@
 use core::fmt::Write;
 use core::sync::atomic::{AtomicBool, Ordering};
 
+use super::signal;
 use crate::devices::console::Console;
 use crate::epitaph;
 use crate::scheduler::registry::{self, is_held};
@@ -21,6 +22,11 @@ pub(super) fn watch() {
 }
 
 fn report() {
+    // The power button calls handlers of the program, which may wake anything.
+    let may_be_called = signal::is_wanted(libc::SIGINT) || signal::is_wanted(libc::SIGTERM);
+    if may_be_called || !registry::is_deadlock() {
+        return;
+    }
     static IS_REPORTED: AtomicBool = AtomicBool::new(false);
     if IS_REPORTED.swap(true, Ordering::Relaxed) {
         return;

@@ -2,4 +2,5 @@
 //! loom's atomics in place of the processor's.
 #![cfg(test)]
 
+mod cores;
 mod heap;

@@ -16,6 +16,7 @@ pub mod exceptions;
 pub mod interrupts;
 pub mod local_apic;
 pub mod mmio;
+mod mp_table;
 pub mod port;
 pub mod power;
 pub mod preemption;

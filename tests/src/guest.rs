@@ -12,6 +12,7 @@ use cargo_toro::settings::{Overrides, Settings};
 use cargo_toro::values::{Accel, Boot, DiskBus, LogLevel, Machine, Nic, Protocol, Size};
 use cargo_toro::vm::{End, Vm};
 use std::ffi::OsString;
+use std::io::ErrorKind;
 use std::net::{Ipv4Addr, SocketAddrV4, TcpStream, UdpSocket};
 use std::path::Path;
 use std::sync::Arc;
@@ -25,6 +26,10 @@ pub struct Guest {
     overrides: Overrides,
     boot: Option<Boot>,
     cable: Option<Vec<OsString>>,
+    /// Faults of disks, by number: a configuration of QEMU's blkdebug.
+    faults: Vec<(usize, String)>,
+    /// More words for QEMU.
+    extra: Vec<OsString>,
     kernel_words: String,
     folder: TempDir,
 }
@@ -37,6 +42,8 @@ impl Guest {
             overrides: Overrides::default(),
             boot: None,
             cable: None,
+            faults: Vec::new(),
+            extra: Vec::new(),
             kernel_words: String::new(),
             folder: tempfile::tempdir().expect("a folder for the machine"),
         }
@@ -135,6 +142,19 @@ impl Guest {
         self
     }
 
+    /// The disk that was added last fails as a configuration of QEMU's blkdebug says (docs/devel/blkdebug.rst).
+    pub fn faults(mut self, configuration: &str) -> Self {
+        let disk = self.overrides.disks.len() - 1;
+        self.faults.push((disk, configuration.to_owned()));
+        self
+    }
+
+    /// More words for QEMU.
+    pub fn qemu(mut self, words: &[&str]) -> Self {
+        self.extra.extend(words.iter().map(OsString::from));
+        self
+    }
+
     /// Lets the kernel say what it finds.
     pub fn log_info(mut self) -> Self {
         self.overrides.log = Some(LogLevel::Info);
@@ -197,6 +217,13 @@ impl Guest {
                 .extra
                 .extend(["-device".into(), "e1000,netdev=net0,romfile=".into()]);
         }
+        for (disk, configuration) in &self.faults {
+            let file = folder.join(format!("faults{disk}"));
+            std::fs::write(&file, configuration).expect("a configuration");
+            let image = &mut launch.disks[*disk];
+            *image = format!("blkdebug:{}:{}", file.display(), image.display()).into();
+        }
+        launch.extra.extend(self.extra);
         let vm = Vm::start(&launch).unwrap_or_else(|error| panic!("cannot start: {error:#}"));
         Running {
             vm,
@@ -282,7 +309,14 @@ impl Running {
 
     /// Presses the power button.
     pub fn power_button(&self) {
-        self.vm.power_button().expect("a power button");
+        if let Err(error) = self.vm.power_button() {
+            // The machine may be gone before QEMU has answered.
+            let is_gone = matches!(
+                error.kind(),
+                ErrorKind::ConnectionReset | ErrorKind::UnexpectedEof | ErrorKind::BrokenPipe
+            );
+            assert!(is_gone, "a power button: {error}");
+        }
     }
 
     /// CPU time that the emulator has used so far, where the host tells it.
@@ -314,6 +348,13 @@ impl Running {
     /// An HTTP client with a new connection to port 80.
     pub fn http(&self) -> Client {
         Client::new(self.connect(80))
+    }
+
+    /// Runs a command of QEMU's monitor for humans; returns what it printed.
+    pub fn monitor(&self, line: &str) -> String {
+        let session = self.vm.session();
+        let answer = session.and_then(|mut session| session.monitor(line));
+        answer.unwrap_or_else(|error| panic!("{line}: {error}"))
     }
 
     /// Waits for the end.

@@ -155,6 +155,9 @@ fn ext2_is_a_file_system_as_on_linux() {
     for (options, machine, bus) in [
         ("-b 1024 -O ^resize_inode", Machine::Pc, DiskBus::Ide),
         ("-b 4096", Machine::Q35, DiskBus::Virtio),
+        ("-b 4096", Machine::Q35, DiskBus::Ahci),
+        ("-b 1024", Machine::Pc, DiskBus::Nvme),
+        ("-b 4096", Machine::Pc, DiskBus::Pvscsi),
     ] {
         let disk = Disk::new(options, "24M");
         let guest = guest(&args).machine(machine).disk_bus(bus);

@@ -26,8 +26,9 @@ const FROM_FINAL_LINK: [&str; 5] = [
     "toro_system_calls",
 ];
 
-/// Parts of the names of functions that programs unwind through, besides those of the ABI itself.
-const UNWOUND: [&str; 3] = ["toro_kernel3abi", "unwinding", "gimli"];
+/// Parts of the names of functions that programs unwind through, besides those of the ABI itself: its helpers, what ends a thread after a
+/// fault, and the unwinder.
+const UNWOUND: [&str; 4] = ["toro_kernel3abi", "toro_kernel5fault", "unwinding", "gimli"];
 
 fn main() {
     if let Err(message) = build() {

@@ -1,7 +1,8 @@
 //! Leaves out most of the kernel's unwind tables, which would be in every image.
 //!
 //! What unwinds is the program; kernel code never does. So tables are needed for the frames that can stand between an unwinder and the
-//! program: those of the unwinder itself, and of the ABI, which programs call and which calls programs. The rest of the kernel is below.
+//! program: those of the unwinder itself, of the ABI, which programs call and which calls programs, and of what ends a thread after a fault.
+//! The rest of the kernel is below.
 //!
 //! A table (FDE) begins with a relocation to its function. Without a symbol there, the final link takes the function for one that was not
 //! linked, and leaves the table out. (Linux Standard Base 5.0, "Exception Frames"; System V ABI, "Relocation".)

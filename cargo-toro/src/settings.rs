@@ -186,17 +186,17 @@ impl Settings {
                 help
             ));
         }
-        if self.machine == Machine::Microvm && self.nic == Nic::E1000 {
+        if self.machine == Machine::Microvm && !matches!(self.nic, Nic::Virtio | Nic::None) {
             let help = "leave --nic away, or choose --nic virtio or another --machine";
             bail!(Failure::new(
-                "the machine microvm has no PCI, so it cannot have an e1000",
+                "the machine microvm has no PCI, so it can have no network card but virtio",
                 help
             ));
         }
-        if self.machine == Machine::Microvm && self.disk_bus == DiskBus::Ide {
+        if self.machine == Machine::Microvm && self.disk_bus != DiskBus::Virtio {
             let help = "leave --disk-bus away, or choose --disk-bus virtio or another --machine";
             bail!(Failure::new(
-                "the machine microvm has no PCI, so it cannot have IDE disks",
+                "the machine microvm has no PCI, so it can have no disks but virtio",
                 help
             ));
         }
@@ -459,17 +459,27 @@ mod tests {
             memory: Some(Size { bytes: 4096 }),
             ..Overrides::default()
         }));
-        let (machine, nic) = (Some(Machine::Microvm), Some(Nic::E1000));
-        assert!(refused(Overrides {
-            machine,
-            nic,
-            ..Overrides::default()
-        }));
-        assert!(refused(Overrides {
-            machine,
-            disk_bus: Some(DiskBus::Ide),
-            ..Overrides::default()
-        }));
+        let machine = Some(Machine::Microvm);
+        for nic in [
+            Nic::E1000,
+            Nic::E1000e,
+            Nic::Vmxnet3,
+            Nic::Ne2000,
+            Nic::Tulip,
+        ] {
+            assert!(refused(Overrides {
+                machine,
+                nic: Some(nic),
+                ..Overrides::default()
+            }));
+        }
+        for bus in [DiskBus::Ide, DiskBus::Ahci, DiskBus::Nvme, DiskBus::Pvscsi] {
+            assert!(refused(Overrides {
+                machine,
+                disk_bus: Some(bus),
+                ..Overrides::default()
+            }));
+        }
         let ports = vec!["8080:80".parse().unwrap()];
         assert!(refused(Overrides {
             nic: Some(Nic::None),

@@ -58,6 +58,14 @@ pub enum Nic {
     /// virtio-net
     #[default]
     Virtio,
+    /// Intel 82574L
+    E1000e,
+    /// What VMware gives its machines
+    Vmxnet3,
+    /// RTL8029, an NE2000 on PCI
+    Ne2000,
+    /// DEC 21143, as Hyper-V's legacy card
+    Tulip,
     /// No network
     None,
 }
@@ -71,6 +79,12 @@ pub enum DiskBus {
     /// virtio-blk
     #[default]
     Virtio,
+    /// SATA disks at an AHCI controller
+    Ahci,
+    /// NVMe, a controller for each disk
+    Nvme,
+    /// VMware's paravirtual SCSI adapter
+    Pvscsi,
 }
 
 /// How the image gets into memory.

@@ -71,6 +71,10 @@ fn nothing_is_wrong_with_what_mke2fs_makes() {
 
 #[test]
 fn nothing_is_wrong_with_what_genext2fs_makes() {
+    if Command::new("genext2fs").arg("--version").output().is_err() {
+        eprintln!("left out: there is no genext2fs on this host");
+        return;
+    }
     let work = tempdir().expect("make a folder");
     let folder = work.path().join("folder");
     fill_folder(&folder);

@@ -46,6 +46,17 @@ fn a_panic_of_a_thread_ends_only_the_thread() {
 }
 
 #[test]
+fn a_backtrace_of_std_has_names() {
+    for (how, status) in [("panic", 101), ("panic in thread", 0)] {
+        let guest = Guest::new("test-faults").args(&[how]);
+        let console = guest.env("RUST_BACKTRACE=1").run().with_status(status);
+        let (_, trace) = console.split_once("stack backtrace:").expect("a backtrace");
+        assert!(trace.contains("test_faults::"), "{console}");
+        assert!(trace.contains("core::panicking::panic_fmt"), "{console}");
+    }
+}
+
+#[test]
 fn an_abort_is_134() {
     let console = ending("abort").with_status(134);
     assert!(!console.contains("after all"), "{console}");

@@ -3,9 +3,12 @@
 mod addresses;
 mod boot;
 mod build;
+mod buses;
 mod callbacks;
+mod cards;
 mod console;
 mod cores;
+mod disk_errors;
 mod disks;
 mod faults;
 mod files;

@@ -155,6 +155,9 @@ fn ext2_is_a_file_system_as_on_linux() {
     for (options, machine, bus) in [
         ("-b 1024 -O ^resize_inode", Machine::Pc, DiskBus::Ide),
         ("-b 4096", Machine::Q35, DiskBus::Virtio),
+        ("-b 4096", Machine::Q35, DiskBus::Ahci),
+        ("-b 1024", Machine::Pc, DiskBus::Nvme),
+        ("-b 4096", Machine::Pc, DiskBus::Pvscsi),
     ] {
         let disk = Disk::new(options, "24M");
         let guest = guest(&args).machine(machine).disk_bus(bus);
@@ -268,4 +271,57 @@ fn a_disk_that_is_full_or_only_to_be_read_is_an_error() {
             "still here",
         ],
     );
+}
+
+#[test]
+fn a_disk_that_fails_is_an_error_and_never_the_end() {
+    let site = Site::new()
+        .with("a.txt", "0123456789")
+        .with("large", vec![1; 3_000_000]);
+    for (bus, fails, texts) in [
+        // The mount fails in no way: nothing is written by it.
+        (
+            DiskBus::Virtio,
+            "write",
+            &["create: ok", "sync: error 5", "read: ok"][..],
+        ),
+        (
+            DiskBus::Ide,
+            "write",
+            &["create: ok", "sync: error 5", "read: ok"],
+        ),
+        (
+            DiskBus::Virtio,
+            "flush",
+            &["create: ok", "sync: error 5", "read: ok"],
+        ),
+        (
+            DiskBus::Ide,
+            "flush",
+            &["create: ok", "sync: error 5", "read: ok"],
+        ),
+    ] {
+        let disk = Disk::empty();
+        std::fs::write(disk.path(), ext2_image(site.path())).expect("a disk");
+        let rules = disk.folder.path().join("rules");
+        let rule =
+            format!("[inject-error]\nevent = \"none\"\niotype = \"{fails}\"\nerrno = \"5\"\n");
+        std::fs::write(&rules, rule).expect("rules");
+        // QEMU's block driver that fails as it is told (docs/devel/blkdebug.txt).
+        let failing = format!("blkdebug:{}:{}", rules.display(), disk.path().display());
+        let args = ["fail", "/"];
+        let ended = guest(&args)
+            .disk_bus(bus)
+            .disk_at(Path::new(&failing), "/")
+            .run();
+        let console = ended.showing(0, &["still here", "list: ok"]);
+        for text in texts {
+            assert!(
+                console.contains(text),
+                "{bus:?} {fails}: {text:?} is missing:\n{console}"
+            );
+        }
+        // What the disk has not taken is not there, and what was there is.
+        disk.is_repaired();
+    }
 }

@@ -17,7 +17,7 @@ pub(super) enum Unit {
     Kib,
     /// Milliseconds of wall clock.
     Milliseconds,
-    /// Microseconds of CPU time.
+    /// Microseconds.
     Microseconds,
     /// Nanoseconds of wall clock.
     Nanoseconds,

@@ -3,11 +3,11 @@
 
 use super::device::FileDevice;
 use super::ext2::read_full;
-use super::{FileType, Metadata, NewMetadata, Stream, Volume, shown, split};
+use super::{FileType, Metadata, NewMetadata, Shared, Volume, shown, split};
 use crate::failure::Failure;
 use anyhow::{Context, Result, anyhow, bail};
 use fatfs::{Date, DateTime, Dir, DirEntry, FatType, FileSystem, FsOptions, Time};
-use std::io::{Read, Write};
+use std::io::{Read, Seek, SeekFrom, Write};
 
 /// Bytes that are read or written at once.
 const PIECE: usize = 1 << 20;
@@ -19,19 +19,23 @@ const DAY: i64 = 86_400;
 
 /// A mounted FAT.
 pub struct Fat {
-    disk: FileSystem<Stream>,
+    disk: FileSystem<Shared>,
+    /// What `disk` stands on.
+    stream: Shared,
 }
 
 impl Fat {
     /// Mounts the file system on a device.
     pub fn open(device: FileDevice) -> Result<Self> {
-        let disk = FileSystem::new(Stream::new(device), FsOptions::new());
+        let stream = Shared::new(device);
+        let disk = FileSystem::new(stream.clone(), FsOptions::new());
         Ok(Self {
             disk: disk.context("the FAT file system")?,
+            stream,
         })
     }
 
-    fn entry(&self, path: &[u8]) -> Result<Option<DirEntry<'_, Stream>>> {
+    fn entry(&self, path: &[u8]) -> Result<Option<DirEntry<'_, Shared>>> {
         let Some((directory, name)) = split(path) else {
             return Ok(None);
         };
@@ -48,12 +52,12 @@ impl Fat {
         Ok(None)
     }
 
-    fn existing(&self, path: &[u8]) -> Result<DirEntry<'_, Stream>> {
+    fn existing(&self, path: &[u8]) -> Result<DirEntry<'_, Shared>> {
         self.entry(path)?
             .with_context(|| format!("there is no {}", shown(path)))
     }
 
-    fn directory(&self, path: &[u8]) -> Result<Dir<'_, Stream>> {
+    fn directory(&self, path: &[u8]) -> Result<Dir<'_, Shared>> {
         let root = self.disk.root_dir();
         let names = text(path)?;
         let names: Vec<_> = names.split('/').filter(|name| !name.is_empty()).collect();
@@ -72,7 +76,7 @@ fn text(name: &[u8]) -> Result<&str> {
     })
 }
 
-fn metadata(entry: &DirEntry<'_, Stream>) -> Metadata {
+fn metadata(entry: &DirEntry<'_, Shared>) -> Metadata {
     let is_directory = entry.is_dir();
     let modified = seconds(entry.modified());
     Metadata {
@@ -95,9 +99,33 @@ fn metadata(entry: &DirEntry<'_, Stream>) -> Metadata {
     deprecated,
     reason = "there is no other way to give a file a time that is not now"
 )]
-pub(super) fn set_times(file: &mut fatfs::File<'_, Stream>, time: DateTime) {
+pub(super) fn set_times(file: &mut fatfs::File<'_, Shared>, time: DateTime) {
     file.set_modified(time);
     file.set_created(time);
+}
+
+/// Mends a directory that `fatfs` has just made: it gives long names to `.` and `..`, which must have none and come first
+/// (Microsoft, "FAT: General Overview of On-Disk Format"). They are the last that it wrote.
+pub(super) fn mend_new_directory(stream: &Shared) -> Result<()> {
+    const LEN: usize = 32;
+    const LONG_NAME: u8 = 0x0F;
+    let mut stream = stream.clone();
+    let start = stream.written_to().checked_sub(4 * LEN as u64);
+    let start = start.context("fatfs wrote less than a directory has")?;
+    let mut entries = [0; 4 * LEN];
+    stream.seek(SeekFrom::Start(start))?;
+    stream.read_exact(&mut entries)?;
+    let (one, two) = (&entries[LEN..][..LEN], &entries[3 * LEN..]);
+    let is_known = entries[11] == LONG_NAME
+        && entries[2 * LEN + 11] == LONG_NAME
+        && one.starts_with(b".          ")
+        && two.starts_with(b"..         ");
+    if !is_known {
+        bail!("fatfs did not make a directory as it does");
+    }
+    let mended = [one, two, &[0; 2 * LEN]].concat();
+    stream.seek(SeekFrom::Start(start))?;
+    Ok(stream.write_all(&mended)?)
 }
 
 /// Seconds since 1970 of a date, which counts as UTC.
@@ -257,7 +285,8 @@ impl Volume for Fat {
         }
         let (directory, name) = split(path).context("/ is there already")?;
         let made = self.directory(directory)?.create_dir(text(name)?);
-        made.map(drop).with_context(|| shown(path))
+        made.map(drop).with_context(|| shown(path))?;
+        mend_new_directory(&self.stream)
     }
 
     fn make_link(&mut self, path: &[u8], target: &[u8], metadata: NewMetadata) -> Result<()> {
@@ -322,7 +351,9 @@ impl Volume for Fat {
     }
 
     fn finish(self: Box<Self>) -> Result<()> {
-        self.disk.unmount().context("cannot unmount")
+        let Self { disk, mut stream } = *self;
+        disk.unmount().context("cannot unmount")?;
+        stream.flush().context("cannot unmount")
     }
 }
 

@@ -2,8 +2,8 @@
 
 use super::device::FileDevice;
 use super::ext2::read_full;
-use super::fat::{FILE_MAX, date_time, set_times};
-use super::{FileType, Stream, shown};
+use super::fat::{FILE_MAX, date_time, mend_new_directory, set_times};
+use super::{FileType, Shared, shown};
 use crate::failure::Failure;
 use crate::folder::{Entry, Listing};
 use crate::values::Size;
@@ -112,24 +112,24 @@ pub(crate) fn make_fat(
         let entries = root.max(*ROOT_ENTRIES.start()).next_multiple_of(16);
         options = options.max_root_dir_entries(u16::try_from(entries).unwrap_or(512));
     }
-    let mut stream = Stream::new(device);
+    let mut stream = Shared::new(device);
     fatfs::format_volume(&mut stream, options).context("cannot make a FAT of this size")?;
     std::io::Seek::rewind(&mut stream)?;
-    let disk = FileSystem::new(stream, FsOptions::new())?;
+    let disk = FileSystem::new(stream.clone(), FsOptions::new())?;
     let mut piece = vec![0; PIECE];
     for entry in &listing.entries {
-        add(&disk, entry, &mut piece).with_context(|| entry.path.display().to_string())?;
+        add(&disk, &stream, entry, &mut piece).with_context(|| entry.path.display().to_string())?;
     }
     disk.unmount()?;
-    Ok(())
+    Ok(stream.flush()?)
 }
 
-fn add(disk: &FileSystem<Stream>, entry: &Entry, piece: &mut [u8]) -> Result<()> {
+fn add(disk: &FileSystem<Shared>, stream: &Shared, entry: &Entry, piece: &mut [u8]) -> Result<()> {
     let path = name(entry)?;
     let root = disk.root_dir();
     if entry.kind == FileType::Directory {
         root.create_dir(path)?;
-        return Ok(());
+        return mend_new_directory(stream);
     }
     let mut from = std::fs::File::open(&entry.path)?;
     let mut file = root.create_file(path)?;

@@ -21,7 +21,7 @@ pub use self::ext2::{Ext2, letter};
 pub use ::ext2::FileType;
 pub use fat::Fat;
 pub(crate) use fat_make::{FatRequest, fat_bits, fat_size, make_fat};
-pub(crate) use stream::Stream;
+pub(crate) use stream::{Shared, Stream};
 
 /// What is known about something in a volume. What its file system has not is 0.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -2,8 +2,10 @@
 
 use super::device::FileDevice;
 use ext2::{BlockDevice, DeviceError};
+use std::cell::RefCell;
 use std::collections::HashMap;
 use std::io::{self, Read, Seek, SeekFrom, Write};
+use std::rc::Rc;
 
 /// Bytes of a page of the cache.
 const PAGE: usize = 4096;
@@ -21,6 +23,8 @@ struct Page {
 pub(crate) struct Stream {
     device: FileDevice,
     position: u64,
+    /// Behind the last byte that was written.
+    written_to: u64,
     pages: HashMap<u64, Page>,
 }
 
@@ -34,6 +38,7 @@ impl Stream {
         Self {
             device,
             position: 0,
+            written_to: 0,
             pages: HashMap::new(),
         }
     }
@@ -116,6 +121,7 @@ impl Write for Stream {
         page.bytes[range].copy_from_slice(&buf[..len]);
         page.is_changed |= len > 0;
         self.position += len as u64;
+        self.written_to = self.position;
         Ok(len)
     }
 
@@ -134,6 +140,44 @@ impl Seek for Stream {
         };
         self.position = place.ok_or(io::ErrorKind::InvalidInput)?;
         Ok(self.position)
+    }
+}
+
+/// A stream in two hands: `fatfs` keeps one for good and flushes nothing when it ends, the other one does.
+#[derive(Debug, Clone)]
+pub(crate) struct Shared(Rc<RefCell<Stream>>);
+
+impl Shared {
+    /// At the device's start.
+    pub(crate) fn new(device: FileDevice) -> Self {
+        Self(Rc::new(RefCell::new(Stream::new(device))))
+    }
+
+    /// The place behind the last byte that was written.
+    pub(crate) fn written_to(&self) -> u64 {
+        self.0.borrow().written_to
+    }
+}
+
+impl Read for Shared {
+    fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
+        self.0.borrow_mut().read(buf)
+    }
+}
+
+impl Write for Shared {
+    fn write(&mut self, buf: &[u8]) -> io::Result<usize> {
+        self.0.borrow_mut().write(buf)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.0.borrow_mut().flush()
+    }
+}
+
+impl Seek for Shared {
+    fn seek(&mut self, to: SeekFrom) -> io::Result<u64> {
+        self.0.borrow_mut().seek(to)
     }
 }
 

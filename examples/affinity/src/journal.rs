@@ -33,6 +33,7 @@ pub(crate) fn open() -> io::Result<File> {
 pub(crate) fn keep(mut log: File, requests: &Receiver<Request>) {
     println!("The journal is on core {}", toro::core::current());
     let mut is_durable = true;
+    let mut count = 0;
     loop {
         let waited = match is_durable {
             true => requests.receive(),
@@ -43,15 +44,21 @@ pub(crate) fn keep(mut log: File, requests: &Receiver<Request>) {
                 is_durable = false;
                 let mut lines = String::new();
                 describe(&first, &mut lines);
+                count += 1;
                 // What has come meanwhile is written with it.
                 while let Ok(Some(next)) = requests.try_receive() {
                     describe(&next, &mut lines);
+                    count += 1;
                 }
                 log.write_all(lines.as_bytes())
             }
             Err(Error::TimedOut) => {
                 is_durable = true;
-                log.sync_data()
+                let synced = log.sync_data();
+                if synced.is_ok() {
+                    println!("{count} requests are on the disk");
+                }
+                synced
             }
             Err(_) => return,
         };

@@ -60,6 +60,10 @@ pub(super) struct Core {
     is_slice_armed: bool,
     interrupts_seen: u64,
     polls: u32,
+    /// Cores for which threads were made ready and that were not interrupted yet, a bit each.
+    to_interrupt: u64,
+    /// How many [`InterruptsHeld`] there are.
+    holding_interrupts: u32,
     /// What other cores use of this one.
     shared: &'static Shared,
 }
@@ -76,6 +80,8 @@ pub(super) struct Shared {
     halted_since_ns: AtomicU64,
     switches: AtomicU64,
 }
+
+const _: () = assert!(MAX_CORES <= 64, "a word has a bit for each core");
 
 static SHARED: [OnceCell<Shared>; MAX_CORES] = [const { OnceCell::new() }; MAX_CORES];
 
@@ -122,6 +128,8 @@ fn initialise() -> &'static Shared {
         is_slice_armed: false,
         interrupts_seen: 0,
         polls: 0,
+        to_interrupt: 0,
+        holding_interrupts: 0,
         shared,
     }));
     local
@@ -260,12 +268,57 @@ pub(super) fn enqueue(thread: &Thread) {
         with_core(|core| core.ready.push(thread));
         return;
     }
-    let shared = shared_of(thread.core());
-    shared.push(thread);
-    // Either the core sees the thread before it halts, or its mark is seen here.
+    shared_of(thread.core()).push(thread);
+    with_core(|core| core.to_interrupt |= 1 << thread.core());
+    if with_core(|core| core.holding_interrupts) == 0 {
+        interrupt_woken();
+    }
+}
+
+/// While this lives, cores for which this one has made threads ready are not interrupted; when the last of them ends, they are. Made before
+/// a lock is taken under which threads are woken: else those would begin to run, and wait for that lock, while this core still holds it
+/// and is busy with the interrupt.
+pub(super) struct InterruptsHeld(());
+
+impl InterruptsHeld {
+    #[inline]
+    pub(super) fn new() -> Self {
+        // On the host, tests have no scheduler.
+        if !cfg!(test) {
+            with_core(|core| core.holding_interrupts += 1);
+        }
+        Self(())
+    }
+}
+
+impl Drop for InterruptsHeld {
+    #[inline]
+    fn drop(&mut self) {
+        if cfg!(test) {
+            return;
+        }
+        let is_due = with_core(|core| {
+            core.holding_interrupts = core.holding_interrupts.saturating_sub(1);
+            core.holding_interrupts == 0 && core.to_interrupt != 0
+        });
+        if is_due {
+            interrupt_woken();
+        }
+    }
+}
+
+/// Interrupts the cores for which threads were made ready, where they halt.
+#[inline(never)]
+fn interrupt_woken() {
+    let mut cores = with_core(|core| core::mem::take(&mut core.to_interrupt));
+    // Either a core sees the thread before it halts, or its mark is seen here.
     fence(Ordering::SeqCst);
-    if shared.local.is_halted.load(Ordering::Relaxed) {
-        interrupts::wake(shared.local);
+    while cores != 0 {
+        let local = shared_of(cores.trailing_zeros() as usize).local;
+        if local.is_halted.load(Ordering::Relaxed) {
+            interrupts::wake(local);
+        }
+        cores &= cores - 1;
     }
 }
 
@@ -373,6 +426,10 @@ pub fn sleep_until(deadline_ns: u64) {
 
 /// Switches to the next thread that is ready; halts while there is none. Returns when the calling thread's turn has come again.
 pub(super) fn schedule() {
+    // Nobody holds interrupts back and waits; but a thread that a fault took out of a service could not let them go.
+    if with_core(|core| core::mem::take(&mut core.holding_interrupts)) != 0 {
+        interrupt_woken();
+    }
     let current: *const Thread = thread::current();
     loop {
         poll_services();
@@ -461,6 +518,7 @@ fn serve_all() -> bool {
     let local = core_local::current();
     local.set_serving(true);
     while let Some(service) = with_core(|core| core.services.get(index).copied()) {
+        let _held = InterruptsHeld::new();
         had_work |= service.serve();
         index += 1;
     }

@@ -79,8 +79,10 @@ fn scratch(limit_bytes: u64) -> Arc<dyn FileSystem> {
     Arc::new(scratch)
 }
 
-/// The folders that are built into the image, with their paths.
-fn built_in() -> Result<Vec<(&'static str, Arc<dyn FileSystem>)>, MountError> {
+/// A folder that is built into the image, with its path.
+type BuiltIn = (&'static str, Arc<dyn FileSystem>);
+
+fn built_in() -> Result<Vec<BuiltIn>, MountError> {
     let objects: Option<Vec<Object>> = crate::image::embedded_objects()
         .map(Object::parse)
         .collect();
@@ -89,7 +91,8 @@ fn built_in() -> Result<Vec<(&'static str, Arc<dyn FileSystem>)>, MountError> {
     for path in crate::image::embedded_folders() {
         let folder = Embedded::new(objects.clone(), path.as_bytes());
         let folder = folder.ok_or_else(|| MountError::bad_image(path))?;
-        folders.push((path, Arc::new(folder) as Arc<dyn FileSystem>));
+        let folder: Arc<dyn FileSystem> = Arc::new(folder);
+        folders.push((path, folder));
     }
     Ok(folders)
 }

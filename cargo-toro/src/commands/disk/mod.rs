@@ -16,6 +16,19 @@ use std::path::Path;
 
 /// Does what is asked for; returns the exit code.
 pub(super) fn run(options: &Disk) -> Result<u8> {
+    match act(options) {
+        // Who reads has seen enough, as `head` does.
+        Err(error) if is_broken_pipe(&error) => Ok(0),
+        result => result,
+    }
+}
+
+fn is_broken_pipe(error: &anyhow::Error) -> bool {
+    let cause = error.root_cause().downcast_ref::<std::io::Error>();
+    cause.is_some_and(|error| error.kind() == std::io::ErrorKind::BrokenPipe)
+}
+
+fn act(options: &Disk) -> Result<u8> {
     let partition = options.partition;
     match &options.action {
         Action::Ls {

@@ -42,10 +42,8 @@ fn handle(signal: c_int, handler: extern "C" fn(c_int, *mut libc::siginfo_t, *mu
         let mut action: libc::sigaction = std::mem::zeroed();
         action.sa_sigaction = handler as *const () as usize;
         action.sa_flags = libc::SA_SIGINFO | libc::SA_ONSTACK;
-        assert_eq!(
-            libc::sigaction(signal, &raw const action, std::ptr::null_mut()),
-            0
-        );
+        let result = libc::sigaction(signal, &raw const action, std::ptr::null_mut());
+        assert_eq!(result, 0);
     }
 }
 
@@ -56,7 +54,7 @@ pub(crate) fn repair() {
     illegal_instruction();
     divide_by_zero();
     write_null();
-    std::thread::spawn(|| illegal_instruction()).join().unwrap();
+    std::thread::spawn(illegal_instruction).join().unwrap();
     println!("{} signals", SIGNALS.load(Ordering::Relaxed));
 }
 
@@ -70,9 +68,7 @@ pub(crate) fn on_its_own_stack() {
         ss_size: stack.len(),
     };
     // SAFETY: memory that lives for ever.
-    assert_eq!(
-        unsafe { libc::sigaltstack(&raw const stack, std::ptr::null_mut()) },
-        0
-    );
+    let result = unsafe { libc::sigaltstack(&raw const stack, std::ptr::null_mut()) };
+    assert_eq!(result, 0);
     println!("{}", overflow_the_stack(1));
 }

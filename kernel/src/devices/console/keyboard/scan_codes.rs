@@ -97,7 +97,7 @@ impl Decoder {
                 return None;
             }
             // Errors, acknowledgements and results of tests are no keys: what would be a release of 0x7A and above.
-            0 | 0xFA..=0xFF => return None,
+            0 | 0x80 | 0xFA..=0xFF => return None,
             _ => {}
         }
         let is_pressed = byte & 0x80 == 0;
@@ -146,6 +146,12 @@ impl Decoder {
             .filter_map(modifier_of)
             .filter(|&(bit, _)| self.down & bit != 0)
             .fold(self.locks, |all, (_, modifier)| all | modifier)
+    }
+}
+
+impl Default for Decoder {
+    fn default() -> Self {
+        Self::new()
     }
 }
 

@@ -17,7 +17,8 @@ const ROUNDS: usize = 9;
 
 fn main() {
     system::begin();
-    let benchmarks: [(&str, fn() -> f64); 7] = [
+    type Benchmark = (&'static str, fn() -> f64);
+    let benchmarks: [Benchmark; 7] = [
         ("thread switch", switch),
         ("thread start and join", spawn),
         ("wake on the same core", || wake(0)),

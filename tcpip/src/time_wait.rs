@@ -216,18 +216,14 @@ mod tests {
             times: Some((50, 0)),
             ..REST
         };
-        let mut options = [1, 1, 8, 10, 0, 0, 0, 51, 0, 0, 0, 0];
-        let syn = |options| Segment {
-            options,
-            ..segment(next - 1000, Flags::SYN)
-        };
-        assert_eq!(rest.judge(&syn(&options)), Verdict::Anew, "a later time");
-        options[7] = 49;
-        assert_eq!(
-            rest.judge(&syn(&options)),
-            Verdict::Acknowledge,
-            "an earlier time"
-        );
+        for (time, verdict) in [(51, Verdict::Anew), (49, Verdict::Acknowledge)] {
+            let options = [1, 1, 8, 10, 0, 0, 0, time, 0, 0, 0, 0];
+            let syn = Segment {
+                options: &options,
+                ..segment(next - 1000, Flags::SYN)
+            };
+            assert_eq!(rest.judge(&syn), verdict, "a time of {time}");
+        }
     }
 
     #[test]

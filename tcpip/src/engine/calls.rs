@@ -11,9 +11,13 @@ use crate::engine::tcp::context;
 use crate::error::Error;
 use crate::sockets::Sockets;
 use crate::tcp::{News, Settings, State};
+use crate::timers::{Key, UNSET};
 
 /// How long a connection waits for this machine to get an address.
 const ADDRESS_PATIENCE_US: u64 = 10_000_000;
+
+/// How long a large buffer may be empty before it is given back.
+const REST_US: u64 = 100_000;
 
 bitflags! {
     /// What a connection is ready for.
@@ -184,11 +188,7 @@ impl<D: Device, S: Sockets> Engine<D, S> {
         let count = entry
             .connection
             .read(bytes, is_peek, &mut context!(self, now))?;
-        // The peer may be waiting for the window to open.
-        if entry.connection.owes_ack() {
-            self.drive(slot, now);
-            self.device.flush();
-        }
+        self.after_read(slot, now);
         Ok(count)
     }
 
@@ -203,10 +203,22 @@ impl<D: Device, S: Sockets> Engine<D, S> {
     pub fn consume(&mut self, slot: u32, count: usize, now: u64) {
         if let Some(entry) = self.table.get_mut(slot) {
             entry.connection.consume(count, &mut context!(self, now));
-            if entry.connection.owes_ack() {
-                self.drive(slot, now);
-                self.device.flush();
-            }
+            self.after_read(slot, now);
+        }
+    }
+
+    #[inline]
+    fn after_read(&mut self, slot: u32, now: u64) {
+        let Some(entry) = self.table.get_mut(slot) else {
+            return;
+        };
+        // The peer may be waiting for the window to open.
+        if entry.connection.owes_ack() {
+            self.drive(slot, now);
+            self.device.flush();
+        } else if entry.timer == UNSET && entry.connection.has_empty_buffer() {
+            let key = Key::Connection(slot);
+            self.timers.arrange(key, &mut entry.timer, now + REST_US);
         }
     }
 

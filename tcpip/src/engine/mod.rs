@@ -166,6 +166,7 @@ impl<D: Device, S: Sockets> Engine<D, S> {
             true => entry.connection.tick(&mut cx),
             false => crate::tcp::News::empty(),
         };
+        entry.connection.rest_buffers(&mut self.pool);
         self.settle(slot, news, now);
     }
 

@@ -1,6 +1,7 @@
 //! What time brings: segments that are sent again, acknowledgements that have waited, peers that are asked and given up (RFC 6298; RFC
 //! 1122, sections 4.2.2.17 and 4.2.3.6).
 
+use super::buffer::Pool;
 use super::{ANSWER_TIMEOUT_US, Bits, Connection, Context, NEVER, News, SECOND, State};
 use crate::error::Error;
 
@@ -79,16 +80,19 @@ impl Connection {
                 self.bits |= Bits::PROBE;
             }
         }
-        // Whoever is at rest needs no storage.
-        if self.outgoing.len() == 0 && self.outgoing.capacity() != 0 {
-            cx.pool.take_back(&mut self.outgoing);
-        }
-        if self.incoming.len() == 0 && self.early.is_empty() && self.incoming.capacity() != 0 {
-            cx.pool.take_back(&mut self.incoming);
-        }
         match self.state == before {
             true => News::empty(),
             false => News::STATE,
+        }
+    }
+
+    /// Gives storage back that is empty: whoever is at rest needs none.
+    pub(crate) fn rest_buffers(&mut self, pool: &mut Pool) {
+        if self.outgoing.len() == 0 && self.outgoing.capacity() != 0 {
+            pool.take_back(&mut self.outgoing);
+        }
+        if self.incoming.len() == 0 && self.early.is_empty() && self.incoming.capacity() != 0 {
+            pool.take_back(&mut self.incoming);
         }
     }
 

@@ -425,6 +425,12 @@ impl Connection {
         self.rtt.sample(us);
     }
 
+    /// Whether a large buffer is empty, and could be given back if it stays so.
+    #[inline]
+    pub(crate) fn has_empty_buffer(&self) -> bool {
+        self.incoming.len() == 0 && self.incoming.capacity() != 0
+    }
+
     /// Whether an acknowledgement is to be sent now.
     #[inline]
     pub(crate) fn owes_ack(&self) -> bool {

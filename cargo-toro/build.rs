@@ -16,10 +16,11 @@ mod recipe;
 
 /// Symbols that the kernel asks for and the final link supplies: the program's `main`, what `std`
 /// defines, and the one that the linker makes up (besides those of the linker script).
-const FROM_FINAL_LINK: [&str; 4] = [
+const FROM_FINAL_LINK: [&str; 5] = [
     "main",
     "rust_eh_personality",
     "__ehdr_start",
+    "toro_file_systems",
     "toro_system_calls",
 ];
 

@@ -5,7 +5,19 @@
 //!
 //! | module | what it gives |
 //! |---|---|
-//! | [`core`](mod@core) | how many cores there are, and which one this is |
+//! | [`core`](mod@core) | the cores: how many there are, threads started on one, what each has done |
+//! | [`thread`] | suspend, resume and kill threads; hints of threads that poll |
+//! | [`message`] | messages between cores |
+//! | [`net`] | network interfaces that belong to cores, services with callbacks, ping |
+//! | [`storage`] | disks that belong to cores, mounts while the program runs, blocks without a file system |
+//! | [`error`] | why a call failed |
 
 pub mod core;
+pub mod error;
+pub mod message;
+pub mod net;
+pub mod storage;
 mod sys;
+pub mod thread;
+
+pub use error::{Error, Result};

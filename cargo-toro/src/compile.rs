@@ -4,7 +4,7 @@
 //! `cargo rustc … -- …`, so that another kernel means another link and not another build of all dependencies.
 
 use crate::failure::Failure;
-use crate::image;
+use crate::image::{self, Needs};
 use crate::parts::Parts;
 use crate::program::{Kind, Program};
 use crate::shell::{Shell, quoted};
@@ -46,7 +46,7 @@ pub struct Options {
 pub fn compile(program: &Program, options: &Options, shell: &Shell) -> Result<PathBuf> {
     let folder = program.output_folder();
     let parts = Parts::unpack(&folder)?;
-    let link = |calls: SystemCalls| -> Result<PathBuf> {
+    let link = |needs: Needs| -> Result<PathBuf> {
         let mut command = cargo_with("rustc", &program.manifest, &program.package, options);
         command.args(match program.kind {
             Kind::Binary => ["--bin", &program.name],
@@ -56,30 +56,27 @@ pub fn compile(program: &Program, options: &Options, shell: &Shell) -> Result<Pa
             command.arg("--release");
         }
         add_output(&mut command, &folder, shell);
-        command.arg("--").args(link_arguments(&parts, calls));
+        command.arg("--").args(link_arguments(&parts, needs));
         let messages = run(command, FLAGS.map(str::to_owned).to_vec(), shell);
         let messages = messages.with_context(|| format!("cannot build `{}`", program.name))?;
         let binary = messages.executables.into_iter().next_back();
         Ok(binary.context("cargo made no executable")?.path)
     };
-    let linked = link(SystemCalls::All)?;
+    let linked = link(ALL)?;
     let bytes =
         std::fs::read(&linked).with_context(|| format!("cannot read {}", linked.display()))?;
-    if image::needs_all_system_calls(&bytes)? {
-        return Ok(linked);
+    match image::needs(&bytes)? {
+        ALL => Ok(linked),
+        // A small program, so linking it once more takes no time worth speaking of.
+        needs => link(needs),
     }
-    // A small program, so linking it once more takes no time worth speaking of.
-    link(SystemCalls::Few)
 }
 
-/// Which system calls by number the kernel in an image knows.
-#[derive(Debug, Clone, Copy)]
-enum SystemCalls {
-    /// All there are, and all of the kernel that is behind them.
-    All,
-    /// What std needs in a program without threads.
-    Few,
-}
+/// What a program of any kind may need.
+const ALL: Needs = Needs {
+    system_calls: true,
+    files: true,
+};
 
 /// An executable made of a target.
 #[derive(Debug, Clone)]
@@ -111,7 +108,7 @@ pub fn compile_tests(
     let flags = FLAGS
         .map(str::to_owned)
         .into_iter()
-        .chain(link_arguments(&parts, SystemCalls::All))
+        .chain(link_arguments(&parts, ALL))
         .collect();
     let messages = run(command, flags, shell);
     let messages = messages.with_context(|| format!("cannot build the tests of `{package}`"))?;
@@ -223,11 +220,9 @@ fn read_messages(output: impl std::io::BufRead, shell: &Shell) -> Result<Message
     Ok(messages)
 }
 
-fn link_arguments(parts: &Parts, calls: SystemCalls) -> [String; 8] {
-    let calls = match calls {
-        SystemCalls::All => "all",
-        SystemCalls::Few => "few",
-    };
+fn link_arguments(parts: &Parts, needs: Needs) -> [String; 9] {
+    let some = |is_needed| if is_needed { "all" } else { "few" };
+    let (calls, files) = (some(needs.system_calls), some(needs.files));
     [
         format!("-Clink-arg={}", parts.kernel.display()),
         format!("-Clink-arg=-T{}", parts.script.display()),
@@ -239,6 +234,7 @@ fn link_arguments(parts: &Parts, calls: SystemCalls) -> [String; 8] {
         // Equal functions are kept once.
         "-Clink-arg=--icf=all".into(),
         format!("-Clink-arg=--defsym=toro_system_calls=toro_{calls}_system_calls"),
+        format!("-Clink-arg=--defsym=toro_file_systems=toro_{files}_file_systems"),
     ]
 }
 

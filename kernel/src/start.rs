@@ -12,7 +12,6 @@ use crate::arch::x86_64::{
 use crate::command_line::CommandLine;
 use crate::devices::console;
 use crate::epitaph::fatal;
-use crate::storage::{self, MountRequest};
 use crate::sync::OnceCell;
 use crate::{image, log, memory, scheduler};
 
@@ -92,20 +91,15 @@ pub(crate) extern "C" fn start(start_info_phys: u64) -> ! {
 extern "C" fn main_thread(_: usize) -> ! {
     scheduler::begin();
     let processors = PROCESSORS.get().map_or(&[][..], Vec::as_slice);
-    if cores::start_all(processors, scheduler::start_core).is_err() {
+    let entry = cores::Entry {
+        prepare: scheduler::prepare_core,
+        run: scheduler::run_core,
+    };
+    if cores::start_all(processors, entry).is_err() {
         fatal(format_args!(
             "not enough memory for all cores: give the machine more, or fewer cores"
         ));
     }
-    let mounts: Result<Vec<_>, _> = command_line()
-        .mounts
-        .iter()
-        .map(|word| MountRequest::parse(word))
-        .collect();
-    if let Err(error) =
-        mounts.and_then(|mounts| storage::start(&mounts, &command_line().virtio_mmio))
-    {
-        fatal(format_args!("{error}"));
-    }
+    abi::file_systems::start();
     abi::program::run()
 }

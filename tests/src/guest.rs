@@ -60,6 +60,12 @@ impl Guest {
         self
     }
 
+    /// Its cores.
+    pub fn cores(mut self, cores: u32) -> Self {
+        self.overrides.cores = Some(cores);
+        self
+    }
+
     /// Its network card.
     pub fn nic(mut self, nic: Nic) -> Self {
         self.overrides.nic = Some(nic);

@@ -3,6 +3,7 @@
 mod addresses;
 mod boot;
 mod build;
+mod callbacks;
 mod console;
 mod disks;
 mod faults;

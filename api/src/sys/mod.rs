@@ -4,3 +4,7 @@
 //! it is about.
 
 pub(crate) mod core;
+pub(crate) mod message;
+pub(crate) mod net;
+pub(crate) mod storage;
+pub(crate) mod thread;

@@ -8,16 +8,16 @@
 mod disk;
 mod elf;
 mod hold;
+mod needs;
 mod parts;
 mod symbols;
-mod system_calls;
 #[cfg(test)]
 mod testing;
 
 pub(crate) use disk::disk_image;
+pub(crate) use needs::{Needs, needs};
 pub(crate) use parts::{KERNEL_OBJECT, LINKER_SCRIPT};
 pub(crate) use symbols::Function;
-pub(crate) use system_calls::needs_all_system_calls;
 
 /// Why an image can't be made.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]

@@ -32,7 +32,8 @@ pub(super) fn timespec(ns: u64) -> libc::timespec {
 
 /// Processor time so far: that of the running core.
 pub(super) fn used_ns() -> u64 {
-    clock::now_ns().saturating_sub(scheduler::statistics(scheduler::current_core()).0)
+    clock::now_ns()
+        .saturating_sub(scheduler::statistics(scheduler::current_core()).map_or(0, |s| s.halted_ns))
 }
 
 fn read(id: libc::clockid_t) -> Result<u64> {

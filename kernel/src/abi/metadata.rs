@@ -443,7 +443,7 @@ fn usage_of(entry: &Entry) -> libc::statvfs64 {
     out.f_ffree = usage.free_nodes;
     out.f_favail = usage.free_nodes;
     out.f_fsid = entry.mount.device;
-    out.f_flag = if entry.mount.is_read_only {
+    out.f_flag = if entry.mount.is_read_only() {
         libc::ST_RDONLY
     } else {
         0

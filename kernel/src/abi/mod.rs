@@ -15,6 +15,7 @@ mod epoll;
 pub mod errno;
 mod event;
 pub mod file;
+pub mod file_systems;
 mod lock;
 mod machine;
 mod math;

@@ -17,7 +17,7 @@ use crate::start::command_line;
 use crate::sync::SpinLock;
 
 /// Exit status of `abort`, as a shell reports SIGABRT.
-const STATUS_ABORTED: u8 = 128 + 6;
+const STATUS_ABORTED: c_int = 128 + 6;
 
 /// Exit status of a program that the power button ends, as a shell reports SIGINT.
 const STATUS_INTERRUPTED: c_int = 128 + 2;
@@ -113,17 +113,19 @@ extern "C" fn exit(status: c_int) -> ! {
     _exit(status)
 }
 
-/// Ends the machine at once; disks are synced.
+/// Ends the machine at once; disks are unmounted.
 #[unsafe(no_mangle)]
 pub(super) extern "C" fn _exit(status: c_int) -> ! {
-    // Nobody is left to tell an error to but the log, which the drivers write.
-    let _ = crate::storage::vfs::sync_all();
+    if let Err(error) = crate::storage::vfs::unmount_all() {
+        log::error!("not all that was written is on the disks: {error:?}");
+    }
     epitaph::end(status as u8)
 }
 
+/// Ends the machine because the program is wrong. The kernel is not, so disks are unmounted.
 #[unsafe(no_mangle)]
 pub(super) extern "C" fn abort() -> ! {
-    epitaph::end(STATUS_ABORTED)
+    _exit(STATUS_ABORTED)
 }
 
 #[unsafe(no_mangle)]

@@ -36,6 +36,7 @@ impl From<Error> for Errno {
             Error::AddressInUse => libc::EADDRINUSE,
             Error::AddressNotAvailable => libc::EADDRNOTAVAIL,
             Error::NetworkUnreachable => libc::ENETUNREACH,
+            Error::HostUnreachable => libc::EHOSTUNREACH,
             Error::NoInterface => libc::ENETDOWN,
             Error::NotConnected => libc::ENOTCONN,
             Error::AlreadyConnected => libc::EISCONN,
@@ -48,6 +49,9 @@ impl From<Error> for Errno {
             Error::Invalid => libc::EINVAL,
             Error::NotSupported => libc::EOPNOTSUPP,
             Error::OutOfMemory => libc::ENOMEM,
+            Error::QueueFull => libc::ENOBUFS,
+            Error::NoSuchCore => libc::ENXIO,
+            Error::AlreadyDedicated => libc::EBUSY,
         })
     }
 }

@@ -63,7 +63,10 @@ pub(super) unsafe extern "C" fn pthread_create(
     let stack_bytes = attributes.map_or(DEFAULT_STACK_BYTES, |a| a.stack_bytes);
     let start = Box::into_raw(Box::new(Start { function, argument }));
     match scheduler::spawn_on(
-        scheduler::place(),
+        thread::current()
+            .next_core
+            .take()
+            .unwrap_or_else(scheduler::place),
         thread_main,
         start as usize,
         stack_bytes,

@@ -4,7 +4,7 @@
 use alloc::vec::Vec;
 use core::fmt;
 
-use crate::arch::interrupts::Message;
+use crate::arch::interrupts::{self, Message};
 use crate::arch::mmio::Mmio;
 use crate::arch::port;
 
@@ -161,6 +161,7 @@ impl PciDevice {
         table.write(8, message.data);
         // Not masked.
         table.write(12, 0u32);
+        interrupts::keep_message_table(message, table);
         let control = self.read16(at + 2);
         self.write16(at + 2, control & !MSIX_MASK_ALL | MSIX_ENABLE);
         true

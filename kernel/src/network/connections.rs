@@ -305,6 +305,11 @@ impl Connections {
         orphans.oldest.or(half_open.oldest)
     }
 
+    /// How many there are.
+    pub(super) fn len(&self) -> usize {
+        self.slots.len() - self.free.len()
+    }
+
     /// Connections, slots and sockets held, for tests of growth.
     #[cfg(test)]
     pub(super) fn census(&self) -> [usize; 4] {

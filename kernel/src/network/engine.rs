@@ -18,9 +18,11 @@ use super::error::{Error, Result};
 use super::frame::{
     ACKNOWLEDGEMENT, Class, ETHERNET_HEADER, FourTuple, Segment, write_acknowledgement,
 };
+use super::ping::Pings;
 use super::port::Port;
 use super::ports::{Listener, Pending, Ports};
 use super::sender::Senders;
+use super::statistics::Statistics;
 use super::time_wait::{Rest, TimeWait, Verdict};
 use super::timers::{Key, Timers};
 use crate::devices::network::Medium;
@@ -57,6 +59,7 @@ pub(super) struct Engine {
     /// When the connections in TIME-WAIT are looked through.
     pub(super) time_wait_timer: Option<u64>,
     pub(super) senders: Senders,
+    pub(super) pings: Option<Pings>,
     pub(super) timers: Timers,
     pub(super) ports: Arc<Ports>,
     pub(super) dhcp: Option<Dhcp>,
@@ -71,6 +74,7 @@ pub(super) struct Engine {
     awaiting: Vec<u32>,
     /// How often the address has changed.
     pub(super) address_changes: u32,
+    pub(super) counters: Statistics,
 }
 
 fn instant(now_us: u64) -> Instant {
@@ -176,6 +180,7 @@ impl Engine {
             time_wait: TimeWait::new(limits.time_wait, Seed::new(ports.random_u64())),
             time_wait_timer: None,
             senders: Senders::default(),
+            pings: None,
             timers: Timers::default(),
             ports,
             dhcp: None,
@@ -185,6 +190,7 @@ impl Engine {
             address: None,
             awaiting: Vec::new(),
             address_changes: 0,
+            counters: Statistics::default(),
         }
     }
 
@@ -198,10 +204,13 @@ impl Engine {
 
     pub(super) fn handle(&mut self, frame: &[u8], class: Class<'_>, now_us: u64) {
         match class {
-            Class::Drop => {}
+            Class::Drop => self.counters.dropped_unusable += 1,
             Class::Tcp(tuple, segment) => self.handle_tcp(frame, tuple, &segment, now_us),
             Class::Udp(tuple, payload) => self.handle_udp(frame, tuple, payload, now_us),
-            Class::Other => self.ingress_for_nobody(frame, now_us),
+            Class::Other => {
+                self.look_for_pong(frame, now_us);
+                self.ingress_for_nobody(frame, now_us);
+            }
             Class::Arp => {
                 self.ingress_for_nobody(frame, now_us);
                 for key in core::mem::take(&mut self.waiting) {
@@ -241,7 +250,7 @@ impl Engine {
             if slot.is_none() {
                 match self.open(tuple, now_us) {
                     Opening::Accepted(new) => slot = Some(new),
-                    Opening::Refused => {}
+                    Opening::Refused => self.counters.refused += 1,
                     Opening::Ignored => return,
                 }
             }
@@ -384,13 +393,15 @@ impl Engine {
         if !self.iface.has_ip_addr(*tuple.local.ip()) {
             return Opening::Ignored;
         }
-        let Some(listener) = self.ports.listener(tuple.local) else {
+        let Some(listener) = self.ports.listener(tuple.local, self.index) else {
             return Opening::Refused;
         };
         if !listener.has_room() {
+            self.counters.dropped_backlog += 1;
             return Opening::Ignored;
         }
         let Ok(slot) = self.insert(tuple, &Arc::default(), Some(&listener), now_us) else {
+            self.counters.dropped_no_room += 1;
             return Opening::Ignored;
         };
         let Some(connection) = self.connections.get(slot) else {
@@ -423,7 +434,10 @@ impl Engine {
         }
         match self.ports.mailbox(tuple.local) {
             Some(mailbox) => mailbox.deliver(tuple.remote, payload),
-            None if is_own => self.ingress_for_nobody(frame, now_us),
+            None if is_own => {
+                self.counters.dropped_no_port += 1;
+                self.ingress_for_nobody(frame, now_us);
+            }
             None => {}
         }
     }
@@ -680,6 +694,11 @@ impl Engine {
                     }
                 }
                 Key::TimeWait => self.time_wait_timer = None,
+                Key::Ping => {
+                    if let Some(pings) = &mut self.pings {
+                        pings.timer = None;
+                    }
+                }
             }
             self.run(key, now_us);
         }
@@ -690,6 +709,7 @@ impl Engine {
         match key {
             Key::Connection(slot) => self.settle(slot, Cause::Other, now_us),
             Key::Dhcp => self.poll_dhcp(None, now_us),
+            Key::Ping => self.run_pings(now_us),
             Key::TimeWait => {
                 let wanted = self.time_wait.expire(now_us);
                 self.timers

@@ -17,6 +17,8 @@ pub enum Error {
     AddressNotAvailable,
     /// There is no address of our own yet, or no route.
     NetworkUnreachable,
+    /// A router or the host itself says that it cannot be reached.
+    HostUnreachable,
     /// The machine has no network interface.
     NoInterface,
     /// The socket is not connected.
@@ -41,6 +43,12 @@ pub enum Error {
     NotSupported,
     /// There is no memory.
     OutOfMemory,
+    /// A queue is full.
+    QueueFull,
+    /// There is no core of this number.
+    NoSuchCore,
+    /// The interface belongs to a core for good already.
+    AlreadyDedicated,
 }
 
 /// Result of a socket call.

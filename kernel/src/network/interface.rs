@@ -1,8 +1,11 @@
 //! A stack behind a lock, as a service of the core its device is dedicated to.
 
+use core::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+
 use super::stack::Stack;
 use crate::arch::clock;
-use crate::scheduler::{Notifier, Service};
+use crate::arch::x86_64::core_local::CoreLocal;
+use crate::scheduler::{self, Notifier, Service};
 use crate::sync::{SpinGuard, SpinLock};
 
 /// How often the stack is asked in a row as long as it has work; in between other cores may use it.
@@ -17,17 +20,66 @@ pub struct Interface {
     stack: SpinLock<Stack>,
     /// Tells of a new address.
     pub address_changed: Notifier,
+    /// It was given to a core for good.
+    is_dedicated: AtomicBool,
+    /// The core that serves it.
+    core: AtomicUsize,
+    /// The cores that ask it, a bit for each: the one it belongs to, and those it has left.
+    registered: AtomicU64,
 }
 
 impl Interface {
-    /// An interface over a stack.
+    /// An interface over a stack; it belongs to the core that calls.
     pub fn new(driver: &'static str, mac: [u8; 6], stack: Stack) -> Self {
         Self {
             driver,
             mac,
             stack: SpinLock::new(stack),
             address_changed: Notifier::new(),
+            is_dedicated: AtomicBool::new(false),
+            core: AtomicUsize::new(scheduler::current_core()),
+            registered: AtomicU64::new(0),
         }
+    }
+
+    /// Has the core that calls serve the interface, whenever it is the one that the interface belongs to.
+    pub fn register(&'static self) {
+        let bit = 1 << scheduler::current_core();
+        if self.registered.fetch_or(bit, Ordering::Relaxed) & bit == 0 {
+            scheduler::register_service(self);
+        }
+    }
+
+    /// The core that it belongs to.
+    #[inline]
+    pub fn core(&self) -> usize {
+        self.core.load(Ordering::Relaxed)
+    }
+
+    /// Gives it to another core, which has registered it. Whether the device's interrupts can go there.
+    pub(super) fn move_to(&self, home: &'static CoreLocal) -> bool {
+        let mut stack = self.stack.lock();
+        let old = self.core.swap(home.index(), Ordering::Relaxed);
+        let has_moved = stack.move_home(home);
+        if !has_moved {
+            self.core.store(old, Ordering::Relaxed);
+        }
+        has_moved
+    }
+
+    /// Whether it was given to a core for good.
+    pub fn is_dedicated(&self) -> bool {
+        self.is_dedicated.load(Ordering::Relaxed)
+    }
+
+    /// Marks it as dedicated; whether it was not before.
+    pub(super) fn claim(&self) -> bool {
+        !self.is_dedicated.swap(true, Ordering::Relaxed)
+    }
+
+    /// Takes the mark of [`Interface::claim`] back.
+    pub(super) fn give_up_claim(&self) {
+        self.is_dedicated.store(false, Ordering::Relaxed);
     }
 
     /// The stack, for a moment.
@@ -39,6 +91,9 @@ impl Interface {
 
 impl Service for Interface {
     fn serve(&self) -> bool {
+        if self.core() != scheduler::current_core() {
+            return false;
+        }
         for round in 0..ROUNDS {
             let mut stack = self.stack.lock();
             let before = stack.address_changes();
@@ -55,6 +110,9 @@ impl Service for Interface {
     }
 
     fn next_deadline_ns(&self) -> Option<u64> {
+        if self.core() != scheduler::current_core() {
+            return None;
+        }
         self.stack.lock().next_deadline_ns()
     }
 }

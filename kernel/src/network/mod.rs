@@ -9,6 +9,7 @@
 mod checksum;
 pub mod config;
 pub mod connections;
+pub mod dedicate;
 mod dhcp;
 pub mod dns;
 
@@ -17,12 +18,15 @@ mod error;
 mod frame;
 pub mod interface;
 mod loopback;
+pub mod ping;
 mod port;
 pub mod ports;
 mod random;
 mod sender;
+pub mod service;
 pub mod socket;
 pub mod stack;
+pub mod statistics;
 #[cfg(test)]
 mod tests;
 mod time_wait;
@@ -46,8 +50,10 @@ use self::stack::Stack;
 use crate::arch::clock;
 use crate::command_line::VirtioMmioDevice;
 use crate::devices;
-use crate::scheduler;
 use crate::sync::{OnceCell, SpinLock};
+
+/// The index of the loopback interface.
+pub const LOOPBACK: usize = 0;
 
 /// How long a program's call waits for the machine to get an address, and how long a connection that is being made does.
 const ADDRESS_PATIENCE_NS: u64 = 10_000_000_000;
@@ -139,7 +145,7 @@ fn start(
         if index == 1 && matches!(config, Config::Static(_)) {
             interface::report(interface, &interface.lock(), "the command line");
         }
-        scheduler::register_service(interface);
+        interface.register();
         interfaces.push(interface);
     }
     Network {

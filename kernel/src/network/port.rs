@@ -24,6 +24,10 @@ pub(super) struct Port {
     has_checksum_offload: bool,
     /// IP packets handed to the transmitter so far.
     pub(super) sent_packets: u64,
+    /// Frames handed to it, and their bytes; and those that found no free buffer.
+    pub(super) sent_frames: u64,
+    pub(super) sent_bytes: u64,
+    pub(super) lost_frames: u64,
     /// Takes an answer that finds no free buffer, and is then thrown away.
     overflow: Vec<u8>,
 }
@@ -42,6 +46,9 @@ impl Port {
             mtu,
             has_checksum_offload,
             sent_packets: 0,
+            sent_frames: 0,
+            sent_bytes: 0,
+            lost_frames: 0,
             overflow: Vec::new(),
         }
     }
@@ -98,9 +105,12 @@ impl Port {
 
     fn transmit<R>(&mut self, len: usize, fill: impl FnOnce(&mut [u8]) -> R) -> R {
         if !self.transmitter.has_room() {
+            self.lost_frames += 1;
             self.overflow.resize(len, 0);
             return fill(&mut self.overflow);
         }
+        self.sent_frames += 1;
+        self.sent_bytes += len as u64;
         let buffer = self.transmitter.buffer(len);
         let result = fill(buffer);
         let packet_at = match self.medium {

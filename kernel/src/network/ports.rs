@@ -5,6 +5,7 @@ use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::net::{Ipv4Addr, SocketAddrV4};
 
+use super::LOOPBACK;
 use super::error::{Error, Result};
 use super::frame::FourTuple;
 use super::random::Random;
@@ -43,6 +44,18 @@ struct Queue {
 }
 
 impl Listener {
+    fn new(address: SocketAddrV4, backlog: usize, notifier: Arc<Notifier>) -> Arc<Self> {
+        Arc::new(Self {
+            address,
+            notifier,
+            queue: SpinLock::new(Queue {
+                ready: VecDeque::new(),
+                backlog: backlog.clamp(1, MAX_BACKLOG),
+                is_closed: false,
+            }),
+        })
+    }
+
     /// Whether one more connection may wait.
     pub(super) fn has_room(&self) -> bool {
         let queue = self.queue.lock();
@@ -99,6 +112,16 @@ struct TcpUse {
     listener: Option<Arc<Listener>>,
     /// Others that agree to it too may have the same address (`SO_REUSEPORT`), and get connections by turns.
     is_shared: bool,
+    /// The one interface where it listens; none for all of them.
+    interface: Option<usize>,
+}
+
+impl TcpUse {
+    /// Whether connections that come in by an interface are for it. By the loopback come those of this machine, for all.
+    fn hears(&self, interface: usize) -> bool {
+        self.interface
+            .is_none_or(|own| own == interface || interface == LOOPBACK)
+    }
 }
 
 /// What is entered at a port.
@@ -109,7 +132,8 @@ trait Entry {
 
 impl Entry for TcpUse {
     fn can_share(&self, other: &Self) -> bool {
-        self.is_shared && other.is_shared
+        let is_apart = matches!((self.interface, other.interface), (Some(a), Some(b)) if a != b);
+        is_apart || self.is_shared && other.is_shared
     }
 }
 
@@ -206,6 +230,7 @@ impl Ports {
         let entry = TcpUse {
             listener: None,
             is_shared,
+            interface: None,
         };
         let port = claim(&mut tables.tcp, &mut tables.random, address, entry)?;
         Ok(SocketAddrV4::new(*address.ip(), port))
@@ -224,16 +249,33 @@ impl Ports {
             .iter_mut()
             .find(|(bound, entry)| bound == address.ip() && entry.listener.is_none())
             .ok_or(Error::Invalid)?;
-        let listener = Arc::new(Listener {
-            address,
-            notifier,
-            queue: SpinLock::new(Queue {
-                ready: VecDeque::new(),
-                backlog: backlog.clamp(1, MAX_BACKLOG),
-                is_closed: false,
-            }),
-        });
+        let listener = Listener::new(address, backlog, notifier);
         entry.1.listener = Some(listener.clone());
+        Ok(listener)
+    }
+
+    /// Keeps a TCP port (any free one if it is 0) on one interface alone, whatever its address, and listens there. Other interfaces
+    /// may have listeners of their own at the same port.
+    pub fn listen_on(
+        &self,
+        interface: usize,
+        port: u16,
+        backlog: usize,
+        notifier: Arc<Notifier>,
+    ) -> Result<Arc<Listener>> {
+        let tables = &mut *self.tables.lock();
+        let mut address = SocketAddrV4::new(Ipv4Addr::UNSPECIFIED, port);
+        let entry = TcpUse {
+            listener: None,
+            is_shared: false,
+            interface: Some(interface),
+        };
+        let port = claim(&mut tables.tcp, &mut tables.random, address, entry)?;
+        address.set_port(port);
+        let listener = Listener::new(address, backlog, notifier);
+        let entries = tables.tcp.get_mut(&port).ok_or(Error::Invalid)?;
+        let (_, entry) = entries.last_mut().ok_or(Error::Invalid)?;
+        entry.listener = Some(listener.clone());
         Ok(listener)
     }
 
@@ -252,12 +294,18 @@ impl Ports {
         remove(&mut self.tables.lock().tcp, listener.address, is_wanted);
     }
 
-    /// Who accepts the next connection to `address`: of several that share it, one after the other.
-    pub(super) fn listener(&self, address: SocketAddrV4) -> Option<Arc<Listener>> {
+    /// Who accepts the next connection to `address` that comes in by an interface: of several that share it, one after the other.
+    pub(super) fn listener(
+        &self,
+        address: SocketAddrV4,
+        interface: usize,
+    ) -> Option<Arc<Listener>> {
         let tables = &mut *self.tables.lock();
         let entries = tables.tcp.get_mut(&address.port())?;
         let listens_at = |wanted: Ipv4Addr| {
-            move |(bound, entry): &(Ipv4Addr, TcpUse)| *bound == wanted && entry.listener.is_some()
+            move |(bound, entry): &(Ipv4Addr, TcpUse)| {
+                *bound == wanted && entry.listener.is_some() && entry.hears(interface)
+            }
         };
         let at = entries
             .iter()
@@ -339,7 +387,11 @@ mod tests {
         };
         let (first, second) = (listen(), listen());
         assert_eq!(ports.bind_tcp(any, false), Err(Error::AddressInUse));
-        let next = || ports.listener(at([10, 0, 2, 15], 80)).expect("listening");
+        let next = || {
+            ports
+                .listener(at([10, 0, 2, 15], 80), 1)
+                .expect("listening")
+        };
         assert!(Arc::ptr_eq(&next(), &first));
         assert!(Arc::ptr_eq(&next(), &second));
         assert!(Arc::ptr_eq(&next(), &first));
@@ -348,6 +400,25 @@ mod tests {
         ports.release_listener(&second);
         assert_eq!(ports.bind_tcp(any, false), Ok(any));
         assert_eq!(ports.bind_tcp(any, true), Err(Error::AddressInUse));
+    }
+
+    #[test]
+    fn each_interface_can_have_a_listener_of_its_own_at_a_port() {
+        let ports = Ports::new(1);
+        let any = at([0; 4], 80);
+        let listen = |interface| ports.listen_on(interface, 80, 1, Arc::default());
+        let (first, second) = (listen(1).expect("free"), listen(2).expect("free"));
+        assert_eq!(listen(2).err(), Some(Error::AddressInUse));
+        assert_eq!(ports.bind_tcp(any, true), Err(Error::AddressInUse));
+        let at_interface = |interface| ports.listener(at([10, 0, 2, 15], 80), interface);
+        assert!(Arc::ptr_eq(&at_interface(1).expect("listening"), &first));
+        assert!(Arc::ptr_eq(&at_interface(2).expect("listening"), &second));
+        assert!(at_interface(3).is_none());
+        assert!(at_interface(super::LOOPBACK).is_some());
+        ports.release_listener(&first);
+        ports.release_listener(&second);
+        assert_eq!(ports.bind_tcp(any, false), Ok(any));
+        assert_eq!(listen(1).err(), Some(Error::AddressInUse));
     }
 
     #[test]
@@ -364,9 +435,9 @@ mod tests {
         let ports = Ports::new(1);
         let local = at([127, 0, 0, 1], 80);
         ports.bind_tcp(local, false).expect("free");
-        assert!(ports.listener(local).is_none(), "bound is not listening");
+        assert!(ports.listener(local, 0).is_none(), "bound is not listening");
         ports.listen(local, 1, Arc::default()).expect("bound");
-        assert!(ports.listener(local).is_some());
-        assert!(ports.listener(at([10, 0, 2, 15], 80)).is_none());
+        assert!(ports.listener(local, 0).is_some());
+        assert!(ports.listener(at([10, 0, 2, 15], 80), 1).is_none());
     }
 }

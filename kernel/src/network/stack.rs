@@ -17,8 +17,10 @@ use super::dhcp::Dhcp;
 use super::engine::{Cause, Engine};
 use super::error::{Error, Result};
 use super::frame::{FourTuple, classify};
+use super::ping::Pings;
 use super::port::Port;
 use super::ports::Ports;
+use super::statistics::Statistics;
 use crate::arch::interrupts;
 use crate::arch::x86_64::core_local::{self, CoreLocal};
 use crate::devices::network::{Medium, NetworkDevice, Receiver};
@@ -86,6 +88,8 @@ impl Stack {
             let Some(frame) = self.receiver.frame() else {
                 break;
             };
+            self.engine.counters.received_frames += 1;
+            self.engine.counters.received_bytes += frame.bytes.len() as u64;
             let class = classify(&frame, self.engine.port.medium());
             self.engine.handle(frame.bytes, class, now_us);
             self.receiver.release();
@@ -117,6 +121,27 @@ impl Stack {
         });
     }
 
+    /// Another core serves the stack from now on, and the device interrupts that core. Whether the device can.
+    pub fn move_home(&mut self, core: &'static CoreLocal) -> bool {
+        let old = self.home.replace(Home {
+            core,
+            announced_us: u64::MAX,
+            is_called: false,
+        });
+        match self.receiver.irq() {
+            Some(irq) if !irq.move_to(core) => {
+                self.home = old;
+                false
+            }
+            Some(_) => true,
+            // Without interrupts, the core has to look by itself.
+            None => {
+                interrupts::wake(core);
+                true
+            }
+        }
+    }
+
     /// Ends a call: what it queued goes out, and the core that serves the stack learns of an earlier time or of frames that only it takes.
     fn finish(&mut self) {
         self.engine.port.flush();
@@ -140,9 +165,17 @@ impl Stack {
 
     /// Starts looking for an address.
     pub fn start_dhcp(&mut self, now_ns: u64) {
+        if self.engine.dhcp.is_some() {
+            return;
+        }
         self.engine.dhcp = Some(Dhcp::new());
         self.engine.poll_dhcp(None, now_ns / 1000);
         self.finish();
+    }
+
+    /// Asks for an address no more.
+    pub fn stop_dhcp(&mut self) {
+        self.engine.dhcp = None;
     }
 
     /// Takes an address, or gives it up.
@@ -354,6 +387,27 @@ impl Stack {
         }
     }
 
+    /// Sends an echo request with `len` bytes of content; its number, for [`Stack::ping_outcome`].
+    ///
+    /// # Errors
+    /// When it is too long, there is no way to the address, or too many wait to be sent.
+    pub fn begin_ping(
+        &mut self,
+        to: Ipv4Addr,
+        len: usize,
+        notifier: Arc<Notifier>,
+        now_ns: u64,
+    ) -> Result<u32> {
+        let id = self.engine.begin_ping(to, len, notifier, now_ns)?;
+        self.finish();
+        Ok(id)
+    }
+
+    /// Echo requests, if there were any.
+    pub(super) fn pings(&mut self) -> Option<&mut Pings> {
+        self.engine.pings.as_mut()
+    }
+
     /// Makes a sender of datagrams from `port`.
     ///
     /// # Errors
@@ -384,6 +438,20 @@ impl Stack {
             .send_datagram(sender, source, to, payload, ttl, now_ns / 1000)?;
         self.finish();
         Ok(())
+    }
+
+    /// What was counted so far.
+    pub fn statistics(&self) -> Statistics {
+        let Engine {
+            port, connections, ..
+        } = &self.engine;
+        Statistics {
+            sent_frames: port.sent_frames,
+            sent_bytes: port.sent_bytes,
+            dropped_no_buffer: port.lost_frames,
+            connections: connections.len() as u64,
+            ..self.engine.counters
+        }
     }
 
     /// Connections in TIME-WAIT, for tests of growth.

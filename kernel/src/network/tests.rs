@@ -22,6 +22,7 @@ use crate::scheduler::Readiness;
 
 mod closing;
 mod leases;
+mod pings;
 
 const SERVER: Ipv4Addr = Ipv4Addr::new(10, 0, 2, 15);
 const CLIENT: Ipv4Addr = Ipv4Addr::new(10, 0, 2, 2);

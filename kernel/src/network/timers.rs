@@ -13,6 +13,8 @@ pub(super) enum Key {
     Dhcp,
     /// The connections in TIME-WAIT.
     TimeWait,
+    /// Echo requests.
+    Ping,
 }
 
 /// Times in microseconds, in order.

@@ -6,9 +6,9 @@ use alloc::vec::Vec;
 use core::ptr::{null, null_mut};
 use core::sync::atomic::{AtomicPtr, AtomicU64, AtomicUsize, Ordering, fence};
 
-use super::Service;
-use super::thread::{self, Name, State, Thread};
+use super::thread::{self, Name, State, Thread, Waiting};
 use super::timers::Timers;
+use super::{Service, control, registry};
 use crate::arch::x86_64::core_local::{self, CoreLocal, MAX_CORES};
 use crate::arch::x86_64::{context, cpu, local_apic, tlb};
 use crate::arch::{clock, interrupts};
@@ -16,13 +16,13 @@ use crate::memory::OutOfMemory;
 use crate::sync::OnceCell;
 
 /// Threads that are ready to run, first come first served.
-struct RunQueue {
-    first: *const Thread,
+pub(super) struct RunQueue {
+    pub(super) first: *const Thread,
     last: *const Thread,
 }
 
 impl RunQueue {
-    fn push(&mut self, thread: &Thread) {
+    pub(super) fn push(&mut self, thread: &Thread) {
         thread.next.set(null());
         if self.first.is_null() {
             self.first = thread;
@@ -44,8 +44,10 @@ impl RunQueue {
     }
 }
 
-struct Core {
-    ready: RunQueue,
+pub(super) struct Core {
+    pub(super) ready: RunQueue,
+    /// What the core's threads that only poll have seen.
+    pub(super) polling: control::Polling,
     timers: Timers,
     services: Vec<&'static dyn Service>,
     /// The thread that ended last, until another one runs.
@@ -59,13 +61,15 @@ struct Core {
 }
 
 /// What all cores may use of a core.
-struct Shared {
-    local: &'static CoreLocal,
+pub(super) struct Shared {
+    pub(super) local: &'static CoreLocal,
     /// Threads of this core that other cores made ready: a stack, linked by `Thread::next`.
     inbox: AtomicPtr<Thread>,
     /// Threads that have not ended.
     threads: AtomicUsize,
     halted_ns: AtomicU64,
+    /// Since when the core has been halted (nanoseconds since boot), or `u64::MAX`.
+    halted_since_ns: AtomicU64,
     switches: AtomicU64,
 }
 
@@ -74,7 +78,7 @@ static SHARED: [OnceCell<Shared>; MAX_CORES] = [const { OnceCell::new() }; MAX_C
 /// Ready threads run this often in a row before the services are asked again, even if nothing interrupts.
 const SWITCHES_PER_POLL: u32 = 16;
 
-fn with_core<R>(work: impl FnOnce(&mut Core) -> R) -> R {
+pub(super) fn with_core<R>(work: impl FnOnce(&mut Core) -> R) -> R {
     let core = core_local::current()
         .scheduler
         .load(Ordering::Relaxed)
@@ -91,6 +95,7 @@ fn initialise() -> &'static Shared {
         inbox: AtomicPtr::new(null_mut()),
         threads: AtomicUsize::new(0),
         halted_ns: AtomicU64::new(0),
+        halted_since_ns: AtomicU64::new(u64::MAX),
         switches: AtomicU64::new(0),
     });
     let Ok(shared) = shared else {
@@ -101,6 +106,7 @@ fn initialise() -> &'static Shared {
             first: null(),
             last: null(),
         },
+        polling: control::Polling::new(),
         timers: Timers::new(),
         services: Vec::new(),
         ended: null(),
@@ -115,8 +121,14 @@ fn initialise() -> &'static Shared {
     shared
 }
 
+impl Core {
+    pub(super) fn index(&self) -> usize {
+        self.shared.local.index()
+    }
+}
+
 /// What is shared of the core where a thread lives.
-fn shared_of(core: usize) -> &'static Shared {
+pub(super) fn shared_of(core: usize) -> &'static Shared {
     match SHARED.get(core).and_then(OnceCell::get) {
         Some(shared) => shared,
         None => panic!("there is no core {core}"),
@@ -125,6 +137,9 @@ fn shared_of(core: usize) -> &'static Shared {
 
 /// Has the scheduler of this core call `service` from now on.
 pub fn register_service(service: &'static dyn Service) {
+    if service.wakes_unasked() {
+        registry::expect_wakes_from_outside();
+    }
     with_core(|core| core.services.push(service));
 }
 
@@ -160,6 +175,7 @@ pub fn spawn_on(
     let shared = shared_of(core);
     let thread = Thread::new(core, function, argument, stack_bytes, name)?;
     shared.threads.fetch_add(1, Ordering::Relaxed);
+    registry::add(&thread);
     // The core's own reference, given back in `reap`.
     let pointer = Arc::into_raw(thread.clone());
     // SAFETY: from the `Arc` above.
@@ -182,9 +198,13 @@ pub fn spawn(
 
 /// Makes a blocked thread ready, on its own core.
 pub(super) fn wake(thread: &Thread) {
-    if !thread.make_ready() {
-        return;
+    if thread.make_ready() {
+        enqueue(thread);
     }
+}
+
+/// Puts a ready thread into the run queue of its core.
+pub(super) fn enqueue(thread: &Thread) {
     let local = core_local::current();
     if thread.core() == local.index() {
         with_core(|core| core.ready.push(thread));
@@ -251,6 +271,7 @@ pub fn begin() {
 /// Ends the running thread.
 pub fn exit(result: usize) -> ! {
     let thread = thread::current();
+    registry::remove(thread);
     thread.set_state(State::Ended);
     thread.finish(result);
     with_core(|core| {
@@ -300,17 +321,21 @@ pub fn sleep_until(deadline_ns: u64) {
 }
 
 /// Switches to the next thread that is ready; halts while there is none. Returns when the calling thread's turn has come again.
-fn schedule() {
+pub(super) fn schedule() {
     let current: *const Thread = thread::current();
     loop {
         poll_services();
         if let Some(next) = with_core(|core| core.ready.pop()) {
+            // SAFETY: threads in the run queue are alive.
+            if !control::may_run(unsafe { &*next }) {
+                continue;
+            }
             if next != current {
                 switch_to(current, next);
             }
             return;
         }
-        idle();
+        idle(u64::MAX);
     }
 }
 
@@ -328,7 +353,7 @@ fn switch_to(current: *const Thread, next: *const Thread) {
 }
 
 /// Serves what interrupts announced and deadlines that passed.
-fn poll_services() {
+pub(super) fn poll_services() {
     empty_inbox();
     let (is_due, has_timers) = with_core(|core| {
         core.polls += 1;
@@ -366,9 +391,11 @@ fn serve_all() -> bool {
     had_work
 }
 
-/// Halts until an interrupt comes or the next deadline.
-fn idle() {
-    let mut deadline_ns = with_core(|core| core.timers.next_ns()).unwrap_or(u64::MAX);
+/// Halts until an interrupt comes, the next deadline or `until_ns` (since boot).
+pub(super) fn idle(until_ns: u64) {
+    let mut deadline_ns = with_core(|core| core.timers.next_ns())
+        .unwrap_or(u64::MAX)
+        .min(until_ns);
     let mut index = 0;
     while let Some(service) = with_core(|core| core.services.get(index).copied()) {
         deadline_ns = deadline_ns.min(service.next_deadline_ns().unwrap_or(u64::MAX));
@@ -390,15 +417,24 @@ fn idle() {
     let shared = with_core(|core| core.shared);
     shared.local.is_halted.store(true, Ordering::Relaxed);
     fence(Ordering::SeqCst);
+    let is_asleep = deadline_ns == u64::MAX;
+    if is_asleep {
+        registry::fall_asleep();
+    }
     cpu::disable_interrupts();
     let has_news = with_core(|core| interrupts::count() != core.interrupts_seen)
         || !shared.inbox.load(Ordering::Relaxed).is_null();
     if has_news {
         cpu::enable_interrupts();
     } else {
+        shared.halted_since_ns.store(now_ns, Ordering::Relaxed);
         cpu::enable_interrupts_and_halt();
         let halted_ns = shared.halted_ns.load(Ordering::Relaxed) + (clock::now_ns() - now_ns);
+        shared.halted_since_ns.store(u64::MAX, Ordering::Relaxed);
         shared.halted_ns.store(halted_ns, Ordering::Relaxed);
+    }
+    if is_asleep {
+        registry::wake_up();
     }
     shared.local.is_halted.store(false, Ordering::SeqCst);
     tlb::catch_up();
@@ -417,10 +453,14 @@ pub fn start(function: extern "C" fn(usize) -> !, stack_bytes: usize) -> ! {
     run_first()
 }
 
-/// Starts scheduling on another core: an idle thread of its own waits for work.
-pub extern "C" fn start_core() -> ! {
+/// Makes the scheduler of another core, which calls, with an idle thread of its own; [`run_core`] follows.
+///
+/// # Panics
+/// When there is no memory for the thread.
+pub fn prepare_core() {
     extern "C" fn idle_thread(_: usize) -> ! {
         begin();
+        thread::current().waiting.set(Waiting::Nothing);
         loop {
             prepare_to_block();
             block(None);
@@ -431,6 +471,10 @@ pub extern "C" fn start_core() -> ! {
         panic!("not enough memory for a core's first thread");
     };
     drop(thread);
+}
+
+/// Starts scheduling on another core.
+pub extern "C" fn run_core() -> ! {
     run_first()
 }
 
@@ -449,11 +493,29 @@ fn run_first() -> ! {
     unreachable!("the stack of a core's start is used again");
 }
 
-/// Nanoseconds that a core has been halted, and its switches between threads.
-pub fn statistics(core: usize) -> (u64, u64) {
-    let shared = shared_of(core);
-    (
-        shared.halted_ns.load(Ordering::Relaxed),
-        shared.switches.load(Ordering::Relaxed),
-    )
+/// What a core has done since its start.
+#[derive(Clone, Copy, Debug)]
+#[repr(C)]
+pub struct Statistics {
+    /// Nanoseconds that the core has been halted.
+    pub halted_ns: u64,
+    /// Switches from one thread to another.
+    pub switches: u64,
+    /// Interrupts that it has taken.
+    pub interrupts: u64,
+    /// Threads of the core that have not ended, its own idle thread among them.
+    pub threads: u64,
+}
+
+/// What a core has done, or `None` where there is no such core. A core that halts now is counted until now.
+pub fn statistics(core: usize) -> Option<Statistics> {
+    let shared = SHARED.get(core)?.get()?;
+    let since_ns = shared.halted_since_ns.load(Ordering::Relaxed);
+    let halted_ns = shared.halted_ns.load(Ordering::Relaxed);
+    Some(Statistics {
+        halted_ns: halted_ns + clock::now_ns().saturating_sub(since_ns),
+        switches: shared.switches.load(Ordering::Relaxed),
+        interrupts: shared.local.interrupts.load(Ordering::Relaxed),
+        threads: shared.threads.load(Ordering::Relaxed) as u64,
+    })
 }

@@ -4,6 +4,7 @@
 
 use core::sync::atomic::{AtomicU32, Ordering};
 
+use super::thread::Waiting;
 use super::wait::{Key, WaitOutcome, WaitQueue};
 use crate::sync::SpinLock;
 
@@ -47,9 +48,12 @@ pub fn wait(
     if futex.load(Ordering::SeqCst) != expected {
         return Err(Changed);
     }
-    Ok(bucket
-        .queue
-        .wait_keyed(Key { address, bits }, deadline_ns, || drop(guard)))
+    Ok(bucket.queue.wait_keyed(
+        Key { address, bits },
+        Waiting::Futex(address),
+        deadline_ns,
+        || drop(guard),
+    ))
 }
 
 /// Wakes up to `most` threads that sleep at an address for one of `bits`; how many.

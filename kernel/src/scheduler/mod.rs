@@ -3,22 +3,29 @@
 //! Interrupts only mark; what a device has to say is served by [`Service`]s of the core it is dedicated to, which
 //! the scheduler calls when it looks for work and before it halts.
 
+mod atomic;
+pub mod control;
 mod core;
 pub mod futex;
+pub mod message;
 mod notify;
 mod placement;
+pub mod registry;
+mod ring;
+mod shared_turn;
 pub mod thread;
 mod timers;
 mod turn;
 mod wait;
 
 pub use core::{
-    begin, core_count, current_core, exit, register_service, sleep_until, spawn, spawn_on, start,
-    start_core, statistics, thread_count, yield_now,
+    Statistics, begin, core_count, current_core, exit, prepare_core, register_service, run_core,
+    sleep_until, spawn, spawn_on, start, statistics, thread_count, yield_now,
 };
 pub use notify::{Notifier, Observer, Readiness};
 pub use placement::{Placement, place, set_placement};
-pub use thread::{Name, Thread};
+pub use shared_turn::{Change, Look, SharedTurn};
+pub use thread::{Name, Thread, Waiting};
 pub use turn::{Turn, TurnGuard};
 pub use wait::{WaitOutcome, WaitQueue};
 
@@ -30,4 +37,10 @@ pub trait Service: Sync {
 
     /// When `serve` must run next even if no interrupt comes (nanoseconds since boot), or `None`. Asked before the core halts.
     fn next_deadline_ns(&self) -> Option<u64>;
+
+    /// Whether it may wake threads that do not wait for something from outside ([`Waiting::Outside`]): one that runs functions of the
+    /// program, which may do anything. While there is such a service, a machine whose threads all wait is not taken for dead.
+    fn wakes_unasked(&self) -> bool {
+        true
+    }
 }

@@ -32,6 +32,35 @@ pub enum State {
     Ended,
 }
 
+/// What a blocked thread waits for. Kept for reports, and to tell whether anything but another thread can wake it.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Waiting {
+    /// Something that can come from outside: a device, a peer, the console, a signal. Also what nobody has described.
+    Outside,
+    /// A word in memory at this address, by which std's locks, condition variables, channels and parking wait.
+    Futex(usize),
+    /// The end of the thread of this number.
+    Join(u32),
+    /// A message, or room for one.
+    Message,
+    /// Nothing: it parked for good, or it is a core's own thread.
+    Nothing,
+}
+
+/// What others asked of a thread, and what it said of itself: bits of [`Thread::marks`].
+pub(super) mod mark {
+    /// It shall not run.
+    pub(in crate::scheduler) const SUSPENDED: u8 = 1;
+    /// It is ready, but was taken out of the run queue because it is suspended.
+    pub(in crate::scheduler) const HELD: u8 = 2;
+    /// It gave its core away as one that only polls.
+    pub(in crate::scheduler) const POLLING: u8 = 4;
+    /// It shall end.
+    pub(in crate::scheduler) const KILLED: u8 = 8;
+    /// It waits in a way that [`KILLED`] ends.
+    pub(in crate::scheduler) const KILLABLE: u8 = 16;
+}
+
 /// The thread control block, which `fs` leads to (System V ABI, x86-64 TLS variant II); thread-local storage lies below it.
 #[repr(C)]
 pub struct ControlBlock {
@@ -54,6 +83,13 @@ pub struct Thread {
     pub(super) context: Cell<usize>,
     pub(super) next: Cell<*const Thread>,
     state: AtomicU8,
+    pub(super) marks: AtomicU8,
+    /// Written by the thread itself before it blocks.
+    pub(super) waiting: Cell<Waiting>,
+    /// Neighbours in the list of all threads, under its lock.
+    pub(super) listed: Cell<(*const Thread, *const Thread)>,
+    /// The core for the next thread that this one starts, if it chose one. Used by the thread alone.
+    pub next_core: Cell<Option<usize>>,
     pub(super) timer_slot: Cell<usize>,
     stack: Stack,
     storage: Storage,
@@ -98,7 +134,9 @@ impl Signals {
 /// Destructor of a thread-local, as C has it.
 pub type Destructor = unsafe extern "C" fn(*mut c_void);
 
-// SAFETY: `context`, `next` and `timer_slot` are used by the thread's core alone, `specific` and `destructors` by the thread alone; the rest is atomic, locked or constant.
+// SAFETY: `context`, `next` and `timer_slot` are used by the thread's core alone, `specific`, `destructors` and `next_core` by the thread
+// alone, `listed` under the lock of the list; `waiting` is written by the thread and read by others when all cores halt. The rest is
+// atomic, locked or constant.
 unsafe impl Send for Thread {}
 // SAFETY: as for `Send`.
 unsafe impl Sync for Thread {}
@@ -253,6 +291,10 @@ impl Thread {
             context: Cell::new(context),
             next: Cell::new(null()),
             state: AtomicU8::new(State::Blocked as u8),
+            marks: AtomicU8::new(0),
+            waiting: Cell::new(Waiting::Outside),
+            listed: Cell::new((null(), null())),
+            next_core: Cell::new(None),
             timer_slot: Cell::new(usize::MAX),
             stack,
             storage,
@@ -297,6 +339,20 @@ impl Thread {
         self.storage.block as usize
     }
 
+    /// Whether the thread has ended.
+    pub fn has_ended(&self) -> bool {
+        self.state.load(Ordering::Acquire) == State::Ended as u8
+    }
+
+    pub(super) fn is_blocked(&self) -> bool {
+        self.state.load(Ordering::Acquire) == State::Blocked as u8
+    }
+
+    /// What the thread waits for, or waited for last. Meaningful while its core halts.
+    pub fn waiting(&self) -> Waiting {
+        self.waiting.get()
+    }
+
     pub(super) fn set_state(&self, state: State) {
         self.state.store(state as u8, Ordering::Release);
     }
@@ -326,7 +382,7 @@ impl Thread {
             if let Some(result) = *end {
                 return result;
             }
-            (end, _) = self.ended.wait(end, None);
+            (end, _) = self.ended.wait_for(Waiting::Join(self.id), end, None);
         }
     }
 }

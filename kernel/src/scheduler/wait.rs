@@ -2,8 +2,9 @@
 
 use core::ptr::null_mut;
 
+use super::control::{self, Killed};
 use super::core::{block, prepare_to_block, wake};
-use super::thread::{self, Thread};
+use super::thread::{self, Thread, Waiting};
 use crate::sync::{SpinGuard, SpinLock};
 
 /// Why a wait ended.
@@ -98,8 +99,34 @@ impl WaitQueue {
         guard: SpinGuard<'a, T>,
         deadline_ns: Option<u64>,
     ) -> (SpinGuard<'a, T>, WaitOutcome) {
+        self.wait_for(Waiting::Outside, guard, deadline_ns)
+    }
+
+    /// As [`WaitQueue::wait`]; says what the thread waits for.
+    pub fn wait_for<'a, T: ?Sized>(
+        &self,
+        waiting: Waiting,
+        guard: SpinGuard<'a, T>,
+        deadline_ns: Option<u64>,
+    ) -> (SpinGuard<'a, T>, WaitOutcome) {
         let lock = SpinGuard::lock_of(&guard);
-        let outcome = self.wait_keyed(Key::default(), deadline_ns, || drop(guard));
+        let outcome = self.wait_keyed(Key::default(), waiting, deadline_ns, || drop(guard));
+        (lock.lock(), outcome)
+    }
+
+    /// As [`WaitQueue::wait_for`], but a kill of the thread ends the wait.
+    pub fn wait_killable<'a, T: ?Sized>(
+        &self,
+        waiting: Waiting,
+        guard: SpinGuard<'a, T>,
+        deadline_ns: Option<u64>,
+    ) -> (SpinGuard<'a, T>, Result<WaitOutcome, Killed>) {
+        let lock = SpinGuard::lock_of(&guard);
+        let outcome = self.wait_keyed(Key::default(), waiting, deadline_ns, || {
+            drop(guard);
+            control::begin_killable();
+        });
+        let outcome = control::end_killable().map(|()| outcome);
         (lock.lock(), outcome)
     }
 
@@ -107,9 +134,11 @@ impl WaitQueue {
     pub(super) fn wait_keyed(
         &self,
         key: Key,
+        waiting: Waiting,
         deadline_ns: Option<u64>,
         release: impl FnOnce(),
     ) -> WaitOutcome {
+        thread::current().waiting.set(waiting);
         let mut waiter = Waiter {
             thread: thread::current(),
             next: null_mut(),

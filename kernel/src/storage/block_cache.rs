@@ -1,8 +1,11 @@
-//! What was read from a disk lately, in blocks of 4 KiB, with read-ahead.
+//! What was read from a disk lately, and what is to be written to it, in blocks of 4 KiB.
 //!
 //! One cache a disk, over a [`BlockDriver`]; file systems come through [`super::disks::Volume`]. It is set-associative: a block can lie in
 //! one of eight places, the least recently used of which it takes. So it is bounded, and a look-up costs the same at any size.
-//! Writes go through to the disk at once.
+//!
+//! Reads that follow each other read ahead. What is large goes between the disk and the caller's buffer. Small writes stay here until
+//! [`BlockCache::flush`], or until there are too many of them; between two flushes they get to the disk in any order, so whoever needs an order flushes.
+//! A block that could not be written stays, and is tried again by the next flush, which says so if it fails: no write is lost without a word.
 
 use alloc::sync::Arc;
 use alloc::vec::Vec;
@@ -15,9 +18,11 @@ use crate::sync::SpinLock;
 const BLOCK_LEN: usize = 4096;
 const BLOCK_LEN_U64: u64 = BLOCK_LEN as u64;
 const WAYS: usize = 8;
-/// Most blocks that one command reads ahead, or reads into the caller's buffer.
+/// Most blocks that one command reads ahead, or reads into the caller's buffer, or writes from here.
 const MAX_AHEAD: usize = 16;
 const MAX_RUN: usize = 64;
+/// From how many whole blocks on a write goes to the disk at once.
+const DIRECT_RUN: usize = 8;
 /// The place in the arena of a way that was never used.
 const NOWHERE: usize = usize::MAX;
 
@@ -30,6 +35,19 @@ pub struct BlockCache {
     writing: Turn,
 }
 
+/// How useful the cache was.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Counts {
+    /// Blocks that were here when they were read.
+    pub hits: u64,
+    /// Blocks that came from the disk.
+    pub misses: u64,
+    /// Blocks that were written here.
+    pub written: u64,
+    /// Commands that wrote to the disk.
+    pub write_commands: u64,
+}
+
 /// A place for a block.
 #[derive(Clone, Copy)]
 struct Way {
@@ -39,6 +57,8 @@ struct Way {
     start: usize,
     /// How many there are: 0 in a place that is empty, less than [`BLOCK_LEN`] for the end of a disk.
     len: usize,
+    /// Whether it differs from the disk.
+    is_dirty: bool,
 }
 
 struct State {
@@ -50,9 +70,12 @@ struct State {
     uses: u64,
     /// Counts writes: what was read before one must not be put in the cache after it.
     writes: u64,
+    /// How many ways are dirty.
+    dirty: usize,
     /// The block after the last one read, and how much to read ahead if that is the next: grows with the run.
     next: u64,
     ahead: usize,
+    counts: Counts,
 }
 
 impl State {
@@ -72,18 +95,16 @@ impl State {
         self.arena.get(start..start + len)
     }
 
-    /// Puts a block in the place of the one of its set that was not used for longest.
-    fn insert(&mut self, block: u64, data: &[u8]) {
+    /// Puts a block in its place, or in that of the one of its set that was not used for longest and is on the disk. There may be none.
+    fn insert(&mut self, block: u64, data: &[u8]) -> Option<&mut Way> {
         self.uses += 1;
         let index = block as usize & (self.sets.len() - 1);
         let ways = &mut self.sets[index];
         let same = ways
             .iter()
             .position(|way| way.block == block && way.len != 0);
-        let oldest = || (0..WAYS).min_by_key(|&way| ways[way].last_use);
-        let Some(place) = same.or_else(oldest) else {
-            return;
-        };
+        let clean = (0..WAYS).filter(|&way| !ways[way].is_dirty);
+        let place = same.or_else(|| clean.min_by_key(|&way| ways[way].last_use))?;
         let way = &mut ways[place];
         let data = &data[..data.len().min(BLOCK_LEN)];
         if way.start != NOWHERE {
@@ -93,19 +114,40 @@ impl State {
             self.arena.extend_from_slice(data);
             self.arena.resize(way.start + BLOCK_LEN, 0);
         } else {
-            return;
+            return None;
         }
+        self.dirty -= usize::from(way.is_dirty);
         *way = Way {
             block,
             last_use: self.uses,
             start: way.start,
             len: data.len(),
+            is_dirty: false,
         };
+        Some(way)
+    }
+
+    /// Writes to a block that is here; `data` reaches not beyond it. Whether it was here.
+    fn overwrite(&mut self, block: u64, within: usize, data: &[u8]) -> bool {
+        self.uses += 1;
+        let uses = self.uses;
+        let Some(way) = self.way(block) else {
+            return false;
+        };
+        way.last_use = uses;
+        let start = way.start + within;
+        let is_new = !core::mem::replace(&mut way.is_dirty, true);
+        self.arena[start..start + data.len()].copy_from_slice(data);
+        self.writes += 1;
+        self.dirty += usize::from(is_new);
+        true
     }
 
     fn forget(&mut self, block: u64) {
         if let Some(way) = self.way(block) {
             way.len = 0;
+            let was_dirty = core::mem::take(&mut way.is_dirty);
+            self.dirty -= usize::from(was_dirty);
         }
     }
 }
@@ -127,6 +169,7 @@ impl BlockCache {
             last_use: 0,
             start: NOWHERE,
             len: 0,
+            is_dirty: false,
         };
         Self {
             len_bytes: disk
@@ -138,8 +181,10 @@ impl BlockCache {
                 arena,
                 uses: 0,
                 writes: 0,
+                dirty: 0,
                 next: u64::MAX,
                 ahead: 0,
+                counts: Counts::default(),
             }),
             writing: Turn::new(),
         }
@@ -153,6 +198,11 @@ impl BlockCache {
     /// Bytes of the disk.
     pub fn len_bytes(&self) -> u64 {
         self.len_bytes
+    }
+
+    /// How useful it was so far.
+    pub fn counts(&self) -> Counts {
+        self.state.lock().counts
     }
 
     /// Fills `buf` from byte `offset` on.
@@ -178,34 +228,33 @@ impl BlockCache {
         Ok(())
     }
 
-    /// Writes `data` from byte `offset` on, to the disk.
+    /// Writes `data` from byte `offset` on: large pieces to the disk, small ones here, until [`BlockCache::flush`].
     ///
     /// # Errors
-    /// When the range is not on the disk, or the disk fails.
+    /// When the range is not on the disk, or the disk fails or cannot be written.
     pub fn write(&self, offset: u64, mut data: &[u8]) -> Result<(), BlockError> {
         self.check(offset, data.len())?;
+        if self.disk.is_read_only() {
+            return Err(BlockError::ReadOnly);
+        }
         let _turn = self.writing.take();
         let mut at = offset;
         while !data.is_empty() {
             let (block, within) = (at / BLOCK_LEN_U64, (at % BLOCK_LEN_U64) as usize);
-            let len = data.len().min(BLOCK_LEN - within);
-            let mut content = alloc::vec![0; self.block_len(block)];
-            if len < content.len() {
-                self.read(block * BLOCK_LEN_U64, &mut content)?;
-            }
-            content[within..within + len].copy_from_slice(&data[..len]);
-            self.state.lock().writes += 1;
-            let written = self.disk.write(self.first_sector(block), &content);
-            let mut state = self.state.lock();
-            state.writes += 1;
-            match written {
-                Ok(()) => state.insert(block, &content),
-                // Nobody knows what is on the disk now.
-                Err(error) => {
-                    state.forget(block);
-                    return Err(error);
-                }
-            }
+            let whole = if within == 0 {
+                data.len() / BLOCK_LEN
+            } else {
+                0
+            };
+            let len = if whole >= DIRECT_RUN {
+                let len = whole.min(MAX_RUN) * BLOCK_LEN;
+                self.write_run(block, &data[..len])?;
+                len
+            } else {
+                let len = data.len().min(BLOCK_LEN - within);
+                self.write_block(block, within, &data[..len])?;
+                len
+            };
             data = &data[len..];
             at += len as u64;
         }
@@ -215,8 +264,12 @@ impl BlockCache {
     /// Returns when all that was written is on the medium.
     ///
     /// # Errors
-    /// When the disk fails.
+    /// When the disk fails. What is not yet on it stays here for the next flush.
     pub fn flush(&self) -> Result<(), BlockError> {
+        {
+            let _turn = self.writing.take();
+            self.write_dirty()?;
+        }
         self.disk.flush()
     }
 
@@ -243,6 +296,7 @@ impl BlockCache {
         let data = state.find(block)?.get(within..)?;
         let len = data.len().min(buf.len());
         buf[..len].copy_from_slice(&data[..len]);
+        state.counts.hits += 1;
         Some(len)
     }
 
@@ -265,6 +319,7 @@ impl BlockCache {
         let mut state = self.state.lock();
         let count = buf.len() / BLOCK_LEN;
         state.next = block + count as u64;
+        state.counts.misses += count as u64;
         if state.writes == writes && count <= state.sets.len() * WAYS / 4 {
             for (index, data) in (block..).zip(buf.chunks_exact(BLOCK_LEN)) {
                 state.insert(index, data);
@@ -300,6 +355,7 @@ impl BlockCache {
         let copied = wanted.len().min(buf.len());
         buf[..copied].copy_from_slice(&wanted[..copied]);
         let mut state = self.state.lock();
+        state.counts.misses += 1;
         if state.writes == writes {
             for (index, data) in (block..).zip(data.chunks(BLOCK_LEN)) {
                 state.insert(index, data);
@@ -307,168 +363,118 @@ impl BlockCache {
         }
         Ok(copied)
     }
+
+    /// Writes a part of a block, or all of it, into the cache. The caller has the turn.
+    fn write_block(&self, block: u64, within: usize, data: &[u8]) -> Result<(), BlockError> {
+        let block_len = self.block_len(block);
+        {
+            let mut state = self.state.lock();
+            state.counts.written += 1;
+            if state.overwrite(block, within, data) {
+                return Ok(());
+            }
+        }
+        let mut content = alloc::vec![0; block_len];
+        if data.len() < block_len {
+            self.disk.read(self.first_sector(block), &mut content)?;
+        }
+        content[within..within + data.len()].copy_from_slice(data);
+        for _ in 0..2 {
+            let is_full = {
+                let mut state = self.state.lock();
+                let limit = state.sets.len() * WAYS / 2;
+                state.writes += 1;
+                if let Some(way) = state.insert(block, &content) {
+                    way.is_dirty = true;
+                    state.dirty += 1;
+                    if state.dirty <= limit {
+                        return Ok(());
+                    }
+                }
+                state.dirty > 0
+            };
+            if !is_full {
+                break;
+            }
+            // This block may be among them; if so it is in the cache, and clean, afterwards.
+            self.write_dirty()?;
+            if self.state.lock().way(block).is_some() {
+                return Ok(());
+            }
+        }
+        // The cache has no memory.
+        self.write_run(block, &content)
+    }
+
+    /// Writes whole blocks to the disk. The caller has the turn.
+    fn write_run(&self, block: u64, data: &[u8]) -> Result<(), BlockError> {
+        self.state.lock().writes += 1;
+        let written = self.disk.write(self.first_sector(block), data);
+        let mut state = self.state.lock();
+        state.writes += 1;
+        state.counts.write_commands += 1;
+        for (index, data) in (block..).zip(data.chunks(BLOCK_LEN)) {
+            match written {
+                Ok(()) if state.way(index).is_some() => {
+                    state.insert(index, data);
+                }
+                Ok(()) => {}
+                // Nobody knows what is on the disk now.
+                Err(_) => state.forget(index),
+            }
+        }
+        written
+    }
+
+    /// Writes to the disk what differs from it, neighbours at once. The caller has the turn, so nothing changes meanwhile.
+    fn write_dirty(&self) -> Result<(), BlockError> {
+        let mut blocks: Vec<u64> = {
+            let state = self.state.lock();
+            if state.dirty == 0 {
+                return Ok(());
+            }
+            let ways = state.sets.iter().flatten();
+            ways.filter(|way| way.is_dirty)
+                .map(|way| way.block)
+                .collect()
+        };
+        blocks.sort_unstable();
+        let mut result = Ok(());
+        let mut rest = &blocks[..];
+        let mut row = Vec::new();
+        while let Some(&first) = rest.first() {
+            row.clear();
+            let mut state = self.state.lock();
+            let count = rest
+                .iter()
+                .zip(first..)
+                .take(MAX_RUN)
+                .take_while(|(block, next)| **block == *next)
+                .count();
+            for &block in &rest[..count] {
+                if let Some(data) = state.find(block) {
+                    row.extend_from_slice(data);
+                }
+            }
+            drop(state);
+            let written = self.disk.write(self.first_sector(first), &row);
+            let mut state = self.state.lock();
+            state.counts.write_commands += 1;
+            for &block in &rest[..count] {
+                if written.is_ok()
+                    && let Some(way) = state.way(block)
+                {
+                    way.is_dirty = false;
+                    state.dirty -= 1;
+                }
+            }
+            drop(state);
+            result = result.and(written);
+            rest = &rest[count..];
+        }
+        result
+    }
 }
 
 #[cfg(test)]
-pub(crate) mod tests {
-    use super::{BLOCK_LEN, BlockCache};
-    use crate::devices::block::{BlockDriver, BlockError, check_range};
-    use crate::sync::SpinLock;
-    use alloc::sync::Arc;
-    use alloc::vec;
-    use alloc::vec::Vec;
-    use core::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-
-    /// A disk in memory that counts commands and can fail.
-    pub(crate) struct MemoryDisk {
-        pub(crate) content: SpinLock<Vec<u8>>,
-        pub(crate) reads: AtomicUsize,
-        pub(crate) is_broken: AtomicBool,
-    }
-
-    impl MemoryDisk {
-        pub(crate) fn new(content: Vec<u8>) -> Arc<Self> {
-            Arc::new(Self {
-                content: SpinLock::new(content),
-                reads: AtomicUsize::new(0),
-                is_broken: AtomicBool::new(false),
-            })
-        }
-
-        fn check(&self, first: u64, len: usize) -> Result<(), BlockError> {
-            check_range(self, first, len)?;
-            if self.is_broken.load(Ordering::Relaxed) {
-                return Err(BlockError::Timeout);
-            }
-            Ok(())
-        }
-    }
-
-    impl BlockDriver for MemoryDisk {
-        fn name(&self) -> &str {
-            "memory"
-        }
-        fn sector_len_bytes(&self) -> usize {
-            512
-        }
-        fn sector_count(&self) -> u64 {
-            self.content.lock().len() as u64 / 512
-        }
-        fn read(&self, first: u64, buf: &mut [u8]) -> Result<(), BlockError> {
-            self.check(first, buf.len())?;
-            self.reads.fetch_add(1, Ordering::Relaxed);
-            buf.copy_from_slice(&self.content.lock()[first as usize * 512..][..buf.len()]);
-            Ok(())
-        }
-        fn write(&self, first: u64, buf: &[u8]) -> Result<(), BlockError> {
-            self.check(first, buf.len())?;
-            self.content.lock()[first as usize * 512..][..buf.len()].copy_from_slice(buf);
-            Ok(())
-        }
-        fn flush(&self) -> Result<(), BlockError> {
-            Ok(())
-        }
-    }
-
-    fn content(len: usize) -> Vec<u8> {
-        (0..len).map(|i| (i / 256 + i * 3) as u8).collect()
-    }
-
-    fn cache(len: usize, capacity: usize) -> (Arc<MemoryDisk>, BlockCache) {
-        let disk = MemoryDisk::new(content(len));
-        (disk.clone(), BlockCache::new(disk, capacity))
-    }
-
-    #[test]
-    fn any_range_reads_as_it_is_on_the_disk() {
-        // The last block is short.
-        let len = 50 * BLOCK_LEN + 1536;
-        let expected = content(len);
-        let (_, cache) = cache(len, 16 * BLOCK_LEN);
-        let mut random = 1u64;
-        for _ in 0..3000 {
-            random = random
-                .wrapping_mul(6_364_136_223_846_793_005)
-                .wrapping_add(1);
-            let start = (random >> 33) as usize % (len + 1);
-            let size = (random >> 17) as usize % (len - start + 1).min(5 * BLOCK_LEN);
-            let mut buf = vec![0; size];
-            cache.read(start as u64, &mut buf).expect("on the disk");
-            assert!(
-                buf == expected[start..start + size],
-                "{size} bytes at {start}"
-            );
-        }
-    }
-
-    #[test]
-    fn what_was_read_is_not_read_again() {
-        let (disk, cache) = cache(20 * BLOCK_LEN, 64 * BLOCK_LEN);
-        let mut buf = [0; 100];
-        for _ in 0..5 {
-            cache.read(12_345, &mut buf).expect("on the disk");
-        }
-        assert_eq!(disk.reads.load(Ordering::Relaxed), 1);
-    }
-
-    #[test]
-    fn small_reads_in_sequence_become_few_large_ones() {
-        let (disk, cache) = cache(256 * BLOCK_LEN, 512 * BLOCK_LEN);
-        let mut buf = [0; 1024];
-        for i in 0..1024 {
-            cache.read(i * 1024, &mut buf).expect("on the disk");
-        }
-        assert!(disk.reads.load(Ordering::Relaxed) < 30);
-    }
-
-    #[test]
-    fn a_large_read_does_not_push_out_the_rest() {
-        let (disk, cache) = cache(256 * BLOCK_LEN, 32 * BLOCK_LEN);
-        let mut buf = [0; 100];
-        cache.read(0, &mut buf).expect("on the disk");
-        let mut large = vec![0; 200 * BLOCK_LEN];
-        cache
-            .read(20 * BLOCK_LEN as u64, &mut large)
-            .expect("on the disk");
-        let before = disk.reads.load(Ordering::Relaxed);
-        cache.read(0, &mut buf).expect("on the disk");
-        assert_eq!(disk.reads.load(Ordering::Relaxed), before);
-    }
-
-    #[test]
-    fn a_write_is_on_the_disk_and_in_the_cache() {
-        let (disk, cache) = cache(20 * BLOCK_LEN, 64 * BLOCK_LEN);
-        let data = vec![0xEE; 3 * BLOCK_LEN];
-        cache.write(5000, &data).expect("on the disk");
-        let mut expected = content(20 * BLOCK_LEN);
-        expected[5000..5000 + data.len()].copy_from_slice(&data);
-        assert!(*disk.content.lock() == expected);
-        let mut back = vec![0; 20 * BLOCK_LEN];
-        cache.read(0, &mut back).expect("on the disk");
-        assert!(back == expected);
-    }
-
-    #[test]
-    fn an_error_of_the_disk_is_returned_and_not_remembered() {
-        let (disk, cache) = cache(20 * BLOCK_LEN, 64 * BLOCK_LEN);
-        let mut buf = vec![0; 3 * BLOCK_LEN];
-        disk.is_broken.store(true, Ordering::Relaxed);
-        assert_eq!(cache.read(100, &mut buf), Err(BlockError::Timeout));
-        assert_eq!(cache.write(100, &buf), Err(BlockError::Timeout));
-        disk.is_broken.store(false, Ordering::Relaxed);
-        cache.read(100, &mut buf).expect("works again");
-        assert!(buf == content(20 * BLOCK_LEN)[100..][..buf.len()]);
-    }
-
-    #[test]
-    fn nothing_beyond_the_disk_is_read_or_written() {
-        let (_, cache) = cache(BLOCK_LEN, 64 * BLOCK_LEN);
-        let mut buf = [0; 2];
-        assert_eq!(
-            cache.read(BLOCK_LEN as u64 - 1, &mut buf),
-            Err(BlockError::OutOfRange)
-        );
-        assert_eq!(cache.read(u64::MAX, &mut buf), Err(BlockError::OutOfRange));
-        assert_eq!(cache.write(u64::MAX - 1, &buf), Err(BlockError::OutOfRange));
-    }
-}
+pub(crate) mod tests;

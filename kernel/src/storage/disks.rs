@@ -7,7 +7,7 @@ use alloc::vec::Vec;
 
 use ext2::DeviceError;
 
-use super::block_cache::BlockCache;
+use super::block_cache::{BlockCache, Counts};
 use super::partition::{Partition, PartitionError, Partitions, Source};
 use crate::devices::block::{BlockDriver, BlockError};
 
@@ -101,6 +101,16 @@ impl Volume {
             start,
             len_bytes,
         }
+    }
+
+    /// Whether the disk cannot be written.
+    pub fn is_read_only(&self) -> bool {
+        self.disk.cache.disk().is_read_only()
+    }
+
+    /// How useful the disk's cache was so far.
+    pub fn counts(&self) -> Counts {
+        self.disk.cache.counts()
     }
 
     /// Where a range of this volume lies on the disk.

@@ -4,7 +4,6 @@
 //! the tree of names in [`vfs`]. [`start`] puts them together as the command line says ([`mount`]).
 
 use alloc::sync::Arc;
-use alloc::vec::Vec;
 
 pub mod block_cache;
 pub mod disks;
@@ -13,6 +12,8 @@ pub mod mount;
 mod mount_tests;
 pub mod partition;
 pub mod vfs;
+pub mod volumes;
+pub mod write_behind;
 
 use crate::command_line::VirtioMmioDevice;
 pub use mount::{MountError, MountRequest};
@@ -35,26 +36,47 @@ pub fn start(
     requests: &[MountRequest],
     virtio_mmio: &[VirtioMmioDevice],
 ) -> Result<(), MountError> {
-    let (memory_bytes, _) = crate::memory::frames::usage();
-    let disks = if requests.is_empty() {
-        Vec::new()
-    } else {
-        let cache_bytes = (memory_bytes / CACHE_SHARE).clamp(CACHE_MIN_BYTES, CACHE_MAX_BYTES);
-        disks::data_disks(crate::devices::block::discover(virtio_mmio), cache_bytes)
+    let volumes = match requests.is_empty() {
+        true => None,
+        false => volumes::volumes(virtio_mmio).ok(),
     };
-    let scratch_bytes = memory_bytes as u64 / SCRATCH_SHARE;
-    let make_scratch = || -> Arc<dyn FileSystem> {
-        let scratch = Tmpfs::new(scratch_bytes);
-        // Where programs put what they need for a while. It is not made on a disk that has none.
-        let folder = scratch
-            .root()
-            .and_then(|root| root.create(b"tmp", NewNode::Directory, 0o1777));
-        if let Err(error) = folder {
-            log::warn!("cannot make /tmp: {error:?}");
-        }
-        Arc::new(scratch)
-    };
-    let devices = Arc::new(Devfs::new(crate::arch::entropy::fill));
-    vfs::install(mount::mount_all(requests, &disks, make_scratch, devices)?);
+    let disks = volumes.map_or(&[][..], volumes::Volumes::disks);
+    vfs::install(mount::mount_all(requests, disks, scratch, devices())?);
+    if let Some(volumes) = volumes {
+        volumes.note_mounted(requests);
+    }
     Ok(())
+}
+
+/// How large the cache of each disk is.
+fn cache_bytes() -> usize {
+    let (memory_bytes, _) = crate::memory::frames::usage();
+    (memory_bytes / CACHE_SHARE).clamp(CACHE_MIN_BYTES, CACHE_MAX_BYTES)
+}
+
+/// Makes the tree that programs see of memory alone; in the place of [`start`].
+///
+/// # Errors
+/// When there is no memory.
+pub fn start_without_disks() -> Result<(), MountError> {
+    vfs::install(mount::plain(scratch(), devices())?);
+    Ok(())
+}
+
+fn devices() -> Arc<dyn FileSystem> {
+    Arc::new(Devfs::new(crate::arch::entropy::fill))
+}
+
+/// A RAM file system for the root.
+fn scratch() -> Arc<dyn FileSystem> {
+    let (memory_bytes, _) = crate::memory::frames::usage();
+    let scratch = Tmpfs::new(memory_bytes as u64 / SCRATCH_SHARE);
+    // Where programs put what they need for a while. It is not made on a disk that has none.
+    let folder = scratch
+        .root()
+        .and_then(|root| root.create(b"tmp", NewNode::Directory, 0o1777));
+    if let Err(error) = folder {
+        log::warn!("cannot make /tmp: {error:?}");
+    }
+    Arc::new(scratch)
 }

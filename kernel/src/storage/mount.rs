@@ -25,10 +25,12 @@ pub struct MountRequest {
     pub partition: Option<u32>,
     /// Where: an absolute path.
     pub path: String,
+    /// Whether nothing is written to it.
+    pub is_read_only: bool,
 }
 
 impl MountRequest {
-    /// Reads the value of a `mount=` word: `disk0:/data`, `disk0.1:/`.
+    /// Reads the value of a `mount=` word: `disk0:/data`, `disk0.1:/`, `disk0:/data,ro`.
     ///
     /// # Errors
     /// When it is not of that form.
@@ -47,6 +49,10 @@ impl MountRequest {
             }
             None => (number, None),
         };
+        let (path, is_read_only) = match path.strip_suffix(",ro") {
+            Some(path) => (path, true),
+            None => (path, false),
+        };
         if !path.starts_with('/') || path.contains('\0') {
             return Err(bad());
         }
@@ -54,6 +60,7 @@ impl MountRequest {
             disk: disk.parse().map_err(|_| bad())?,
             partition,
             path: path.to_string(),
+            is_read_only,
         })
     }
 
@@ -63,9 +70,19 @@ impl MountRequest {
     }
 
     /// Whether the two ask for the same sectors.
-    fn overlaps(&self, other: &Self) -> bool {
+    pub(super) fn overlaps(&self, other: &Self) -> bool {
         let is_whole = self.partition.is_none() || other.partition.is_none();
         self.disk == other.disk && (is_whole || self.partition == other.partition)
+    }
+
+    /// The error of one whose sectors are mounted.
+    pub(super) fn overlap(&self) -> MountError {
+        self.error(Cause::Overlap)
+    }
+
+    /// The error of one whose path cannot be used.
+    pub fn path_error(&self, errno: Errno) -> MountError {
+        self.error(Cause::Path(errno))
     }
 
     fn error(&self, cause: Cause) -> MountError {
@@ -124,7 +141,9 @@ impl fmt::Display for MountError {
         }
         f.write_str(": ")?;
         match &self.cause {
-            Cause::BadRequest => f.write_str("expected diskN:/path or diskN.P:/path"),
+            Cause::BadRequest => {
+                f.write_str("expected diskN:/path or diskN.P:/path, and perhaps ,ro behind it")
+            }
             Cause::NoDisk { count } => {
                 let disks = if *count == 1 { "disk" } else { "disks" };
                 write!(f, "there is no such disk ({count} data {disks} found)")
@@ -194,32 +213,64 @@ pub fn mount_all(
         Some(request) if request.is_root() => open(requests.remove(0), disks)?,
         _ => make_scratch(),
     };
+    let names = plain(root, devices)?;
+    for request in requests {
+        mount_at(&names, request, open(request, disks)?)?;
+    }
+    Ok(names)
+}
+
+/// Mounts a file system where a request says.
+///
+/// # Errors
+/// When the path cannot be used, or something is mounted there.
+pub(super) fn mount_at(
+    names: &Namespace,
+    request: &MountRequest,
+    file_system: Arc<dyn FileSystem>,
+) -> Result<(), MountError> {
+    if request.is_root() {
+        return Err(request.error(Cause::PathTaken));
+    }
+    let fail = |errno| request.error(Cause::Path(errno));
+    let (directory, name) = mount_point(names, request)?;
+    let is_taken = names
+        .child(&directory, &name)
+        .map_err(fail)?
+        .is_some_and(|entry| !Arc::ptr_eq(&entry.mount, &directory.mount));
+    if is_taken {
+        return Err(request.error(Cause::PathTaken));
+    }
+    names.mount(&directory, &name, file_system).map_err(fail)
+}
+
+/// The tree of names with this root and `devices` at `/dev`.
+///
+/// # Errors
+/// When the root cannot be read.
+pub fn plain(
+    root: Arc<dyn FileSystem>,
+    devices: Arc<dyn FileSystem>,
+) -> Result<Namespace, MountError> {
     let of_system = |errno| MountError {
         what: String::from("the root"),
         path: None,
         cause: Cause::Path(errno),
     };
-    let mut names = Namespace::new(root).map_err(of_system)?;
+    let names = Namespace::new(root).map_err(of_system)?;
     let root = names.root().clone();
     names.mount(&root, b"dev", devices).map_err(of_system)?;
-    for request in requests {
-        let file_system = open(request, disks)?;
-        let fail = |errno| request.error(Cause::Path(errno));
-        let (directory, name) = mount_point(&names, request)?;
-        let is_taken = names
-            .child(&directory, &name)
-            .map_err(fail)?
-            .is_some_and(|entry| !Arc::ptr_eq(&entry.mount, &directory.mount));
-        if request.is_root() || is_taken {
-            return Err(request.error(Cause::PathTaken));
-        }
-        names.mount(&directory, &name, file_system).map_err(fail)?;
-    }
     Ok(names)
 }
 
-/// Opens the file system that a request means.
-fn open(request: &MountRequest, disks: &[Arc<Disk>]) -> Result<Arc<dyn FileSystem>, MountError> {
+/// The volume that a request means; of a whole disk, the numbers of its partitions, too.
+///
+/// # Errors
+/// When there is none.
+pub(super) fn volume(
+    request: &MountRequest,
+    disks: &[Arc<Disk>],
+) -> Result<(Volume, Vec<u32>), MountError> {
     let count = disks.len();
     let disk = disks
         .get(request.disk)
@@ -228,8 +279,8 @@ fn open(request: &MountRequest, disks: &[Arc<Disk>]) -> Result<Arc<dyn FileSyste
         .partitions()
         .map(|partition| partition.number)
         .collect();
-    let (volume, partitions) = match request.partition {
-        None => (Volume::whole(disk.clone()), numbers),
+    match request.partition {
+        None => Ok((Volume::whole(disk.clone()), numbers)),
         Some(number) => {
             let table = disk
                 .table
@@ -244,10 +295,18 @@ fn open(request: &MountRequest, disks: &[Arc<Disk>]) -> Result<Arc<dyn FileSyste
                 let cause = damaged.map_or(Cause::NoPartition { numbers }, Cause::Table);
                 return Err(request.error(cause));
             };
-            (Volume::partition(disk.clone(), partition), Vec::new())
+            Ok((Volume::partition(disk.clone(), partition), Vec::new()))
         }
-    };
-    match Ext2::mount(volume, request.to_string()) {
+    }
+}
+
+/// Opens the file system that a request means.
+pub(super) fn open(
+    request: &MountRequest,
+    disks: &[Arc<Disk>],
+) -> Result<Arc<dyn FileSystem>, MountError> {
+    let (volume, partitions) = volume(request, disks)?;
+    match Ext2::mount(volume, request.to_string(), request.is_read_only) {
         Ok(file_system) => Ok(Arc::new(file_system)),
         Err(error) => Err(request.error(Cause::FileSystem { error, partitions })),
     }

@@ -105,8 +105,8 @@ fn walk(names: &Namespace, path: &str, depth: usize) -> KernelResult<usize> {
 }
 
 #[test]
-fn files_of_an_ext2_disk_can_be_read_and_not_changed() {
-    for (request, prefix) in [("disk0:/", ""), ("disk0:/data/disk", "/data/disk")] {
+fn files_of_a_read_only_disk_can_be_read_and_not_changed() {
+    for (request, prefix) in [("disk0:/,ro", ""), ("disk0:/data/disk,ro", "/data/disk")] {
         let names = mount(&[request], &[sample()]).expect("sound");
         assert_eq!(
             read(&names, &format!("{prefix}/web/index.html")).as_deref(),
@@ -217,22 +217,22 @@ fn what_cannot_be_mounted_is_refused_with_the_reason() {
         (
             &["disk:/"],
             vec![],
-            "cannot mount \"disk:/\": expected diskN:/path or diskN.P:/path",
+            "cannot mount \"disk:/\": expected diskN:/path or diskN.P:/path, and perhaps ,ro behind it",
         ),
         (
             &["disk0.0:/"],
             vec![],
-            "cannot mount \"disk0.0:/\": expected diskN:/path or diskN.P:/path",
+            "cannot mount \"disk0.0:/\": expected diskN:/path or diskN.P:/path, and perhaps ,ro behind it",
         ),
         (
             &["disk0"],
             vec![],
-            "cannot mount \"disk0\": expected diskN:/path or diskN.P:/path",
+            "cannot mount \"disk0\": expected diskN:/path or diskN.P:/path, and perhaps ,ro behind it",
         ),
         (
             &["disk0:data"],
             vec![],
-            "cannot mount \"disk0:data\": expected diskN:/path or diskN.P:/path",
+            "cannot mount \"disk0:data\": expected diskN:/path or diskN.P:/path, and perhaps ,ro behind it",
         ),
     ] {
         assert_eq!(refusal(requests, &disks), expected);

@@ -3,3 +3,7 @@
 //! What can fail returns a negative `errno`; the C library's `errno` stays as it is.
 
 mod core;
+mod message;
+mod net;
+mod storage;
+mod thread;

@@ -96,11 +96,19 @@ unsafe extern "C" {
 /// What the core that is being started needs; one core starts at a time.
 static STARTING: AtomicPtr<Starting> = AtomicPtr::new(core::ptr::null_mut());
 
+/// What a core does when it has left the assembly.
+#[derive(Clone, Copy)]
+pub struct Entry {
+    /// Makes what belongs to the core; the core counts when it has returned.
+    pub prepare: fn(),
+    /// Where the core goes then.
+    pub run: extern "C" fn() -> !,
+}
+
 struct Starting {
     core: &'static CoreLocal,
     tables: AtomicPtr<CoreTables>,
-    /// Where the core goes when it is ready.
-    run: extern "C" fn() -> !,
+    entry: Entry,
     stage: AtomicU8,
 }
 
@@ -110,11 +118,11 @@ const ANSWERED: u8 = 1;
 const RUNNING: u8 = 2;
 const GIVEN_UP: u8 = 3;
 
-/// Starts all processors of the list but this one; `run` is what each does then. Returns how many did not answer.
+/// Starts all processors of the list but this one; `entry` is what each does then. Returns how many did not answer.
 ///
 /// # Errors
 /// When there is no memory for a core's tables and stacks; the cores so far run.
-pub fn start_all(processors: &[u32], run: extern "C" fn() -> !) -> Result<usize, OutOfMemory> {
+pub fn start_all(processors: &[u32], entry: Entry) -> Result<usize, OutOfMemory> {
     let own = core_local::current().apic_id();
     let others = processors
         .iter()
@@ -123,7 +131,7 @@ pub fn start_all(processors: &[u32], run: extern "C" fn() -> !) -> Result<usize,
     // SAFETY: the page is below what memory uses; nothing else is there. It is executable only while cores start.
     unsafe { paging::map(TRAMPOLINE, TRAMPOLINE as u64, 4096, paging::DATA)? };
     for &apic_id in others.take(MAX_CORES - 1) {
-        if !start(apic_id, run)? {
+        if !start(apic_id, entry)? {
             log::error!("core with local APIC {apic_id} does not answer: left out");
             silent += 1;
         }
@@ -134,7 +142,7 @@ pub fn start_all(processors: &[u32], run: extern "C" fn() -> !) -> Result<usize,
 }
 
 /// Starts one core; whether it answers.
-fn start(apic_id: u32, run: extern "C" fn() -> !) -> Result<bool, OutOfMemory> {
+fn start(apic_id: u32, entry: Entry) -> Result<bool, OutOfMemory> {
     let stack = areas::create(START_STACK_BYTES, Access::ReadWrite)?;
     // The core's first touch of its stack comes before it can take page faults.
     for page in (stack..stack + START_STACK_BYTES).step_by(4096) {
@@ -145,7 +153,7 @@ fn start(apic_id: u32, run: extern "C" fn() -> !) -> Result<bool, OutOfMemory> {
     let starting = Box::leak(Box::new(Starting {
         core: core_local::allocate(apic_id),
         tables: AtomicPtr::new(descriptors::allocate()?),
-        run,
+        entry,
         stage: AtomicU8::new(CALLED),
     }));
     // SAFETY: the page is writable data now, as long as the trampoline, and no core executes in it.
@@ -202,7 +210,7 @@ extern "C" fn core_main() -> ! {
     {
         cpu::halt_forever();
     }
-    let (core, run) = (starting.core, starting.run);
+    let (core, entry) = (starting.core, starting.entry);
     // SAFETY: this core's own data and tables.
     unsafe {
         core_local::enter(core);
@@ -211,7 +219,9 @@ extern "C" fn core_main() -> ! {
     local_apic::enable(core);
     syscall::initialise();
     interrupts::enable_timer();
+    // Others start threads here as soon as the core counts.
+    (entry.prepare)();
     core_local::add(core);
     starting.stage.store(RUNNING, Ordering::Release);
-    run()
+    (entry.run)()
 }

@@ -215,11 +215,11 @@ pub struct Message {
     pub data: u32,
 }
 
-/// An interrupt line that a driver has claimed, and that interrupts the core where it was claimed. Cheap to copy.
+/// An interrupt line that a driver has claimed. It interrupts the core where it was claimed, until [`Irq::move_to`]. Cheap to copy.
 #[derive(Clone, Copy)]
 pub struct Irq {
     line: u8,
-    core: &'static CoreLocal,
+    /// None for messages.
     pin: Option<Pin>,
 }
 
@@ -228,6 +228,25 @@ struct Pin {
     registers: Mmio,
     register: u32,
     open: u32,
+    is_level: bool,
+}
+
+/// Where the devices that send messages keep them, by line (the table of MSI-X).
+static MESSAGES: SpinLock<[Option<Mmio>; MAX_LINES]> = SpinLock::new([None; MAX_LINES]);
+
+/// Notes that a device keeps `message` in `table`, its entry of a table of MSI-X (PCI 3.0, section 6.8.2), so that the message can be
+/// changed when its line moves to another core.
+pub fn keep_message_table(message: Message, table: Mmio) {
+    let line = message.data.wrapping_sub(u32::from(FIRST_VECTOR)) as usize;
+    if let Some(kept) = MESSAGES.lock().get_mut(line) {
+        *kept = Some(table);
+    }
+}
+
+/// The address to which a message for a core is written; none if no message can name the core.
+fn message_address(core: &CoreLocal) -> Option<u32> {
+    let destination = u8::try_from(core.apic_id()).ok()?;
+    Some(0xFEE0_0000 | u32::from(destination) << 12)
 }
 
 impl Irq {
@@ -264,19 +283,13 @@ impl Irq {
     /// Claims a line for a device that interrupts by writing messages (MSI-X), and the message. `None` when all lines are taken, or
     /// this core is none that a message can name.
     pub fn claim_message() -> Option<(Self, Message)> {
-        let core = core_local::current();
-        let destination = u8::try_from(core.apic_id()).ok()?;
+        let address = message_address(core_local::current())?;
         let line = Self::next_line()?;
         let message = Message {
-            address: 0xFEE0_0000 | u64::from(destination) << 12,
+            address: address.into(),
             data: u32::from(FIRST_VECTOR + line),
         };
-        let this = Self {
-            line,
-            core,
-            pin: None,
-        };
-        Some((this, message))
+        Some((Self { line, pin: None }, message))
     }
 
     fn next_line() -> Option<u8> {
@@ -295,9 +308,8 @@ impl Irq {
         let register = 0x10 + 2 * (interrupt - io_apic.first_interrupt);
         let open =
             u32::from(FIRST_VECTOR + line) | u32::from(is_low) << 13 | u32::from(is_level) << 15;
-        let core = core_local::current();
         // An I/O APIC addresses 8 bits of a core's number.
-        let destination = core.apic_id() << 24;
+        let destination = core_local::current().apic_id() << 24;
         if is_level {
             let slot = &PINS[usize::from(line)];
             slot.register.store(u64::from(register), Ordering::Relaxed);
@@ -309,27 +321,54 @@ impl Irq {
             registers: io_apic.registers,
             register,
             open,
+            is_level,
         };
         pin.write(register + 1, destination);
         pin.write(register, open);
         Some(Self {
             line,
-            core,
-            pin: is_level.then_some(pin),
+            pin: Some(pin),
         })
     }
 
-    /// Whether the line fired since the last call; clears the mark. One load when it did not.
+    /// Has the line interrupt another core from now on, and that core look at once whether there is something to serve: what was
+    /// announced to the old core alone is not lost. Whether it could be done: old controllers cannot name every core.
+    pub fn move_to(&self, core: &'static CoreLocal) -> bool {
+        let line = usize::from(self.line);
+        match self.pin {
+            Some(pin) => {
+                let Ok(destination) = u8::try_from(core.apic_id()) else {
+                    return false;
+                };
+                pin.write(pin.register + 1, u32::from(destination) << 24);
+            }
+            None => {
+                let table = MESSAGES.lock().get(line).copied().flatten();
+                let (Some(table), Some(address)) = (table, message_address(core)) else {
+                    return false;
+                };
+                // Masked meanwhile: a message of half an address would go astray. What happens then is sent after it.
+                table.write(12, 1u32);
+                table.write(0, address);
+                table.write(12, 0u32);
+            }
+        }
+        core.pending[line].store(1, Ordering::Release);
+        wake(core);
+        true
+    }
+
+    /// Whether the line interrupted the core that calls since its last call; clears the mark. One load when it did not.
     #[inline]
     pub fn take_pending(&self) -> bool {
-        let pending = &self.core.pending[usize::from(self.line)];
+        let pending = &core_local::current().pending[usize::from(self.line)];
         pending.load(Ordering::Relaxed) != 0 && pending.swap(0, Ordering::Relaxed) != 0
     }
 
     /// The driver has taken the cause away at the device: a level-triggered line may fire again.
     #[inline]
     pub fn done(&self) {
-        if let Some(pin) = self.pin {
+        if let Some(pin) = self.pin.filter(|pin| pin.is_level) {
             pin.write(pin.register, pin.open);
         }
     }

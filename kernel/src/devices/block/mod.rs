@@ -14,6 +14,7 @@ use super::virtio::mmio::MmioTransport;
 use super::virtio::pci::PciTransport;
 use crate::arch::interrupts::Irq;
 use crate::command_line::VirtioMmioDevice;
+use crate::scheduler::Service;
 
 pub mod ide;
 pub mod virtio;
@@ -66,6 +67,11 @@ pub trait BlockDriver: Send + Sync {
     /// Whether writing fails.
     fn is_read_only(&self) -> bool {
         false
+    }
+
+    /// The line by which the disk interrupts, and what serves it on the core of that line; none for a disk that is asked again and again.
+    fn interrupt(&self) -> Option<(Irq, &'static dyn Service)> {
+        None
     }
 
     /// Reads sectors from `first_sector` on until `buf`, a whole number of sectors, is full.

@@ -43,6 +43,10 @@ impl Service for Input {
     fn next_deadline_ns(&self) -> Option<u64> {
         None
     }
+
+    fn wakes_unasked(&self) -> bool {
+        false
+    }
 }
 
 /// Has the serial line interrupt, at the first call; whether it does.

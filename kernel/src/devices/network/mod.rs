@@ -60,6 +60,11 @@ pub trait Receiver: Send {
     /// be missed.
     fn acknowledge(&mut self);
 
+    /// The line by which the device interrupts, if it does.
+    fn irq(&self) -> Option<Irq> {
+        None
+    }
+
     /// Whether the device shall keep quiet, since it is looked at anyway: an interrupt costs several exits to the host. When that ends,
     /// look once more whether a frame is there; its interrupt may have been kept back. A device that cannot do it does nothing.
     fn set_quiet(&mut self, is_quiet: bool) {

@@ -8,9 +8,12 @@ use alloc::sync::Arc;
 use crate::error::{Errno, Result};
 use crate::sync::{OnceCell, SpinLock};
 use namespace::{Entry, LastLink, Namespace};
+use node::FileSystem;
 
 pub mod devfs;
 pub mod ext2;
+#[cfg(test)]
+mod ext2_tests;
 pub mod file;
 mod lock;
 pub mod namespace;
@@ -73,9 +76,32 @@ pub fn resolve(path: &[u8], last_link: LastLink) -> Result<Arc<Entry>> {
 /// # Errors
 /// The first error; the other file systems are synced all the same.
 pub fn sync_all() -> Result<()> {
+    for_all(|file_system| file_system.sync())
+}
+
+/// Ends the use of all file systems, before the machine ends.
+///
+/// # Errors
+/// The first error; the other file systems are unmounted all the same.
+pub fn unmount_all() -> Result<()> {
+    for_all(|file_system| file_system.unmount())
+}
+
+/// Makes durable what was written lately; whether to call it again in a few seconds.
+pub(super) fn write_behind() -> bool {
+    let mounts = names().map(Namespace::mounts).unwrap_or_default();
+    // All of them, whatever the first ones say.
+    mounts
+        .iter()
+        .filter(|mount| mount.file_system.write_behind())
+        .count()
+        > 0
+}
+
+fn for_all(work: impl Fn(&dyn FileSystem) -> Result<()>) -> Result<()> {
     let mut result = Ok(());
     for mount in names()?.mounts() {
-        result = result.and(mount.file_system.sync());
+        result = result.and(work(&*mount.file_system));
     }
     result
 }

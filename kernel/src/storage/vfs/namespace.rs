@@ -3,13 +3,14 @@
 //! A place in the tree is an [`Entry`], which knows the way back to the root. So `..` needs nothing of a disk, and cannot leave the
 //! root. A directory that is renamed keeps, for those who stand in it, the way by which they came.
 //!
-//! Entries of file systems that cannot change are kept for the next time, in a table of fixed size: a path that is used again costs
-//! no disk, no search and no memory.
+//! Entries are kept for the next time, in a table of fixed size: a path that is used again costs no disk, no search and no memory.
+//! Whoever changes what a name means says so by [`Namespace::forget`], before and after.
 
 use alloc::borrow::Cow;
 use alloc::boxed::Box;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
+use core::sync::atomic::{AtomicU64, Ordering};
 
 use super::node::{FileSystem, NodeKind, NodeRef};
 use crate::error::{Errno, Result};
@@ -27,13 +28,31 @@ const KEPT_ENTRIES: usize = 128;
 pub struct Mount {
     /// Its device number, `st_dev`.
     pub device: u64,
-    /// Whether nothing in it can be changed.
-    pub is_read_only: bool,
     /// The file system.
     pub file_system: Arc<dyn FileSystem>,
     root: NodeRef,
     /// Where it is mounted: in this directory, by this name. `None` for the root.
     at: Option<(Arc<Entry>, Box<[u8]>)>,
+}
+
+impl Mount {
+    /// Whether nothing in it can be changed, now.
+    pub fn is_read_only(&self) -> bool {
+        self.file_system.is_read_only()
+    }
+
+    /// Where it is mounted: the path from the root.
+    pub fn path(&self) -> Vec<u8> {
+        let Some((directory, name)) = &self.at else {
+            return Vec::from(b"/");
+        };
+        let mut path = directory.path();
+        if path.len() > 1 {
+            path.push(b'/');
+        }
+        path.extend_from_slice(name);
+        path
+    }
 }
 
 /// A place in the tree.
@@ -120,15 +139,33 @@ pub struct Found<'p> {
 
 /// The tree of all mounted file systems.
 pub struct Namespace {
-    mounts: Vec<Arc<Mount>>,
+    /// The root comes first.
+    mounts: SpinLock<Vec<Arc<Mount>>>,
+    next_device: AtomicU64,
     root: Arc<Entry>,
-    /// Each entry at the place that its parent and name choose.
-    kept: SpinLock<Vec<Option<Arc<Entry>>>>,
+    kept: SpinLock<Kept>,
 }
 
-/// Where an entry is kept (FNV-1a, begun with the directory's address).
-fn place_of(directory: &Arc<Entry>, name: &[u8]) -> usize {
-    let start = (Arc::as_ptr(directory) as usize >> 6) as u32 ^ 0x811C_9DC5;
+/// The entries that are kept.
+struct Kept {
+    /// Each at the place that its directory and name choose.
+    entries: Vec<Option<Arc<Entry>>>,
+    /// Counts what was forgotten: what was looked up before that may be wrong.
+    changes: u64,
+}
+
+impl Kept {
+    fn new() -> Self {
+        Self {
+            entries: core::iter::repeat_n(None, KEPT_ENTRIES).collect(),
+            changes: 0,
+        }
+    }
+}
+
+/// Where an entry is kept (FNV-1a, begun with the directory's number).
+fn place_of(directory: &Entry, name: &[u8]) -> usize {
+    let start = directory.node.number() as u32 ^ 0x811C_9DC5;
     let hash = name.iter().fold(start, |hash, byte| {
         (hash ^ u32::from(*byte)).wrapping_mul(0x0100_0193)
     });
@@ -143,7 +180,6 @@ impl Namespace {
     pub fn new(root: Arc<dyn FileSystem>) -> Result<Self> {
         let mount = Arc::new(Mount {
             device: 1,
-            is_read_only: root.is_read_only(),
             root: root.root()?,
             file_system: root,
             at: None,
@@ -155,9 +191,10 @@ impl Namespace {
             name: Box::default(),
         };
         Ok(Self {
-            mounts: Vec::from([mount]),
+            mounts: SpinLock::new(Vec::from([mount])),
+            next_device: AtomicU64::new(2),
             root: Arc::new(root),
-            kept: SpinLock::new(core::iter::repeat_n(None, KEPT_ENTRIES).collect()),
+            kept: SpinLock::new(Kept::new()),
         })
     }
 
@@ -166,21 +203,55 @@ impl Namespace {
     /// # Errors
     /// When its root cannot be read.
     pub fn mount(
-        &mut self,
+        &self,
         directory: &Arc<Entry>,
         name: &[u8],
         file_system: Arc<dyn FileSystem>,
     ) -> Result<()> {
-        // What was looked up before may be hidden now.
-        self.kept.lock().fill(None);
-        self.mounts.push(Arc::new(Mount {
-            device: self.mounts.len() as u64 + 1,
-            is_read_only: file_system.is_read_only(),
+        let mount = Arc::new(Mount {
+            device: self.next_device.fetch_add(1, Ordering::Relaxed),
             root: file_system.root()?,
             file_system,
             at: Some((directory.clone(), Box::from(name))),
-        }));
+        });
+        self.mounts.lock().push(mount);
+        // What was looked up before may be hidden now.
+        self.forget_all();
         Ok(())
+    }
+
+    /// Takes away what is mounted at an absolute path: everything is on the medium then, and nothing of it can be used any more.
+    ///
+    /// # Errors
+    /// `EINVAL` when nothing is mounted there (at the root there is always something); `EBUSY` while something in it is open, is the current
+    /// directory, or has something else mounted in it; `EIO` when the medium fails, whereupon it is gone all the same.
+    pub fn unmount(&self, path: &[u8]) -> Result<()> {
+        let mount = self
+            .resolve(&self.root, path, LastLink::Follow)?
+            .mount
+            .clone();
+        if mount.at.is_none() || mount.path() != path {
+            return Err(Errno(libc::EINVAL));
+        }
+        mount.file_system.sync()?;
+        let is_it = |other: &Arc<Mount>| Arc::ptr_eq(other, &mount);
+        let place = {
+            let mut mounts = self.mounts.lock();
+            let place = mounts.iter().position(is_it).ok_or(Errno(libc::EINVAL))?;
+            mounts.remove(place);
+            place
+        };
+        self.forget_all();
+        // Whatever is open in it, or mounted in it, leads to it. Nobody can find the way in any more.
+        if Arc::strong_count(&mount) > 1 {
+            let mut mounts = self.mounts.lock();
+            let place = place.min(mounts.len());
+            mounts.insert(place, mount);
+            drop(mounts);
+            self.forget_all();
+            return Err(Errno(libc::EBUSY));
+        }
+        mount.file_system.unmount()
     }
 
     /// The root directory.
@@ -189,32 +260,73 @@ impl Namespace {
     }
 
     /// All mounted file systems; the root comes first.
-    pub fn mounts(&self) -> &[Arc<Mount>] {
-        &self.mounts
+    pub fn mounts(&self) -> Vec<Arc<Mount>> {
+        self.mounts.lock().clone()
     }
 
     /// Looks a name up in a directory.
+    ///
+    /// # Errors
+    /// As [`super::node::Node::lookup`], except that nothing there is no error.
     pub fn child(&self, directory: &Arc<Entry>, name: &[u8]) -> Result<Option<Arc<Entry>>> {
-        if !directory.mount.is_read_only {
-            return self.look_up(directory, name);
-        }
         let place = place_of(directory, name);
-        if let Some(kept) = &self.kept.lock()[place]
-            && *kept.name == *name
-            && kept
-                .parent
-                .as_ref()
-                .is_some_and(|parent| Arc::ptr_eq(parent, directory))
-        {
-            return Ok(Some(kept.clone()));
-        }
+        let changes = {
+            let kept = self.kept.lock();
+            if let Some(entry) = &kept.entries[place]
+                && *entry.name == *name
+                && entry
+                    .parent
+                    .as_ref()
+                    .is_some_and(|parent| Arc::ptr_eq(parent, directory))
+            {
+                return Ok(Some(entry.clone()));
+            }
+            kept.changes
+        };
         let found = self.look_up(directory, name)?;
         if let Some(entry) = &found {
-            // What was there is dropped outside the lock.
-            let old = self.kept.lock()[place].replace(entry.clone());
-            drop(old);
+            let mut kept = self.kept.lock();
+            if kept.changes == changes {
+                let old = kept.entries[place].replace(entry.clone());
+                // What was there is dropped outside the lock.
+                drop(kept);
+                drop(old);
+            }
         }
         Ok(found)
+    }
+
+    /// What a name leads to changes, or just did: what is kept of it is wrong.
+    pub fn forget(&self, directory: &Entry, name: &[u8]) {
+        let place = place_of(directory, name);
+        let mut kept = self.kept.lock();
+        kept.changes += 1;
+        let is_it = kept.entries[place].as_ref().is_some_and(|entry| {
+            let parent = entry.parent.as_ref();
+            *entry.name == *name && parent.is_some_and(|parent| parent.is_same_node(directory))
+        });
+        let old = if is_it {
+            kept.entries[place].take()
+        } else {
+            None
+        };
+        drop(kept);
+        drop(old);
+    }
+
+    /// The ways to many places change: a directory moves, or something is mounted.
+    pub fn forget_all(&self) {
+        let mut kept = self.kept.lock();
+        let changes = kept.changes + 1;
+        let old = core::mem::replace(
+            &mut *kept,
+            Kept {
+                changes,
+                ..Kept::new()
+            },
+        );
+        drop(kept);
+        drop(old);
     }
 
     fn look_up(&self, directory: &Arc<Entry>, name: &[u8]) -> Result<Option<Arc<Entry>>> {
@@ -244,14 +356,16 @@ impl Namespace {
         })
     }
 
-    fn mounted_at(&self, directory: &Arc<Entry>, name: &[u8]) -> Option<&Arc<Mount>> {
+    fn mounted_at(&self, directory: &Arc<Entry>, name: &[u8]) -> Option<Arc<Mount>> {
+        let mounts = self.mounts.lock();
         // The last one mounted there is seen.
-        self.mounts.iter().skip(1).rev().find(|mount| {
+        let mount = mounts.iter().skip(1).rev().find(|mount| {
             mount
                 .at
                 .as_ref()
                 .is_some_and(|(at, at_name)| **at_name == *name && at.is_same_node(directory))
-        })
+        });
+        mount.cloned()
     }
 
     /// Goes along a path, from `base` if it does not begin with a slash.

@@ -180,6 +180,20 @@ pub trait FileSystem: Send + Sync {
     fn sync(&self) -> Result<()> {
         Ok(())
     }
+
+    /// Called every few seconds after something was changed: makes durable what was changed since the last call, or, if nothing was,
+    /// leaves the medium as if unmounted. Whether it wants to be called again.
+    fn write_behind(&self) -> bool {
+        false
+    }
+
+    /// Syncs, and leaves the medium as whoever has it next wants it. Nothing can be changed from then on.
+    ///
+    /// # Errors
+    /// `EIO` when the medium fails.
+    fn unmount(&self) -> Result<()> {
+        self.sync()
+    }
 }
 
 /// A file, a directory, a link.

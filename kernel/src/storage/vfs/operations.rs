@@ -5,7 +5,7 @@ use alloc::sync::Arc;
 
 use super::file::{Access, OpenFile};
 use super::namespace::{Entry, Found, Last, LastLink, Namespace};
-use super::node::{NewNode, NodeKind};
+use super::node::{NewNode, Node, NodeKind};
 use crate::error::{Errno, Result};
 
 type Base<'a> = &'a Arc<Entry>;
@@ -72,7 +72,7 @@ pub fn open(
             return Err(Errno(libc::ENXIO));
         }
         NodeKind::File => {
-            if (access.can_write || has(libc::O_TRUNC)) && entry.mount.is_read_only {
+            if (access.can_write || has(libc::O_TRUNC)) && entry.mount.is_read_only() {
                 return Err(Errno(libc::EROFS));
             }
             if has(libc::O_TRUNC) {
@@ -146,7 +146,9 @@ pub fn unlink(names: &Namespace, base: Base<'_>, path: &[u8]) -> Result<()> {
         return Err(Errno(libc::EISDIR));
     }
     check_writable(&found.directory)?;
-    found.directory.node.unlink(name)
+    remove(names, &found.directory, name, found.entry, |directory| {
+        directory.unlink(name)
+    })
 }
 
 /// `rmdir`.
@@ -167,7 +169,24 @@ pub fn remove_directory(names: &Namespace, base: Base<'_>, path: &[u8]) -> Resul
     }
     check_not_mounted(&found, entry)?;
     check_writable(&found.directory)?;
-    found.directory.node.remove_dir(name)
+    remove(names, &found.directory, name, found.entry, |directory| {
+        directory.remove_dir(name)
+    })
+}
+
+/// Removes a name from a directory. What is there is let go first, so that the file system does not take it for in use.
+fn remove(
+    names: &Namespace,
+    directory: &Entry,
+    name: &[u8],
+    entry: Option<Arc<Entry>>,
+    work: impl FnOnce(&dyn Node) -> Result<()>,
+) -> Result<()> {
+    names.forget(directory, name);
+    drop(entry);
+    let result = work(&*directory.node);
+    names.forget(directory, name);
+    result
 }
 
 /// `rename`; where nothing may be replaced it is `renameat2` with `RENAME_NOREPLACE`.
@@ -200,9 +219,24 @@ pub fn rename(
         check_not_mounted(&to, replaced)?;
     }
     check_writable(&from.directory)?;
-    from.directory
+    let is_directory = entry.is_directory();
+    let forget = || {
+        if is_directory {
+            // The entries in it lead back by its old name.
+            names.forget_all();
+        } else {
+            names.forget(&from.directory, from_name);
+            names.forget(&to.directory, to_name);
+        }
+    };
+    forget();
+    drop(to.entry);
+    let result = from
+        .directory
         .node
-        .rename(from_name, &to.directory.node, to_name, may_replace)
+        .rename(from_name, &to.directory.node, to_name, may_replace);
+    forget();
+    result
 }
 
 /// Goes along a path whose last name must be free.
@@ -237,7 +271,7 @@ fn name_of<'a>(found: &'a Found<'_>) -> Result<&'a [u8]> {
 
 /// A read-only file system cannot be changed.
 pub fn check_writable(entry: &Entry) -> Result<()> {
-    if entry.mount.is_read_only {
+    if entry.mount.is_read_only() {
         Err(Errno(libc::EROFS))
     } else {
         Ok(())

@@ -34,6 +34,11 @@ impl Interrupt {
         }
     }
 
+    /// Its line.
+    pub fn irq(&self) -> Irq {
+        self.irq
+    }
+
     /// Sleeps until the drive interrupts, for a while at most, or until a time since boot. Only one thread may wait. `is_moving` says
     /// whether DMA goes on, as then the drive need not be busy.
     pub fn wait(&self, deadline_ns: u64, is_moving: impl FnOnce() -> bool) {
@@ -75,5 +80,9 @@ impl Service for Interrupt {
 
     fn next_deadline_ns(&self) -> Option<u64> {
         None
+    }
+
+    fn wakes_unasked(&self) -> bool {
+        false
     }
 }

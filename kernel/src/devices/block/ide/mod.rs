@@ -12,7 +12,7 @@ use alloc::vec::Vec;
 use super::{BlockDriver, BlockError, check_range};
 use crate::arch::interrupts::Irq;
 use crate::devices::pci::{Bar, PciDevice};
-use crate::scheduler::{Turn, register_service};
+use crate::scheduler::{Service, Turn, register_service};
 use crate::sync::SpinLock;
 use bus_master::BusMaster;
 use channel::{Channel, Drive, Position};
@@ -71,6 +71,8 @@ struct IdeDisk {
 /// A channel, for one command at a time. It is taken out while one runs, as that may sleep.
 struct SharedChannel {
     turn: Turn,
+    /// The interrupt of both its drives.
+    interrupt: Option<&'static Interrupt>,
     channel: SpinLock<Option<Channel<Ports>>>,
 }
 
@@ -98,6 +100,11 @@ impl BlockDriver for IdeDisk {
 
     fn sector_count(&self) -> u64 {
         self.sector_count
+    }
+
+    fn interrupt(&self) -> Option<(Irq, &'static dyn Service)> {
+        let interrupt = self.channel.interrupt?;
+        Some((interrupt.irq(), interrupt))
     }
 
     fn read(&self, first_sector: u64, buf: &mut [u8]) -> Result<(), BlockError> {
@@ -213,6 +220,7 @@ fn probe(place: Place, mut channel: Channel<Ports>, disks: &mut Vec<Arc<dyn Bloc
     }
     let channel = Arc::new(SharedChannel {
         turn: Turn::new(),
+        interrupt: channel.registers_mut().interrupt,
         channel: SpinLock::new(Some(channel)),
     });
     for (drive, identity) in found {

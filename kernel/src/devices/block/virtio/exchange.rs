@@ -55,6 +55,11 @@ impl Exchange {
         }
     }
 
+    /// The interrupt, if there is one.
+    pub(crate) fn irq(&self) -> Option<Irq> {
+        self.irq
+    }
+
     /// Waits for a slot.
     ///
     /// # Errors
@@ -146,5 +151,9 @@ impl Service for Exchange {
 
     fn next_deadline_ns(&self) -> Option<u64> {
         None
+    }
+
+    fn wakes_unasked(&self) -> bool {
+        false
     }
 }

@@ -15,6 +15,7 @@ use alloc::sync::Arc;
 use super::{BlockDriver, BlockError, check_range};
 use crate::arch::interrupts::Irq;
 use crate::devices::virtio::{self, Error, Transport};
+use crate::scheduler::Service;
 use exchange::Exchange;
 use requests::{Kind, MAX_DATA_BYTES, MAX_SLOTS, Requests};
 
@@ -113,6 +114,11 @@ impl BlockDriver for VirtioDisk {
 
     fn is_read_only(&self) -> bool {
         self.is_read_only
+    }
+
+    fn interrupt(&self) -> Option<(Irq, &'static dyn Service)> {
+        let exchange: &'static Exchange = self.exchange;
+        Some((exchange.irq()?, exchange))
     }
 
     fn read(&self, first_sector: u64, buf: &mut [u8]) -> Result<(), BlockError> {

@@ -76,6 +76,10 @@ impl<R: Registers> ReceiveRing<R> {
 }
 
 impl<R: Registers> Receiver for ReceiveRing<R> {
+    fn irq(&self) -> Option<Irq> {
+        self.irq
+    }
+
     #[inline]
     fn is_ready(&self) -> bool {
         self.status_errors() & STATUS_DONE != 0

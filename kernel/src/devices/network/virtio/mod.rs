@@ -122,6 +122,10 @@ struct ReceiveQueue {
 }
 
 impl Receiver for ReceiveQueue {
+    fn irq(&self) -> Option<Irq> {
+        self.irq
+    }
+
     fn acknowledge(&mut self) {
         if let Some(irq) = self.irq
             && irq.take_pending()

@@ -1,0 +1,307 @@
+//! Interfaces and services (`kernel/src/abi/native/net.rs`).
+
+use std::ffi::c_int;
+use std::time::Duration;
+
+/// What there is to know of an interface. Addresses are numbers whose first byte is the highest; 0 is none.
+#[repr(C)]
+#[derive(Default)]
+pub(crate) struct InterfaceInfo {
+    pub(crate) name: [u8; 16],
+    pub(crate) driver: [u8; 16],
+    pub(crate) mac: [u8; 6],
+    pub(crate) is_dedicated: bool,
+    pub(crate) prefix: u8,
+    pub(crate) core: u32,
+    pub(crate) address: u32,
+    pub(crate) gateway: u32,
+}
+
+/// How a dedicated interface gets its address: 0, as it is; 1, by DHCP; 2, the one that follows.
+#[repr(C)]
+pub(crate) struct Addressing {
+    pub(crate) kind: u32,
+    pub(crate) address: u32,
+    pub(crate) prefix: u32,
+    pub(crate) gateway: u32,
+}
+
+/// An answer to a ping.
+#[repr(C)]
+#[derive(Default)]
+pub(crate) struct Pong {
+    pub(crate) round_trip_ns: u64,
+    pub(crate) ttl: u32,
+}
+
+/// What an interface has counted since it was started.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Statistics {
+    /// Frames received.
+    pub received_frames: u64,
+    /// Bytes of these.
+    pub received_bytes: u64,
+    /// Frames handed to the device.
+    pub sent_frames: u64,
+    /// Bytes of these.
+    pub sent_bytes: u64,
+    /// Frames received that are damaged, or of a protocol that is not spoken here.
+    pub dropped_unusable: u64,
+    /// Frames to be sent that found no free buffer of the device.
+    pub dropped_no_buffer: u64,
+    /// Requests for connections to ports where nobody listens: they were refused.
+    pub refused: u64,
+    /// Requests for connections whose listener has too many waiting to be accepted. The peer asks again.
+    pub dropped_backlog: u64,
+    /// Requests for connections for which there was no room. The peer asks again.
+    pub dropped_no_room: u64,
+    /// Datagrams for ports that nobody has.
+    pub dropped_no_port: u64,
+    /// Connections that there are now, those that are closing included.
+    pub connections: u64,
+}
+
+/// A service's connections, in the kernel.
+#[repr(C)]
+struct KernelService {
+    _private: [u8; 0],
+}
+
+/// What stops a service from outside, in the kernel.
+#[repr(C)]
+struct KernelEvents {
+    _private: [u8; 0],
+}
+
+#[repr(C)]
+struct Parts {
+    service: *mut KernelService,
+    events: *const KernelEvents,
+    core: u32,
+    port: u32,
+}
+
+/// A piece of news.
+#[repr(C)]
+#[derive(Default)]
+pub(crate) struct Event {
+    pub(crate) kind: u32,
+    pub(crate) connection: u32,
+    /// What was received, in bytes; or why it ended.
+    pub(crate) value: usize,
+    pub(crate) local_ip: u32,
+    pub(crate) remote_ip: u32,
+    pub(crate) local_port: u16,
+    pub(crate) remote_port: u16,
+}
+
+pub(crate) const ACCEPTED: u32 = 0;
+pub(crate) const RECEIVED: u32 = 1;
+pub(crate) const WRITABLE: u32 = 2;
+pub(crate) const ENDED: u32 = 3;
+pub(crate) const TIMED_OUT: u32 = 4;
+pub(crate) const STOPPED: u32 = 5;
+
+mod c {
+    use super::{
+        Addressing, Event, InterfaceInfo, KernelEvents, KernelService, Parts, Pong, Statistics,
+    };
+    use std::ffi::c_int;
+
+    unsafe extern "C" {
+        pub(super) safe fn toro_net_interface_count() -> isize;
+        pub(super) fn toro_net_interface(index: usize, info: *mut InterfaceInfo) -> c_int;
+        pub(super) fn toro_net_dedicate(
+            index: usize,
+            core: usize,
+            addressing: *const Addressing,
+        ) -> c_int;
+        pub(super) fn toro_net_ping(
+            address: u32,
+            len: usize,
+            timeout_ns: u64,
+            pong: *mut Pong,
+        ) -> c_int;
+        pub(super) fn toro_net_statistics(index: usize, statistics: *mut Statistics) -> c_int;
+        pub(super) fn toro_net_service_new(index: usize, port: u16, parts: *mut Parts) -> c_int;
+        pub(super) fn toro_net_service_next(
+            service: *mut KernelService,
+            buf: *mut u8,
+            len: usize,
+            event: *mut Event,
+        );
+        pub(super) fn toro_net_service_send(
+            service: *mut KernelService,
+            connection: u32,
+            data: *const u8,
+            len: usize,
+            is_static: bool,
+        ) -> c_int;
+        pub(super) fn toro_net_service_waiting(
+            service: *mut KernelService,
+            connection: u32,
+        ) -> usize;
+        pub(super) fn toro_net_service_timeout(
+            service: *mut KernelService,
+            connection: u32,
+            timeout_ns: u64,
+        );
+        pub(super) fn toro_net_service_close(
+            service: *mut KernelService,
+            connection: u32,
+            is_abrupt: bool,
+        );
+        pub(super) fn toro_net_service_free(service: *mut KernelService);
+        pub(super) fn toro_net_service_stop(events: *const KernelEvents);
+        pub(super) fn toro_net_events_free(events: *const KernelEvents);
+    }
+}
+
+/// The kernel's answer: 0, or the `errno` of what went wrong.
+fn checked(answer: c_int) -> Result<(), i32> {
+    match answer {
+        0.. => Ok(()),
+        error => Err(-error),
+    }
+}
+
+/// How many interfaces there are, with the loopback.
+pub(crate) fn interface_count() -> Result<usize, i32> {
+    let count = c::toro_net_interface_count();
+    usize::try_from(count).map_err(|_| -count as i32)
+}
+
+/// Describes the interface at an index.
+pub(crate) fn interface(index: usize) -> Result<InterfaceInfo, i32> {
+    let mut info = InterfaceInfo::default();
+    // SAFETY: the place is written by the call only.
+    checked(unsafe { c::toro_net_interface(index, &raw mut info) }).map(|()| info)
+}
+
+/// Gives an interface to a core.
+pub(crate) fn dedicate(index: usize, core: usize, addressing: &Addressing) -> Result<(), i32> {
+    // SAFETY: it is read by the call only.
+    checked(unsafe { c::toro_net_dedicate(index, core, addressing) })
+}
+
+/// Sends an echo request and waits for the answer.
+pub(crate) fn ping(address: u32, len: usize, timeout: Duration) -> Result<Pong, i32> {
+    let timeout_ns = u64::try_from(timeout.as_nanos()).unwrap_or(u64::MAX);
+    let mut pong = Pong::default();
+    // SAFETY: the place is written by the call only.
+    checked(unsafe { c::toro_net_ping(address, len, timeout_ns, &raw mut pong) }).map(|()| pong)
+}
+
+/// What an interface has counted.
+pub(crate) fn statistics(index: usize) -> Result<Statistics, i32> {
+    let mut statistics = Statistics::default();
+    // SAFETY: the place is written by the call only.
+    checked(unsafe { c::toro_net_statistics(index, &raw mut statistics) }).map(|()| statistics)
+}
+
+/// A service; it is used by the thread that has it.
+pub(crate) struct Service {
+    service: *mut KernelService,
+}
+
+// SAFETY: the kernel asks that one thread at a time uses it, not which.
+unsafe impl Send for Service {}
+
+/// What stops a service.
+pub(crate) struct Stopper {
+    events: *const KernelEvents,
+}
+
+// SAFETY: the kernel's object behind it is made to be used from all cores.
+unsafe impl Send for Stopper {}
+// SAFETY: as above.
+unsafe impl Sync for Stopper {}
+
+/// A new service, what stops it, its core and its port.
+pub(crate) fn new_service(index: usize, port: u16) -> Result<(Service, Stopper, usize, u16), i32> {
+    let mut parts = Parts {
+        service: std::ptr::null_mut(),
+        events: std::ptr::null(),
+        core: 0,
+        port: 0,
+    };
+    // SAFETY: the place is written by the call only.
+    checked(unsafe { c::toro_net_service_new(index, port, &raw mut parts) })?;
+    let service = Service {
+        service: parts.service,
+    };
+    let stopper = Stopper {
+        events: parts.events,
+    };
+    Ok((service, stopper, parts.core as usize, parts.port as u16))
+}
+
+impl Service {
+    /// Waits for the next piece of news.
+    pub(crate) fn next(&mut self, buf: &mut [u8], event: &mut Event) {
+        // SAFETY: this is the service's one user, as it is borrowed mutably; the buffer is not empty, and both are written by the
+        // call only.
+        unsafe { c::toro_net_service_next(self.service, buf.as_mut_ptr(), buf.len(), event) }
+    }
+
+    /// Sends bytes, which are copied as far as they must wait.
+    pub(crate) fn send(&mut self, connection: u32, data: &[u8]) -> Result<(), i32> {
+        // SAFETY: as in `next`; the bytes are read by the call only.
+        checked(unsafe {
+            c::toro_net_service_send(self.service, connection, data.as_ptr(), data.len(), false)
+        })
+    }
+
+    /// Sends bytes that are there for ever.
+    pub(crate) fn send_static(&mut self, connection: u32, data: &'static [u8]) -> Result<(), i32> {
+        // SAFETY: as in `next`; the bytes are there for ever.
+        checked(unsafe {
+            c::toro_net_service_send(self.service, connection, data.as_ptr(), data.len(), true)
+        })
+    }
+
+    /// Bytes that wait to be sent.
+    pub(crate) fn waiting(&mut self, connection: u32) -> usize {
+        // SAFETY: as in `next`.
+        unsafe { c::toro_net_service_waiting(self.service, connection) }
+    }
+
+    /// Sets or ends a timeout.
+    pub(crate) fn set_timeout(&mut self, connection: u32, timeout: Option<Duration>) {
+        let timeout_ns = timeout.map_or(u64::MAX, |timeout| {
+            u64::try_from(timeout.as_nanos()).unwrap_or(u64::MAX - 1)
+        });
+        // SAFETY: as in `next`.
+        unsafe { c::toro_net_service_timeout(self.service, connection, timeout_ns) }
+    }
+
+    /// Closes a connection.
+    pub(crate) fn close(&mut self, connection: u32, is_abrupt: bool) {
+        // SAFETY: as in `next`.
+        unsafe { c::toro_net_service_close(self.service, connection, is_abrupt) }
+    }
+}
+
+impl Drop for Service {
+    fn drop(&mut self) {
+        // SAFETY: it is the only user, and uses it no more.
+        unsafe { c::toro_net_service_free(self.service) }
+    }
+}
+
+impl Stopper {
+    /// Has the service's next piece of news be its end.
+    pub(crate) fn stop(&self) {
+        // SAFETY: it is freed when this is dropped.
+        unsafe { c::toro_net_service_stop(self.events) }
+    }
+}
+
+impl Drop for Stopper {
+    fn drop(&mut self) {
+        // SAFETY: it is used no more.
+        unsafe { c::toro_net_events_free(self.events) }
+    }
+}

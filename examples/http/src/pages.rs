@@ -1,0 +1,74 @@
+//! What can be asked for, with the whole answer ready to be sent.
+
+/// An answer: its head alone for `HEAD`, and with the body.
+#[derive(Clone, Copy)]
+pub(crate) struct Answer {
+    whole: &'static [u8],
+    head_bytes: usize,
+}
+
+impl Answer {
+    /// Makes an answer that lives as long as the program.
+    fn new(status: &str, content_type: &str, is_last: bool, body: &str) -> Self {
+        let close = if is_last { "Connection: close\r\n" } else { "" };
+        let head = format!(
+            "HTTP/1.1 {status}\r\nServer: toro\r\nContent-Type: {content_type}\r\nContent-Length: {}\r\n{close}\r\n",
+            body.len()
+        );
+        let head_bytes = head.len();
+        Self {
+            whole: (head + body).leak().as_bytes(),
+            head_bytes,
+        }
+    }
+
+    /// The bytes to send.
+    pub(crate) fn bytes(self, is_head: bool) -> &'static [u8] {
+        match is_head {
+            true => &self.whole[..self.head_bytes],
+            false => self.whole,
+        }
+    }
+}
+
+/// All answers.
+pub(crate) struct Pages {
+    pages: Vec<(&'static str, Answer)>,
+    pub(crate) not_found: Answer,
+    pub(crate) bad_request: Answer,
+    pub(crate) too_large: Answer,
+    pub(crate) not_allowed: Answer,
+    pub(crate) timed_out: Answer,
+}
+
+impl Pages {
+    /// Makes the answers.
+    pub(crate) fn new() -> Self {
+        let html = "text/html; charset=utf-8";
+        let index = include_str!("index.html");
+        let style = include_str!("style.css");
+        let error = |status: &str| Answer::new(status, "text/plain", true, &format!("{status}\n"));
+        Self {
+            pages: vec![
+                ("/", Answer::new("200 OK", html, false, index)),
+                ("/index.html", Answer::new("200 OK", html, false, index)),
+                (
+                    "/style.css",
+                    Answer::new("200 OK", "text/css", false, style),
+                ),
+            ],
+            not_found: Answer::new("404 Not Found", "text/plain", false, "404 Not Found\n"),
+            bad_request: error("400 Bad Request"),
+            too_large: error("431 Request Header Fields Too Large"),
+            not_allowed: error("501 Not Implemented"),
+            timed_out: error("408 Request Timeout"),
+        }
+    }
+
+    /// The answer for a path; what follows a `?` does not matter.
+    pub(crate) fn find(&self, target: &str) -> Answer {
+        let path = target.split('?').next().unwrap_or_default();
+        let page = self.pages.iter().find(|(name, _)| *name == path);
+        page.map_or(self.not_found, |(_, answer)| *answer)
+    }
+}

@@ -1,0 +1,29 @@
+//! What an interface has counted.
+
+/// Counters of an interface, since it was started.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[repr(C)]
+pub struct Statistics {
+    /// Frames received, and their bytes.
+    pub received_frames: u64,
+    /// See there.
+    pub received_bytes: u64,
+    /// Frames handed to the device, and their bytes.
+    pub sent_frames: u64,
+    /// See there.
+    pub sent_bytes: u64,
+    /// Frames received that are damaged, or of a protocol that is not spoken here.
+    pub dropped_unusable: u64,
+    /// Frames that found no free buffer of the device.
+    pub dropped_no_buffer: u64,
+    /// Requests for connections to ports where nobody listens: they were refused.
+    pub refused: u64,
+    /// Requests for connections whose listener has too many waiting to be accepted.
+    pub dropped_backlog: u64,
+    /// Requests for connections for which there was no room.
+    pub dropped_no_room: u64,
+    /// Datagrams for ports that nobody has.
+    pub dropped_no_port: u64,
+    /// Connections that there are.
+    pub connections: u64,
+}

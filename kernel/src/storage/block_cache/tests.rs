@@ -1,0 +1,250 @@
+//! The cache over a disk in memory.
+
+use super::{BLOCK_LEN, BlockCache};
+use crate::devices::block::{BlockDriver, BlockError, check_range};
+use crate::sync::SpinLock;
+use alloc::sync::Arc;
+use alloc::vec;
+use alloc::vec::Vec;
+use core::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+
+/// A disk in memory that counts commands and can fail.
+pub(crate) struct MemoryDisk {
+    pub(crate) content: SpinLock<Vec<u8>>,
+    pub(crate) reads: AtomicUsize,
+    pub(crate) writes: AtomicUsize,
+    pub(crate) is_broken: AtomicBool,
+    pub(crate) is_read_only: AtomicBool,
+}
+
+impl MemoryDisk {
+    pub(crate) fn new(content: Vec<u8>) -> Arc<Self> {
+        Arc::new(Self {
+            content: SpinLock::new(content),
+            reads: AtomicUsize::new(0),
+            writes: AtomicUsize::new(0),
+            is_broken: AtomicBool::new(false),
+            is_read_only: AtomicBool::new(false),
+        })
+    }
+
+    fn check(&self, first: u64, len: usize) -> Result<(), BlockError> {
+        check_range(self, first, len)?;
+        if self.is_broken.load(Ordering::Relaxed) {
+            return Err(BlockError::Timeout);
+        }
+        Ok(())
+    }
+}
+
+impl BlockDriver for MemoryDisk {
+    fn name(&self) -> &str {
+        "memory"
+    }
+    fn sector_len_bytes(&self) -> usize {
+        512
+    }
+    fn sector_count(&self) -> u64 {
+        self.content.lock().len() as u64 / 512
+    }
+    fn read(&self, first: u64, buf: &mut [u8]) -> Result<(), BlockError> {
+        self.check(first, buf.len())?;
+        self.reads.fetch_add(1, Ordering::Relaxed);
+        buf.copy_from_slice(&self.content.lock()[first as usize * 512..][..buf.len()]);
+        Ok(())
+    }
+    fn write(&self, first: u64, buf: &[u8]) -> Result<(), BlockError> {
+        self.check(first, buf.len())?;
+        self.writes.fetch_add(1, Ordering::Relaxed);
+        self.content.lock()[first as usize * 512..][..buf.len()].copy_from_slice(buf);
+        Ok(())
+    }
+    fn is_read_only(&self) -> bool {
+        self.is_read_only.load(Ordering::Relaxed)
+    }
+    fn flush(&self) -> Result<(), BlockError> {
+        self.check(0, 0)
+    }
+}
+
+fn content(len: usize) -> Vec<u8> {
+    (0..len).map(|i| (i / 256 + i * 3) as u8).collect()
+}
+
+fn cache(len: usize, capacity: usize) -> (Arc<MemoryDisk>, BlockCache) {
+    let disk = MemoryDisk::new(content(len));
+    (disk.clone(), BlockCache::new(disk, capacity))
+}
+
+#[test]
+fn any_range_reads_as_it_is_on_the_disk() {
+    // The last block is short.
+    let len = 50 * BLOCK_LEN + 1536;
+    let expected = content(len);
+    let (_, cache) = cache(len, 16 * BLOCK_LEN);
+    let mut random = 1u64;
+    for _ in 0..3000 {
+        random = random
+            .wrapping_mul(6_364_136_223_846_793_005)
+            .wrapping_add(1);
+        let start = (random >> 33) as usize % (len + 1);
+        let size = (random >> 17) as usize % (len - start + 1).min(5 * BLOCK_LEN);
+        let mut buf = vec![0; size];
+        cache.read(start as u64, &mut buf).expect("on the disk");
+        assert!(
+            buf == expected[start..start + size],
+            "{size} bytes at {start}"
+        );
+    }
+}
+
+#[test]
+fn what_was_read_is_not_read_again() {
+    let (disk, cache) = cache(20 * BLOCK_LEN, 64 * BLOCK_LEN);
+    let mut buf = [0; 100];
+    for _ in 0..5 {
+        cache.read(12_345, &mut buf).expect("on the disk");
+    }
+    assert_eq!(disk.reads.load(Ordering::Relaxed), 1);
+}
+
+#[test]
+fn small_reads_in_sequence_become_few_large_ones() {
+    let (disk, cache) = cache(256 * BLOCK_LEN, 512 * BLOCK_LEN);
+    let mut buf = [0; 1024];
+    for i in 0..1024 {
+        cache.read(i * 1024, &mut buf).expect("on the disk");
+    }
+    assert!(disk.reads.load(Ordering::Relaxed) < 30);
+}
+
+#[test]
+fn a_large_read_does_not_push_out_the_rest() {
+    let (disk, cache) = cache(256 * BLOCK_LEN, 32 * BLOCK_LEN);
+    let mut buf = [0; 100];
+    cache.read(0, &mut buf).expect("on the disk");
+    let mut large = vec![0; 200 * BLOCK_LEN];
+    cache
+        .read(20 * BLOCK_LEN as u64, &mut large)
+        .expect("on the disk");
+    let before = disk.reads.load(Ordering::Relaxed);
+    cache.read(0, &mut buf).expect("on the disk");
+    assert_eq!(disk.reads.load(Ordering::Relaxed), before);
+}
+
+#[test]
+fn a_write_is_in_the_cache_and_after_a_flush_on_the_disk() {
+    let (disk, cache) = cache(20 * BLOCK_LEN, 64 * BLOCK_LEN);
+    let data = vec![0xEE; 3 * BLOCK_LEN];
+    cache.write(5000, &data).expect("on the disk");
+    cache.flush().expect("works");
+    let mut expected = content(20 * BLOCK_LEN);
+    expected[5000..5000 + data.len()].copy_from_slice(&data);
+    assert!(*disk.content.lock() == expected);
+    let mut back = vec![0; 20 * BLOCK_LEN];
+    cache.read(0, &mut back).expect("on the disk");
+    assert!(back == expected);
+}
+
+#[test]
+fn an_error_of_the_disk_is_returned_and_not_remembered() {
+    let (disk, cache) = cache(20 * BLOCK_LEN, 64 * BLOCK_LEN);
+    let mut buf = vec![0; 3 * BLOCK_LEN];
+    disk.is_broken.store(true, Ordering::Relaxed);
+    assert_eq!(cache.read(100, &mut buf), Err(BlockError::Timeout));
+    let large = vec![0; 9 * BLOCK_LEN];
+    assert_eq!(cache.write(0, &large), Err(BlockError::Timeout));
+    disk.is_broken.store(false, Ordering::Relaxed);
+    cache.read(100, &mut buf).expect("works again");
+    assert!(buf == content(20 * BLOCK_LEN)[100..][..buf.len()]);
+}
+
+#[test]
+fn nothing_beyond_the_disk_is_read_or_written() {
+    let (_, cache) = cache(BLOCK_LEN, 64 * BLOCK_LEN);
+    let mut buf = [0; 2];
+    assert_eq!(
+        cache.read(BLOCK_LEN as u64 - 1, &mut buf),
+        Err(BlockError::OutOfRange)
+    );
+    assert_eq!(cache.read(u64::MAX, &mut buf), Err(BlockError::OutOfRange));
+    assert_eq!(cache.write(u64::MAX - 1, &buf), Err(BlockError::OutOfRange));
+}
+
+#[test]
+fn any_sequence_of_reads_and_writes_is_as_on_a_plain_disk() {
+    // A cache of eight blocks, and one in which all fits; the last block is short.
+    for capacity in [8 * BLOCK_LEN, 128 * BLOCK_LEN] {
+        let len = 60 * BLOCK_LEN + 1536;
+        let (disk, cache) = cache(len, capacity);
+        let mut expected = content(len);
+        let mut random = 7u64;
+        for round in 0..4000u32 {
+            random = random
+                .wrapping_mul(6_364_136_223_846_793_005)
+                .wrapping_add(1);
+            let start = (random >> 33) as usize % (len + 1);
+            let most = if round.is_multiple_of(16) { 20 } else { 2 };
+            let size = (random >> 17) as usize % (len - start + 1).min(most * BLOCK_LEN);
+            match random >> 61 {
+                0..=3 => {
+                    let data = vec![(random >> 40) as u8; size];
+                    cache.write(start as u64, &data).expect("on the disk");
+                    expected[start..start + size].copy_from_slice(&data);
+                }
+                4 => {
+                    cache.flush().expect("works");
+                    assert!(*disk.content.lock() == expected, "round {round}");
+                }
+                _ => {
+                    let mut buf = vec![0; size];
+                    cache.read(start as u64, &mut buf).expect("on the disk");
+                    assert!(buf == expected[start..start + size], "round {round}");
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn small_writes_become_few_large_ones() {
+    let (disk, cache) = cache(64 * BLOCK_LEN, 256 * BLOCK_LEN);
+    for i in 0..640 {
+        cache.write(i * 400, &[9; 400]).expect("on the disk");
+    }
+    assert_eq!(disk.writes.load(Ordering::Relaxed), 0);
+    cache.flush().expect("works");
+    assert_eq!(disk.writes.load(Ordering::Relaxed), 1);
+    assert!(
+        disk.content.lock()[..640 * 400]
+            .iter()
+            .all(|byte| *byte == 9)
+    );
+}
+
+#[test]
+fn what_could_not_be_written_is_told_and_tried_again() {
+    let (disk, cache) = cache(20 * BLOCK_LEN, 64 * BLOCK_LEN);
+    cache.write(0, &[1; BLOCK_LEN]).expect("in the cache");
+    cache
+        .write(8 * BLOCK_LEN as u64, &[2; 10])
+        .expect("in the cache");
+    disk.is_broken.store(true, Ordering::Relaxed);
+    assert_eq!(cache.flush(), Err(BlockError::Timeout));
+    assert_eq!(cache.flush(), Err(BlockError::Timeout));
+    let mut buf = [0; 10];
+    cache.read(8 * BLOCK_LEN as u64, &mut buf).expect("is here");
+    assert_eq!(buf, [2; 10]);
+    disk.is_broken.store(false, Ordering::Relaxed);
+    cache.flush().expect("works again");
+    assert_eq!(disk.content.lock()[..BLOCK_LEN], [1; BLOCK_LEN]);
+    assert_eq!(disk.content.lock()[8 * BLOCK_LEN..][..10], [2; 10]);
+}
+
+#[test]
+fn a_disk_that_cannot_be_written_says_so_at_once() {
+    let (disk, cache) = cache(20 * BLOCK_LEN, 64 * BLOCK_LEN);
+    disk.is_read_only.store(true, Ordering::Relaxed);
+    assert_eq!(cache.write(0, &[1; 10]), Err(BlockError::ReadOnly));
+    cache.flush().expect("nothing to write");
+}

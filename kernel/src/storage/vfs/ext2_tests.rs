@@ -1,0 +1,239 @@
+//! Writing to an ext2 file system through the tree of names, and finding it again after the next mount.
+
+use alloc::format;
+use alloc::string::ToString;
+use alloc::sync::Arc;
+use alloc::vec;
+use alloc::vec::Vec;
+
+use ext2::make::{Builder, Options};
+use libc::{O_APPEND, O_CREAT, O_RDONLY, O_RDWR, O_TRUNC, O_WRONLY};
+
+use super::ext2::Ext2;
+use super::file::OpenFile;
+use super::namespace::{LastLink, Namespace};
+use super::node::FileSystem;
+use super::operations;
+use crate::error::{Errno, Result};
+use crate::storage::block_cache::tests::MemoryDisk;
+use crate::storage::disks::{Disk, Volume};
+use core::sync::atomic::Ordering;
+
+fn empty_disk() -> Arc<MemoryDisk> {
+    let options = Options {
+        block_size: 1024,
+        size_bytes: Some(1 << 20),
+        ..Options::default()
+    };
+    let plan = Builder::new(options).plan().expect("fits");
+    let disk = MemoryDisk::new(vec![0; plan.size_bytes() as usize]);
+    let volume = Volume::whole(Arc::new(Disk::new(disk.clone(), 0)));
+    plan.write(&volume).expect("has room");
+    ext2::BlockDevice::flush(&volume).expect("works");
+    disk
+}
+
+/// A mounted disk, with shorthands.
+struct Tree(Namespace);
+
+impl Tree {
+    fn mount(disk: &Arc<MemoryDisk>) -> Self {
+        let volume = Volume::whole(Arc::new(Disk::new(disk.clone(), 1 << 16)));
+        let file_system = Ext2::mount(volume, "disk".to_string(), false).expect("sound");
+        Self(Namespace::new(Arc::new(file_system)).expect("a root"))
+    }
+
+    fn unmount(self) {
+        self.file_system().unmount().expect("works");
+    }
+
+    fn file_system(&self) -> &dyn FileSystem {
+        &*self.0.root().mount.file_system
+    }
+
+    fn open(&self, path: &str, flags: i32) -> Result<OpenFile> {
+        operations::open(&self.0, self.0.root(), path.as_bytes(), flags, 0o644)
+    }
+
+    fn write(&self, path: &str, content: &[u8]) -> Result<usize> {
+        self.open(path, O_WRONLY | O_CREAT | O_TRUNC)?
+            .write(content)
+    }
+
+    fn read(&self, path: &str) -> Result<Vec<u8>> {
+        let file = self.open(path, O_RDONLY)?;
+        let mut content = vec![0; 100_000];
+        let len = file.read(&mut content)?;
+        content.truncate(len);
+        Ok(content)
+    }
+
+    fn mkdir(&self, path: &str) -> Result<()> {
+        operations::make_directory(&self.0, self.0.root(), path.as_bytes(), 0o755)
+    }
+
+    fn unlink(&self, path: &str) -> Result<()> {
+        operations::unlink(&self.0, self.0.root(), path.as_bytes())
+    }
+
+    fn rmdir(&self, path: &str) -> Result<()> {
+        operations::remove_directory(&self.0, self.0.root(), path.as_bytes())
+    }
+
+    fn rename(&self, from: &str, to: &str) -> Result<()> {
+        let root = self.0.root();
+        let (from, to) = ((root, from.as_bytes()), (root, to.as_bytes()));
+        operations::rename(&self.0, from, to, true)
+    }
+
+    fn free_blocks(&self) -> u64 {
+        self.file_system().sync().expect("works");
+        self.file_system().usage().free_blocks
+    }
+}
+
+#[test]
+fn what_is_written_is_there_after_the_next_mount() {
+    let disk = empty_disk();
+    let tree = Tree::mount(&disk);
+    tree.mkdir("/a").expect("new");
+    assert_eq!(tree.write("/a/file", b"first"), Ok(5));
+    let file = tree.open("/a/file", O_RDWR | O_APPEND).expect("there");
+    assert_eq!(file.write(b" second"), Ok(7));
+    assert_eq!(file.seek(0, libc::SEEK_CUR), Ok(12));
+    file.set_len(8).expect("shorter");
+    operations::make_symlink(&tree.0, b"a/file", tree.0.root(), b"/link").expect("new");
+    let entry = tree.0.resolve(tree.0.root(), b"/a/file", LastLink::Follow);
+    let entry = entry.expect("there");
+    operations::make_link(&tree.0, &entry, tree.0.root(), b"/hard").expect("new");
+    assert_eq!(entry.node.metadata().expect("readable").links, 2);
+    tree.unmount();
+    let tree = Tree::mount(&disk);
+    for path in ["/a/file", "/link", "/hard"] {
+        assert_eq!(tree.read(path).as_deref(), Ok(&b"first se"[..]), "{path}");
+    }
+    assert_eq!(tree.mkdir("/a"), Err(Errno(libc::EEXIST)));
+    assert_eq!(tree.rmdir("/a"), Err(Errno(libc::ENOTEMPTY)));
+    assert_eq!(tree.rename("/a", "/a/b"), Err(Errno(libc::EINVAL)));
+}
+
+#[test]
+fn a_name_means_what_it_was_last_given_to() {
+    let tree = Tree::mount(&empty_disk());
+    for round in 0..3 {
+        assert_eq!(tree.write("/x", b"x"), Ok(1));
+        assert_eq!(tree.write("/y", b"yy"), Ok(2));
+        tree.rename("/x", "/y").expect("both there");
+        assert_eq!(tree.read("/x"), Err(Errno(libc::ENOENT)), "{round}");
+        assert_eq!(tree.read("/y").as_deref(), Ok(&b"x"[..]), "{round}");
+        tree.mkdir("/d").expect("new");
+        assert_eq!(tree.write("/d/f", b"f"), Ok(1));
+        assert_eq!(tree.read("/d/f").as_deref(), Ok(&b"f"[..]));
+        tree.rename("/d", "/e").expect("there");
+        assert_eq!(tree.read("/d/f"), Err(Errno(libc::ENOENT)), "{round}");
+        let file = tree.0.resolve(tree.0.root(), b"/e/f", LastLink::Follow);
+        assert_eq!(file.expect("there").path(), b"/e/f");
+        for gone in ["/e/f", "/y"] {
+            tree.unlink(gone).expect("there");
+            assert_eq!(tree.read(gone), Err(Errno(libc::ENOENT)), "{round}");
+        }
+        tree.rmdir("/e").expect("empty");
+    }
+}
+
+#[test]
+fn a_removed_file_lives_as_long_as_it_is_open() {
+    let disk = empty_disk();
+    let tree = Tree::mount(&disk);
+    let before = tree.free_blocks();
+    assert_eq!(tree.write("/file", &[7; 50_000]), Ok(50_000));
+    let file = tree.open("/file", O_RDWR).expect("there");
+    tree.unlink("/file").expect("there");
+    assert!(tree.free_blocks() < before);
+    let mut buf = [0; 100];
+    assert_eq!(file.read_at(49_950, &mut buf), Ok(50));
+    assert_eq!(file.write_at(60_000, b"more"), Ok(4));
+    assert_eq!(file.entry().node.metadata().expect("readable").links, 0);
+    drop(file);
+    assert_eq!(tree.free_blocks(), before);
+    // One that is replaced, and one that is open when the file system is unmounted.
+    assert_eq!(tree.write("/a", b"a"), Ok(1));
+    assert_eq!(tree.write("/b", b"b"), Ok(1));
+    let replaced = tree.open("/b", O_RDONLY).expect("there");
+    tree.rename("/a", "/b").expect("there");
+    assert_eq!(replaced.read(&mut buf), Ok(1));
+    assert_eq!(buf[0], b'b');
+    tree.unlink("/b").expect("there");
+    tree.unmount();
+    assert_eq!(Tree::mount(&disk).free_blocks(), before);
+    drop(replaced);
+}
+
+#[test]
+fn what_no_name_leads_to_is_freed_at_once() {
+    let tree = Tree::mount(&empty_disk());
+    tree.mkdir("/d").expect("new");
+    let before = tree.free_blocks();
+    for round in 0..300 {
+        let path = format!("/d/{round}");
+        assert_eq!(tree.write(&path, &[1; 20_000]), Ok(20_000));
+        assert_eq!(tree.read(&path).map(|content| content.len()), Ok(20_000));
+        if round % 2 == 0 {
+            tree.rename(&path, "/d/other").expect("there");
+            tree.unlink("/d/other").expect("there");
+        } else {
+            tree.unlink(&path).expect("there");
+        }
+    }
+    // The directory may have grown.
+    let after = tree.free_blocks();
+    assert!(before - after < 8, "{before} blocks became {after}");
+}
+
+#[test]
+fn a_full_disk_and_one_that_fails_are_errors() {
+    let disk = empty_disk();
+    let tree = Tree::mount(&disk);
+    let file = tree.open("/large", O_WRONLY | O_CREAT).expect("new");
+    let mut written = 0;
+    let error = loop {
+        match file.write(&[5; 70_000]) {
+            Ok(count) => written += count,
+            Err(error) => break error,
+        }
+    };
+    assert_eq!(error, Errno(libc::ENOSPC));
+    assert!(written > 800_000, "{written}");
+    tree.unlink("/large").expect("there");
+    drop(file);
+    assert_eq!(tree.write("/small", b"small"), Ok(5));
+    disk.is_broken.store(true, Ordering::Relaxed);
+    let file = tree.open("/small", O_RDWR).expect("known");
+    assert_eq!(file.entry().node.sync(), Err(Errno(libc::EIO)));
+    disk.is_broken.store(false, Ordering::Relaxed);
+    // Nothing is written any more, and nobody is told that it was.
+    assert_eq!(file.entry().node.sync(), Err(Errno(libc::EIO)));
+    assert_eq!(tree.write("/other", b""), Err(Errno(libc::EROFS)));
+    assert!(tree.file_system().is_read_only());
+}
+
+#[test]
+fn at_rest_nothing_is_left_to_repair() {
+    let disk = empty_disk();
+    let tree = Tree::mount(&disk);
+    let state = || disk.content.lock()[1024 + 58];
+    assert_eq!(tree.write("/file", b"text"), Ok(4));
+    assert!(tree.file_system().write_behind());
+    assert_eq!(state(), 0);
+    assert!(!tree.file_system().write_behind());
+    assert_eq!(state(), 1);
+    // What is on the disk now is whole.
+    let copy = MemoryDisk::new(disk.content.lock().clone());
+    assert_eq!(
+        Tree::mount(&copy).read("/file").as_deref(),
+        Ok(&b"text"[..])
+    );
+    assert_eq!(tree.write("/file", b"longer"), Ok(6));
+    tree.unmount();
+    assert_eq!(state(), 1);
+}

@@ -1,0 +1,180 @@
+//! The native network: services with callbacks, interfaces that belong to cores, ping.
+
+use std::io::{Read, Write};
+use std::thread;
+use vm_tests::{Boot, Guest, Machine, Nic, Running};
+
+#[test]
+fn services_do_what_their_callbacks_say_on_the_core_of_the_interface() {
+    for (machine, nic, cores) in [
+        (Machine::Microvm, Nic::Virtio, 1),
+        (Machine::Pc, Nic::Virtio, 2),
+        (Machine::Q35, Nic::E1000, 4),
+    ] {
+        let guest = Guest::new("test-services")
+            .machine(machine)
+            .nic(nic)
+            .boot(Boot::Kernel);
+        let guest = guest.cores(cores).run();
+        guest.showing(0, &["services: done", "net0: received"]);
+    }
+}
+
+#[test]
+fn a_service_on_another_core_serves_the_host() {
+    let guest = Guest::new("test-services")
+        .args(&["serve"])
+        .boot(Boot::Kernel)
+        .cores(2)
+        .log_info()
+        .start();
+    guest.wait_for("serving on core 1");
+    guest.wait_for("by DHCP");
+    let pattern: Vec<u8> = (0..100_000_u32).map(|index| (index % 249) as u8).collect();
+    thread::scope(|scope| {
+        for _ in 0..4 {
+            scope.spawn(|| {
+                let mut stream = guest.connect(80);
+                let mut writer = stream.try_clone().unwrap();
+                thread::scope(|scope| {
+                    scope.spawn(|| writer.write_all(&pattern).unwrap());
+                    let mut back = vec![0; pattern.len()];
+                    stream.read_exact(&mut back).unwrap();
+                    assert!(back == pattern);
+                });
+            });
+        }
+    });
+    guest.power_button();
+    guest.end().with_status(130);
+}
+
+fn http() -> Running {
+    let guest = Guest::new("http").boot(Boot::Kernel).log_info().start();
+    guest.wait_for("Serving on port 80 of net0 on core 0");
+    guest.wait_for("by DHCP");
+    guest
+}
+
+#[test]
+fn the_example_http_answers_in_order_whatever_is_asked() {
+    let guest = http();
+    let mut client = guest.http();
+    let page = client.get("/");
+    assert_eq!((page.status, page.content.len()), (200, 612));
+    let head = client.ask("HEAD", "/style.css?v=1", "");
+    assert_eq!((head.status, head.content.len()), (200, 0));
+    assert_eq!(head.field("content-type"), Some("text/css"));
+    assert_eq!(client.get("/nothing").status, 404);
+    // Pipelined, and cut where it hurts.
+    let many = "GET / HTTP/1.1\r\nHost: toro\r\n\r\nGET /style.css HTTP/1.1\r\nHost: toro\r\n\r\n";
+    let many = many.repeat(50);
+    let (front, back) = many.split_at(1234);
+    client.send(front);
+    client.send(back);
+    for _ in 0..50 {
+        assert_eq!(client.response(false).content.len(), 612);
+        assert_eq!(
+            client.response(false).field("content-type"),
+            Some("text/css")
+        );
+    }
+    client.send("GET / HTTP/1.1\r\nHost: toro\r\nConnection: close\r\n\r\n");
+    assert_eq!(client.response(false).status, 200);
+    for (request, status) in [
+        ("nonsense\r\n\r\n".to_owned(), 400),
+        ("POST / HTTP/1.1\r\nHost: toro\r\n\r\n".to_owned(), 501),
+        (format!("GET /{} HTTP/1.1\r\n", "a".repeat(9000)), 431),
+    ] {
+        let mut client = guest.http();
+        client.send(request);
+        let answer = client.response(false);
+        assert_eq!(
+            (answer.status, answer.field("connection")),
+            (status, Some("close"))
+        );
+    }
+    guest.power_button();
+    guest.end().with_status(130);
+}
+
+#[test]
+fn the_example_http_gets_rid_of_clients_that_are_too_slow() {
+    let guest = http();
+    let mut silent = guest.connect(80);
+    let mut slow = guest.connect(80);
+    slow.write_all(b"GET / HT").unwrap();
+    let mut text = String::new();
+    slow.read_to_string(&mut text).unwrap();
+    assert!(text.starts_with("HTTP/1.1 408 "), "{text}");
+    assert_eq!(silent.read(&mut [0; 1]).unwrap(), 0);
+    assert_eq!(guest.http().get("/").status, 200);
+}
+
+#[test]
+fn the_example_http_holds_back_a_client_that_asks_and_does_not_read() {
+    let guest = http();
+    let mut greedy = guest.connect(80);
+    let mut reader = greedy.try_clone().unwrap();
+    const REQUESTS: usize = 20_000;
+    let request = b"GET / HTTP/1.1\r\nHost: toro\r\n\r\n";
+    thread::scope(|scope| {
+        scope.spawn(|| {
+            for _ in 0..REQUESTS / 100 {
+                greedy.write_all(&request.repeat(100)).unwrap();
+            }
+        });
+        // Others are served meanwhile.
+        for _ in 0..50 {
+            assert_eq!(guest.http().get("/").status, 200);
+        }
+        let head = "HTTP/1.1 200 OK\r\nServer: toro\r\nContent-Type: text/html; charset=utf-8\r\nContent-Length: 612\r\n\r\n";
+        let mut all = vec![0; (head.len() + 612) * REQUESTS];
+        reader.read_exact(&mut all).unwrap();
+        for answer in all.chunks(head.len() + 612) {
+            assert!(answer.starts_with(head.as_bytes()));
+        }
+    });
+}
+
+#[test]
+fn the_example_ping_counts_what_comes_back() {
+    let guest = Guest::new("ping").boot(Boot::Kernel);
+    let arguments = [
+        "-c",
+        "3",
+        "-i",
+        "0.05",
+        "-s",
+        "1472",
+        "10.0.2.2",
+        "127.0.0.1",
+    ];
+    let console = guest.args(&arguments).run().showing(
+        0,
+        &[
+            "PING 10.0.2.2 (10.0.2.2): 1472 bytes",
+            "1472 bytes from 10.0.2.2: seq=3 ttl=",
+            "1472 bytes from 127.0.0.1: seq=1 ttl=64",
+            "3 packets transmitted, 3 received, 0% packet loss",
+            "rtt min/avg/max/mdev = ",
+        ],
+    );
+    assert_eq!(console.matches("3 received").count(), 2);
+    // Nobody has this address.
+    let guest = Guest::new("ping").boot(Boot::Kernel);
+    let lonely = guest.args(&["-c", "2", "-i", "0.01", "-W", "0.1", "10.0.2.77"]);
+    lonely.run().showing(
+        1,
+        &[
+            "seq=2: no answer from 10.0.2.77",
+            "2 packets transmitted, 0 received, 100% packet loss",
+        ],
+    );
+    let guest = Guest::new("ping")
+        .boot(Boot::Kernel)
+        .args(&["-s", "2000", "x"]);
+    guest
+        .run()
+        .showing(2, &["1472 bytes are the most", "usage: ping"]);
+}

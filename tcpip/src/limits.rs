@@ -73,8 +73,12 @@ macro_rules! stats {
 stats! {
     /// Frames received.
     frames_in,
+    /// Their bytes.
+    bytes_in,
     /// Frames sent.
     frames_out,
+    /// Their bytes.
+    bytes_out,
     /// Frames of protocols that are not known here, or for others.
     not_for_us,
     /// Packets with wrong lengths or checksums.
@@ -115,8 +119,12 @@ stats! {
     challenges,
     /// Challenges not sent, because there were too many.
     challenges_limited,
-    /// Requests for connections that were ignored, since there was no room.
+    /// Requests for connections to ports where nobody listens.
+    requests_refused,
+    /// Requests for connections that were ignored, since too many wait to be taken by who listens.
     requests_ignored,
+    /// Requests for connections that were ignored, since there was no room for another.
+    requests_without_room,
     /// Requests for connections that were answered with a cookie.
     cookies_sent,
     /// Connections made from cookies.

@@ -1,6 +1,6 @@
 //! What is above the engine: who listens, who holds a connection, where datagrams go.
 
-use core::net::SocketAddr;
+use core::net::{IpAddr, SocketAddr};
 
 use crate::address::Tuple;
 use crate::error::Error;
@@ -35,6 +35,17 @@ pub trait Sockets {
 
     /// A datagram from `local` did not reach `remote`.
     fn undeliverable(&mut self, local: SocketAddr, remote: SocketAddr, error: Error);
+
+    /// A host has answered an echo request: its address, how many more routers the answer could have passed, identifier, sequence
+    /// number, and content.
+    fn echoed(&mut self, from: IpAddr, hop_limit: u8, id: u16, sequence: u16, content: &[u8]) {
+        let _ = (from, hop_limit, id, sequence, content);
+    }
+
+    /// An echo request did not reach its host.
+    fn echo_failed(&mut self, to: IpAddr, id: u16, sequence: u16, error: Error) {
+        let _ = (to, id, sequence, error);
+    }
 
     /// A port for an outgoing connection that nobody has and that `is_free` agrees with.
     fn ephemeral_port(&mut self, is_free: &dyn Fn(u16) -> bool) -> Option<u16>;

@@ -297,7 +297,7 @@ impl<D: Device, S: Sockets> Engine<D, S> {
     }
 
     /// What would not block.
-    pub fn ready(&mut self, slot: u32, now: u64) -> Ready {
+    pub fn ready(&mut self, slot: u32) -> Ready {
         let Some(entry) = self.table.get_mut(slot) else {
             return Ready::CLOSED;
         };
@@ -313,7 +313,7 @@ impl<D: Device, S: Sockets> Engine<D, S> {
                 Ready::PEER_CLOSED,
                 connection.has_peer_closed() || is_finished,
             );
-            let has_room = connection.has_room(&context!(self, now));
+            let has_room = connection.has_room(&self.limits);
             ready.set(Ready::WRITABLE, has_room || !connection.may_send());
             if !has_room {
                 connection.note_full();

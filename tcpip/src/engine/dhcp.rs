@@ -91,6 +91,17 @@ impl<D: Device, S: Sockets> Engine<D, S> {
         self.device.flush();
     }
 
+    /// Looks for an address no more; what was lent stays.
+    pub fn stop_dhcp(&mut self) {
+        self.dhcp = None;
+        self.is_awaiting = false;
+    }
+
+    /// Whether an address is looked for, or one that was lent is kept.
+    pub fn is_looking_for_address(&self) -> bool {
+        self.dhcp.is_some()
+    }
+
     /// What a server has lent, if one has.
     pub fn lease(&self) -> Option<&Lease> {
         self.dhcp.as_ref()?.lease.as_ref()

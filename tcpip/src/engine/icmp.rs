@@ -1,6 +1,6 @@
 //! Errors and echoes (RFC 1122, section 3.2.2; RFC 4443), and what errors mean for connections (RFC 5927).
 
-use core::net::SocketAddr;
+use core::net::{IpAddr, SocketAddr};
 
 use crate::address::{Address, Tuple};
 use crate::device::Device;
@@ -55,7 +55,14 @@ impl<D: Device, S: Sockets> Engine<D, S> {
         };
         match message {
             Message::EchoRequest(id, data) => self.echo(packet, id, data, now),
-            Message::EchoReply(..) => {}
+            Message::EchoReply([a, b, c, d], content) => {
+                let (id, sequence) = (u16::from_be_bytes([a, b]), u16::from_be_bytes([c, d]));
+                let hop_limit = packet.hop_limit;
+                if self.addresses.is_own(packet.destination) {
+                    let from = packet.source.into();
+                    self.sockets.echoed(from, hop_limit, id, sequence, content);
+                }
+            }
             Message::Failure(failure, quoted) => self.receive_failure(failure, quoted, now),
             Message::Other(kind, body) => self.receive_ndp(packet, kind, body, now),
         }
@@ -81,6 +88,35 @@ impl<D: Device, S: Sockets> Engine<D, S> {
                 data,
             );
         });
+    }
+
+    /// Sends an echo request.
+    ///
+    /// # Errors
+    /// When it does not fit into a packet, or there is no way.
+    pub fn send_echo(
+        &mut self,
+        to: IpAddr,
+        id: u16,
+        sequence: u16,
+        content: &[u8],
+        now: u64,
+    ) -> Result<(), Error> {
+        let to = Address::from(to);
+        let source = self
+            .addresses
+            .source_for(to)
+            .ok_or(Error::NetworkUnreachable)?;
+        let out = self.icmp_to(source, to, icmp::HEADER + content.len());
+        if ip::header_len(source.is_v4()) + out.len > self.capabilities.mtu {
+            return Err(Error::MessageTooLong);
+        }
+        let ([a, b], [c, d]) = (id.to_be_bytes(), sequence.to_be_bytes());
+        self.send_packet(out, now, &mut |bytes| {
+            icmp::write(bytes, source, to, Kind::EchoRequest, [a, b, c, d], content);
+        })?;
+        self.device.flush();
+        Ok(())
     }
 
     fn icmp_to(&self, source: Address, destination: Address, len: usize) -> Outgoing {
@@ -139,6 +175,7 @@ impl<D: Device, S: Sockets> Engine<D, S> {
         };
         let error = match failure {
             Failure::Refused => Error::Refused,
+            Failure::NoNetwork => Error::NetworkUnreachable,
             Failure::Unreachable | Failure::Prohibited | Failure::Expired => Error::HostUnreachable,
             Failure::TooBig(_) => Error::MessageTooLong,
         };
@@ -157,6 +194,15 @@ impl<D: Device, S: Sockets> Engine<D, S> {
                 };
                 if let Some(slot) = self.table.find(&tuple) {
                     self.fail_segment(slot, Seq(quote.sequence), failure, error, now);
+                }
+            }
+            protocol::ICMP | protocol::ICMP_V6 => {
+                // Type and code stand in the place of the ports; then come a checksum, the identifier and the number.
+                let is_echo = matches!(quote.source_port >> 8, 8 | 128);
+                let (id, sequence) = ((quote.sequence >> 16) as u16, quote.sequence as u16);
+                if is_echo {
+                    let to = quote.destination.into();
+                    self.sockets.echo_failed(to, id, sequence, error);
                 }
             }
             _ => {}

@@ -19,6 +19,7 @@ impl<D: Device, S: Sockets> Engine<D, S> {
     #[inline]
     pub fn receive(&mut self, frame: &[u8], is_verified: bool, now: u64) {
         self.stats.frames_in += 1;
+        self.stats.bytes_in += frame.len() as u64;
         let packet = match self.capabilities.medium {
             Medium::Ip => frame,
             Medium::Ethernet => {

@@ -151,6 +151,7 @@ impl<D: Device, S: Sockets> Engine<D, S> {
         }
         write(self.device.buffer(len));
         self.stats.frames_out += 1;
+        self.stats.bytes_out += len as u64;
         self.device.send(len, Offload::default());
     }
 

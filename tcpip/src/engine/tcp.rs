@@ -112,12 +112,19 @@ impl<D: Device, S: Sockets> Engine<D, S> {
             return self.send_handshake(tuple, &agreement, false, now);
         }
         match self.sockets.admits(tuple.local()) {
-            Admission::Refused => return self.send_reset(tuple, segment, now),
+            Admission::Refused => {
+                self.stats.requests_refused += 1;
+                return self.send_reset(tuple, segment, now);
+            }
             Admission::Full => {
                 self.stats.requests_ignored += 1;
                 return;
             }
             Admission::Open => {}
+        }
+        if self.table.is_full() && self.table.oldest_orphan().is_none() {
+            self.stats.requests_without_room += 1;
+            return;
         }
         let options = Options::read(segment.options);
         let (isn, timestamp_offset) = self.first_numbers(tuple, now);
@@ -252,7 +259,7 @@ impl<D: Device, S: Sockets> Engine<D, S> {
         }
         let slot = self.table.next_slot();
         let Ok(inserted) = self.table.insert(*tuple, connection, None) else {
-            self.stats.requests_ignored += 1;
+            self.stats.requests_without_room += 1;
             return false;
         };
         debug_assert_eq!(slot, inserted);
@@ -462,6 +469,7 @@ impl<D: Device, S: Sockets> Engine<D, S> {
             );
             self.stats.segments_out += 1;
             self.stats.frames_out += 1;
+            self.stats.bytes_out += (headers + segment_len) as u64;
             self.device.send(headers + segment_len, offload);
         }
         now

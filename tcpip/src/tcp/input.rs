@@ -133,7 +133,7 @@ impl Connection {
         };
         // The program is told when there is room for a good deal.
         if self.bits.contains(Bits::FULL) {
-            let limit = self.send_limit(cx);
+            let limit = self.send_limit(cx.limits);
             if self.outgoing.len() <= limit - limit / 4 {
                 self.bits -= Bits::FULL;
                 return News::WRITABLE;

@@ -565,11 +565,9 @@ impl Connection {
     }
 
     /// How much may wait to be sent: as much as can be under way twice.
-    fn send_limit(&self, cx: &Context<'_>) -> usize {
+    fn send_limit(&self, limits: &Limits) -> usize {
         let wanted = (2 * self.congestion.window as usize).max(FIRST_WINDOW as usize);
-        wanted
-            .min(cx.limits.transmit_bytes)
-            .max(Limits::ASSURED_BYTES)
+        wanted.min(limits.transmit_bytes).max(Limits::ASSURED_BYTES)
     }
 
     /// Queues bytes to be sent, as many as fit; how many.
@@ -584,7 +582,9 @@ impl Connection {
             };
         }
         let queued = self.outgoing.len();
-        let mut count = bytes.len().min(self.send_limit(cx).saturating_sub(queued));
+        let mut count = bytes
+            .len()
+            .min(self.send_limit(cx.limits).saturating_sub(queued));
         if count != 0 && !cx.pool.reserve(&mut self.outgoing, queued + count, queued) {
             let assured = self.outgoing.capacity().max(Limits::ASSURED_BYTES);
             count = count.min(assured.saturating_sub(queued));
@@ -606,10 +606,10 @@ impl Connection {
     }
 
     /// Whether a call to write would do something.
-    pub(crate) fn has_room(&self, cx: &Context<'_>) -> bool {
+    pub(crate) fn has_room(&self, limits: &Limits) -> bool {
         self.state.can_send()
             && !self.bits.contains(Bits::FIN)
-            && self.outgoing.len() < self.send_limit(cx)
+            && self.outgoing.len() < self.send_limit(limits)
     }
 
     /// The program wants to know when there is room.

@@ -11,8 +11,10 @@ pub(crate) const HEADER: usize = 8;
 /// What went wrong on the way, with the packet that it happened to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Failure {
-    /// No way to the network or host.
+    /// No way to the host.
     Unreachable,
+    /// No way to the network.
+    NoNetwork,
     /// Nobody is at the port, or the protocol is not known.
     Refused,
     /// A router may not pass it on.
@@ -67,6 +69,7 @@ impl<'a> Message<'a> {
             (true, 3, 9 | 10 | 13) | (false, 1, 1 | 5 | 6) => {
                 Self::Failure(Failure::Prohibited, rest)
             }
+            (true, 3, 0 | 6 | 11) | (false, 1, 0) => Self::Failure(Failure::NoNetwork, rest),
             (true, 3, _) | (false, 1, _) => Self::Failure(Failure::Unreachable, rest),
             (true, 11, _) | (false, 3, _) => Self::Failure(Failure::Expired, rest),
             (false, 2, _) => Self::Failure(Failure::TooBig(be32!(header, 4)), rest),

@@ -67,12 +67,6 @@ impl Sum {
         (sum as u16).to_le_bytes()
     }
 
-    /// Whether the sum is that of bytes with a right checksum among them.
-    #[inline]
-    pub(super) fn is_right(self) -> bool {
-        self.fold() == [0xFF; 2]
-    }
-
     /// The checksum to put into the bytes summed up.
     #[inline]
     pub(super) fn checksum(self) -> [u8; 2] {

@@ -214,11 +214,6 @@ impl<H> Table<H> {
             self.by_tuple.len(),
         ]
     }
-
-    /// All slots that have been used.
-    pub(crate) fn slots(&self) -> core::ops::Range<u32> {
-        0..self.slots.len() as u32
-    }
 }
 
 #[cfg(test)]

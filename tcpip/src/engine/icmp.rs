@@ -10,6 +10,7 @@ use crate::error::Error;
 use crate::seq::Seq;
 use crate::sockets::Sockets;
 use crate::tcp::{News, State};
+use crate::wire::groups::MLD_QUERY;
 use crate::wire::icmp::{self, Failure, Kind, Message, Quote};
 use crate::wire::ip::{self, Packet};
 use crate::wire::ndp;
@@ -237,6 +238,16 @@ impl<D: Device, S: Sockets> Engine<D, S> {
 
     /// Neighbour discovery (RFC 4861). Only what no router has passed on counts.
     fn receive_ndp(&mut self, packet: &Packet<'_>, kind: u8, body: &[u8], now: u64) {
+        match kind {
+            ndp::ROUTER_ADVERTISEMENT => return self.receive_router(packet, body, now),
+            MLD_QUERY => {
+                let delay = body
+                    .first_chunk::<2>()
+                    .map_or(0, |ms| u16::from_be_bytes(*ms));
+                return self.answer_query(u64::from(delay) * 1000, now);
+            }
+            _ => {}
+        }
         let (Some(target), Some(options)) = (
             body.get(4..20)
                 .and_then(|bytes| <[u8; 16]>::try_from(bytes).ok()),
@@ -267,7 +278,12 @@ impl<D: Device, S: Sockets> Engine<D, S> {
                     self.learn(target, mac, false, now);
                 }
             }
+            // Who tries an address that we try too asks from none.
+            ndp::NEIGHBOR_SOLICITATION if packet.source.is_unspecified() => self.lose_trial(target),
             _ => {}
+        }
+        if kind == ndp::NEIGHBOR_ADVERTISEMENT {
+            self.lose_trial(target);
         }
     }
 

@@ -3,8 +3,10 @@
 //! [`receive`] sorts frames; [`tcp`] is what it does with segments and connections, [`calls`] what programs do with these; [`udp`] and
 //! [`icmp`] are the other protocols, [`send`] the way out. Nothing blocks, and time is always an argument, in microseconds from any start.
 
+mod autoconfiguration;
 mod calls;
 mod dhcp;
+mod groups;
 mod icmp;
 mod receive;
 mod send;
@@ -60,6 +62,8 @@ pub struct Engine<D, S: Sockets> {
     awaiting: Vec<u32>,
     is_awaiting: bool,
     dhcp: Option<dhcp::Client>,
+    autoconfiguration: Option<autoconfiguration::Autoconfiguration>,
+    groups: groups::Groups,
 }
 
 impl<D: Device, S: Sockets> Engine<D, S> {
@@ -97,6 +101,8 @@ impl<D: Device, S: Sockets> Engine<D, S> {
             awaiting: Vec::new(),
             is_awaiting: false,
             dhcp: None,
+            autoconfiguration: None,
+            groups: groups::Groups::default(),
         }
     }
 
@@ -146,7 +152,8 @@ impl<D: Device, S: Sockets> Engine<D, S> {
                     }
                 }
                 Key::Dhcp => self.run_dhcp(now),
-                Key::Autoconfiguration | Key::Groups => {}
+                Key::Autoconfiguration => self.run_autoconfiguration(now),
+                Key::Groups => self.run_groups(now),
             }
         }
     }

@@ -93,7 +93,7 @@ impl<D: Device, S: Sockets> Engine<D, S> {
                 self.receive_icmp(packet, is_verified, now)
             }
             protocol::NONE if !packet.source.is_v4() => {}
-            protocol::IGMP => {}
+            protocol::IGMP if packet.source.is_v4() => self.receive_igmp(packet, now),
             _ => {
                 self.stats.not_for_us += 1;
                 self.refuse(packet, crate::wire::icmp::Kind::ProtocolUnreachable, now);
@@ -106,10 +106,6 @@ impl<D: Device, S: Sockets> Engine<D, S> {
         self.addresses.is_own(address)
             || self.addresses.is_broadcast(address)
             || address.is_multicast() && self.is_member(address)
-    }
-
-    fn is_member(&self, _group: Address) -> bool {
-        true
     }
 
     fn receive_fragment(&mut self, packet: &Packet<'_>, now: u64) {

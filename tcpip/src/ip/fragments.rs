@@ -71,6 +71,7 @@ impl Fragments {
     }
 
     /// Bytes kept.
+    #[cfg(test)]
     pub(crate) fn used(&self) -> usize {
         self.used
     }

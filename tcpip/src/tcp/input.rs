@@ -165,7 +165,6 @@ impl Connection {
         }
         if segment.flags.contains(Flags::RST) {
             if has_ack {
-                self.bits |= Bits::WAS_RESET;
                 self.fail(Some(Error::Refused), cx.pool);
             }
             return News::empty();
@@ -319,7 +318,6 @@ impl Connection {
                 State::CloseWait | State::LastAck | State::Closing | State::TimeWait => None,
                 _ => Some(Error::Reset),
             };
-            self.bits |= Bits::WAS_RESET;
             self.fail(error, cx.pool);
         } else if segment.seq.is_after(self.rcv_nxt) && segment.seq.is_before(self.edge) {
             self.challenge(segment, cx);

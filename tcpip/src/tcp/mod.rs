@@ -133,8 +133,6 @@ bitflags! {
         const NODELAY = 1 << 10;
         /// Nobody holds it any more.
         const ORPHAN = 1 << 11;
-        /// It ended by a reset.
-        const WAS_RESET = 1 << 12;
         /// What was cut off was found to be at fault for silence.
         const SHORTENED = 1 << 13;
     }
@@ -456,17 +454,12 @@ impl Connection {
         }
     }
 
-    /// Whether it ended by a reset of the peer.
-    pub(crate) fn was_reset(&self) -> bool {
-        self.bits.contains(Bits::WAS_RESET)
-    }
-
     /// It is over.
     pub(crate) fn fail(&mut self, error: Option<Error>, pool: &mut Pool) {
         self.state = State::Closed;
         self.error = error;
         (self.retransmit_at, self.ack_at, self.expire_at) = (NEVER, NEVER, NEVER);
-        self.bits = self.bits & (Bits::ORPHAN | Bits::WAS_RESET);
+        self.bits &= Bits::ORPHAN;
         self.sacked.clear();
         self.early.clear();
         pool.take_back(&mut self.outgoing);

@@ -138,7 +138,6 @@ pub(crate) enum Kind {
     EchoReply,
     PortUnreachable,
     ProtocolUnreachable,
-    ReassemblyTimeout,
 }
 
 impl Kind {
@@ -153,8 +152,6 @@ impl Kind {
             (Self::ProtocolUnreachable, true) => [3, 2],
             // Unrecognised next header.
             (Self::ProtocolUnreachable, false) => [4, 1],
-            (Self::ReassemblyTimeout, true) => [11, 1],
-            (Self::ReassemblyTimeout, false) => [3, 1],
         }
     }
 }

@@ -7,6 +7,7 @@
 pub(crate) mod arp;
 pub(crate) mod dhcp;
 pub(crate) mod ethernet;
+pub(crate) mod groups;
 pub(crate) mod icmp;
 pub(crate) mod ip;
 pub(crate) mod ndp;

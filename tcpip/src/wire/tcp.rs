@@ -8,7 +8,8 @@ use crate::wire::ip::Packet;
 /// Length of the header without options.
 pub(crate) const HEADER: usize = 20;
 /// Longest header.
-pub(crate) const MAX_HEADER: usize = 60;
+#[cfg(test)]
+const MAX_HEADER: usize = 60;
 /// Blocks that fit into a header.
 pub(crate) const MAX_SACK: usize = 4;
 

@@ -17,6 +17,7 @@ mod checksum;
 mod device;
 mod engine;
 mod error;
+mod exit;
 mod half_open;
 mod hash;
 mod ip;

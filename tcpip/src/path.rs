@@ -97,9 +97,20 @@ impl Path {
     /// Writes the headers in front of `len` bytes.
     #[inline]
     pub(crate) fn write(&self, frame: &mut [u8], len: usize) {
-        let headers = self.len();
-        put(frame, 0, self.bytes.get(..headers).unwrap_or_default());
         let at = usize::from(self.ip_at);
+        // Of a length that is known, the headers are copied without a call.
+        match (
+            at,
+            self.is_v6(),
+            frame.first_chunk_mut(),
+            self.bytes.first_chunk(),
+        ) {
+            (ethernet::HEADER, false, Some(to), Some(from)) => {
+                let _: &[u8; ethernet::HEADER + ip::V4_HEADER] = from;
+                *to = *from;
+            }
+            _ => put(frame, 0, self.bytes.get(..self.len()).unwrap_or_default()),
+        }
         if self.is_v6() {
             put(frame, at + 4, &(len as u16).to_be_bytes());
         } else {

@@ -2,25 +2,25 @@
 
 use crate::address::Tuple;
 use crate::checksum::Sum;
-use crate::device::{ChecksumRequest, Device, Offload};
+use crate::device::Device;
 use crate::engine::Engine;
 use crate::engine::send::{Hop, Outgoing};
 use crate::error::Error;
+use crate::exit::{Exit, Sent};
 use crate::half_open::{HalfOpens, SWEEP_US};
 use crate::seq::Seq;
 use crate::sockets::{Admission, Sockets};
 use crate::tcp::{
-    Agreement, Connection, DEFAULT_MSS, DEFAULT_MSS_V6, News, Plan, Sizes, State, first_window,
-    window_scale,
+    Agreement, Connection, DEFAULT_MSS, DEFAULT_MSS_V6, News, State, first_window, window_scale,
 };
 use crate::time_wait::{Rest, Verdict};
 use crate::timers::{Key, UNSET};
+use crate::wire::protocol;
 use crate::wire::put;
-use crate::wire::tcp::{Flags, HEADER, Header, Options, Segment};
-use crate::wire::{ip, protocol};
+use crate::wire::tcp::{Flags, Header, Options, Segment};
 
-/// Segments one connection sends in one go.
-const BURST: usize = 64;
+/// Tries to find the way to a peer, before its segments wait.
+const MAX_TRIES: usize = 4;
 /// When to try again after the device had no free buffer.
 const RETRY_US: u64 = 1_000;
 
@@ -417,60 +417,27 @@ impl<D: Device, S: Sockets> Engine<D, S> {
 
     /// Sends segments as long as there are any; when to try again if there are more.
     fn send_segments(&mut self, slot: u32, now: u64) -> u64 {
-        let generation = self.neighbors.generation;
-        for _ in 0..BURST {
+        for _ in 0..MAX_TRIES {
             let Some(entry) = self.table.get_mut(slot) else {
                 return UNSET;
             };
-            if !entry.connection.wants_output() {
-                return UNSET;
-            }
-            if entry.path.valid_until <= now || entry.path.generation != generation {
-                if entry.is_waiting || !self.find_path(slot, now) {
-                    return UNSET;
+            let mut exit = Exit {
+                device: &mut self.device,
+                capabilities: &self.capabilities,
+                generation: self.neighbors.generation,
+                cx: context!(self, now),
+            };
+            match exit.send(&mut entry.connection, &entry.path, &entry.tuple) {
+                Sent::All => return UNSET,
+                Sent::NoRoom => return now + RETRY_US,
+                Sent::Some => return now,
+                Sent::NoPath if entry.is_waiting => return UNSET,
+                Sent::NoPath => {
+                    if !self.find_path(slot, now) {
+                        return UNSET;
+                    }
                 }
-                continue;
             }
-            if !self.device.has_room() {
-                self.stats.device_full += 1;
-                return now + RETRY_US;
-            }
-            let is_v4 = entry.tuple.local.is_v4();
-            let headers = ip::header_len(is_v4) + HEADER;
-            let sizes = Sizes {
-                mss: self
-                    .capabilities
-                    .mtu
-                    .saturating_sub(headers)
-                    .clamp(48, 0xFFFF) as u16,
-                large: self.capabilities.largest_send.saturating_sub(headers + 40) as u32,
-            };
-            let mut cx = context!(self, now);
-            let Some(plan) = entry.connection.next_segment(sizes, &mut cx) else {
-                return UNSET;
-            };
-            let tuple = entry.tuple;
-            let headers = entry.path.len();
-            let segment_len = plan.header + plan.len as usize;
-            let frame = self.device.buffer(headers + segment_len);
-            entry.path.write(frame, segment_len);
-            let segment = frame.get_mut(headers..).unwrap_or_default();
-            entry
-                .connection
-                .write_segment(&plan, tuple.local_port, tuple.remote_port, segment);
-            let offload = finish(
-                segment,
-                entry.path.pseudo_header(segment_len),
-                headers,
-                self.capabilities.fills_checksums,
-                &plan,
-                entry.connection.mss(),
-                entry.path.is_v6(),
-            );
-            self.stats.segments_out += 1;
-            self.stats.frames_out += 1;
-            self.stats.bytes_out += (headers + segment_len) as u64;
-            self.device.send(headers + segment_len, offload);
         }
         now
     }
@@ -575,33 +542,5 @@ pub(super) fn rest_of(connection: &Connection) -> Rest {
         next_send,
         next_receive,
         times: connection.times(),
-    }
-}
-
-/// Puts a segment's checksum in its place, or only the pseudo header's sum when the device does the rest.
-#[inline]
-fn finish(
-    segment: &mut [u8],
-    pseudo_header: Sum,
-    headers: usize,
-    is_offloaded: bool,
-    plan: &Plan,
-    mss: u32,
-    is_v6: bool,
-) -> Offload {
-    if !is_offloaded {
-        let checksum = pseudo_header.add(segment).checksum();
-        put(segment, 16, &checksum);
-        return Offload::default();
-    }
-    put(segment, 16, &pseudo_header.fold());
-    Offload {
-        checksum: Some(ChecksumRequest {
-            start: headers as u8,
-            at: headers as u8 + 16,
-        }),
-        segment_bytes: if plan.len > mss { mss as u16 } else { 0 },
-        header_bytes: (headers + plan.header) as u8,
-        is_v6,
     }
 }

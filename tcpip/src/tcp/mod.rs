@@ -14,6 +14,8 @@ pub(crate) mod rtt;
 #[cfg(test)]
 mod tests;
 
+use alloc::vec::Vec;
+
 use bitflags::bitflags;
 
 use self::buffer::{Pool, Ring};
@@ -267,6 +269,8 @@ pub(crate) struct Connection {
     early: Ranges,
     /// The last that came so.
     last_early: Seq,
+    /// What the next segment tells of these.
+    told: Vec<(Seq, Seq)>,
     /// What came a second time, to be told (RFC 2883).
     duplicate: Option<(Seq, Seq)>,
 
@@ -324,6 +328,7 @@ impl Connection {
             sacked: Ranges::default(),
             early: Ranges::default(),
             last_early: Seq(0),
+            told: Vec::new(),
             duplicate: None,
             receive_limit: FIRST_WINDOW,
             read_since: now_us,

@@ -1,5 +1,7 @@
 //! Which segment to send next (RFC 9293, section 3.10; RFC 1122, section 4.2.3.4), and its bytes.
 
+use alloc::vec::Vec;
+
 use super::{Bits, Connection, Context, NEVER, State};
 use crate::limits::Limits;
 use crate::seq::Seq;
@@ -16,8 +18,8 @@ pub(crate) struct Plan {
     pub(crate) header: usize,
     window: u16,
     timestamps: Option<(u32, u32)>,
-    sack: [(Seq, Seq); MAX_SACK],
-    sack_len: usize,
+    /// It tells what came early, which [`Connection`] keeps for it.
+    has_sack: bool,
     /// Most payload that we take, in a SYN.
     mss: Option<u16>,
 }
@@ -212,8 +214,7 @@ impl Connection {
             header: if timestamps.is_some() { 32 } else { 20 },
             window,
             timestamps,
-            sack: [(Seq(0), Seq(0)); MAX_SACK],
-            sack_len: 0,
+            has_sack: false,
             mss: None,
         };
         if !self.early.is_empty() || self.duplicate.is_some() {
@@ -236,10 +237,9 @@ impl Connection {
             MAX_SACK
         };
         let blocks = duplicate.into_iter().chain(last).chain(others).take(most);
-        for (place, block) in plan.sack.iter_mut().zip(blocks) {
-            *place = block;
-            plan.sack_len += 1;
-        }
+        let blocks: Vec<_> = blocks.collect();
+        plan.has_sack = !blocks.is_empty();
+        self.told = blocks;
         plan.header = self.header(plan).len();
     }
 
@@ -265,7 +265,8 @@ impl Connection {
         told as u16
     }
 
-    fn header<'a>(&self, plan: &'a Plan) -> Header<'a> {
+    #[inline]
+    fn header(&self, plan: &Plan) -> Header<'_> {
         let is_syn = plan.flags.contains(Flags::SYN);
         let is_answer = plan.flags.contains(Flags::ACK);
         Header {
@@ -280,7 +281,7 @@ impl Connection {
                 .then_some(self.receive_scale),
             is_sack_permitted: is_syn && self.bits.contains(Bits::SACK),
             timestamps: plan.timestamps,
-            sack: plan.sack.get(..plan.sack_len).unwrap_or_default(),
+            sack: if plan.has_sack { &self.told } else { &[] },
         }
     }
 

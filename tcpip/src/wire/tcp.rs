@@ -233,9 +233,10 @@ impl Header<'_> {
             }
         }
         if let Some((value, echo)) = self.timestamps {
-            add(&TIMESTAMP_PREFIX);
-            add(&value.to_be_bytes());
-            add(&echo.to_be_bytes());
+            let [p, q, r, s] = TIMESTAMP_PREFIX;
+            let [a, b, c, d] = value.to_be_bytes();
+            let [e, f, g, h] = echo.to_be_bytes();
+            add(&[p, q, r, s, a, b, c, d, e, f, g, h]);
         }
         if !self.sack.is_empty() {
             add(&[1, 1, 5, 2 + 8 * self.sack.len() as u8]);

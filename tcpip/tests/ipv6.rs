@@ -224,14 +224,14 @@ fn a_router_gives_a_network_a_way_out_and_name_servers_for_a_time() {
     world.pass(60_000_000);
     assert!(world.b.has_address(ours));
     // Neither the way out nor the address outlive their times.
-    world.pass(1800_000_000);
+    world.pass(1_800_000_000);
     assert_eq!(
         world
             .b
             .connect((), ANY_V6, far, Settings::default(), world.now),
         Err(Error::NetworkUnreachable)
     );
-    world.pass(7200_000_000);
+    world.pass(7_200_000_000);
     assert!(!world.b.has_address(ours));
 }
 

@@ -143,6 +143,12 @@ impl Stack {
         true
     }
 
+    /// Whether a frame waits. A load.
+    #[inline]
+    pub fn has_frames(&self) -> bool {
+        self.receiver.is_ready()
+    }
+
     /// Takes note of what the DHCP client has found or lost.
     #[inline]
     fn look_at_lease(&mut self, now_us: u64) {

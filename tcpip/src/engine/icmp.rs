@@ -1,5 +1,6 @@
 //! Errors and echoes (RFC 1122, section 3.2.2; RFC 4443), and what errors mean for connections (RFC 5927).
 
+use alloc::vec;
 use core::net::{IpAddr, SocketAddr};
 
 use crate::address::{Address, Tuple};
@@ -75,8 +76,11 @@ impl<D: Device, S: Sockets> Engine<D, S> {
             return;
         }
         let out = self.icmp_to(packet.destination, packet.source, icmp::HEADER + data.len());
-        let largest = self.capabilities.mtu - ip::header_len(out.source.is_v4());
-        if out.len > largest {
+        if ip::header_len(out.source.is_v4()) + out.len > self.capabilities.mtu {
+            let mut bytes = vec![0; out.len];
+            let (from, to) = (out.source, out.destination);
+            icmp::write(&mut bytes, from, to, Kind::EchoReply, id, data);
+            let _ = self.send_in_parts(out, &bytes, now);
             return;
         }
         let _ = self.send_packet(out, now, &mut |bytes| {

@@ -12,7 +12,9 @@ use crate::sockets::Sockets;
 use crate::timers::Key;
 use crate::wire::arp::{self, Arp};
 use crate::wire::ethernet::{self, Mac};
-use crate::wire::{ip, ndp, protocol};
+use crate::wire::ip::Fragment;
+use crate::wire::protocol::FRAGMENT;
+use crate::wire::{ip, ndp, protocol, put};
 
 /// A packet to be sent, without its payload.
 #[derive(Clone, Copy, Debug)]
@@ -140,6 +142,57 @@ impl<D: Device, S: Sockets> Engine<D, S> {
             }
             write(frame.get_mut(at..).unwrap_or_default());
         });
+        Ok(())
+    }
+
+    /// Sends what is too long for one packet.
+    pub(super) fn send_in_parts(
+        &mut self,
+        out: Outgoing,
+        bytes: &[u8],
+        now: u64,
+    ) -> Result<(), Error> {
+        let Outgoing {
+            source,
+            destination,
+            protocol,
+            hop_limit,
+            ..
+        } = out;
+        let is_v4 = source.is_v4();
+        let id = self.random.next_u64() as u32;
+        let extra = if is_v4 { 0 } else { ip::V6_FRAGMENT };
+        let room = self.capabilities.mtu - ip::header_len(is_v4) - extra;
+        let room = room & !7;
+        for (at, part) in bytes.chunks(room).enumerate() {
+            let place = Fragment {
+                id,
+                offset: (at * room) as u16,
+                has_more: (at + 1) * room < bytes.len(),
+            };
+            let len = ip::header_len(is_v4) + extra + part.len();
+            self.send_bytes(destination, is_v4, len, now, &mut |packet| {
+                if is_v4 {
+                    ip::write_v4(
+                        packet,
+                        source,
+                        destination,
+                        protocol,
+                        hop_limit,
+                        part.len(),
+                        place,
+                        false,
+                    );
+                    put(packet, ip::V4_HEADER, part);
+                } else {
+                    let len = extra + part.len();
+                    ip::write_v6(packet, source, destination, FRAGMENT, hop_limit, len);
+                    let header = packet.get_mut(ip::V6_HEADER..).unwrap_or_default();
+                    ip::write_v6_fragment(header, protocol, place);
+                    put(packet, ip::V6_HEADER + extra, part);
+                }
+            })?;
+        }
         Ok(())
     }
 

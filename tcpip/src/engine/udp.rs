@@ -11,9 +11,9 @@ use crate::engine::send::Outgoing;
 use crate::error::Error;
 use crate::sockets::Sockets;
 use crate::wire::icmp::Kind;
-use crate::wire::ip::{self, Fragment, Packet};
+use crate::wire::ip::{self, Packet};
+use crate::wire::protocol;
 use crate::wire::udp::{self, Datagram};
-use crate::wire::{protocol, put};
 
 /// Largest payload of a datagram over IPv4; IPv6 would take 20 more.
 const MAX_PAYLOAD: usize = 0xFFFF - ip::V4_HEADER - udp::HEADER;
@@ -61,7 +61,14 @@ impl<D: Device, S: Sockets> Engine<D, S> {
         if ip::header_len(source.is_v4()) + len > self.capabilities.mtu {
             let mut datagram = vec![0; len];
             udp::write(&mut datagram, from, to, payload);
-            self.send_in_parts(source, to.0, hop_limit, &datagram, now)?;
+            let out = Outgoing {
+                source,
+                destination: to.0,
+                protocol: protocol::UDP,
+                hop_limit,
+                len,
+            };
+            self.send_in_parts(out, &datagram, now)?;
         } else {
             let out = Outgoing {
                 source,
@@ -73,59 +80,6 @@ impl<D: Device, S: Sockets> Engine<D, S> {
             self.send_packet(out, now, &mut |bytes| udp::write(bytes, from, to, payload))?;
         }
         self.device.flush();
-        Ok(())
-    }
-
-    /// Sends what is too long for one packet.
-    fn send_in_parts(
-        &mut self,
-        source: Address,
-        destination: Address,
-        hop_limit: u8,
-        bytes: &[u8],
-        now: u64,
-    ) -> Result<(), Error> {
-        let is_v4 = source.is_v4();
-        let id = self.random.next_u64() as u32;
-        let extra = if is_v4 { 0 } else { ip::V6_FRAGMENT };
-        let room = self.capabilities.mtu - ip::header_len(is_v4) - extra;
-        let room = room & !7;
-        for (at, part) in bytes.chunks(room).enumerate() {
-            let place = Fragment {
-                id,
-                offset: (at * room) as u16,
-                has_more: (at + 1) * room < bytes.len(),
-            };
-            let len = ip::header_len(is_v4) + extra + part.len();
-            self.send_bytes(destination, is_v4, len, now, &mut |packet| {
-                if is_v4 {
-                    ip::write_v4(
-                        packet,
-                        source,
-                        destination,
-                        protocol::UDP,
-                        hop_limit,
-                        part.len(),
-                        place,
-                        false,
-                    );
-                    put(packet, ip::V4_HEADER, part);
-                } else {
-                    let len = extra + part.len();
-                    ip::write_v6(
-                        packet,
-                        source,
-                        destination,
-                        protocol::FRAGMENT,
-                        hop_limit,
-                        len,
-                    );
-                    let header = packet.get_mut(ip::V6_HEADER..).unwrap_or_default();
-                    ip::write_v6_fragment(header, protocol::UDP, place);
-                    put(packet, ip::V6_HEADER + extra, part);
-                }
-            })?;
-        }
         Ok(())
     }
 }

@@ -164,6 +164,7 @@ impl Answer {
 }
 
 #[cfg(test)]
+#[allow(clippy::indexing_slicing, reason = "tests may fail so")]
 mod tests {
     use super::{Address, Answer, FIXED, Kind, Query};
     use proptest::prelude::*;

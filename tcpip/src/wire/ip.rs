@@ -258,6 +258,7 @@ pub(crate) fn write_v6_fragment(bytes: &mut [u8], protocol: u8, place: Fragment)
 }
 
 #[cfg(test)]
+#[allow(clippy::indexing_slicing, reason = "tests may fail so")]
 mod tests {
     use super::{Address, Fragment, Packet, protocol, write_header, write_v4, write_v6_fragment};
     use proptest::prelude::*;

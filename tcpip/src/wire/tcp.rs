@@ -249,6 +249,7 @@ impl Header<'_> {
 }
 
 #[cfg(test)]
+#[allow(clippy::indexing_slicing, reason = "tests may fail so")]
 mod tests {
     use super::{Flags, Header, MAX_HEADER, Options, Segment, protocol};
     use crate::address::Address;

@@ -68,6 +68,8 @@ pub(crate) struct Programs {
     pub(crate) bound: Vec<u16>,
     pub(crate) datagrams: Vec<(SocketAddr, SocketAddr, Vec<u8>)>,
     pub(crate) undeliverable: Vec<(SocketAddr, SocketAddr, Error)>,
+    /// Who answered, identifier, number and content.
+    pub(crate) echoes: Vec<(IpAddr, u16, u16, Vec<u8>)>,
     next_port: u16,
 }
 
@@ -101,6 +103,10 @@ impl Sockets for Programs {
 
     fn undeliverable(&mut self, local: SocketAddr, remote: SocketAddr, error: Error) {
         self.undeliverable.push((local, remote, error));
+    }
+
+    fn echoed(&mut self, from: IpAddr, _: u8, id: u16, sequence: u16, content: &[u8]) {
+        self.echoes.push((from, id, sequence, content.to_vec()));
     }
 
     fn ephemeral_port(&mut self, is_free: &dyn Fn(u16) -> bool) -> Option<u16> {

@@ -13,9 +13,11 @@ use object::{Object as _, ObjectSymbol as _};
 
 #[path = "../boot/recipe.rs"]
 mod recipe;
+#[path = "build/unwind_tables.rs"]
+mod unwind_tables;
 
 /// Symbols that the kernel asks for and the final link supplies: the program's `main`, what `std`
-/// defines, and the one that the linker makes up (besides those of the linker script).
+/// defines, and those that the linker makes up (besides those of the linker script).
 const FROM_FINAL_LINK: [&str; 5] = [
     "main",
     "rust_eh_personality",
@@ -23,6 +25,10 @@ const FROM_FINAL_LINK: [&str; 5] = [
     "toro_file_systems",
     "toro_system_calls",
 ];
+
+/// Parts of the names of functions that programs unwind through, besides those of the ABI itself: its helpers, what ends a thread after a
+/// fault, and the unwinder.
+const UNWOUND: [&str; 4] = ["toro_kernel3abi", "toro_kernel5fault", "unwinding", "gimli"];
 
 fn main() {
     if let Err(message) = build() {
@@ -34,6 +40,8 @@ fn main() {
 fn build() -> Result<(), String> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
     let watched = [
+        "cargo-toro/build.rs",
+        "cargo-toro/build",
         "boot/src",
         "boot/Cargo.toml",
         "boot/loader.ld",
@@ -88,7 +96,15 @@ fn kernel_object(toolchain: &recipe::Toolchain, kernel: &Path, out: &Path) -> Re
             .arg(&whole)
             .arg(&object),
     )?;
-    let missing = unexpected_undefined(&read(&object)?, &read(&kernel.join("image.ld"))?)?;
+    let names = String::from_utf8_lossy(&read(&kernel.join("abi.txt"))?).into_owned();
+    let abi: BTreeSet<&str> = names.lines().collect();
+    let mut content = read(&object)?;
+    unwind_tables::reduce(&mut content, |function| {
+        abi.contains(function) || UNWOUND.iter().any(|part| function.contains(part))
+    })?;
+    fs::write(&object, &content)
+        .map_err(|error| format!("can't write {}: {error}", object.display()))?;
+    let missing = unexpected_undefined(&content, &read(&kernel.join("image.ld"))?)?;
     if missing.is_empty() {
         return Ok(());
     }

@@ -2,15 +2,18 @@
 
 use crate::compile::{self, Options};
 use crate::disks;
+use crate::embed::Embedded;
 use crate::failure::Failure;
+use crate::formats::{self, Appliance, Raw};
 use crate::image;
 use crate::parts;
 use crate::program::Program;
 use crate::qemu::{Accelerator, Launch, Source};
-use crate::settings::Settings;
+use crate::settings::{Disk, Embed, Settings};
 use crate::shell::Shell;
-use crate::values::{Boot, Machine, Size};
+use crate::values::{Boot, Machine, Nic, Size};
 use anyhow::{Context, Result};
+use std::fs::File;
 use std::path::{Path, PathBuf};
 
 /// The form of an image.
@@ -18,8 +21,22 @@ use std::path::{Path, PathBuf};
 pub enum Format {
     /// An ELF for loaders that start a kernel themselves (PVH)
     Elf,
-    /// A raw disk that a BIOS boots
+    /// A raw disk: any hypervisor, and clouds
     Raw,
+    /// QEMU, libvirt, KubeVirt, OpenStack
+    Qcow2,
+    /// VMware Workstation, Fusion and Player (monolithic sparse)
+    Vmdk,
+    /// VMware ESXi and vSphere (stream-optimized)
+    VmdkStream,
+    /// VirtualBox
+    Vdi,
+    /// Hyper-V of generation 1, Azure (fixed size)
+    Vhd,
+    /// Hyper-V of both generations
+    Vhdx,
+    /// A machine with its disks: VirtualBox, VMware
+    Ova,
 }
 
 impl Format {
@@ -27,48 +44,137 @@ impl Format {
         match self {
             Self::Elf => "elf",
             Self::Raw => "img",
+            Self::Qcow2 => "qcow2",
+            Self::Vmdk | Self::VmdkStream => "vmdk",
+            Self::Vdi => "vdi",
+            Self::Vhd => "vhd",
+            Self::Vhdx => "vhdx",
+            Self::Ova => "ova",
         }
     }
 }
 
-/// Makes the image of a `linked` program at `path`, with a default command line; returns its size in bytes. With a `memory`, that
-/// of the machine that it is for, it is an error when the program cannot start in so little.
+/// What an image has besides the program.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Contents<'a> {
+    /// The kernel's default command line.
+    pub command_line: &'a str,
+    /// Folders whose files are in the image.
+    pub embed: &'a [Embed],
+}
+
+/// Makes the image of a `linked` program at `path`, an ELF or a raw disk, with a default command line; returns its size in bytes. With
+/// a `memory`, that of the machine that it is for, it is an error when the program cannot start in so little.
 pub fn write_image(
     linked: &Path,
     format: Format,
-    command_line: &str,
+    contents: Contents<'_>,
     path: &Path,
     memory: Option<Size>,
 ) -> Result<u64> {
-    let make = || -> Result<Vec<u8>> {
-        let linked =
-            std::fs::read(linked).with_context(|| format!("cannot read {}", linked.display()))?;
-        let in_elf = if format == Format::Elf {
-            command_line
-        } else {
-            ""
-        };
-        let elf = image::finish(&linked, in_elf)?;
-        let least = image::least_memory(&elf)?;
-        if let Some(memory) = memory.filter(|memory| memory.bytes < least) {
-            let least = Size {
-                bytes: least.next_multiple_of(1 << 10),
-            };
-            anyhow::bail!(Failure::new(
-                format!(
-                    "the program needs at least {least} of memory to start, and the machine has {memory}"
-                ),
-                "give it more by --memory, or in the metadata"
-            ));
-        }
-        Ok(match format {
-            Format::Elf => elf,
-            Format::Raw => image::disk_image(&elf, command_line)?,
-        })
-    };
-    let content = make().with_context(|| format!("cannot make the image {}", path.display()))?;
+    let content = image(linked, format, contents, memory)
+        .with_context(|| format!("cannot make the image {}", path.display()))?;
     parts::replace(path, &content)?;
     Ok(content.len() as u64)
+}
+
+/// The ELF of a `linked` program; the disk around it for every other format.
+fn image(
+    linked: &Path,
+    format: Format,
+    contents: Contents<'_>,
+    memory: Option<Size>,
+) -> Result<Vec<u8>> {
+    let command_line = contents.command_line;
+    let linked =
+        std::fs::read(linked).with_context(|| format!("cannot read {}", linked.display()))?;
+    let is_elf = format == Format::Elf;
+    let in_elf = if is_elf { command_line } else { "" };
+    let elf = image::finish(&linked, in_elf, &Embedded::read(contents.embed)?)?;
+    let least = image::least_memory(&elf)?;
+    if let Some(memory) = memory.filter(|memory| memory.bytes < least) {
+        let least = Size {
+            bytes: least.next_multiple_of(1 << 10),
+        };
+        anyhow::bail!(Failure::new(
+            format!(
+                "the program needs at least {least} of memory to start, and the machine has {memory}"
+            ),
+            "give it more by --memory, or in the metadata"
+        ));
+    }
+    Ok(match is_elf {
+        true => elf,
+        false => image::disk_image(&elf, command_line)?,
+    })
+}
+
+/// Makes the image of a `linked` program for the machine of `settings` at `path`; returns its size in bytes.
+pub fn export(
+    linked: &Path,
+    name: &str,
+    format: Format,
+    settings: &Settings,
+    path: &Path,
+) -> Result<u64> {
+    let failed = || format!("cannot make the image {}", path.display());
+    let command_line = settings.command_line(false);
+    let contents = Contents {
+        command_line: command_line.as_str(),
+        embed: &settings.embed,
+    };
+    let content = image(linked, format, contents, None).with_context(failed)?;
+    if format == Format::Ova {
+        let files: Vec<File> = settings.disks.iter().map(open).collect::<Result<_>>()?;
+        let mut disks = vec![Raw::memory(&content)];
+        for file in &files {
+            disks.push(Raw::file(file)?);
+        }
+        let appliance = Appliance {
+            name,
+            cores: settings.cores,
+            memory_bytes: settings.memory.bytes,
+            disks,
+            has_network: settings.nic != Nic::None,
+        };
+        parts::replace_with(path, |output| Ok(appliance.write(output)?))?;
+    } else {
+        write_disk(&Raw::memory(&content), &content, format, path)?;
+    }
+    Ok(std::fs::metadata(path).with_context(failed)?.len())
+}
+
+/// Makes the data disks of `settings` in `format` beside the image at `path`; returns where they are.
+pub fn export_disks(format: Format, settings: &Settings, path: &Path) -> Result<Vec<PathBuf>> {
+    let mut made = Vec::new();
+    for (number, disk) in (1..).zip(&settings.disks) {
+        let file = open(disk)?;
+        let path = path.with_extension(format!("disk{number}.{}", format.extension()));
+        let raw = Raw::file(&file)?;
+        write_disk(&raw, &[], format, &path)?;
+        made.push(path);
+    }
+    Ok(made)
+}
+
+fn open(disk: &Disk) -> Result<File> {
+    File::open(&disk.image).with_context(|| format!("cannot read {}", disk.image.display()))
+}
+
+/// Writes a disk, or an ELF that is in memory as `content`.
+fn write_disk(raw: &Raw<'_>, content: &[u8], format: Format, path: &Path) -> Result<()> {
+    let write = match format {
+        Format::Elf => return parts::replace(path, content),
+        Format::Raw => formats::write_raw,
+        Format::Qcow2 => formats::write_qcow2,
+        Format::Vmdk => formats::write_vmdk,
+        Format::VmdkStream => formats::write_stream_optimized,
+        Format::Vdi => formats::write_vdi,
+        Format::Vhd => formats::write_vhd,
+        Format::Vhdx => formats::write_vhdx,
+        Format::Ova => anyhow::bail!("a disk alone is no appliance"),
+    };
+    parts::replace_with(path, |output| Ok(write(raw, output)?))
 }
 
 /// The name of the image of a program in `form`, in `folder`.
@@ -86,6 +192,10 @@ pub fn bootable(
     wish: Option<Boot>,
 ) -> Result<Source> {
     let command_line = settings.command_line(true).as_str().to_owned();
+    let contents = |command_line| Contents {
+        command_line,
+        embed: &settings.embed,
+    };
     let default = if settings.machine == Machine::Microvm {
         Boot::Kernel
     } else {
@@ -97,7 +207,7 @@ pub fn bootable(
             write_image(
                 linked,
                 Format::Raw,
-                &command_line,
+                contents(&command_line),
                 &path,
                 Some(settings.memory),
             )?;
@@ -105,7 +215,13 @@ pub fn bootable(
         }
         Boot::Kernel => {
             let elf = image_path(folder, name, Format::Elf);
-            write_image(linked, Format::Elf, "", &elf, Some(settings.memory))?;
+            write_image(
+                linked,
+                Format::Elf,
+                contents(""),
+                &elf,
+                Some(settings.memory),
+            )?;
             Ok(Source::Kernel { elf, command_line })
         }
     }

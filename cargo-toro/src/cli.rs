@@ -4,9 +4,11 @@ use crate::build::Format;
 use crate::compile::Options;
 use crate::settings::Overrides;
 use crate::values::{
-    Accel, Address, Boot, DiskBus, DiskOption, Display, LogLevel, Machine, Nic, Port, Size,
-    Variable,
+    Accel, Address, Boot, DiskBus, DiskOption, Display, EmbedOption, LogLevel, Machine, Nic,
+    Placement, Port, Size, Variable,
 };
+use crate::volume::Kind;
+use crate::volume::partitions::Table;
 use clap::{Args, Parser, Subcommand};
 use std::ffi::OsString;
 use std::path::PathBuf;
@@ -42,8 +44,10 @@ pub enum Command {
     Run(Box<Run>),
     /// Build a program into an image
     Build(Build),
-    /// Make an ext2 disk image from a folder
+    /// Make a disk image from a folder
     Mkfs(Mkfs),
+    /// Look into disk images, and copy files in and out
+    Disk(crate::commands::disk::options::Disk),
     /// Run tests in virtual machines; in Toro's own checkout, the whole suite
     Test(Test),
     /// Make a new program
@@ -79,6 +83,12 @@ pub struct How {
     /// Leave the default features off
     #[arg(long)]
     pub no_default_features: bool,
+    /// Turn on all features
+    #[arg(long)]
+    pub all_features: bool,
+    /// A folder that goes into the image, read-only, and its place in the guest (again for more)
+    #[arg(long, value_name = "FOLDER:/PATH")]
+    pub embed: Vec<EmbedOption>,
 }
 
 impl How {
@@ -87,12 +97,14 @@ impl How {
         let Self {
             features,
             no_default_features,
+            all_features,
             ..
         } = self.clone();
         Options {
             is_release,
             features,
             no_default_features,
+            all_features,
         }
     }
 }
@@ -103,7 +115,12 @@ impl How {
 Examples:
   cargo toro build                        the crate in this folder, as a bootable disk
   cargo toro build hello --format elf     for QEMU's -kernel, Firecracker, Cloud Hypervisor, Xen
-  cargo toro build web -o web.img")]
+  cargo toro build web -o web.img
+  cargo toro build web --format vhdx --with-disks -o web.vhdx   its data disks as web.disk1.vhdx …
+  cargo toro build web --format ova       for VirtualBox and VMware, data disks included
+  cargo toro build web --embed site:/www  with the files of `site`, read-only: no disk is needed
+
+Images that are not ELF boot from disk. What the machine shall have (ports apart) is on its kernel's command line.")]
 pub struct Build {
     #[command(flatten)]
     pub which: Which,
@@ -113,6 +130,9 @@ pub struct Build {
     /// Where the image goes
     #[arg(long, short, value_name = "FILE")]
     pub output: Option<PathBuf>,
+    /// Make the data disks too, in the same format and beside the image
+    #[arg(long)]
+    pub with_disks: bool,
 }
 
 #[allow(missing_docs, reason = "clap shows the docs of the options as help")]
@@ -158,6 +178,9 @@ pub struct VmOptions {
     /// Number of cores
     #[arg(long, short, value_name = "COUNT")]
     pub cores: Option<u32>,
+    /// On which core a thread starts whose creator does not choose one [default: least-loaded]
+    #[arg(long, value_enum, value_name = "RULE")]
+    pub placement: Option<Placement>,
     /// Machine model
     #[arg(long, value_enum)]
     pub machine: Option<Machine>,
@@ -199,10 +222,12 @@ impl VmOptions {
         Overrides {
             memory: self.memory,
             cores: self.cores,
+            placement: self.placement,
             machine: self.machine,
             nic: self.nic,
             disk_bus: self.disk_bus,
             disks: self.disk.clone(),
+            embed: Vec::new(),
             ports: self.publish.clone(),
             address: self.address,
             env: self.env.clone(),
@@ -216,23 +241,60 @@ impl VmOptions {
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
-  cargo toro mkfs web.img --from www              as large as the content needs
-  cargo toro mkfs web.img --from www --size 64M")]
+  cargo toro mkfs web.img --from www              as large as the content needs, and room to write
+  cargo toro mkfs web.img --from www --size 64M --block-size 1K --label web
+  cargo toro mkfs empty.img --size 64M
+  cargo toro mkfs stick.img --from www --filesystem fat --partition mbr
+
+Equal folders and options make equal images. Files keep their permissions and times, and belong to root.")]
 pub struct Mkfs {
     /// The image file to make
     pub image: PathBuf,
-    /// The folder whose content goes into it
-    #[arg(long, value_name = "FOLDER")]
-    pub from: PathBuf,
+    /// The folder whose content goes into it; without it, it is empty
+    #[arg(long, value_name = "FOLDER", required_unless_present = "size")]
+    pub from: Option<PathBuf>,
+    /// The file system
+    #[arg(
+        long,
+        short = 't',
+        value_enum,
+        default_value = "ext2",
+        value_name = "KIND"
+    )]
+    pub filesystem: Kind,
     /// Size of the image, such as 64M [default: as large as the content needs, and room to write]
     #[arg(long)]
     pub size: Option<Size>,
+    /// Bytes of a block of ext2: 1K, 2K or 4K [default: 4K]
+    #[arg(long, value_name = "BYTES", value_parser = block_size)]
+    pub block_size: Option<u32>,
+    /// How many files, directories and links ext2 has room for [default: one for each 16 KiB]
+    #[arg(long, value_name = "COUNT")]
+    pub inodes: Option<u32>,
+    /// Revision of ext2; 0 is for very old readers
+    #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u32).range(0..=1))]
+    pub revision: u32,
     /// Name of the volume
     #[arg(long, value_name = "NAME")]
     pub label: Option<String>,
+    /// Number of the volume (of FAT, the first four bytes) [default: one that follows from the content]
+    #[arg(long)]
+    pub uuid: Option<uuid::Uuid>,
+    /// Put it into the only partition of a disk
+    #[arg(long, value_enum, value_name = "TABLE")]
+    pub partition: Option<Table>,
     /// Overwrite a file that is no image made by this command
     #[arg(long)]
     pub force: bool,
+}
+
+fn block_size(text: &str) -> Result<u32, String> {
+    match text.to_ascii_uppercase().trim_end_matches("IB") {
+        "1K" | "1024" => Ok(1024),
+        "2K" | "2048" => Ok(2048),
+        "4K" | "4096" => Ok(4096),
+        _ => Err("blocks have 1K, 2K or 4K".into()),
+    }
 }
 
 #[allow(missing_docs, reason = "clap shows the docs of the options as help")]
@@ -241,6 +303,10 @@ pub struct Mkfs {
 Examples:
   cargo toro test                     the tests of the crate in this folder, in virtual machines
   cargo toro test -p web -- parses    only tests whose name contains `parses`
+  cargo toro test --test api          one file of `tests/`
+
+Each test binary is a machine of its own, and as many run at once as the host has cores and memory for. A test finds
+the package's folder under the path that it has on the host, as a copy: what it writes there is forgotten.
 
 In Toro's own checkout without -p: format, lints, host tests and virtual machine tests of Toro itself.
 Doc tests are left out: they are built by rustdoc, not by cargo.")]
@@ -248,13 +314,40 @@ pub struct Test {
     /// The package to test
     #[arg(long, short)]
     pub package: Option<String>,
+    /// The unit tests of the library
+    #[arg(long)]
+    pub lib: bool,
+    /// The unit tests of all programs
+    #[arg(long)]
+    pub bins: bool,
+    /// The unit tests of a program
+    #[arg(long, value_name = "NAME")]
+    pub bin: Vec<String>,
+    /// A file of `tests/`
+    #[arg(long, value_name = "NAME")]
+    pub test: Vec<String>,
     /// Build with the profile `release`, not `test`
     #[arg(long)]
     pub release: bool,
     #[command(flatten)]
     pub how: How,
+    /// Go on with the other binaries when one has failed
+    #[arg(long)]
+    pub no_fail_fast: bool,
+    /// Memory of each machine [default: the metadata's, at least 256M]
+    #[arg(long, value_name = "SIZE")]
+    pub memory: Option<Size>,
+    /// Cores of each machine [default: the metadata's, or 1]
+    #[arg(long, value_name = "N")]
+    pub cores: Option<u32>,
+    /// A variable of the tests' environment; may be given more than once
+    #[arg(long, value_name = "NAME=VALUE")]
+    pub env: Vec<Variable>,
+    /// Machines that run at once [default: as many as the host has cores and memory for]
+    #[arg(long, short, value_name = "N")]
+    pub jobs: Option<std::num::NonZeroUsize>,
     /// Seconds that one test binary may take
-    #[arg(long, value_name = "SECONDS", default_value_t = 300)]
+    #[arg(long, value_name = "SECONDS", default_value_t = 600)]
     pub timeout: u64,
     /// Arguments of the test harness, such as a filter
     #[arg(last = true, value_name = "ARGS")]

@@ -4,9 +4,10 @@
 //! `cargo rustc … -- …`, so that another kernel means another link and not another build of all dependencies.
 
 use crate::failure::Failure;
-use crate::image::{self, Needs};
+use crate::image;
 use crate::parts::Parts;
 use crate::program::{Kind, Program};
+use crate::references::uses_files;
 use crate::shell::{Shell, quoted};
 use crate::undefined;
 use anyhow::{Context, Result, bail};
@@ -40,13 +41,16 @@ pub struct Options {
     pub features: Vec<String>,
     /// Leave the default features off.
     pub no_default_features: bool,
+    /// Turn on all features.
+    pub all_features: bool,
 }
 
 /// Compiles and links `program`; returns the path of the linked ELF.
 pub fn compile(program: &Program, options: &Options, shell: &Shell) -> Result<PathBuf> {
     let folder = program.output_folder();
     let parts = Parts::unpack(&folder)?;
-    let link = |needs: Needs| -> Result<PathBuf> {
+    let references = folder.join(format!("{}.references", program.name));
+    let link = |extent: Extent| -> Result<PathBuf> {
         let mut command = cargo_with("rustc", &program.manifest, &program.package, options);
         command.args(match program.kind {
             Kind::Binary => ["--bin", &program.name],
@@ -56,50 +60,72 @@ pub fn compile(program: &Program, options: &Options, shell: &Shell) -> Result<Pa
             command.arg("--release");
         }
         add_output(&mut command, &folder, shell);
-        command.arg("--").args(link_arguments(&parts, needs));
+        command.arg("--").args(link_arguments(&parts, extent));
+        if extent == Extent::WHOLE {
+            command.args([
+                format!("-Clink-arg=-Map={}", references.display()),
+                "-Clink-arg=--cref".into(),
+                "-Clink-arg=--no-demangle".into(),
+            ]);
+        }
         let messages = run(command, FLAGS.map(str::to_owned).to_vec(), shell);
         let messages = messages.with_context(|| format!("cannot build `{}`", program.name))?;
         let binary = messages.executables.into_iter().next_back();
         Ok(binary.context("cargo made no executable")?.path)
     };
-    let linked = link(ALL)?;
+    let linked = link(Extent::WHOLE)?;
     let bytes =
         std::fs::read(&linked).with_context(|| format!("cannot read {}", linked.display()))?;
-    match image::needs(&bytes)? {
-        ALL => Ok(linked),
-        // A small program, so linking it once more takes no time worth speaking of.
-        needs => link(needs),
+    if image::needs_all_system_calls(&bytes)? {
+        return Ok(linked);
     }
+    // A small program, so linking it once more takes no time worth speaking of.
+    link(Extent {
+        has_all_system_calls: false,
+        has_file_systems: uses_files(&std::fs::read_to_string(&references).unwrap_or_default()),
+    })
 }
 
-/// What a program of any kind may need.
-const ALL: Needs = Needs {
-    system_calls: true,
-    files: true,
-};
+/// How much of the kernel a program gets, where what leads to much of it is of no use to a small program.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Extent {
+    /// The whole table of system calls by number, or what std needs in a program without threads.
+    has_all_system_calls: bool,
+    /// File systems and disks, or nothing but `/dev`.
+    has_file_systems: bool,
+}
+
+impl Extent {
+    const WHOLE: Self = Self {
+        has_all_system_calls: true,
+        has_file_systems: true,
+    };
+}
 
 /// An executable made of a target.
 #[derive(Debug, Clone)]
 pub struct Executable {
-    /// The target's name.
-    pub name: String,
+    /// The target it was made of.
+    pub target: cargo_metadata::Target,
     /// The linked ELF.
     pub path: PathBuf,
     /// It is a test harness.
     pub is_test: bool,
 }
 
-/// Compiles and links the tests of a package, each target to an executable; `folder` is Toro's output folder.
+/// Compiles and links the tests of a package, each target to an executable; `selection` are options of `cargo test` that
+/// choose targets, `folder` is Toro's output folder.
 pub fn compile_tests(
     manifest: &Path,
     package: &str,
     options: &Options,
+    selection: &[String],
     folder: &Path,
     shell: &Shell,
 ) -> Result<Vec<Executable>> {
     let parts = Parts::unpack(folder)?;
     let mut command = cargo_with("test", manifest, package, options);
-    command.arg("--no-run");
+    command.arg("--no-run").args(selection);
     if options.is_release {
         command.arg("--release");
     }
@@ -108,7 +134,7 @@ pub fn compile_tests(
     let flags = FLAGS
         .map(str::to_owned)
         .into_iter()
-        .chain(link_arguments(&parts, ALL))
+        .chain(link_arguments(&parts, Extent::WHOLE))
         .collect();
     let messages = run(command, flags, shell);
     let messages = messages.with_context(|| format!("cannot build the tests of `{package}`"))?;
@@ -131,6 +157,9 @@ fn cargo_with(verb: &str, manifest: &Path, package: &str, options: &Options) -> 
     }
     if options.no_default_features {
         command.arg("--no-default-features");
+    }
+    if options.all_features {
+        command.arg("--all-features");
     }
     command
 }
@@ -192,7 +221,7 @@ fn read_messages(output: impl std::io::BufRead, shell: &Shell) -> Result<Message
                 messages
                     .executables
                     .extend(artifact.executable.map(|path| Executable {
-                        name: artifact.target.name,
+                        target: artifact.target.clone(),
                         path: path.into_std_path_buf(),
                         is_test: artifact.profile.test,
                     }));
@@ -220,9 +249,10 @@ fn read_messages(output: impl std::io::BufRead, shell: &Shell) -> Result<Message
     Ok(messages)
 }
 
-fn link_arguments(parts: &Parts, needs: Needs) -> [String; 9] {
-    let some = |is_needed| if is_needed { "all" } else { "few" };
-    let (calls, files) = (some(needs.system_calls), some(needs.files));
+fn link_arguments(parts: &Parts, extent: Extent) -> [String; 9] {
+    let choice = |is_whole, whole: &'static str, part| if is_whole { whole } else { part };
+    let calls = choice(extent.has_all_system_calls, "all", "few");
+    let files = choice(extent.has_file_systems, "all", "no");
     [
         format!("-Clink-arg={}", parts.kernel.display()),
         format!("-Clink-arg=-T{}", parts.script.display()),

@@ -86,6 +86,196 @@ pub fn permissions(metadata: &std::fs::Metadata) -> Option<u16> {
     }
 }
 
+/// Memory of the host that is free to be used, in bytes; `None` where it cannot be known.
+pub fn available_memory() -> Option<u64> {
+    // Linux: proc(5), /proc/meminfo.
+    let text = std::fs::read_to_string("/proc/meminfo").ok()?;
+    let line = text
+        .lines()
+        .find_map(|line| line.strip_prefix("MemAvailable:"))?;
+    let kib: u64 = line.trim().strip_suffix("kB")?.trim().parse().ok()?;
+    kib.checked_mul(1 << 10)
+}
+
+/// Keeps a disk image from being written by two: an exclusive lock for a writer, a shared one for a reader, until `file` is closed.
+/// False if somebody else has it: a virtual machine, where QEMU locks its images (on Linux), or another command of the tool.
+pub fn lock_image(file: &std::fs::File, is_writing: bool) -> io::Result<bool> {
+    #[cfg(target_os = "linux")]
+    {
+        use nix::errno::Errno;
+        use nix::fcntl::{FcntlArg, fcntl};
+        use nix::libc;
+        // QEMU holds shared locks on bytes from 100 on (docs/system/qemu-block-drivers, "Disk image file locking"). Readers
+        // lock the bytes before them, so that they do not keep a machine from starting.
+        const QEMU_START: i64 = 100;
+        // Locks of the open file, as QEMU's are, not of the process.
+        let range = |kind: libc::c_int, start: i64, len: i64| libc::flock {
+            l_type: kind as libc::c_short,
+            l_whence: libc::SEEK_SET as libc::c_short,
+            l_start: start,
+            l_len: len,
+            l_pid: 0,
+        };
+        let taken = |error| match error {
+            Errno::EAGAIN | Errno::EACCES => Ok(false),
+            error => Err(io::Error::from(error)),
+        };
+        if is_writing {
+            let all = range(libc::F_WRLCK, 0, 0);
+            return fcntl(file, FcntlArg::F_OFD_SETLK(&all))
+                .map(|_| true)
+                .or_else(taken);
+        }
+        let mut qemu = range(libc::F_WRLCK, QEMU_START, 0);
+        fcntl(file, FcntlArg::F_OFD_GETLK(&mut qemu))?;
+        if qemu.l_type != libc::F_UNLCK as libc::c_short {
+            return Ok(false);
+        }
+        let own = range(libc::F_RDLCK, 0, QEMU_START);
+        fcntl(file, FcntlArg::F_OFD_SETLK(&own))
+            .map(|_| true)
+            .or_else(taken)
+    }
+    #[cfg(not(target_os = "linux"))]
+    {
+        let result = match is_writing {
+            true => file.try_lock(),
+            false => file.try_lock_shared(),
+        };
+        match result {
+            Ok(()) => Ok(true),
+            Err(std::fs::TryLockError::WouldBlock) => Ok(false),
+            Err(std::fs::TryLockError::Error(error)) => Err(error),
+        }
+    }
+}
+
+/// Fills `buf` from `place` of a file.
+pub fn read_exact_at(file: &std::fs::File, buf: &mut [u8], place: u64) -> io::Result<()> {
+    #[cfg(unix)]
+    return std::os::unix::fs::FileExt::read_exact_at(file, buf, place);
+    #[cfg(not(unix))]
+    {
+        let (mut buf, mut place) = (buf, place);
+        while !buf.is_empty() {
+            let count = std::os::windows::fs::FileExt::seek_read(file, buf, place)?;
+            if count == 0 {
+                return Err(io::ErrorKind::UnexpectedEof.into());
+            }
+            buf = &mut buf[count..];
+            place += count as u64;
+        }
+        Ok(())
+    }
+}
+
+/// Writes all of `buf` to `place` of a file.
+pub fn write_all_at(file: &std::fs::File, buf: &[u8], place: u64) -> io::Result<()> {
+    #[cfg(unix)]
+    return std::os::unix::fs::FileExt::write_all_at(file, buf, place);
+    #[cfg(not(unix))]
+    {
+        let (mut buf, mut place) = (buf, place);
+        while !buf.is_empty() {
+            let count = std::os::windows::fs::FileExt::seek_write(file, buf, place)?;
+            buf = &buf[count..];
+            place += count as u64;
+        }
+        Ok(())
+    }
+}
+
+/// Where the next bytes of a file from `place` on are that are stored; those before are zeros. `place` itself where the host
+/// does not tell, the file's end if there are none.
+pub fn next_data(file: &std::fs::File, place: u64) -> io::Result<u64> {
+    #[cfg(target_os = "linux")]
+    {
+        use nix::unistd::{Whence, lseek};
+        let from = i64::try_from(place).map_err(|_| io::ErrorKind::InvalidInput)?;
+        match lseek(file, from, Whence::SeekData) {
+            Ok(found) => Ok(u64::try_from(found).unwrap_or(place)),
+            Err(nix::errno::Errno::ENXIO) => Ok(file.metadata()?.len().max(place)),
+            // A file system that does not know.
+            Err(nix::errno::Errno::EINVAL) => Ok(place),
+            Err(error) => Err(error.into()),
+        }
+    }
+    #[cfg(not(target_os = "linux"))]
+    {
+        let _ = file;
+        Ok(place)
+    }
+}
+
+/// A name or a link's target from an image as one of the host; an error where the host has no such names.
+pub fn file_name(name: &[u8]) -> io::Result<std::path::PathBuf> {
+    #[cfg(unix)]
+    {
+        use std::os::unix::ffi::OsStrExt;
+        Ok(std::ffi::OsStr::from_bytes(name).into())
+    }
+    #[cfg(not(unix))]
+    {
+        let text = std::str::from_utf8(name).map_err(|_| io::ErrorKind::InvalidFilename)?;
+        // Names of Windows devices, drives and streams, and what would be two names there.
+        if text.contains(['\\', ':', '*', '?', '"', '<', '>', '|']) {
+            return Err(io::ErrorKind::InvalidFilename.into());
+        }
+        Ok(text.into())
+    }
+}
+
+/// Makes a symbolic link.
+pub fn make_link(target: &std::path::Path, link: &std::path::Path) -> io::Result<()> {
+    #[cfg(unix)]
+    return std::os::unix::fs::symlink(target, link);
+    #[cfg(windows)]
+    return std::os::windows::fs::symlink_file(target, link);
+}
+
+/// Sets the permissions of a file, without those that give it its owner's rights, where the host has any.
+pub fn set_permissions(file: &std::fs::File, permissions: u16) -> io::Result<()> {
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::PermissionsExt;
+        let mode = u32::from(permissions & 0o777);
+        file.set_permissions(std::fs::Permissions::from_mode(mode))
+    }
+    #[cfg(not(unix))]
+    {
+        let _ = (file, permissions);
+        Ok(())
+    }
+}
+
+/// What a file with more than one name is known by; `None` for one with a single name, and where the host does not tell.
+pub fn identity_of_linked(metadata: &std::fs::Metadata) -> Option<(u64, u64)> {
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::MetadataExt;
+        (metadata.nlink() > 1).then(|| (metadata.dev(), metadata.ino()))
+    }
+    #[cfg(not(unix))]
+    {
+        let _ = metadata;
+        None
+    }
+}
+
+/// How many bytes the host stores for a file; `None` where it does not tell.
+pub fn stored_bytes(metadata: &std::fs::Metadata) -> Option<u64> {
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::MetadataExt;
+        Some(metadata.blocks().saturating_mul(512))
+    }
+    #[cfg(not(unix))]
+    {
+        let _ = metadata;
+        None
+    }
+}
+
 /// Whether this host has a network interface of that name, as far as it can be known.
 pub fn may_have_interface(name: &str) -> bool {
     if cfg!(target_os = "linux") {

@@ -29,6 +29,8 @@
 //! # Ok::<(), anyhow::Error>(())
 //! ```
 
+extern crate alloc;
+
 pub mod accel;
 pub mod bench;
 pub mod build;
@@ -38,18 +40,23 @@ pub mod commands;
 pub mod compile;
 pub mod console;
 pub mod disks;
+pub mod embed;
 pub mod failure;
 pub mod folder;
+mod formats;
 pub mod host;
 mod image;
 pub mod interrupt;
 pub mod metadata;
+pub mod mkfs;
 pub mod parts;
 pub mod program;
 pub mod qemu;
 pub mod qmp;
+mod references;
 pub mod settings;
 pub mod shell;
 pub mod undefined;
 pub mod values;
 pub mod vm;
+pub mod volume;

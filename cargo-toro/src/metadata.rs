@@ -4,18 +4,21 @@
 //! [package.metadata.toro]
 //! memory = "64M"
 //! cores = 1
+//! placement = "least-loaded"
 //! machine = "pc"
 //! nic = "e1000"
 //! disk-bus = "ide"
 //! address = "dhcp"
 //! ports = ["8080:80"]
 //! disks = [{ image = "web.img", from = "www", mount = "/", size = "64M" }]
+//! embed = ["site:/www"]
 //! env = { GREETING = "hello" }
 //! args = ["--fast"]
+//! preemption = true
 //! ```
 
 use crate::failure::Failure;
-use crate::values::{Address, DiskBus, Machine, Nic, Port, Size};
+use crate::values::{Address, DiskBus, EmbedOption, Machine, Nic, Placement, Port, Size};
 use anyhow::{Context, Result};
 use serde::Deserialize;
 use std::collections::BTreeMap;
@@ -29,6 +32,8 @@ pub struct Metadata {
     pub memory: Option<Size>,
     /// Cores of the machine.
     pub cores: Option<u32>,
+    /// Where threads start.
+    pub placement: Option<Placement>,
     /// Machine model.
     pub machine: Option<Machine>,
     /// Network card.
@@ -39,6 +44,9 @@ pub struct Metadata {
     /// Disks in the order the guest finds them.
     #[serde(default)]
     pub disks: Vec<DiskKey>,
+    /// Folders that go into the image, read-only.
+    #[serde(default)]
+    pub embed: Vec<EmbedOption>,
     /// Published ports.
     #[serde(default)]
     pub ports: Vec<Port>,
@@ -50,6 +58,8 @@ pub struct Metadata {
     /// The program's arguments.
     #[serde(default)]
     pub args: Vec<String>,
+    /// Whether threads that compute for long are interrupted for others (as when nothing is said), or keep their core.
+    pub preemption: Option<bool>,
 }
 
 /// One disk of the metadata. Paths are relative to the program's folder.
@@ -74,7 +84,7 @@ pub fn parse(package_metadata: &serde_json::Value, manifest: &Path) -> Result<Me
     Metadata::deserialize(value)
         .map_err(|error| {
             let help =
-                "the keys are memory, cores, machine, nic, disk-bus, disks, ports, address, env and args";
+                "the keys are memory, cores, placement, machine, nic, disk-bus, disks, embed, ports, address, env, args and preemption";
             Failure::new(error.to_string(), help)
         })
         .with_context(|| format!("{}: [package.metadata.toro]", manifest.display()))
@@ -92,9 +102,9 @@ mod tests {
     #[test]
     fn every_key_is_read() {
         let metadata = parse_keys(json!({
-            "memory": 64, "cores": 2, "machine": "q35", "nic": "virtio", "disk-bus": "virtio", "address": "dhcp", "ports": ["8080:80"],
+            "memory": 64, "cores": 2, "placement": "round-robin", "machine": "q35", "nic": "virtio", "disk-bus": "virtio", "address": "dhcp", "ports": ["8080:80"],
             "disks": [{ "image": "web.img", "from": "www", "mount": "/", "size": "8M" }],
-            "env": { "A": "b" }, "args": ["x"]
+            "embed": ["site:/www"], "env": { "A": "b" }, "args": ["x"], "preemption": false
         }))
         .unwrap();
         assert_eq!(metadata.memory, Some(Size::mib(64)));
@@ -102,9 +112,12 @@ mod tests {
             (metadata.machine, metadata.nic),
             (Some(Machine::Q35), Some(Nic::Virtio))
         );
+        assert_eq!(metadata.placement, Some(Placement::RoundRobin));
         assert_eq!(metadata.disk_bus, Some(DiskBus::Virtio));
         assert_eq!(metadata.disks[0].size, Some(Size::mib(8)));
         assert_eq!(metadata.ports[0].guest, 80);
+        assert_eq!(metadata.embed[0].path, "/www");
+        assert_eq!(metadata.preemption, Some(false));
     }
 
     #[test]

@@ -60,7 +60,12 @@ fn write_once(path: &Path, content: &[u8]) -> Result<()> {
 
 /// Writes `content` to `path` so that a reader sees the old file or the new one, never half of it.
 pub fn replace(path: &Path, content: &[u8]) -> Result<()> {
-    let write = || -> Result<()> {
+    replace_with(path, |file| Ok(file.write_all(content)?))
+}
+
+/// As [`replace`], with content that `write` makes.
+pub fn replace_with(path: &Path, write: impl FnOnce(&mut dyn Write) -> Result<()>) -> Result<()> {
+    let make = || -> Result<()> {
         let folder = path
             .parent()
             .filter(|folder| !folder.as_os_str().is_empty())
@@ -68,10 +73,12 @@ pub fn replace(path: &Path, content: &[u8]) -> Result<()> {
         std::fs::create_dir_all(folder)?;
         let mut builder = tempfile::Builder::new();
         crate::host::like_a_new_file(&mut builder);
-        let mut file = builder.tempfile_in(folder)?;
-        file.write_all(content)?;
-        file.persist(path)?;
+        let mut file = std::io::BufWriter::new(builder.tempfile_in(folder)?);
+        write(&mut file)?;
+        file.into_inner()
+            .map_err(|error| error.into_error())?
+            .persist(path)?;
         Ok(())
     };
-    write().with_context(|| format!("cannot write {}", path.display()))
+    make().with_context(|| format!("cannot write {}", path.display()))
 }

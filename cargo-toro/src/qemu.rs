@@ -16,6 +16,10 @@ pub const QEMU_VARIABLE: &str = "TORO_QEMU";
 
 /// Two channels with two disks each.
 const MAX_IDE_DISKS: usize = 4;
+/// Ports of QEMU's AHCI controller.
+const MAX_AHCI_DISKS: usize = 6;
+/// Targets of a SCSI adapter.
+const MAX_PVSCSI_DISKS: usize = 16;
 
 /// Where the image comes from.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -71,6 +75,8 @@ pub struct Launch {
     pub disk_bus: DiskBus,
     /// Data disks, raw images.
     pub disks: Vec<PathBuf>,
+    /// What the guest writes to its data disks is forgotten when it ends.
+    pub are_disks_scratch: bool,
     pub nic: Nic,
     pub network: Network,
     /// The guest's address: the user network is laid around it.
@@ -95,6 +101,7 @@ impl Launch {
                 .iter()
                 .map(|disk| disk.image.clone())
                 .collect(),
+            are_disks_scratch: false,
             nic: settings.nic,
             network: Network::User(settings.ports.clone()),
             address: settings.address,
@@ -184,22 +191,37 @@ impl Launch {
             ));
         }
         let count = self.disks.len() + boot.iter().len();
-        let is_ide = self.disk_bus == DiskBus::Ide;
-        if is_ide && count > MAX_IDE_DISKS {
+        let (max, kind) = match self.disk_bus {
+            DiskBus::Ide => (MAX_IDE_DISKS, "IDE"),
+            DiskBus::Ahci => (MAX_AHCI_DISKS, "SATA"),
+            DiskBus::Pvscsi => (MAX_PVSCSI_DISKS, "SCSI"),
+            DiskBus::Virtio | DiskBus::Nvme => (usize::MAX, ""),
+        };
+        if count > max {
             bail!(Failure::new(
                 format!(
-                    "{count} disks are too many: the machine has {MAX_IDE_DISKS} IDE disks, boot disk included"
+                    "{count} disks are too many: the machine has {max} {kind} disks, boot disk included"
                 ),
                 "choose --disk-bus virtio, or give fewer disks"
             ));
         }
-        if self.machine == Machine::Q35 && is_ide && count > 0 {
-            words.option("-device", Some("piix3-ide,id=legacy".into()));
+        match (self.machine, self.disk_bus) {
+            (Machine::Q35, DiskBus::Ide) if count > 0 => {
+                words.option("-device", Some("piix3-ide,id=legacy".into()));
+            }
+            (Machine::Pc, DiskBus::Ahci) if count > 0 => {
+                words.option("-device", Some("ich9-ahci,id=sata".into()));
+            }
+            (_, DiskBus::Pvscsi) if count > 0 => {
+                words.option("-device", Some("pvscsi,id=scsi".into()));
+            }
+            _ => {}
         }
         for (index, image) in boot.into_iter().chain(&self.disks).enumerate() {
             let is_boot = boot.is_some() && index == 0;
             // The boot disk is never written: two machines may run from one image.
-            let snapshot = if is_boot { ",snapshot=on" } else { "" };
+            let is_scratch = is_boot || self.are_disks_scratch;
+            let snapshot = if is_scratch { ",snapshot=on" } else { "" };
             let drive = format!("if=none,id=disk{index},format=raw{snapshot},file=");
             words.path_option("-drive", &drive, image);
             let order = if is_boot { ",bootindex=0" } else { "" };
@@ -213,12 +235,17 @@ impl Launch {
     }
 
     /// The device for a disk, with its place. The guest finds disks in the order in which they are named: IDE by channel and unit,
-    /// virtio by PCI slot, or by the words that QEMU adds to the kernel's command line.
+    /// AHCI by port, virtio and NVMe by PCI slot, or by the words that QEMU adds to the kernel's command line.
     fn disk_device(&self, index: usize) -> String {
         let (channel, unit) = (index / 2, index % 2);
         match (self.disk_bus, self.machine) {
             (DiskBus::Virtio, Machine::Microvm) => "virtio-blk-device".into(),
             (DiskBus::Virtio, _) => "virtio-blk-pci".into(),
+            (DiskBus::Nvme, _) => format!("nvme,serial=disk{index}"),
+            (DiskBus::Pvscsi, _) => format!("scsi-hd,bus=scsi.0,scsi-id={index}"),
+            // The machine has a controller of its own, whose ports are such buses.
+            (DiskBus::Ahci, Machine::Q35) => format!("ide-hd,bus=ide.{index}"),
+            (DiskBus::Ahci, _) => format!("ide-hd,bus=sata.{index}"),
             (DiskBus::Ide, Machine::Q35) => format!("ide-hd,bus=legacy.{channel},unit={unit}"),
             (DiskBus::Ide, _) => format!("ide-hd,bus=ide.{channel},unit={unit}"),
         }
@@ -229,6 +256,10 @@ impl Launch {
             (Nic::None, _) => return Ok(()),
             // An option ROM would only look for a server to boot from.
             (Nic::E1000, _) => "e1000,netdev=net0,romfile=",
+            (Nic::E1000e, _) => "e1000e,netdev=net0,romfile=",
+            (Nic::Vmxnet3, _) => "vmxnet3,netdev=net0,romfile=",
+            (Nic::Ne2000, _) => "ne2k_pci,netdev=net0,romfile=",
+            (Nic::Tulip, _) => "tulip,netdev=net0,romfile=",
             (Nic::Virtio, Machine::Microvm) => "virtio-net-device,netdev=net0",
             (Nic::Virtio, _) => "virtio-net-pci,netdev=net0,romfile=",
         };

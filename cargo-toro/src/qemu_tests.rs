@@ -10,6 +10,7 @@ fn pc() -> Launch {
         cores: 1,
         source: Source::Disk("hello.img".into()),
         disk_bus: DiskBus::Ide,
+        are_disks_scratch: false,
         disks: vec![],
         nic: Nic::E1000,
         network: Network::User(vec![]),
@@ -130,6 +131,45 @@ fn a_fifth_ide_disk_is_refused() {
         .arguments("unix:c")
         .is_ok()
     );
+}
+
+#[test]
+fn disks_hang_on_the_controller_that_was_chosen() {
+    for (machine, disk_bus, wanted) in [
+        (Machine::Pc, DiskBus::Ahci, "-device ich9-ahci,id=sata "),
+        (Machine::Pc, DiskBus::Ahci, "ide-hd,bus=sata.1,drive=disk1"),
+        (Machine::Q35, DiskBus::Ahci, "ide-hd,bus=ide.1,drive=disk1"),
+        (Machine::Pc, DiskBus::Nvme, "nvme,serial=disk1,drive=disk1"),
+        (Machine::Q35, DiskBus::Pvscsi, "-device pvscsi,id=scsi "),
+        (
+            Machine::Q35,
+            DiskBus::Pvscsi,
+            "scsi-hd,bus=scsi.0,scsi-id=1,drive=disk1",
+        ),
+    ] {
+        let disks = vec!["a".into()];
+        let text = line(&Launch {
+            machine,
+            disk_bus,
+            disks,
+            ..pc()
+        });
+        assert!(text.contains(wanted), "{text}");
+    }
+}
+
+#[test]
+fn more_disks_than_a_controller_has_places_are_refused() {
+    for (disk_bus, max) in [(DiskBus::Ahci, 6), (DiskBus::Pvscsi, 16)] {
+        let with = |count| Launch {
+            disk_bus,
+            disks: vec!["a".into(); count],
+            source: kernel(),
+            ..pc()
+        };
+        assert!(with(max).arguments("unix:c").is_ok());
+        assert!(with(max + 1).arguments("unix:c").is_err());
+    }
 }
 
 #[test]

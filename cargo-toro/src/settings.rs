@@ -3,7 +3,10 @@
 use crate::command_line::CommandLine;
 use crate::failure::Failure;
 use crate::metadata::Metadata;
-use crate::values::{Address, DiskBus, DiskOption, LogLevel, Machine, Nic, Port, Size, Variable};
+use crate::values::{
+    Address, DiskBus, DiskOption, EmbedOption, LogLevel, Machine, Nic, Placement, Port, Size,
+    Variable,
+};
 use anyhow::{Result, bail};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -20,6 +23,8 @@ pub struct Overrides {
     pub memory: Option<Size>,
     /// `--cores`
     pub cores: Option<u32>,
+    /// `--placement`
+    pub placement: Option<Placement>,
     /// `--machine`
     pub machine: Option<Machine>,
     /// `--nic`
@@ -28,6 +33,8 @@ pub struct Overrides {
     pub disk_bus: Option<DiskBus>,
     /// `--disk`, relative to the current folder.
     pub disks: Vec<DiskOption>,
+    /// `--embed`, relative to the current folder; joins the metadata's.
+    pub embed: Vec<EmbedOption>,
     /// `--publish`
     pub ports: Vec<Port>,
     /// `--address`
@@ -53,21 +60,35 @@ pub struct Disk {
     pub mount: Option<String>,
 }
 
+/// A folder that goes into the image.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Embed {
+    /// The folder of the host.
+    pub folder: PathBuf,
+    /// Where the guest has it: absolute, without a slash at the end.
+    pub path: String,
+}
+
 /// The settings of one virtual machine.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[allow(missing_docs, reason = "the names are those of the options")]
 pub struct Settings {
     pub memory: Size,
     pub cores: u32,
+    pub placement: Option<Placement>,
     pub machine: Machine,
     pub nic: Nic,
     pub disk_bus: DiskBus,
     pub disks: Vec<Disk>,
+    pub embed: Vec<Embed>,
     pub ports: Vec<Port>,
     pub address: Address,
     pub env: BTreeMap<String, String>,
+    /// Where in the guest the program starts; without it in `/`.
+    pub directory: Option<String>,
     pub args: Vec<String>,
     pub log: Option<LogLevel>,
+    pub preemption: Option<bool>,
 }
 
 impl Settings {
@@ -94,19 +115,23 @@ impl Settings {
                 .or(metadata.memory)
                 .unwrap_or(DEFAULT_MEMORY),
             cores: overrides.cores.or(metadata.cores).unwrap_or(1),
+            placement: overrides.placement.or(metadata.placement),
             machine,
             nic,
             disk_bus: overrides.disk_bus.or(metadata.disk_bus).unwrap_or_default(),
             disks: disks(metadata, folder, overrides.disks),
+            embed: embed(metadata, folder, overrides.embed),
             ports: or_metadata(overrides.ports),
             address: overrides.address.or(metadata.address).unwrap_or_default(),
             env,
+            directory: None,
             args: if overrides.args.is_empty() {
                 metadata.args.clone()
             } else {
                 overrides.args
             },
             log: overrides.log,
+            preemption: metadata.preemption,
         };
         settings.check()?;
         Ok(settings)
@@ -128,9 +153,18 @@ impl Settings {
         self.env
             .iter()
             .for_each(|(name, value)| line.push(&format!("env={name}={value}")));
+        self.directory
+            .iter()
+            .for_each(|path| line.push(&format!("directory={path}")));
+        self.placement
+            .iter()
+            .for_each(|rule| line.push(&format!("placement={rule}")));
         self.log
             .iter()
             .for_each(|level| line.push(&format!("log={level}")));
+        if self.preemption == Some(false) {
+            line.push("preempt=off");
+        }
         if has_exit_device {
             line.push("exit=0xf4");
         }
@@ -152,17 +186,17 @@ impl Settings {
                 help
             ));
         }
-        if self.machine == Machine::Microvm && self.nic == Nic::E1000 {
+        if self.machine == Machine::Microvm && !matches!(self.nic, Nic::Virtio | Nic::None) {
             let help = "leave --nic away, or choose --nic virtio or another --machine";
             bail!(Failure::new(
-                "the machine microvm has no PCI, so it cannot have an e1000",
+                "the machine microvm has no PCI, so it can have no network card but virtio",
                 help
             ));
         }
-        if self.machine == Machine::Microvm && self.disk_bus == DiskBus::Ide {
+        if self.machine == Machine::Microvm && self.disk_bus != DiskBus::Virtio {
             let help = "leave --disk-bus away, or choose --disk-bus virtio or another --machine";
             bail!(Failure::new(
-                "the machine microvm has no PCI, so it cannot have IDE disks",
+                "the machine microvm has no PCI, so it can have no disks but virtio",
                 help
             ));
         }
@@ -194,6 +228,30 @@ impl Settings {
                 format!("two disks are to be mounted at `{}`", pair[0]),
                 "give each a place of its own"
             ));
+        }
+        self.check_embedded(&mounts)
+    }
+
+    /// What is embedded is read-only and of one piece: nothing else can be in it.
+    fn check_embedded(&self, mounts: &[&str]) -> Result<()> {
+        let is_in = |path: &str, other: &str| {
+            path.strip_prefix(other)
+                .is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+        };
+        for (index, embed) in self.embed.iter().enumerate() {
+            let path = &embed.path;
+            let other = self.embed[..index].iter().map(|other| &*other.path);
+            let clash = other
+                .chain(mounts.iter().copied())
+                .find(|other| is_in(other, path) || (*other != "/" && is_in(path, other)));
+            if let Some(other) = clash {
+                bail!(Failure::new(
+                    format!(
+                        "an embedded folder at `{path}` and what is to be at `{other}` would overlap"
+                    ),
+                    "give each a place of its own"
+                ));
+            }
         }
         Ok(())
     }
@@ -230,6 +288,22 @@ fn disks(metadata: &Metadata, folder: &Path, options: Vec<DiskOption>) -> Vec<Di
     disks
 }
 
+fn embed(metadata: &Metadata, folder: &Path, options: Vec<EmbedOption>) -> Vec<Embed> {
+    let keys = metadata.embed.iter().map(|key| Embed {
+        folder: folder.join(&key.folder),
+        path: key.path.clone(),
+    });
+    let options = options.into_iter().map(|option| Embed {
+        folder: option.folder.into(),
+        path: option.path,
+    });
+    // An option for a place goes before the key for it.
+    let options: Vec<_> = options.collect();
+    keys.filter(|key| options.iter().all(|option| option.path != key.path))
+        .chain(options.iter().cloned())
+        .collect()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -253,6 +327,21 @@ mod tests {
             args: vec!["x".into()],
             ..Metadata::default()
         }
+    }
+
+    #[test]
+    fn preemption_is_switched_off_by_the_metadata() {
+        let words = |preemption| {
+            let metadata = Metadata {
+                preemption,
+                ..Metadata::default()
+            };
+            let settings = Settings::new(&metadata, Path::new("."), Overrides::default());
+            settings.unwrap().command_line(false).as_str().to_owned()
+        };
+        assert_eq!(words(None), "");
+        assert_eq!(words(Some(true)), "");
+        assert_eq!(words(Some(false)), "preempt=off");
     }
 
     #[test]
@@ -328,6 +417,34 @@ mod tests {
     }
 
     #[test]
+    fn embedded_folders_join_the_metadatas_and_do_not_overlap() {
+        let metadata = Metadata {
+            embed: vec!["site:/www".parse().unwrap(), "etc:/etc".parse().unwrap()],
+            ..Metadata::default()
+        };
+        let with = |embed: &[&str], disks: &[&str]| {
+            let overrides = Overrides {
+                embed: embed.iter().map(|text| text.parse().unwrap()).collect(),
+                disks: disks.iter().map(|text| text.parse().unwrap()).collect(),
+                ..Overrides::default()
+            };
+            settle(&metadata, overrides)
+        };
+        let settings = with(&["other:/www"], &["a.img"]).unwrap();
+        let found: Vec<_> = settings
+            .embed
+            .iter()
+            .map(|embed| (embed.folder.as_path(), embed.path.as_str()))
+            .collect();
+        let expected = [(Path::new("web/etc"), "/etc"), (Path::new("other"), "/www")];
+        assert_eq!(found, expected);
+        assert!(with(&["x:/etc/more"], &[]).is_err());
+        assert!(with(&[], &["a.img:/www"]).is_err());
+        assert!(with(&[], &["a.img:/www/data"]).is_err());
+        assert!(with(&["x:/wwwx"], &["a.img:/data"]).is_ok());
+    }
+
+    #[test]
     fn impossible_machines_are_refused() {
         let refused = |overrides| settle(&Metadata::default(), overrides).is_err();
         assert!(refused(Overrides {
@@ -342,17 +459,27 @@ mod tests {
             memory: Some(Size { bytes: 4096 }),
             ..Overrides::default()
         }));
-        let (machine, nic) = (Some(Machine::Microvm), Some(Nic::E1000));
-        assert!(refused(Overrides {
-            machine,
-            nic,
-            ..Overrides::default()
-        }));
-        assert!(refused(Overrides {
-            machine,
-            disk_bus: Some(DiskBus::Ide),
-            ..Overrides::default()
-        }));
+        let machine = Some(Machine::Microvm);
+        for nic in [
+            Nic::E1000,
+            Nic::E1000e,
+            Nic::Vmxnet3,
+            Nic::Ne2000,
+            Nic::Tulip,
+        ] {
+            assert!(refused(Overrides {
+                machine,
+                nic: Some(nic),
+                ..Overrides::default()
+            }));
+        }
+        for bus in [DiskBus::Ide, DiskBus::Ahci, DiskBus::Nvme, DiskBus::Pvscsi] {
+            assert!(refused(Overrides {
+                machine,
+                disk_bus: Some(bus),
+                ..Overrides::default()
+            }));
+        }
         let ports = vec!["8080:80".parse().unwrap()];
         assert!(refused(Overrides {
             nic: Some(Nic::None),

@@ -1,6 +1,7 @@
 //! Reads the linker's complaints about undefined symbols: the functions that a program needs and Toro lacks.
 
 use crate::failure::Failure;
+use rustc_demangle::demangle;
 use std::collections::BTreeMap;
 
 /// More places than these say nothing new.
@@ -23,7 +24,8 @@ pub fn undefined_symbols(output: &str) -> BTreeMap<String, String> {
             let (function, archive) = function.rsplit_once(')').unwrap_or((function, ""));
             let file = archive.rsplit(['/', '\\']).next().unwrap_or(archive).trim();
             let is_in = if file.is_empty() { "" } else { ", in " };
-            *first = format!("{function}{is_in}{file}");
+            // The linker leaves names as they are, since another of its outputs wants them so.
+            *first = format!("{:#}{is_in}{file}", demangle(function));
         }
     }
     symbols
@@ -53,7 +55,7 @@ mod tests {
 linking with `rust-lld` failed: exit status: 1
   = note: rust-lld: error: undefined symbol: getpwnam
           >>> referenced by main.rs:7 (src/main.rs:7)
-          >>>               /t/deps/app-1.app.0.rcgu.o:(app::main)
+          >>>               /t/deps/app-1.app.0.rcgu.o:(_ZN3app4main17h66b5d58ba4c9f871E)
           >>> referenced by main.rs:9 (src/main.rs:9)
           rust-lld: error: undefined symbol: shm_open
           >>> referenced by mod.rs:12

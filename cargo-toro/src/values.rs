@@ -26,6 +26,11 @@ pub enum ValueError {
     /// Not `IMAGE[:/mount]`.
     #[error("`{0}` is not a disk: write it as IMAGE or IMAGE:/mount")]
     Disk(String),
+    /// Not `FOLDER:/path`.
+    #[error(
+        "`{0}` is not a folder and its place in the guest: write it as FOLDER:/PATH, for example site:/www"
+    )]
+    Embed(String),
     /// Not `NAME=VALUE`.
     #[error("`{0}` is not an environment variable: write it as NAME=VALUE")]
     Variable(String),
@@ -53,6 +58,14 @@ pub enum Nic {
     /// virtio-net
     #[default]
     Virtio,
+    /// Intel 82574L
+    E1000e,
+    /// What VMware gives its machines
+    Vmxnet3,
+    /// RTL8029, an NE2000 on PCI
+    Ne2000,
+    /// DEC 21143, as Hyper-V's legacy card
+    Tulip,
     /// No network
     None,
 }
@@ -66,6 +79,12 @@ pub enum DiskBus {
     /// virtio-blk
     #[default]
     Virtio,
+    /// SATA disks at an AHCI controller
+    Ahci,
+    /// NVMe, a controller for each disk
+    Nvme,
+    /// VMware's paravirtual SCSI adapter
+    Pvscsi,
 }
 
 /// How the image gets into memory.
@@ -101,6 +120,28 @@ pub enum Display {
     Window,
 }
 
+/// On which core a thread starts whose creator does not choose one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Placement {
+    /// The core with the fewest threads
+    LeastLoaded,
+    /// One core after the other
+    RoundRobin,
+    /// The core of the creator
+    SameCore,
+}
+
+impl fmt::Display for Placement {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        out.write_str(match self {
+            Self::LeastLoaded => "least-loaded",
+            Self::RoundRobin => "round-robin",
+            Self::SameCore => "same-core",
+        })
+    }
+}
+
 /// How much the kernel says on the console.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 #[allow(missing_docs, reason = "the names say it")]
@@ -125,7 +166,7 @@ impl fmt::Display for LogLevel {
 }
 
 /// A number of bytes. Written as a number of MiB, or with a unit: `512K`, `64M`, `2G` (also `MiB`, `MB`; all are powers of 1024).
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Size {
     /// The size in bytes.
     pub bytes: u64,
@@ -135,6 +176,15 @@ impl Size {
     /// A size of `count` MiB.
     pub const fn mib(count: u64) -> Self {
         Self { bytes: count << 20 }
+    }
+
+    /// As it is written in an option: `64M`, `512K`.
+    pub fn option(self) -> String {
+        if self.bytes.is_multiple_of(1 << 20) {
+            format!("{}M", self.bytes >> 20)
+        } else {
+            format!("{}K", self.bytes.div_ceil(1 << 10))
+        }
     }
 }
 
@@ -340,6 +390,36 @@ impl FromStr for DiskOption {
     }
 }
 
+/// A folder that goes into the image: `FOLDER:/path`, as an option and as a key.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct EmbedOption {
+    /// The folder of the host.
+    pub folder: String,
+    /// Where the guest has it: absolute, without a slash at the end.
+    pub path: String,
+}
+
+impl FromStr for EmbedOption {
+    type Err = ValueError;
+
+    fn from_str(text: &str) -> Result<Self, ValueError> {
+        let bad = || ValueError::Embed(text.to_owned());
+        let (folder, path) = text.rsplit_once(":/").ok_or_else(bad)?;
+        if folder.is_empty() {
+            return Err(bad());
+        }
+        let names: Vec<_> = path.split('/').filter(|name| !name.is_empty()).collect();
+        let is_plain = |name: &&str| !matches!(*name, "." | "..") && !name.contains('\0');
+        if names.is_empty() || !names.iter().all(is_plain) {
+            return Err(bad());
+        }
+        Ok(Self {
+            folder: folder.to_owned(),
+            path: format!("/{}", names.join("/")),
+        })
+    }
+}
+
 /// An environment variable given as an option: `NAME=VALUE`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Variable {
@@ -372,7 +452,7 @@ macro_rules! deserialize_from_text {
         }
     )*};
 }
-deserialize_from_text!(Port, Address);
+deserialize_from_text!(Port, Address, EmbedOption);
 
 #[cfg(test)]
 mod tests {
@@ -461,6 +541,23 @@ mod tests {
                 Err(ValueError::Address(text.into())),
                 "{text}"
             );
+        }
+    }
+
+    #[test]
+    fn an_embedded_folder_has_a_place_below_the_root() {
+        let embed = |text: &str| {
+            let embed = text.parse::<EmbedOption>();
+            embed.map(|embed| (embed.folder, embed.path))
+        };
+        assert_eq!(embed("site:/www"), Ok(("site".into(), "/www".into())));
+        assert_eq!(
+            embed("a/b:/srv//www/"),
+            Ok(("a/b".into(), "/srv/www".into()))
+        );
+        assert_eq!(embed("C:/site:/www"), Ok(("C:/site".into(), "/www".into())));
+        for text in ["", "site", "site:www", "site:/", ":/www", "site:/../etc"] {
+            assert_eq!(embed(text), Err(ValueError::Embed(text.into())), "{text}");
         }
     }
 

@@ -36,6 +36,7 @@ mod bitmap;
 mod blocks;
 mod buffers;
 mod bytes;
+mod check;
 mod compose;
 mod create;
 mod device;
@@ -69,6 +70,7 @@ mod write_state;
 mod writeback;
 
 pub use attributes::Changes;
+pub use check::Problem;
 pub use create::NewAttributes;
 pub use device::{BlockDevice, DeviceError};
 pub use directory::{DirEntry, ReadDir};

@@ -185,7 +185,11 @@ impl<D: BlockDevice> FileSystem<D> {
     /// Brings counts and time in the superblock up to date.
     pub(crate) fn fill_superblock(&mut self) {
         let now = self.now_seconds();
-        let (blocks, inodes) = (self.facts.free_blocks, self.facts.free_inodes);
+        // Damaged bitmaps can count more than there are, and with that it could not be mounted again.
+        let (blocks, inodes) = (
+            self.facts.free_blocks.min(self.facts.blocks),
+            self.facts.free_inodes.min(self.facts.inodes),
+        );
         self.with_superblock(|superblock| {
             superblock.free_blocks_count = blocks.into();
             superblock.free_inodes_count = inodes.into();

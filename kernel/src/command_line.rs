@@ -5,6 +5,8 @@ use alloc::vec::Vec;
 
 use log::LevelFilter;
 
+use crate::scheduler::Placement;
+
 /// A virtio device on the memory bus, as the loader describes it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct VirtioMmioDevice {
@@ -25,10 +27,16 @@ pub struct CommandLine {
     pub network: String,
     /// `NAME=VALUE` for the program's environment.
     pub environment: Vec<String>,
+    /// The directory in which the program starts, in place of the root.
+    pub directory: Option<String>,
     /// The program's arguments, without its name.
     pub arguments: Vec<String>,
     /// Kernel messages of this level and above are shown.
     pub log_level: LevelFilter,
+    /// On which core threads start whose creator does not choose one.
+    pub placement: Placement,
+    /// Threads that compute for long are interrupted for others.
+    pub has_preemption: bool,
     /// Port of the emulator's exit device.
     pub exit_port: Option<u16>,
     /// Devices of virtio on the memory bus.
@@ -44,8 +52,11 @@ impl CommandLine {
             mounts: Vec::new(),
             network: "dhcp".to_string(),
             environment: Vec::new(),
+            directory: None,
             arguments: Vec::new(),
             log_level: LevelFilter::Warn,
+            placement: Placement::LeastLoaded,
+            has_preemption: true,
             exit_port: None,
             virtio_mmio: Vec::new(),
             unknown: Vec::new(),
@@ -77,10 +88,20 @@ impl CommandLine {
         match name {
             "mount" => self.mounts.push(value.to_string()),
             "net" => self.network = value.to_string(),
+            "placement" => match Placement::named(value) {
+                Some(rule) => self.placement = rule,
+                None => return false,
+            },
             "env" if value.contains('=') => self.environment.push(value.to_string()),
+            "directory" if value.starts_with('/') => self.directory = Some(value.to_string()),
             "log" => match value.parse() {
                 Ok(level) => self.log_level = level,
                 Err(_) => return false,
+            },
+            "preempt" => match value {
+                "on" => self.has_preemption = true,
+                "off" => self.has_preemption = false,
+                _ => return false,
             },
             "exit" => match parse_number(value).and_then(|n| u16::try_from(n).ok()) {
                 Some(port) => self.exit_port = Some(port),
@@ -169,10 +190,26 @@ mod tests {
     }
 
     #[test]
+    fn preemption_can_be_switched_off_and_on() {
+        assert!(CommandLine::parse("", "").has_preemption);
+        assert!(!CommandLine::parse("preempt=off", "").has_preemption);
+        assert!(CommandLine::parse("preempt=off", "preempt=on").has_preemption);
+        let line = CommandLine::parse("preempt=never", "");
+        assert_eq!(line.unknown, ["preempt=never"]);
+    }
+
+    #[test]
     fn quotes_keep_spaces_and_escapes() {
         let line = CommandLine::parse("", r#"env="A=b \"c\" \\d" "arg=two words" arg="#);
         assert_eq!(line.environment, [r#"A=b "c" \d"#]);
         assert_eq!(line.arguments, ["two words", ""]);
+    }
+
+    #[test]
+    fn a_directory_is_a_path_from_the_root() {
+        let line = CommandLine::parse("directory=/web", "directory=x");
+        assert_eq!(line.directory.as_deref(), Some("/web"));
+        assert_eq!(line.unknown, ["directory=x"]);
     }
 
     #[test]

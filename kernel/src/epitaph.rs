@@ -20,6 +20,7 @@ const MAX_REPEATS: usize = 1 << 20;
 const STATUS_ILLEGAL_INSTRUCTION: u8 = 128 + 4;
 const STATUS_FLOATING_POINT: u8 = 128 + 8;
 const STATUS_SEGMENTATION_FAULT: u8 = 128 + 11;
+const STATUS_ABORTED: u8 = 128 + 6;
 /// Exit status of an error of the kernel or of its configuration.
 const STATUS_KERNEL: u8 = 70;
 
@@ -71,8 +72,13 @@ fn die_once() {
 
 /// Tells the host the exit status and ends the machine.
 pub fn end(status: u8) -> ! {
-    let _ = write!(Serial, "\x1b]toro;exit={status}\x07");
+    tell_status(status);
     power::off(status)
+}
+
+/// Tells the host the exit status.
+pub fn tell_status(status: u8) {
+    let _ = write!(Serial, "\x1b]toro;exit={status}\x07");
 }
 
 struct Serial;
@@ -104,28 +110,31 @@ pub fn panic(message: &dyn fmt::Display, place: &dyn fmt::Display) -> ! {
 /// Reports an exception and ends the machine. `fault` is the address of a page fault and what was wrong there.
 pub fn exception(frame: &Frame, fault: Option<(usize, Fault)>) -> ! {
     die_once();
-    let name = NAMES
-        .get(frame.vector as usize)
-        .copied()
-        .unwrap_or("unknown");
-    let _ = write!(Console, "\ntoro: \x1b[1;31m{name}\x1b[0m");
-    if let Some((address, fault)) = fault {
-        describe_fault(frame, address, fault);
-    } else if frame.error_code != 0 {
-        let _ = write!(Console, " (error code {:#x})", frame.error_code);
-    }
+    report(frame, fault);
+    end(match frame.vector {
+        _ if is_stack_overflow(fault) => STATUS_ABORTED,
+        0 | 16 | 19 => STATUS_FLOATING_POINT,
+        6 => STATUS_ILLEGAL_INSTRUCTION,
+        _ => STATUS_SEGMENTATION_FAULT,
+    })
+}
+
+/// Shows what a developer wants to know of an exception.
+pub fn report(frame: &Frame, fault: Option<(usize, Fault)>) {
+    let description = Description(frame, fault);
+    let _ = write!(Console, "\ntoro: \x1b[1;31m{description}\x1b[0m");
     if core_local::has_thread() {
         let thread = scheduler::thread::current();
         let name = thread.name();
         let name = core::str::from_utf8(name.as_bytes()).unwrap_or("?");
-        let _ = writeln!(
-            Console,
-            " in thread {} '{name}' on core {}",
-            thread.id(),
-            thread.core()
-        );
-        if let Some((address, _)) = fault {
-            describe_stack_overflow(thread, address);
+        let (id, core) = (thread.id(), thread.core());
+        let _ = writeln!(Console, ", in thread {id} '{name}' on core {core}");
+        if is_stack_overflow(fault) {
+            // As std's handler of signals says it.
+            let _ = writeln!(
+                Console,
+                "\nthread '{name}' ({id}) has overflowed its stack\nfatal runtime error: stack overflow, aborting"
+            );
         }
     } else {
         let _ = writeln!(Console, " at boot");
@@ -136,43 +145,52 @@ pub fn exception(frame: &Frame, fault: Option<(usize, Fault)>) -> ! {
         Some(frame.rsp as usize),
         frame.rbp as usize,
     );
-    end(match frame.vector {
-        0 | 16 | 19 => STATUS_FLOATING_POINT,
-        6 => STATUS_ILLEGAL_INSTRUCTION,
-        _ => STATUS_SEGMENTATION_FAULT,
-    })
 }
 
-fn describe_fault(frame: &Frame, address: usize, fault: Fault) {
-    let access = if frame.error_code & 16 != 0 {
-        "execution"
-    } else if frame.error_code & 2 != 0 {
-        "write"
-    } else {
-        "read"
-    };
-    let place = if fault == Fault::OutOfMemory {
-        "which should get memory, but there is none left"
-    } else if address < 4096 {
-        "a null pointer"
-    } else if image::is_code(address) {
-        "code"
-    } else if frame.error_code & 1 != 0 {
-        "memory that does not allow it"
-    } else {
-        "which is not mapped"
-    };
-    let _ = write!(Console, ": {access} at {address:#x}, {place},");
-    debug_assert_eq!(frame.vector, PAGE_FAULT);
-}
+/// Which exception it is, and what was done where.
+pub struct Description<'a>(pub &'a Frame, pub Option<(usize, Fault)>);
 
-fn describe_stack_overflow(thread: &scheduler::Thread, address: usize) {
-    let (start, _) = thread.stack();
-    if (start.saturating_sub(64 * 1024)..start).contains(&address) {
-        let name = thread.name();
-        let name = core::str::from_utf8(name.as_bytes()).unwrap_or("?");
-        let _ = writeln!(Console, "\nthread '{name}' has overflowed its stack");
+impl fmt::Display for Description<'_> {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self(frame, fault) = self;
+        let name = NAMES.get(frame.vector as usize);
+        out.write_str(name.copied().unwrap_or("unknown"))?;
+        let Some((address, fault)) = *fault else {
+            return match frame.error_code {
+                0 => Ok(()),
+                code => write!(out, " (error code {code:#x})"),
+            };
+        };
+        debug_assert_eq!(frame.vector, PAGE_FAULT);
+        let access = if frame.error_code & 16 != 0 {
+            "execution"
+        } else if frame.error_code & 2 != 0 {
+            "write"
+        } else {
+            "read"
+        };
+        let place = if fault == Fault::OutOfMemory {
+            "which should get memory, but there is none left"
+        } else if address < 4096 {
+            "a null pointer"
+        } else if image::is_code(address) {
+            "code"
+        } else if frame.error_code & 1 != 0 {
+            "memory that does not allow it"
+        } else {
+            "which is not mapped"
+        };
+        write!(out, ": {access} at {address:#x}, {place}")
     }
+}
+
+/// Whether a page fault is that of a thread that has used up its stack.
+pub fn is_stack_overflow(fault: Option<(usize, Fault)>) -> bool {
+    let Some((address, Fault::Invalid)) = fault.filter(|_| core_local::has_thread()) else {
+        return false;
+    };
+    let (start, _) = scheduler::thread::current().stack();
+    (start.saturating_sub(64 * 1024)..start).contains(&address)
 }
 
 fn registers(frame: &Frame) {
@@ -258,7 +276,7 @@ fn backtrace(instruction: Option<usize>, stack: Option<usize>, mut frame: usize)
 }
 
 /// A word of the stack, if one can be read there.
-fn read_word(address: usize) -> Option<usize> {
+pub fn read_word(address: usize) -> Option<usize> {
     let is_there = address != 0 && address.is_multiple_of(8) && paging::is_readable(address);
     // SAFETY: aligned and mapped.
     is_there.then(|| unsafe { *(address as *const usize) })

@@ -15,6 +15,7 @@ pub mod devices;
 #[cfg(not(test))]
 pub mod epitaph;
 pub mod error;
+pub mod fault;
 pub mod image;
 pub mod log;
 pub mod memory;

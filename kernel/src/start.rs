@@ -1,5 +1,6 @@
 //! From the first Rust instruction to `main` of the program.
 
+use alloc::string::String;
 use alloc::vec::Vec;
 
 use crate::abi;
@@ -12,6 +13,7 @@ use crate::arch::x86_64::{
 use crate::command_line::CommandLine;
 use crate::devices::console;
 use crate::epitaph::fatal;
+use crate::storage::{self, MountError, MountRequest};
 use crate::sync::OnceCell;
 use crate::{image, log, memory, scheduler};
 
@@ -69,6 +71,7 @@ pub(crate) extern "C" fn start(start_info_phys: u64) -> ! {
     for word in &command_line.unknown {
         ::log::warn!("command line: `{word}` means nothing to this kernel");
     }
+    scheduler::set_placement(command_line.placement);
     let machine = acpi::read_tables(info.rsdp_phys);
     if let Some(acpi_power) = machine.power {
         power::set_acpi(acpi_power);
@@ -83,9 +86,37 @@ pub(crate) extern "C" fn start(start_info_phys: u64) -> ! {
     interrupts::enable_timer();
     syscall::initialise();
     entropy::initialise();
+    if command_line.has_preemption {
+        scheduler::enable_preemption();
+    }
     let _ = COMMAND_LINE.set(command_line);
     let _ = PROCESSORS.set(machine.processors);
     scheduler::start(main_thread, MAIN_STACK_BYTES)
+}
+
+unsafe extern "Rust" {
+    /// One of the two below: the link step chooses, so that a program that opens no files has no file systems in its image.
+    safe fn toro_file_systems(mounts: &[String]) -> Result<(), MountError>;
+}
+
+/// Mounts what the words `mount=` ask for.
+#[unsafe(no_mangle)]
+fn toro_all_file_systems(mounts: &[String]) -> Result<(), MountError> {
+    let requests: Result<Vec<_>, _> = mounts
+        .iter()
+        .map(|word| MountRequest::parse(word))
+        .collect();
+    storage::start(&requests?, &command_line().virtio_mmio)
+}
+
+#[unsafe(no_mangle)]
+fn toro_no_file_systems(mounts: &[String]) -> Result<(), MountError> {
+    if !mounts.is_empty() {
+        ::log::warn!(
+            "nothing is mounted: the program opens no files, so its image has no file systems"
+        );
+    }
+    storage::start_bare()
 }
 
 extern "C" fn main_thread(_: usize) -> ! {
@@ -100,6 +131,8 @@ extern "C" fn main_thread(_: usize) -> ! {
             "not enough memory for all cores: give the machine more, or fewer cores"
         ));
     }
-    abi::file_systems::start();
+    if let Err(error) = toro_file_systems(&command_line().mounts) {
+        fatal(format_args!("{error}"));
+    }
     abi::program::run()
 }

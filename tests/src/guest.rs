@@ -12,6 +12,7 @@ use cargo_toro::settings::{Overrides, Settings};
 use cargo_toro::values::{Accel, Boot, DiskBus, LogLevel, Machine, Nic, Protocol, Size};
 use cargo_toro::vm::{End, Vm};
 use std::ffi::OsString;
+use std::io::ErrorKind;
 use std::net::{Ipv4Addr, SocketAddrV4, TcpStream, UdpSocket};
 use std::path::Path;
 use std::sync::Arc;
@@ -25,6 +26,10 @@ pub struct Guest {
     overrides: Overrides,
     boot: Option<Boot>,
     cable: Option<Vec<OsString>>,
+    /// Faults of disks, by number: a configuration of QEMU's blkdebug.
+    faults: Vec<(usize, String)>,
+    /// More words for QEMU.
+    extra: Vec<OsString>,
     kernel_words: String,
     folder: TempDir,
 }
@@ -37,6 +42,8 @@ impl Guest {
             overrides: Overrides::default(),
             boot: None,
             cable: None,
+            faults: Vec::new(),
+            extra: Vec::new(),
             kernel_words: String::new(),
             folder: tempfile::tempdir().expect("a folder for the machine"),
         }
@@ -60,7 +67,7 @@ impl Guest {
         self
     }
 
-    /// Its cores.
+    /// How many cores it has.
     pub fn cores(mut self, cores: u32) -> Self {
         self.overrides.cores = Some(cores);
         self
@@ -114,11 +121,37 @@ impl Guest {
         self
     }
 
+    /// Another disk: the image at `path` itself, which the test can look at afterwards.
+    pub fn disk_at(mut self, path: &Path, mount: &str) -> Self {
+        self.add_disk(path, mount);
+        self
+    }
+
+    /// What is in `folder` goes into the image, to be seen at `path`.
+    pub fn embed(mut self, folder: &Path, path: &str) -> Self {
+        let option = format!("{}:{path}", folder.display());
+        self.overrides.embed.push(option.parse().expect("a folder"));
+        self
+    }
+
     /// Another disk, an ext2 made of what is in `folder`.
     pub fn disk_of(mut self, folder: &Path, mount: &str) -> Self {
         let image = self.next_image();
         site::make_image(folder, &image);
         self.add_disk(&image, mount);
+        self
+    }
+
+    /// The disk that was added last fails as a configuration of QEMU's blkdebug says (docs/devel/blkdebug.rst).
+    pub fn faults(mut self, configuration: &str) -> Self {
+        let disk = self.overrides.disks.len() - 1;
+        self.faults.push((disk, configuration.to_owned()));
+        self
+    }
+
+    /// More words for QEMU.
+    pub fn qemu(mut self, words: &[&str]) -> Self {
+        self.extra.extend(words.iter().map(OsString::from));
         self
     }
 
@@ -184,6 +217,13 @@ impl Guest {
                 .extra
                 .extend(["-device".into(), "e1000,netdev=net0,romfile=".into()]);
         }
+        for (disk, configuration) in &self.faults {
+            let file = folder.join(format!("faults{disk}"));
+            std::fs::write(&file, configuration).expect("a configuration");
+            let image = &mut launch.disks[*disk];
+            *image = format!("blkdebug:{}:{}", file.display(), image.display()).into();
+        }
+        launch.extra.extend(self.extra);
         let vm = Vm::start(&launch).unwrap_or_else(|error| panic!("cannot start: {error:#}"));
         Running {
             vm,
@@ -234,9 +274,54 @@ impl Running {
             .expect("a console that takes input");
     }
 
+    /// Presses keys of its keyboard one after the other, as QEMU's command `sendkey` names them (`a`, `shift-b`, `ret`, `up`, `f1`).
+    pub fn press(&self, keys: &[&str]) {
+        let mut session = self.vm.session().expect("QEMU's control socket");
+        for key in keys {
+            let answer = session.monitor(&format!("sendkey {key} 1"));
+            assert_eq!(answer.expect("QEMU's monitor"), "", "{key}");
+        }
+    }
+
+    /// What the text screen shows, line by line: the characters of its cells.
+    pub fn screen(&self) -> String {
+        let mut session = self.vm.session().expect("QEMU's control socket");
+        let dump = session
+            .monitor("xp /2000hx 0xb8000")
+            .expect("QEMU's monitor");
+        let cells: Vec<u8> = dump
+            .lines()
+            .flat_map(|line| line.split_whitespace().skip(1))
+            .filter_map(|cell| u16::from_str_radix(cell.trim_start_matches("0x"), 16).ok())
+            .map(|cell| cell as u8)
+            .collect();
+        let rows = cells.chunks(80).map(|row| {
+            let row: String = row.iter().copied().map(char::from).collect();
+            row.trim_end().to_owned()
+        });
+        rows.collect::<Vec<_>>().join("\n")
+    }
+
+    /// Cuts it off, as a failure of power does; returns all that the console has shown.
+    pub fn cut_off(self) -> String {
+        self.vm.console()
+    }
+
     /// Presses the power button.
     pub fn power_button(&self) {
-        self.vm.power_button().expect("a power button");
+        if let Err(error) = self.vm.power_button() {
+            // The machine may be gone before QEMU has answered.
+            let is_gone = matches!(
+                error.kind(),
+                ErrorKind::ConnectionReset | ErrorKind::UnexpectedEof | ErrorKind::BrokenPipe
+            );
+            assert!(is_gone, "a power button: {error}");
+        }
+    }
+
+    /// CPU time that the emulator has used so far, where the host tells it.
+    pub fn cpu_time(&self) -> Option<std::time::Duration> {
+        cargo_toro::bench::process::cpu_time(self.vm.process_id())
     }
 
     /// Where a published TCP port of the guest is on this host.
@@ -263,6 +348,13 @@ impl Running {
     /// An HTTP client with a new connection to port 80.
     pub fn http(&self) -> Client {
         Client::new(self.connect(80))
+    }
+
+    /// Runs a command of QEMU's monitor for humans; returns what it printed.
+    pub fn monitor(&self, line: &str) -> String {
+        let session = self.vm.session();
+        let answer = session.and_then(|mut session| session.monitor(line));
+        answer.unwrap_or_else(|error| panic!("{line}: {error}"))
     }
 
     /// Waits for the end.

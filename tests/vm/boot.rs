@@ -59,3 +59,11 @@ fn much_memory_is_found() {
         .args(&["nothing"]);
     guest.run().showing(0, &["after all"]);
 }
+
+#[test]
+fn a_program_that_opens_no_files_runs_without_the_disk_it_was_given() {
+    Guest::new("hello")
+        .disk(&[0; 1 << 20], "/")
+        .run()
+        .showing(0, &[LINE, "nothing is mounted: the program opens no files"]);
+}

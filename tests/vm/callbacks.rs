@@ -1,8 +1,12 @@
 //! The native network: services with callbacks, interfaces that belong to cores, ping.
 
 use std::io::{Read, Write};
+use std::process::Command;
 use std::thread;
-use vm_tests::{Boot, Guest, Machine, Nic, Running};
+use vm_tests::{Boot, Guest, Machine, Nic, Running, Site, ext2_image};
+
+/// An address that is there at once: messages of the kernel about one that comes later would mix with what other cores print.
+const ADDRESS: &str = "10.0.2.15/24,gateway=10.0.2.2";
 
 #[test]
 fn services_do_what_their_callbacks_say_on_the_core_of_the_interface() {
@@ -26,10 +30,9 @@ fn a_service_on_another_core_serves_the_host() {
         .args(&["serve"])
         .boot(Boot::Kernel)
         .cores(2)
-        .log_info()
+        .address(ADDRESS)
         .start();
     guest.wait_for("serving on core 1");
-    guest.wait_for("by DHCP");
     let pattern: Vec<u8> = (0..100_000_u32).map(|index| (index % 249) as u8).collect();
     thread::scope(|scope| {
         for _ in 0..4 {
@@ -177,4 +180,39 @@ fn the_example_ping_counts_what_comes_back() {
     guest
         .run()
         .showing(2, &["1472 bytes are the most", "usage: ping"]);
+}
+
+#[test]
+fn the_example_affinity_answers_on_one_core_and_logs_on_another() {
+    let folder = tempfile::tempdir().unwrap();
+    let image = folder.path().join("log.img");
+    std::fs::write(
+        &image,
+        ext2_image(Site::new().with("README", "a disk").path()),
+    )
+    .unwrap();
+    let guest = Guest::new("affinity").disk_at(&image, "/");
+    let guest = guest.boot(Boot::Kernel).address(ADDRESS).start();
+    guest.wait_for("net0 (virtio-net) belongs to core 0");
+    guest.wait_for("belongs to core 1");
+    guest.wait_for("The journal is on core 1");
+    guest.wait_for("logging to /log/requests.log");
+    let mut client = guest.http();
+    for number in 1..=20 {
+        let answer = client.get(&format!("/page/{number}"));
+        let wanted = format!("Request {number}, answered on core 0.\n");
+        assert_eq!(answer.text(), wanted);
+    }
+    guest.wait_for("20 requests are on the disk");
+    guest.power_button();
+    guest.end().with_status(130);
+    let read = Command::new("debugfs")
+        .args(["-R", "cat /log/requests.log"])
+        .arg(&image)
+        .output()
+        .expect("debugfs");
+    let log = String::from_utf8_lossy(&read.stdout);
+    let lines: Vec<&str> = log.lines().collect();
+    assert_eq!(lines.len(), 20, "{log}");
+    assert!(lines[6].ends_with(" GET /page/7"), "{log}");
 }

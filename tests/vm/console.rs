@@ -51,6 +51,87 @@ fn what_is_typed_reaches_the_program() {
     guest.end().showing(0, &["done"]);
 }
 
+/// The keyboard is typed on line by line, and what is typed shows on the screen.
+#[test]
+fn what_is_typed_on_the_keyboard_reaches_the_program() {
+    let guest = guest().start();
+    guest.wait_for("ready");
+    guest.press(&[
+        "shift-h",
+        "e",
+        "x",
+        "backspace",
+        "y",
+        "1",
+        "spc",
+        "shift-1",
+        "ret",
+    ]);
+    guest.wait_for(r#"you said "Hey1 !""#);
+    assert!(guest.screen().contains("\nHey1 !\n"), "{}", guest.screen());
+    guest.press(&["e", "n", "d", "ret"]);
+    guest.end().showing(0, &["done"]);
+}
+
+#[test]
+fn the_end_of_the_input_is_typed_too() {
+    let guest = guest().start();
+    guest.wait_for("ready");
+    guest.press(&["a", "ret", "ctrl-d"]);
+    guest.end().showing(0, &["you said \"a\"", "done"]);
+}
+
+#[test]
+fn single_keys_come_from_keyboard_and_serial_line() {
+    let mut guest = Guest::new("keyboard").start();
+    guest.wait_for("Press keys");
+    guest.press(&["a"]);
+    guest.wait_for("Character('a')");
+    guest.press(&["shift-b"]);
+    guest.wait_for("shift + Character('B')");
+    guest.press(&["ctrl-alt-up"]);
+    guest.wait_for("control + alt + Up");
+    guest.press(&["f5"]);
+    guest.wait_for("Function(5)");
+    guest.press(&["delete"]);
+    guest.wait_for("Delete");
+    guest.send("z");
+    guest.wait_for("Character('z')");
+    guest.send("\x1b[B");
+    guest.wait_for("Down");
+    guest.press(&["esc"]);
+    guest.end().showing(0, &["Good bye"]);
+}
+
+#[test]
+fn the_power_button_is_an_event_for_who_wants_it() {
+    let guest = Guest::new("keyboard").start();
+    guest.wait_for("Press keys");
+    guest.power_button();
+    guest.end().showing(7, &["The power button says good bye."]);
+}
+
+#[test]
+fn a_reset_ends_the_run() {
+    let mut guest = Guest::new("keyboard").start();
+    guest.wait_for("Press keys");
+    guest.send("\x1b[24~");
+    guest.end().showing(0, &["Resetting."]);
+}
+
+#[test]
+fn moves_of_the_cursor_and_clearing_reach_the_screen() {
+    let guest = Guest::new("keyboard").start();
+    guest.wait_for("Press keys");
+    let screen = guest.screen();
+    let mut lines = screen.lines();
+    assert_eq!(lines.next(), Some(""), "{screen}");
+    let title = lines.next().unwrap_or_default();
+    assert_eq!(title.find("keyboard"), Some(5), "{screen}");
+    guest.press(&["esc"]);
+    guest.end().showing(0, &["Good bye"]);
+}
+
 /// More than the kernel's buffer holds.
 #[test]
 fn a_long_input_is_not_lost() {

@@ -46,6 +46,17 @@ fn a_panic_of_a_thread_ends_only_the_thread() {
 }
 
 #[test]
+fn a_backtrace_of_std_has_names() {
+    for (how, status) in [("panic", 101), ("panic in thread", 0)] {
+        let guest = Guest::new("test-faults").args(&[how]);
+        let console = guest.env("RUST_BACKTRACE=1").run().with_status(status);
+        let (_, trace) = console.split_once("stack backtrace:").expect("a backtrace");
+        assert!(trace.contains("test_faults::"), "{console}");
+        assert!(trace.contains("core::panicking::panic_fmt"), "{console}");
+    }
+}
+
+#[test]
 fn an_abort_is_134() {
     let console = ending("abort").with_status(134);
     assert!(!console.contains("after all"), "{console}");
@@ -65,28 +76,110 @@ fn a_null_pointer_is_reported_with_its_place() {
         ],
     );
     assert_first_frame(&console, "test_faults::write_null");
-    ending("null in thread").showing(
-        139,
-        &["a null pointer", "'worker'", "test_faults::write_null"],
+}
+
+#[test]
+fn a_fault_of_a_thread_ends_only_the_thread() {
+    let faults = [
+        ("null", "page fault: write at 0x8, a null pointer"),
+        ("divide", "divide error"),
+        ("illegal", "invalid opcode"),
+        ("general", "general protection fault"),
+        ("x87", "x87 floating-point error"),
+    ];
+    for (fault, reason) in faults {
+        let console = ending(&format!("{fault} in thread"));
+        let ended = format!("it ended by Some({reason:?})");
+        console.showing(0, &[reason, "'worker'", "backtrace:", &ended, "after all"]);
+    }
+    ending("code write in thread").showing(0, &["it ended by Some(\"page fault: write at"]);
+    ending("plain").showing(0, &["ended well: false", "after all"]);
+}
+
+#[test]
+fn a_jump_astray_ends_only_the_thread() {
+    ending("data run in thread").showing(
+        0,
+        &[
+            "execution at",
+            "test_faults::run_data",
+            "it ended by Some(\"page fault: execution",
+            "after all",
+        ],
     );
 }
 
 #[test]
+fn what_waits_for_a_function_that_faults_is_dropped() {
+    let texts = [
+        "first is dropped, panicking true",
+        "ended well: false",
+        "poisoned: true",
+        "caught: true",
+        "went on: true",
+        "after all",
+    ];
+    ending("drops").showing(0, &texts);
+}
+
+#[test]
+fn a_fault_frees_nothing_that_a_scoped_thread_borrows() {
+    ending("scope").showing(0, &["sum 7000", "ended well: false", "after all"]);
+}
+
+#[test]
+fn many_threads_fault_at_once() {
+    let guest = Guest::new("test-faults").args(&["many"]).cores(4);
+    guest
+        .run()
+        .showing(0, &["50 faults, 95 digits", "after all"]);
+}
+
+/// Nobody knows what the kernel was about to change.
+#[test]
+fn a_fault_in_the_kernel_ends_the_machine() {
+    let console = ending("memory of the kernel in thread").with_status(139);
+    assert!(console.contains("a null pointer"), "{console}");
+    assert!(!console.contains("after all"), "{console}");
+}
+
+#[test]
+fn handlers_of_signals_repair_faults() {
+    let texts = ["signal 4", "signal 8", "signal 11 at 0x8", "4 signals"];
+    ending("signals").showing(0, &texts);
+    ending("signal on its own stack").showing(3, &["signal 11 on another stack"]);
+}
+
+#[test]
+fn a_handler_of_the_program_repairs_a_fault_and_a_service_survives_others() {
+    let console = Guest::new("exceptions").run().showing(
+        0,
+        &[
+            "divider: dropped what I held",
+            "main: 'divider' ended by: divide error",
+            "main: 'writer' ended by: page fault: write at 0x0, a null pointer",
+            "main: 'illegal' ended by: invalid opcode",
+            "handler: divide error at",
+            "main: 42 / 0 is Ok(0), says the handler",
+            "main: the service answered 4 times",
+        ],
+    );
+    assert!(console.contains("exceptions::divide"), "{console}");
+}
+
+#[test]
 fn a_stack_overflow_is_caught_and_named() {
-    ending("stack").showing(
-        139,
-        &[
-            "thread 'main' has overflowed its stack",
+    for (how, name) in [("stack", "main"), ("stack in thread", "deep")] {
+        let console = ending(how).with_status(134);
+        let message = format!("\nthread '{name}' (");
+        assert!(console.contains(&message), "{console}");
+        for text in [
+            ") has overflowed its stack\r\nfatal runtime error: stack overflow",
             "test_faults::overflow_the_stack",
-        ],
-    );
-    ending("stack in thread").showing(
-        139,
-        &[
-            "thread 'deep' has overflowed its stack",
-            "test_faults::overflow_the_stack",
-        ],
-    );
+        ] {
+            assert!(console.contains(text), "{console}");
+        }
+    }
 }
 
 #[test]

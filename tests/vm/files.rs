@@ -155,7 +155,7 @@ fn the_memory_file_system_is_written() {
 #[test]
 fn what_cannot_be_done_with_a_disk_is_an_error_of_its_kind() {
     guest("fail", "/data")
-        .disk_of(site().path(), "/data")
+        .disk_of(site().path(), "/data,ro")
         .run()
         .showing(
             0,
@@ -175,4 +175,49 @@ fn what_cannot_be_done_with_a_disk_is_an_error_of_its_kind() {
                 "write what is open for reading: true",
             ],
         );
+}
+
+#[test]
+fn files_of_the_image_are_read_and_not_changed() {
+    let site = site();
+    std::os::unix::fs::symlink("../a.txt", site.path().join("sub/link")).unwrap();
+    for (machine, boot) in [(Machine::Pc, Boot::Disk), (Machine::Microvm, Boot::Kernel)] {
+        let guest = |what: &str, folder: &str| {
+            let guest = guest(what, folder).machine(machine).boot(boot);
+            guest.embed(site.path(), "/srv/data")
+        };
+        guest("read", "/srv/data").run().showing(
+            0,
+            &[
+                "text \"0123456789\"",
+                "through the folder \"below\"",
+                "lines 1000",
+                "files: done",
+            ],
+        );
+        guest("tree", "/").run().showing(
+            0,
+            &[
+                "/srv/data/a.txt 10\r\n",
+                "/srv/data/sub/deep/b.txt 5\r\n",
+                "/srv/data/sub/link -> ../a.txt\r\n",
+            ],
+        );
+    }
+    guest("fail", "/srv/data")
+        .embed(site.path(), "/srv/data")
+        .run()
+        .showing(
+            0,
+            &[
+                "write: ReadOnlyFilesystem",
+                "remove: ReadOnlyFilesystem",
+                "open none: NotFound",
+            ],
+        );
+    // The rest of the tree is written as ever.
+    guest("write", "/tmp")
+        .embed(site.path(), "/srv/data")
+        .run()
+        .showing(0, &["files: done"]);
 }

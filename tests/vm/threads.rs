@@ -1,6 +1,6 @@
 //! Threads, locks, clocks.
 
-use vm_tests::{Boot, Guest, Machine};
+use vm_tests::{Boot, Guest, Machine, Size};
 
 fn all_steps_pass(guest: Guest) {
     guest.run().showing(
@@ -26,4 +26,14 @@ fn a_sleep_may_be_longer_than_the_timer_counts() {
         .args(&["long sleep"])
         .run()
         .showing(0, &["slept long"]);
+}
+
+/// More is allocated on one core and freed on another than the machine has memory: it all comes back.
+#[test]
+fn memory_that_another_core_frees_goes_home() {
+    let guest = Guest::new("test-threads").args(&["travel"]).cores(4);
+    guest
+        .memory(Size::mib(8))
+        .run()
+        .showing(0, &[" KiB travelled"]);
 }

@@ -1,9 +1,10 @@
 //! The example `static-web`: an ordinary program on the disk, the network and threads at once.
 
 use std::io::{Read, Write};
+use std::process::Command;
 use std::sync::OnceLock;
 use std::thread;
-use vm_tests::{Boot, Guest, Machine, Nic, Running, Site, Size};
+use vm_tests::{Boot, Guest, Machine, Nic, Running, Site, Size, ext2_image};
 
 const INDEX: &str = include_str!("../../examples/static-web/disk/web/index.html");
 
@@ -322,4 +323,56 @@ fn served_in_the_end(guest: &Running) -> String {
         }
         thread::sleep(std::time::Duration::from_millis(100));
     }
+}
+
+#[test]
+fn requests_are_logged_and_the_log_is_continued() {
+    let folder = tempfile::tempdir().unwrap();
+    let image = folder.path().join("web.img");
+    std::fs::write(
+        &image,
+        ext2_image(Site::new().with("web/index.html", INDEX).path()),
+    )
+    .unwrap();
+    for round in 1..=2 {
+        let guest = started(Guest::new("static-web").disk_at(&image, "/"));
+        let mut client = guest.http();
+        assert_eq!(client.get("/").text(), INDEX);
+        assert_eq!(client.get("/none").status, 404);
+        assert_eq!(client.get("/logs/access.log").status, 404);
+        guest.power_button();
+        guest.end().with_status(130);
+        let checked = Command::new("e2fsck")
+            .arg("-fn")
+            .arg(&image)
+            .output()
+            .unwrap();
+        assert!(checked.status.success(), "{checked:?}");
+        let read = Command::new("debugfs")
+            .args(["-R", "cat /web/logs/access.log"])
+            .arg(&image)
+            .output()
+            .unwrap();
+        let log = String::from_utf8(read.stdout).unwrap();
+        let lines: Vec<&str> = log.lines().collect();
+        assert_eq!(lines.len(), 3 * round, "{log}");
+        let last = &lines[lines.len() - 3..];
+        assert!(
+            last[0].starts_with("10.0.2.2:") && last[0].contains("] \"GET / HTTP/1.1\" 200 "),
+            "{log}"
+        );
+        assert!(last[1].contains("\"GET /none HTTP/1.1\" 404 "), "{log}");
+    }
+}
+
+#[test]
+fn a_disk_that_is_only_read_is_served_without_a_log() {
+    let site = Site::new().with("web/index.html", INDEX);
+    let guest = started(Guest::new("static-web").disk(&ext2_image(site.path()), "/,ro"));
+    assert_eq!(guest.http().get("/").text(), INDEX);
+    assert!(
+        guest
+            .console()
+            .contains("static-web: no log at /web/logs/access.log")
+    );
 }

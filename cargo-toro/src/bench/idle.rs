@@ -6,6 +6,7 @@ use super::http::loaded;
 use super::load::Plan;
 use super::process;
 use super::report::{Figure, Report, Unit};
+use super::statistics::median;
 use super::subject::{Bench, Guest};
 use anyhow::Result;
 use std::time::{Duration, Instant};
@@ -19,6 +20,18 @@ const LOAD: Plan = Plan {
 const REST: Duration = Duration::from_secs(1);
 /// How long it is measured.
 const SPAN: Duration = Duration::from_secs(10);
+
+/// One request on a connection of its own.
+const ONE: Plan = Plan {
+    connections: 1,
+    requests: 1,
+    is_kept_alive: false,
+};
+/// How often a request is sent to a busy machine, and to one that has rested.
+const BUSY_REQUESTS: usize = 51;
+const RESTED_REQUESTS: usize = 3;
+/// How much longer the first request after a rest may take than one to a busy machine.
+const WAKING_LIMIT_US: f64 = 2000.0;
 
 const INSTRUCTIONS_LIMIT: f64 = 20_000.0;
 const CPU_LIMIT_PERCENT: f64 = 1.0;
@@ -45,7 +58,7 @@ pub(super) fn measure(bench: &Bench, report: &mut Report) -> Result<()> {
         }
         Err(_) => report.add(bench.uncounted(name, Unit::InstructionsPerSecond)),
     }
-    let guest = rested(machinery.start(None)?)?;
+    let mut guest = rested(machinery.start(None)?)?;
     let process = guest.vm.process_id();
     let before = process::cpu_time(process);
     let seconds = pause(SPAN)?.as_secs_f64();
@@ -57,7 +70,30 @@ pub(super) fn measure(bench: &Bench, report: &mut Report) -> Result<()> {
         }
         None => Figure::missing(name, Unit::Percent, "this host does not tell"),
     });
+    report.add(waking(&mut guest)?);
     Ok(())
+}
+
+/// How much longer a machine that has rested takes for its first request than a busy one. It has just rested.
+fn waking(guest: &mut Guest) -> Result<Figure> {
+    let mut rested = vec![answer_time(guest)?];
+    while rested.len() < RESTED_REQUESTS {
+        pause(SPAN)?;
+        rested.push(answer_time(guest)?);
+    }
+    loaded(guest, LOAD)?;
+    let busy = (0..BUSY_REQUESTS).map(|_| answer_time(guest));
+    let busy = median(&busy.collect::<Result<Vec<_>>>()?).unwrap_or_default();
+    let longer = median(&rested).unwrap_or_default() - busy;
+    let name = format!("first request after {} s, longer than busy", SPAN.as_secs());
+    Ok(Figure::new(name, longer.max(0.0), Unit::Microseconds)
+        .at_most(WAKING_LIMIT_US)
+        .note(format!("a busy machine: {busy:.0} µs, with the connection")))
+}
+
+/// Microseconds until one request on a connection of its own was answered.
+fn answer_time(guest: &mut Guest) -> Result<f64> {
+    Ok(loaded(guest, ONE)?.elapsed.as_secs_f64() * 1e6)
 }
 
 /// Loads the guest and lets it rest.

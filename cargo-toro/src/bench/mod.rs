@@ -1,19 +1,21 @@
 //! Benchmarks: figures of size, start, requests and idling, each from a virtual machine that a user can start too.
 //!
-//! [`size`], [`boot`], [`http`] and [`idle`] are the measures; each returns [`report::Figure`]s. They stand on [`subject`]
+//! [`size`], [`boot`], [`http`], [`idle`] and [`cores`] are the measures; each returns [`report::Figure`]s. They stand on [`subject`]
 //! (a program built and put into a machine), [`counter`] (guest instructions, counted by a plugin in QEMU), [`load`] (an
-//! HTTP client), [`process`] (what QEMU costs the host) and [`statistics`]. [`profile`] shows where instructions go.
+//! HTTP client), [`process`] (what QEMU costs the host) and [`statistics`]. [`linux`] is the guest to compare with. [`profile`] shows where instructions go.
 //! docs/benchmarks.md explains the figures.
 
 pub mod options;
 
 mod boot;
+mod cores;
 mod counter;
 mod firmware;
 mod http;
 mod idle;
+mod linux;
 mod load;
-mod process;
+pub mod process;
 mod profile;
 mod report;
 mod size;
@@ -36,6 +38,7 @@ pub(crate) fn run(measure: &Measure, shell: &Shell) -> Result<()> {
         Measure::Boot(options) => (options, &[boot::measure]),
         Measure::Http(options) => (options, &[http::measure]),
         Measure::Idle(options) => (options, &[idle::measure]),
+        Measure::Cores(options) => (options, &[cores::measure]),
         Measure::All(options) => (
             options,
             &[size::measure, boot::measure, http::measure, idle::measure],

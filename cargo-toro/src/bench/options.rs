@@ -34,6 +34,8 @@ pub enum Measure {
     Idle(Options),
     /// All of these
     All(Options),
+    /// Threads, wake-ups, messages and memory, against the same program on Linux
+    Cores(Options),
     /// Show the functions that executed the most instructions
     Profile(Profile),
 }

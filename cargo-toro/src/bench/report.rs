@@ -17,8 +17,10 @@ pub(super) enum Unit {
     Kib,
     /// Milliseconds of wall clock.
     Milliseconds,
-    /// Microseconds of CPU time.
+    /// Microseconds.
     Microseconds,
+    /// Nanoseconds of wall clock.
+    Nanoseconds,
     /// A quotient of two figures of the same run.
     Ratio,
     /// Percent of one core.
@@ -38,6 +40,7 @@ impl Unit {
             Self::Kib => "KiB",
             Self::Milliseconds => "ms",
             Self::Microseconds => "µs",
+            Self::Nanoseconds => "ns",
             Self::Ratio => "times",
             Self::Percent => "%",
             Self::RequestsPerSecond => "requests/s",

@@ -6,7 +6,7 @@ use super::load::{self, Target};
 use super::options::{MachineOptions, Options};
 use super::report::{Conditions, Figure, Unit};
 use crate::accel;
-use crate::build::{Format, bootable, write_image};
+use crate::build::{Contents, Format, bootable, write_image};
 use crate::compile::{Options as CompileOptions, compile};
 use crate::disks::{self, Request};
 use crate::failure::Failure;
@@ -105,6 +105,16 @@ pub(super) struct Subject {
 impl Subject {
     pub(super) fn name(&self) -> &str {
         &self.program.name
+    }
+
+    /// The Cargo.toml of its package.
+    pub(super) fn manifest(&self) -> &Path {
+        &self.program.manifest
+    }
+
+    /// Where benchmarks keep what is not to be fetched twice.
+    pub(super) fn cache_folder(&self) -> PathBuf {
+        self.program.output_folder().join("bench")
     }
 
     /// Whether it can be asked something: its metadata publish a port.
@@ -297,7 +307,13 @@ impl Bench {
     /// The stripped ELF of a program, with its symbols for backtraces; returns its size in bytes.
     pub(super) fn elf_bytes(&self, subject: &Subject) -> Result<u64> {
         let path = self.folder().join(format!("{}-size.elf", subject.name()));
-        write_image(&subject.linked, Format::Elf, "", &path, None)
+        write_image(
+            &subject.linked,
+            Format::Elf,
+            Contents::default(),
+            &path,
+            None,
+        )
     }
 
     fn page_disk(&self) -> Result<DiskOption> {

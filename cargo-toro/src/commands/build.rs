@@ -1,18 +1,24 @@
 //! `cargo toro build`: a program becomes an image.
 
-use crate::build::{image_path, write_image};
+use crate::build::{Format, export, export_disks, image_path};
 use crate::cli::Build;
 use crate::compile::compile;
+use crate::disks;
+use crate::failure::Failure;
 use crate::program::Program;
 use crate::settings::{Overrides, Settings};
 use crate::shell::Shell;
-use anyhow::Result;
+use anyhow::{Result, bail};
 
 /// Builds, and says where the image is.
 pub(super) fn run(options: &Build, shell: &Shell) -> Result<u8> {
     let which = &options.which;
     let program = Program::find(which.program.as_deref(), which.how.manifest_path.as_deref())?;
-    let settings = Settings::new(&program.metadata, program.folder(), Overrides::default())?;
+    let overrides = Overrides {
+        embed: which.how.embed.clone(),
+        ..Overrides::default()
+    };
+    let settings = Settings::new(&program.metadata, program.folder(), overrides)?;
     let linked = compile(&program, &which.how.options(!which.debug), shell)?;
     let path = options.output.clone();
     let path = path.unwrap_or_else(|| {
@@ -22,12 +28,29 @@ pub(super) fn run(options: &Build, shell: &Shell) -> Result<u8> {
             options.format,
         )
     });
-    let command_line = settings.command_line(false);
-    let size_bytes = write_image(&linked, options.format, command_line.as_str(), &path, None)?;
+    let has_disks = options.with_disks || options.format == Format::Ova;
+    if options.with_disks && matches!(options.format, Format::Elf | Format::Ova) {
+        let help = "choose the format of a disk; an OVA contains the data disks in any case";
+        bail!(Failure::new(
+            "--with-disks makes disks in the image's format",
+            help
+        ));
+    }
+    if has_disks {
+        for disk in &settings.disks {
+            disks::prepare(disk, shell)?;
+        }
+    }
+    let size_bytes = export(&linked, &program.name, options.format, &settings, &path)?;
     let kib = size_bytes.div_ceil(1024);
     shell.status(
         "Finished",
         format_args!("image {} ({kib} KiB)", path.display()),
     );
+    if options.with_disks {
+        for disk in export_disks(options.format, &settings, &path)? {
+            shell.status("Finished", format_args!("disk {}", disk.display()));
+        }
+    }
     Ok(0)
 }

@@ -2,6 +2,7 @@
 
 mod bench;
 mod build;
+pub(crate) mod disk;
 mod doctor;
 mod mkfs;
 mod new;
@@ -18,6 +19,7 @@ pub fn run(arguments: Arguments, shell: &Shell) -> Result<u8> {
         Command::Run(options) => run::run(&options, shell),
         Command::Build(options) => build::run(&options, shell),
         Command::Mkfs(options) => mkfs::run(&options, shell),
+        Command::Disk(options) => disk::run(&options),
         Command::New(options) => new::run(&options, shell),
         Command::Doctor => doctor::run(),
         Command::Bench(options) => bench::run(&options, shell),

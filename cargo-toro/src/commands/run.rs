@@ -8,7 +8,7 @@ use crate::host;
 use crate::interrupt;
 use crate::program::Program;
 use crate::qemu::{self, Launch, Network, Screen};
-use crate::settings::Settings;
+use crate::settings::{Overrides, Settings};
 use crate::shell::{Shell, quoted};
 use crate::values::{Display, Machine, Port, Protocol};
 use crate::vm::{End, Sink, Vm};
@@ -28,7 +28,10 @@ const VNC_PORTS: std::ops::Range<u16> = 5900..6000;
 pub(super) fn run(options: &Run, shell: &Shell) -> Result<u8> {
     let which = &options.which;
     let program = Program::find(which.program.as_deref(), which.how.manifest_path.as_deref())?;
-    let overrides = options.vm.overrides(&options.args);
+    let overrides = Overrides {
+        embed: which.how.embed.clone(),
+        ..options.vm.overrides(&options.args)
+    };
     let settings = Settings::new(&program.metadata, program.folder(), overrides)?;
     let choice = accel::choose(options.vm.accel)?;
     shell.detail(

@@ -1,25 +1,49 @@
 //! The hold: what the tool hands to the kernel inside the image (ARCHITECTURE.md, "The hold").
 
+use crate::embed::{Embedded, Object};
+
 /// Bytes that the linker script reserves at `toro_hold`: the hold's own header.
 pub(super) const RESERVED: u64 = 16;
 
 const MAGIC: &[u8; 8] = b"TOROHOLD";
 const SYMBOLS: u32 = 1;
 const COMMAND_LINE: u32 = 2;
+const FILE: u32 = 3;
+const MOUNT: u32 = 4;
 
-/// The hold with its two entries: a symbol table (as `symbols` makes it) and a command line.
-pub(super) fn content(symbols: &[u8], command_line: &str) -> Vec<u8> {
+/// The hold: a symbol table (as `symbols` makes it), a command line, and what is embedded.
+pub(super) fn content(symbols: &[u8], command_line: &str, embedded: &Embedded) -> Vec<u8> {
     let mut hold = [MAGIC.as_slice(), &[0; 8]].concat();
-    for (kind, content) in [(SYMBOLS, symbols), (COMMAND_LINE, command_line.as_bytes())] {
-        hold.extend(kind.to_le_bytes());
-        hold.extend([0; 4]);
-        hold.extend((content.len() as u64).to_le_bytes());
-        hold.extend(content);
-        hold.resize(hold.len().next_multiple_of(8), 0);
+    add(&mut hold, SYMBOLS, &[symbols]);
+    add(&mut hold, COMMAND_LINE, &[command_line.as_bytes()]);
+    for mount in &embedded.mounts {
+        add(&mut hold, MOUNT, &[mount.as_bytes()]);
+    }
+    for object in &embedded.objects {
+        let Object { path, content, .. } = object;
+        // A path of the host has far less than 4 GiB.
+        let mut header = (path.len() as u32).to_le_bytes().to_vec();
+        header.extend(object.mode.to_le_bytes());
+        header.extend(object.modified.to_le_bytes());
+        header.extend((content.len() as u64).to_le_bytes());
+        let padding = &[0; 8][..path.len().next_multiple_of(8) - path.len()];
+        add(&mut hold, FILE, &[&header, path, padding, content]);
     }
     let len = hold.len() as u64;
     hold[8..16].copy_from_slice(&len.to_le_bytes());
     hold
+}
+
+/// Adds an entry whose content is `pieces` one after the other.
+fn add(hold: &mut Vec<u8>, kind: u32, pieces: &[&[u8]]) {
+    let len: usize = pieces.iter().map(|piece| piece.len()).sum();
+    hold.extend(kind.to_le_bytes());
+    hold.extend([0; 4]);
+    hold.extend((len as u64).to_le_bytes());
+    for piece in pieces {
+        hold.extend(*piece);
+    }
+    hold.resize(hold.len().next_multiple_of(8), 0);
 }
 
 #[cfg(test)]
@@ -28,7 +52,7 @@ mod tests {
 
     use super::super::testing::{Linked, Symbol};
     use super::super::{ImageError, finish};
-    use super::content;
+    use super::{Embedded, Object, content};
 
     #[test]
     fn the_layout_is_that_of_the_contract() {
@@ -47,13 +71,45 @@ mod tests {
         let mut expected = expected.concat();
         let len = expected.len() as u64;
         expected[8..16].copy_from_slice(&len.to_le_bytes());
-        assert_eq!(content(b"sym", "net=dhcp"), expected);
+        assert_eq!(content(b"sym", "net=dhcp", &Embedded::default()), expected);
         assert_eq!(len, 64);
     }
 
     #[test]
+    fn embedded_files_follow_their_mounts() {
+        let embedded = Embedded {
+            mounts: vec!["/www".into()],
+            objects: vec![Object {
+                path: b"/www/a".to_vec(),
+                mode: 0o100_644,
+                modified: -2,
+                content: b"hello".to_vec(),
+            }],
+        };
+        let plain = content(b"", "", &Embedded::default());
+        let found = content(b"", "", &embedded);
+        let expected: [&[u8]; 5] = [
+            // Kind and length of the mount, and its path.
+            b"\x04\0\0\0\0\0\0\0\x04\0\0\0\0\0\0\0/www\0\0\0\0",
+            // Kind and length of the file; length of its path, and its mode.
+            b"\x03\0\0\0\0\0\0\0\x25\0\0\0\0\0\0\0\x06\0\0\0\xA4\x81\0\0",
+            // Its time and its length.
+            b"\xFE\xFF\xFF\xFF\xFF\xFF\xFF\xFF\x05\0\0\0\0\0\0\0",
+            b"/www/a\0\0",
+            b"hello\0\0\0",
+        ];
+        assert_eq!(found[plain.len()..], expected.concat());
+        assert_eq!(found[8..16], (found.len() as u64).to_le_bytes());
+    }
+
+    #[test]
     fn a_finished_image_ends_with_its_hold() {
-        let image = finish(&Linked::sample().build(), "env=A=\"b c\"").unwrap();
+        let image = finish(
+            &Linked::sample().build(),
+            "env=A=\"b c\"",
+            &Embedded::default(),
+        )
+        .unwrap();
         let file = object::File::parse(&*image).unwrap();
         let hold = file.segments().last().unwrap();
         let data = hold.data().unwrap();
@@ -70,7 +126,7 @@ mod tests {
     fn a_hold_that_is_not_the_last_segment_is_refused() {
         let mut linked = Linked::sample();
         linked.symbols = vec![Symbol::hold(0x20_1000)];
-        let found = finish(&linked.build(), "");
+        let found = finish(&linked.build(), "", &Embedded::default());
         let what = "toro_hold is not the start of the last segment";
         assert_eq!(found, Err(ImageError::Hold(what)));
     }
@@ -81,7 +137,7 @@ mod tests {
         let hold = linked.loads.last_mut().unwrap();
         hold.content.push(1);
         hold.memsz += 1;
-        let found = finish(&linked.build(), "");
+        let found = finish(&linked.build(), "", &Embedded::default());
         let what = "its segment is not just the 16 bytes reserved for it";
         assert_eq!(found, Err(ImageError::Hold(what)));
     }
@@ -89,7 +145,7 @@ mod tests {
     #[test]
     fn a_command_line_with_nul_is_refused() {
         assert_eq!(
-            finish(&Linked::sample().build(), "a\0b"),
+            finish(&Linked::sample().build(), "a\0b", &Embedded::default()),
             Err(ImageError::CommandLineNul)
         );
     }

@@ -8,16 +8,18 @@
 mod disk;
 mod elf;
 mod hold;
-mod needs;
 mod parts;
 mod symbols;
+mod system_calls;
 #[cfg(test)]
 mod testing;
 
+use crate::embed::Embedded;
+
 pub(crate) use disk::disk_image;
-pub(crate) use needs::{Needs, needs};
 pub(crate) use parts::{KERNEL_OBJECT, LINKER_SCRIPT};
 pub(crate) use symbols::Function;
+pub(crate) use system_calls::needs_all_system_calls;
 
 /// Why an image can't be made.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
@@ -59,15 +61,19 @@ pub(crate) enum ImageError {
 }
 
 /// Makes the boot ELF of a linked one: headers, program headers and their contents, nothing else,
-/// with the hold (symbols and `command_line`) as its last segment.
+/// with the hold (symbols, `command_line` and what is `embedded`) as its last segment.
 ///
 /// # Errors
 /// [`ImageError`] names what in `linked` breaks the contract.
-pub(crate) fn finish(linked: &[u8], command_line: &str) -> Result<Vec<u8>, ImageError> {
+pub(crate) fn finish(
+    linked: &[u8],
+    command_line: &str,
+    embedded: &Embedded,
+) -> Result<Vec<u8>, ImageError> {
     check_command_line(command_line)?;
     let mut elf = elf::Elf::parse(linked)?;
     let functions = symbols::Functions::read(linked, &elf)?;
-    let content = hold::content(&functions.table()?, command_line);
+    let content = hold::content(&functions.table()?, command_line, embedded);
     elf.fill_hold(functions.hold_address()?, content)?;
     elf.write()
 }

@@ -21,6 +21,11 @@ const GROUP: usize = 16;
 /// Cuts the middle out of a name that is too long.
 fn shorten(name: String) -> String {
     let count = name.chars().count();
+    // std looks for these in its backtraces, to leave out what is around the program.
+    const MARKER: &str = "_short_backtrace";
+    if let Some(at) = name.find(MARKER).filter(|&at| at < 100) {
+        return name[..at + MARKER.len()].to_owned();
+    }
     if count <= MAX_NAME_CHARS {
         return name;
     }
@@ -148,6 +153,9 @@ mod tests {
             super::shorten("core::fmt::write".into()),
             "core::fmt::write"
         );
+        let marker = "std::sys::backtrace::__rust_begin_short_backtrace";
+        assert_eq!(super::shorten(marker.into()), marker);
+        assert_eq!(super::shorten(format!("{marker}::<main, !>")), marker);
         let long = super::shorten(format!("start::{}::end", "é".repeat(100)));
         assert_eq!(long.chars().count(), 43);
         assert!(long.starts_with("start::é") && long.ends_with("é::end") && long.contains('…'));

@@ -7,6 +7,7 @@ use std::io::{self, ErrorKind, Read, Write};
 use std::net::{Shutdown, TcpStream};
 use std::time::{Duration, Instant};
 
+use crate::access_log::AccessLog;
 use crate::date::Clock;
 use crate::files::Files;
 use crate::request::{MAX_HEAD_BYTES, Request};
@@ -22,17 +23,28 @@ const MAX_LINGER_BYTES: usize = 256 << 10;
 const LINGER: Duration = Duration::from_secs(1);
 
 /// Serves `stream` until it ends.
-pub(crate) fn serve(stream: &TcpStream, files: &Files, idle: Duration) -> io::Result<()> {
+pub(crate) fn serve(
+    stream: &TcpStream,
+    files: &Files,
+    log: &AccessLog,
+    idle: Duration,
+) -> io::Result<()> {
     stream.set_nodelay(true)?;
     stream.set_read_timeout(Some(idle))?;
     stream.set_write_timeout(Some(idle))?;
     let mut input = Input::new(stream, idle);
     let mut output = Output::new(stream);
     let mut responder = Responder::new(files, Clock::new());
+    let peer = stream.peer_addr()?.to_string();
     loop {
+        let before = output.count();
+        let mut is_refused = false;
         let persistence = match Request::parse(input.pending()) {
             Ok(Some((request, len))) => {
-                responder.respond(&request, &mut output)?;
+                let answered = responder.respond(&request, &mut output);
+                let bytes = output.count() - before;
+                log.add(&peer, responder.date(), request.line, output.status, bytes);
+                answered?;
                 let persistence = request.persistence();
                 input.consume(len)?;
                 persistence
@@ -43,21 +55,36 @@ pub(crate) fn serve(stream: &TcpStream, files: &Files, idle: Duration) -> io::Re
                     Filled::More => continue,
                     Filled::End => return Ok(()),
                     Filled::Late => {
+                        is_refused = true;
                         responder.refuse(Status::RequestTimeout, &mut output);
                         Persistence::Close
                     }
                 }
             }
             Err(status) => {
+                is_refused = true;
                 responder.refuse(status, &mut output);
                 Persistence::Close
             }
         };
+        if is_refused {
+            let line = first_line(input.pending());
+            let bytes = output.count() - before;
+            log.add(&peer, responder.date(), line, output.status, bytes);
+        }
         if persistence == Persistence::Close {
             output.flush()?;
             return linger(stream);
         }
     }
+}
+
+/// What came of a request line that is wrong, or not all there.
+fn first_line(bytes: &[u8]) -> &[u8] {
+    let start = bytes.iter().position(|byte| !b"\r\n".contains(byte));
+    let bytes = &bytes[start.unwrap_or(bytes.len())..];
+    let end = bytes.iter().position(|byte| b"\r\n".contains(byte));
+    &bytes[..end.unwrap_or(bytes.len())]
 }
 
 /// Closes in a way that lets the peer read the answer although it may still be sending (RFC 9112, 9.6).
@@ -170,12 +197,25 @@ impl<'a> Input<'a> {
 pub(crate) struct Output<'a> {
     stream: &'a TcpStream,
     buffer: Vec<u8>,
+    /// Bytes that are no longer in the buffer.
+    sent: u64,
+    /// Of the answer that was begun last.
+    pub(crate) status: Status,
 }
 
 impl<'a> Output<'a> {
     fn new(stream: &'a TcpStream) -> Self {
-        let buffer = Vec::new();
-        Self { stream, buffer }
+        Self {
+            stream,
+            buffer: Vec::new(),
+            sent: 0,
+            status: Status::Ok,
+        }
+    }
+
+    /// How many bytes were sent and are to be sent.
+    fn count(&self) -> u64 {
+        self.sent + self.buffer.len() as u64
     }
 
     /// Where answers are written.
@@ -190,7 +230,9 @@ impl<'a> Output<'a> {
         }
         if bytes.len() >= MAX_OUTPUT_BYTES {
             let mut stream = self.stream;
-            return stream.write_all(bytes);
+            stream.write_all(bytes)?;
+            self.sent += bytes.len() as u64;
+            return Ok(());
         }
         self.buffer.extend_from_slice(bytes);
         Ok(())
@@ -201,6 +243,7 @@ impl<'a> Output<'a> {
         if !self.buffer.is_empty() {
             let mut stream = self.stream;
             stream.write_all(&self.buffer)?;
+            self.sent += self.buffer.len() as u64;
             self.buffer.clear();
         }
         Ok(())

@@ -22,6 +22,8 @@ pub(crate) enum Method {
 #[derive(Debug)]
 pub(crate) struct Request<'a> {
     pub(crate) method: Method,
+    /// All of its first line.
+    pub(crate) line: &'a [u8],
     /// Path and query, beginning with `/`.
     pub(crate) target: &'a [u8],
     pub(crate) range: Option<&'a [u8]>,
@@ -102,6 +104,7 @@ impl<'a> Request<'a> {
             return Err(Status::UriTooLong);
         }
         Ok(Self {
+            line,
             method: match method {
                 b"GET" => Method::Get,
                 b"HEAD" => Method::Head,

@@ -12,6 +12,8 @@ use crate::response::{Persistence, Status, begin};
 
 /// What a folder shows.
 const INDEX: &[u8] = b"index.html";
+/// The folder of the log, which is nobody's business.
+const LOGS: &[u8] = b"logs";
 /// What is shown in place of a file that is not there.
 const NOT_FOUND_PAGE: &[u8] = b"404.html";
 
@@ -52,6 +54,9 @@ impl<'a> Responder<'a> {
         if self.path.last().is_none_or(|&byte| byte == b'/') {
             self.path.extend_from_slice(INDEX);
         }
+        if self.path.starts_with(LOGS) && matches!(self.path.get(LOGS.len()), None | Some(b'/')) {
+            return self.send_not_found(now, request, output);
+        }
         match self.files.find(&self.path, now) {
             Ok(Found::File(entry)) => self.send_file(&entry, request, output),
             Ok(Found::Directory) => {
@@ -69,6 +74,7 @@ impl<'a> Responder<'a> {
     /// Writes the answer to something that is no request, or none yet.
     pub(crate) fn refuse(&mut self, status: Status, output: &mut Output<'_>) {
         self.clock.tick();
+        output.status = status;
         begin(
             output.buffer(),
             status,
@@ -78,7 +84,13 @@ impl<'a> Responder<'a> {
         self.write_page(status, "", true, output);
     }
 
+    /// The date of the last answer.
+    pub(crate) fn date(&self) -> &str {
+        self.clock.text()
+    }
+
     fn begin(&self, status: Status, request: &Request<'_>, output: &mut Output<'_>) {
+        output.status = status;
         begin(
             output.buffer(),
             status,

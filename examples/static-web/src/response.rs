@@ -25,6 +25,12 @@ impl Status {
         self.line().trim_start_matches("HTTP/1.1 ").trim_end()
     }
 
+    /// The three digits.
+    pub(crate) fn number(self) -> &'static str {
+        // The status lines are the table; all begin with the version.
+        &self.line()["HTTP/1.1 ".len().."HTTP/1.1 200".len()]
+    }
+
     fn line(self) -> &'static str {
         match self {
             Self::Ok => "HTTP/1.1 200 OK\r\n",
@@ -89,5 +95,6 @@ mod tests {
             format!("{start}Connection: close\r\n")
         );
         assert_eq!(Status::UriTooLong.text(), "414 URI Too Long");
+        assert_eq!(Status::UriTooLong.number(), "414");
     }
 }

@@ -4,11 +4,17 @@ use std::convert::Infallible;
 use std::env;
 use std::io::{Read, Write};
 use std::net::{Ipv4Addr, TcpListener, TcpStream};
+use std::path::{Path, PathBuf};
+use std::process;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 use std::time::Duration;
 
+use signal_hook::consts::{SIGINT, SIGTERM};
+use signal_hook::iterator::Signals;
+
+use crate::access_log::AccessLog;
 use crate::connection;
 use crate::files::Files;
 
@@ -28,6 +34,8 @@ pub(crate) struct Settings {
     pub(crate) port: u16,
     /// `ROOT`: the folder that is served.
     pub(crate) root: String,
+    /// `LOG`: the file of the log; empty for none.
+    pub(crate) log: PathBuf,
     /// `CONNECTIONS`: as many at a time.
     pub(crate) max_connections: usize,
     /// `IDLE_SECONDS`: how long a peer may be silent, and how long it may take to send one request.
@@ -37,9 +45,12 @@ pub(crate) struct Settings {
 impl Settings {
     /// The settings of this process; the error names the variable that cannot be read.
     pub(crate) fn from_environment() -> Result<Self, String> {
+        let root = env::var("ROOT").unwrap_or_else(|_| "/web".into());
+        let log = env::var_os("LOG").map(PathBuf::from);
         Ok(Self {
             port: number("PORT", 80, 0..=65535)? as u16,
-            root: env::var("ROOT").unwrap_or_else(|_| "/web".into()),
+            log: log.unwrap_or_else(|| Path::new(&root).join("logs/access.log")),
+            root,
             max_connections: number("CONNECTIONS", 128, 1..=100_000)? as usize,
             idle: Duration::from_secs(number("IDLE_SECONDS", 15, 1..=86_400)?),
         })
@@ -64,16 +75,41 @@ pub(crate) fn run(settings: &Settings) -> Result<Infallible, String> {
     let listener = TcpListener::bind((Ipv4Addr::UNSPECIFIED, settings.port))
         .map_err(|error| format!("port {}: {error}", settings.port))?;
     let address = listener.local_addr().map_err(|error| error.to_string())?;
+    let log = open_log(&settings.log);
     println!("Serving {} on port {}", settings.root, address.port());
     let files = Arc::new(files);
     let places = Arc::new(AtomicUsize::new(settings.max_connections));
     loop {
         match listener.accept() {
-            Ok((stream, _)) => admit(stream, settings.idle, &files, &places),
+            Ok((stream, _)) => admit(stream, settings.idle, &files, &log, &places),
             // The peer is gone again, or the system is short of something: neither ends the service.
             Err(_) => thread::sleep(REST),
         }
     }
+}
+
+/// Opens the log and sees to it that it is written when the process is ended from outside. A service whose disk cannot be written serves
+/// without a log, and says so.
+fn open_log(path: &Path) -> Arc<AccessLog> {
+    let opened = AccessLog::open(path).and_then(|log| {
+        log.start()?;
+        let mut signals = Signals::new([SIGINT, SIGTERM])?;
+        let last = Arc::clone(&log);
+        let wait = move || {
+            if let Some(signal) = signals.forever().next() {
+                last.finish();
+                // As a shell reports a process that a signal has ended.
+                process::exit(128 + signal);
+            }
+        };
+        let thread = thread::Builder::new().name("signals".into());
+        thread.stack_size(STACK_BYTES).spawn(wait)?;
+        Ok(log)
+    });
+    opened.unwrap_or_else(|error| {
+        eprintln!("static-web: no log at {}: {error}", path.display());
+        AccessLog::none()
+    })
 }
 
 /// One of the places that are left; gives itself back.
@@ -93,17 +129,23 @@ impl Drop for Place {
     }
 }
 
-fn admit(stream: TcpStream, idle: Duration, files: &Arc<Files>, places: &Arc<AtomicUsize>) {
+fn admit(
+    stream: TcpStream,
+    idle: Duration,
+    files: &Arc<Files>,
+    log: &Arc<AccessLog>,
+    places: &Arc<AtomicUsize>,
+) {
     let Some(place) = Place::take(places) else {
         return refuse(&stream);
     };
     // The thread gets the stream by way of an `Arc`, so that it is not lost if there is no thread.
     let stream = Arc::new(stream);
-    let (of_thread, files) = (Arc::clone(&stream), Arc::clone(files));
+    let (of_thread, files, log) = (Arc::clone(&stream), Arc::clone(files), Arc::clone(log));
     let serve = move || {
         let _place = place;
         // An error of the connection concerns nobody but its peer, who knows.
-        let _ = connection::serve(&of_thread, &files, idle);
+        let _ = connection::serve(&of_thread, &files, &log, idle);
     };
     let thread = thread::Builder::new().name("connection".into());
     if thread.stack_size(STACK_BYTES).spawn(serve).is_err() {

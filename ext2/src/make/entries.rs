@@ -13,15 +13,17 @@ use crate::layout::{DIR_ENTRY_HEADER_LEN, DirEntryHeader};
 /// Puts entries one after the other into blocks.
 pub(super) struct Entries {
     block_size: usize,
+    has_types: bool,
     bytes: Vec<u8>,
     /// Where the last entry begins.
     last: usize,
 }
 
 impl Entries {
-    pub(super) fn new(block_size: u32) -> Self {
+    pub(super) fn new(block_size: u32, has_types: bool) -> Self {
         Self {
             block_size: block_size as usize,
+            has_types,
             bytes: Vec::new(),
             last: 0,
         }
@@ -41,7 +43,11 @@ impl Entries {
             inode: inode.into(),
             record_len: u16::try_from(len).unwrap_or(u16::MAX).into(),
             name_len: u8::try_from(name.len()).unwrap_or(u8::MAX),
-            file_type: file_type.entry_number(),
+            file_type: if self.has_types {
+                file_type.entry_number()
+            } else {
+                0
+            },
         };
         self.bytes.extend_from_slice(header.as_bytes());
         self.bytes.extend_from_slice(name);
@@ -92,7 +98,7 @@ mod tests {
 
     #[test]
     fn entries_do_not_cross_blocks_and_fill_them() {
-        let mut entries = Entries::new(1024);
+        let mut entries = Entries::new(1024, true);
         for inode in 1..=5 {
             entries.push(&[b'n'; 255], inode, FileType::File);
         }
@@ -110,7 +116,7 @@ mod tests {
 
     #[test]
     fn a_full_block_is_not_followed_by_an_empty_one() {
-        let mut entries = Entries::new(1024);
+        let mut entries = Entries::new(1024, true);
         for inode in 1..=4 {
             entries.push(&[b'n'; 248], inode, FileType::File);
         }
@@ -119,7 +125,7 @@ mod tests {
 
     #[test]
     fn room_is_made_of_unused_entries() {
-        let mut entries = Entries::new(1024);
+        let mut entries = Entries::new(1024, true);
         entries.push(b".", 1, FileType::Directory);
         let expected = [(0, 1024, 1), (1024, 1024, 0), (2048, 1024, 0)];
         assert_eq!(records(&entries.finish(3000)), expected);

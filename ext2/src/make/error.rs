@@ -29,6 +29,8 @@ pub enum MakeError {
     },
     /// Blocks can only have 1024, 2048 or 4096 bytes.
     BlockSize(u32),
+    /// There are only revisions 0 and 1.
+    Revision(u32),
     /// A name is empty, `.` or `..`, longer than 255 bytes, or holds a NUL.
     Name(Vec<u8>),
     /// The directory that this should go in was not added.
@@ -50,7 +52,7 @@ pub enum MakeError {
         /// What its reader said.
         message: String,
     },
-    /// A file had more or fewer bytes than was said when it was added.
+    /// A file had more or fewer bytes, or blocks that are not zeros, than was said when it was added.
     LengthChanged(Vec<u8>),
 }
 
@@ -77,6 +79,9 @@ impl fmt::Display for MakeError {
                     f,
                     "blocks of {size} bytes are not possible, only 1024, 2048 and 4096"
                 )
+            }
+            Self::Revision(revision) => {
+                write!(f, "there is no revision {revision} of ext2, only 0 and 1")
             }
             Self::Name(path) => write!(f, "{}: not a valid name", path.escape_ascii()),
             Self::NoParent(path) => {
@@ -107,11 +112,7 @@ impl fmt::Display for MakeError {
             }
             Self::Content { path, message } => write!(f, "{}: {message}", path.escape_ascii()),
             Self::LengthChanged(path) => {
-                write!(
-                    f,
-                    "{}: its length changed while it was read",
-                    path.escape_ascii()
-                )
+                write!(f, "{}: it changed while it was read", path.escape_ascii())
             }
         }
     }

@@ -6,8 +6,8 @@
 //!
 //! The result depends on nothing but what was added and the [`Options`]: not on the order of
 //! adding, the clock or chance. It is revision 1 with the features `filetype`, `sparse_super` and,
-//! where needed, `large_file`. Every file lies in one piece, its indirect blocks before it, except
-//! where the tables of a block group are in between.
+//! where needed, `large_file`; or revision 0. Every file lies in one piece, its indirect blocks after
+//! it, except where the tables of a block group are in between. Blocks of zeros are left out of files.
 //!
 //! ```
 //! use core::cell::RefCell;
@@ -77,6 +77,8 @@ mod error;
 mod plan;
 mod tree;
 mod write;
+
+pub(crate) use plan::has_backup;
 
 pub use error::MakeError;
 pub use plan::Plan;

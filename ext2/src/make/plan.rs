@@ -8,11 +8,13 @@ use super::tree::{Body, Builder, LOST_AND_FOUND, Node, Options, ROOT, names};
 use super::{Attributes, MakeError};
 use crate::FileType;
 use crate::geometry::Geometry;
-use crate::layout::{DIRECT_BLOCKS, FIRST_INODE, RESERVED_INODES, ROOT_INODE};
+use crate::layout::{DIRECT_BLOCKS, FIRST_INODE, INODE_LEN_MIN, RESERVED_INODES, ROOT_INODE};
 use crate::symlink::SHORT_TARGET_END;
 
-/// Bytes of an inode: room for times after 2038.
-pub(super) const INODE_SIZE: u16 = 256;
+/// Bytes of an inode in revision 1: room for times after 2038.
+const INODE_SIZE: u16 = 256;
+/// Files from this size on need revision 1 and the feature `large_file`.
+pub(super) const LARGE_FILE_LEN: u64 = 1 << 31;
 /// Unless told otherwise, there is one inode for as many bytes.
 const BYTES_PER_INODE: u64 = 16 * 1024;
 /// A last group with less room than this for content is left out.
@@ -66,17 +68,25 @@ impl<'a> Builder<'a> {
     ///
     /// # Errors
     /// [`MakeError::TooSmall`] if [`Options::size_bytes`] is, [`MakeError::TooFewInodes`],
-    /// [`MakeError::TooLarge`], [`MakeError::FileTooLarge`], [`MakeError::BlockSize`].
+    /// [`MakeError::TooLarge`], [`MakeError::FileTooLarge`], [`MakeError::BlockSize`],
+    /// [`MakeError::Revision`].
     pub fn plan(self) -> Result<Plan<'a>, MakeError> {
         let Self { options, nodes } = self;
         if !matches!(options.block_size, 1024 | 2048 | 4096) {
             return Err(MakeError::BlockSize(options.block_size));
         }
+        if options.revision > 1 {
+            return Err(MakeError::Revision(options.revision));
+        }
         let (order, numbers) = number(&nodes);
         let mut lengths = Vec::with_capacity(nodes.len());
         let mut blocks = 0u64;
         for (index, node) in nodes.iter().enumerate() {
-            let len = content_len(index, node, options.block_size);
+            let len = content_len(index, node, &options);
+            let is_too_long = options.revision == 0 && len >= LARGE_FILE_LEN;
+            if is_too_long && matches!(node.body, Body::File { .. }) {
+                return Err(MakeError::FileTooLarge(node.path.clone()));
+            }
             blocks = blocks.saturating_add(blocks_of(len, node, options.block_size)?);
             lengths.push(len);
         }
@@ -134,10 +144,10 @@ fn number(nodes: &[Node<'_>]) -> (Vec<usize>, Vec<u32>) {
 }
 
 /// The length of a node's content in bytes, as far as it takes blocks.
-fn content_len(index: usize, node: &Node<'_>, block_size: u32) -> u64 {
+fn content_len(index: usize, node: &Node<'_>, options: &Options) -> u64 {
     match &node.body {
         Body::Directory { .. } => {
-            directory_content(index, node, block_size, |_| (0, FileType::File)).len() as u64
+            directory_content(index, node, options, |_| (0, FileType::File)).len() as u64
         }
         Body::File { len_bytes, .. } => *len_bytes,
         Body::Symlink { target } => target.len() as u64,
@@ -148,10 +158,10 @@ fn content_len(index: usize, node: &Node<'_>, block_size: u32) -> u64 {
 pub(super) fn directory_content(
     index: usize,
     node: &Node<'_>,
-    block_size: u32,
+    options: &Options,
     number_of: impl Fn(usize) -> (u32, FileType),
 ) -> Vec<u8> {
-    let mut entries = Entries::new(block_size);
+    let mut entries = Entries::new(options.block_size, options.revision > 0);
     if let Body::Directory { parent, children } = &node.body {
         let names = [(b".".as_slice(), index), (b"..", *parent)]
             .into_iter()
@@ -178,14 +188,19 @@ pub(super) fn is_short_symlink(node: &Node<'_>, len: u64) -> bool {
     matches!(node.body, Body::Symlink { .. }) && len < SHORT_TARGET_END
 }
 
-/// Blocks that a node's content takes, with indirect ones.
+/// Most blocks that a node's content takes, with indirect ones.
 fn blocks_of(len: u64, node: &Node<'_>, block_size: u32) -> Result<u64, MakeError> {
     if is_short_symlink(node, len) {
         return Ok(0);
     }
-    let data = len.div_ceil(u64::from(block_size));
-    let all =
-        indirect_blocks(data, u64::from(block_size / 4)).map(|count| count.saturating_add(data));
+    let reach = len.div_ceil(u64::from(block_size));
+    let data = match node.body {
+        Body::File { data_blocks, .. } => data_blocks.map_or(reach, |data| data.min(reach)),
+        _ => reach,
+    };
+    // Each block of data has at most three indirect ones over it.
+    let all = indirect_blocks(reach, u64::from(block_size / 4))
+        .map(|count| count.min(data.saturating_mul(3)).saturating_add(data));
     // An inode counts its blocks in units of 512 bytes, in 32 bits.
     let per_block = u64::from(block_size / 512);
     all.filter(|all| all.saturating_mul(per_block) <= u64::from(u32::MAX))
@@ -212,9 +227,9 @@ pub(super) fn indirect_blocks(data: u64, per_block: u64) -> Option<u64> {
     (left == 0).then_some(count)
 }
 
-/// Has the group a copy of superblock and descriptors? (Feature `sparse_super`: 0, 1 and the
-/// powers of 3, 5 and 7.)
-pub(super) fn has_backup(group: u32) -> bool {
+/// Has the group a copy of superblock and descriptors? In revision 0 all have; in revision 1 there is
+/// the feature `sparse_super`: 0, 1 and the powers of 3, 5 and 7.
+pub(crate) fn has_backup(revision: u32, group: u32) -> bool {
     let is_power_of = |base: u32| {
         let mut power = 1u32;
         while power < group {
@@ -222,12 +237,12 @@ pub(super) fn has_backup(group: u32) -> bool {
         }
         power == group
     };
-    group <= 1 || [3, 5, 7].into_iter().any(is_power_of)
+    revision == 0 || group <= 1 || [3, 5, 7].into_iter().any(is_power_of)
 }
 
 /// Blocks at the start of a group that hold no content.
-pub(super) fn overhead(geometry: &Geometry, group: u32) -> u32 {
-    let backup = if has_backup(group) {
+pub(super) fn overhead(geometry: &Geometry, revision: u32, group: u32) -> u32 {
+    let backup = if has_backup(revision, group) {
         geometry.descriptor_blocks().saturating_add(1)
     } else {
         0
@@ -302,7 +317,11 @@ impl Sizing<'_> {
             first_data_block: u32::from(block_size == 1024),
             blocks_per_group: block_size.saturating_mul(8),
             inodes_per_group: 0,
-            inode_size: INODE_SIZE,
+            inode_size: if self.options.revision == 0 {
+                INODE_LEN_MIN
+            } else {
+                INODE_SIZE
+            },
         };
         loop {
             let groups = u64::from(geometry.groups_count().max(1));
@@ -316,7 +335,8 @@ impl Sizing<'_> {
             geometry.inodes_per_group = u32::try_from(per_group).unwrap_or(0);
 
             let last = geometry.groups_count().saturating_sub(1);
-            let least = overhead(&geometry, last).saturating_add(GROUP_ROOM_MIN);
+            let least =
+                overhead(&geometry, self.options.revision, last).saturating_add(GROUP_ROOM_MIN);
             if last == 0 || group_len(&geometry, last) >= least {
                 return geometry;
             }
@@ -340,7 +360,13 @@ impl Sizing<'_> {
             return 0;
         }
         (0..geometry.groups_count())
-            .map(|group| group_len(geometry, group).saturating_sub(overhead(geometry, group)))
+            .map(|group| {
+                group_len(geometry, group).saturating_sub(overhead(
+                    geometry,
+                    self.options.revision,
+                    group,
+                ))
+            })
             .map(u64::from)
             .sum()
     }
@@ -407,7 +433,8 @@ mod tests {
 
     #[test]
     fn backups_lie_in_powers_of_three_five_and_seven() {
-        let groups: Vec<u32> = (0..130).filter(|group| has_backup(*group)).collect();
+        let groups: Vec<u32> = (0..130).filter(|group| has_backup(1, *group)).collect();
         assert_eq!(groups, [0, 1, 3, 5, 7, 9, 25, 27, 49, 81, 125]);
+        assert!((0..130).all(|group| has_backup(0, group)));
     }
 }

@@ -25,6 +25,9 @@ pub struct Options {
     /// How many inodes there are to be; without it, one for each 16 KiB of the image, and at least
     /// a quarter more than are used.
     pub inode_count: Option<u32>,
+    /// 1, or 0 for readers of before 1995: without a label, UUID, types in directories and files of
+    /// 2 GiB.
+    pub revision: u32,
     /// Name of the file system; the first 16 bytes of it count.
     pub label: String,
     /// Number of the file system; without it, one that follows from all that is added but the
@@ -40,6 +43,7 @@ impl Default for Options {
             size_bytes: None,
             block_size: 4096,
             inode_count: None,
+            revision: 1,
             label: String::new(),
             uuid: None,
             timestamp: 0,
@@ -97,6 +101,16 @@ pub trait Content {
     /// # Errors
     /// A message for people, without the path.
     fn read(&mut self, buf: &mut [u8]) -> Result<usize, String>;
+
+    /// Goes past zeros that come next, as far as they are known without reading: a multiple of `unit`
+    /// bytes, which is returned. Reading them as zeros does as well.
+    ///
+    /// # Errors
+    /// A message for people, without the path.
+    fn skip_zeros(&mut self, unit: u64) -> Result<u64, String> {
+        let _ = unit;
+        Ok(0)
+    }
 }
 
 impl Content for &[u8] {
@@ -119,6 +133,8 @@ pub(super) enum Body<'a> {
     },
     File {
         len_bytes: u64,
+        /// Most blocks that are not all zeros, if fewer than there are.
+        data_blocks: Option<u64>,
         content: Option<Box<dyn Content + 'a>>,
     },
     Symlink {
@@ -231,7 +247,8 @@ impl<'a> Builder<'a> {
         self.link(parent, path)
     }
 
-    /// Adds a file of `len_bytes`, which are read when the file system is written.
+    /// Adds a file of `len_bytes`, which are read when the file system is written. Blocks of zeros take
+    /// no room in it.
     ///
     /// # Errors
     /// [`MakeError::Name`], [`MakeError::NoParent`], [`MakeError::Exists`].
@@ -242,11 +259,51 @@ impl<'a> Builder<'a> {
         len_bytes: u64,
         content: impl Content + 'a,
     ) -> Result<(), MakeError> {
-        let path = path.as_ref();
+        self.add_content(
+            path.as_ref(),
+            attributes,
+            len_bytes,
+            None,
+            Box::new(content),
+        )
+    }
+
+    /// Adds a file of which it is known how many of its blocks are not zeros, so that the plan
+    /// makes no room for the others.
+    ///
+    /// # Errors
+    /// As [`Builder::add_file`].
+    pub fn add_sparse_file(
+        &mut self,
+        path: impl AsRef<[u8]>,
+        attributes: Attributes,
+        len_bytes: u64,
+        data_blocks: u64,
+        content: impl Content + 'a,
+    ) -> Result<(), MakeError> {
+        let content = Box::new(content);
+        self.add_content(
+            path.as_ref(),
+            attributes,
+            len_bytes,
+            Some(data_blocks),
+            content,
+        )
+    }
+
+    fn add_content(
+        &mut self,
+        path: &[u8],
+        attributes: Attributes,
+        len_bytes: u64,
+        data_blocks: Option<u64>,
+        content: Box<dyn Content + 'a>,
+    ) -> Result<(), MakeError> {
         let (parent, name) = self.place(path)?;
         let body = Body::File {
             len_bytes,
-            content: Some(Box::new(content)),
+            data_blocks,
+            content: Some(content),
         };
         self.add(
             parent,

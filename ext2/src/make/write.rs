@@ -13,8 +13,7 @@ use zerocopy::little_endian::U32;
 
 use super::MakeError;
 use super::plan::{
-    INODE_SIZE, Plan, directory_content, group_len, has_backup, indirect_blocks, is_short_symlink,
-    overhead,
+    LARGE_FILE_LEN, Plan, directory_content, group_len, has_backup, is_short_symlink, overhead,
 };
 use super::tree::{Body, Content, Node, ROOT};
 use crate::features::{INCOMPATIBLE_FILETYPE, READ_ONLY_LARGE_FILE, READ_ONLY_SPARSE_SUPER};
@@ -25,10 +24,8 @@ use crate::layout::{
 };
 use crate::{BlockDevice, FileType};
 
-/// How many blocks of a file are read and written at once.
-const CHUNK_BLOCKS: usize = 64;
-/// Files from this size on need the feature `large_file`.
-const LARGE_FILE_LEN: u64 = 1 << 31;
+/// How many bytes of a file are read and written at once.
+const CHUNK_LEN: usize = 1 << 20;
 /// How many bytes after byte 128 of an inode are in use.
 const EXTRA_LEN: u16 = 32;
 
@@ -39,7 +36,20 @@ impl Plan<'_> {
     /// # Errors
     /// [`MakeError::TooSmall`] if the device is, [`MakeError::Device`], [`MakeError::Content`],
     /// [`MakeError::LengthChanged`].
-    pub fn write(mut self, device: &impl BlockDevice) -> Result<(), MakeError> {
+    pub fn write(self, device: &impl BlockDevice) -> Result<(), MakeError> {
+        self.write_onto(device, false)
+    }
+
+    /// As [`Plan::write`], onto a device that reads as zeros throughout, such as a new file: zeros are
+    /// not written, so the file stays sparse.
+    ///
+    /// # Errors
+    /// As [`Plan::write`].
+    pub fn write_to_blank(self, device: &impl BlockDevice) -> Result<(), MakeError> {
+        self.write_onto(device, true)
+    }
+
+    fn write_onto(mut self, device: &impl BlockDevice, is_blank: bool) -> Result<(), MakeError> {
         let (needed_bytes, size_bytes) = (self.size_bytes(), device.len_bytes());
         if size_bytes < needed_bytes {
             return Err(MakeError::TooSmall {
@@ -47,18 +57,23 @@ impl Plan<'_> {
                 size_bytes,
             });
         }
-        // An old superblock must not outlive what it describes.
-        device.write(0, &vec![0; self.geometry.block_size.max(2048) as usize])?;
+        let revision = self.options.revision;
         let mut writer = Writer {
             device,
+            is_blank,
             geometry: self.geometry,
+            revision,
             group: 0,
-            next: self
-                .geometry
-                .group_start(0)
-                .saturating_add(overhead(&self.geometry, 0)),
+            next: self.geometry.group_start(0).saturating_add(overhead(
+                &self.geometry,
+                revision,
+                0,
+            )),
             placed: vec![Placed::default(); self.nodes.len()],
+            buffer: vec![0; CHUNK_LEN],
         };
+        // An old superblock must not outlive what it describes.
+        writer.put(0, &vec![0; self.geometry.block_size.max(2048) as usize])?;
         let order: Vec<usize> = core::iter::once(ROOT)
             .chain(self.order.iter().copied())
             .collect();
@@ -95,17 +110,43 @@ struct Placed {
     blocks: u32,
 }
 
+/// Neighbouring blocks of a file that are neighbours on the device too.
+#[derive(Clone, Copy)]
+struct Run {
+    /// The number of the first in the file.
+    logical: u64,
+    start: u32,
+    count: u32,
+}
+
 struct Writer<'d, D> {
     device: &'d D,
+    /// Zeros need not be written.
+    is_blank: bool,
     geometry: Geometry,
+    revision: u32,
     /// The group of the next free block.
     group: u32,
     /// The next free block.
     next: u32,
     placed: Vec<Placed>,
+    /// For content on its way, [`CHUNK_LEN`] bytes.
+    buffer: Vec<u8>,
+}
+
+fn is_zero(bytes: &[u8]) -> bool {
+    let (words, rest) = bytes.as_chunks::<16>();
+    words.iter().all(|word| u128::from_ne_bytes(*word) == 0) && rest.iter().all(|byte| *byte == 0)
 }
 
 impl<D: BlockDevice> Writer<'_, D> {
+    fn put(&self, offset: u64, bytes: &[u8]) -> Result<(), MakeError> {
+        if self.is_blank && is_zero(bytes) {
+            return Ok(());
+        }
+        Ok(self.device.write(offset, bytes)?)
+    }
+
     fn write_node(&mut self, plan: &mut Plan<'_>, index: usize) -> Result<(), MakeError> {
         let Some(len) = plan.lengths.get(index).copied() else {
             return Ok(());
@@ -131,7 +172,7 @@ impl<D: BlockDevice> Writer<'_, D> {
                     let node = plan.nodes.get(index);
                     (number, node.map_or(FileType::File, Node::file_type))
                 };
-                let bytes = directory_content(index, node, self.geometry.block_size, number_of);
+                let bytes = directory_content(index, node, &plan.options, number_of);
                 self.write_content(index, node, len, &mut bytes.as_slice())
             }
             Body::Symlink { target } if !is_short_symlink(node, len) => {
@@ -141,7 +182,7 @@ impl<D: BlockDevice> Writer<'_, D> {
         }
     }
 
-    /// Writes the content of a node: its indirect blocks first, so that its data lies in one piece.
+    /// Writes the content of a node, then what leads to its blocks.
     fn write_content(
         &mut self,
         index: usize,
@@ -149,126 +190,169 @@ impl<D: BlockDevice> Writer<'_, D> {
         len: u64,
         content: &mut dyn Content,
     ) -> Result<(), MakeError> {
-        let per_block = self.geometry.pointers_per_block();
-        let data_count = len.div_ceil(u64::from(self.geometry.block_size));
-        let too_large = || MakeError::FileTooLarge(node.path.clone());
-        let indirect_count =
-            indirect_blocks(data_count, u64::from(per_block)).ok_or_else(too_large)?;
-        let indirect = self.allocate(indirect_count)?;
-        let data = self.allocate(data_count)?;
+        let mut buffer = core::mem::take(&mut self.buffer);
+        let runs = self.copy(node, len, content, &mut buffer);
+        self.buffer = buffer;
+        let runs = runs?;
 
         let mut placed = Placed::default();
-        let all = data_count.saturating_add(indirect_count);
-        placed.blocks = u32::try_from(all).map_err(|_| too_large())?;
-        let (mut data_left, mut indirect_left) = (data.iter().copied(), indirect.into_iter());
+        let data: u64 = runs.iter().map(|run| u64::from(run.count)).sum();
+        let mut all = data;
         let (direct, trees) = placed.map.split_at_mut(DIRECT_BLOCKS as usize);
-        for (slot, block) in direct.iter_mut().zip(data_left.by_ref()) {
-            *slot = block;
+        fill(direct.iter_mut(), 0, &runs);
+        let mut logical = u64::from(DIRECT_BLOCKS);
+        for (depth, slot) in (0u32..).zip(trees) {
+            *slot = self.write_tree(node, depth, &mut logical, &runs, &mut all)?;
         }
-        for (depth, slot) in trees.iter_mut().enumerate() {
-            *slot = self.write_tree(depth, &mut data_left, &mut indirect_left)?;
-        }
+        let too_large = || MakeError::FileTooLarge(node.path.clone());
+        placed.blocks = u32::try_from(all).map_err(|_| too_large())?;
         if let Some(slot) = self.placed.get_mut(index) {
             *slot = placed;
-        }
-        self.copy(node, len, content, &data)
-    }
-
-    /// Writes an indirect block with `depth` levels of others below it, and returns where it is;
-    /// 0 if there is nothing left to point at.
-    fn write_tree(
-        &self,
-        depth: usize,
-        data: &mut impl ExactSizeIterator<Item = u32>,
-        indirect: &mut impl Iterator<Item = u32>,
-    ) -> Result<u32, MakeError> {
-        if data.len() == 0 {
-            return Ok(0);
-        }
-        let own = indirect.next().unwrap_or(0);
-        let mut pointers = vec![U32::ZERO; self.geometry.pointers_per_block() as usize];
-        for pointer in &mut pointers {
-            let block = match depth.checked_sub(1) {
-                None => data.next().unwrap_or(0),
-                Some(below) => self.write_tree(below, data, indirect)?,
-            };
-            *pointer = block.into();
-        }
-        self.device
-            .write(self.geometry.offset_of(own), pointers.as_bytes())?;
-        Ok(own)
-    }
-
-    /// Copies content into its blocks and fills up the last one with zeros.
-    fn copy(
-        &self,
-        node: &Node<'_>,
-        len: u64,
-        content: &mut dyn Content,
-        blocks: &[u32],
-    ) -> Result<(), MakeError> {
-        let fail = |message| MakeError::Content {
-            path: node.path.clone(),
-            message,
-        };
-        let block_size = self.geometry.block_size as usize;
-        let mut left = len;
-        let mut buf = vec![0; blocks.len().min(CHUNK_BLOCKS).saturating_mul(block_size)];
-        for blocks in blocks.chunks(CHUNK_BLOCKS) {
-            let buf = buf
-                .get_mut(..blocks.len().saturating_mul(block_size))
-                .unwrap_or_default();
-            let wanted = buf.len().min(usize::try_from(left).unwrap_or(usize::MAX));
-            let mut done = 0;
-            while done < wanted {
-                let target = buf.get_mut(done..wanted).unwrap_or_default();
-                let now = content.read(target).map_err(fail)?;
-                if now == 0 || now > target.len() {
-                    return Err(MakeError::LengthChanged(node.path.clone()));
-                }
-                done = done.saturating_add(now);
-            }
-            buf.get_mut(done..).unwrap_or_default().fill(0);
-            left = left.saturating_sub(wanted as u64);
-
-            let mut rest = &*buf;
-            for run in blocks.chunk_by(|one, other| one.checked_add(1) == Some(*other)) {
-                let (now, later) =
-                    rest.split_at(run.len().saturating_mul(block_size).min(rest.len()));
-                let start = run.first().copied().unwrap_or(0);
-                self.device.write(self.geometry.offset_of(start), now)?;
-                rest = later;
-            }
-        }
-        if content.read(&mut [0]).map_err(fail)? != 0 {
-            return Err(MakeError::LengthChanged(node.path.clone()));
         }
         Ok(())
     }
 
-    /// Takes the next free blocks.
-    fn allocate(&mut self, count: u64) -> Result<Vec<u32>, MakeError> {
-        let count = usize::try_from(count).map_err(|_| MakeError::TooLarge)?;
-        let mut blocks = Vec::with_capacity(count);
-        while blocks.len() < count {
+    /// Writes an indirect block, with `depth` levels of others below it, for the blocks of a file from
+    /// `logical` on, which moves past them; returns where it is, or 0 if it would lead to nothing.
+    fn write_tree(
+        &mut self,
+        node: &Node<'_>,
+        depth: u32,
+        logical: &mut u64,
+        runs: &[Run],
+        all: &mut u64,
+    ) -> Result<u32, MakeError> {
+        let per_block = u64::from(self.geometry.pointers_per_block());
+        let start = *logical;
+        let end = start.saturating_add(per_block.saturating_pow(depth.saturating_add(1)));
+        *logical = end;
+        let first = runs.partition_point(|run| run.end() <= start);
+        let after = runs.partition_point(|run| run.logical < end);
+        let runs = runs.get(first..after).unwrap_or_default();
+        if runs.is_empty() {
+            return Ok(0);
+        }
+        let (own, _) = self.allocate(node, 1)?;
+        *all = all.saturating_add(1);
+        let mut pointers = vec![0; self.geometry.pointers_per_block() as usize];
+        if let Some(below) = depth.checked_sub(1) {
+            let mut logical = start;
+            for pointer in &mut pointers {
+                *pointer = self.write_tree(node, below, &mut logical, runs, all)?;
+            }
+        } else {
+            fill(pointers.iter_mut(), start, runs);
+        }
+        let pointers: Vec<U32> = pointers.into_iter().map(U32::new).collect();
+        self.put(self.geometry.offset_of(own), pointers.as_bytes())?;
+        Ok(own)
+    }
+
+    /// Copies content into new blocks, but for blocks of zeros, and returns where it went.
+    fn copy(
+        &mut self,
+        node: &Node<'_>,
+        len: u64,
+        content: &mut dyn Content,
+        buffer: &mut [u8],
+    ) -> Result<Vec<Run>, MakeError> {
+        let fail = |message| MakeError::Content {
+            path: node.path.clone(),
+            message,
+        };
+        let changed = || MakeError::LengthChanged(node.path.clone());
+        let block_size = self.geometry.block_size as usize;
+        let unit = u64::from(self.geometry.block_size);
+        let mut runs: Vec<Run> = Vec::new();
+        let mut logical = 0u64;
+        let mut left = len;
+        while left > 0 {
+            let skipped = content.skip_zeros(unit).map_err(fail)?;
+            if skipped > 0 {
+                logical = logical.saturating_add(skipped.div_ceil(unit));
+                left = left.checked_sub(skipped).ok_or_else(changed)?;
+                continue;
+            }
+            let wanted = buffer
+                .len()
+                .min(usize::try_from(left).unwrap_or(usize::MAX));
+            let mut done = 0;
+            while done < wanted {
+                let target = buffer.get_mut(done..wanted).unwrap_or_default();
+                let now = content.read(target).map_err(fail)?;
+                if now == 0 || now > target.len() {
+                    return Err(changed());
+                }
+                done = done.saturating_add(now);
+            }
+            left = left.saturating_sub(wanted as u64);
+            let padded = wanted.next_multiple_of(block_size);
+            buffer.get_mut(wanted..padded).unwrap_or_default().fill(0);
+            let chunk = buffer.get(..padded).unwrap_or_default();
+            self.place(node, chunk, &mut logical, &mut runs)?;
+        }
+        if content.read(&mut [0]).map_err(fail)? != 0 {
+            return Err(changed());
+        }
+        Ok(runs)
+    }
+
+    /// Puts whole blocks that come next in a file where there is room.
+    fn place(
+        &mut self,
+        node: &Node<'_>,
+        chunk: &[u8],
+        logical: &mut u64,
+        runs: &mut Vec<Run>,
+    ) -> Result<(), MakeError> {
+        let block_size = self.geometry.block_size as usize;
+        let blocks: Vec<&[u8]> = chunk.chunks(block_size).collect();
+        let mut rest = chunk;
+        for stretch in blocks.chunk_by(|one, other| is_zero(one) == is_zero(other)) {
+            let is_hole = stretch.first().is_some_and(|block| is_zero(block));
+            let mut count = u32::try_from(stretch.len()).unwrap_or(u32::MAX);
+            let (mut bytes, later) =
+                rest.split_at(stretch.len().saturating_mul(block_size).min(rest.len()));
+            rest = later;
+            while count > 0 {
+                let mut now = count;
+                if !is_hole {
+                    let start;
+                    (start, now) = self.allocate(node, count)?;
+                    let len = (now as usize).saturating_mul(block_size).min(bytes.len());
+                    let (here, others) = bytes.split_at(len);
+                    bytes = others;
+                    self.device.write(self.geometry.offset_of(start), here)?;
+                    push(runs, *logical, start, now);
+                }
+                *logical = logical.saturating_add(u64::from(now));
+                count = count.saturating_sub(now);
+            }
+        }
+        Ok(())
+    }
+
+    /// Takes the next free blocks that are neighbours, at most `most`; returns the first and how many.
+    fn allocate(&mut self, node: &Node<'_>, most: u32) -> Result<(u32, u32), MakeError> {
+        loop {
             let group_end = self
                 .geometry
                 .group_start(self.group)
                 .saturating_add(group_len(&self.geometry, self.group));
-            if self.next >= group_end {
-                self.group = self.group.saturating_add(1);
-                if self.group >= self.geometry.groups_count() {
-                    // The plan has counted wrong.
-                    return Err(MakeError::TooLarge);
-                }
-                let start = self.geometry.group_start(self.group);
-                self.next = start.saturating_add(overhead(&self.geometry, self.group));
-                continue;
+            let free = group_end.saturating_sub(self.next);
+            if free > 0 {
+                let (start, count) = (self.next, free.min(most));
+                self.next = self.next.saturating_add(count);
+                return Ok((start, count));
             }
-            blocks.push(self.next);
-            self.next = self.next.saturating_add(1);
+            self.group = self.group.saturating_add(1);
+            if self.group >= self.geometry.groups_count() {
+                // The plan has made room for all that was announced.
+                return Err(MakeError::LengthChanged(node.path.clone()));
+            }
+            let start = self.geometry.group_start(self.group);
+            self.next = start.saturating_add(overhead(&self.geometry, self.revision, self.group));
         }
-        Ok(blocks)
     }
 
     /// Writes the tables of all groups, then superblock and descriptors, the first copy last.
@@ -294,11 +378,15 @@ impl<D: BlockDevice> Writer<'_, D> {
             usize::try_from(table_len).map_err(|_| MakeError::TooLarge)?,
             0,
         );
-        for group in (0..groups).rev().filter(|group| has_backup(*group)) {
+        for group in (0..groups)
+            .rev()
+            .filter(|group| has_backup(self.revision, *group))
+        {
             let start = self.geometry.group_start(group);
-            self.device
-                .write(self.geometry.offset_of(start.saturating_add(1)), &table)?;
-            superblock.block_group = u16::try_from(group).unwrap_or(u16::MAX).into();
+            self.put(self.geometry.offset_of(start.saturating_add(1)), &table)?;
+            if self.revision > 0 {
+                superblock.block_group = u16::try_from(group).unwrap_or(u16::MAX).into();
+            }
             // The first copy lies behind the boot block; a backup has a block of its own.
             let mut bytes = superblock.as_bytes().to_vec();
             let mut offset = SUPERBLOCK_OFFSET;
@@ -306,7 +394,7 @@ impl<D: BlockDevice> Writer<'_, D> {
                 bytes.resize(self.geometry.block_size as usize, 0);
                 offset = self.geometry.offset_of(start);
             }
-            self.device.write(offset, &bytes)?;
+            self.put(offset, &bytes)?;
         }
         Ok(())
     }
@@ -316,7 +404,7 @@ impl<D: BlockDevice> Writer<'_, D> {
         let geometry = &self.geometry;
         let start = geometry.group_start(group);
         let len = group_len(geometry, group);
-        let overhead = overhead(geometry, group);
+        let overhead = overhead(geometry, self.revision, group);
         let inode_table = start
             .saturating_add(overhead)
             .saturating_sub(geometry.inode_table_blocks());
@@ -365,7 +453,7 @@ impl<D: BlockDevice> Writer<'_, D> {
                 })
             })
             .collect();
-        Ok(self.device.write(self.geometry.offset_of(block), &bytes)?)
+        self.put(self.geometry.offset_of(block), &bytes)
     }
 
     /// Writes a group's inode table and returns how many directories are in it.
@@ -376,32 +464,30 @@ impl<D: BlockDevice> Writer<'_, D> {
         first: u32,
         used: u32,
     ) -> Result<u32, MakeError> {
-        let block_size = self.geometry.block_size as usize;
-        let per_block = self.geometry.inodes_per_block();
+        let inode_size = usize::from(self.geometry.inode_size);
+        let used_blocks = used.div_ceil(self.geometry.inodes_per_block().max(1));
+        let len = |blocks| usize::try_from(self.geometry.offset_of(blocks)).unwrap_or(usize::MAX);
+        let mut bytes = vec![0; len(used_blocks)];
         let mut directories = 0u32;
-        for index in 0..self.geometry.inode_table_blocks() {
-            let mut block = vec![0; block_size];
-            let before = index.saturating_mul(per_block);
-            let used_here = used.saturating_sub(before).min(per_block);
-            let numbers = first.saturating_add(before)..;
-            let slots = block
-                .chunks_mut(usize::from(INODE_SIZE))
-                .take(used_here as usize);
-            for (slot, number) in slots.zip(numbers) {
-                let Some((node, raw)) =
-                    plan.node_of(number).and_then(|it| self.raw_inode(plan, it))
-                else {
-                    continue;
-                };
-                let is_directory = node.file_type() == FileType::Directory;
-                directories = directories.saturating_add(u32::from(is_directory));
-                for (to, from) in slot.iter_mut().zip(raw.as_bytes()) {
-                    *to = *from;
-                }
+        let slots = bytes.chunks_mut(inode_size).take(used as usize);
+        for (slot, number) in slots.zip(first..) {
+            let Some((node, raw)) = plan.node_of(number).and_then(|it| self.raw_inode(plan, it))
+            else {
+                continue;
+            };
+            let is_directory = node.file_type() == FileType::Directory;
+            directories = directories.saturating_add(u32::from(is_directory));
+            for (to, from) in slot.iter_mut().zip(raw.as_bytes()) {
+                *to = *from;
             }
-            self.device
-                .write(self.geometry.offset_of(table.saturating_add(index)), &block)?;
         }
+        self.put(self.geometry.offset_of(table), &bytes)?;
+        let unused = self
+            .geometry
+            .inode_table_blocks()
+            .saturating_sub(used_blocks);
+        let behind = self.geometry.offset_of(table.saturating_add(used_blocks));
+        self.put(behind, &vec![0; len(unused)])?;
         Ok(directories)
     }
 
@@ -410,7 +496,12 @@ impl<D: BlockDevice> Writer<'_, D> {
         let len = *plan.lengths.get(index)?;
         let placed = self.placed.get(index)?;
         let attributes = &node.attributes;
-        let (seconds, epoch) = encode_time(attributes.modified);
+        let modified = if self.revision == 0 {
+            attributes.modified.min(i64::from(i32::MAX))
+        } else {
+            attributes.modified
+        };
+        let (seconds, epoch) = encode_time(modified);
         let mut block = placed.map.map(U32::new);
         if let Body::Symlink { target } = &node.body
             && is_short_symlink(node, len)
@@ -479,7 +570,7 @@ impl<D: BlockDevice> Writer<'_, D> {
             *to = from;
         }
         let time = plan.options.timestamp;
-        Superblock {
+        let first = Superblock {
             inodes_count: u32::try_from(geometry.inodes_count())
                 .unwrap_or(u32::MAX)
                 .into(),
@@ -492,12 +583,17 @@ impl<D: BlockDevice> Writer<'_, D> {
             inodes_per_group: geometry.inodes_per_group.into(),
             write_time: time.into(),
             last_check_time: time.into(),
-            make_time: time.into(),
             max_mount_count: u16::MAX.into(),
             magic: MAGIC.into(),
             state: STATE_CLEAN.into(),
             // On an error: go on.
             errors: 1.into(),
+            ..zeroed()
+        };
+        if plan.options.revision == 0 {
+            return first;
+        }
+        Superblock {
             revision: 1.into(),
             first_inode: FIRST_INODE.into(),
             inode_size: geometry.inode_size.into(),
@@ -505,10 +601,49 @@ impl<D: BlockDevice> Writer<'_, D> {
             features_read_only: (READ_ONLY_SPARSE_SUPER | large_file).into(),
             uuid: plan.uuid,
             label,
+            make_time: time.into(),
             min_extra_inode_size: EXTRA_LEN.into(),
             want_extra_inode_size: EXTRA_LEN.into(),
-            ..zeroed()
+            ..first
         }
+    }
+}
+
+impl Run {
+    /// Behind the number of the last in the file.
+    fn end(&self) -> u64 {
+        self.logical.saturating_add(u64::from(self.count))
+    }
+}
+
+/// Adds blocks to those of a file.
+fn push(runs: &mut Vec<Run>, logical: u64, start: u32, count: u32) {
+    match runs.last_mut() {
+        Some(last)
+            if last.end() == logical && last.start.checked_add(last.count) == Some(start) =>
+        {
+            last.count = last.count.saturating_add(count);
+        }
+        _ => runs.push(Run {
+            logical,
+            start,
+            count,
+        }),
+    }
+}
+
+/// Fills pointers to the blocks of a file from `logical` on; 0 for those that are not there.
+fn fill<'p>(pointers: impl Iterator<Item = &'p mut u32>, logical: u64, runs: &[Run]) {
+    let mut runs = runs.iter().peekable();
+    for (logical, pointer) in (logical..).zip(pointers) {
+        while runs.next_if(|run| run.end() <= logical).is_some() {}
+        *pointer = runs
+            .peek()
+            .and_then(|run| {
+                let within = u32::try_from(logical.checked_sub(run.logical)?).ok()?;
+                run.start.checked_add(within)
+            })
+            .unwrap_or(0);
     }
 }
 

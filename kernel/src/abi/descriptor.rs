@@ -59,11 +59,11 @@ fn set_status_flags(description: &Description, flags: u32) {
     }
 }
 
-/// Asks or sets something about a descriptor. C declares the argument as `...`, which is passed alike. Locks of ranges are not
-/// there (`EINVAL`).
+/// Asks or sets something about a descriptor. C declares the argument as `...`, which is passed alike. Locks of ranges belong to
+/// processes (POSIX.1-2017, fcntl), of which there is one: so they are always to be had. Those of open files are not there (`EINVAL`).
 ///
 /// # Safety
-/// Always safe to call; `unsafe` only as C functions with two names are.
+/// With `F_GETLK`, `F_SETLK` and `F_SETLKW` the argument points at a `flock` that can be read and written.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn fcntl(descriptor: c_int, command: c_int, argument: usize) -> c_int {
     // An `int` in C: only the lower half of the register counts.
@@ -82,8 +82,36 @@ pub unsafe extern "C" fn fcntl(descriptor: c_int, command: c_int, argument: usiz
             set_status_flags(&description, number as u32);
             0
         }),
+        libc::F_GETLK | libc::F_SETLK | libc::F_SETLKW => {
+            // SAFETY: the caller's promise.
+            unsafe { lock_range(descriptor, command, argument as *mut libc::flock64) }
+        }
         _ => object::get(descriptor).and(Err(Errno(libc::EINVAL))),
     })
+}
+
+/// Locks or unlocks a range for this process, or asks which other one would be in the way: none.
+///
+/// # Safety
+/// `lock` can be read and written.
+unsafe fn lock_range(descriptor: c_int, command: c_int, lock: *mut libc::flock64) -> Result<c_int> {
+    // SAFETY: the caller's structure.
+    let mut wanted = unsafe { get(lock) }.ok_or(Errno(libc::EFAULT))?;
+    let access = super::file::with_file(descriptor, libc::EINVAL, |file| Ok(file.access()))?;
+    let is_allowed = match c_int::from(wanted.l_type) {
+        libc::F_RDLCK => access.can_read,
+        libc::F_WRLCK => access.can_write,
+        libc::F_UNLCK => true,
+        _ => return Err(Errno(libc::EINVAL)),
+    };
+    if command == libc::F_GETLK {
+        wanted.l_type = libc::F_UNLCK as i16;
+        // SAFETY: the caller's structure.
+        unsafe { put(lock, wanted) }?;
+    } else if !is_allowed {
+        return Err(Errno(libc::EBADF));
+    }
+    Ok(0)
 }
 
 /// Controls what is behind a descriptor: only what holds for all kinds.

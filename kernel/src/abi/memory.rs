@@ -3,10 +3,15 @@
 use core::ffi::{c_int, c_void};
 use core::ptr::null_mut;
 
+use alloc::sync::Arc;
+
 use super::errno;
+use super::object::{self, Description};
 use crate::error::Errno;
 use crate::memory::areas::{self, Access};
 use crate::memory::heap::{self, MIN_ALIGN};
+use crate::storage::vfs::file::OpenFile;
+use crate::storage::vfs::node::NodeKind;
 
 fn or_no_memory(pointer: *mut u8) -> *mut c_void {
     if pointer.is_null() {
@@ -46,20 +51,7 @@ pub(super) unsafe extern "C" fn realloc(pointer: *mut c_void, size: usize) -> *m
         return malloc(size);
     }
     // SAFETY: C's rules: a live pointer from `malloc` and its kin.
-    let old_bytes = unsafe { heap::usable_bytes(old) };
-    // A much smaller size moves, so that memory comes back.
-    if size <= old_bytes && size >= old_bytes / 2 {
-        return pointer;
-    }
-    let new = heap::allocate(size, MIN_ALIGN);
-    if !new.is_null() {
-        // SAFETY: both are as long as what is copied; the old one is used no more.
-        unsafe {
-            new.copy_from_nonoverlapping(old, old_bytes.min(size));
-            heap::free(old);
-        }
-    }
-    or_no_memory(new)
+    or_no_memory(unsafe { heap::resize(old, size, MIN_ALIGN) })
 }
 
 #[unsafe(no_mangle)]
@@ -154,20 +146,97 @@ fn map(
         return Err(Errno(libc::EINVAL));
     }
     let wanted = access(protection)?;
-    if flags & libc::MAP_ANONYMOUS == 0 {
-        let _ = descriptor;
-        return Err(Errno(libc::ENODEV));
-    }
-    if flags & libc::MAP_FIXED != 0 {
+    let file = if flags & libc::MAP_ANONYMOUS == 0 {
+        let is_shared = flags & libc::MAP_TYPE != libc::MAP_PRIVATE;
+        let is_written = protection & libc::PROT_WRITE != 0;
+        Some(mappable(descriptor, is_shared && is_written)?)
+    } else {
+        None
+    };
+    // A file's content is filled in before the program's access holds.
+    let first = if file.is_some() {
+        Access::ReadWrite
+    } else {
+        wanted
+    };
+    let start = if flags & libc::MAP_FIXED != 0 {
         // Inside a mapping of the program's own: its pages start anew, with the new access.
         // SAFETY: the program gives the range up by asking for a new mapping there.
         unsafe {
             areas::discard(hint, len_bytes);
-            areas::protect(hint, len_bytes, wanted).map_err(|_| Errno(libc::EINVAL))?;
+            areas::protect(hint, len_bytes, first).map_err(|_| Errno(libc::EINVAL))?;
         }
-        return Ok(hint);
+        hint
+    } else {
+        areas::create(len_bytes, first).map_err(|_| Errno(libc::ENOMEM))?
+    };
+    let Some(file) = file else {
+        return Ok(start);
+    };
+    let filled = fill(&file, start, len_bytes, offset as u64).and_then(|()| {
+        // SAFETY: nobody knows of the range yet, or the program gave it up.
+        unsafe { areas::protect(start, len_bytes.next_multiple_of(4096), wanted) }
+            .map_err(|_| Errno(libc::ENOMEM))
+    });
+    if let Err(error) = filled {
+        if flags & libc::MAP_FIXED == 0 {
+            // SAFETY: nobody knows of the range yet.
+            unsafe { areas::remove(&[(start, len_bytes.next_multiple_of(4096))]) };
+        }
+        return Err(error);
     }
-    areas::create(len_bytes, wanted).map_err(|_| Errno(libc::ENOMEM))
+    Ok(start)
+}
+
+/// The file behind a descriptor, if it can be mapped: by its content as it is now, in memory of the mapping's own. Changes of a mapping that
+/// others would see (`MAP_SHARED` with `PROT_WRITE`) are not there (`ENODEV`).
+fn mappable(descriptor: c_int, is_written_back: bool) -> Result<Arc<Description>, Errno> {
+    let description = object::get(descriptor)?;
+    let file = description.downcast::<OpenFile>();
+    let file = file.ok_or(Errno(libc::ENODEV))?;
+    if !file.access().can_read {
+        return Err(Errno(libc::EACCES));
+    }
+    if file.entry().node.kind() != NodeKind::File || is_written_back {
+        return Err(Errno(libc::ENODEV));
+    }
+    Ok(description)
+}
+
+/// Reads a file into a new mapping; what is behind its end stays zero.
+fn fill(file: &Description, start: usize, len_bytes: usize, offset: u64) -> Result<(), Errno> {
+    let file = file.downcast::<OpenFile>().ok_or(Errno(libc::ENODEV))?;
+    let file_len = file.entry().node.metadata()?.len_bytes;
+    let there = file_len.saturating_sub(offset);
+    let len = usize::try_from(there).map_or(len_bytes, |there| there.min(len_bytes));
+    // Memory that cannot be had is an error here, and would be a fault where it is touched.
+    let (free_bytes, _) = crate::memory::frames::usage();
+    if len > free_bytes {
+        return Err(Errno(libc::ENOMEM));
+    }
+    // SAFETY: a mapping that can be written and that nobody else knows of, or that the program gave up.
+    let mut rest = unsafe { core::slice::from_raw_parts_mut(start as *mut u8, len) };
+    let mut at = offset;
+    while !rest.is_empty() {
+        let count = file.read_at(at, rest)?;
+        if count == 0 {
+            break;
+        }
+        rest = &mut rest[count..];
+        at += count as u64;
+    }
+    Ok(())
+}
+
+/// Nothing is to be done: no mapping is written back.
+#[unsafe(no_mangle)]
+pub(super) extern "C" fn msync(address: *mut c_void, _len_bytes: usize, flags: c_int) -> c_int {
+    let both = libc::MS_ASYNC | libc::MS_SYNC;
+    let is_known = flags & !(both | libc::MS_INVALIDATE) == 0 && flags & both != both;
+    if !is_known || !(address as usize).is_multiple_of(4096) {
+        return errno::set(Errno(libc::EINVAL));
+    }
+    0
 }
 
 #[unsafe(no_mangle)]

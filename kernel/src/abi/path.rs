@@ -8,6 +8,10 @@ use crate::error::{Errno, Result};
 use crate::storage::vfs::namespace::LastLink;
 use crate::storage::vfs::{self, operations};
 
+/// The link to the program's own file (Linux: proc(5)), and where it leads: there is no other `/proc`.
+const OWN_FILE: &[u8] = b"/proc/self/exe";
+const OWN_FILE_TARGET: &[u8] = b"/dev/program";
+
 unsafe extern "C" {
     fn malloc(len: usize) -> *mut c_void;
 }
@@ -213,8 +217,12 @@ pub unsafe extern "C" fn readlinkat(
         }
         // Linux takes an empty path as the descriptor's own link.
         let flags = libc::AT_EMPTY_PATH;
-        let entry = entry_at(directory, path, flags, LastLink::FollowBeforeSlash)?;
-        let target = entry.node.read_link()?;
+        let target = if path == OWN_FILE {
+            OWN_FILE_TARGET.to_vec()
+        } else {
+            let entry = entry_at(directory, path, flags, LastLink::FollowBeforeSlash)?;
+            entry.node.read_link()?
+        };
         let count = target.len().min(len);
         // SAFETY: the caller's buffer.
         unsafe { bytes_mut(buf.cast(), count) }?.copy_from_slice(&target[..count]);

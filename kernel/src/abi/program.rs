@@ -5,15 +5,17 @@ use alloc::string::String;
 use alloc::vec::Vec;
 use core::ffi::{c_char, c_int, c_void};
 use core::ptr::null_mut;
-use core::sync::atomic::{AtomicBool, Ordering};
+use core::sync::atomic::{AtomicBool, AtomicPtr, Ordering};
 
 use super::environment::environ;
 use super::{signal, stdio, syscall, thread};
 use crate::arch::x86_64::power;
 use crate::devices::power_button;
 use crate::epitaph;
+use crate::error::{Errno, Result};
 use crate::scheduler;
 use crate::start::command_line;
+use crate::storage::vfs::{self, namespace::LastLink};
 use crate::sync::SpinLock;
 
 /// Exit status of `abort`, as a shell reports SIGABRT.
@@ -49,11 +51,27 @@ fn c_strings(strings: impl Iterator<Item = String>) -> &'static mut [*mut c_char
     pointers.leak()
 }
 
+/// What the program does when the power button is pressed, if it has said so.
+static ON_POWER_BUTTON: AtomicPtr<()> = AtomicPtr::new(null_mut());
+
+/// Has `function` called when the power button is pressed.
+pub(super) fn set_on_power_button(function: extern "C" fn()) {
+    ON_POWER_BUTTON.store(function as *mut (), Ordering::Release);
+}
+
 /// The power button is an interrupt from the keyboard: the program is told if it wants to be (by `SIGINT`, or else by `SIGTERM`), and
 /// ended if not.
 extern "C" fn on_power_button(_: usize) -> ! {
     scheduler::begin();
     log::info!("the power button was pressed");
+    let function = ON_POWER_BUTTON.load(Ordering::Acquire);
+    if !function.is_null() {
+        // SAFETY: only `set_on_power_button` stores here.
+        unsafe { core::mem::transmute::<*mut (), extern "C" fn()>(function)() };
+        // The function may have used thread-locals.
+        thread::run_destructors();
+        scheduler::exit(0)
+    }
     let signals = [libc::SIGINT, libc::SIGTERM];
     match signals.into_iter().find(|&s| signal::is_wanted(s)) {
         // The thread blocks nothing, and these signals exist.
@@ -61,6 +79,12 @@ extern "C" fn on_power_button(_: usize) -> ! {
         None => _exit(STATUS_INTERRUPTED),
     }
     scheduler::exit(0)
+}
+
+/// Makes a directory the current one.
+fn start_in(path: &str) -> Result<()> {
+    let entry = vfs::resolve(path.as_bytes(), LastLink::Follow)?;
+    vfs::set_current(entry)
 }
 
 /// Runs the program and ends the machine with its status.
@@ -71,6 +95,13 @@ pub fn run() -> ! {
     stdio::open();
     syscall::initialise();
     let line = command_line();
+    if let Some(path) = &line.directory
+        && let Err(Errno(number)) = start_in(path)
+    {
+        epitaph::fatal(format_args!(
+            "the program cannot start in {path} (errno {number})"
+        ));
+    }
     let arguments =
         core::iter::once(String::from("/program")).chain(line.arguments.iter().cloned());
     let argv = c_strings(arguments);

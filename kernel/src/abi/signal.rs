@@ -9,7 +9,7 @@ use core::ffi::{c_int, c_void};
 use core::sync::atomic::{AtomicU64, Ordering};
 
 use super::convert::{c_result, c_status, get, put};
-use super::program;
+use super::{program, trap};
 use crate::arch::clock;
 use crate::error::{Errno, Result};
 use crate::scheduler::{Thread, WaitQueue, thread};
@@ -23,11 +23,18 @@ const FIRST_REAL_TIME: c_int = 34;
 
 /// What is done when a signal comes.
 #[derive(Clone, Copy)]
-struct Action {
-    handler: usize,
+pub(super) struct Action {
+    pub(super) handler: usize,
     /// Blocked meanwhile.
     mask: u64,
     flags: c_int,
+}
+
+impl Action {
+    /// Whether the program has a function for the signal.
+    pub(super) fn is_function(&self) -> bool {
+        !matches!(self.handler, libc::SIG_DFL | libc::SIG_IGN)
+    }
 }
 
 static ACTIONS: SpinLock<[Action; SIGNALS]> = SpinLock::new(
@@ -121,22 +128,43 @@ fn tell_waiting() {
     WAITING.wake_all();
 }
 
+/// What is to be done about a signal now. One that is to be done once is forgotten.
+pub(super) fn take_action(signal: c_int) -> Option<Action> {
+    let index = index(signal).ok()?;
+    let mut actions = ACTIONS.lock();
+    let action = actions[index];
+    if action.flags & libc::SA_RESETHAND != 0 {
+        actions[index].handler = libc::SIG_DFL;
+    }
+    Some(action)
+}
+
+/// Whether the running thread blocks a signal.
+pub(super) fn is_blocked(signal: c_int) -> bool {
+    blocked().load(Ordering::Relaxed) & bit(signal) != 0
+}
+
 /// Does what is to be done about a signal, on this thread.
 fn handle(signal: c_int) {
-    let Ok(index) = index(signal) else { return };
-    let action = {
-        let mut actions = ACTIONS.lock();
-        let action = actions[index];
-        if action.flags & libc::SA_RESETHAND != 0 {
-            actions[index].handler = libc::SIG_DFL;
-        }
-        action
+    let Some(action) = take_action(signal) else {
+        return;
     };
     match action.handler {
         libc::SIG_IGN => return,
         libc::SIG_DFL => return by_default(signal),
         _ => {}
     }
+    // SAFETY: structures of integers and pointers, for which zeros are values.
+    let (mut info, mut context): (libc::siginfo_t, libc::ucontext_t) =
+        unsafe { core::mem::zeroed() };
+    info.si_signo = signal;
+    info.si_code = libc::SI_USER;
+    run(action, &mut info, &mut context);
+}
+
+/// Calls the program's function for a signal, with what it wants to be blocked meanwhile.
+pub(super) fn run(action: Action, info: &mut libc::siginfo_t, context: &mut libc::ucontext_t) {
+    let signal = info.si_signo;
     let itself = if action.flags & libc::SA_NODEFER == 0 {
         bit(signal)
     } else {
@@ -144,18 +172,13 @@ fn handle(signal: c_int) {
     };
     let before = blocked().fetch_or((action.mask | itself) & !UNSTOPPABLE, Ordering::Relaxed);
     let errno = super::errno::get();
-    // SAFETY: structures of integers and pointers, for which zeros are values.
-    let (mut info, mut context): (libc::siginfo_t, libc::ucontext_t) =
-        unsafe { core::mem::zeroed() };
-    info.si_signo = signal;
-    info.si_code = libc::SI_USER;
     // SAFETY: the program gave the function for signals. One that takes less arguments leaves the others alone.
     unsafe {
         let handler = core::mem::transmute::<
             usize,
             extern "C" fn(c_int, *mut libc::siginfo_t, *mut c_void),
         >(action.handler);
-        handler(signal, &raw mut info, (&raw mut context).cast());
+        handler(signal, info, (&raw mut *context).cast());
     }
     super::errno::set(Errno(errno));
     set_blocked(before);
@@ -260,6 +283,9 @@ pub(super) unsafe extern "C" fn sigaction(
             }
             before
         };
+        if let Some(new) = new {
+            trap::expect(signal, new.sa_sigaction);
+        }
         if old.is_null() {
             return Ok(());
         }
@@ -285,6 +311,7 @@ pub(super) extern "C" fn signal(signal: c_int, handler: usize) -> usize {
                 mask: 0,
                 flags: libc::SA_RESTART,
             };
+            trap::expect(signal, handler);
             core::mem::replace(&mut ACTIONS.lock()[index], action).handler
         }
         _ => {

@@ -21,7 +21,7 @@ use super::file::{
 };
 use super::machine::{getrandom, sysinfo, uname};
 use super::memfd::memfd_create;
-use super::memory::{madvise, mmap64, mprotect, munmap};
+use super::memory::{madvise, mmap64, mprotect, msync, munmap};
 use super::metadata::{
     access, chmod, chown, faccessat, fchmod, fchmodat, fchown, fchownat, fstat64, fstatat64,
     lchown, lstat64, stat64, statx, utimensat,
@@ -37,6 +37,7 @@ use super::process::{
     getsid, gettid, getuid, prctl, prlimit64, setgid, setpgid, setrlimit, setsid, setuid, wait4,
 };
 use super::signal::{kill, pause};
+use super::space::{fallocate64, fstatfs64, statfs64};
 use super::thread::{sched_getaffinity, sched_yield};
 use super::timer::{timerfd_create, timerfd_gettime, timerfd_settime};
 use super::{errno, object, program};
@@ -240,11 +241,15 @@ fn dispatch(call: &Arguments) -> Result<usize> {
         SYS_chdir = chdir(0);
         SYS_fchdir = fchdir(0);
         SYS_umask = umask(0);
+        SYS_fallocate = fallocate64(0 1 2 3);
+        SYS_statfs = statfs64(0 1);
+        SYS_fstatfs = fstatfs64(0 1);
         SYS_memfd_create = memfd_create(0 1);
         SYS_mmap = mmap64(0 1 2 3 4 5);
         SYS_munmap = munmap(0 1);
         SYS_mprotect = mprotect(0 1 2);
         SYS_madvise = madvise(0 1 2);
+        SYS_msync = msync(0 1 2);
         SYS_pipe = pipe(0);
         SYS_pipe2 = pipe2(0 1);
         SYS_eventfd2 = eventfd(0 1);

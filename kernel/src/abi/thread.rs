@@ -5,8 +5,9 @@ use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::ffi::{CStr, c_char, c_int, c_void};
 
-use super::errno;
+use super::{deadlock, errno};
 use crate::error::Errno;
+use crate::fault::{self, Stage};
 use crate::scheduler::{self, Name, Thread, thread};
 use crate::sync::SpinLock;
 
@@ -61,6 +62,9 @@ pub(super) unsafe extern "C" fn pthread_create(
     // SAFETY: null, or attributes that `pthread_attr_init` filled in.
     let attributes = unsafe { attributes.cast::<Attributes>().as_ref() };
     let stack_bytes = attributes.map_or(DEFAULT_STACK_BYTES, |a| a.stack_bytes);
+    deadlock::watch();
+    // Only a program with threads has one that can end by a fault alone.
+    fault::set_stage(Stage::Thread, fault::end_thread);
     let start = Box::into_raw(Box::new(Start { function, argument }));
     match scheduler::spawn_on(
         thread::current()

@@ -17,15 +17,33 @@ unsafe impl Send for DmaBuffer {}
 
 impl DmaBuffer {
     pub(crate) fn new(len_bytes: usize) -> Result<Self, OutOfMemory> {
-        let words = vec![0u128; len_bytes.div_ceil(16)];
+        // Below 4 GiB, as the real ones are: some devices know no other addresses.
+        // SAFETY: a new anonymous mapping, whose address the system chooses.
+        let base = unsafe {
+            libc::mmap(
+                core::ptr::null_mut(),
+                len_bytes,
+                libc::PROT_READ | libc::PROT_WRITE,
+                libc::MAP_PRIVATE | libc::MAP_ANONYMOUS | libc::MAP_32BIT,
+                -1,
+                0,
+            )
+        };
+        if base == libc::MAP_FAILED {
+            return Err(OutOfMemory);
+        }
         Ok(Self {
-            base: words.leak().as_mut_ptr().cast(),
+            base: base.cast(),
             len_bytes,
         })
     }
 
     pub(crate) fn phys(&self) -> u64 {
         self.base as u64
+    }
+
+    pub(crate) fn len_bytes(&self) -> usize {
+        self.len_bytes
     }
 
     fn pointer<T>(&self, offset: usize) -> *mut T {

@@ -5,6 +5,8 @@ pub mod console;
 #[cfg(test)]
 mod fake_memory;
 pub mod network;
+mod patience;
 pub mod pci;
 pub mod power_button;
+mod registers;
 pub mod virtio;

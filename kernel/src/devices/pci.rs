@@ -1,10 +1,10 @@
 //! PCI configuration space (PCI Local Bus Specification 3.0, chapter 6), by configuration mechanism #1, and interrupts by message
-//! (section 6.8.2, MSI-X).
+//! (section 6.8, MSI and MSI-X).
 
 use alloc::vec::Vec;
 use core::fmt;
 
-use crate::arch::interrupts::{self, Message};
+use crate::arch::interrupts::{self, Irq, Message};
 use crate::arch::mmio::Mmio;
 use crate::arch::port;
 
@@ -17,6 +17,11 @@ const HAS_CAPABILITIES: u16 = 1 << 4;
 const CAPABILITIES: u8 = 0x34;
 /// No list can be longer in 256 bytes.
 const MAX_CAPABILITIES: usize = 48;
+const CAPABILITY_MSI: u8 = 0x05;
+const MSI_ENABLE: u16 = 1;
+/// How many messages: one.
+const MSI_COUNT: u16 = 7 << 4;
+const MSI_64_BIT: u16 = 1 << 7;
 const CAPABILITY_MSIX: u8 = 0x11;
 const MSIX_ENABLE: u16 = 1 << 15;
 const MSIX_MASK_ALL: u16 = 1 << 14;
@@ -137,9 +142,27 @@ impl PciDevice {
             .map(|at| (self.read8(at), at))
     }
 
-    /// Has the device send `message` as its interrupt 0, in place of using its pin; whether it can. What the interrupt is for is told to
-    /// the device in its own way.
-    pub fn enable_message(&self, message: Message) -> bool {
+    /// Has the device send `message` for whatever it would use its pin (MSI); whether it can.
+    pub fn enable_msi(&self, message: Message) -> bool {
+        let Some((_, at)) = self.capabilities().find(|(id, _)| *id == CAPABILITY_MSI) else {
+            return false;
+        };
+        let control = self.read16(at + 2);
+        self.write32(at + 4, message.address as u32);
+        let data_at = if control & MSI_64_BIT != 0 {
+            self.write32(at + 8, (message.address >> 32) as u32);
+            at + 12
+        } else {
+            at + 8
+        };
+        self.write16(data_at, message.data as u16);
+        self.write16(at + 2, control & !MSI_COUNT | MSI_ENABLE);
+        true
+    }
+
+    /// Has the device send `message` as its interrupt 0, in place of using its pin (MSI-X); whether it can. What the interrupt is for is
+    /// told to the device in its own way.
+    pub fn enable_msix(&self, message: Message) -> bool {
         let Some((_, at)) = self.capabilities().find(|(id, _)| *id == CAPABILITY_MSIX) else {
             return false;
         };
@@ -165,6 +188,16 @@ impl PciDevice {
         let control = self.read16(at + 2);
         self.write16(at + 2, control & !MSIX_MASK_ALL | MSIX_ENABLE);
         true
+    }
+
+    /// Claims an interrupt for a device that has one for everything: by message (MSI), else its pin.
+    pub fn claim_interrupt(&self) -> Option<Irq> {
+        if let Some((irq, message)) = Irq::claim_message()
+            && self.enable_msi(message)
+        {
+            return Some(irq);
+        }
+        Irq::claim_legacy(self.interrupt_line()?, true)
     }
 
     /// The interrupt line that the firmware gave the device, if it gave one.

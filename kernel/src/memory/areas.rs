@@ -44,15 +44,39 @@ struct Area {
     access: Access,
 }
 
-struct Areas {
-    map: BTreeMap<usize, Area>,
-    /// Where the search for room starts; grows, and starts again from the beginning at the end.
+/// Addresses for areas of one kind: small ones and large ones have places of their own, so that each find the room that their like left.
+/// Addresses are used again before new ones, for each 2 MiB of addresses that were ever touched cost a page table.
+struct Zone {
+    start: usize,
+    end: usize,
+    /// Where the search for room starts: not far below the lowest room that was left.
     next: usize,
 }
 
+struct Areas {
+    map: BTreeMap<usize, Area>,
+    zones: [Zone; 2],
+}
+
+/// Areas of this size and more are large.
+const LARGE_BYTES: usize = 1 << 20;
+/// Where the zone of large areas begins.
+const LARGE_START: usize = AREAS_START * 2;
+
 static AREAS: SpinLock<Areas> = SpinLock::new(Areas {
     map: BTreeMap::new(),
-    next: AREAS_START,
+    zones: [
+        Zone {
+            start: AREAS_START,
+            end: LARGE_START,
+            next: AREAS_START,
+        },
+        Zone {
+            start: LARGE_START,
+            end: AREAS_END,
+            next: LARGE_START,
+        },
+    ],
 });
 
 impl Areas {
@@ -80,21 +104,48 @@ impl Areas {
     /// Finds room for `len_bytes` bytes and an unmapped page on each side.
     fn find_room(&mut self, len_bytes: usize) -> Option<usize> {
         let needed = len_bytes.checked_add(2 * FRAME_BYTES)?;
-        for from in [self.next, AREAS_START] {
+        let zone = &mut self.zones[usize::from(len_bytes >= LARGE_BYTES)];
+        for from in [zone.next, zone.start] {
             let mut start = from;
-            while start.checked_add(needed)? <= AREAS_END {
+            while start.checked_add(needed)? <= zone.end {
                 match self.map.range(..start + needed).next_back() {
                     Some((_, area)) if area.end + FRAME_BYTES > start => {
                         start = area.end + FRAME_BYTES
                     }
                     _ => {
-                        self.next = start + needed;
+                        zone.next = start + needed - FRAME_BYTES;
                         return Some(start + FRAME_BYTES);
                     }
                 }
             }
         }
         None
+    }
+
+    /// Notes that there is room from `start` on.
+    fn leave_room(&mut self, start: usize) {
+        let zone = &mut self.zones[usize::from(start >= LARGE_START)];
+        zone.next = zone.next.min(start - FRAME_BYTES);
+    }
+
+    /// Removes the areas of a range if they fill it exactly and no page of theirs was ever touched; whether that was so.
+    fn remove_untouched(&mut self, start: usize, end: usize) -> bool {
+        let mut at = start;
+        while at < end {
+            match self.map.get(&at) {
+                Some(area) if area.end <= end => at = area.end,
+                _ => return false,
+            }
+        }
+        if paging::has_frames(start, end) {
+            return false;
+        }
+        let mut at = start;
+        while let Some(area) = (at < end).then(|| self.map.remove(&at)).flatten() {
+            at = area.end;
+        }
+        self.leave_room(start);
+        true
     }
 }
 
@@ -151,6 +202,15 @@ pub fn len_bytes(start: usize) -> usize {
 /// # Safety
 /// 1. Nobody uses the memory any more.
 pub unsafe fn remove(ranges: &[(usize, usize)]) {
+    if let &[(start, len_bytes)] = ranges {
+        reserve_stack::<{ 4 * FRAME_BYTES }>();
+        if AREAS
+            .lock()
+            .remove_untouched(start, start.saturating_add(len_bytes))
+        {
+            return;
+        }
+    }
     let ranges = || {
         ranges
             .iter()
@@ -173,6 +233,7 @@ pub unsafe fn remove(ranges: &[(usize, usize)]) {
         let mut areas = AREAS.lock();
         while let Some((&first, _)) = areas.map.range(start..end).next() {
             areas.map.remove(&first);
+            areas.leave_room(first);
         }
     }
 }
@@ -203,6 +264,7 @@ fn areas_in(start: usize, end: usize) -> impl Iterator<Item = (usize, usize)> {
 pub unsafe fn protect(start: usize, len_bytes: usize, access: Access) -> Result<(), OutOfMemory> {
     let end = start.checked_add(len_bytes).ok_or(OutOfMemory)?;
     reserve_stack::<{ 4 * FRAME_BYTES }>();
+    let mut is_mapped = false;
     {
         let mut areas = AREAS.lock();
         if areas.containing(start).is_none() {
@@ -212,13 +274,14 @@ pub unsafe fn protect(start: usize, len_bytes: usize, access: Access) -> Result<
         areas.split_at(end);
         for (&first, area) in areas.map.range_mut(start..end) {
             area.access = access;
-            for page in (first..area.end).step_by(FRAME_BYTES) {
-                // SAFETY: a page of the caller's (1).
-                unsafe { paging::protect(page, access.flags()) };
-            }
+            // SAFETY: pages of the caller's (1).
+            is_mapped |= unsafe { paging::protect(first, area.end, access.flags()) };
         }
     }
-    tlb::flush_other_cores();
+    // What was never touched is in no core's memory.
+    if is_mapped {
+        tlb::flush_other_cores();
+    }
     Ok(())
 }
 
@@ -248,7 +311,7 @@ pub unsafe fn discard(start: usize, len_bytes: usize) {
 /// # Safety
 /// 1. Nobody needs the content of the pages any more.
 unsafe fn free_frames(ranges: impl Iterator<Item = (usize, usize)>) {
-    const BATCH: usize = 64;
+    const BATCH: usize = 128;
     let mut batch = [0; BATCH];
     let mut count = 0;
     let release = |batch: &[usize]| {
@@ -258,15 +321,16 @@ unsafe fn free_frames(ranges: impl Iterator<Item = (usize, usize)>) {
             unsafe { frames::free(frame, 1) };
         }
     };
-    for page in ranges.flat_map(|(start, end)| (start..end).step_by(FRAME_BYTES)) {
-        // SAFETY: the caller's promise (1).
-        if let Some(phys) = unsafe { paging::unmap(page) } {
-            batch[count] = phys as usize;
-            count += 1;
-        }
-        if count == BATCH {
-            release(&batch);
-            count = 0;
+    for (mut start, end) in ranges {
+        while start < end {
+            // SAFETY: the caller's promise (1).
+            let (more, reached) = unsafe { paging::unmap(start, end, &mut batch[count..]) };
+            count += more;
+            start = reached;
+            if count == BATCH {
+                release(&batch);
+                count = 0;
+            }
         }
     }
     if count != 0 {

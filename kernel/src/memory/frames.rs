@@ -29,6 +29,9 @@ pub enum FrameInfo {
 }
 
 impl FrameInfo {
+    /// A run has fewer frames than this.
+    pub const MAX_RUN: usize = 1 << 29;
+
     fn encode(self) -> u32 {
         match self {
             Self::Other => 0,
@@ -264,6 +267,41 @@ impl Frames {
         region.free_run(address, frames);
     }
 
+    /// See [`resize_run`].
+    fn resize_run(&mut self, address: usize, old: usize, new: usize) -> bool {
+        let (end, wanted) = (address + old * FRAME_BYTES, address + new * FRAME_BYTES);
+        if new < old {
+            self.free(wanted, old - new);
+        }
+        let Some(region) = self.region_of(address) else {
+            return false;
+        };
+        let mut taken = end.min(wanted);
+        while taken < wanted {
+            if taken == region.frontier && wanted <= region.end {
+                region.frontier = wanted;
+                for frame in (taken..wanted).step_by(FRAME_BYTES) {
+                    region.set_info(frame, FrameInfo::Other);
+                }
+                taken = wanted;
+            } else if taken < region.frontier
+                && let FrameInfo::Free(order) = region.info(taken)
+            {
+                region.unlink(taken as *mut FreeBlock, order as usize);
+                taken += FRAME_BYTES << order;
+            } else {
+                region.free_run(end, (taken - end) / FRAME_BYTES);
+                return false;
+            }
+        }
+        if taken > wanted {
+            region.free_run(wanted, (taken - wanted) / FRAME_BYTES);
+        }
+        region.set_info(address, FrameInfo::Run(new as u32));
+        self.free_frames -= new.saturating_sub(old);
+        true
+    }
+
     fn region_of(&mut self, address: usize) -> Option<&mut Region> {
         self.regions[..self.region_count]
             .iter_mut()
@@ -300,6 +338,16 @@ pub fn allocate(frames: usize, limit: usize, info: FrameInfo) -> Result<usize, O
 pub unsafe fn free(address: usize, frames: usize) {
     super::reserve_stack::<FRAME_BYTES>();
     FRAMES.lock().free(address, frames);
+}
+
+/// Makes a run of `old` frames one of `new` (less than [`FrameInfo::MAX_RUN`]) at the same address, if the frames behind it are free;
+/// whether that could be done.
+///
+/// # Safety
+/// 1. The run was allocated as [`FrameInfo::Run`] and has `old` frames; nobody uses those beyond `new`.
+pub unsafe fn resize_run(address: usize, old: usize, new: usize) -> bool {
+    super::reserve_stack::<FRAME_BYTES>();
+    FRAMES.lock().resize_run(address, old, new)
 }
 
 /// What the frame at an address (within it) is.

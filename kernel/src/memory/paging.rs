@@ -150,25 +150,49 @@ impl PageTables {
         Ok(())
     }
 
-    /// The lowest entry that maps `virt`, if it maps a 4 KiB page. Makes nothing.
-    fn find(&self, virt: usize) -> Option<*mut u64> {
+    /// The table of 4 KiB pages that `virt` lies in; else how many bytes, aligned to themselves, have none there.
+    fn lowest_table(&self, virt: usize) -> Result<*mut Table, usize> {
         let mut table = self.root;
-        for at in (1..=4).rev() {
-            let index = virt >> (12 + 9 * (at - 1)) & 511;
+        for level in (2..=4).rev() {
             // SAFETY: the index is below 512 and the table is ours.
-            let entry = unsafe { &raw mut (*table)[index] };
-            // SAFETY: as above.
-            let value = unsafe { *entry };
-            if at == 1 {
-                // An entry with an address but without rights is a page that may not be touched just now.
-                return (value != 0).then_some(entry);
-            }
+            let value = unsafe { (*table)[virt >> (12 + 9 * (level - 1)) & 511] };
             if value & PageFlags::PRESENT.bits() == 0 || value & PageFlags::LARGE.bits() != 0 {
-                return None;
+                return Err(level_bytes(level));
             }
             table = (value & ADDRESS_MASK) as *mut Table;
         }
-        None
+        Ok(table)
+    }
+
+    /// Visits the entries in use of 4 KiB pages in a range, until a visit says `false`; how far that went. An entry with an address but
+    /// without rights is a page that may not be touched just now.
+    fn visit(
+        &mut self,
+        start: usize,
+        end: usize,
+        mut visit: impl FnMut(usize, &mut u64) -> bool,
+    ) -> usize {
+        let mut virt = start;
+        while virt < end {
+            let table = match self.lowest_table(virt) {
+                Ok(table) => table,
+                Err(hole) => {
+                    virt = (virt | (hole - 1)) + 1;
+                    continue;
+                }
+            };
+            let stop = ((virt | (level_bytes(2) - 1)) + 1).min(end);
+            while virt < stop {
+                // SAFETY: the index is below 512 and the table is ours.
+                let entry = unsafe { &mut (*table)[virt >> 12 & 511] };
+                let at = virt;
+                virt += FRAME_BYTES;
+                if *entry != 0 && !visit(at, entry) {
+                    return virt;
+                }
+            }
+        }
+        end
     }
 
     fn is_mapped(&self, virt: usize) -> bool {
@@ -297,32 +321,53 @@ pub unsafe fn map(
     with_tables(|tables| tables.map(virt, phys, len_bytes, flags))
 }
 
-/// Unmaps a page of 4 KiB; the frame it led to, if it was mapped.
+/// Unmaps pages of 4 KiB in a range, and writes down the frames that they led to until `frames` is full: how many, and where to go on.
 ///
 /// # Safety
-/// 1. Nobody uses the page any more.
-pub unsafe fn unmap(virt: usize) -> Option<u64> {
-    with_tables(|tables| {
-        let entry = tables.find(virt)?;
-        // SAFETY: an entry of our tables; the caller promises that the page is not in use (1).
-        let old = unsafe { entry.replace(0) };
-        cpu::flush_page(virt);
-        Some(old & ADDRESS_MASK)
-    })
+/// 1. Nobody uses the pages any more.
+pub unsafe fn unmap(start: usize, end: usize, frames: &mut [usize]) -> (usize, usize) {
+    let mut count = 0;
+    if frames.is_empty() {
+        return (0, end);
+    }
+    let reached = with_tables(|tables| {
+        tables.visit(start, end, |virt, entry| {
+            frames[count] = (core::mem::take(entry) & ADDRESS_MASK) as usize;
+            cpu::flush_page(virt);
+            count += 1;
+            count < frames.len()
+        })
+    });
+    (count, reached)
 }
 
-/// Changes the rights of a page of 4 KiB if it is mapped.
+/// Changes the rights of the pages of 4 KiB in a range that are mapped; whether there were any.
 ///
 /// # Safety
-/// 1. The page is the caller's.
-pub unsafe fn protect(virt: usize, flags: PageFlags) {
+/// 1. The pages are the caller's.
+pub unsafe fn protect(start: usize, end: usize, flags: PageFlags) -> bool {
+    let mut has_any = false;
     with_tables(|tables| {
-        if let Some(entry) = tables.find(virt) {
-            // SAFETY: an entry of our tables, for a page of the caller's (1).
-            unsafe { *entry = *entry & ADDRESS_MASK | flags.bits() };
+        tables.visit(start, end, |virt, entry| {
+            *entry = *entry & ADDRESS_MASK | flags.bits();
             cpu::flush_page(virt);
-        }
+            has_any = true;
+            true
+        })
     });
+    has_any
+}
+
+/// Whether a page of 4 KiB in a range has a frame.
+pub fn has_frames(start: usize, end: usize) -> bool {
+    let mut has_any = false;
+    with_tables(|tables| {
+        tables.visit(start, end, |_, _| {
+            has_any = true;
+            false
+        })
+    });
+    has_any
 }
 
 /// Whether an address is mapped, by a page of any size.

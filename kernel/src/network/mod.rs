@@ -96,7 +96,9 @@ pub fn network<'a>(setup: impl FnOnce() -> Setup<'a>) -> Result<&'static Network
         _ => {
             let devices = devices::network::find(setup.virtio_mmio);
             if devices.is_empty() {
-                log::error!("network: no network interface found; supported: e1000, virtio-net");
+                log::error!(
+                    "network: no network interface found; supported: virtio-net, e1000, e1000e, vmxnet3, ne2000, tulip"
+                );
             }
             devices
         }

@@ -68,7 +68,9 @@ pub fn kill(thread: &Thread) -> Result<(), Ended> {
     if before & mark::KILLABLE != 0 {
         wake(thread);
     }
-    resume(thread)
+    // On another core it may have ended by now.
+    let _ = resume(thread);
+    Ok(())
 }
 
 /// Whether the running thread shall end.

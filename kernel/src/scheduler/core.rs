@@ -10,9 +10,9 @@ use super::thread::{self, Name, State, Thread, Waiting};
 use super::timers::Timers;
 use super::{Service, control, registry};
 use crate::arch::x86_64::core_local::{self, CoreLocal, MAX_CORES};
-use crate::arch::x86_64::{context, cpu, local_apic, tlb};
+use crate::arch::x86_64::{context, cpu, local_apic, preemption, tlb};
 use crate::arch::{clock, interrupts};
-use crate::memory::OutOfMemory;
+use crate::memory::{OutOfMemory, frames, heap};
 use crate::sync::OnceCell;
 
 /// Threads that are ready to run, first come first served.
@@ -52,10 +52,18 @@ pub(super) struct Core {
     services: Vec<&'static dyn Service>,
     /// The thread that ended last, until another one runs.
     ended: *const Thread,
+    /// Another core ended the last wait.
+    is_with_others: bool,
     /// When the timer will interrupt; `u64::MAX` when it will not.
     armed_ns: u64,
+    /// The timer will interrupt before the slice of the running thread is over.
+    is_slice_armed: bool,
     interrupts_seen: u64,
     polls: u32,
+    /// Cores for which threads were made ready and that were not interrupted yet, a bit each.
+    to_interrupt: u64,
+    /// How many [`InterruptsHeld`] there are.
+    holding_interrupts: u32,
     /// What other cores use of this one.
     shared: &'static Shared,
 }
@@ -73,7 +81,12 @@ pub(super) struct Shared {
     switches: AtomicU64,
 }
 
+const _: () = assert!(MAX_CORES <= 64, "a word has a bit for each core");
+
 static SHARED: [OnceCell<Shared>; MAX_CORES] = [const { OnceCell::new() }; MAX_CORES];
+
+/// A thread that computes is interrupted after this time, for others and for devices.
+const SLICE_NS: u64 = 4_000_000;
 
 /// Ready threads run this often in a row before the services are asked again, even if nothing interrupts.
 const SWITCHES_PER_POLL: u32 = 16;
@@ -110,9 +123,13 @@ fn initialise() -> &'static Shared {
         timers: Timers::new(),
         services: Vec::new(),
         ended: null(),
+        is_with_others: false,
         armed_ns: u64::MAX,
+        is_slice_armed: false,
         interrupts_seen: 0,
         polls: 0,
+        to_interrupt: 0,
+        holding_interrupts: 0,
         shared,
     }));
     local
@@ -124,6 +141,28 @@ fn initialise() -> &'static Shared {
 impl Core {
     pub(super) fn index(&self) -> usize {
         self.shared.local.index()
+    }
+
+    /// What fired, early perhaps, comes no more.
+    fn note_timer(&mut self) {
+        if interrupts::take_timer() {
+            self.armed_ns = u64::MAX;
+            self.is_slice_armed = false;
+        }
+    }
+
+    /// Has the timer look after the thread that runs next, unless it will anyway: a thread that computes must not keep the core.
+    /// The timer is set once in a slice, however many threads come and go.
+    fn arm_slice(&mut self) {
+        self.note_timer();
+        if self.is_slice_armed || !preemption::is_enabled() {
+            return;
+        }
+        self.is_slice_armed = true;
+        let now_ns = clock::now_ns();
+        if self.armed_ns > now_ns + SLICE_NS {
+            self.armed_ns = local_apic::set_timer(now_ns + SLICE_NS, now_ns);
+        }
     }
 }
 
@@ -158,6 +197,17 @@ pub fn thread_count(core: usize) -> usize {
     shared_of(core).threads.load(Ordering::Relaxed)
 }
 
+/// Threads that have not run yet: they will need memory for their stacks.
+static NOT_STARTED: AtomicUsize = AtomicUsize::new(0);
+
+/// Whether there is memory for the first pages of so many stacks, and a part of all memory beyond: a thread that cannot have stack when
+/// it needs it is the end of the program, one that cannot be started is an error.
+fn has_memory_for(threads: usize) -> bool {
+    const START_BYTES: usize = 16 << 10;
+    let (free, total) = frames::usage();
+    free >= total / 32 + threads.saturating_mul(START_BYTES)
+}
+
 /// Starts a thread on a core; it stays there. `function` must begin with [`begin`] and end with [`exit`].
 ///
 /// # Errors
@@ -173,7 +223,15 @@ pub fn spawn_on(
     name: Name,
 ) -> Result<Arc<Thread>, OutOfMemory> {
     let shared = shared_of(core);
-    let thread = Thread::new(core, function, argument, stack_bytes, name)?;
+    let waiting = NOT_STARTED.fetch_add(1, Ordering::Relaxed) + 1;
+    let thread = if has_memory_for(waiting) {
+        Thread::new(core, function, argument, stack_bytes, name)
+    } else {
+        Err(OutOfMemory)
+    };
+    let thread = thread.inspect_err(|_| {
+        NOT_STARTED.fetch_sub(1, Ordering::Relaxed);
+    })?;
     shared.threads.fetch_add(1, Ordering::Relaxed);
     registry::add(&thread);
     // The core's own reference, given back in `reap`.
@@ -210,12 +268,57 @@ pub(super) fn enqueue(thread: &Thread) {
         with_core(|core| core.ready.push(thread));
         return;
     }
-    let shared = shared_of(thread.core());
-    shared.push(thread);
-    // Either the core sees the thread before it halts, or its mark is seen here.
+    shared_of(thread.core()).push(thread);
+    with_core(|core| core.to_interrupt |= 1 << thread.core());
+    if with_core(|core| core.holding_interrupts) == 0 {
+        interrupt_woken();
+    }
+}
+
+/// While this lives, cores for which this one has made threads ready are not interrupted; when the last of them ends, they are. Made before
+/// a lock is taken under which threads are woken: else those would begin to run, and wait for that lock, while this core still holds it
+/// and is busy with the interrupt.
+pub(super) struct InterruptsHeld(());
+
+impl InterruptsHeld {
+    #[inline]
+    pub(super) fn new() -> Self {
+        // On the host, tests have no scheduler.
+        if !cfg!(test) {
+            with_core(|core| core.holding_interrupts += 1);
+        }
+        Self(())
+    }
+}
+
+impl Drop for InterruptsHeld {
+    #[inline]
+    fn drop(&mut self) {
+        if cfg!(test) {
+            return;
+        }
+        let is_due = with_core(|core| {
+            core.holding_interrupts = core.holding_interrupts.saturating_sub(1);
+            core.holding_interrupts == 0 && core.to_interrupt != 0
+        });
+        if is_due {
+            interrupt_woken();
+        }
+    }
+}
+
+/// Interrupts the cores for which threads were made ready, where they halt.
+#[inline(never)]
+fn interrupt_woken() {
+    let mut cores = with_core(|core| core::mem::take(&mut core.to_interrupt));
+    // Either a core sees the thread before it halts, or its mark is seen here.
     fence(Ordering::SeqCst);
-    if shared.local.is_halted.load(Ordering::Relaxed) {
-        interrupts::wake(shared.local);
+    while cores != 0 {
+        let local = shared_of(cores.trailing_zeros() as usize).local;
+        if local.is_halted.load(Ordering::Relaxed) {
+            interrupts::wake(local);
+        }
+        cores &= cores - 1;
     }
 }
 
@@ -265,6 +368,7 @@ fn empty_inbox() {
 
 /// Must be called first in every thread: completes the switch to it.
 pub fn begin() {
+    NOT_STARTED.fetch_sub(1, Ordering::Relaxed);
     reap();
 }
 
@@ -322,6 +426,10 @@ pub fn sleep_until(deadline_ns: u64) {
 
 /// Switches to the next thread that is ready; halts while there is none. Returns when the calling thread's turn has come again.
 pub(super) fn schedule() {
+    // Nobody holds interrupts back and waits; but a thread that a fault took out of a service could not let them go.
+    if with_core(|core| core::mem::take(&mut core.holding_interrupts)) != 0 {
+        interrupt_woken();
+    }
     let current: *const Thread = thread::current();
     loop {
         poll_services();
@@ -330,6 +438,7 @@ pub(super) fn schedule() {
             if !control::may_run(unsafe { &*next }) {
                 continue;
             }
+            with_core(Core::arm_slice);
             if next != current {
                 switch_to(current, next);
             }
@@ -339,6 +448,28 @@ pub(super) fn schedule() {
     }
 }
 
+/// Makes a thread the running one, as far as others see it; the switch to its context follows.
+///
+/// # Safety
+/// 1. The thread runs next on this core.
+unsafe fn enter(thread: &Thread) {
+    // SAFETY: the caller's promise (1).
+    unsafe { core_local::set_thread_pointer(thread.thread_pointer()) };
+    let (start, len_bytes) = thread.stack();
+    core_local::current()
+        .set_preemptible_stack(start + thread::KERNEL_STACK_BYTES..start + len_bytes);
+}
+
+/// Gives the core of code of the program that was interrupted to other threads.
+extern "C" fn preempt() {
+    yield_now();
+}
+
+/// Lets the timer interrupt threads that compute, from now on.
+pub fn enable_preemption() {
+    preemption::enable(preempt);
+}
+
 fn switch_to(current: *const Thread, next: *const Thread) {
     with_core(|core| {
         let switches = core.shared.switches.load(Ordering::Relaxed);
@@ -346,7 +477,7 @@ fn switch_to(current: *const Thread, next: *const Thread) {
     });
     // SAFETY: `next` was ready, so its context is a saved one; both threads are alive: `current` at least until `reap`.
     unsafe {
-        core_local::set_thread_pointer((*next).thread_pointer());
+        enter(&*next);
         context::switch((*current).context.as_ptr(), (*next).context.get());
     }
     reap();
@@ -384,11 +515,37 @@ pub(super) fn poll_services() {
 fn serve_all() -> bool {
     let mut had_work = false;
     let mut index = 0;
+    let local = core_local::current();
+    local.set_serving(true);
     while let Some(service) = with_core(|core| core.services.get(index).copied()) {
+        let _held = InterruptsHeld::new();
         had_work |= service.serve();
         index += 1;
     }
+    local.set_serving(false);
     had_work
+}
+
+/// As long as a core waits for another one before it halts.
+const MOMENT_NS: u64 = 50_000;
+
+/// Waits a moment for a thread that another core makes ready, where one ended the last wait: threads of two cores that wake each other in
+/// turn are spared the halt and the interrupt, which cost much more in a virtual machine. Whether one came.
+fn wait_for_others(until_ns: u64) -> bool {
+    if !with_core(|core| core.is_with_others) {
+        return false;
+    }
+    let shared = with_core(|core| core.shared);
+    loop {
+        if !shared.inbox.load(Ordering::Relaxed).is_null() {
+            return true;
+        }
+        let has_interrupt = with_core(|core| interrupts::count() != core.interrupts_seen);
+        if has_interrupt || clock::now_ns() >= until_ns {
+            return has_interrupt;
+        }
+        core::hint::spin_loop();
+    }
 }
 
 /// Halts until an interrupt comes, the next deadline or `until_ns` (since boot).
@@ -402,14 +559,12 @@ pub(super) fn idle(until_ns: u64) {
         index += 1;
     }
     let now_ns = clock::now_ns();
-    if deadline_ns <= now_ns {
+    if deadline_ns <= now_ns || wait_for_others(deadline_ns.min(now_ns + MOMENT_NS)) {
         return;
     }
+    heap::take_back();
     with_core(|core| {
-        // What fired, early perhaps, comes no more.
-        if interrupts::take_timer() {
-            core.armed_ns = u64::MAX;
-        }
+        core.note_timer();
         if deadline_ns < core.armed_ns {
             core.armed_ns = local_apic::set_timer(deadline_ns, now_ns);
         }
@@ -436,6 +591,7 @@ pub(super) fn idle(until_ns: u64) {
     if is_asleep {
         registry::wake_up();
     }
+    with_core(|core| core.is_with_others = !shared.inbox.load(Ordering::Relaxed).is_null());
     shared.local.is_halted.store(false, Ordering::SeqCst);
     tlb::catch_up();
 }
@@ -460,7 +616,7 @@ pub fn start(function: extern "C" fn(usize) -> !, stack_bytes: usize) -> ! {
 pub fn prepare_core() {
     extern "C" fn idle_thread(_: usize) -> ! {
         begin();
-        thread::current().waiting.set(Waiting::Nothing);
+        thread::current().waiting.set(Waiting::Idle);
         loop {
             prepare_to_block();
             block(None);
@@ -484,9 +640,9 @@ fn run_first() -> ! {
     let mut unused = 0;
     cpu::enable_interrupts();
     if let Some(first) = first {
-        // SAFETY: the thread was prepared just now and is alive.
+        // SAFETY: the thread was prepared just now, is alive and runs now.
         unsafe {
-            core_local::set_thread_pointer((*first).thread_pointer());
+            enter(&*first);
             context::switch(&raw mut unused, (*first).context.get());
         }
     }

@@ -4,6 +4,7 @@
 
 use core::sync::atomic::{AtomicU32, Ordering};
 
+use super::core::InterruptsHeld;
 use super::thread::Waiting;
 use super::wait::{Key, WaitOutcome, WaitQueue};
 use crate::sync::SpinLock;
@@ -59,6 +60,7 @@ pub fn wait(
 /// Wakes up to `most` threads that sleep at an address for one of `bits`; how many.
 pub fn wake(address: usize, most: usize, bits: u32) -> usize {
     let bucket = bucket(address);
+    let _held = InterruptsHeld::new();
     let _guard = bucket.lock.lock();
     bucket
         .queue

@@ -4,6 +4,7 @@ use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::sync::atomic::{AtomicUsize, Ordering};
 
+use super::core::InterruptsHeld;
 use super::wait::{WaitOutcome, WaitQueue};
 use crate::sync::{SpinGuard, SpinLock};
 
@@ -69,6 +70,7 @@ impl Notifier {
     pub fn notify(&self) {
         self.waiters.wake_all();
         if self.observer_count.load(Ordering::Acquire) != 0 {
+            let _held = InterruptsHeld::new();
             let observers = self.observers.lock();
             for (token, observer) in observers.iter() {
                 observer.notified(*token);

@@ -4,7 +4,7 @@ use core::sync::atomic::{AtomicU8, AtomicUsize, Ordering};
 
 use super::core::{core_count, current_core, thread_count};
 
-/// The rule.
+/// The rule (`placement=` of the command line).
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 #[repr(u8)]
 pub enum Placement {
@@ -14,6 +14,18 @@ pub enum Placement {
     RoundRobin,
     /// The creator's own core.
     SameCore,
+}
+
+impl Placement {
+    /// The rule of this name.
+    pub fn named(name: &str) -> Option<Self> {
+        match name {
+            "least-loaded" => Some(Self::LeastLoaded),
+            "round-robin" => Some(Self::RoundRobin),
+            "same-core" => Some(Self::SameCore),
+            _ => None,
+        }
+    }
 }
 
 static RULE: AtomicU8 = AtomicU8::new(Placement::LeastLoaded as u8);
@@ -46,7 +58,18 @@ fn least_loaded(loads: impl Iterator<Item = usize>, own: usize) -> usize {
 
 #[cfg(test)]
 mod tests {
-    use super::least_loaded;
+    use super::{Placement, least_loaded};
+
+    #[test]
+    fn rules_have_names() {
+        assert_eq!(Placement::named("same-core"), Some(Placement::SameCore));
+        assert_eq!(Placement::named("round-robin"), Some(Placement::RoundRobin));
+        assert_eq!(
+            Placement::named("least-loaded"),
+            Some(Placement::LeastLoaded)
+        );
+        assert_eq!(Placement::named("best"), None);
+    }
 
     #[test]
     fn the_emptiest_core_is_chosen_and_the_own_one_among_equals() {

@@ -1,7 +1,7 @@
 //! All threads, and whether any of them can ever run again.
 //!
 //! When all cores halt and no timer is set, only something from outside can wake a thread. If no thread waits for such a thing, the
-//! machine would halt for ever: then a handler is called, which reports and ends it. It is installed with the program's first
+//! machine would halt for ever: a handler asks, reports it, and ends the machine. It is installed with the program's first
 //! thread, so that a program without threads links none of it.
 
 use core::cell::Cell;
@@ -78,7 +78,7 @@ pub fn expect_wakes_from_outside() {
     EXPECTS_OUTSIDE.store(true, Ordering::Relaxed);
 }
 
-/// Has `handler` called when no thread can ever run again. It is called on a core that would halt, and may return.
+/// Has `handler` called when all cores halt and no timer is set. It asks [`is_deadlock`] then.
 pub fn on_deadlock(handler: fn()) {
     HANDLER.store(handler as *mut (), Ordering::Release);
 }
@@ -90,7 +90,7 @@ pub(super) fn fall_asleep() {
         return;
     }
     let handler = HANDLER.load(Ordering::Acquire);
-    if !handler.is_null() && all_threads(is_stuck) {
+    if !handler.is_null() {
         // SAFETY: `on_deadlock` stored a function of this type.
         unsafe { core::mem::transmute::<*mut (), fn()>(handler)() }
     }
@@ -99,6 +99,11 @@ pub(super) fn fall_asleep() {
 /// A core that called [`fall_asleep`] runs again.
 pub(super) fn wake_up() {
     ASLEEP.fetch_sub(1, Ordering::SeqCst);
+}
+
+/// Whether no thread can ever run again. To be asked in the handler of [`on_deadlock`].
+pub fn is_deadlock() -> bool {
+    all_threads(is_stuck)
 }
 
 /// Whether only another thread can let a thread run. Meaningful while all cores halt without timers.

@@ -12,13 +12,23 @@ use super::wait::WaitQueue;
 use crate::arch::x86_64::{context, core_local};
 use crate::image;
 use crate::memory::areas::{self, Access};
-use crate::memory::{OutOfMemory, heap};
-use crate::sync::SpinLock;
+use crate::memory::frames::{self, FRAME_BYTES};
+use crate::memory::{OutOfMemory, heap, paging};
+use crate::sync::{OnceCell, SpinLock};
 
 /// Stacks are at least this large: what the program asks for, and room for the kernel, which runs on the same stack.
-const KERNEL_STACK_BYTES: usize = 64 * 1024;
-/// Threads that ended leave this many stacks for new ones.
-const MAX_KEPT_STACKS: usize = 64;
+pub(super) const KERNEL_STACK_BYTES: usize = 64 * 1024;
+/// Pages of a new thread's stack that are there from the beginning.
+const TOP_PAGES: usize = 3;
+/// When less than this part of the memory is free no thread gets a new stack.
+const RESERVED_PART: usize = 8;
+/// Of a stack that is kept for new threads, so much keeps its memory.
+const KEPT_STACK_BYTES: usize = 64 * 1024;
+
+/// Threads that ended leave at most this many stacks for new ones: one for each MiB of memory, within bounds.
+fn max_kept_stacks() -> usize {
+    (frames::usage().1 >> 20).clamp(16, 256)
+}
 
 /// What a thread is doing.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -43,8 +53,10 @@ pub enum Waiting {
     Join(u32),
     /// A message, or room for one.
     Message,
-    /// Nothing: it parked for good, or it is a core's own thread.
+    /// Nothing: it parked for good.
     Nothing,
+    /// Work for a core: it is the thread that the core has of its own.
+    Idle,
 }
 
 /// What others asked of a thread, and what it said of itself: bits of [`Thread::marks`].
@@ -184,13 +196,31 @@ impl Stack {
                 .rposition(|s| s.len_bytes == len_bytes)
                 .map(|index| kept.swap_remove(index))
         };
-        match kept {
-            Some(stack) => Ok(stack),
-            None => Ok(Self {
-                start: areas::create(len_bytes, Access::ReadWrite)?,
-                len_bytes,
-            }),
+        if let Some(stack) = kept {
+            return Ok(stack);
         }
+        let stack = Self {
+            start: areas::create(len_bytes, Access::ReadWrite)?,
+            len_bytes,
+        };
+        stack.fill_top()?;
+        Ok(stack)
+    }
+
+    /// Gives a new stack the frames that its thread begins on: what the thread cannot get later it has nobody to tell. A machine that is
+    /// short of memory keeps the rest for the threads that run.
+    fn fill_top(&self) -> Result<(), OutOfMemory> {
+        let (free_bytes, all_bytes) = frames::usage();
+        if free_bytes < all_bytes / RESERVED_PART {
+            return Err(OutOfMemory);
+        }
+        for page in 1..=TOP_PAGES {
+            let address = self.end() - page * 4096;
+            if areas::on_page_fault(address, true, false) != areas::Fault::Mapped {
+                return Err(OutOfMemory);
+            }
+        }
+        Ok(())
     }
 
     fn end(&self) -> usize {
@@ -200,19 +230,24 @@ impl Stack {
 
 impl Drop for Stack {
     fn drop(&mut self) {
+        let below = self.len_bytes - KEPT_STACK_BYTES;
+        // A stack is touched page by page, from its end: so this page says whether more was.
+        let first_below = self.start + below;
+        if paging::has_frames(first_below - FRAME_BYTES, first_below) {
+            // SAFETY: the stack's thread has ended and runs no more.
+            unsafe { areas::discard(self.start, below) };
+        }
+        let max = max_kept_stacks();
         let mut kept = KEPT_STACKS.lock();
         kept.push(Stack {
             start: self.start,
             len_bytes: self.len_bytes,
         });
-        if kept.len() <= MAX_KEPT_STACKS {
+        if kept.len() <= max {
             return;
         }
         // Half of them go at once: all cores must forget where they were, which takes as long for many as for one.
-        let surplus: Vec<_> = kept
-            .drain(..MAX_KEPT_STACKS / 2)
-            .map(ManuallyDrop::new)
-            .collect();
+        let surplus: Vec<_> = kept.drain(..max / 2).map(ManuallyDrop::new).collect();
         drop(kept);
         let ranges: Vec<_> = surplus
             .iter()
@@ -252,7 +287,7 @@ impl Storage {
                 thread: null(),
                 errno: Cell::new(0),
                 unused: [0; 2],
-                canary: crate::arch::entropy::random_u64() & !0xFF,
+                canary: canary(),
                 unused2: [0; 2],
             });
             Ok(Self { allocation, block })
@@ -265,6 +300,17 @@ impl Drop for Storage {
         // SAFETY: allocated in `new`; the thread has ended.
         unsafe { heap::free(self.allocation) };
     }
+}
+
+/// What stack protectors compare: a secret of the whole program, as with other C libraries. Its lowest byte ends strings.
+fn canary() -> u64 {
+    static CANARY: OnceCell<u64> = OnceCell::new();
+    if let Some(&canary) = CANARY.get() {
+        return canary;
+    }
+    let canary = crate::arch::entropy::random_u64() & !0xFF;
+    // The first thread starts alone, before there are others to be given one.
+    CANARY.set(canary).copied().unwrap_or(canary)
 }
 
 static NEXT_ID: AtomicU32 = AtomicU32::new(1);
@@ -313,6 +359,11 @@ impl Thread {
     /// Number of the thread; the main thread has 1.
     pub fn id(&self) -> u32 {
         self.id
+    }
+
+    /// Whether the thread is the program's first, whose end is the program's.
+    pub fn is_main(&self) -> bool {
+        self.id == 1
     }
 
     /// The core where the thread runs.

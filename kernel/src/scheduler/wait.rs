@@ -3,7 +3,7 @@
 use core::ptr::null_mut;
 
 use super::control::{self, Killed};
-use super::core::{block, prepare_to_block, wake};
+use super::core::{InterruptsHeld, block, prepare_to_block, wake};
 use super::thread::{self, Thread, Waiting};
 use crate::sync::{SpinGuard, SpinLock};
 
@@ -164,6 +164,7 @@ impl WaitQueue {
 
     /// Wakes up to `most` threads whose key fits, longest waiting first; how many.
     pub(super) fn wake_where(&self, most: usize, mut fits: impl FnMut(Key) -> bool) -> usize {
+        let _held = InterruptsHeld::new();
         let mut list = self.list.lock();
         let mut count = 0;
         let mut waiter = list.first;

@@ -22,7 +22,7 @@ const WAYS: usize = 8;
 const MAX_AHEAD: usize = 16;
 const MAX_RUN: usize = 64;
 /// From how many whole blocks on a write goes to the disk at once.
-const DIRECT_RUN: usize = 8;
+const DIRECT_RUN: usize = 4;
 /// The place in the arena of a way that was never used.
 const NOWHERE: usize = usize::MAX;
 

@@ -4,6 +4,7 @@
 //! the tree of names in [`vfs`]. [`start`] puts them together as the command line says ([`mount`]).
 
 use alloc::sync::Arc;
+use alloc::vec::Vec;
 
 pub mod block_cache;
 pub mod disks;
@@ -17,7 +18,9 @@ pub mod write_behind;
 
 use crate::command_line::VirtioMmioDevice;
 pub use mount::{MountError, MountRequest};
+use vfs::bare::Bare;
 use vfs::devfs::Devfs;
+use vfs::embedded::{Embedded, Object};
 use vfs::node::{FileSystem, NewNode};
 use vfs::tmpfs::Tmpfs;
 
@@ -27,8 +30,8 @@ const CACHE_MIN_BYTES: usize = 128 << 10;
 const CACHE_MAX_BYTES: usize = 64 << 20;
 const SCRATCH_SHARE: u64 = 2;
 
-/// Finds the disks, if any are asked for (those at `virtio_mmio` the loader told of), mounts what is asked for, and makes the tree that programs see. Without a request for the root, it
-/// is a RAM file system. Called once, before the program starts.
+/// Finds the disks, if any are asked for (those at `virtio_mmio` the loader told of), mounts what is asked for and the folders that are built into
+/// the image, and makes the tree that programs see. With neither at the root, the root is a RAM file system. Called once, before the program starts.
 ///
 /// # Errors
 /// The first request that cannot be fulfilled, in words for the developer.
@@ -41,36 +44,31 @@ pub fn start(
         false => volumes::volumes(virtio_mmio).ok(),
     };
     let disks = volumes.map_or(&[][..], volumes::Volumes::disks);
-    vfs::install(mount::mount_all(requests, disks, scratch, devices())?);
+    let (memory_bytes, _) = crate::memory::frames::usage();
+    let scratch_bytes = memory_bytes as u64 / SCRATCH_SHARE;
+    let mut built_in = built_in()?;
+    let make_root = || {
+        let at_root = built_in.iter().position(|(path, _)| *path == "/");
+        match at_root {
+            Some(index) => built_in.swap_remove(index).1,
+            None => scratch(scratch_bytes),
+        }
+    };
+    let devices = Arc::new(Devfs::new(crate::arch::entropy::fill));
+    let names = mount::mount_all(requests, disks, make_root, devices)?;
+    for (path, file_system) in built_in {
+        mount::mount_built_in(&names, path, file_system)?;
+    }
+    vfs::install(names);
     if let Some(volumes) = volumes {
         volumes.note_mounted(requests);
     }
     Ok(())
 }
 
-/// How large the cache of each disk is.
-fn cache_bytes() -> usize {
-    let (memory_bytes, _) = crate::memory::frames::usage();
-    (memory_bytes / CACHE_SHARE).clamp(CACHE_MIN_BYTES, CACHE_MAX_BYTES)
-}
-
-/// Makes the tree that programs see of memory alone; in the place of [`start`].
-///
-/// # Errors
-/// When there is no memory.
-pub fn start_without_disks() -> Result<(), MountError> {
-    vfs::install(mount::plain(scratch(), devices())?);
-    Ok(())
-}
-
-fn devices() -> Arc<dyn FileSystem> {
-    Arc::new(Devfs::new(crate::arch::entropy::fill))
-}
-
 /// A RAM file system for the root.
-fn scratch() -> Arc<dyn FileSystem> {
-    let (memory_bytes, _) = crate::memory::frames::usage();
-    let scratch = Tmpfs::new(memory_bytes as u64 / SCRATCH_SHARE);
+fn scratch(limit_bytes: u64) -> Arc<dyn FileSystem> {
+    let scratch = Tmpfs::new(limit_bytes);
     // Where programs put what they need for a while. It is not made on a disk that has none.
     let folder = scratch
         .root()
@@ -79,4 +77,38 @@ fn scratch() -> Arc<dyn FileSystem> {
         log::warn!("cannot make /tmp: {error:?}");
     }
     Arc::new(scratch)
+}
+
+/// A folder that is built into the image, with its path.
+type BuiltIn = (&'static str, Arc<dyn FileSystem>);
+
+fn built_in() -> Result<Vec<BuiltIn>, MountError> {
+    let objects: Option<Vec<Object>> = crate::image::embedded_objects()
+        .map(Object::parse)
+        .collect();
+    let objects: Arc<[Object]> = objects.unwrap_or_default().into();
+    let mut folders = Vec::new();
+    for path in crate::image::embedded_folders() {
+        let folder = Embedded::new(objects.clone(), path.as_bytes());
+        let folder = folder.ok_or_else(|| MountError::bad_image(path))?;
+        let folder: Arc<dyn FileSystem> = Arc::new(folder);
+        folders.push((path, folder));
+    }
+    Ok(folders)
+}
+
+/// How large the cache of each disk is.
+fn cache_bytes() -> usize {
+    let (memory_bytes, _) = crate::memory::frames::usage();
+    (memory_bytes / CACHE_SHARE).clamp(CACHE_MIN_BYTES, CACHE_MAX_BYTES)
+}
+
+/// Makes the tree of a program that opens no files: `/dev` and nothing else.
+///
+/// # Errors
+/// When there is no memory.
+pub fn start_bare() -> Result<(), MountError> {
+    let devices = Arc::new(Devfs::new(crate::arch::entropy::fill));
+    vfs::install(mount::bare_tree(Arc::new(Bare), devices)?);
+    Ok(())
 }

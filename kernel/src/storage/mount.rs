@@ -116,6 +116,7 @@ pub struct MountError {
 #[derive(Debug)]
 enum Cause {
     BadRequest,
+    BadImage,
     NoDisk {
         count: usize,
     },
@@ -144,6 +145,7 @@ impl fmt::Display for MountError {
             Cause::BadRequest => {
                 f.write_str("expected diskN:/path or diskN.P:/path, and perhaps ,ro behind it")
             }
+            Cause::BadImage => f.write_str("they are not as the tool writes them"),
             Cause::NoDisk { count } => {
                 let disks = if *count == 1 { "disk" } else { "disks" };
                 write!(f, "there is no such disk ({count} data {disks} found)")
@@ -177,6 +179,17 @@ impl fmt::Display for MountError {
 }
 
 impl core::error::Error for MountError {}
+
+impl MountError {
+    /// The image says that a folder is built into it, and has no such folder, or something else that cannot be.
+    pub fn bad_image(path: &str) -> Self {
+        Self {
+            what: String::from("the files of the image"),
+            path: Some(String::from(path)),
+            cause: Cause::BadImage,
+        }
+    }
+}
 
 /// Numbers with commas.
 struct List<'a>(&'a [u32]);
@@ -213,7 +226,7 @@ pub fn mount_all(
         Some(request) if request.is_root() => open(requests.remove(0), disks)?,
         _ => make_scratch(),
     };
-    let names = plain(root, devices)?;
+    let names = bare_tree(root, devices)?;
     for request in requests {
         mount_at(&names, request, open(request, disks)?)?;
     }
@@ -229,26 +242,45 @@ pub(super) fn mount_at(
     request: &MountRequest,
     file_system: Arc<dyn FileSystem>,
 ) -> Result<(), MountError> {
-    if request.is_root() {
-        return Err(request.error(Cause::PathTaken));
-    }
-    let fail = |errno| request.error(Cause::Path(errno));
-    let (directory, name) = mount_point(names, request)?;
-    let is_taken = names
-        .child(&directory, &name)
-        .map_err(fail)?
-        .is_some_and(|entry| !Arc::ptr_eq(&entry.mount, &directory.mount));
-    if is_taken {
-        return Err(request.error(Cause::PathTaken));
-    }
-    names.mount(&directory, &name, file_system).map_err(fail)
+    attach(names, &request.path, file_system).map_err(|cause| request.error(cause))
 }
 
-/// The tree of names with this root and `devices` at `/dev`.
+/// Mounts files that are built into the image at `path`.
 ///
 /// # Errors
-/// When the root cannot be read.
-pub fn plain(
+/// When something else is there, or there is no such directory and none can be made.
+pub fn mount_built_in(
+    names: &Namespace,
+    path: &str,
+    file_system: Arc<dyn FileSystem>,
+) -> Result<(), MountError> {
+    attach(names, path, file_system).map_err(|cause| MountError {
+        what: String::from("the files of the image"),
+        path: Some(String::from(path)),
+        cause,
+    })
+}
+
+/// Mounts a file system at a path where nothing is mounted.
+fn attach(names: &Namespace, path: &str, file_system: Arc<dyn FileSystem>) -> Result<(), Cause> {
+    let (directory, name) = mount_point(names, path)?;
+    let is_taken = names
+        .child(&directory, &name)
+        .map_err(Cause::Path)?
+        .is_some_and(|entry| !Arc::ptr_eq(&entry.mount, &directory.mount));
+    if is_taken {
+        return Err(Cause::PathTaken);
+    }
+    names
+        .mount(&directory, &name, file_system)
+        .map_err(Cause::Path)
+}
+
+/// The tree of `root` with `devices` at `/dev`.
+///
+/// # Errors
+/// When the root cannot be read or has no directory `dev`.
+pub fn bare_tree(
     root: Arc<dyn FileSystem>,
     devices: Arc<dyn FileSystem>,
 ) -> Result<Namespace, MountError> {
@@ -313,12 +345,8 @@ pub(super) fn open(
 }
 
 /// The directory and the name at which to mount. Where the file system there can be written, it is created.
-fn mount_point(
-    names: &Namespace,
-    request: &MountRequest,
-) -> Result<(Arc<Entry>, Box<[u8]>), MountError> {
-    let path = request.path.as_bytes();
-    let fail = |errno| request.error(Cause::Path(errno));
+fn mount_point(names: &Namespace, path: &str) -> Result<(Arc<Entry>, Box<[u8]>), Cause> {
+    let path = path.as_bytes();
     let ends = path
         .iter()
         .enumerate()
@@ -327,19 +355,19 @@ fn mount_point(
     for end in ends.chain([path.len()]).filter(|end| *end > 0) {
         match operations::make_directory(names, names.root(), &path[..end], 0o755) {
             Ok(()) | Err(Errno(libc::EEXIST)) => {}
-            Err(Errno(libc::EROFS)) => return Err(request.error(Cause::NoDirectory)),
-            Err(errno) => return Err(fail(errno)),
+            Err(Errno(libc::EROFS)) => return Err(Cause::NoDirectory),
+            Err(errno) => return Err(Cause::Path(errno)),
         }
     }
     let found = names
         .find(names.root(), path, LastLink::Follow)
-        .map_err(fail)?;
+        .map_err(Cause::Path)?;
     match (found.last, found.entry) {
         (Last::Name(name), Some(entry)) if entry.is_directory() => {
             Ok((found.directory, Box::from(&*name)))
         }
-        (Last::Name(_), Some(_)) => Err(fail(Errno(libc::ENOTDIR))),
-        (Last::Name(_), None) => Err(request.error(Cause::NoDirectory)),
-        (Last::Root | Last::Dot | Last::DotDot, _) => Err(request.error(Cause::PathTaken)),
+        (Last::Name(_), Some(_)) => Err(Cause::Path(Errno(libc::ENOTDIR))),
+        (Last::Name(_), None) => Err(Cause::NoDirectory),
+        (Last::Root | Last::Dot | Last::DotDot, _) => Err(Cause::PathTaken),
     }
 }

@@ -246,3 +246,19 @@ fn what_cannot_be_mounted_is_refused_with_the_reason() {
     );
     assert!(text.ends_with("(the disk has partitions: 1)"), "{text}");
 }
+
+#[test]
+fn the_tree_without_files_has_devices_alone() {
+    let devices = Arc::new(Devfs::new(|buf| buf.fill(4)));
+    let names = super::mount::bare_tree(Arc::new(super::vfs::bare::Bare), devices).unwrap();
+    let root = names.root();
+    assert!(root.node.read_dir(0, 10).unwrap().is_empty());
+    let find = |path: &[u8]| {
+        names
+            .find(root, path, LastLink::Follow)
+            .map(|found| found.entry.is_some())
+    };
+    assert_eq!(find(b"/dev/null"), Ok(true));
+    assert_eq!(find(b"/tmp"), Ok(false));
+    assert!(names.mounts()[0].is_read_only());
+}

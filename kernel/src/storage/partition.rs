@@ -52,6 +52,11 @@ pub type Partitions<E> = Vec<Result<Partition, PartitionError<E>>>;
 /// Partitions that are looked at, at most.
 const MAX_PARTITIONS: u32 = 128;
 
+/// Bytes of a GPT header that have a meaning.
+const GPT_HEADER_BYTES: usize = 92;
+/// Bytes of a table of partition entries, at most: eight times what is usual.
+const MAX_GPT_TABLE_BYTES: usize = 128 << 10;
+
 const TYPE_EMPTY: u8 = 0;
 const TYPES_EXTENDED: [u8; 3] = [0x05, 0x0F, 0x85];
 const TYPE_GPT_PROTECTIVE: u8 = 0xEE;
@@ -159,41 +164,76 @@ impl<E> Source<'_, E> {
         Err(PartitionError::LogicalChain)
     }
 
-    /// Reads a GPT. Its checksums are not looked at: what is used is checked by itself.
+    /// Reads a GPT: the primary, or the backup in the last sector where the primary is damaged.
     fn gpt(&self) -> Result<Partitions<E>, PartitionError<E>> {
-        let header = self.sector(1)?;
+        let primary = match self.gpt_at(1) {
+            Ok(found) => return Ok(found),
+            Err(error) => error,
+        };
+        let backup = self.sector_count.saturating_sub(1);
+        // What is wrong with the primary is what its owner needs to know.
+        self.gpt_at(backup).map_err(|_| primary)
+    }
+
+    /// Reads the GPT whose header is in that sector.
+    fn gpt_at(&self, at: u64) -> Result<Partitions<E>, PartitionError<E>> {
+        let header = self.sector(at)?;
+        let bad = |field| Err(PartitionError::GptHeader(field));
         if header.get(..8) != Some(b"EFI PART") {
-            return Err(PartitionError::GptHeader("signature"));
+            return bad("signature");
+        }
+        let header_len = u32_at(&header, 12) as usize;
+        let Some(covered) = header
+            .get(..header_len)
+            .filter(|it| it.len() >= GPT_HEADER_BYTES)
+        else {
+            return bad("size");
+        };
+        // The checksum is over the header with zeros in its own place.
+        let mut covered = covered.to_vec();
+        let checksum = u32_at(&covered, 16);
+        if let Some(place) = covered.get_mut(16..20) {
+            place.fill(0);
+        }
+        if crc32(&covered) != checksum {
+            return bad("checksum");
+        }
+        if u64_at(&header, 24) != at {
+            return bad("own LBA");
         }
         let entries_at = u64_at(&header, 72);
-        let count = u32_at(&header, 80);
+        let count = u32_at(&header, 80) as usize;
         let entry_len = u32_at(&header, 84) as usize;
-        if !(128..=self.sector_len_bytes).contains(&entry_len) || !entry_len.is_power_of_two() {
-            return Err(PartitionError::GptHeader("size of partition entry"));
+        if !(128..=4096).contains(&entry_len) || !entry_len.is_power_of_two() {
+            return bad("size of partition entry");
         }
-        if entries_at < 2 {
-            return Err(PartitionError::GptHeader("partition entry LBA"));
+        let Some(table_len) = count
+            .checked_mul(entry_len)
+            .filter(|len| *len <= MAX_GPT_TABLE_BYTES)
+        else {
+            return bad("number of partition entries");
+        };
+        let sectors = table_len.div_ceil(self.sector_len_bytes) as u64;
+        let is_on_disk = |end: u64| end <= self.sector_count;
+        if entries_at < 2 || !entries_at.checked_add(sectors).is_some_and(is_on_disk) {
+            return bad("partition entry LBA");
+        }
+        let mut table = Vec::with_capacity(table_len);
+        for sector in (entries_at..self.sector_count).take(sectors as usize) {
+            table.extend(self.sector(sector)?);
+        }
+        table.truncate(table_len);
+        if crc32(&table) != u32_at(&header, 88) {
+            return bad("checksum of partition entries");
         }
         let mut found = Vec::new();
-        let mut number = 0;
-        let mut at = entries_at;
-        while number < count.min(MAX_PARTITIONS) {
-            if at >= self.sector_count {
-                return Err(PartitionError::GptHeader("partition entry LBA"));
+        for (entry, number) in table.chunks_exact(entry_len).zip(1..=MAX_PARTITIONS) {
+            if entry.iter().take(16).all(|byte| *byte == 0) {
+                continue;
             }
-            for entry in self.sector(at)?.chunks_exact(entry_len) {
-                number = number.saturating_add(1);
-                if number > count {
-                    break;
-                }
-                if entry.iter().take(16).all(|byte| *byte == 0) {
-                    continue;
-                }
-                let (first, last) = (u64_at(entry, 32), u64_at(entry, 40));
-                let len = last.checked_sub(first).and_then(|len| len.checked_add(1));
-                found.push(self.partition(number, first, len.unwrap_or(0), None));
-            }
-            at = at.saturating_add(1);
+            let (first, last) = (u64_at(entry, 32), u64_at(entry, 40));
+            let len = last.checked_sub(first).and_then(|len| len.checked_add(1));
+            found.push(self.partition(number, first, len.unwrap_or(0), None));
         }
         Ok(found)
     }
@@ -242,6 +282,16 @@ fn entries_of(sector: &[u8]) -> Option<[Entry; 4]> {
     Some([entry(0), entry(1), entry(2), entry(3)])
 }
 
+/// CRC-32 as in Ethernet (polynomial 0xEDB88320, reflected), which GPT uses.
+fn crc32(bytes: &[u8]) -> u32 {
+    !bytes.iter().fold(u32::MAX, |crc, byte| {
+        (0..8).fold(crc ^ u32::from(*byte), |crc, _| match crc & 1 {
+            0 => crc >> 1,
+            _ => crc >> 1 ^ 0xEDB8_8320,
+        })
+    })
+}
+
 /// A little-endian number; 0 where the bytes end before it.
 fn u32_at(bytes: &[u8], offset: usize) -> u32 {
     let rest = bytes.get(offset..).unwrap_or_default();
@@ -261,7 +311,7 @@ fn u64_at(bytes: &[u8], offset: usize) -> u64 {
     reason = "a test may panic"
 )]
 mod tests {
-    use super::{Partition, PartitionError, Source};
+    use super::{Partition, PartitionError, Source, crc32};
     use alloc::vec;
     use alloc::vec::Vec;
 
@@ -376,50 +426,175 @@ mod tests {
         }
     }
 
-    fn gpt(entry_len: u32, entries_at: u64, count: u32) -> Disk {
-        Disk::new()
-            .entry(0, 0, 0xEE, 1, u32::MAX)
-            .put(512, b"EFI PART")
-            .put(512 + 72, &entries_at.to_le_bytes())
-            .put(512 + 80, &count.to_le_bytes())
-            .put(512 + 84, &entry_len.to_le_bytes())
+    const LAST: u64 = SECTORS - 1;
+
+    impl Disk {
+        /// Puts a GPT header there, with the checksums that fit.
+        fn header(self, at: u64, entry_len: u32, entries_at: u64, count: u32) -> Self {
+            let len = (count.min(1024) * entry_len.min(4096)) as usize;
+            let start = (entries_at.min(SECTORS) * 512) as usize;
+            let table = crc32(self.0.get(start..start + len).unwrap_or_default());
+            let base = at as usize * 512;
+            self.put(base, b"EFI PART")
+                .put(base + 12, &92u32.to_le_bytes())
+                .put(base + 24, &at.to_le_bytes())
+                .put(base + 72, &entries_at.to_le_bytes())
+                .put(base + 80, &count.to_le_bytes())
+                .put(base + 84, &entry_len.to_le_bytes())
+                .put(base + 88, &table.to_le_bytes())
+                .sealed(at)
+        }
+
+        /// Makes the checksum of a header fit.
+        fn sealed(self, at: u64) -> Self {
+            let base = at as usize * 512;
+            let disk = self.put(base + 16, &[0; 4]);
+            let checksum = crc32(&disk.0[base..base + 92]);
+            disk.put(base + 16, &checksum.to_le_bytes())
+        }
+
+        fn gpt_entry(self, sector: u64, index: usize, first: u64, last: u64) -> Self {
+            let at = sector as usize * 512 + index * 128;
+            self.put(at, &[1; 16])
+                .put(at + 32, &first.to_le_bytes())
+                .put(at + 40, &last.to_le_bytes())
+        }
+    }
+
+    fn protective() -> Disk {
+        Disk::new().entry(0, 0, 0xEE, 1, u32::MAX)
+    }
+
+    /// Primary and backup, with partition 2 in the primary and 3 in the backup, so that one sees which was read.
+    fn gpt() -> Disk {
+        protective()
+            .gpt_entry(2, 1, 2048, 4095)
+            .gpt_entry(LAST - 32, 2, 2048, 4095)
+            .header(1, 128, 2, 128)
+            .header(LAST, 128, LAST - 32, 128)
+    }
+
+    const PRIMARY: [(u32, u64, u64); 1] = [(2, 2048, 2048)];
+    const BACKUP: [(u32, u64, u64); 1] = [(3, 2048, 2048)];
+
+    #[test]
+    fn the_checksum_is_that_of_the_standard() {
+        assert_eq!(crc32(b"123456789"), 0xCBF4_3926);
+        assert_eq!(crc32(b""), 0);
     }
 
     #[test]
     fn a_gpt_is_read() {
-        let disk = gpt(128, 2, 128)
-            .put(1024 + 128, &[1; 16])
-            .put(1024 + 128 + 32, &2048u64.to_le_bytes())
-            .put(1024 + 128 + 40, &4095u64.to_le_bytes());
-        assert_eq!(disk.ranges(), [(2, 2048, 2048)]);
+        assert_eq!(gpt().ranges(), PRIMARY);
+        let large_entries = protective()
+            .gpt_entry(2, 16, 2048, 4095)
+            .header(1, 2048, 2, 4);
+        assert_eq!(large_entries.ranges(), PRIMARY);
+    }
+
+    #[test]
+    fn a_damaged_primary_gpt_is_replaced_by_the_backup() {
+        for at in [
+            512,
+            512 + 16,
+            512 + 24,
+            512 + 80,
+            512 + 88,
+            1024,
+            1024 + 128 + 40,
+        ] {
+            let mut disk = gpt();
+            disk.0[at] ^= 0x10;
+            assert_eq!(disk.ranges(), BACKUP, "damaged at {at}");
+        }
+    }
+
+    #[test]
+    fn where_both_are_damaged_the_primary_is_blamed() {
+        let mut disk = gpt();
+        disk.0[512 + 40] ^= 1;
+        disk.0[LAST as usize * 512 + 40] ^= 1;
+        assert_eq!(
+            disk.partitions(),
+            Err(PartitionError::GptHeader("checksum"))
+        );
     }
 
     #[test]
     fn an_impossible_gpt_is_refused_with_the_field() {
         let field = |disk: Disk| disk.partitions().expect_err("damaged");
+        let size = PartitionError::GptHeader("size of partition entry");
+        let place = PartitionError::GptHeader("partition entry LBA");
+        let count = PartitionError::GptHeader("number of partition entries");
+        assert_eq!(field(protective().header(1, 0, 2, 128)), size);
+        assert_eq!(field(protective().header(1, 1 << 31, 2, 9)), size);
+        assert_eq!(field(protective().header(1, 128, u64::MAX, 9)), place);
+        assert_eq!(field(protective().header(1, 128, 1, 9)), place);
+        assert_eq!(field(protective().header(1, 128, LAST, 9)), place);
+        assert_eq!(field(protective().header(1, 128, 2, u32::MAX)), count);
+        assert_eq!(field(protective()), PartitionError::GptHeader("signature"));
+        for len in [0u32, 91, 513, u32::MAX] {
+            let disk = protective()
+                .header(1, 128, 2, 9)
+                .put(512 + 12, &len.to_le_bytes());
+            assert_eq!(field(disk), PartitionError::GptHeader("size"));
+        }
+        let elsewhere = protective().header(1, 128, 2, 9).put(512 + 24, &[9]);
         assert_eq!(
-            field(gpt(0, 2, 128)),
-            PartitionError::GptHeader("size of partition entry")
+            field(elsewhere.sealed(1)),
+            PartitionError::GptHeader("own LBA")
         );
-        assert_eq!(
-            field(gpt(1 << 31, 2, 9)),
-            PartitionError::GptHeader("size of partition entry")
-        );
-        assert_eq!(
-            field(gpt(128, u64::MAX, 9)),
-            PartitionError::GptHeader("partition entry LBA")
-        );
-        assert_eq!(
-            field(gpt(128, 2, 9).put(512, b"X")),
-            PartitionError::GptHeader("signature")
-        );
-        let backwards = gpt(128, 2, u32::MAX)
-            .put(1024, &[1; 16])
-            .put(1024 + 32, &9u64.to_le_bytes())
-            .put(1024 + 40, &8u64.to_le_bytes());
-        assert_eq!(
-            backwards.partitions().expect("a table")[0],
-            Err(PartitionError::OutOfDisk(1))
-        );
+    }
+
+    #[test]
+    fn a_partition_that_ends_before_it_begins_is_refused() {
+        let disk = protective()
+            .gpt_entry(2, 0, 9, 8)
+            .gpt_entry(2, 1, 9, u64::MAX)
+            .gpt_entry(2, 2, 0, u64::MAX)
+            .header(1, 128, 2, 4);
+        let found = disk.partitions().expect("a table");
+        let wanted: Vec<_> = (1..4).map(|n| Err(PartitionError::OutOfDisk(n))).collect();
+        assert_eq!(found, wanted);
+    }
+
+    /// Numbers of no pattern, the same each time.
+    struct Numbers(u64);
+
+    impl Numbers {
+        fn below(&mut self, limit: u64) -> u64 {
+            // Xorshift64*.
+            self.0 ^= self.0 >> 12;
+            self.0 ^= self.0 << 25;
+            self.0 ^= self.0 >> 27;
+            self.0.wrapping_mul(0x2545_F491_4F6C_DD1D) % limit
+        }
+    }
+
+    #[test]
+    fn whatever_a_table_holds_its_partitions_are_on_the_disk() {
+        let mbr = || {
+            let disk = Disk::new().entry(0, 0, 0x05, 1, 9_000);
+            disk.entry(1, 1, 0x05, 2, 100).entry(3, 0, 0x83, 1, 5)
+        };
+        let (sound, mut numbers) = ([gpt(), mbr()], Numbers(1));
+        for round in 0..200 {
+            let mut disk = Disk(sound[round % 2].0.clone());
+            for _ in 0..numbers.below(12) {
+                // Small and large numbers are worth more than those between.
+                let value = u64::MAX >> numbers.below(64) ^ numbers.below(3);
+                let len = 1 << numbers.below(4);
+                let at = numbers.below(6 * 512) as usize;
+                disk = disk.put(at, &value.to_le_bytes()[..len]);
+            }
+            if numbers.below(2) == 0 {
+                disk = disk.sealed(1);
+            }
+            // The reader of this disk fails the test when a sector beyond its end is read.
+            for partition in disk.partitions().into_iter().flatten().flatten() {
+                assert!(partition.sector_count > 0, "round {round}");
+                assert!(partition.first_sector + partition.sector_count <= SECTORS);
+            }
+        }
     }
 }

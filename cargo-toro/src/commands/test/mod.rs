@@ -2,6 +2,7 @@
 
 mod counts;
 mod guest;
+mod machines;
 mod suite;
 
 use crate::cli::Test;

@@ -4,6 +4,7 @@
 
 use alloc::vec::Vec;
 
+use super::mp_table;
 use crate::memory;
 
 /// As many tables as are looked at.
@@ -42,15 +43,22 @@ pub struct Power {
 }
 
 /// Bytes of a table.
-struct Table {
+pub(super) struct Table {
     base: usize,
     len_bytes: usize,
 }
 
 impl Table {
-    fn map(phys: u64, len_bytes: usize) -> Option<Self> {
+    pub(super) fn map(phys: u64, len_bytes: usize) -> Option<Self> {
         let base = memory::map_firmware(phys, len_bytes).ok()?;
         Some(Self { base, len_bytes })
+    }
+
+    /// Where the extended BIOS data area is, if the BIOS says so.
+    pub(super) fn extended_bios_data() -> Option<u64> {
+        let pointer = Self::map(0x40E, 2)?;
+        let segment = u16::from_le_bytes(read(pointer.bytes(), 0)?);
+        Some(u64::from(segment) << 4).filter(|address| (0x8_0000..0xA_0000).contains(address))
     }
 
     /// Maps a table with the standard header and checks its length and sum.
@@ -68,7 +76,7 @@ impl Table {
         (sum == 0).then_some(table)
     }
 
-    fn bytes(&self) -> &[u8] {
+    pub(super) fn bytes(&self) -> &[u8] {
         // SAFETY: `map` mapped so many bytes, readable; the firmware's tables do not change.
         unsafe { core::slice::from_raw_parts(self.base as *const u8, self.len_bytes) }
     }
@@ -82,16 +90,24 @@ impl Table {
     }
 }
 
-fn read<const N: usize>(bytes: &[u8], offset: usize) -> Option<[u8; N]> {
+pub(super) fn read<const N: usize>(bytes: &[u8], offset: usize) -> Option<[u8; N]> {
     bytes.get(offset..offset.checked_add(N)?)?.try_into().ok()
 }
 
-fn read_u32(bytes: &[u8], offset: usize) -> Option<u32> {
+pub(super) fn read_u32(bytes: &[u8], offset: usize) -> Option<u32> {
     read(bytes, offset).map(u32::from_le_bytes)
 }
 
-/// Reads the tables; `rsdp_phys` is the root pointer's address, 0 if it must be looked for.
+/// Reads the tables, or the MultiProcessor table where they name no processor; `rsdp_phys` is the root pointer's address, 0 if it must be looked for.
 pub fn read_tables(rsdp_phys: u64) -> Machine {
+    let mut machine = read_acpi(rsdp_phys);
+    if machine.processors.is_empty() {
+        mp_table::read_table(&mut machine);
+    }
+    machine
+}
+
+fn read_acpi(rsdp_phys: u64) -> Machine {
     let mut machine = Machine::default();
     let rsdp_phys = if rsdp_phys != 0 {
         Some(rsdp_phys)
@@ -122,11 +138,8 @@ pub fn read_tables(rsdp_phys: u64) -> Machine {
 
 /// Looks for the root pointer where BIOSes put it: in the first KiB of the extended BIOS data area, and below 1 MiB.
 fn find_rsdp() -> Option<u64> {
-    let ebda = Table::map(0x40E, 2).and_then(|pointer| {
-        read(pointer.bytes(), 0).map(|b| u64::from(u16::from_le_bytes(b)) << 4)
-    });
     let areas = [
-        (ebda.filter(|&a| (0x8_0000..0xA_0000).contains(&a)), 1024),
+        (Table::extended_bios_data(), 1024),
         (Some(0xE_0000), 0x2_0000),
     ];
     for (start, len_bytes) in areas {

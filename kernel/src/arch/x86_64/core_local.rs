@@ -2,10 +2,14 @@
 
 use alloc::boxed::Box;
 use core::arch::asm;
+use core::ops::Range;
 use core::ptr::null_mut;
-use core::sync::atomic::{AtomicBool, AtomicPtr, AtomicU8, AtomicU32, AtomicU64, Ordering};
+use core::sync::atomic::{
+    AtomicBool, AtomicPtr, AtomicU8, AtomicU32, AtomicU64, AtomicUsize, Ordering,
+};
 
 use super::cpu::{self, msr};
+use crate::memory::heap::LocalHeap;
 
 /// As many cores as there can be.
 pub const MAX_CORES: usize = 64;
@@ -31,8 +35,14 @@ pub struct CoreLocal {
     pub is_halted: AtomicBool,
     /// The last request to forget translations that the core has followed.
     pub tlb_request: AtomicU64,
+    /// Set while services run, on the stack of whatever thread is there.
+    is_serving: AtomicBool,
+    /// Where the stack pointer of the running thread must be for it to be interrupted for long: start and end.
+    preemptible_stack: [AtomicUsize; 2],
     /// What the scheduler keeps for the core.
     pub scheduler: AtomicPtr<()>,
+    /// The core's small objects.
+    pub heap: LocalHeap,
 }
 
 impl CoreLocal {
@@ -46,13 +56,40 @@ impl CoreLocal {
             apic_id: AtomicU32::new(0),
             is_halted: AtomicBool::new(false),
             tlb_request: AtomicU64::new(0),
+            is_serving: AtomicBool::new(false),
+            preemptible_stack: [const { AtomicUsize::new(0) }; 2],
             scheduler: AtomicPtr::new(null_mut()),
+            heap: LocalHeap::new(),
         }
     }
 
     /// Number of the core, from 0.
     pub fn index(&self) -> usize {
         self.index.load(Ordering::Relaxed) as usize
+    }
+
+    /// Whether services run now, on the stack of whatever thread is there.
+    pub fn is_serving(&self) -> bool {
+        self.is_serving.load(Ordering::Relaxed)
+    }
+
+    /// Notes that services run, or that they have run.
+    pub fn set_serving(&self, is_serving: bool) {
+        self.is_serving.store(is_serving, Ordering::Relaxed);
+    }
+
+    /// Where the stack pointer of the running thread must be for it to be interrupted for long.
+    pub fn preemptible_stack(&self) -> Range<usize> {
+        let [start, end] = &self.preemptible_stack;
+        start.load(Ordering::Relaxed)..end.load(Ordering::Relaxed)
+    }
+
+    /// Sets [`Self::preemptible_stack`], for the thread that runs next.
+    #[inline]
+    pub fn set_preemptible_stack(&self, stack: Range<usize>) {
+        let [start, end] = &self.preemptible_stack;
+        start.store(stack.start, Ordering::Relaxed);
+        end.store(stack.end, Ordering::Relaxed);
     }
 
     /// Number of the core's local APIC.

@@ -137,7 +137,7 @@ pub fn start_all(processors: &[u32], entry: Entry) -> Result<usize, OutOfMemory>
         }
     }
     // SAFETY: as above; no core is in the page any more.
-    unsafe { paging::protect(TRAMPOLINE, paging::DATA) };
+    unsafe { paging::protect(TRAMPOLINE, TRAMPOLINE + 4096, paging::DATA) };
     Ok(silent)
 }
 
@@ -158,7 +158,7 @@ fn start(apic_id: u32, entry: Entry) -> Result<bool, OutOfMemory> {
     }));
     // SAFETY: the page is writable data now, as long as the trampoline, and no core executes in it.
     unsafe {
-        paging::protect(TRAMPOLINE, paging::DATA);
+        paging::protect(TRAMPOLINE, TRAMPOLINE + 4096, paging::DATA);
         let code = &raw const toro_trampoline;
         let to = TRAMPOLINE as *mut u8;
         let len_bytes = (&raw const toro_trampoline_end) as usize - code as usize;
@@ -167,7 +167,7 @@ fn start(apic_id: u32, entry: Entry) -> Result<bool, OutOfMemory> {
         to.add(STACK_OFFSET)
             .cast::<u64>()
             .write((stack + START_STACK_BYTES) as u64);
-        paging::protect(TRAMPOLINE, paging::CODE);
+        paging::protect(TRAMPOLINE, TRAMPOLINE + 4096, paging::CODE);
     }
     STARTING.store(starting, Ordering::Release);
     local_apic::send_init(apic_id);

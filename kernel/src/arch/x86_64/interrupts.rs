@@ -1,7 +1,7 @@
 //! Interrupt lines and the I/O APIC (Intel 82093AA data sheet).
 //!
 //! A handler acknowledges, marks its line pending on the core that it interrupts, counts, and returns; it touches no vector register
-//! and takes no lock. A level-triggered line is masked at the I/O APIC by its handler, and opened again by [`Irq::done`] when its driver
+//! and takes no lock. The timer's goes on in `preemption`. A level-triggered line is masked at the I/O APIC by its handler, and opened again by [`Irq::done`] when its driver
 //! has taken the cause away.
 
 use alloc::vec::Vec;
@@ -57,7 +57,7 @@ toro_interrupt:
     push rcx
     push rdx
     mov eax, dword ptr [rsp + 24]
-    mov byte ptr gs:[rax + {pending}], 1
+    mov byte ptr gs:[rax + {pending}], 0xFF
     inc qword ptr gs:[{interrupts}]
     imul eax, eax, {pin_bytes}
     mov rcx, [rax + {pins} + {io_apic}]
@@ -76,7 +76,9 @@ toro_interrupt:
     xor eax, eax
     xor edx, edx
     wrmsr
-3:  pop rdx
+3:  cmp dword ptr [rsp + 24], {timer_line}
+    je toro_tick                          // `preemption`
+    pop rdx
     pop rcx
     pop rax
     add rsp, 8
@@ -92,6 +94,7 @@ toro_interrupt_entries:
     .quad toro_interrupt_spurious
     .text
     "#,
+    timer_line = const TIMER_LINE,
     pending = const offset_of!(CoreLocal, pending),
     interrupts = const offset_of!(CoreLocal, interrupts),
     end_of_interrupt = const offset_of!(CoreLocal, end_of_interrupt),
@@ -134,6 +137,17 @@ struct Wiring {
 }
 
 static WIRING: SpinLock<Option<Wiring>> = SpinLock::new(None);
+/// A pin that is in use.
+struct Claim {
+    /// Its global interrupt.
+    interrupt: u32,
+    /// What was given to the last who claimed it.
+    irq: Irq,
+    /// The core that it interrupts.
+    core: &'static CoreLocal,
+}
+
+static CLAIMED: SpinLock<Vec<Claim>> = SpinLock::new(Vec::new());
 static NEXT_LINE: AtomicU8 = AtomicU8::new(WAKE_LINE + 1);
 
 /// Turns off the old interrupt controllers, turns on the boot core's local APIC and finds the I/O APICs.
@@ -216,9 +230,13 @@ pub struct Message {
 }
 
 /// An interrupt line that a driver has claimed. It interrupts the core where it was claimed, until [`Irq::move_to`]. Cheap to copy.
+///
+/// Devices of one core may share a pin: each has a bit of the line's mark for itself.
 #[derive(Clone, Copy)]
 pub struct Irq {
     line: u8,
+    /// The bit of the mark.
+    share: u8,
     /// None for messages.
     pin: Option<Pin>,
 }
@@ -289,7 +307,12 @@ impl Irq {
             address: address.into(),
             data: u32::from(FIRST_VECTOR + line),
         };
-        Some((Self { line, pin: None }, message))
+        let this = Self {
+            line,
+            share: 1,
+            pin: None,
+        };
+        Some((this, message))
     }
 
     fn next_line() -> Option<u8> {
@@ -304,8 +327,16 @@ impl Irq {
             .io_apics
             .iter()
             .find(|a| interrupt >= a.first_interrupt && interrupt - a.first_interrupt < a.pins)?;
-        let line = Self::next_line()?;
         let register = 0x10 + 2 * (interrupt - io_apic.first_interrupt);
+        let mut claimed = CLAIMED.lock();
+        if let Some(known) = claimed.iter_mut().find(|c| c.interrupt == interrupt) {
+            // A line interrupts one core.
+            let is_here = core::ptr::eq(known.core, core_local::current());
+            let share = known.irq.share.checked_mul(2);
+            known.irq.share = share.filter(|_| is_here && is_level)?;
+            return Some(known.irq);
+        }
+        let line = Self::next_line()?;
         let open =
             u32::from(FIRST_VECTOR + line) | u32::from(is_low) << 13 | u32::from(is_level) << 15;
         // An I/O APIC addresses 8 bits of a core's number.
@@ -325,14 +356,22 @@ impl Irq {
         };
         pin.write(register + 1, destination);
         pin.write(register, open);
-        Some(Self {
+        let this = Self {
             line,
+            share: 1,
             pin: Some(pin),
-        })
+        };
+        claimed.push(Claim {
+            interrupt,
+            irq: this,
+            core: core_local::current(),
+        });
+        Some(this)
     }
 
     /// Has the line interrupt another core from now on, and that core look at once whether there is something to serve: what was
-    /// announced to the old core alone is not lost. Whether it could be done: old controllers cannot name every core.
+    /// announced to the old core alone is not lost. Whether it could be done: old controllers cannot name every core, and a pin that
+    /// devices share stays where it is.
     pub fn move_to(&self, core: &'static CoreLocal) -> bool {
         let line = usize::from(self.line);
         match self.pin {
@@ -340,6 +379,12 @@ impl Irq {
                 let Ok(destination) = u8::try_from(core.apic_id()) else {
                     return false;
                 };
+                let mut claimed = CLAIMED.lock();
+                let claim = claimed.iter_mut().find(|c| c.irq.line == self.line);
+                let Some(claim) = claim.filter(|claim| claim.irq.share == 1) else {
+                    return false;
+                };
+                claim.core = core;
                 pin.write(pin.register + 1, u32::from(destination) << 24);
             }
             None => {
@@ -362,10 +407,12 @@ impl Irq {
     #[inline]
     pub fn take_pending(&self) -> bool {
         let pending = &core_local::current().pending[usize::from(self.line)];
-        pending.load(Ordering::Relaxed) != 0 && pending.swap(0, Ordering::Relaxed) != 0
+        pending.load(Ordering::Relaxed) & self.share != 0
+            && pending.fetch_and(!self.share, Ordering::Relaxed) & self.share != 0
     }
 
-    /// The driver has taken the cause away at the device: a level-triggered line may fire again.
+    /// The driver has taken the cause away at the device: a level-triggered line may fire again. Where another device that shares it has not
+    /// yet been served, it fires at once.
     #[inline]
     pub fn done(&self) {
         if let Some(pin) = self.pin.filter(|pin| pin.is_level) {

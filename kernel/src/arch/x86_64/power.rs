@@ -43,3 +43,15 @@ pub fn off(status: u8) -> ! {
     port::write8(0x64, 0xFE);
     cpu::halt_forever()
 }
+
+/// Resets the machine: by the chip set's reset register (Intel 82371SB data sheet, 2.7, as PC chip sets since have it), else by the
+/// keyboard controller.
+pub fn reset() -> ! {
+    const RESET_CONTROL: u16 = 0xCF9;
+    const SYSTEM_RESET: u8 = 2;
+    const RESET_NOW: u8 = 4;
+    port::write8(RESET_CONTROL, SYSTEM_RESET);
+    port::write8(RESET_CONTROL, SYSTEM_RESET | RESET_NOW);
+    port::write8(0x64, 0xFE);
+    cpu::halt_forever()
+}

@@ -8,6 +8,7 @@ use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::fmt;
 
+use self::queued::QueuedDisk;
 use super::pci;
 use super::virtio as virtio_bus;
 use super::virtio::mmio::MmioTransport;
@@ -16,7 +17,13 @@ use crate::arch::interrupts::Irq;
 use crate::command_line::VirtioMmioDevice;
 use crate::scheduler::Service;
 
+pub mod ahci;
+mod exchange;
 pub mod ide;
+pub mod nvme;
+mod pvscsi;
+mod queued;
+mod slots;
 pub mod virtio;
 
 /// Why a disk did not do what it was told.
@@ -28,6 +35,8 @@ pub enum BlockError {
     ReadOnly,
     /// The device did not answer in time.
     Timeout,
+    /// The device stopped answering some time ago, and a reset did not help.
+    Gone,
     /// The device reported an error, after retries: its status and error registers.
     Device {
         /// Status register.
@@ -43,6 +52,7 @@ impl fmt::Display for BlockError {
             Self::OutOfRange => f.write_str("access beyond the end of the disk"),
             Self::ReadOnly => f.write_str("the disk cannot be written"),
             Self::Timeout => f.write_str("the disk does not answer"),
+            Self::Gone => f.write_str("the disk is gone"),
             Self::Device { status, error } => {
                 write!(
                     f,
@@ -111,12 +121,16 @@ pub(crate) fn check_range(
     }
 }
 
-/// Looks for all disks of the machine. Their order: IDE, by bus, slot, channel and drive; virtio on the PCI bus, by bus and slot;
-/// virtio in memory, as the loader tells of them. A disk that does not start is left out, with an error in the log.
+/// Looks for all disks of the machine. Their order: IDE, by bus, slot, channel and drive; AHCI, by bus, slot and port; NVMe, by bus, slot
+/// and namespace; pvscsi, by bus, slot and target; virtio on the PCI bus, by bus and slot; virtio in memory, as the loader tells of them. A disk that does not start is left
+/// out, with an error in the log.
 pub fn discover(virtio_mmio: &[VirtioMmioDevice]) -> Vec<Arc<dyn BlockDriver>> {
     let mut disks = Vec::new();
     let devices = pci::devices();
     ide::discover(&devices, &mut disks);
+    ahci::discover(&devices, &mut disks);
+    nvme::discover(&devices, &mut disks);
+    pvscsi::discover(&devices, &mut disks);
     let is_disk =
         |device: &&pci::PciDevice| virtio_bus::pci::device_id(device) == Some(virtio_bus::BLOCK);
     for device in devices.iter().filter(is_disk) {
@@ -150,7 +164,7 @@ pub fn discover(virtio_mmio: &[VirtioMmioDevice]) -> Vec<Arc<dyn BlockDriver>> {
 
 fn keep(
     name: &str,
-    started: Result<virtio::VirtioDisk, virtio_bus::Error>,
+    started: Result<QueuedDisk, virtio_bus::Error>,
     disks: &mut Vec<Arc<dyn BlockDriver>>,
 ) {
     match started {

@@ -1,41 +1,104 @@
-//! What is typed on the console. Bytes come as the terminal at the other end sends them; its return key ends a line.
+//! What is typed on the console, at the serial line or on the keyboard. Bytes of the serial line come as the terminal at the other end
+//! sends them; its return key ends a line. What is typed on the keyboard shows on the screen and comes line by line, unless the program
+//! wants single keys ([`set_raw`]).
 //!
-//! Nothing is looked at before the program asks for input. From then on the serial line interrupts.
+//! Nothing is looked at before the program asks for input. From then on both interrupt.
 
+use super::keyboard::{self, KeyEvent};
+use super::line::{Line, Typed};
 use crate::arch::clock;
 use crate::arch::interrupts::Irq;
 use crate::scheduler::{self, Notifier, Service};
 use crate::sync::{OnceCell, SpinLock};
 
-/// Where the serial line cannot interrupt, it is looked at this often while a thread waits.
+/// Where something cannot interrupt, it is looked at this often while a thread waits.
 const POLL_NS: u64 = 10_000_000;
 const BUFFER_BYTES: usize = 1024;
+const MAX_KEYS: usize = 128;
 
-struct Buffer {
-    bytes: [u8; BUFFER_BYTES],
+/// What came when single keys are wanted.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Key {
+    /// A byte from the serial line.
+    Byte(u8),
+    /// A key of the keyboard.
+    Event(KeyEvent),
+}
+
+/// A queue with a fixed number of places.
+struct Ring<T, const N: usize> {
+    items: [T; N],
     start: usize,
     len: usize,
 }
 
-static BUFFER: SpinLock<Buffer> = SpinLock::new(Buffer {
-    bytes: [0; BUFFER_BYTES],
-    start: 0,
-    len: 0,
+impl<T: Copy, const N: usize> Ring<T, N> {
+    const fn new(filler: T) -> Self {
+        Self {
+            items: [filler; N],
+            start: 0,
+            len: 0,
+        }
+    }
+
+    fn room(&self) -> usize {
+        N - self.len
+    }
+
+    /// Puts an item behind the others, if there is room.
+    fn push(&mut self, item: T) {
+        if self.len < N {
+            self.items[(self.start + self.len) % N] = item;
+            self.len += 1;
+        }
+    }
+
+    fn pop(&mut self) -> Option<T> {
+        if self.len == 0 {
+            return None;
+        }
+        let item = self.items[self.start];
+        self.start = (self.start + 1) % N;
+        self.len -= 1;
+        Some(item)
+    }
+}
+
+struct State {
+    bytes: Ring<u8, BUFFER_BYTES>,
+    keys: Ring<Key, MAX_KEYS>,
+    line: Line,
+    /// The end of the input was typed.
+    has_ended: bool,
+    is_raw: bool,
+}
+
+static STATE: SpinLock<State> = SpinLock::new(State {
+    bytes: Ring::new(0),
+    keys: Ring::new(Key::Byte(0)),
+    line: Line::new(),
+    has_ended: false,
+    is_raw: false,
 });
 static ARRIVED: Notifier = Notifier::new();
 static INPUT: OnceCell<Input> = OnceCell::new();
 
-/// The serial line as a service of the core that first asked for input.
+/// Serial line and keyboard as a service of the core that first asked for input.
 struct Input {
-    irq: Option<Irq>,
+    serial: Option<Irq>,
+    keyboard: Option<Irq>,
+    /// All that is there interrupts.
+    can_interrupt: bool,
 }
 
 impl Service for Input {
     fn serve(&self) -> bool {
-        if !self.irq.is_some_and(|irq| irq.take_pending()) {
+        let pending = |irq: Option<Irq>| irq.is_some_and(|irq| irq.take_pending());
+        // Both marks are taken.
+        if !(pending(self.serial) | pending(self.keyboard)) {
             return false;
         }
-        fill();
+        fill(&mut STATE.lock());
         ARRIVED.notify();
         true
     }
@@ -49,32 +112,66 @@ impl Service for Input {
     }
 }
 
-/// Has the serial line interrupt, at the first call; whether it does.
+/// Has what is there interrupt, at the first call; whether it does.
 fn start() -> bool {
     if let Some(input) = INPUT.get() {
-        return input.irq.is_some();
+        return input.can_interrupt;
     }
+    let serial = super::serial::enable_interrupt();
+    let keyboard = keyboard::start();
     match INPUT.set(Input {
-        irq: super::serial::enable_interrupt(),
+        serial,
+        keyboard: keyboard.flatten(),
+        can_interrupt: serial.is_some() && keyboard.is_none_or(|irq| irq.is_some()),
     }) {
         Ok(input) => {
             scheduler::register_service(input);
-            input.irq.is_some()
+            input.can_interrupt
         }
         // Another core was first.
         Err(_) => true,
     }
 }
 
-/// Takes over what the serial line has, as far as there is room.
-fn fill() {
-    let mut buffer = BUFFER.lock();
-    while buffer.len < BUFFER_BYTES
+/// Takes over what serial line and keyboard have, as far as there is room.
+fn fill(state: &mut State) {
+    let has_room = |state: &State| match state.is_raw {
+        true => state.keys.room() != 0,
+        false => state.bytes.room() != 0,
+    };
+    while has_room(state)
         && let Some(byte) = super::serial::read()
     {
-        let end = (buffer.start + buffer.len) % BUFFER_BYTES;
-        buffer.bytes[end] = if byte == b'\r' { b'\n' } else { byte };
-        buffer.len += 1;
+        let byte = if byte == b'\r' { b'\n' } else { byte };
+        match state.is_raw {
+            true => state.keys.push(Key::Byte(byte)),
+            false => state.bytes.push(byte),
+        }
+    }
+    keyboard::drain(|event| {
+        state.take_key(event);
+        true
+    });
+}
+
+impl State {
+    fn take_key(&mut self, event: KeyEvent) {
+        if self.is_raw {
+            return self.keys.push(Key::Event(event));
+        }
+        match self.line.take(event) {
+            Typed::Nothing => {}
+            Typed::Shown(byte) => super::write_screen(&[byte]),
+            Typed::Erased(count) => (0..count).for_each(|_| super::write_screen(b"\x08 \x08")),
+            Typed::EndOfFile => self.has_ended = true,
+            Typed::Complete => {
+                let line = self.line.finish();
+                if line.ends_with(b"\n") {
+                    super::write_screen(b"\r\n");
+                }
+                line.iter().for_each(|&byte| self.bytes.push(byte));
+            }
+        }
     }
 }
 
@@ -83,33 +180,66 @@ pub fn notifier() -> &'static Notifier {
     &ARRIVED
 }
 
-/// Whether a byte can be read at once.
+/// Whether a byte can be read at once, or the end.
 pub fn is_ready() -> bool {
     start();
-    fill();
-    BUFFER.lock().len != 0
+    let mut state = STATE.lock();
+    fill(&mut state);
+    state.bytes.len != 0 || state.has_ended
 }
 
-/// Reads what is there into `buf`, at least one byte; waits for it, or returns `None` when it must not.
+/// Reads what is there into `buf`, at least one byte, or none at the end of the input; waits for it, or returns `None` when it must not.
 pub fn read(buf: &mut [u8], is_nonblocking: bool) -> Option<usize> {
     let can_interrupt = start();
+    let mut state = STATE.lock();
     loop {
-        fill();
-        let mut buffer = BUFFER.lock();
-        if buffer.len == 0 {
-            if is_nonblocking {
-                return None;
-            }
-            let deadline_ns = (!can_interrupt).then(|| clock::now_ns() + POLL_NS);
-            drop(ARRIVED.wait(buffer, deadline_ns));
-            continue;
+        fill(&mut state);
+        let mut count = 0;
+        for slot in &mut *buf {
+            let Some(byte) = state.bytes.pop() else {
+                break;
+            };
+            *slot = byte;
+            count += 1;
         }
-        let count = buf.len().min(buffer.len);
-        for slot in &mut buf[..count] {
-            *slot = buffer.bytes[buffer.start];
-            buffer.start = (buffer.start + 1) % BUFFER_BYTES;
-            buffer.len -= 1;
+        if count != 0 || core::mem::take(&mut state.has_ended) {
+            return Some(count);
         }
-        return Some(count);
+        if is_nonblocking {
+            return None;
+        }
+        let deadline_ns = (!can_interrupt).then(|| clock::now_ns() + POLL_NS);
+        (state, _) = ARRIVED.wait(state, deadline_ns);
+    }
+}
+
+/// Has single keys come, for [`read_key`], in place of bytes and lines; or bytes and lines again. What was typed before and not read is
+/// dropped.
+pub fn set_raw(is_raw: bool) {
+    start();
+    let mut state = STATE.lock();
+    if state.is_raw != is_raw {
+        state.is_raw = is_raw;
+        while state.keys.pop().is_some() {}
+        state.line.finish();
+    }
+}
+
+/// The next key; waits for it until `deadline_ns` (since boot), if there is one.
+pub fn read_key(deadline_ns: Option<u64>) -> Option<Key> {
+    let can_interrupt = start();
+    let mut state = STATE.lock();
+    loop {
+        fill(&mut state);
+        if let Some(key) = state.keys.pop() {
+            return Some(key);
+        }
+        let now_ns = clock::now_ns();
+        if deadline_ns.is_some_and(|deadline_ns| deadline_ns <= now_ns) {
+            return None;
+        }
+        let poll_ns = (!can_interrupt).then(|| now_ns + POLL_NS);
+        let until_ns = [deadline_ns, poll_ns].into_iter().flatten().min();
+        (state, _) = ARRIVED.wait(state, until_ns);
     }
 }

@@ -1,6 +1,8 @@
-//! The console: serial line and VGA text screen at once.
+//! The console: serial line and VGA text screen at once, input from the serial line and the keyboard.
 
 pub mod input;
+pub mod keyboard;
+mod line;
 mod serial;
 mod vga;
 
@@ -24,6 +26,15 @@ pub fn initialise_screen() {
 pub fn write(bytes: &[u8]) {
     serial::write(bytes);
     // A panic while the screen is written to must still reach the serial line.
+    if let Some(mut screen) = SCREEN.try_lock()
+        && let Some(screen) = screen.as_mut()
+    {
+        screen.write(bytes);
+    }
+}
+
+/// Writes bytes to the screen alone: what is typed on the keyboard in front of it.
+fn write_screen(bytes: &[u8]) {
     if let Some(mut screen) = SCREEN.try_lock()
         && let Some(screen) = screen.as_mut()
     {

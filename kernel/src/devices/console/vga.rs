@@ -52,22 +52,13 @@ impl Screen {
             sequence: [0; MAX_SEQUENCE],
             sequence_len: 0,
         };
-        for row in 0..ROWS {
-            screen.clear_row(row, 0);
-        }
+        screen.clear(0, ROWS * COLUMNS);
         screen.move_cursor();
         Some(screen)
     }
 
     fn cell(&self, row: usize, column: usize) -> usize {
         (row * COLUMNS + column) * 2
-    }
-
-    fn clear_row(&mut self, row: usize, from: usize) {
-        for column in from..COLUMNS {
-            let blank = u16::from(self.attribute) << 8 | u16::from(b' ');
-            self.text.write(self.cell(row, column), blank);
-        }
     }
 
     fn move_cursor(&self) {
@@ -144,34 +135,76 @@ impl Screen {
             let below: u64 = self.text.read(offset + COLUMNS * 2);
             self.text.write(offset, below);
         }
-        self.clear_row(ROWS - 1, 0);
+        self.clear((ROWS - 1) * COLUMNS, ROWS * COLUMNS);
     }
 
-    /// Carries out a control sequence: colours (`m`), clear (`J`, `K`), home (`H` without parameters).
+    /// Carries out a control sequence: colours (`m`), clear (`J`, `K`), moves of the cursor (`H`, `f`, `A` to `D`, `G`), the cursor
+    /// itself (`?25h`, `?25l`).
     fn control(&mut self, final_byte: u8) {
         let sequence = self.sequence;
         let parameters = &sequence[..self.sequence_len];
+        let mut numbers = parameters.split(|&b| b == b';').map(|parameter| {
+            parameter.iter().try_fold(0u8, |n, &digit| {
+                n.checked_mul(10)?
+                    .checked_add(digit.checked_sub(b'0').filter(|d| *d < 10)?)
+            })
+        });
+        // Places and distances are 1 where nothing is said, or 0.
+        let mut place = || usize::from(numbers.next().flatten().unwrap_or(1).max(1));
         match final_byte {
-            b'm' => {
-                for parameter in parameters.split(|&b| b == b';') {
-                    let number = parameter.iter().try_fold(0u8, |n, &digit| {
-                        n.checked_mul(10)?
-                            .checked_add(digit.checked_sub(b'0').filter(|d| *d < 10)?)
-                    });
-                    if let Some(number) = number {
-                        self.select_rendition(number);
-                    }
+            b'm' => numbers
+                .flatten()
+                .for_each(|number| self.select_rendition(number)),
+            b'J' => match parameters {
+                b"1" => self.clear(0, self.row * COLUMNS + self.column + 1),
+                b"2" | b"3" => self.clear(0, ROWS * COLUMNS),
+                _ => self.clear(self.row * COLUMNS + self.column, ROWS * COLUMNS),
+            },
+            b'K' => {
+                let row = self.row * COLUMNS;
+                match parameters {
+                    b"1" => self.clear(row, row + self.column + 1),
+                    b"2" => self.clear(row, row + COLUMNS),
+                    _ => self.clear(row + self.column, row + COLUMNS),
                 }
             }
-            b'J' => {
-                for row in 0..ROWS {
-                    self.clear_row(row, 0);
-                }
+            b'H' | b'f' => {
+                self.row = (place() - 1).min(ROWS - 1);
+                self.column = (place() - 1).min(COLUMNS - 1);
             }
-            b'K' => self.clear_row(self.row, self.column.min(COLUMNS)),
-            b'H' => (self.row, self.column) = (0, 0),
+            b'G' => self.column = (place() - 1).min(COLUMNS - 1),
+            b'A' => self.row = self.row.saturating_sub(place()),
+            b'B' => self.row = (self.row + place()).min(ROWS - 1),
+            b'C' => self.column = (self.column + place()).min(COLUMNS - 1),
+            b'D' => self.column = self.column.saturating_sub(place()),
+            b'h' if parameters == b"?25" => Self::show_cursor(true),
+            b'l' if parameters == b"?25" => Self::show_cursor(false),
             _ => {}
         }
+    }
+
+    /// Blanks cells, by their numbers.
+    fn clear(&mut self, from: usize, to: usize) {
+        let blank = u16::from(self.attribute) << 8 | u16::from(b' ');
+        for cell in from..to.min(ROWS * COLUMNS) {
+            self.text.write(cell * 2, blank);
+        }
+    }
+
+    /// Shows or hides the cursor (register "Cursor Start", bit 5).
+    fn show_cursor(is_shown: bool) {
+        const CURSOR_START: u8 = 0x0A;
+        const HIDDEN: u8 = 0x20;
+        port::write8(CRTC_INDEX, CURSOR_START);
+        let before = port::read8(CRTC_DATA);
+        port::write8(
+            CRTC_DATA,
+            if is_shown {
+                before & !HIDDEN
+            } else {
+                before | HIDDEN
+            },
+        );
     }
 
     fn select_rendition(&mut self, number: u8) {
@@ -181,10 +214,15 @@ impl Screen {
         match number {
             0 => self.attribute = DEFAULT_ATTRIBUTE,
             1 => self.attribute |= 8,
+            // Ink and paper change places; the cell's uppermost bit would make it blink.
+            7 => self.attribute = (self.attribute & 0x07) << 4 | self.attribute >> 4 & 0x07,
+            22 => self.attribute &= !8,
             30..=37 => self.attribute = self.attribute & 0xF8 | colour(30),
             39 => self.attribute = self.attribute & 0xF8 | DEFAULT_ATTRIBUTE & 7,
             40..=47 => self.attribute = self.attribute & 0x8F | colour(40) << 4,
             49 => self.attribute &= 0x8F,
+            // The bit that would make a bright paper makes the text blink: it is the dark one.
+            100..=107 => self.attribute = self.attribute & 0x8F | colour(100) << 4,
             90..=97 => self.attribute = self.attribute & 0xF0 | colour(90) | 8,
             _ => {}
         }

@@ -5,12 +5,15 @@
 //! What the frames say is the business of [`crate::network`].
 
 pub mod e1000;
+mod ne2000;
+mod tulip;
 pub mod virtio;
+mod vmxnet3;
 
 use alloc::boxed::Box;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
-use core::fmt::Display;
+use core::fmt::{self, Display};
 
 use crate::arch::interrupts::Irq;
 use crate::command_line::VirtioMmioDevice;
@@ -18,6 +21,63 @@ use crate::devices::pci;
 use crate::devices::virtio as virtio_bus;
 use crate::devices::virtio::mmio::MmioTransport;
 use crate::devices::virtio::pci::PciTransport;
+use crate::memory::OutOfMemory;
+
+/// Why a controller did not start.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Error {
+    /// The BARs do not show register windows of the right size, or nothing sensible is in them.
+    NoRegisters,
+    /// The reset bit does not clear.
+    ResetTimeout,
+    /// It has no hardware address that a station can have.
+    NoHardwareAddress,
+    /// No memory for the rings.
+    OutOfMemory,
+}
+
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::NoRegisters => "it shows no register window",
+            Self::ResetTimeout => "the reset does not end",
+            Self::NoHardwareAddress => "it has no hardware address",
+            Self::OutOfMemory => "out of memory",
+        })
+    }
+}
+
+impl From<OutOfMemory> for Error {
+    fn from(_: OutOfMemory) -> Self {
+        Self::OutOfMemory
+    }
+}
+
+/// Whether an address is one that a single station can have.
+fn is_usable(mac: [u8; 6]) -> bool {
+    mac != [0; 6] && mac[0] & 1 == 0
+}
+
+/// Whether a controller's cable is plugged in, as far as it says; changes are logged.
+#[derive(Default)]
+struct LinkState {
+    is_down: bool,
+}
+
+impl LinkState {
+    /// The link is up or down now.
+    fn is(&mut self, driver: &str, is_up: bool) {
+        if is_up != self.is_down {
+            return;
+        }
+        self.is_down = !is_up;
+        if is_up {
+            log::info!("network: {driver}: the link is up");
+        } else {
+            log::warn!("network: {driver}: the link is down");
+        }
+    }
+}
 
 /// What travels on a device.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -115,6 +175,12 @@ pub fn find(virtio_mmio: &[VirtioMmioDevice]) -> Vec<NetworkDevice> {
     for device in pci::devices() {
         if e1000::is_supported(&device) {
             keep("e1000", e1000::start(&device), &mut found);
+        } else if vmxnet3::is_supported(&device) {
+            keep("vmxnet3", vmxnet3::start(&device), &mut found);
+        } else if tulip::is_supported(&device) {
+            keep("tulip", tulip::start(&device), &mut found);
+        } else if ne2000::is_supported(&device) {
+            keep("ne2000", ne2000::start(&device), &mut found);
         } else if virtio_bus::pci::device_id(&device) == Some(virtio_bus::NETWORK) {
             let started = PciTransport::new(&device).and_then(|mut transport| {
                 let message = transport.claim_message(&device);

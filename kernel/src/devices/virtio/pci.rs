@@ -107,7 +107,7 @@ impl PciTransport {
     /// is started. `None` where there are no messages.
     pub fn claim_message(&mut self, pci: &PciDevice) -> Option<Irq> {
         let (irq, message) = Irq::claim_message()?;
-        self.has_message = pci.enable_message(message);
+        self.has_message = pci.enable_msix(message);
         self.has_message.then_some(irq)
     }
 }

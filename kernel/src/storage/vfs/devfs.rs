@@ -7,6 +7,62 @@ use super::node::{
     Changes, DirEntry, FileSystem, Metadata, NewNode, Node, NodeKind, NodeRef, Timestamp, Usage,
 };
 use crate::error::{Errno, Result};
+use crate::sync::OnceCell;
+
+/// The file of the program, as far as it is one: its symbols (`image::symbol_file`). std reads it for backtraces.
+const PROGRAM: &[u8] = b"program";
+const PROGRAM_NUMBER: u64 = 100;
+
+/// Made at the first use.
+static SYMBOL_FILE: OnceCell<Vec<u8>> = OnceCell::new();
+
+fn symbol_file() -> &'static [u8] {
+    if SYMBOL_FILE.get().is_none() {
+        // Another core may be first; the files are the same.
+        let _ = SYMBOL_FILE.set(made_symbol_file().unwrap_or_default());
+    }
+    SYMBOL_FILE.get().map_or(&[], Vec::as_slice)
+}
+
+#[cfg(not(test))]
+fn made_symbol_file() -> Option<Vec<u8>> {
+    crate::image::symbol_file()
+}
+
+/// On the host there is no image.
+#[cfg(test)]
+fn made_symbol_file() -> Option<Vec<u8>> {
+    Some(b"\x7fELF".to_vec())
+}
+
+struct ProgramNode;
+
+impl Node for ProgramNode {
+    fn kind(&self) -> NodeKind {
+        NodeKind::File
+    }
+
+    fn number(&self) -> u64 {
+        PROGRAM_NUMBER
+    }
+
+    fn metadata(&self) -> Result<Metadata> {
+        Ok(Metadata {
+            len_bytes: symbol_file().len() as u64,
+            ..metadata(NodeKind::File, PROGRAM_NUMBER, 0o444, (0, 0))
+        })
+    }
+
+    fn read_at(&self, offset: u64, buf: &mut [u8]) -> Result<usize> {
+        let rest = usize::try_from(offset)
+            .ok()
+            .and_then(|offset| symbol_file().get(offset..))
+            .unwrap_or_default();
+        let count = rest.len().min(buf.len());
+        buf[..count].copy_from_slice(&rest[..count]);
+        Ok(count)
+    }
+}
 
 /// What fills a buffer with bytes nobody can guess.
 pub type Entropy = fn(&mut [u8]);
@@ -102,6 +158,9 @@ impl Node for Directory {
     }
 
     fn lookup(&self, name: &[u8]) -> Result<NodeRef> {
+        if name == PROGRAM {
+            return Ok(Arc::new(ProgramNode));
+        }
         let row = DEVICES
             .iter()
             .find(|row| row.0 == name)
@@ -120,7 +179,14 @@ impl Node for Directory {
             name: row.0.into(),
             next_cookie,
         });
+        let program = DirEntry {
+            number: PROGRAM_NUMBER,
+            kind: Some(NodeKind::File),
+            name: PROGRAM.into(),
+            next_cookie: DEVICES.len() as u64 + 1,
+        };
         Ok(entries
+            .chain(core::iter::once(program))
             .filter(|entry| entry.next_cookie > cookie)
             .take(max)
             .collect())

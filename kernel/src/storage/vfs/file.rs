@@ -11,6 +11,9 @@ use super::node::{DirEntry, NodeKind};
 use crate::error::{Errno, Result};
 use crate::scheduler::Turn;
 
+/// What [`OpenFile::allocate`] writes at once.
+const ALLOCATE_LEN: usize = 64 << 10;
+
 /// What an open file may be used for.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Access {
@@ -57,6 +60,11 @@ impl OpenFile {
     /// Where it is.
     pub fn entry(&self) -> &Arc<Entry> {
         &self.entry
+    }
+
+    /// What it may be used for.
+    pub fn access(&self) -> Access {
+        self.access
     }
 
     /// Whether all writes go to the end (`O_APPEND`).
@@ -129,6 +137,41 @@ impl OpenFile {
             return Err(Errno(libc::EINVAL));
         }
         self.entry.node.set_len(len_bytes)
+    }
+
+    /// Makes sure that a range of the file has its place in storage, and makes the file longer if it ends before the range does.
+    ///
+    /// # Errors
+    /// `EBADF` when not open for writing, `ENODEV` when not a regular file, `EFBIG` beyond the largest size, `ENOSPC` when the storage is full.
+    pub fn allocate(&self, offset: u64, len: u64) -> Result<()> {
+        let _turn = self.turn.take();
+        self.check_write()?;
+        let node = &self.entry.node;
+        if node.kind() != NodeKind::File {
+            return Err(Errno(libc::ENODEV));
+        }
+        let end = offset
+            .checked_add(len)
+            .filter(|end| *end <= i64::MAX as u64);
+        let end = end.ok_or(Errno(libc::EFBIG))?;
+        let mut content = Vec::new();
+        content
+            .try_reserve_exact(ALLOCATE_LEN)
+            .map_err(|_| Errno(libc::ENOMEM))?;
+        let mut at = offset;
+        while at < end {
+            // What is there is written again, so that a hole gets its blocks; behind the end there are zeros.
+            let step = (end - at).min(ALLOCATE_LEN as u64) as usize;
+            content.clear();
+            content.resize(step, 0);
+            node.read_at(at, &mut content)?;
+            let written = node.write_at(at, &content)?;
+            if written < step {
+                return Err(Errno(libc::ENOSPC));
+            }
+            at += written as u64;
+        }
+        Ok(())
     }
 
     /// Moves the offset (`whence` is `SEEK_SET`, …), and returns it.

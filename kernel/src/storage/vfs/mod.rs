@@ -10,7 +10,9 @@ use crate::sync::{OnceCell, SpinLock};
 use namespace::{Entry, LastLink, Namespace};
 use node::FileSystem;
 
+pub mod bare;
 pub mod devfs;
+pub mod embedded;
 pub mod ext2;
 #[cfg(test)]
 mod ext2_tests;

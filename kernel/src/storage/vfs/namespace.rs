@@ -76,6 +76,18 @@ impl Entry {
         Arc::ptr_eq(&self.mount, &other.mount) && self.node.number() == other.node.number()
     }
 
+    /// Whether it is `directory`, or somewhere below it.
+    pub fn is_in(&self, directory: &Entry) -> bool {
+        let mut here = Some(self);
+        while let Some(entry) = here {
+            if entry.is_same_node(directory) {
+                return true;
+            }
+            here = entry.parent.as_deref();
+        }
+        false
+    }
+
     /// The path that leads here from the root.
     pub fn path(&self) -> Vec<u8> {
         let mut names = Vec::new();

@@ -217,6 +217,9 @@ pub fn rename(
             return Err(Errno(libc::EEXIST));
         }
         check_not_mounted(&to, replaced)?;
+        if from.directory.is_in(replaced) {
+            return Err(Errno(libc::ENOTEMPTY));
+        }
     }
     check_writable(&from.directory)?;
     let is_directory = entry.is_directory();

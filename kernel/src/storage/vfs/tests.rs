@@ -456,6 +456,9 @@ fn model_rename(model: &mut Model, from: &str, to: &str) -> Result<()> {
     if source.is_none() && to.starts_with(&format!("{from}/")) {
         return err(libc::EINVAL);
     }
+    if from.starts_with(&format!("{to}/")) {
+        return err(libc::ENOTEMPTY);
+    }
     match (&source, model.get(to)) {
         (None, Some(Some(_))) => return err(libc::ENOTDIR),
         (Some(_), Some(None)) => return err(libc::EISDIR),
@@ -584,4 +587,12 @@ fn a_tree_is_what_a_plain_model_says_after_any_operations() {
             .resolve(&tree.base, format!("{path}/.").as_bytes(), LastLink::Keep);
         assert_eq!(entry.is_ok(), content.is_none(), "{path}");
     }
+}
+
+#[test]
+fn nothing_takes_the_place_of_a_directory_it_is_in() {
+    let tree = sample();
+    assert_eq!(tree.rename("/a/b/file", "/a"), err(libc::ENOTEMPTY));
+    assert_eq!(tree.rename("/a/b", "/a"), err(libc::ENOTEMPTY));
+    assert_eq!(tree.read("/a/b/file").as_deref(), Ok("content"));
 }

@@ -1,9 +1,12 @@
 //! Ends in the way its argument says. Every function that goes wrong has a name to be found in the report.
 #![allow(unsafe_code, reason = "it does what must not be done")]
 
+mod signals;
+
 use std::arch::asm;
 use std::hint::black_box;
 use std::process::ExitCode;
+use std::sync::Mutex;
 
 fn main() -> Result<ExitCode, String> {
     let what = std::env::args().nth(1).unwrap_or_default();
@@ -27,13 +30,21 @@ fn main() -> Result<ExitCode, String> {
         }
         "abort" => std::process::abort(),
         "null" => write_null(),
-        "null in thread" => {
-            let thread = std::thread::Builder::new().name("worker".into());
-            let _ = thread
-                .spawn(write_null)
-                .map_err(|error| error.to_string())?
-                .join();
-        }
+        "null in thread" => in_thread(write_null)?,
+        "divide in thread" => in_thread(divide_by_zero)?,
+        "illegal in thread" => in_thread(illegal_instruction)?,
+        "code write in thread" => in_thread(write_to_code)?,
+        "data run in thread" => in_thread(run_data)?,
+        "general in thread" => in_thread(read_far)?,
+        "simd in thread" => in_thread(simd_error)?,
+        "x87 in thread" => in_thread(x87_error)?,
+        "memory of the kernel in thread" => in_thread(|| copy_to_null(16))?,
+        "drops" => drops(),
+        "scope" => scope(),
+        "signals" => signals::repair(),
+        "signal on its own stack" => signals::on_its_own_stack(),
+        "plain" => plain(),
+        "many" => many(),
         "stack" => println!("{}", overflow_the_stack(1)),
         "stack in thread" => {
             let thread = std::thread::Builder::new().name("deep".into());
@@ -50,6 +61,133 @@ fn main() -> Result<ExitCode, String> {
     }
     println!("after all");
     Ok(ExitCode::SUCCESS)
+}
+
+/// Has a thread of its own end by a fault, and says what `join` says.
+fn in_thread(fault: fn()) -> Result<(), String> {
+    let thread = std::thread::Builder::new().name("worker".into());
+    let end = thread.spawn(fault).map_err(|error| error.to_string())?;
+    match end.join() {
+        Ok(()) => println!("no fault"),
+        Err(payload) => println!("it ended by {:?}", payload.downcast_ref::<&str>()),
+    }
+    Ok(())
+}
+
+struct Told(&'static str);
+
+impl Drop for Told {
+    fn drop(&mut self) {
+        println!(
+            "{} is dropped, panicking {}",
+            self.0,
+            std::thread::panicking()
+        );
+    }
+}
+
+/// What waits for the function that faults is dropped, and a lock is given back as after a panic.
+fn drops() {
+    static LOCK: Mutex<u32> = Mutex::new(0);
+    let end = std::thread::spawn(|| {
+        let _first = Told("first");
+        let mut guard = LOCK.lock().unwrap();
+        *guard += 1;
+        write_null();
+        println!("not reached");
+    });
+    println!("ended well: {}", end.join().is_ok());
+    println!("poisoned: {}", LOCK.lock().is_err());
+    let caught = std::thread::spawn(|| {
+        let caught = std::panic::catch_unwind(write_null).is_err();
+        println!("caught: {caught}");
+    });
+    println!("went on: {}", caught.join().is_ok());
+}
+
+#[inline(never)]
+fn write_plainly(to: *mut u64) {
+    // SAFETY: it is not sound: the test wants the fault.
+    unsafe { *to = 1 };
+}
+
+/// The compiler sees that nothing here can panic.
+fn plain() {
+    let to = black_box(8_usize);
+    let end = std::thread::spawn(move || {
+        let to = std::ptr::without_provenance_mut(to);
+        write_plainly(to);
+    });
+    println!("ended well: {}", end.join().is_ok());
+}
+
+/// A fault beside a thread that borrows: nothing may be freed under it.
+fn scope() {
+    let end = std::thread::spawn(|| {
+        let numbers = vec![7_u64; 1000];
+        std::thread::scope(|scope| {
+            scope.spawn(|| {
+                std::thread::sleep(std::time::Duration::from_millis(50));
+                println!("sum {}", numbers.iter().sum::<u64>());
+            });
+            write_null();
+        });
+    });
+    println!("ended well: {}", end.join().is_ok());
+}
+
+/// Faults in many threads at once, on all cores, while others compute.
+fn many() {
+    let threads: Vec<_> = (0..100_u64)
+        .map(|index| {
+            std::thread::spawn(move || {
+                let text = format!("{index}");
+                if index % 2 == 0 {
+                    write_null();
+                }
+                text.len() as u64
+            })
+        })
+        .collect();
+    let ends: Vec<_> = threads.into_iter().map(|thread| thread.join()).collect();
+    let good: u64 = ends.iter().flatten().sum();
+    let bad = ends.iter().filter(|end| end.is_err()).count();
+    println!("{bad} faults, {good} digits");
+}
+
+#[inline(never)]
+fn read_far() {
+    // An address that is none: its upper bits differ.
+    let far = black_box(std::ptr::without_provenance::<u64>(0x1234_5678_9abc_def0));
+    // SAFETY: it is not sound: the test wants the fault.
+    unsafe { black_box(far.read_volatile()) };
+}
+
+#[inline(never)]
+fn simd_error() {
+    let control = 0x1F80_u32 & !(1 << 9);
+    // SAFETY: it is not sound: the test wants the fault, of a division by zero that is not masked.
+    unsafe {
+        asm!("push {0}", "ldmxcsr [rsp]", "add rsp, 8", "xorps xmm0, xmm0", "mov eax, 1", "cvtsi2ss xmm1, eax",
+            "divss xmm1, xmm0", in(reg) u64::from(control), out("eax") _, out("xmm0") _, out("xmm1") _)
+    };
+}
+
+#[inline(never)]
+fn x87_error() {
+    // SAFETY: it is not sound: the test wants the fault, of a division by zero that is not masked.
+    unsafe {
+        asm!("push {0}", "fldcw [rsp]", "add rsp, 8", "fld1", "fldz", "fdivp", "fwait", in(reg) 0x037B_u64)
+    };
+}
+
+/// The kernel's own `memcpy` meets a null pointer of the program.
+#[inline(never)]
+fn copy_to_null(len: usize) {
+    let bytes = vec![1_u8; 4096];
+    let to = black_box(std::ptr::without_provenance_mut::<u8>(16));
+    // SAFETY: it is not sound: the test wants the fault.
+    unsafe { to.copy_from_nonoverlapping(bytes.as_ptr(), black_box(len)) };
 }
 
 #[inline(never)]

@@ -12,6 +12,9 @@ fn main() {
         thread::sleep(Duration::from_secs(6));
         return println!("slept long");
     }
+    if std::env::args().any(|arg| arg == "travel") {
+        return travel();
+    }
     let steps: [(&str, fn()); 15] = [
         ("a mutex is held by one at a time", mutex),
         ("scoped threads borrow and channels carry", scope),
@@ -298,4 +301,42 @@ fn many() {
     threads
         .into_iter()
         .for_each(|thread| thread.join().unwrap());
+}
+
+/// Objects of all sizes that are allocated on one core and freed on another, by threads that come and go: what they hold stays as it was.
+/// There are more of them than the machine has memory.
+fn travel() {
+    /// Bytes that know what they should be.
+    struct Parcel(Vec<u8>);
+    impl Parcel {
+        fn new(number: usize) -> Self {
+            let len = ((number * 7919) % 6000) >> (number % 9);
+            Self(vec![number as u8; len + 1])
+        }
+    }
+    impl Drop for Parcel {
+        fn drop(&mut self) {
+            assert!(self.0.iter().all(|&byte| byte == self.0[0]));
+        }
+    }
+    let sent = AtomicU32::new(0);
+    for round in 0..40 {
+        thread::scope(|scope| {
+            let (senders, receivers): (Vec<_>, Vec<_>) =
+                (0..4).map(|_| mpsc::sync_channel::<Parcel>(16)).unzip();
+            for (index, receiver) in receivers.into_iter().enumerate() {
+                let next = senders[(index + 1) % senders.len()].clone();
+                let sent = &sent;
+                scope.spawn(move || {
+                    for number in 0..150 {
+                        let parcel = Parcel::new(round * 1000 + index * 200 + number);
+                        sent.fetch_add(parcel.0.len() as u32, Ordering::Relaxed);
+                        next.send(parcel).unwrap();
+                        drop(receiver.recv().unwrap());
+                    }
+                });
+            }
+        });
+    }
+    println!("{} KiB travelled", sent.into_inner() >> 10);
 }

@@ -104,7 +104,7 @@ fn text(words: &[u16]) -> String {
 }
 
 #[cfg(test)]
-pub(super) mod tests {
+pub(crate) mod tests {
     use super::{IdentifyError, parse};
 
     pub(crate) fn words(sector_count: u64) -> [u16; 256] {

@@ -1,9 +1,7 @@
 //! Virtio disks (OASIS Virtual I/O Device Version 1.2, section 5.2).
 //!
-//! [`start`] comes to terms with a device, [`requests`] are what is on its queue, [`exchange`] lets threads wait for the answers.
-//! The device has nothing but buffers of the driver's own: data is copied from and to them.
+//! [`start`] comes to terms with a device, [`requests`] are what is on its queue.
 
-pub(crate) mod exchange;
 pub(crate) mod requests;
 #[cfg(test)]
 mod tests;
@@ -11,13 +9,14 @@ mod tests;
 use alloc::boxed::Box;
 use alloc::string::String;
 use alloc::sync::Arc;
+use alloc::vec;
 
-use super::{BlockDriver, BlockError, check_range};
+use super::exchange::{Exchange, Interrupt};
+use super::queued::QueuedDisk;
+use super::slots::{MAX_DATA_BYTES, MAX_SLOTS};
 use crate::arch::interrupts::Irq;
 use crate::devices::virtio::{self, Error, Transport};
-use crate::scheduler::Service;
-use exchange::Exchange;
-use requests::{Kind, MAX_DATA_BYTES, MAX_SLOTS, Requests};
+use requests::Requests;
 
 // Features (section 5.2.3).
 const SIZE_MAX: u64 = 1 << 1;
@@ -34,27 +33,15 @@ const BLK_SIZE_AT: usize = 20;
 const UNIT_BYTES: usize = 512;
 const QUEUE: u16 = 0;
 
-/// A virtio disk.
-pub struct VirtioDisk {
-    name: String,
-    sector_len_bytes: usize,
-    sector_count: u64,
-    is_read_only: bool,
-    has_flush: bool,
-    /// Most bytes of data in a request: whole sectors.
-    max_bytes: usize,
-    exchange: &'static Exchange,
-}
-
 /// Turns a disk on.
 ///
 /// # Errors
 /// When the device does not go along or says impossible things of itself, or there is no memory.
-pub fn start(
+pub(crate) fn start(
     name: String,
     transport: Arc<dyn Transport>,
     claim_irq: impl FnOnce() -> Option<Irq>,
-) -> Result<VirtioDisk, Error> {
+) -> Result<QueuedDisk, Error> {
     let features = virtio::negotiate(&*transport, 0, SIZE_MAX | RO | BLK_SIZE | FLUSH)?;
     let has = |feature| features & feature != 0;
     let sector_len_bytes = match has(BLK_SIZE) {
@@ -75,89 +62,24 @@ pub fn start(
         return Err(Error::BadRegisters);
     }
     let queue = virtio::make_queue(&*transport, QUEUE, Requests::queue_len(MAX_SLOTS))?;
-    let requests = Requests::new(queue)?;
+    let (mut requests, slots) = Requests::new(transport.clone(), queue, sector_len_bytes)?;
     let irq = claim_irq();
+    if irq.is_none() {
+        requests.set_silent();
+    }
     virtio::start(&*transport);
-    let exchange = Box::leak(Box::new(Exchange::new(transport, requests, irq)));
-    exchange.register();
-    Ok(VirtioDisk {
+    let exchange = Exchange::new(Box::new(requests), slots, irq.is_some())?;
+    let interrupt = irq.map(|irq| Interrupt::register(irq, vec![exchange]));
+    Ok(QueuedDisk {
         name,
         sector_len_bytes,
         sector_count: units / (sector_len_bytes / UNIT_BYTES) as u64,
         is_read_only: has(RO),
+        // A device without the feature keeps nothing in a cache (section 5.2.6.2).
         has_flush: has(FLUSH),
         max_bytes,
+        target: 0,
         exchange,
+        interrupt,
     })
-}
-
-impl VirtioDisk {
-    /// The unit in which each request begins that moves sectors from `first_sector` on; the range has been checked.
-    fn units(&self, first_sector: u64) -> impl Iterator<Item = u64> {
-        let first = first_sector * (self.sector_len_bytes / UNIT_BYTES) as u64;
-        (first..).step_by(self.max_bytes / UNIT_BYTES)
-    }
-}
-
-impl BlockDriver for VirtioDisk {
-    fn name(&self) -> &str {
-        &self.name
-    }
-
-    fn sector_len_bytes(&self) -> usize {
-        self.sector_len_bytes
-    }
-
-    fn sector_count(&self) -> u64 {
-        self.sector_count
-    }
-
-    fn is_read_only(&self) -> bool {
-        self.is_read_only
-    }
-
-    fn interrupt(&self) -> Option<(Irq, &'static dyn Service)> {
-        let exchange: &'static Exchange = self.exchange;
-        Some((exchange.irq()?, exchange))
-    }
-
-    fn read(&self, first_sector: u64, buf: &mut [u8]) -> Result<(), BlockError> {
-        check_range(self, first_sector, buf.len())?;
-        let chunks = buf.chunks_mut(self.max_bytes);
-        for (unit, chunk) in self.units(first_sector).zip(chunks) {
-            let slot = self.exchange.take_slot()?;
-            let slot = self.exchange.execute(slot, Kind::Read, unit, chunk.len())?;
-            chunk.copy_from_slice(slot.data(chunk.len()));
-            self.exchange.give_back(slot);
-        }
-        Ok(())
-    }
-
-    fn write(&self, first_sector: u64, buf: &[u8]) -> Result<(), BlockError> {
-        check_range(self, first_sector, buf.len())?;
-        if self.is_read_only {
-            return Err(BlockError::ReadOnly);
-        }
-        let chunks = buf.chunks(self.max_bytes);
-        for (unit, chunk) in self.units(first_sector).zip(chunks) {
-            let mut slot = self.exchange.take_slot()?;
-            slot.data_mut(chunk.len()).copy_from_slice(chunk);
-            let slot = self
-                .exchange
-                .execute(slot, Kind::Write, unit, chunk.len())?;
-            self.exchange.give_back(slot);
-        }
-        Ok(())
-    }
-
-    fn flush(&self) -> Result<(), BlockError> {
-        // A device without the feature keeps nothing in a cache (section 5.2.6.2).
-        if !self.has_flush {
-            return Ok(());
-        }
-        let slot = self.exchange.take_slot()?;
-        let slot = self.exchange.execute(slot, Kind::Flush, 0, 0)?;
-        self.exchange.give_back(slot);
-        Ok(())
-    }
 }

@@ -3,8 +3,11 @@
 use std::string::ToString;
 use std::sync::{Arc, Mutex};
 
-use super::requests::{Kind, MAX_DATA_BYTES, MAX_SLOTS, Requests};
-use super::{BLK_SIZE, FLUSH, RO, SIZE_MAX, VirtioDisk, start};
+use super::requests::Requests;
+use super::{BLK_SIZE, FLUSH, RO, SIZE_MAX, start};
+use crate::devices::block::exchange::{Controller, Kind, Request};
+use crate::devices::block::queued::QueuedDisk;
+use crate::devices::block::slots::{MAX_DATA_BYTES, MAX_SLOTS};
 use crate::devices::block::{BlockDriver, BlockError};
 use crate::devices::fake_memory::{device_read, device_write};
 use crate::devices::virtio::queue::Queue;
@@ -39,6 +42,8 @@ struct Model {
     side: DeviceSide,
     content: Vec<u8>,
     flushes: usize,
+    /// It does nothing when notified.
+    is_asleep: bool,
     /// What it answers in place of the truth.
     lie: Option<u8>,
     /// What it says of how much it wrote.
@@ -66,6 +71,7 @@ impl Device {
                 side: DeviceSide::default(),
                 content: content.collect(),
                 flushes: 0,
+                is_asleep: false,
                 lie: None,
                 claimed_len: 0,
                 largest: 0,
@@ -73,7 +79,7 @@ impl Device {
         }
     }
 
-    fn started(self) -> (Arc<Self>, Result<VirtioDisk, Error>) {
+    fn started(self) -> (Arc<Self>, Result<QueuedDisk, Error>) {
         let device = Arc::new(self);
         let disk = start("disk".to_string(), device.clone(), || None);
         (device, disk)
@@ -143,6 +149,9 @@ impl Transport for Device {
     }
     fn notify(&self, _: u16) {
         self.with(|model| {
+            if model.is_asleep {
+                return;
+            }
             while let Some((entry, _, _)) = model.side.next() {
                 let parts = chain(&model.side, entry);
                 let status = match model.lie {
@@ -285,56 +294,38 @@ fn a_device_that_says_impossible_things_is_refused() {
     }
 }
 
-fn requests() -> (Requests, DeviceSide) {
+#[test]
+fn answers_in_another_order_find_their_requests() {
     let queue = Queue::new(Requests::queue_len(MAX_SLOTS)).expect("memory");
-    let side = DeviceSide {
+    let mut side = DeviceSide {
         addresses: queue.addresses(),
         len: queue.len(),
         ..DeviceSide::default()
     };
-    (Requests::new(queue).expect("memory"), side)
-}
-
-#[test]
-fn answers_in_another_order_find_their_requests() {
-    let (mut requests, mut side) = requests();
-    let slots: Vec<_> = (0..MAX_SLOTS)
-        .map(|_| requests.take_slot().expect("a slot"))
-        .collect();
-    assert!(requests.take_slot().is_none(), "no more than these");
-    for (slot, unit) in slots.iter().zip(0..) {
-        requests.send(slot, Kind::Read, unit, 512);
+    let device = Arc::new(Device::new(0));
+    device.with(|model| model.is_asleep = true);
+    let (mut requests, slots) = Requests::new(device, queue, 512).expect("memory");
+    assert_eq!(slots, MAX_SLOTS);
+    for index in 0..slots {
+        let request = Request {
+            kind: Kind::Read,
+            target: 0,
+            first_sector: u64::from(index),
+            sectors: 1,
+            len_bytes: 512,
+        };
+        requests.send(index, 0, &request);
     }
     let sent: Vec<_> = core::iter::from_fn(|| side.next()).collect();
-    assert_eq!(sent.len(), slots.len());
+    assert_eq!(sent.len(), usize::from(slots));
     for (index, (entry, header, _)) in sent.iter().enumerate().rev() {
         assert_eq!(device_read(header + 8), (index as u64).to_le_bytes());
-        assert!(requests.take_answer(&slots[index]).is_none());
+        assert!(requests.next_answer().is_none());
         let status = chain(&side, *entry)[2].0;
         device_write(status, &[index as u8]);
         side.give_back(u32::from(*entry), 0);
-        assert!(requests.collect());
-        let answer = requests.take_answer(&slots[index]).expect("an answer");
+        let (answered, answer) = requests.next_answer().expect("an answer");
+        assert_eq!(usize::from(answered), index);
         assert_eq!(answer.is_ok(), index == 0);
     }
-}
-
-#[test]
-fn the_buffer_of_a_request_without_an_answer_is_not_used_again_before_there_is_one() {
-    let (mut requests, mut side) = requests();
-    let slots: Vec<_> = (0..MAX_SLOTS)
-        .map(|_| requests.take_slot().expect("a slot"))
-        .collect();
-    for slot in slots {
-        requests.send(&slot, Kind::Read, 0, 512);
-        requests.abandon(slot);
-    }
-    assert!(!requests.collect());
-    assert!(requests.take_slot().is_none());
-    let (entry, _, _) = side.next().expect("a request");
-    side.give_back(u32::from(entry), 0);
-    requests.collect();
-    let slot = requests.take_slot().expect("the slot that came back");
-    assert!(requests.take_slot().is_none());
-    assert!(requests.take_answer(&slot).is_none(), "of the new request");
 }

@@ -1,7 +1,8 @@
-//! Intel 8254x gigabit Ethernet: what QEMU, VirtualBox and VMware call e1000.
+//! Intel gigabit Ethernet: the 8254x that QEMU, VirtualBox and VMware call e1000, and the 82574L that they call e1000e.
 //!
 //! Follows Intel's PCI/PCI-X Family of Gigabit Ethernet Controllers Software Developer's Manual (317453-006EN), of which chapter 14 is the
-//! start-up below. [`receive`] and [`transmit`] are the two rings. The device can do DMA anywhere, so it only ever learns addresses of
+//! start-up below, and the 82574 GbE Controller Family Datasheet (revision 3.4), which has the same rings and registers but for what
+//! [`Model`] names. [`receive`] and [`transmit`] are the two rings. The device can do DMA anywhere, so it only ever learns addresses of
 //! [`crate::memory::dma::DmaBuffer`]s that live as long as the kernel; what it writes into descriptors is checked before it is used.
 
 mod receive;
@@ -11,57 +12,56 @@ mod tests;
 mod transmit;
 
 use alloc::boxed::Box;
-use core::fmt;
 
 use self::receive::ReceiveRing;
 use self::registers::Registers;
 use self::transmit::TransmitRing;
-use super::{Medium, NetworkDevice};
+use super::{Error, Medium, NetworkDevice, is_usable};
 use crate::arch::interrupts::Irq;
 use crate::arch::mmio::Mmio;
 use crate::devices::pci::{Bar, PciDevice};
-use crate::memory::OutOfMemory;
 
 const INTEL: u16 = 0x8086;
-/// 82543GC copper, 82544GC copper, 82540EM, 82545EM copper.
-const DEVICES: [u16; 4] = [0x1004, 0x100C, 0x100E, 0x100F];
+
+/// What differs between controllers.
+struct Model {
+    driver: &'static str,
+    device: u16,
+    /// The 82574 and what it is made of: its EEPROM is read in another way, its interrupt causes are cleared by writing, and a bit of its
+    /// transmitter must be set (82574 data sheet, sections 10.2.2.5, 10.2.4.1 and 10.2.6.8).
+    is_82574: bool,
+}
+
+const fn model(driver: &'static str, device: u16, is_82574: bool) -> Model {
+    Model {
+        driver,
+        device,
+        is_82574,
+    }
+}
+
+/// 82543GC, 82544EI and 82544GC copper, 82540EM, 82545EM copper; 82574L.
+static MODELS: [Model; 6] = [
+    model("e1000", 0x1004, false),
+    model("e1000", 0x1008, false),
+    model("e1000", 0x100C, false),
+    model("e1000", 0x100E, false),
+    model("e1000", 0x100F, false),
+    model("e1000e", 0x10D3, true),
+];
 
 /// Largest IP packet: that of Ethernet.
 const MTU: usize = 1500;
 
-/// Why a controller did not start.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Error {
-    /// BAR 0 does not show a register window of the right size.
-    NoRegisters,
-    /// The reset bit does not clear.
-    ResetTimeout,
-    /// Neither the receive address nor the EEPROM has a valid hardware address.
-    NoHardwareAddress,
-    /// No memory for the rings.
-    OutOfMemory,
-}
-
-impl fmt::Display for Error {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::NoRegisters => "BAR 0 shows no register window",
-            Self::ResetTimeout => "the reset does not end",
-            Self::NoHardwareAddress => "it has no hardware address",
-            Self::OutOfMemory => "out of memory",
-        })
-    }
-}
-
-impl From<OutOfMemory> for Error {
-    fn from(_: OutOfMemory) -> Self {
-        Self::OutOfMemory
-    }
+/// The model of a device, if the driver knows it.
+fn model_of(device: &PciDevice) -> Option<&'static Model> {
+    let is_it = |model: &&Model| model.device == device.device;
+    MODELS.iter().find(is_it).filter(|_| device.vendor == INTEL)
 }
 
 /// Whether the driver knows the device.
 pub fn is_supported(device: &PciDevice) -> bool {
-    device.vendor == INTEL && DEVICES.contains(&device.device)
+    model_of(device).is_some()
 }
 
 /// Resets the controller and turns it on.
@@ -69,6 +69,7 @@ pub fn is_supported(device: &PciDevice) -> bool {
 /// # Errors
 /// When the device is not what it says, or there is no memory.
 pub fn start(device: &PciDevice) -> Result<NetworkDevice, Error> {
+    let model = model_of(device).ok_or(Error::NoRegisters)?;
     device.enable();
     let Some(Bar::Memory { phys, len_bytes }) = device.bar(0) else {
         return Err(Error::NoRegisters);
@@ -77,26 +78,24 @@ pub fn start(device: &PciDevice) -> Result<NetworkDevice, Error> {
         return Err(Error::NoRegisters);
     }
     let registers = Mmio::map(phys, registers::WINDOW_BYTES)?;
-    start_with(registers, || {
-        device
-            .interrupt_line()
-            .and_then(|line| Irq::claim_legacy(line, true))
-    })
+    start_with(registers, model, || device.claim_interrupt())
 }
 
 /// Start-up with any register window; the interrupt is claimed when the device is quiet.
 fn start_with<R: Registers>(
     registers: R,
+    model: &'static Model,
     claim_irq: impl FnOnce() -> Option<Irq>,
 ) -> Result<NetworkDevice, Error> {
     use registers::{
         CTRL, CTRL_ASDE, CTRL_OFF, CTRL_SLU, ICR, IMC, IMS, INT_LSC, INT_RXDMT0, INT_RXO, INT_RXT0,
-        MTA, MTA_WORDS, RCTL, RCTL_BAM, RCTL_EN, RCTL_SECRC, RDTR, RXCSUM, RXCSUM_ON, STATUS,
-        STATUS_LU, TCTL, TCTL_COLLISION, TCTL_EN, TCTL_PSP, TIPG, TIPG_DEFAULT,
+        ITR, ITR_DEFAULT, MTA, MTA_WORDS, RCTL, RCTL_BAM, RCTL_EN, RCTL_SECRC, RDTR, RXCSUM,
+        RXCSUM_ON, TCTL, TCTL_COLLISION, TCTL_EN, TCTL_PSP, TIPG, TIPG_DEFAULT, TXDCTL,
+        TXDCTL_82574,
     };
 
     reset(&registers)?;
-    let mac = hardware_address(&registers).ok_or(Error::NoHardwareAddress)?;
+    let mac = hardware_address(&registers, model).ok_or(Error::NoHardwareAddress)?;
     set_hardware_address(&registers, mac);
     let control = registers.read(CTRL);
     registers.write(CTRL, (control | CTRL_SLU | CTRL_ASDE) & !CTRL_OFF);
@@ -105,7 +104,7 @@ fn start_with<R: Registers>(
     }
 
     let irq = claim_irq();
-    let receiver = ReceiveRing::new(registers.clone(), irq)?;
+    let receiver = ReceiveRing::new(registers.clone(), irq, model)?;
     let transmitter = TransmitRing::new(registers.clone())?;
     registers.write(RXCSUM, RXCSUM_ON);
     registers.write(TIPG, TIPG_DEFAULT);
@@ -115,11 +114,12 @@ fn start_with<R: Registers>(
     registers.read(ICR);
     registers.write(IMC, !0);
     registers.write(IMS, INT_LSC | INT_RXDMT0 | INT_RXO | INT_RXT0);
-    if registers.read(STATUS) & STATUS_LU == 0 {
-        log::debug!("network: e1000 has no link yet");
+    if model.is_82574 {
+        registers.write(TXDCTL, registers.read(TXDCTL) | TXDCTL_82574);
     }
+    registers.write(ITR, ITR_DEFAULT);
     Ok(NetworkDevice {
-        driver: "e1000",
+        driver: model.driver,
         mac,
         medium: Medium::Ethernet,
         mtu: MTU,
@@ -149,7 +149,7 @@ fn reset<R: Registers>(registers: &R) -> Result<(), Error> {
 }
 
 /// The address that the controller loaded into its receive address at reset, else what the EEPROM holds.
-fn hardware_address<R: Registers>(registers: &R) -> Option<[u8; 6]> {
+fn hardware_address<R: Registers>(registers: &R, model: &Model) -> Option<[u8; 6]> {
     use registers::{RAH0, RAL0};
 
     let low = registers.read(RAL0).to_le_bytes();
@@ -160,24 +160,23 @@ fn hardware_address<R: Registers>(registers: &R) -> Option<[u8; 6]> {
     }
     let mut stored = [0; 6];
     for (index, pair) in stored.chunks_exact_mut(2).enumerate() {
-        pair.copy_from_slice(&read_eeprom(registers, index as u32)?.to_le_bytes());
+        pair.copy_from_slice(&read_eeprom(registers, model, index as u32)?.to_le_bytes());
     }
     is_usable(stored).then_some(stored)
 }
 
-/// Whether an address is one that a single station can have.
-fn is_usable(mac: [u8; 6]) -> bool {
-    mac != [0; 6] && mac[0] & 1 == 0
-}
-
-fn read_eeprom<R: Registers>(registers: &R, word: u32) -> Option<u16> {
-    use registers::{EERD, EERD_DONE, EERD_START};
+fn read_eeprom<R: Registers>(registers: &R, model: &Model, word: u32) -> Option<u16> {
+    use registers::{EERD, EERD_START};
     const PATIENCE: usize = 10_000;
 
-    registers.write(EERD, EERD_START | word << 8);
+    let (address, done) = match model.is_82574 {
+        true => (2, 1 << 1),
+        false => (8, 1 << 4),
+    };
+    registers.write(EERD, EERD_START | word << address);
     (0..PATIENCE)
         .map(|_| registers.read(EERD))
-        .find(|value| value & EERD_DONE != 0)
+        .find(|value| value & done != 0)
         .map(|value| (value >> 16) as u16)
 }
 

@@ -1,10 +1,11 @@
 //! The receive ring (manual, section 3.2): legacy descriptors of 16 bytes, each with a buffer of its own for ever.
 
-use super::registers::{ICR, RDBAH, RDBAL, RDH, RDLEN, RDT, Registers};
+use super::Model;
+use super::registers::{ICR, INT_LSC, RDBAH, RDBAL, RDH, RDLEN, RDT, Registers, STATUS, STATUS_LU};
 use crate::arch::interrupts::Irq;
 #[cfg(test)]
 use crate::devices::fake_memory::DmaBuffer;
-use crate::devices::network::{Frame, Receiver};
+use crate::devices::network::{Frame, LinkState, Receiver};
 use crate::memory::OutOfMemory;
 #[cfg(not(test))]
 use crate::memory::dma::DmaBuffer;
@@ -36,6 +37,8 @@ const ERRORS_CHECKSUM: u16 = 0x60 << 8;
 pub(super) struct ReceiveRing<R> {
     registers: R,
     irq: Option<Irq>,
+    model: &'static Model,
+    link: LinkState,
     descriptors: DmaBuffer,
     buffers: DmaBuffer,
     /// The descriptor that the device fills next.
@@ -46,7 +49,11 @@ pub(super) struct ReceiveRing<R> {
 
 impl<R: Registers> ReceiveRing<R> {
     /// Allocates the ring and tells the device of it. The receiver is not on yet.
-    pub(super) fn new(registers: R, irq: Option<Irq>) -> Result<Self, OutOfMemory> {
+    pub(super) fn new(
+        registers: R,
+        irq: Option<Irq>,
+        model: &'static Model,
+    ) -> Result<Self, OutOfMemory> {
         let descriptors = DmaBuffer::new(DESCRIPTORS * DESCRIPTOR_BYTES)?;
         let buffers = DmaBuffer::new(DESCRIPTORS * BUFFER_BYTES)?;
         for index in 0..DESCRIPTORS {
@@ -62,6 +69,8 @@ impl<R: Registers> ReceiveRing<R> {
         Ok(Self {
             registers,
             irq,
+            model,
+            link: LinkState::default(),
             descriptors,
             buffers,
             next: 0,
@@ -89,8 +98,17 @@ impl<R: Registers> Receiver for ReceiveRing<R> {
         if let Some(irq) = self.irq
             && irq.take_pending()
         {
-            self.registers.read(ICR);
+            let causes = self.registers.read(ICR);
+            if self.model.is_82574 {
+                self.registers.write(ICR, causes);
+            }
             irq.done();
+            if causes & INT_LSC != 0 {
+                self.link.is(
+                    self.model.driver,
+                    self.registers.read(STATUS) & STATUS_LU != 0,
+                );
+            }
         }
     }
 

@@ -1,8 +1,6 @@
 //! Registers of the 8254x controllers (Intel, PCI/PCI-X Family of Gigabit Ethernet Controllers Software Developer's Manual,
 //! 317453-006EN, chapter 13): offsets in the window of BAR 0, and the bits in use here.
 
-use crate::arch::mmio::Mmio;
-
 /// Device control.
 pub(super) const CTRL: usize = 0x0000;
 /// Automatic speed detection.
@@ -23,11 +21,12 @@ pub(super) const STATUS_LU: u32 = 1 << 1;
 pub(super) const EERD: usize = 0x0014;
 /// Start reading.
 pub(super) const EERD_START: u32 = 1;
-/// Read is through.
-pub(super) const EERD_DONE: u32 = 1 << 4;
 
 /// Interrupt cause read; reading clears it.
 pub(super) const ICR: usize = 0x00C0;
+/// Least time between interrupts, in units of 256 ns: 51 µs. The first after a pause comes at once.
+pub(super) const ITR: usize = 0x00C4;
+pub(super) const ITR_DEFAULT: u32 = 200;
 /// Interrupt mask set.
 pub(super) const IMS: usize = 0x00D0;
 /// Interrupt mask clear.
@@ -78,6 +77,10 @@ pub(super) const TDLEN: usize = 0x3808;
 pub(super) const TDH: usize = 0x3810;
 pub(super) const TDT: usize = 0x3818;
 
+/// Transmit descriptor control; its bit 22 is to be set on an 82574.
+pub(super) const TXDCTL: usize = 0x3828;
+pub(super) const TXDCTL_82574: u32 = 1 << 22;
+
 /// Receive checksum control: check IP, TCP and UDP.
 pub(super) const RXCSUM: usize = 0x5000;
 /// IP and TCP/UDP checksum offload on.
@@ -96,21 +99,4 @@ pub(super) const RAH_VALID: u32 = 1 << 31;
 /// Length of the register window that is used, in bytes.
 pub(super) const WINDOW_BYTES: usize = 0x2_0000;
 
-/// What the driver needs of the register window; tests put a model of the device behind it.
-pub(super) trait Registers: Clone + Send + 'static {
-    /// Reads the register at `offset`.
-    fn read(&self, offset: usize) -> u32;
-    /// Writes the register at `offset`.
-    fn write(&self, offset: usize, value: u32);
-}
-
-impl Registers for Mmio {
-    #[inline]
-    fn read(&self, offset: usize) -> u32 {
-        Mmio::read(self, offset)
-    }
-    #[inline]
-    fn write(&self, offset: usize, value: u32) {
-        Mmio::write(self, offset, value);
-    }
-}
+pub(super) use crate::devices::registers::Registers;

@@ -4,10 +4,10 @@ use std::cell::RefCell;
 use std::sync::{Arc, Mutex};
 
 use super::registers::{
-    CTRL, CTRL_RST, EERD, EERD_DONE, RAH0, RAL0, RCTL, RCTL_EN, RDBAH, RDBAL, RDT, Registers,
-    STATUS, TCTL, TCTL_EN, TDBAH, TDBAL, TDT,
+    CTRL, CTRL_RST, EERD, RAH0, RAL0, RCTL, RCTL_EN, RDBAH, RDBAL, RDT, Registers, STATUS, TCTL,
+    TCTL_EN, TDBAH, TDBAL, TDT,
 };
-use super::{Error, start_with};
+use super::{Error, MODELS, start_with};
 use crate::devices::fake_memory::{device_read, device_write};
 use crate::devices::network::{ChecksumRequest, NetworkDevice};
 
@@ -48,7 +48,7 @@ impl Device {
     }
 
     fn started(&self) -> NetworkDevice {
-        start_with(self.clone(), || None).expect("a good device")
+        start_with(self.clone(), &MODELS[0], || None).expect("a good device")
     }
 
     fn address(&self, low: usize, high: usize) -> u64 {
@@ -95,7 +95,7 @@ impl Registers for Device {
         match offset {
             CTRL if !model.is_stuck_in_reset => value & !CTRL_RST,
             EERD => EEPROM.with_borrow(|eeprom| match eeprom {
-                Some(words) => u32::from(words[(value >> 8 & 3) as usize]) << 16 | EERD_DONE,
+                Some(words) => u32::from(words[(value >> 8 & 3) as usize]) << 16 | 1 << 4 | 1 << 1,
                 None => value,
             }),
             _ => value,
@@ -127,7 +127,7 @@ fn the_hardware_address_may_be_in_the_eeprom_only() {
     device.write(RAL0, 0);
     device.write(RAH0, 0);
     assert_eq!(
-        start_with(device.clone(), || None).err(),
+        start_with(device.clone(), &MODELS[0], || None).err(),
         Some(Error::NoHardwareAddress)
     );
     EEPROM.set(Some([0x5452, 0x1200, 0x5634]));
@@ -138,7 +138,10 @@ fn the_hardware_address_may_be_in_the_eeprom_only() {
 fn a_reset_that_does_not_end_is_an_error() {
     let device = Device::new();
     device.0.lock().expect("one thread").is_stuck_in_reset = true;
-    assert_eq!(start_with(device, || None).err(), Some(Error::ResetTimeout));
+    assert_eq!(
+        start_with(device, &MODELS[0], || None).err(),
+        Some(Error::ResetTimeout)
+    );
 }
 
 #[test]
@@ -259,4 +262,21 @@ fn a_device_that_sends_nothing_fills_the_ring_and_no_more() {
             .all(|(at, (frame, _))| frame[0] == at as u8),
         "no buffer was used twice"
     );
+}
+
+#[test]
+fn an_82574_is_started_in_its_own_way() {
+    use super::registers::{TXDCTL, TXDCTL_82574};
+
+    let device = Device::new();
+    let model = MODELS
+        .iter()
+        .find(|model| model.is_82574)
+        .expect("an 82574");
+    let started = start_with(device.clone(), model, || None).expect("a good device");
+    assert_eq!(started.driver, "e1000e");
+    assert_ne!(device.read(TXDCTL) & TXDCTL_82574, 0);
+    let other = Device::new();
+    assert_eq!(other.started().driver, "e1000");
+    assert_eq!(other.read(TXDCTL), 0);
 }

@@ -1,0 +1,124 @@
+//! `cargo toro test` on a crate of a user's: where tests run, what they find there, and how they are reported.
+
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+
+/// A package with unit tests, and files of integration tests by name and source.
+fn package(files: &[(&str, &str)]) -> tempfile::TempDir {
+    let folder = tempfile::tempdir().unwrap();
+    let write = |path: PathBuf, text: &str| {
+        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+        std::fs::write(path, text).unwrap();
+    };
+    let manifest = "[package]\nname = \"sample\"\nversion = \"1.2.3\"\nedition = \"2024\"\n";
+    write(folder.path().join("Cargo.toml"), manifest);
+    let library = "#[test] fn adds() { assert_eq!(1 + 1, 2) }\n";
+    write(folder.path().join("src/lib.rs"), library);
+    write(
+        folder.path().join("tests/data/word.txt"),
+        "a word of the host",
+    );
+    for (name, source) in files {
+        write(folder.path().join("tests").join(name), source);
+    }
+    folder
+}
+
+fn test(folder: &Path, arguments: &[&str]) -> (String, String, Option<i32>) {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_cargo-toro"));
+    command.args(["toro", "test"]).args(arguments);
+    command.current_dir(folder);
+    for variable in [
+        "TORO_CHECKOUT",
+        "TORO_QEMU",
+        "RUSTFLAGS",
+        "CARGO_ENCODED_RUSTFLAGS",
+        "CARGO_TARGET_DIR",
+    ] {
+        command.env_remove(variable);
+    }
+    // Unlike the rest of the suite's, the environment of these tests is a part of what is tested.
+    for (name, _) in std::env::vars().filter(|(name, _)| name.starts_with("CARGO_PKG")) {
+        command.env_remove(name);
+    }
+    let Output {
+        status,
+        stdout,
+        stderr,
+    } = command.output().unwrap();
+    let text = |bytes: Vec<u8>| String::from_utf8(bytes).unwrap();
+    (text(stdout), text(stderr), status.code())
+}
+
+#[test]
+fn tests_find_the_folder_and_the_variables_of_their_package() {
+    let folder = package(&[(
+        "finds.rs",
+        r#"
+        #[test]
+        fn the_folder_is_the_current_one() {
+            let here = std::env::current_dir().unwrap();
+            assert_eq!(here, std::path::Path::new(env!("CARGO_MANIFEST_DIR")));
+            assert_eq!(std::env::var_os("CARGO_MANIFEST_DIR").unwrap(), here);
+            assert_eq!(std::fs::read_to_string("tests/data/word.txt").unwrap(), "a word of the host");
+        }
+
+        #[test]
+        fn the_version_is_known_at_run_time() {
+            assert_eq!(std::env::var("CARGO_PKG_VERSION").unwrap(), "1.2.3");
+            assert_eq!(std::env::var("EXTRA").unwrap(), "two words");
+        }
+        "#,
+    )]);
+    let (output, errors, code) = test(folder.path(), &["--env", "EXTRA=two words"]);
+    assert_eq!(code, Some(0), "{output}\n{errors}");
+    assert!(output.ends_with("3 passed, 0 failed\n"), "{output}");
+    for title in ["Running unittests src/lib.rs", "Running tests/finds.rs"] {
+        assert!(errors.contains(title), "{title:?} is not in:\n{errors}");
+    }
+    assert!(errors.contains("doc tests are left out"), "{errors}");
+}
+
+#[test]
+fn a_failure_is_reported_and_ends_the_run_unless_asked_otherwise() {
+    let folder = package(&[
+        (
+            "a_wrong.rs",
+            "#[test] fn is_wrong() { panic!(\"on purpose\") }",
+        ),
+        ("b_right.rs", "#[test] fn is_right() {}"),
+        (
+            "c_endless.rs",
+            "#[test] fn is_endless() { std::thread::park() }",
+        ),
+    ]);
+    let (output, errors, code) = test(folder.path(), &["--jobs", "1", "--timeout", "60"]);
+    assert_eq!(code, Some(1), "{output}\n{errors}");
+    assert!(output.ends_with("1 passed, 1 failed\n"), "{output}");
+    assert!(output.contains("on purpose"), "{output}");
+    assert!(
+        errors.contains("to rerun pass `-p sample --test a_wrong`"),
+        "{errors}"
+    );
+    assert!(
+        errors.contains("2 more test binaries were not run"),
+        "{errors}"
+    );
+
+    let all = [
+        "--no-fail-fast",
+        "--timeout",
+        "5",
+        "--test",
+        "c_endless",
+        "--test",
+        "b_right",
+    ];
+    let (output, errors, code) = test(folder.path(), &all);
+    assert_eq!(code, Some(1), "{output}\n{errors}");
+    assert!(output.ends_with("1 passed, 1 failed\n"), "{output}");
+    assert!(
+        errors.contains("tests/c_endless.rs ran out of its time of 5 s"),
+        "{errors}"
+    );
+}

@@ -1,0 +1,196 @@
+//! The log of requests: a line each, with peer, time, request line, status and bytes of the answer.
+//!
+//! Lines are collected in memory and written behind, by a thread, about a second later; [`AccessLog::finish`] writes what is left. A log
+//! that cannot be written is said so once and does not hold up the service.
+
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, Write};
+use std::path::Path;
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::thread;
+use std::time::Duration;
+
+use crate::response::Status;
+
+/// How long lines stay in memory.
+const PERIOD: Duration = Duration::from_secs(1);
+/// From how many bytes on they are written at once, and the memory for them and for what comes meanwhile.
+const FULL_BYTES: usize = 32 << 10;
+const CAPACITY_BYTES: usize = 40 << 10;
+/// Bytes of a request line that are shown.
+const MAX_LINE_BYTES: usize = 1 << 10;
+
+/// The log, shared by all connections.
+pub(crate) struct AccessLog {
+    lines: Mutex<Vec<u8>>,
+    has_lines: Condvar,
+    sink: Mutex<Sink>,
+}
+
+/// Where lines go.
+struct Sink {
+    /// None without a log, and from the first failure on.
+    file: Option<File>,
+    /// Takes the place of the lines that are being written.
+    spare: Vec<u8>,
+}
+
+impl AccessLog {
+    /// A log at `path`, which is created with its folder if it is not there, else continued. An empty path is no log.
+    pub(crate) fn open(path: &Path) -> io::Result<Arc<Self>> {
+        let log = Self::none();
+        if !path.as_os_str().is_empty() {
+            fs::create_dir_all(path.parent().unwrap_or(Path::new("/")))?;
+            let file = OpenOptions::new().append(true).create(true).open(path)?;
+            lock(&log.sink).file = Some(file);
+        }
+        Ok(log)
+    }
+
+    /// No log.
+    pub(crate) fn none() -> Arc<Self> {
+        Arc::new(Self {
+            lines: Mutex::new(Vec::with_capacity(CAPACITY_BYTES)),
+            has_lines: Condvar::new(),
+            sink: Mutex::new(Sink {
+                file: None,
+                spare: Vec::with_capacity(CAPACITY_BYTES),
+            }),
+        })
+    }
+
+    /// Starts the thread that writes behind.
+    pub(crate) fn start(self: &Arc<Self>) -> io::Result<()> {
+        let log = Arc::clone(self);
+        let work = move || {
+            loop {
+                let lines = lock(&log.lines);
+                let waited = log.has_lines.wait_while(lines, |lines| lines.is_empty());
+                drop(waited);
+                thread::sleep(PERIOD);
+                log.write();
+            }
+        };
+        let thread = thread::Builder::new().name("log".into());
+        thread.stack_size(64 << 10).spawn(work).map(drop)
+    }
+
+    /// Adds a line.
+    pub(crate) fn add(&self, peer: &str, date: &str, line: &[u8], status: Status, bytes: u64) {
+        let mut lines = lock(&self.lines);
+        let is_first = lines.is_empty();
+        lines.extend_from_slice(peer.as_bytes());
+        lines.extend_from_slice(b" [");
+        lines.extend_from_slice(date.as_bytes());
+        lines.extend_from_slice(b"] \"");
+        let line = &line[..line.len().min(MAX_LINE_BYTES)];
+        if line.iter().all(|&byte| is_plain(byte)) {
+            lines.extend_from_slice(line);
+        } else {
+            for &byte in line {
+                if is_plain(byte) {
+                    lines.push(byte);
+                } else {
+                    // Writing to memory does not fail.
+                    let _ = write!(lines, "\\x{byte:02x}");
+                }
+            }
+        }
+        lines.extend_from_slice(b"\" ");
+        lines.extend_from_slice(status.number().as_bytes());
+        lines.push(b' ');
+        push_number(&mut lines, bytes);
+        lines.push(b'\n');
+        let is_full = lines.len() >= FULL_BYTES;
+        drop(lines);
+        if is_full {
+            self.write();
+        } else if is_first {
+            self.has_lines.notify_one();
+        }
+    }
+
+    /// Writes what is there, and returns when it is on the medium.
+    pub(crate) fn finish(&self) {
+        self.write();
+        if let Some(file) = &lock(&self.sink).file {
+            // It was said to be closed; there is nobody left to hear more.
+            let _ = file.sync_all();
+        }
+    }
+
+    fn write(&self) {
+        // The sink first, so that lines stay in order.
+        let mut sink = lock(&self.sink);
+        let sink = &mut *sink;
+        std::mem::swap(&mut *lock(&self.lines), &mut sink.spare);
+        if let Some(file) = &mut sink.file
+            && let Err(error) = file.write_all(&sink.spare)
+        {
+            eprintln!("static-web: no more log: {error}");
+            sink.file = None;
+        }
+        sink.spare.clear();
+    }
+}
+
+/// A thread that panicked has left a line unfinished at worst.
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Whether a byte is shown as it is.
+fn is_plain(byte: u8) -> bool {
+    matches!(byte, b' '..=b'~') && byte != b'"' && byte != b'\\'
+}
+
+fn push_number(out: &mut Vec<u8>, mut number: u64) {
+    let mut digits = [0; 20];
+    let mut start = digits.len();
+    loop {
+        start -= 1;
+        digits[start] = b'0' + (number % 10) as u8;
+        number /= 10;
+        if number == 0 {
+            break;
+        }
+    }
+    out.extend_from_slice(&digits[start..]);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::AccessLog;
+    use crate::response::Status;
+    use std::fs;
+    use std::path::Path;
+
+    #[test]
+    fn lines_are_added_to_what_is_there() {
+        let folder = std::env::temp_dir().join(format!("static-web-log-{}", std::process::id()));
+        let path = folder.join("logs/access.log");
+        for round in 1..=2 {
+            let log = AccessLog::open(&path).unwrap();
+            log.add("1.2.3.4:5", "DATE", b"GET / HTTP/1.1", Status::Ok, 612);
+            log.add(
+                "1.2.3.4:5",
+                "DATE",
+                b"GET /\"\\\n\xff",
+                Status::BadRequest,
+                0,
+            );
+            log.finish();
+            let expected = "1.2.3.4:5 [DATE] \"GET / HTTP/1.1\" 200 612\n\
+                            1.2.3.4:5 [DATE] \"GET /\\x22\\x5c\\x0a\\xff\" 400 0\n";
+            assert_eq!(fs::read_to_string(&path).unwrap(), expected.repeat(round));
+        }
+        fs::remove_dir_all(folder).unwrap();
+    }
+
+    #[test]
+    fn an_empty_path_is_no_log() {
+        let log = AccessLog::open(Path::new("")).unwrap();
+        log.add("peer", "date", b"line", Status::Ok, u64::MAX);
+        log.finish();
+    }
+}

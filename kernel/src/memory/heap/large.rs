@@ -1,0 +1,95 @@
+//! Large objects: runs of whole frames, or an area of single frames where no run is long enough.
+
+use crate::memory::areas;
+use crate::memory::frames::{self, FRAME_BYTES, FrameInfo};
+use crate::memory::paging::{self, AREAS_END, AREAS_START};
+
+/// A large object's memory.
+#[derive(Clone, Copy)]
+pub(super) enum Place {
+    /// Number of frames that follow each other in physical memory.
+    Run(usize),
+    /// Number of bytes of an area.
+    Area(usize),
+}
+
+impl Place {
+    pub(super) fn len_bytes(self) -> usize {
+        match self {
+            Self::Run(frames) => frames * FRAME_BYTES,
+            Self::Area(bytes) => bytes,
+        }
+    }
+}
+
+/// Where an object lies that begins with a frame; `None` if it is a small one all the same.
+pub(super) fn place_of(object: *mut u8) -> Option<Place> {
+    let address = object.addr();
+    if (AREAS_START..AREAS_END).contains(&address) {
+        return Some(Place::Area(areas::len_bytes(address)));
+    }
+    match frames::info(address) {
+        FrameInfo::Run(frames) => Some(Place::Run(frames as usize)),
+        _ => None,
+    }
+}
+
+/// As many frames as `size` bytes take, if that is possible at all.
+fn frames_of(size: usize) -> Option<usize> {
+    let frames = size.checked_next_multiple_of(FRAME_BYTES)? / FRAME_BYTES;
+    (frames < FrameInfo::MAX_RUN).then_some(frames)
+}
+
+/// Allocates; null when there is no memory.
+pub(super) fn allocate(size: usize, align: usize) -> *mut u8 {
+    let Some(frames) = frames_of(size) else {
+        return core::ptr::null_mut();
+    };
+    // A block is aligned to its size, rounded up to a power of two; for more alignment, take more and give the rest back.
+    let taken = frames.max(align / FRAME_BYTES);
+    let Ok(address) = frames::allocate(taken, usize::MAX, FrameInfo::Run(frames as u32)) else {
+        return allocate_area(frames * FRAME_BYTES, align);
+    };
+    if taken > frames {
+        // SAFETY: the frames behind the run were allocated just now.
+        unsafe { frames::free(address + frames * FRAME_BYTES, taken - frames) };
+    }
+    address as *mut u8
+}
+
+/// A large object when no run of frames is long enough: single frames, made to follow each other by the page tables.
+fn allocate_area(bytes: usize, align: usize) -> *mut u8 {
+    if bytes > frames::usage().0 || align > FRAME_BYTES || !paging::is_installed() {
+        return core::ptr::null_mut();
+    }
+    areas::create_backed(bytes).map_or(core::ptr::null_mut(), |address| address as *mut u8)
+}
+
+/// Frees.
+///
+/// # Safety
+/// 1. `object` lies at `place`, and nobody uses it any more.
+pub(super) unsafe fn free(object: *mut u8, place: Place) {
+    let address = object.addr();
+    match place {
+        // SAFETY: (1); the run is as long as its information says.
+        Place::Run(frames) => unsafe { frames::free(address, frames) },
+        // SAFETY: (1); the area was made for this object.
+        Place::Area(bytes) => unsafe { areas::remove(&[(address, bytes)]) },
+    }
+}
+
+/// Makes a run longer or shorter where it is; whether that could be done.
+///
+/// # Safety
+/// 1. `object` lies at `place`, and nobody uses what is beyond `size`.
+pub(super) unsafe fn resize(object: *mut u8, place: Place, size: usize) -> bool {
+    let (Place::Run(old), Some(new)) = (place, frames_of(size)) else {
+        return false;
+    };
+    if new == old {
+        return true;
+    }
+    // SAFETY: (1).
+    unsafe { frames::resize_run(object.addr(), old, new) }
+}

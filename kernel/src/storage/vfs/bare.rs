@@ -1,0 +1,66 @@
+//! The root of a program that opens no files: an empty directory, in which `/dev` is mounted.
+
+use alloc::sync::Arc;
+use alloc::vec::Vec;
+
+use super::node::{DirEntry, FileSystem, Metadata, Node, NodeKind, NodeRef, Timestamp, Usage};
+use crate::error::{Errno, Result};
+
+/// The file system.
+pub struct Bare;
+
+/// Its only directory.
+struct Root;
+
+impl FileSystem for Bare {
+    fn root(&self) -> Result<NodeRef> {
+        Ok(Arc::new(Root))
+    }
+
+    fn is_read_only(&self) -> bool {
+        true
+    }
+
+    fn usage(&self) -> Usage {
+        Usage {
+            block_len_bytes: 4096,
+            ..Usage::default()
+        }
+    }
+}
+
+impl Node for Root {
+    fn kind(&self) -> NodeKind {
+        NodeKind::Directory
+    }
+
+    fn number(&self) -> u64 {
+        1
+    }
+
+    fn metadata(&self) -> Result<Metadata> {
+        Ok(Metadata {
+            number: self.number(),
+            kind: NodeKind::Directory,
+            permissions: 0o755,
+            links: 1,
+            uid: 0,
+            gid: 0,
+            len_bytes: 0,
+            blocks_of_512: 0,
+            accessed: Timestamp::default(),
+            modified: Timestamp::default(),
+            changed: Timestamp::default(),
+            created: None,
+            device: (0, 0),
+        })
+    }
+
+    fn lookup(&self, _name: &[u8]) -> Result<NodeRef> {
+        Err(Errno(libc::ENOENT))
+    }
+
+    fn read_dir(&self, _cookie: u64, _max: usize) -> Result<Vec<DirEntry>> {
+        Ok(Vec::new())
+    }
+}

@@ -1,0 +1,177 @@
+//! Threads that compute without a pause, on the one core that the others want too.
+#![allow(unsafe_code, reason = "registers are looked at")]
+
+use std::arch::asm;
+use std::hint::black_box;
+use std::io::{Read, Write};
+use std::net::TcpListener;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::thread;
+use std::time::{Duration, Instant};
+
+static IS_OVER: AtomicBool = AtomicBool::new(false);
+
+fn main() {
+    match std::env::args().nth(1).as_deref() {
+        Some("sleep") => sleep(),
+        Some("share") => share(),
+        Some("registers") => registers(),
+        Some("stress") => stress(),
+        Some("serve") => serve(),
+        Some("kernel") => in_the_kernel(),
+        other => panic!("{other:?} is no test"),
+    }
+    println!("after all");
+}
+
+/// Computes until it is told to stop, which it looks for without the kernel's help.
+fn hog() -> u64 {
+    let mut steps = 0_u64;
+    while !IS_OVER.load(Ordering::Relaxed) {
+        steps = black_box(steps + 1);
+    }
+    steps
+}
+
+/// A thread that sleeps wakes although another computes.
+fn sleep() {
+    let hog = thread::spawn(hog);
+    for _ in 0..5 {
+        thread::sleep(Duration::from_millis(10));
+    }
+    println!("slept");
+    IS_OVER.store(true, Ordering::Relaxed);
+    println!("steps: {}", hog.join().unwrap() > 0);
+}
+
+/// Threads that compute all get on.
+fn share() {
+    const COUNT: usize = 5;
+    static STEPS: [AtomicU64; COUNT] = [const { AtomicU64::new(0) }; COUNT];
+    let threads: Vec<_> = STEPS
+        .iter()
+        .map(|steps| {
+            thread::spawn(move || {
+                // Until all have come as far: only then does any of them end.
+                while STEPS.iter().any(|s| s.load(Ordering::Relaxed) < 100_000) {
+                    steps.fetch_add(1, Ordering::Relaxed);
+                }
+            })
+        })
+        .collect();
+    for thread in threads {
+        thread.join().unwrap();
+    }
+    println!("all got on");
+}
+
+/// Vector registers, the x87 stack and the red zone are each thread's own.
+fn registers() {
+    let threads: Vec<_> = (1..=4_u64)
+        .map(|seed| thread::spawn(move || (0..10).map(|_| spin_with_registers(seed)).sum::<u64>()))
+        .collect();
+    let wrong: u64 = threads.into_iter().map(|t| t.join().unwrap()).sum();
+    println!("wrong registers: {wrong}");
+}
+
+/// Fills registers and the red zone with a value of the thread, spins for longer than a slice, and counts what has changed.
+#[inline(never)]
+fn spin_with_registers(seed: u64) -> u64 {
+    let wrong: u64;
+    // SAFETY: uses registers that it names, and the red zone below its own stack pointer, which no call of its own disturbs.
+    unsafe {
+        asm!(
+            "movq xmm0, {seed}", "movq xmm1, {seed}", "movq xmm7, {seed}", "movq xmm15, {seed}",
+            "mov r8, {seed}", "mov r9, {seed}", "mov r10, {seed}", "mov r11, {seed}",
+            "mov rdi, {seed}", "mov rsi, {seed}", "mov rdx, {seed}",
+            "mov [rsp - 8], {seed}", "mov [rsp - 128], {seed}",
+            "fild qword ptr [rsp - 8]",
+            "mov rcx, 5000000",
+            "2: dec rcx", "jnz 2b",
+            "xor {wrong}, {wrong}",
+            "movq rax, xmm0", "cmp rax, {seed}", "setne al", "movzx eax, al", "add {wrong}, rax",
+            "movq rax, xmm1", "cmp rax, {seed}", "setne al", "movzx eax, al", "add {wrong}, rax",
+            "movq rax, xmm7", "cmp rax, {seed}", "setne al", "movzx eax, al", "add {wrong}, rax",
+            "movq rax, xmm15", "cmp rax, {seed}", "setne al", "movzx eax, al", "add {wrong}, rax",
+            "cmp r8, {seed}", "setne al", "movzx eax, al", "add {wrong}, rax",
+            "cmp r9, {seed}", "setne al", "movzx eax, al", "add {wrong}, rax",
+            "cmp r10, {seed}", "setne al", "movzx eax, al", "add {wrong}, rax",
+            "cmp r11, {seed}", "setne al", "movzx eax, al", "add {wrong}, rax",
+            "cmp rdi, {seed}", "setne al", "movzx eax, al", "add {wrong}, rax",
+            "cmp rsi, {seed}", "setne al", "movzx eax, al", "add {wrong}, rax",
+            "cmp rdx, {seed}", "setne al", "movzx eax, al", "add {wrong}, rax",
+            "mov rax, [rsp - 8]", "cmp rax, {seed}", "setne al", "movzx eax, al", "add {wrong}, rax",
+            "mov rax, [rsp - 128]", "cmp rax, {seed}", "setne al", "movzx eax, al", "add {wrong}, rax",
+            "fistp qword ptr [rsp - 16]",
+            "mov rax, [rsp - 16]", "cmp rax, {seed}", "setne al", "movzx eax, al", "add {wrong}, rax",
+            seed = in(reg) seed, wrong = out(reg) wrong,
+            out("rax") _, out("rcx") _, out("rdx") _, out("rsi") _, out("rdi") _,
+            out("r8") _, out("r9") _, out("r10") _, out("r11") _,
+            out("xmm0") _, out("xmm1") _, out("xmm7") _, out("xmm15") _,
+            out("st(0)") _, out("st(1)") _, out("st(2)") _, out("st(3)") _,
+            out("st(4)") _, out("st(5)") _, out("st(6)") _, out("st(7)") _,
+        );
+    }
+    wrong
+}
+
+/// Many threads compute with numbers, memory and locks.
+fn stress() {
+    static SUM: std::sync::Mutex<f64> = std::sync::Mutex::new(0.0);
+    let threads: Vec<_> = (0..32_u32)
+        .map(|index| {
+            thread::spawn(move || {
+                let mut kept = Vec::new();
+                for round in 0..200_u32 {
+                    let numbers: Vec<f64> = (0..500).map(|n| f64::from(n + index)).collect();
+                    let roots: f64 = numbers.iter().map(|n| black_box(n).sqrt().powi(2)).sum();
+                    *SUM.lock().unwrap() += roots;
+                    if round % 7 == 0 {
+                        kept.push(format!("{index} {round}"));
+                    }
+                }
+                kept.iter().map(String::len).sum::<usize>()
+            })
+        })
+        .collect();
+    let letters: usize = threads.into_iter().map(|t| t.join().unwrap()).sum();
+    let expected: f64 = (0..32)
+        .flat_map(|i| (0..500).map(move |n| f64::from(n + i)))
+        .sum::<f64>()
+        * 200.0;
+    let sum = *SUM.lock().unwrap();
+    let is_right = ((sum - expected) / expected).abs() < 1e-9;
+    println!("sum is right: {is_right}, letters {letters}");
+}
+
+/// Answers whoever connects, while another thread computes; the word `end` ends it.
+fn serve() {
+    thread::spawn(hog);
+    let listener = TcpListener::bind("0.0.0.0:7000").expect("a listener");
+    println!("ready");
+    loop {
+        let (mut peer, _) = listener.accept().expect("a connection");
+        let mut word = [0; 3];
+        peer.read_exact(&mut word).expect("a word");
+        peer.write_all(b"heard").expect("an answer");
+        if &word == b"end" {
+            return;
+        }
+    }
+}
+
+/// A thread that is nearly always in the kernel's `memcpy` gives the core away too.
+fn in_the_kernel() {
+    let hog = thread::spawn(|| {
+        let (from, mut to) = (vec![1_u8; 1 << 20], vec![0_u8; 1 << 20]);
+        while !IS_OVER.load(Ordering::Relaxed) {
+            to.copy_from_slice(black_box(&from));
+            black_box(&mut to);
+        }
+    });
+    let start = Instant::now();
+    thread::sleep(Duration::from_millis(20));
+    println!("slept: {}", start.elapsed() >= Duration::from_millis(20));
+    IS_OVER.store(true, Ordering::Relaxed);
+    hog.join().unwrap();
+}

@@ -1,0 +1,68 @@
+//! Disks on every bus: found, mounted, read, and booted from.
+
+use vm_tests::{Boot, DiskBus, Guest, Machine, Site};
+
+const PLACES: [(Machine, DiskBus); 10] = [
+    (Machine::Pc, DiskBus::Ide),
+    (Machine::Pc, DiskBus::Ahci),
+    (Machine::Pc, DiskBus::Nvme),
+    (Machine::Pc, DiskBus::Virtio),
+    (Machine::Pc, DiskBus::Pvscsi),
+    (Machine::Q35, DiskBus::Ide),
+    (Machine::Q35, DiskBus::Ahci),
+    (Machine::Q35, DiskBus::Nvme),
+    (Machine::Q35, DiskBus::Virtio),
+    (Machine::Q35, DiskBus::Pvscsi),
+];
+
+/// Bytes of no pattern that a block has.
+fn content() -> Vec<u8> {
+    (0..700_001_u32)
+        .map(|at| (at.wrapping_mul(2_654_435_761) >> 23) as u8)
+        .collect()
+}
+
+/// What the program prints of such a file.
+fn sum() -> String {
+    let content = content();
+    let sum = (1_u64..).zip(&content).fold(0_u64, |sum, (place, byte)| {
+        sum.wrapping_add(place.wrapping_mul(u64::from(*byte)))
+    });
+    format!("forwards {} bytes, sum {sum}", content.len())
+}
+
+#[test]
+fn a_file_is_read_from_a_disk_on_every_bus() {
+    let site = Site::new().with("large", content());
+    for (machine, bus) in PLACES {
+        for boot in [Boot::Disk, Boot::Kernel] {
+            let guest = Guest::new("test-files").args(&["sum", "/large"]);
+            let guest = guest.machine(machine).disk_bus(bus).boot(boot);
+            let console = guest.disk_of(site.path(), "/").run().with_status(0);
+            assert!(
+                console.contains(&sum()),
+                "{machine:?} {bus:?} {boot:?}: {console}"
+            );
+        }
+    }
+}
+
+#[test]
+fn disks_count_in_the_order_in_which_they_are_named() {
+    let sites: Vec<_> = (0..3)
+        .map(|number| Site::new().with(&format!("this-is-{number}"), ""))
+        .collect();
+    for (machine, bus) in PLACES {
+        let guest = Guest::new("test-files").args(&["tree", "/"]);
+        let guest = guest.machine(machine).disk_bus(bus).boot(Boot::Disk);
+        let guest = guest.disk_of(sites[0].path(), "/zero");
+        let guest = guest.disk_of(sites[1].path(), "/one");
+        let console = guest.disk_of(sites[2].path(), "/two").run().with_status(0);
+        for file in ["/zero/this-is-0", "/one/this-is-1", "/two/this-is-2"] {
+            assert!(
+                console.contains(file),
+                "{file} {machine:?} {bus:?}: {console}"
+            );
+        }
+    }
+}

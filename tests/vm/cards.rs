@@ -1,0 +1,70 @@
+//! Network cards: a page served through each, a cable that is pulled, several cards in one machine.
+
+use vm_tests::{Boot, Guest, Machine, Nic, Running};
+
+const CARDS: [Nic; 6] = [
+    Nic::Virtio,
+    Nic::E1000,
+    Nic::E1000e,
+    Nic::Vmxnet3,
+    Nic::Ne2000,
+    Nic::Tulip,
+];
+
+const INDEX: &str = include_str!("../../examples/static-web/disk/web/index.html");
+
+fn serving(guest: Guest) -> Running {
+    let guest = guest.boot(Boot::Kernel).log_info().start();
+    guest.wait_for("Serving /web on port 80");
+    guest.wait_for("by DHCP");
+    guest
+}
+
+#[test]
+fn pages_are_served_through_every_card() {
+    for machine in [Machine::Pc, Machine::Q35] {
+        for nic in CARDS {
+            let guest = serving(Guest::new("static-web").machine(machine).nic(nic));
+            for round in 0..20 {
+                let page = guest.http().get("/");
+                assert_eq!(
+                    (page.status, page.text().as_str()),
+                    (200, INDEX),
+                    "{machine:?} {nic:?} {round}"
+                );
+            }
+        }
+    }
+}
+
+#[test]
+fn a_cable_that_is_pulled_and_plugged_in_again_is_noticed_and_service_goes_on() {
+    for nic in [Nic::E1000, Nic::E1000e, Nic::Vmxnet3] {
+        let guest = serving(Guest::new("static-web").nic(nic));
+        assert_eq!(guest.http().get("/").text(), INDEX);
+        guest.monitor("set_link net0 off");
+        guest.wait_for("the link is down");
+        guest.monitor("set_link net0 on");
+        guest.wait_for("the link is up");
+        assert_eq!(guest.http().get("/").text(), INDEX, "{nic:?}");
+    }
+}
+
+#[test]
+fn cards_that_share_interrupt_pins_all_work() {
+    // More cards with a pin each than the machine has lines for.
+    let models = ["tulip", "ne2k_pci", "e1000", "tulip", "ne2k_pci"];
+    let mut guest = Guest::new("static-web").nic(Nic::Ne2000).log_info();
+    for (number, model) in (1..).zip(models) {
+        let netdev = format!("user,id=net{number},net=10.0.{}.0/24", number + 2);
+        let device = format!("{model},netdev=net{number},romfile=");
+        guest = guest.qemu(&["-netdev", &netdev, "-device", &device]);
+    }
+    let guest = guest.boot(Boot::Kernel).start();
+    for number in 2..models.len() + 3 {
+        guest.wait_for(&format!("10.0.{number}.15/24 by DHCP"));
+    }
+    for _ in 0..20 {
+        assert_eq!(guest.http().get("/").text(), INDEX);
+    }
+}

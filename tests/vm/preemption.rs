@@ -1,0 +1,56 @@
+//! Threads that compute without a pause, beside others that want the core.
+
+use std::io::{Read, Write};
+use vm_tests::{Guest, Nic};
+
+fn program(test: &str) -> Guest {
+    Guest::new("test-preemption").args(&[test])
+}
+
+#[test]
+fn a_sleep_ends_although_another_thread_computes() {
+    program("sleep").run().showing(0, &["slept", "steps: true"]);
+}
+
+#[test]
+fn threads_that_compute_share_their_core() {
+    program("share").run().showing(0, &["all got on"]);
+}
+
+#[test]
+fn an_interrupted_thread_finds_its_registers_and_its_red_zone() {
+    program("registers")
+        .run()
+        .showing(0, &["wrong registers: 0"]);
+    let guest = program("registers").cores(3);
+    guest.run().showing(0, &["wrong registers: 0"]);
+}
+
+#[test]
+fn a_thread_that_is_mostly_in_the_kernel_shares_its_core() {
+    program("kernel").run().showing(0, &["slept: true"]);
+}
+
+#[test]
+fn many_threads_compute_on_few_cores() {
+    for cores in [1, 4] {
+        let guest = program("stress").cores(cores);
+        guest.run().showing(0, &["sum is right: true"]);
+    }
+}
+
+#[test]
+fn connections_are_served_while_a_thread_computes() {
+    for nic in [Nic::Virtio, Nic::E1000] {
+        let guest = program("serve").nic(nic).publish("7000").start();
+        guest.wait_for("ready");
+        for word in [b"one", b"two", b"end"] {
+            let mut peer = guest.connect(7000);
+            peer.write_all(word).expect("a word is sent");
+            let mut answer = [0; 5];
+            peer.read_exact(&mut answer).expect("an answer");
+            assert_eq!(&answer, b"heard");
+        }
+        guest.end().showing(0, &["after all"]);
+    }
+}

@@ -25,9 +25,7 @@ impl World {
         change(&mut frame[14..]);
         let fix = |bytes: &mut [u8], at: usize| {
             bytes[at..at + 2].fill(0);
-            let sum = crate::network::checksum::Sum::default()
-                .add(bytes)
-                .checksum();
+            let sum = super::checksum::Sum::default().add(bytes).checksum();
             bytes[at..at + 2].copy_from_slice(&sum);
         };
         fix(&mut frame[14..34], 10);

@@ -122,6 +122,11 @@ fn a_deadlock_is_reported_with_its_threads_and_ends_the_machine() {
         let ended = guest(2, &[&format!("deadlock {what}")]).run();
         ended.showing(71, &["no thread can ever run again", text]);
     }
+    let with_network = guest(2, &["deadlock network"]).nic(Nic::E1000).run();
+    with_network.showing(
+        71,
+        &["no thread can ever run again", "'left' on core 0 waits"],
+    );
 }
 
 #[test]
@@ -137,6 +142,14 @@ fn who_can_be_woken_from_outside_is_not_in_a_deadlock() {
     std::thread::sleep(Duration::from_millis(500));
     pressed.power_button();
     pressed.end().with_status(130);
+    // One thread of several waits for a peer, who might let the others go on.
+    let accepting = guest(2, &["deadlock locks but one"])
+        .nic(Nic::E1000)
+        .start();
+    accepting.wait_for("press");
+    std::thread::sleep(Duration::from_millis(1500));
+    accepting.power_button();
+    accepting.end().with_status(130);
 }
 
 #[test]

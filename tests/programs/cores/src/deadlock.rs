@@ -10,6 +10,12 @@ use toro::thread::Control;
 pub(crate) fn run(what: &str) {
     match what {
         "locks" => locks(),
+        // A network that nobody waits for, with a listener and a socket, changes nothing.
+        "network" => {
+            let _listener = std::net::TcpListener::bind("0.0.0.0:4000").unwrap();
+            let _socket = std::net::UdpSocket::bind("0.0.0.0:4000").unwrap();
+            locks();
+        }
         "channel" => {
             let (_sender, receiver) = mpsc::channel::<()>();
             let waits = thread::spawn(move || receiver.recv());
@@ -37,6 +43,12 @@ pub(crate) fn run(what: &str) {
             toro::thread::park_forever()
         }
         // From here on something can come.
+        "locks but one" => {
+            let listener = std::net::TcpListener::bind("0.0.0.0:4000").unwrap();
+            thread::spawn(move || listener.accept());
+            println!("press");
+            locks();
+        }
         "input" => {
             let reads = thread::spawn(|| std::io::stdin().read(&mut [0; 1]).unwrap());
             println!("type");

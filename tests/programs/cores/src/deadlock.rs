@@ -1,6 +1,7 @@
 //! Programs none of whose threads can ever run again, and such as look like it.
 
 use std::io::Read;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, mpsc};
 use std::thread;
 use std::time::Duration;
@@ -29,12 +30,16 @@ pub(crate) fn run(what: &str) {
             let _ = waits.unwrap().join();
         }
         "suspended" => {
+            // A thread has its name from when it runs.
+            static RUNS: AtomicBool = AtomicBool::new(false);
             let waits = Builder::new(count() - 1).name("sleeper").spawn(|| {
                 loop {
+                    RUNS.store(true, Ordering::Relaxed);
                     toro::thread::yield_now();
                 }
             });
             let waits: thread::JoinHandle<()> = waits.unwrap();
+            crate::wait_until(|| RUNS.load(Ordering::Relaxed));
             waits.suspend().unwrap();
             let _ = waits.join();
         }

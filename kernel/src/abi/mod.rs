@@ -33,6 +33,7 @@ pub mod process;
 pub mod program;
 mod resolve;
 mod signal;
+mod signal_calls;
 mod socket;
 pub mod space;
 mod stdio;

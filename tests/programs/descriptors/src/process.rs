@@ -17,6 +17,9 @@ pub(crate) fn steps() {
     // SAFETY: the status is not wanted.
     let waited = unsafe { libc::waitpid(-1, std::ptr::null_mut(), 0) };
     show("no children", check(waited));
+    // SAFETY: no function is given.
+    let handlers = unsafe { libc::pthread_atfork(None, None, None) };
+    show("handlers of a fork", handlers);
     // SAFETY: no other thread runs.
     unsafe {
         std::env::set_var("A_VARIABLE", "one");

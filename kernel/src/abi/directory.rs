@@ -8,7 +8,7 @@ use core::sync::atomic::{AtomicU32, Ordering};
 use super::convert::{also_named, c_result, c_status, text};
 use super::file::{base, close, openat64, with_file};
 use super::path::give_text;
-use crate::error::{Errno, Result};
+use crate::error::Errno;
 use crate::storage::vfs::namespace::LastLink;
 use crate::storage::vfs::node::DirEntry;
 use crate::storage::vfs::{self, operations};

@@ -4,6 +4,7 @@
 //! names, [`file`] an open file. The file systems: [`tmpfs`], [`devfs`], and ext2 for disks.
 
 use alloc::sync::Arc;
+use alloc::vec::Vec;
 
 use crate::error::{Errno, Result};
 use crate::sync::{OnceCell, SpinLock};

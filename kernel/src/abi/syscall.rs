@@ -501,7 +501,7 @@ unsafe fn fchmodat_call(directory: c_int, path: *const c_char, mode: libc::mode_
 /// # Safety
 /// 1. `len` bytes at `buf` can be written.
 unsafe fn getcwd_call(buf: *mut c_void, len: usize) -> Result<usize> {
-    let path = crate::storage::vfs::current()?.path();
+    let path = crate::storage::vfs::current_path()?;
     // SAFETY: the caller's promise (1).
     let buf = unsafe { bytes_mut(buf, len) }?;
     let room = buf.get_mut(..=path.len()).ok_or(Errno(libc::ERANGE))?;

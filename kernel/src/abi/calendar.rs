@@ -71,9 +71,7 @@ struct Shared(core::cell::UnsafeCell<core::mem::MaybeUninit<libc::tm>>);
 // SAFETY: only the two functions use it, whose contract is that one thread calls them.
 unsafe impl Sync for Shared {}
 
-static SHARED: Shared = Shared(core::cell::UnsafeCell::new(
-    core::mem::MaybeUninit::zeroed(),
-));
+static SHARED: Shared = Shared(core::cell::UnsafeCell::new(core::mem::MaybeUninit::zeroed()));
 
 /// The date of a time, in memory that the next call overwrites.
 ///
@@ -138,7 +136,10 @@ unsafe extern "C" fn gmtime_r(time: *const libc::time_t, out: *mut libc::tm) -> 
 /// # Safety
 /// As there.
 #[unsafe(no_mangle)]
-pub(super) unsafe extern "C" fn localtime_r(time: *const libc::time_t, out: *mut libc::tm) -> *mut libc::tm {
+pub(super) unsafe extern "C" fn localtime_r(
+    time: *const libc::time_t,
+    out: *mut libc::tm,
+) -> *mut libc::tm {
     // SAFETY: the same contract.
     unsafe { gmtime_r(time, out) }
 }

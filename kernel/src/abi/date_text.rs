@@ -8,11 +8,27 @@ use super::calendar::{day_of, seconds_of};
 use super::convert::{get, text};
 
 const DAYS: [&str; 7] = [
-    "Sunday", "Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday",
+    "Sunday",
+    "Monday",
+    "Tuesday",
+    "Wednesday",
+    "Thursday",
+    "Friday",
+    "Saturday",
 ];
 const MONTHS: [&str; 12] = [
-    "January", "February", "March", "April", "May", "June", "July", "August", "September",
-    "October", "November", "December",
+    "January",
+    "February",
+    "March",
+    "April",
+    "May",
+    "June",
+    "July",
+    "August",
+    "September",
+    "October",
+    "November",
+    "December",
 ];
 
 fn name(names: &'static [&'static str], index: c_int) -> &'static str {
@@ -201,7 +217,10 @@ pub(super) unsafe extern "C" fn asctime_r(date: *const libc::tm, out: *mut c_cha
 /// # Safety
 /// As there.
 #[unsafe(no_mangle)]
-pub(super) unsafe extern "C" fn ctime_r(time: *const libc::time_t, out: *mut c_char) -> *mut c_char {
+pub(super) unsafe extern "C" fn ctime_r(
+    time: *const libc::time_t,
+    out: *mut c_char,
+) -> *mut c_char {
     // SAFETY: the same contract; a date of integers, zeroed.
     unsafe {
         let mut date: libc::tm = core::mem::zeroed();

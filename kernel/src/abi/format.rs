@@ -133,11 +133,19 @@ impl Spec {
                 self.integer(out, "", &digits)
             }
             b'x' => {
-                let prefix = if self.is_alternate && value != 0 { "0x" } else { "" };
+                let prefix = if self.is_alternate && value != 0 {
+                    "0x"
+                } else {
+                    ""
+                };
                 self.integer(out, prefix, &format!("{value:x}"))
             }
             _ => {
-                let prefix = if self.is_alternate && value != 0 { "0X" } else { "" };
+                let prefix = if self.is_alternate && value != 0 {
+                    "0X"
+                } else {
+                    ""
+                };
                 self.integer(out, prefix, &format!("{value:X}"))
             }
         }
@@ -145,7 +153,11 @@ impl Spec {
 
     fn double(mut self, out: &mut Output<'_>, value: f64, letter: u8) -> Result<()> {
         let is_upper = letter.is_ascii_uppercase();
-        let sign = if value.is_sign_negative() { "-" } else { self.plus };
+        let sign = if value.is_sign_negative() {
+            "-"
+        } else {
+            self.plus
+        };
         if !value.is_finite() {
             let name = match (value.is_nan(), is_upper) {
                 (true, true) => "NAN",
@@ -308,7 +320,12 @@ impl Reader {
         let mut value = None;
         while self.peek().is_ascii_digit() {
             let digit = usize::from(self.peek() - b'0');
-            value = Some(value.unwrap_or(0_usize).saturating_mul(10).saturating_add(digit));
+            value = Some(
+                value
+                    .unwrap_or(0_usize)
+                    .saturating_mul(10)
+                    .saturating_add(digit),
+            );
             self.skip();
         }
         value
@@ -360,7 +377,11 @@ impl Reader {
             return Err(Errno(libc::EOVERFLOW));
         }
         if self.skip_if(b'h') {
-            spec.length = if self.skip_if(b'h') { Length::Char } else { Length::Short };
+            spec.length = if self.skip_if(b'h') {
+                Length::Char
+            } else {
+                Length::Short
+            };
         } else if self.skip_if(b'L') {
             spec.length = Length::LongDouble;
         } else if matches!(self.peek(), b'l' | b'q' | b'j' | b'z' | b'Z' | b't') {

@@ -5,9 +5,7 @@ use core::ffi::{CStr, c_char, c_int, c_long, c_uint, c_void};
 
 use super::program::abort;
 use super::stream::{File, fgets};
-use super::strings::{
-    stpcpy, strcat, strcpy, strncat, strncpy,
-};
+use super::strings::{stpcpy, strcat, strcpy, strncat, strncpy};
 use crate::devices::console;
 
 unsafe extern "C" {

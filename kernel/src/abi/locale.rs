@@ -28,7 +28,11 @@ const ONLY: *mut c_void = without_provenance_mut(1);
 /// # Safety
 /// `name` is a C string.
 #[unsafe(no_mangle)]
-unsafe extern "C" fn newlocale(_mask: c_int, name: *const c_char, _base: *mut c_void) -> *mut c_void {
+unsafe extern "C" fn newlocale(
+    _mask: c_int,
+    name: *const c_char,
+    _base: *mut c_void,
+) -> *mut c_void {
     // SAFETY: the caller's string.
     if unsafe { setlocale(0, name) }.is_null() {
         errno::set(Errno(libc::ENOENT));

@@ -211,7 +211,11 @@ fn hexadecimal(text: &[u8]) -> (f64, usize) {
         if power.len != 0 && !is_space(rest[0]) {
             len += 1 + power.len;
             let magnitude = power.magnitude.unwrap_or(u64::MAX).min(1 << 40) as i64;
-            exponent += if power.is_negative { -magnitude } else { magnitude };
+            exponent += if power.is_negative {
+                -magnitude
+            } else {
+                magnitude
+            };
         }
     }
     let exponent = exponent.clamp(-5000, 5000) as i32;
@@ -230,10 +234,7 @@ pub(super) fn double_of(text: &[u8]) -> (f64, usize) {
     }
     let len = decimal_len(text);
     let number = core::str::from_utf8(&text[..len]);
-    (
-        number.ok().and_then(|n| n.parse().ok()).unwrap_or(0.0),
-        len,
-    )
+    (number.ok().and_then(|n| n.parse().ok()).unwrap_or(0.0), len)
 }
 
 /// Reads a number of C's notation, decimal or hexadecimal.

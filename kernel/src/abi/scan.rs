@@ -276,7 +276,10 @@ unsafe fn directive(
     }
     let most = if width == 0 { usize::MAX } else { width };
     let mut length = 0;
-    while matches!(format.peek(), b'h' | b'l' | b'L' | b'q' | b'j' | b'z' | b't') {
+    while matches!(
+        format.peek(),
+        b'h' | b'l' | b'L' | b'q' | b'j' | b'z' | b't'
+    ) {
         length = match (format.take(), length) {
             (b'h', b'h') => b'H',
             (b'h', _) => b'h',

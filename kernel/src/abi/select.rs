@@ -18,7 +18,11 @@ type Words = [u64; libc::FD_SETSIZE / 64];
 
 /// # Safety
 /// 1. The sets are null or can be read and written.
-unsafe fn wait(count: c_int, sets: [*mut libc::fd_set; 3], timeout_ns: Option<u64>) -> Result<c_int> {
+unsafe fn wait(
+    count: c_int,
+    sets: [*mut libc::fd_set; 3],
+    timeout_ns: Option<u64>,
+) -> Result<c_int> {
     let count = usize::try_from(count)
         .ok()
         .filter(|count| *count <= libc::FD_SETSIZE)
@@ -43,7 +47,10 @@ unsafe fn wait(count: c_int, sets: [*mut libc::fd_set; 3], timeout_ns: Option<u6
     }
     let deadline_ns = timeout_ns.map(|ns| clock::now_ns().saturating_add(ns));
     poll_until(&mut requests, deadline_ns)?;
-    if requests.iter().any(|request| request.revents & libc::POLLNVAL != 0) {
+    if requests
+        .iter()
+        .any(|request| request.revents & libc::POLLNVAL != 0)
+    {
         return Err(Errno(libc::EBADF));
     }
     let mut ready = 0;

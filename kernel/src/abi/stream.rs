@@ -183,7 +183,10 @@ impl Locked<'_> {
         }
         // Up to here it leaves now.
         let leaving = match state.buffering {
-            Buffering::Line => data.iter().rposition(|byte| *byte == b'\n').map_or(0, |at| at + 1),
+            Buffering::Line => data
+                .iter()
+                .rposition(|byte| *byte == b'\n')
+                .map_or(0, |at| at + 1),
             _ => 0,
         };
         let (now, later) = data.split_at(leaving);
@@ -245,7 +248,9 @@ impl Locked<'_> {
             // SAFETY: the standard output is a stream. Not waited for: its holder may be waiting for input.
             if unsafe { pthread_mutex_trylock((*output).lock.get()) } == 0 {
                 // SAFETY: as above, and locked.
-                let mut output = Locked { file: unsafe { &*output } };
+                let mut output = Locked {
+                    file: unsafe { &*output },
+                };
                 if output.state().buffering == Buffering::Line {
                     output.flush()?;
                 }
@@ -254,7 +259,11 @@ impl Locked<'_> {
         self.flush()?;
         let state = self.state();
         let mut buf = [0; BUFFER_BYTES];
-        let most = if state.buffering == Buffering::None { 1 } else { buf.len() };
+        let most = if state.buffering == Buffering::None {
+            1
+        } else {
+            buf.len()
+        };
         // SAFETY: the array can be written.
         let result = counted(unsafe { read(state.descriptor, buf.as_mut_ptr().cast(), most) });
         let count = self.marked(result)?;
@@ -384,8 +393,16 @@ fn open_flags(mode: &[u8]) -> Result<c_int> {
         b'a' => libc::O_CREAT | libc::O_APPEND,
         _ => return Err(Errno(libc::EINVAL)),
     };
-    let is_new = if rest.contains(&b'x') { libc::O_EXCL } else { 0 };
-    let cloexec = if rest.contains(&b'e') { libc::O_CLOEXEC } else { 0 };
+    let is_new = if rest.contains(&b'x') {
+        libc::O_EXCL
+    } else {
+        0
+    };
+    let cloexec = if rest.contains(&b'e') {
+        libc::O_CLOEXEC
+    } else {
+        0
+    };
     Ok(access | making | is_new | cloexec)
 }
 
@@ -482,9 +499,12 @@ unsafe extern "C" fn fclose(file: *mut File) -> c_int {
     let _ = stream.forget_input();
     let descriptor = stream.state().descriptor;
     drop(stream);
-    WITH_OUTPUT.lock().retain(|address| *address != file as usize);
+    WITH_OUTPUT
+        .lock()
+        .retain(|address| *address != file as usize);
     let closed = close(descriptor);
-    let is_standard = [&raw const INPUT, &raw const OUTPUT, &raw const ERROR].contains(&file.cast_const());
+    let is_standard =
+        [&raw const INPUT, &raw const OUTPUT, &raw const ERROR].contains(&file.cast_const());
     if !is_standard {
         // SAFETY: `stream` made the box, and nobody uses it any more.
         drop(unsafe { Box::from_raw(file) });
@@ -633,7 +653,11 @@ unsafe extern "C" fn puts(string: *const c_char) -> c_int {
 /// # Safety
 /// `len` bytes can be written, `file` is an open stream.
 #[unsafe(no_mangle)]
-pub(super) unsafe extern "C" fn fgets(out: *mut c_char, len: c_int, file: *mut File) -> *mut c_char {
+pub(super) unsafe extern "C" fn fgets(
+    out: *mut c_char,
+    len: c_int,
+    file: *mut File,
+) -> *mut c_char {
     let room = usize::try_from(len - 1).unwrap_or(0);
     if len <= 0 {
         errno::set(Errno(libc::EINVAL));
@@ -822,7 +846,11 @@ unsafe extern "C" fn setvbuf(
 /// `file` is an open stream.
 #[unsafe(no_mangle)]
 unsafe extern "C" fn setbuf(file: *mut File, buffer: *mut c_char) {
-    let mode = if buffer.is_null() { libc::_IONBF } else { libc::_IOFBF };
+    let mode = if buffer.is_null() {
+        libc::_IONBF
+    } else {
+        libc::_IOFBF
+    };
     // SAFETY: the same contract.
     unsafe { setvbuf(file, buffer, mode, BUFFER_BYTES) };
 }

@@ -121,7 +121,11 @@ pub(super) unsafe extern "C" fn stpcpy(to: *mut c_char, from: *const c_char) -> 
 
 /// Copies at most `room` bytes and fills up with zeros: there may be no closing one.
 #[unsafe(no_mangle)]
-pub(super) unsafe extern "C" fn strncpy(to: *mut c_char, from: *const c_char, room: usize) -> *mut c_char {
+pub(super) unsafe extern "C" fn strncpy(
+    to: *mut c_char,
+    from: *const c_char,
+    room: usize,
+) -> *mut c_char {
     // SAFETY: the caller's string, and room.
     unsafe {
         let text = bytes_up_to(from, room);
@@ -140,7 +144,11 @@ pub(super) unsafe extern "C" fn strcat(to: *mut c_char, from: *const c_char) -> 
 }
 
 #[unsafe(no_mangle)]
-pub(super) unsafe extern "C" fn strncat(to: *mut c_char, from: *const c_char, most: usize) -> *mut c_char {
+pub(super) unsafe extern "C" fn strncat(
+    to: *mut c_char,
+    from: *const c_char,
+    most: usize,
+) -> *mut c_char {
     // SAFETY: the caller's strings.
     unsafe { write(to.add(bytes(to).len()), bytes_up_to(from, most)) };
     to

@@ -48,6 +48,8 @@ fn build() -> Result<(), String> {
         "boot/recipe.rs",
         "ext2/src",
         "ext2/Cargo.toml",
+        "tcpip/src",
+        "tcpip/Cargo.toml",
         "kernel",
         "Cargo.lock",
         "Cargo.toml",

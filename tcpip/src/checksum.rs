@@ -1,32 +1,42 @@
 //! The Internet checksum (RFC 1071), eight bytes at a time.
 
-use core::net::Ipv4Addr;
+use crate::address::Address;
 
 /// A sum under way: 16-bit words in memory order, carries not yet folded in.
 #[derive(Clone, Copy, Default)]
-pub(super) struct Sum(u64);
+pub(crate) struct Sum(u64);
 
 impl Sum {
-    /// The pseudo header of TCP and UDP over IPv4 (RFC 9293, section 3.1).
+    /// The pseudo header of what IP carries (RFC 9293, section 3.1; RFC 8200, section 8.1).
     #[inline]
-    pub(super) fn pseudo_header(
-        source: Ipv4Addr,
-        destination: Ipv4Addr,
+    pub(crate) fn pseudo_header(
+        source: Address,
+        destination: Address,
         protocol: u8,
-        len_bytes: u16,
+        len_bytes: usize,
     ) -> Self {
-        let words = [
-            u32::from_le_bytes(source.octets()),
-            u32::from_le_bytes(destination.octets()),
-            u32::from(len_bytes.swap_bytes()),
-            u32::from(u16::from(protocol).swap_bytes()),
-        ];
-        Self(words.into_iter().map(u64::from).sum())
+        Self::addresses(source, destination, protocol).add_u16(len_bytes as u16)
+    }
+
+    /// The pseudo header without its length.
+    pub(crate) fn addresses(source: Address, destination: Address, protocol: u8) -> Self {
+        let start = Self(u64::from(u16::from(protocol).swap_bytes()));
+        if source.is_v4() {
+            start.add(&source.octets_v4()).add(&destination.octets_v4())
+        } else {
+            start.add(&source.octets_v6()).add(&destination.octets_v6())
+        }
+    }
+
+    /// Goes on with one word of 16 bits.
+    #[inline]
+    pub(crate) fn add_u16(self, word: u16) -> Self {
+        Self(self.0 + u64::from(word.swap_bytes()))
     }
 
     /// Goes on with `bytes`, which begin at an even place.
     #[inline]
-    pub(super) fn add(self, bytes: &[u8]) -> Self {
+    pub(crate) fn add(self, bytes: &[u8]) -> Self {
         let (words, rest) = bytes.as_chunks::<8>();
         let (blocks, words) = words.as_chunks::<8>();
         let (mut sum, mut carries) = (0u64, 0u64);
@@ -57,7 +67,7 @@ impl Sum {
 
     /// The sum in 16 bits, in memory order.
     #[inline]
-    pub(super) fn fold(self) -> [u8; 2] {
+    pub(crate) fn fold(self) -> [u8; 2] {
         let mut sum = self.0;
         sum = (sum & 0xFFFF_FFFF) + (sum >> 32);
         sum = (sum & 0xFFFF_FFFF) + (sum >> 32);
@@ -69,13 +79,13 @@ impl Sum {
 
     /// Whether the sum is that of bytes with a right checksum among them.
     #[inline]
-    pub(super) fn is_right(self) -> bool {
+    pub(crate) fn is_right(self) -> bool {
         self.fold() == [0xFF; 2]
     }
 
     /// The checksum to put into the bytes summed up.
     #[inline]
-    pub(super) fn checksum(self) -> [u8; 2] {
+    pub(crate) fn checksum(self) -> [u8; 2] {
         self.fold().map(|byte| !byte)
     }
 }
@@ -83,7 +93,7 @@ impl Sum {
 #[cfg(test)]
 mod tests {
     use super::Sum;
-    use core::net::Ipv4Addr;
+    use crate::address::Address;
     use proptest::prelude::*;
 
     fn reference(bytes: &[u8]) -> [u8; 2] {
@@ -105,11 +115,23 @@ mod tests {
     fn a_pseudo_header_is_the_sum_of_its_bytes() {
         let bytes = [10, 0, 2, 15, 10, 0, 2, 2, 0, 6, 0x12, 0x34];
         let sum = Sum::pseudo_header(
-            Ipv4Addr::new(10, 0, 2, 15),
-            Ipv4Addr::new(10, 0, 2, 2),
+            Address::v4([10, 0, 2, 15]),
+            Address::v4([10, 0, 2, 2]),
             6,
             0x1234,
         );
+        assert_eq!(sum.fold(), reference(&bytes));
+    }
+
+    #[test]
+    fn a_pseudo_header_of_ipv6_is_the_sum_of_its_bytes() {
+        let (source, destination): ([u8; 16], [u8; 16]) = (
+            core::array::from_fn(|at| at as u8),
+            core::array::from_fn(|at| 0xF0 | at as u8),
+        );
+        let mut bytes = [source, destination].concat();
+        bytes.extend([0, 0, 0x12, 0x34, 0, 0, 0, 58]);
+        let sum = Sum::pseudo_header(Address::v6(source), Address::v6(destination), 58, 0x1234);
         assert_eq!(sum.fold(), reference(&bytes));
     }
 

@@ -8,13 +8,13 @@ use core::net::Ipv4Addr;
 
 use smoltcp::phy::{self, Checksum, ChecksumCapabilities, DeviceCapabilities};
 use smoltcp::time::Instant;
-use smoltcp::wire::{
-    ArpOperation, ArpPacket, ArpRepr, EthernetAddress, EthernetFrame, EthernetProtocol,
-};
 
 use super::checksum::Sum;
-use super::frame::{ETHERNET_HEADER, PROTOCOL_TCP, PROTOCOL_UDP};
 use crate::devices::network::{ChecksumRequest, Medium, Transmitter};
+
+const ETHERNET_HEADER: usize = 14;
+const PROTOCOL_TCP: u8 = 6;
+const PROTOCOL_UDP: u8 = 17;
 
 /// The way out of an interface.
 pub(super) struct Port {
@@ -53,54 +53,14 @@ impl Port {
         }
     }
 
-    /// What travels here.
-    pub(super) fn medium(&self) -> Medium {
-        self.medium
-    }
-
-    /// Largest IP packet.
-    pub(super) fn mtu(&self) -> usize {
-        self.mtu
-    }
-
     /// Whether a frame can be sent now.
     pub(super) fn has_room(&mut self) -> bool {
         self.transmitter.has_room()
     }
 
-    /// Tells the device of what is queued.
-    pub(super) fn flush(&mut self) {
-        self.transmitter.flush();
-    }
-
     /// The port as smoltcp's device, with a frame to receive or none.
     pub(super) fn device<'a>(&'a mut self, frame: Option<&'a [u8]>) -> FrameDevice<'a> {
         FrameDevice { frame, port: self }
-    }
-
-    /// Tells the neighbours which hardware address an address has (RFC 5227, section 2.3), so that they need not ask first.
-    /// For Ethernet only.
-    pub(super) fn announce(&mut self, mac: EthernetAddress, ip: Ipv4Addr) {
-        let repr = ArpRepr::EthernetIpv4 {
-            operation: ArpOperation::Request,
-            source_hardware_addr: mac,
-            source_protocol_addr: ip,
-            target_hardware_addr: EthernetAddress([0; 6]),
-            target_protocol_addr: ip,
-        };
-        self.transmit(ETHERNET_HEADER + repr.buffer_len(), |buffer| {
-            let mut frame = EthernetFrame::new_unchecked(buffer);
-            frame.set_src_addr(mac);
-            frame.set_dst_addr(EthernetAddress::BROADCAST);
-            frame.set_ethertype(EthernetProtocol::Arp);
-            repr.emit(&mut ArpPacket::new_unchecked(frame.payload_mut()));
-        });
-        self.flush();
-    }
-
-    /// Sends a finished frame, its checksum of TCP or UDP excepted.
-    pub(super) fn send(&mut self, frame: &[u8]) {
-        self.transmit(frame.len(), |buffer| buffer.copy_from_slice(frame));
     }
 
     fn transmit<R>(&mut self, len: usize, fill: impl FnOnce(&mut [u8]) -> R) -> R {

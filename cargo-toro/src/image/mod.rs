@@ -1,13 +1,14 @@
 //! From a linked ELF to what boots: the minimal ELF with its hold, and the raw disk around it.
 //!
 //! `parts` are the pieces that the tool carries inside itself, `elf` reads and writes the ELF,
-//! `symbols` and `hold` make what the kernel finds in memory, `disk` lays out the boot disk. Who
+//! `symbols` and `hold` make what the kernel finds in memory, `disk` lays out the boot disk, with what UEFI starts made by `esp`. Who
 //! links and who runs is none of this module's business. ARCHITECTURE.md, "Contracts", is the
 //! standard.
 
 mod debug_info;
 mod disk;
 mod elf;
+mod esp;
 mod hold;
 mod parts;
 mod symbols;
@@ -56,6 +57,9 @@ pub(crate) enum ImageError {
     /// The ELF is larger than a boot disk can describe.
     #[error("the ELF is too large for a boot disk")]
     TooLarge,
+    /// The partition table of the boot disk cannot be made; says why.
+    #[error("the partition table: {0}")]
+    Partitions(String),
     /// The boot loader inside the tool does not fit its place on the disk.
     #[error("the boot loader inside the tool is damaged: {0}")]
     Loader(&'static str),

@@ -1,8 +1,13 @@
 //! Starting the other cores: INIT and start-up interrupts, and the way from real mode to Rust (Intel SDM volume 3A, section 8.4).
+//!
+//! On a busy host a core may answer long after it was given up, and no interrupt can call it back for sure. So what it finds then must do
+//! no harm: the trampoline stays as it is, executable, as long as a core may still come, and what a core is to use is read before it is
+//! known whether the core is the one that is being started; one that was given up halts there.
 
 use alloc::boxed::Box;
 use core::arch::global_asm;
-use core::sync::atomic::{AtomicPtr, AtomicU8, Ordering};
+use core::mem::offset_of;
+use core::sync::atomic::{AtomicPtr, AtomicU8, AtomicU32, AtomicU64, Ordering};
 
 use super::core_local::{self, CoreLocal, MAX_CORES};
 use super::descriptors::{self, CoreTables};
@@ -12,15 +17,12 @@ use crate::memory::{OutOfMemory, paging};
 
 /// The page where a starting core begins, in real mode. Below what memory uses as frames.
 const TRAMPOLINE: usize = 0x8000;
-/// Where the trampoline finds the page tables and its stack, in bytes from its start.
-const TABLES_OFFSET: usize = 8;
-const STACK_OFFSET: usize = 16;
 /// Stack on which a core starts; its first thread has one of its own.
 const START_STACK_BYTES: usize = 32 * 1024;
 const INIT_WAIT_NS: u64 = 200_000;
 const STARTUP_WAIT_NS: u64 = 2_000_000;
 /// A core that has not answered by then is left out.
-const ANSWER_WAIT_NS: u64 = 200_000_000;
+const ANSWER_WAIT_NS: u64 = 2_000_000_000;
 
 global_asm!(
     r#"
@@ -29,17 +31,15 @@ global_asm!(
 toro_trampoline:
     jmp 1f
     .balign 8
-    .quad 0                               // at 8: root of the page tables
-    .quad 0                               // at 16: end of the stack
-    .word 31                              // at 24: limit and base of the segments
-    .long {base} + 32
+    .word 31                              // at 8: limit and base of the segments
+    .long {base} + 16
     .balign 8
     .quad 0, 0x00AF9A000000FFFF, 0x00CF92000000FFFF, 0x00CF9A000000FFFF
 1:  cli
     cld
     xor ax, ax
     mov ds, ax
-    lgdt [{base} + 24]
+    lgdt [{base} + 8]
     mov eax, cr0
     or al, 1
     mov cr0, eax
@@ -52,10 +52,24 @@ toro_trampoline_32:
     mov ds, eax
     mov es, eax
     mov ss, eax
-    mov eax, cr4
+    mov esi, dword ptr [{called} + {stack}]
+    mov edi, dword ptr [{called} + {stack} + 4]
+    mov ebp, dword ptr [{called} + {starting}]
+    mov esp, dword ptr [{called} + {starting} + 4]
+    mov eax, 1                            // CPUID: EBX has the number of the local APIC in its highest byte
+    cpuid
+    shr ebx, 24
+    mov eax, dword ptr [{called} + {apic_id}]
+    cmp eax, {anybody}
+    je 2f
+    cmp al, bl
+    je 2f
+1:  hlt                                   // called for another time: this core was given up
+    jmp 1b
+2:  mov eax, cr4
     or eax, 0x620                         // PAE, OSFXSR, OSXMMEXCPT
     mov cr4, eax
-    mov eax, dword ptr [{base} + {tables}]
+    mov eax, dword ptr [{called} + {tables}]
     mov cr3, eax
     mov ecx, 0xC0000080                   // EFER
     rdmsr
@@ -74,7 +88,15 @@ toro_trampoline_64:
     mov fs, eax
     mov gs, eax
     fninit
-    mov rsp, qword ptr [{base} + {stack}]
+    mov eax, esp                          // the upper halves are undefined
+    shl rax, 32
+    mov ebp, ebp
+    or rax, rbp
+    mov ecx, esi
+    shl rdi, 32
+    or rcx, rdi
+    mov rsp, rcx
+    mov rdi, rax
     xor ebp, ebp
     movabs rax, offset {main}
     call rax
@@ -83,8 +105,12 @@ toro_trampoline_end:
     .text
     "#,
     base = const TRAMPOLINE,
-    tables = const TABLES_OFFSET,
-    stack = const STACK_OFFSET,
+    called = sym CALLED_CORE,
+    tables = const offset_of!(CalledCore, tables),
+    stack = const offset_of!(CalledCore, stack),
+    starting = const offset_of!(CalledCore, starting),
+    apic_id = const offset_of!(CalledCore, apic_id),
+    anybody = const ANYBODY,
     main = sym core_main,
 );
 
@@ -93,8 +119,30 @@ unsafe extern "C" {
     static toro_trampoline_end: u8;
 }
 
-/// What the core that is being started needs; one core starts at a time.
-static STARTING: AtomicPtr<Starting> = AtomicPtr::new(core::ptr::null_mut());
+/// What the trampoline reads for the core that is being started, before there is paging; one core starts at a time. The processor keeps the
+/// order of reads and of writes: a core that finds its number at the end has read what was meant for it.
+#[repr(C)]
+struct CalledCore {
+    /// Root of the page tables, below 4 GiB.
+    tables: AtomicU64,
+    /// End of the stack.
+    stack: AtomicU64,
+    starting: AtomicPtr<Starting>,
+    /// Number of the local APIC, or [`ANYBODY`] as long as every core has answered.
+    apic_id: AtomicU32,
+}
+
+/// No core can have this number, and none has come late.
+const ANYBODY: u32 = u32::MAX;
+/// No core has this number in its lowest byte that can be addressed at all.
+const NOBODY: u32 = 0xFF;
+
+static CALLED_CORE: CalledCore = CalledCore {
+    tables: AtomicU64::new(0),
+    stack: AtomicU64::new(0),
+    starting: AtomicPtr::new(core::ptr::null_mut()),
+    apic_id: AtomicU32::new(ANYBODY),
+};
 
 /// What a core does when it has left the assembly.
 #[derive(Clone, Copy)]
@@ -128,21 +176,31 @@ pub fn start_all(processors: &[u32], entry: Entry) -> Result<usize, OutOfMemory>
         .iter()
         .filter(|&&id| id != own && local_apic::can_address(id));
     let mut silent = 0;
-    // SAFETY: the page is below what memory uses; nothing else is there. It is executable only while cores start.
-    unsafe { paging::map(TRAMPOLINE, TRAMPOLINE as u64, 4096, paging::DATA)? };
+    // SAFETY: the page is below what memory uses; nothing else is there, and no core executes in it yet. From here on it is only executed.
+    unsafe {
+        paging::map(TRAMPOLINE, TRAMPOLINE as u64, 4096, paging::DATA)?;
+        let code = &raw const toro_trampoline;
+        let len_bytes = (&raw const toro_trampoline_end) as usize - code as usize;
+        (TRAMPOLINE as *mut u8).copy_from_nonoverlapping(code, len_bytes);
+        paging::protect(TRAMPOLINE, TRAMPOLINE + 4096, paging::CODE);
+    }
     for &apic_id in others.take(MAX_CORES - 1) {
-        if !start(apic_id, entry)? {
+        if !start(apic_id, silent != 0, entry)? {
             log::error!("core with local APIC {apic_id} does not answer: left out");
             silent += 1;
         }
     }
-    // SAFETY: as above; no core is in the page any more.
-    unsafe { paging::protect(TRAMPOLINE, TRAMPOLINE + 4096, paging::DATA) };
+    // Whoever comes from now on was given up.
+    CALLED_CORE.apic_id.store(NOBODY, Ordering::Release);
+    if silent == 0 {
+        // SAFETY: no core is in the page any more, and none will come.
+        unsafe { paging::protect(TRAMPOLINE, TRAMPOLINE + 4096, paging::DATA) };
+    }
     Ok(silent)
 }
 
-/// Starts one core; whether it answers.
-fn start(apic_id: u32, entry: Entry) -> Result<bool, OutOfMemory> {
+/// Starts one core; whether it answers. Where others may `come_late`, only a core of this number goes on.
+fn start(apic_id: u32, come_late: bool, entry: Entry) -> Result<bool, OutOfMemory> {
     let stack = areas::create(START_STACK_BYTES, Access::ReadWrite)?;
     // The core's first touch of its stack comes before it can take page faults.
     for page in (stack..stack + START_STACK_BYTES).step_by(4096) {
@@ -156,20 +214,16 @@ fn start(apic_id: u32, entry: Entry) -> Result<bool, OutOfMemory> {
         entry,
         stage: AtomicU8::new(CALLED),
     }));
-    // SAFETY: the page is writable data now, as long as the trampoline, and no core executes in it.
-    unsafe {
-        paging::protect(TRAMPOLINE, TRAMPOLINE + 4096, paging::DATA);
-        let code = &raw const toro_trampoline;
-        let to = TRAMPOLINE as *mut u8;
-        let len_bytes = (&raw const toro_trampoline_end) as usize - code as usize;
-        to.copy_from_nonoverlapping(code, len_bytes);
-        to.add(TABLES_OFFSET).cast::<u64>().write(paging::root());
-        to.add(STACK_OFFSET)
-            .cast::<u64>()
-            .write((stack + START_STACK_BYTES) as u64);
-        paging::protect(TRAMPOLINE, TRAMPOLINE + 4096, paging::CODE);
-    }
-    STARTING.store(starting, Ordering::Release);
+    let called = &CALLED_CORE;
+    called
+        .apic_id
+        .store(if come_late { NOBODY } else { ANYBODY }, Ordering::Release);
+    called.tables.store(paging::root(), Ordering::Release);
+    let stack_end = (stack + START_STACK_BYTES) as u64;
+    called.stack.store(stack_end, Ordering::Release);
+    called.starting.store(starting, Ordering::Release);
+    let who = if come_late { apic_id } else { ANYBODY };
+    called.apic_id.store(who, Ordering::Release);
     local_apic::send_init(apic_id);
     wait_for(starting, INIT_WAIT_NS);
     local_apic::send_startup(apic_id, (TRAMPOLINE / 4096) as u8);
@@ -183,8 +237,8 @@ fn start(apic_id: u32, entry: Entry) -> Result<bool, OutOfMemory> {
         starting
             .stage
             .compare_exchange(CALLED, GIVEN_UP, Ordering::AcqRel, Ordering::Acquire);
-    // One that has answered at the last moment is about to run.
-    Ok(stage.is_err() && wait_for(starting, ANSWER_WAIT_NS))
+    // One that has answered at the last moment runs soon, and must be counted before the next one is started.
+    Ok(stage.is_err() && wait_for(starting, 30 * ANSWER_WAIT_NS))
 }
 
 /// Waits until a core runs; whether it does.
@@ -200,9 +254,7 @@ fn wait_for(starting: &Starting, wait_ns: u64) -> bool {
 }
 
 /// First Rust code of a core.
-extern "C" fn core_main() -> ! {
-    // SAFETY: the description was leaked, and stored before the core was called.
-    let starting = unsafe { &*STARTING.load(Ordering::Acquire) };
+extern "C" fn core_main(starting: &'static Starting) -> ! {
     if starting
         .stage
         .compare_exchange(CALLED, ANSWERED, Ordering::AcqRel, Ordering::Acquire)

@@ -445,6 +445,7 @@ pub(super) unsafe fn format_onto(
         let spec = unsafe { reader.spec(arguments)? };
         let letter = reader.peek();
         reader.skip();
+        // SAFETY: (1), as above.
         let mut integer = || unsafe { arguments.integer() };
         match letter {
             b'd' | b'i' => {

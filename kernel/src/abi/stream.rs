@@ -248,9 +248,8 @@ impl Locked<'_> {
             // SAFETY: the standard output is a stream. Not waited for: its holder may be waiting for input.
             if unsafe { pthread_mutex_trylock((*output).lock.get()) } == 0 {
                 // SAFETY: as above, and locked.
-                let mut output = Locked {
-                    file: unsafe { &*output },
-                };
+                let file = unsafe { &*output };
+                let mut output = Locked { file };
                 if output.state().buffering == Buffering::Line {
                     output.flush()?;
                 }
@@ -540,7 +539,10 @@ unsafe extern "C" fn fread(out: *mut c_void, size: usize, count: usize, file: *m
     };
     // SAFETY: the caller's place and stream.
     let result = unsafe { bytes_mut(out, len).and_then(|buf| locked(file).read(buf)) };
-    result.map_or_else(|error| errno::set(error) as usize & 0, |read| read / size)
+    let result = result.inspect_err(|&error| {
+        errno::set(error);
+    });
+    result.map_or(0, |read| read / size)
 }
 
 /// Writes elements; how many were taken.
@@ -559,7 +561,10 @@ unsafe extern "C" fn fwrite(
     };
     // SAFETY: the caller's bytes and stream.
     let result = unsafe { bytes(data, len).and_then(|data| locked(file).write(data)) };
-    result.map_or_else(|error| errno::set(error) as usize & 0, |()| count)
+    let result = result.inspect_err(|&error| {
+        errno::set(error);
+    });
+    result.map_or(0, |()| count)
 }
 
 /// A byte as C has it, or the end.

@@ -428,7 +428,9 @@ fn devices_do_what_they_are_for() {
     assert_eq!(tree.unlink("/dev/null"), err(libc::EROFS));
     assert_eq!(
         tree.list("/dev"),
-        [".", "..", "null", "zero", "full", "random", "urandom", "program"]
+        [
+            ".", "..", "null", "zero", "full", "random", "urandom", "program"
+        ]
     );
 }
 

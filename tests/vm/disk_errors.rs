@@ -62,6 +62,46 @@ fn an_error_that_passes_is_not_noticed_by_the_program() {
     }
 }
 
+/// Writes to a disk on each bus that fails as `rule` says, and returns what the console showed.
+fn syncing(rule: &str) -> impl Iterator<Item = (DiskBus, String)> {
+    let image = ext2_image(Site::new().with("there", "content").path());
+    BUSES.into_iter().map(move |(machine, bus)| {
+        let fault = format!("[inject-error]\nerrno = \"5\"\nonce = \"off\"\n{rule}");
+        let guest = Guest::new("test-files").args(&["sync", "/"]);
+        let guest = guest.machine(machine).disk_bus(bus).boot(Boot::Kernel);
+        let console = guest.disk(&image, "/").faults(&fault).run().console;
+        assert!(!console.contains("panicked"), "{bus:?}: {console}");
+        (bus, console)
+    })
+}
+
+/// EIO for what was to be durable, EROFS for what comes then: the disk stays as it was, and can be read.
+fn stops_writing(bus: DiskBus, console: &str) {
+    let expected = [
+        "sync: error Some(5)",
+        "create: error Some(30)",
+        "read: went well",
+        "files: done",
+    ];
+    for line in expected {
+        assert!(console.contains(line), "{bus:?}, no {line}: {console}");
+    }
+}
+
+#[test]
+fn a_disk_that_cannot_be_written_fails_the_sync_and_can_still_be_read() {
+    for (bus, console) in syncing("event = \"write_aio\"\niotype = \"write\"\n") {
+        stops_writing(bus, &console);
+    }
+}
+
+#[test]
+fn a_disk_that_cannot_flush_fails_the_sync_and_can_still_be_read() {
+    for (bus, console) in syncing("event = \"flush_to_disk\"\niotype = \"flush\"\n") {
+        stops_writing(bus, &console);
+    }
+}
+
 /// A service with a small file, which is in memory, and a large one, which is not.
 fn serving(machine: Machine, bus: DiskBus) -> Running {
     let site = Site::new()

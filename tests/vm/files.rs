@@ -221,3 +221,20 @@ fn files_of_the_image_are_read_and_not_changed() {
         .run()
         .showing(0, &["files: done"]);
 }
+
+#[test]
+fn a_folder_of_ten_thousand_names_lists_each_of_them_once() {
+    let mut site = Site::new();
+    for index in 0..10_000 {
+        site = site.with(&format!("many/name-{index:05}"), "");
+    }
+    let guest = Guest::new("test-files").args(&["list", "/many"]);
+    let image = ext2_image(site.path());
+    guest.disk(&image, "/").run().showing(
+        0,
+        &[
+            "10000 names, 10000 of them different",
+            "first Some(\"name-00000\"), last Some(\"name-09999\")",
+        ],
+    );
+}

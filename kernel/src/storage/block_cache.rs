@@ -2,6 +2,7 @@
 //!
 //! One cache a disk, over a [`BlockDriver`]; file systems come through [`super::disks::Volume`]. It is set-associative: a block can lie in
 //! one of eight places, the least recently used of which it takes. So it is bounded, and a look-up costs the same at any size.
+//! What was only ever written gives way to what is written next: a log that grows for ever takes a few blocks, not the whole cache.
 //!
 //! Reads that follow each other read ahead. What is large goes between the disk and the caller's buffer. Small writes stay here until
 //! [`BlockCache::flush`], or until there are too many of them; between two flushes they get to the disk in any order, so whoever needs an order flushes.
@@ -59,6 +60,8 @@ struct Way {
     len: usize,
     /// Whether it differs from the disk.
     is_dirty: bool,
+    /// Whether it was written, and not read since it came.
+    is_unread: bool,
 }
 
 struct State {
@@ -91,12 +94,14 @@ impl State {
         let uses = self.uses;
         let way = self.way(block)?;
         way.last_use = uses;
+        way.is_unread = false;
         let (start, len) = (way.start, way.len);
         self.arena.get(start..start + len)
     }
 
-    /// Puts a block in its place, or in that of the one of its set that was not used for longest and is on the disk. There may be none.
-    fn insert(&mut self, block: u64, data: &[u8]) -> Option<&mut Way> {
+    /// Puts a block in its place, or in that of the one of its set that was not used for longest and is on the disk; one that is
+    /// written, if it can, in that of another that was only written. There may be none.
+    fn insert(&mut self, block: u64, data: &[u8], is_written: bool) -> Option<&mut Way> {
         self.uses += 1;
         let index = block as usize & (self.sets.len() - 1);
         let ways = &mut self.sets[index];
@@ -104,7 +109,8 @@ impl State {
             .iter()
             .position(|way| way.block == block && way.len != 0);
         let clean = (0..WAYS).filter(|&way| !ways[way].is_dirty);
-        let place = same.or_else(|| clean.min_by_key(|&way| ways[way].last_use))?;
+        let worth = |way: &Way| (!(is_written && way.is_unread), way.last_use);
+        let place = same.or_else(|| clean.min_by_key(|&way| worth(&ways[way])))?;
         let way = &mut ways[place];
         let data = &data[..data.len().min(BLOCK_LEN)];
         if way.start != NOWHERE {
@@ -123,6 +129,7 @@ impl State {
             start: way.start,
             len: data.len(),
             is_dirty: false,
+            is_unread: is_written && (same.is_none() || way.is_unread),
         };
         Some(way)
     }
@@ -170,6 +177,7 @@ impl BlockCache {
             start: NOWHERE,
             len: 0,
             is_dirty: false,
+            is_unread: false,
         };
         Self {
             len_bytes: disk
@@ -248,6 +256,7 @@ impl BlockCache {
             };
             let len = if whole >= DIRECT_RUN {
                 let len = whole.min(MAX_RUN) * BLOCK_LEN;
+                self.finish_before(block);
                 self.write_run(block, &data[..len])?;
                 len
             } else {
@@ -322,7 +331,7 @@ impl BlockCache {
         state.counts.misses += count as u64;
         if state.writes == writes && count <= state.sets.len() * WAYS / 4 {
             for (index, data) in (block..).zip(buf.chunks_exact(BLOCK_LEN)) {
-                state.insert(index, data);
+                state.insert(index, data, false);
             }
         }
         Ok(buf.len())
@@ -358,7 +367,7 @@ impl BlockCache {
         state.counts.misses += 1;
         if state.writes == writes {
             for (index, data) in (block..).zip(data.chunks(BLOCK_LEN)) {
-                state.insert(index, data);
+                state.insert(index, data, false);
             }
         }
         Ok(copied)
@@ -384,7 +393,7 @@ impl BlockCache {
                 let mut state = self.state.lock();
                 let limit = state.sets.len() * WAYS / 2;
                 state.writes += 1;
-                if let Some(way) = state.insert(block, &content) {
+                if let Some(way) = state.insert(block, &content, true) {
                     way.is_dirty = true;
                     state.dirty += 1;
                     if state.dirty <= limit {
@@ -416,7 +425,7 @@ impl BlockCache {
         for (index, data) in (block..).zip(data.chunks(BLOCK_LEN)) {
             match written {
                 Ok(()) if state.way(index).is_some() => {
-                    state.insert(index, data);
+                    state.insert(index, data, true);
                 }
                 Ok(()) => {}
                 // Nobody knows what is on the disk now.
@@ -443,36 +452,57 @@ impl BlockCache {
         let mut rest = &blocks[..];
         let mut row = Vec::new();
         while let Some(&first) = rest.first() {
-            row.clear();
-            let mut state = self.state.lock();
             let count = rest
                 .iter()
                 .zip(first..)
                 .take(MAX_RUN)
                 .take_while(|(block, next)| **block == *next)
                 .count();
-            for &block in &rest[..count] {
-                if let Some(data) = state.find(block) {
-                    row.extend_from_slice(data);
-                }
-            }
-            drop(state);
-            let written = self.disk.write(self.first_sector(first), &row);
-            let mut state = self.state.lock();
-            state.counts.write_commands += 1;
-            for &block in &rest[..count] {
-                if written.is_ok()
-                    && let Some(way) = state.way(block)
-                {
-                    way.is_dirty = false;
-                    state.dirty -= 1;
-                }
-            }
-            drop(state);
-            result = result.and(written);
+            result = result.and(self.write_row(first, count, &mut row));
             rest = &rest[count..];
         }
         result
+    }
+
+    /// Writes neighbours, all of them dirty, to the disk. `row` is for their bytes.
+    fn write_row(&self, first: u64, count: usize, row: &mut Vec<u8>) -> Result<(), BlockError> {
+        let blocks = || (first..).take(count);
+        row.clear();
+        let mut state = self.state.lock();
+        for block in blocks() {
+            if let Some(&mut Way { start, len, .. }) = state.way(block) {
+                row.extend_from_slice(&state.arena[start..start + len]);
+            }
+        }
+        drop(state);
+        let written = self.disk.write(self.first_sector(first), row);
+        let mut state = self.state.lock();
+        state.counts.write_commands += 1;
+        for block in blocks() {
+            if written.is_ok()
+                && let Some(way) = state.way(block)
+            {
+                way.is_dirty = false;
+                state.dirty -= 1;
+            }
+        }
+        written
+    }
+
+    /// Writes the block before one from which on much is written, if it is dirty: what grows has been through with it.
+    fn finish_before(&self, block: u64) {
+        let Some(before) = block.checked_sub(1) else {
+            return;
+        };
+        let is_dirty = self
+            .state
+            .lock()
+            .way(before)
+            .is_some_and(|way| way.is_dirty);
+        if is_dirty {
+            // If that fails it stays dirty, and the flush says so.
+            let _ = self.write_row(before, 1, &mut Vec::new());
+        }
     }
 }
 

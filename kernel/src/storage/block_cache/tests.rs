@@ -1,6 +1,6 @@
 //! The cache over a disk in memory.
 
-use super::{BLOCK_LEN, BlockCache};
+use super::{BLOCK_LEN, BlockCache, WAYS};
 use crate::devices::block::{BlockDriver, BlockError, check_range};
 use crate::sync::SpinLock;
 use alloc::sync::Arc;
@@ -220,6 +220,50 @@ fn small_writes_become_few_large_ones() {
             .iter()
             .all(|byte| *byte == 9)
     );
+}
+
+#[test]
+fn a_log_that_grows_takes_few_blocks_of_the_cache() {
+    // As a file system writes it: what fills the last block, whole blocks, the beginning of the next one.
+    let (_, cache) = cache(2048 * BLOCK_LEN, 128 * BLOCK_LEN);
+    let mut buf = [0; BLOCK_LEN];
+    for block in 0..40 {
+        cache
+            .read(block * BLOCK_LEN as u64, &mut buf)
+            .expect("on the disk");
+    }
+    let used = || cache.state.lock().arena.len() / BLOCK_LEN;
+    let before = used();
+    let (mut at, end) = (50 * BLOCK_LEN + 100, 2000 * BLOCK_LEN);
+    let mut rounds = 0;
+    while at + 33_000 < end {
+        for len in [
+            BLOCK_LEN - at % BLOCK_LEN,
+            7 * BLOCK_LEN,
+            33_000 % BLOCK_LEN,
+        ] {
+            cache.write(at as u64, &vec![7; len]).expect("on the disk");
+            at += len;
+        }
+        rounds += 1;
+        if rounds % 20 == 0 {
+            cache.flush().expect("works");
+        }
+    }
+    assert!(rounds > 200);
+    assert!(
+        used() - before <= 128 / WAYS + 4,
+        "{} blocks",
+        used() - before
+    );
+    // What the program reads is still here.
+    let misses = cache.counts().misses;
+    for block in 0..40 {
+        cache
+            .read(block * BLOCK_LEN as u64, &mut buf)
+            .expect("on the disk");
+    }
+    assert_eq!(cache.counts().misses, misses);
 }
 
 #[test]

@@ -1,5 +1,5 @@
 //! Uses std's files: `read FOLDER` reads what the test has put on a disk, `write FOLDER` writes, `fail FOLDER` does what
-//! cannot be done. Each step prints what it found; the test knows what is right.
+//! cannot be done, `sync FOLDER` writes to a disk that fails, `list FOLDER` counts names. Each step prints what it found; the test knows what is right.
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, BufRead, BufReader, ErrorKind, Read, Seek, SeekFrom, Write};
@@ -18,6 +18,8 @@ fn main() -> io::Result<()> {
         "fail" => fail(folder),
         "tree" => tree(folder)?,
         "sum" => sum(folder)?,
+        "sync" => sync(folder),
+        "list" => list(folder)?,
         _ => return Err(io::Error::other("say what to do")),
     }
     println!("files: done");
@@ -91,6 +93,37 @@ fn tree(folder: &Path) -> io::Result<()> {
             println!("{} {}", path.display(), entry.metadata()?.len());
         }
     }
+    Ok(())
+}
+
+/// Writes to a disk that may fail, and says what came of each step.
+fn sync(folder: &Path) {
+    let show = |what: &str, result: io::Result<()>| match result {
+        Ok(()) => println!("{what}: went well"),
+        Err(error) => println!("{what}: error {:?}", error.raw_os_error()),
+    };
+    let written = File::create(folder.join("new")).and_then(|mut file| {
+        file.write_all(&[7; 1000])?;
+        Ok(file)
+    });
+    match written {
+        Ok(file) => show("sync", file.sync_all()),
+        Err(error) => show("sync", Err(error)),
+    }
+    show("create", File::create(folder.join("other")).map(drop));
+    show("read", fs::read(folder.join("there")).map(drop));
+}
+
+/// Lists a folder of many names, each of which must come once.
+fn list(folder: &Path) -> io::Result<()> {
+    let mut names = std::collections::BTreeSet::new();
+    let mut count = 0;
+    for entry in fs::read_dir(folder)? {
+        names.insert(entry?.file_name());
+        count += 1;
+    }
+    println!("{count} names, {} of them different", names.len());
+    println!("first {:?}, last {:?}", names.first(), names.last());
     Ok(())
 }
 

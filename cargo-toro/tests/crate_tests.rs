@@ -140,3 +140,22 @@ fn a_failure_is_reported_and_ends_the_run_unless_asked_otherwise() {
         "{errors}"
     );
 }
+
+/// All of the list takes long; these are quick, and ask much of files and sockets.
+#[test]
+#[cfg(unix)]
+fn published_crates_pass_their_own_tests() {
+    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/crates/run");
+    let folder = tempfile::tempdir().unwrap();
+    let output = Command::new(script)
+        .args(["walkdir", "tempfile", "socket2"])
+        .env("TORO_TOOL", env!("CARGO_BIN_EXE_cargo-toro"))
+        .env("TORO_CRATES", folder.path())
+        .env_remove("TORO_CHECKOUT")
+        .env_remove("RUSTFLAGS")
+        .env_remove("CARGO_ENCODED_RUSTFLAGS")
+        .output()
+        .unwrap();
+    let shown = String::from_utf8_lossy(&output.stdout);
+    assert!(output.status.success(), "{shown}");
+}

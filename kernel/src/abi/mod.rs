@@ -41,6 +41,7 @@ mod resolve;
 mod scan;
 mod select;
 mod signal;
+mod signal_calls;
 mod socket;
 pub mod space;
 mod stdio;

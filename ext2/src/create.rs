@@ -69,6 +69,19 @@ impl<D: BlockDevice> FileSystem<D> {
         self.make(directory, name, FileType::Symlink, attributes, target)
     }
 
+    /// Creates the name of a socket, which has no content.
+    ///
+    /// # Errors
+    /// As [`FileSystem::create`].
+    pub fn create_socket(
+        &mut self,
+        directory: InodeNumber,
+        name: &[u8],
+        attributes: NewAttributes,
+    ) -> Result<Inode, Error> {
+        self.make(directory, name, FileType::Socket, attributes, b"")
+    }
+
     /// Gives a file that is no directory one more name.
     ///
     /// # Errors

@@ -178,6 +178,11 @@ impl Channel {
         readiness
     }
 
+    /// How many bytes can be read.
+    pub(super) fn len(&self) -> usize {
+        self.state.lock().bytes.len()
+    }
+
     /// Whether the end that reads, and the one that writes, are closed.
     pub(super) fn closed(&self) -> (bool, bool) {
         let state = self.state.lock();
@@ -185,6 +190,6 @@ impl Channel {
     }
 }
 
-fn is_over(deadline_ns: Option<u64>) -> bool {
+pub(super) fn is_over(deadline_ns: Option<u64>) -> bool {
     deadline_ns.is_some_and(|deadline_ns| deadline_ns <= crate::arch::clock::now_ns())
 }

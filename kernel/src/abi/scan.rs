@@ -137,17 +137,31 @@ impl Scanner<'_> {
         if self.peek().is_none() {
             return Err(Stop::End);
         }
-        let text = self.take_while(most, |before, byte| match byte {
-            b'0'..=b'9' => true,
-            b'+' | b'-' => matches!(before.last(), None | Some(b'e' | b'E')),
-            b'.' => !before.contains(&b'.'),
-            b'e' | b'E' => before.iter().any(u8::is_ascii_digit) && !before.contains(&b'e'),
-            _ => {
-                // `inf`, `infinity`, `nan`.
-                let mut word = String::from_utf8_lossy(before).to_lowercase();
-                word.push(char::from(byte.to_ascii_lowercase()));
-                let word = word.trim_start_matches(['+', '-']);
-                "infinity".starts_with(word) || "nan".starts_with(word)
+        let text = self.take_while(most, |before, byte| {
+            let unsigned = before
+                .strip_prefix(b"+")
+                .or(before.strip_prefix(b"-"))
+                .unwrap_or(before);
+            let is_hex = matches!(unsigned, [b'0', b'x' | b'X', ..]);
+            let has_power = is_hex && unsigned.iter().any(|byte| matches!(byte, b'p' | b'P'));
+            match byte {
+                b'0'..=b'9' => true,
+                b'x' | b'X' => unsigned == b"0",
+                b'+' | b'-' if is_hex => matches!(before.last(), Some(b'p' | b'P')),
+                b'+' | b'-' => matches!(before.last(), None | Some(b'e' | b'E')),
+                b'.' => !before.contains(&b'.'),
+                b'p' | b'P' if is_hex => !has_power,
+                _ if is_hex => byte.is_ascii_hexdigit() && !has_power,
+                b'e' | b'E' => {
+                    before.iter().any(u8::is_ascii_digit)
+                        && !before.iter().any(|byte| matches!(byte, b'e' | b'E'))
+                }
+                _ => {
+                    // `inf`, `infinity`, `nan`.
+                    let mut word = String::from_utf8_lossy(unsigned).to_lowercase();
+                    word.push(char::from(byte.to_ascii_lowercase()));
+                    "infinity".starts_with(&word) || "nan".starts_with(&word)
+                }
             }
         });
         match double_of(&text) {

@@ -15,8 +15,8 @@ use libc::{iovec, msghdr, sockaddr, sockaddr_in, socklen_t};
 
 use super::errno;
 use super::object::{self, Description, Object};
-use super::pair;
 use super::signal;
+use super::unix;
 use crate::arch::x86_64::entropy;
 use crate::error::{Errno, Result};
 use crate::memory::frames;
@@ -208,6 +208,9 @@ fn with_socket<R>(
 #[unsafe(no_mangle)]
 extern "C" fn socket(domain: c_int, kind: c_int, protocol: c_int) -> c_int {
     let open = || -> Result<c_int> {
+        if domain == libc::AF_UNIX {
+            return unix::open(kind, protocol);
+        }
         if domain != libc::AF_INET {
             return Err(Errno(libc::EAFNOSUPPORT));
         }
@@ -238,7 +241,7 @@ fn status_flags(socket_flags: c_int) -> u32 {
 
 #[unsafe(no_mangle)]
 unsafe extern "C" fn bind(descriptor: c_int, address: *const sockaddr, len: socklen_t) -> c_int {
-    errno::status(with_socket(descriptor, |socket, _| {
+    let result = with_socket(descriptor, |socket, _| {
         // SAFETY: the caller's.
         let address = unsafe { load_address(address, len)? };
         match socket {
@@ -246,16 +249,27 @@ unsafe extern "C" fn bind(descriptor: c_int, address: *const sockaddr, len: sock
             Socket::Udp(socket) => socket.bind(address)?,
         }
         Ok(())
+    });
+    errno::status(result.or_else(|error| {
+        unix::or_unix(error, descriptor, |socket, _| {
+            // SAFETY: the caller's.
+            socket.bind(unsafe { unix::load_name(address, len)? })
+        })
     }))
 }
 
 #[unsafe(no_mangle)]
 extern "C" fn listen(descriptor: c_int, backlog: c_int) -> c_int {
-    errno::status(with_socket(descriptor, |socket, _| match socket {
-        // A negative backlog asks for the most there can be.
-        Socket::Tcp(socket) => Ok(socket.listen(usize::try_from(backlog).unwrap_or(usize::MAX))?),
+    // A negative backlog asks for the most there can be.
+    let backlog = usize::try_from(backlog).unwrap_or(usize::MAX);
+    let result = with_socket(descriptor, |socket, _| match socket {
+        Socket::Tcp(socket) => Ok(socket.listen(backlog)?),
         Socket::Udp(_) => Err(Errno(libc::EOPNOTSUPP)),
-    }))
+    });
+    errno::status(
+        result
+            .or_else(|error| unix::or_unix(error, descriptor, |socket, _| socket.listen(backlog))),
+    )
 }
 
 #[unsafe(no_mangle)]
@@ -278,6 +292,15 @@ unsafe extern "C" fn accept4(
         unsafe { store_address(peer, address, len) };
         Ok(accepted)
     });
+    let accepted = accepted.or_else(|error| {
+        unix::or_unix(error, descriptor, |socket, description| {
+            let (accepted, peer) = socket.accept(description.is_nonblocking())?;
+            let accepted = unix::insert(accepted, flags)?;
+            // SAFETY: the caller's.
+            unsafe { unix::store_name(&peer, address, len) };
+            Ok(accepted)
+        })
+    });
     accepted.unwrap_or_else(errno::set)
 }
 
@@ -293,7 +316,7 @@ unsafe extern "C" fn accept(
 
 #[unsafe(no_mangle)]
 unsafe extern "C" fn connect(descriptor: c_int, address: *const sockaddr, len: socklen_t) -> c_int {
-    errno::status(with_socket(descriptor, |socket, description| {
+    let connected = with_socket(descriptor, |socket, description| {
         // SAFETY: the caller's.
         let result = unsafe { load_address(address, len) };
         match socket {
@@ -308,6 +331,17 @@ unsafe extern "C" fn connect(descriptor: c_int, address: *const sockaddr, len: s
                 Err(error) => Err(error),
             },
         }
+    });
+    errno::status(connected.or_else(|error| {
+        unix::or_unix(error, descriptor, |socket, description| {
+            // SAFETY: the caller's.
+            if unsafe { is_unspecified(address, len) } {
+                return socket.disconnect();
+            }
+            // SAFETY: the caller's.
+            let name = unsafe { unix::load_name(address, len)? };
+            socket.connect(&name, description.is_nonblocking())
+        })
     }))
 }
 
@@ -338,9 +372,8 @@ extern "C" fn shutdown(descriptor: c_int, how: c_int) -> c_int {
         Ok(())
     });
     errno::status(result.or_else(|error| {
-        pair::or_pair(error, descriptor, |pair, _| {
-            pair.shutdown(is_read, is_write);
-            Ok(())
+        unix::or_unix(error, descriptor, |socket, _| {
+            socket.shutdown(is_read, is_write)
         })
     }))
 }
@@ -361,9 +394,10 @@ unsafe extern "C" fn getsockname(
         Ok(())
     });
     errno::status(result.or_else(|error| {
-        // SAFETY: the caller's.
-        pair::or_pair(error, descriptor, |_, _| unsafe {
-            pair::give_name(address, len)
+        unix::or_unix(error, descriptor, |socket, _| {
+            // SAFETY: the caller's.
+            unsafe { unix::store_name(&socket.name(), address, len) };
+            Ok(())
         })
     }))
 }
@@ -384,9 +418,10 @@ unsafe extern "C" fn getpeername(
         Ok(())
     });
     errno::status(result.or_else(|error| {
-        // SAFETY: the caller's.
-        pair::or_pair(error, descriptor, |_, _| unsafe {
-            pair::give_name(address, len)
+        unix::or_unix(error, descriptor, |socket, _| {
+            // SAFETY: the caller's.
+            unsafe { unix::store_name(&socket.peer_name()?, address, len) };
+            Ok(())
         })
     }))
 }
@@ -416,19 +451,55 @@ fn send_bytes(
         })
     });
     result.or_else(|error| {
-        pair::or_pair(error, descriptor, |pair, description| {
+        unix::or_unix(error, descriptor, |socket, description| {
             if to.is_some() {
                 return Err(Errno(libc::EISCONN));
             }
-            let known = known_flags(flags, libc::MSG_DONTWAIT | libc::MSG_MORE)?;
-            let is_nonblocking = known & libc::MSG_DONTWAIT != 0 || description.is_nonblocking();
-            let sent = pair.send(data, is_nonblocking);
-            if flags & libc::MSG_NOSIGNAL != 0 {
-                return sent;
-            }
-            signal::with_broken_pipe(sent)
+            send_unix(socket, description, data, flags, None)
         })
     })
+}
+
+/// Sends from a buffer through a socket of the family `AF_UNIX`.
+fn send_unix(
+    socket: &unix::UnixSocket,
+    description: &Description,
+    data: &[u8],
+    flags: c_int,
+    to: Option<&unix::Name>,
+) -> Result<usize> {
+    let known = known_flags(flags, libc::MSG_DONTWAIT | libc::MSG_MORE)?;
+    let is_nonblocking = known & libc::MSG_DONTWAIT != 0 || description.is_nonblocking();
+    let sent = socket.send(data, to, is_nonblocking);
+    if flags & libc::MSG_NOSIGNAL != 0 {
+        return sent;
+    }
+    signal::with_broken_pipe(sent)
+}
+
+/// Sends to an address of the family `AF_UNIX`; `None` if it is of another one.
+///
+/// # Safety
+/// 1. `address` is null or points to `len` bytes.
+unsafe fn send_to_name(
+    descriptor: c_int,
+    data: &[u8],
+    flags: c_int,
+    address: *const sockaddr,
+    len: socklen_t,
+) -> Option<Result<usize>> {
+    // SAFETY: (1).
+    if !unsafe { unix::is_of_family(address, len) } {
+        return None;
+    }
+    let description = match object::get(descriptor) {
+        Ok(description) => description,
+        Err(error) => return Some(Err(error)),
+    };
+    let socket = description.downcast::<unix::UnixSocket>()?;
+    // SAFETY: (1).
+    let name = unsafe { unix::load_name(address, len) };
+    Some(name.and_then(|name| send_unix(socket, &description, data, flags, Some(&name))))
 }
 
 /// What a receive call got: bytes, of how many, and from whom.
@@ -436,6 +507,8 @@ struct Received {
     len: usize,
     full_len: usize,
     from: Option<SocketAddrV4>,
+    /// Of a sender of the family `AF_UNIX`.
+    from_name: Option<unix::Name>,
 }
 
 /// Receives into a buffer.
@@ -459,6 +532,7 @@ fn receive_bytes(descriptor: c_int, buf: &mut [u8], flags: c_int) -> Result<Rece
                     len,
                     full_len: len,
                     from: None,
+                    from_name: None,
                 })
             }
             Socket::Udp(socket) => {
@@ -467,27 +541,33 @@ fn receive_bytes(descriptor: c_int, buf: &mut [u8], flags: c_int) -> Result<Rece
                     len,
                     full_len,
                     from: Some(from),
+                    from_name: None,
                 })
             }
         }
     });
     result.or_else(|error| {
-        pair::or_pair(error, descriptor, |pair, description| {
+        unix::or_unix(error, descriptor, |socket, description| {
             let flags = known_flags(flags, known)?;
             let is_nonblocking = flags & libc::MSG_DONTWAIT != 0 || description.is_nonblocking();
             let is_peek = flags & libc::MSG_PEEK != 0;
-            let mut len = pair.receive(buf, is_peek, is_nonblocking)?;
-            let is_whole_wanted = flags & libc::MSG_WAITALL != 0 && !is_peek && !is_nonblocking;
+            let received = socket.receive(buf, is_peek, is_nonblocking)?;
+            let mut len = received.len;
+            let is_whole_wanted = flags & libc::MSG_WAITALL != 0
+                && received.from.is_none()
+                && !is_peek
+                && !is_nonblocking;
             while is_whole_wanted && len != 0 && len < buf.len() {
-                match pair.receive(&mut buf[len..], false, false) {
-                    Ok(0) | Err(_) => break,
-                    Ok(more) => len += more,
+                match socket.receive(&mut buf[len..], false, false) {
+                    Ok(unix::Received { len: 0, .. }) | Err(_) => break,
+                    Ok(more) => len += more.len,
                 }
             }
             Ok(Received {
                 len,
-                full_len: len,
+                full_len: received.full_len.max(len),
                 from: None,
+                from_name: received.from,
             })
         })
     })
@@ -514,14 +594,18 @@ unsafe extern "C" fn sendto(
     address_len: socklen_t,
 ) -> isize {
     let send = || {
+        // SAFETY: the caller's.
+        let data = unsafe { bytes(data.cast(), len)? };
+        // SAFETY: the caller's.
+        if let Some(sent) = unsafe { send_to_name(descriptor, data, flags, address, address_len) } {
+            return sent;
+        }
         let to = if address.is_null() {
             None
         } else {
             // SAFETY: the caller's.
             Some(unsafe { load_address(address, address_len)? })
         };
-        // SAFETY: the caller's.
-        let data = unsafe { bytes(data.cast(), len)? };
         send_bytes(descriptor, data, flags, to)
     };
     errno::count(send())
@@ -532,6 +616,25 @@ unsafe extern "C" fn recv(descriptor: c_int, buf: *mut c_void, len: usize, flags
     let null = core::ptr::null_mut();
     // SAFETY: the caller's.
     unsafe { recvfrom(descriptor, buf, len, flags, null, core::ptr::null_mut()) }
+}
+
+/// Gives the caller the name of a sender; a stream tells none.
+///
+/// # Safety
+/// 1. `len` is null or points to a length, and `address` is null or points to that many bytes.
+unsafe fn store_name_or_none(
+    name: &Option<unix::Name>,
+    address: *mut sockaddr,
+    len: *mut socklen_t,
+) {
+    // SAFETY: (1).
+    unsafe {
+        match name {
+            Some(name) => unix::store_name(name, address, len),
+            None if !len.is_null() => *len = 0,
+            None => {}
+        }
+    }
 }
 
 #[unsafe(no_mangle)]
@@ -550,11 +653,10 @@ unsafe extern "C" fn recvfrom(
         match received.from {
             // SAFETY: the caller's.
             Some(from) => unsafe { store_address(from, address, address_len) },
-            None if !address_len.is_null() => {
-                // SAFETY: the caller's; a stream tells no address.
-                unsafe { *address_len = 0 };
+            None => {
+                // SAFETY: the caller's.
+                unsafe { store_name_or_none(&received.from_name, address, address_len) };
             }
-            None => {}
         }
         let is_full_wanted = flags & libc::MSG_TRUNC != 0;
         Ok(if is_full_wanted {
@@ -618,16 +720,26 @@ unsafe extern "C" fn sendmsg(descriptor: c_int, message: *const msghdr, flags: c
         if message.msg_controllen != 0 {
             return Err(Errno(libc::EOPNOTSUPP));
         }
-        let to = if message.msg_name.is_null() {
+        // SAFETY: the caller's.
+        let is_named = unsafe { unix::is_of_family(message.msg_name.cast(), message.msg_namelen) };
+        let to = if message.msg_name.is_null() || is_named {
             None
         } else {
             // SAFETY: the caller's.
             Some(unsafe { load_address(message.msg_name.cast(), message.msg_namelen)? })
         };
+        let send_data = |data: &[u8]| {
+            let (name, len) = (message.msg_name.cast(), message.msg_namelen);
+            // SAFETY: the caller's.
+            match unsafe { send_to_name(descriptor, data, flags, name, len) } {
+                Some(sent) => sent,
+                None if is_named => Err(Errno(libc::EAFNOSUPPORT)),
+                None => send_bytes(descriptor, data, flags, to),
+            }
+        };
         if let [part] = parts {
             // SAFETY: the caller's.
-            let data = unsafe { bytes(part.iov_base.cast(), part.iov_len)? };
-            return send_bytes(descriptor, data, flags, to);
+            return send_data(unsafe { bytes(part.iov_base.cast(), part.iov_len)? });
         }
         // The parts of a datagram belong together, and a stream's go out in fewer segments.
         let mut data = Vec::new();
@@ -638,7 +750,7 @@ unsafe extern "C" fn sendmsg(descriptor: c_int, message: *const msghdr, flags: c
                 .map_err(|_| Errno(libc::ENOBUFS))?;
             data.extend_from_slice(bytes);
         }
-        send_bytes(descriptor, &data, flags, to)
+        send_data(&data)
     };
     errno::count(send())
 }
@@ -676,7 +788,11 @@ unsafe extern "C" fn recvmsg(descriptor: c_int, message: *mut msghdr, flags: c_i
                 // SAFETY: the caller's.
                 unsafe { store_address(from, message.msg_name.cast(), &mut message.msg_namelen) };
             }
-            None => message.msg_namelen = 0,
+            None => {
+                let len = &mut message.msg_namelen;
+                // SAFETY: the caller's.
+                unsafe { store_name_or_none(&received.from_name, message.msg_name.cast(), len) };
+            }
         }
         message.msg_controllen = 0;
         message.msg_flags = if received.full_len > received.len {

@@ -53,6 +53,8 @@ struct State {
     descriptor: c_int,
     buffering: Buffering,
     is_append: bool,
+    can_read: bool,
+    can_write: bool,
     /// Waits to be written; then `input` is empty.
     output: Vec<u8>,
     /// Was read; the next byte is the last one, so that `ungetc` is a push.
@@ -60,15 +62,18 @@ struct State {
 }
 
 impl File {
+    /// A stream with the flags of `open`.
     const fn new(flags: c_int, descriptor: c_int, buffering: Buffering) -> Self {
         Self {
-            flags: UnsafeCell::new(flags),
+            flags: UnsafeCell::new(0),
             pointers: [0; 7],
             lock: UnsafeCell::new(libc::PTHREAD_RECURSIVE_MUTEX_INITIALIZER_NP),
             state: UnsafeCell::new(State {
                 descriptor,
                 buffering,
-                is_append: false,
+                is_append: flags & libc::O_APPEND != 0,
+                can_read: flags & libc::O_ACCMODE != libc::O_WRONLY,
+                can_write: flags & libc::O_ACCMODE != libc::O_RDONLY,
                 output: Vec::new(),
                 input: Vec::new(),
             }),
@@ -76,9 +81,9 @@ impl File {
     }
 }
 
-static INPUT: File = File::new(0, 0, Buffering::Line);
-static OUTPUT: File = File::new(0, 1, Buffering::Line);
-static ERROR: File = File::new(0, 2, Buffering::None);
+static INPUT: File = File::new(libc::O_RDONLY, 0, Buffering::Line);
+static OUTPUT: File = File::new(libc::O_WRONLY, 1, Buffering::Line);
+static ERROR: File = File::new(libc::O_WRONLY, 2, Buffering::None);
 
 /// The standard streams: pointers that programs may set.
 #[unsafe(no_mangle)]
@@ -173,6 +178,9 @@ impl Locked<'_> {
     }
 
     fn write_buffered(&mut self, data: &[u8]) -> Result<()> {
+        if !self.state().can_write {
+            return Err(Errno(libc::EBADF));
+        }
         self.forget_input()?;
         let address = core::ptr::from_ref(self.file) as usize;
         let state = self.state();
@@ -277,6 +285,9 @@ impl Locked<'_> {
 
     /// The next byte, which stays; `None` at the end.
     pub(super) fn peek(&mut self) -> Result<Option<u8>> {
+        if !self.state().can_read {
+            return self.marked(Err(Errno(libc::EBADF)));
+        }
         if self.state().input.is_empty() && (self.flags() & AT_END != 0 || !self.fill()?) {
             return Ok(None);
         }
@@ -406,10 +417,7 @@ fn open_flags(mode: &[u8]) -> Result<c_int> {
 }
 
 fn stream(descriptor: c_int, flags: c_int) -> *mut File {
-    let mut file = Box::new(File::new(0, descriptor, Buffering::Full));
-    let state = file.state.get_mut();
-    state.is_append = flags & libc::O_APPEND != 0;
-    Box::into_raw(file)
+    Box::into_raw(Box::new(File::new(flags, descriptor, Buffering::Full)))
 }
 
 /// Opens a file.
@@ -481,6 +489,8 @@ unsafe extern "C" fn freopen64(
             return Err(Errno(errno::get()));
         }
         state.is_append = flags & libc::O_APPEND != 0;
+        state.can_read = flags & libc::O_ACCMODE != libc::O_WRONLY;
+        state.can_write = flags & libc::O_ACCMODE != libc::O_RDONLY;
         stream.unmark(AT_END | HAS_FAILED);
         Ok(file)
     })())

@@ -6,7 +6,7 @@ use core::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use libc::socklen_t;
 
 use super::{Socket, with_socket};
-use crate::abi::{errno, pair};
+use crate::abi::{errno, unix};
 use crate::error::{Errno, Result};
 use crate::network::socket::tcp::NumberOption;
 
@@ -166,12 +166,12 @@ unsafe extern "C" fn setsockopt(
         Ok(())
     });
     errno::status(result.or_else(|error| {
-        pair::or_pair(error, descriptor, |pair, _| {
+        unix::or_unix(error, descriptor, |socket, _| {
             match (level, option) {
                 (libc::SOL_SOCKET, libc::SO_RCVTIMEO | libc::SO_SNDTIMEO) => {
                     // SAFETY: the caller's; integers are valid for all bit patterns.
                     let timeout = timeout_ns(unsafe { load_option(value, len)? })?;
-                    pair.timeout(option).store(timeout, Ordering::Relaxed);
+                    socket.timeout(option).store(timeout, Ordering::Relaxed);
                     Ok(())
                 }
                 _ => Err(Errno(libc::ENOPROTOOPT)),
@@ -260,10 +260,10 @@ unsafe extern "C" fn getsockopt(
         unsafe { store_option(integer, value, len) }
     });
     errno::status(result.or_else(|error| {
-        pair::or_pair(error, descriptor, |pair, _| {
+        unix::or_unix(error, descriptor, |socket, _| {
             let integer = match (level, option) {
                 (libc::SOL_SOCKET, libc::SO_RCVTIMEO | libc::SO_SNDTIMEO) => {
-                    let timeout = pair.timeout(option).load(Ordering::Relaxed);
+                    let timeout = socket.timeout(option).load(Ordering::Relaxed);
                     // SAFETY: the caller's.
                     return unsafe { store_option(timeval(timeout), value, len) };
                 }
@@ -276,8 +276,9 @@ unsafe extern "C" fn getsockopt(
                     // SAFETY: the caller's.
                     return unsafe { store_option(peer, value, len) };
                 }
-                (libc::SOL_SOCKET, libc::SO_ERROR | libc::SO_ACCEPTCONN | libc::SO_PROTOCOL) => 0,
-                (libc::SOL_SOCKET, libc::SO_TYPE) => libc::SOCK_STREAM,
+                (libc::SOL_SOCKET, libc::SO_ERROR | libc::SO_PROTOCOL) => 0,
+                (libc::SOL_SOCKET, libc::SO_ACCEPTCONN) => c_int::from(socket.is_listening()),
+                (libc::SOL_SOCKET, libc::SO_TYPE) => socket.kind(),
                 (libc::SOL_SOCKET, libc::SO_DOMAIN) => libc::AF_UNIX,
                 _ => return Err(Errno(libc::ENOPROTOOPT)),
             };

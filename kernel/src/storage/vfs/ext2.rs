@@ -495,6 +495,7 @@ impl Node for Ext2Node {
                 NewNode::Symlink(target) => {
                     file_system.create_symlink(directory, name, target, attributes)
                 }
+                NewNode::Socket => file_system.create_socket(directory, name, attributes),
             };
             Ok(self.shared.node(inode?))
         })?;

@@ -125,6 +125,8 @@ pub enum NewNode<'a> {
     Directory,
     /// A symbolic link to this path.
     Symlink(&'a [u8]),
+    /// The name of a socket.
+    Socket,
 }
 
 /// Facts to change; `None` stays as it is.

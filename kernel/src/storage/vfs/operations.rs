@@ -113,6 +113,20 @@ pub fn make_symlink(names: &Namespace, target: &[u8], base: Base<'_>, path: &[u8
     create(&found, NewNode::Symlink(target), 0o777).map(|_| ())
 }
 
+/// `bind` of a socket: `path` becomes its name.
+///
+/// # Errors
+/// As bind(2) for sockets with paths.
+pub fn make_socket(
+    names: &Namespace,
+    base: Base<'_>,
+    path: &[u8],
+    permissions: u32,
+) -> Result<Arc<Entry>> {
+    let found = find_new(names, base, path)?;
+    create(&found, NewNode::Socket, permissions)
+}
+
 /// `link`: what is at `entry` gets another name.
 ///
 /// # Errors

@@ -78,6 +78,8 @@ enum Content {
     File(Pages),
     Directory(Directory),
     Symlink(Box<[u8]>),
+    /// A name only.
+    Socket,
 }
 
 /// The content of a file. A page that is missing, and the rest of one that is short, are zeros.
@@ -129,7 +131,7 @@ impl Body {
         match &mut self.content {
             Content::File(pages) => Ok(pages),
             Content::Directory(_) => Err(Errno(libc::EISDIR)),
-            Content::Symlink(_) => Err(Errno(libc::EINVAL)),
+            Content::Symlink(_) | Content::Socket => Err(Errno(libc::EINVAL)),
         }
     }
 
@@ -204,6 +206,7 @@ impl TmpNode {
         let (kind, links, content) = match new {
             NewNode::File => (NodeKind::File, 1, Content::File(Pages::default())),
             NewNode::Symlink(target) => (NodeKind::Symlink, 1, Content::Symlink(Box::from(target))),
+            NewNode::Socket => (NodeKind::Socket, 1, Content::Socket),
             NewNode::Directory => {
                 let directory = Directory {
                     parent,
@@ -413,6 +416,7 @@ impl Node for TmpNode {
             Content::File(pages) => (pages.len_bytes, pages.pages.len() as u64),
             Content::Directory(directory) => (20 * (2 + directory.entries.len() as u64), 0),
             Content::Symlink(target) => (target.len() as u64, 0),
+            Content::Socket => (0, 0),
         };
         Ok(Metadata {
             number: self.number,

@@ -42,7 +42,7 @@ pub(crate) fn steps() {
                 f64::MAX,
                 0.0001,
                 0.000_01,
-                999_999.5,
+                999_999.4,
                 9.999_999_9,
                 f64::INFINITY,
                 f64::NEG_INFINITY,

@@ -89,13 +89,14 @@ pub(crate) fn steps() {
     // SAFETY: a set.
     let closed = unsafe {
         let mut set: libc::fd_set = std::mem::zeroed();
-        libc::FD_SET(1000, &mut set);
+        libc::close(ends[0]);
+        libc::FD_SET(ends[0], &mut set);
         let mut timeout = libc::timeval {
             tv_sec: 0,
             tv_usec: 0,
         };
         libc::select(
-            1001,
+            ends[0] + 1,
             &mut set,
             std::ptr::null_mut(),
             std::ptr::null_mut(),

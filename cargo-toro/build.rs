@@ -127,7 +127,6 @@ fn kernel_object(toolchain: &recipe::Toolchain, kernel: &Path, out: &Path) -> Re
     recipe::run(
         toolchain
             .tool("rust-objcopy")
-            .arg("--strip-debug")
             .arg(keep)
             .arg(&whole)
             .arg(&object),

@@ -127,6 +127,7 @@ fn gdb_arguments(linked: &Path, port: u16, first: u64, more: &[String]) -> Vec<S
     let mut words = vec!["-q".to_owned(), linked.display().to_string()];
     let mut execute = |line: String| words.extend(["-ex".to_owned(), line]);
     execute("set confirm off".into());
+    execute("set backtrace past-main on".into());
     execute("set architecture i386:x86-64".into());
     execute(format!("target remote 127.0.0.1:{port}"));
     execute(format!("thbreak *{first:#x}"));

@@ -78,6 +78,36 @@ pub(super) fn run() -> Result<u8> {
         ),
         optional("ports", ports(), "choose others with --publish"),
         optional(
+            "UEFI firmware",
+            uefi_firmware(),
+            "only to boot by UEFI: install OVMF; on Debian: apt-get install ovmf",
+        ),
+        optional(
+            "tap",
+            tap(),
+            "only for --tap; the user network needs nothing. On Linux: modprobe tun",
+        ),
+        optional(
+            "gdb",
+            found("gdb", "--version"),
+            "only for `cargo toro debug`: install gdb; on Debian: apt-get install gdb",
+        ),
+        optional(
+            "ssh",
+            found("ssh", "-V"),
+            "only for `cargo toro deploy --host`: install an SSH client",
+        ),
+        optional(
+            "libvirt",
+            libvirt(),
+            "only to deploy to this host: cargo toro deploy prepare",
+        ),
+        optional(
+            "qemu-img",
+            found("qemu-img", "--version"),
+            "only to convert images further (the tool makes all formats itself): install qemu-utils",
+        ),
+        optional(
             "rust-objcopy",
             sysroot_tool("rust-objcopy"),
             "only for work on Toro itself: reinstall the toolchain",
@@ -157,6 +187,35 @@ fn firmware() -> Finding {
         .find(|file| file.is_file())
         .context("QEMU has no bios-256k.bin")?;
     Ok(file.display().to_string())
+}
+
+fn uefi_firmware() -> Finding {
+    const FILES: [&str; 5] = [
+        "/usr/share/OVMF/OVMF_CODE_4M.fd",
+        "/usr/share/OVMF/OVMF_CODE.fd",
+        "/usr/share/ovmf/OVMF.fd",
+        "/usr/share/edk2/ovmf/OVMF_CODE.fd",
+        "/usr/share/edk2/x64/OVMF_CODE.4m.fd",
+    ];
+    let file = FILES.iter().find(|file| Path::new(file).is_file());
+    Ok((*file.context("no OVMF where distributions put it")?).to_owned())
+}
+
+fn tap() -> Finding {
+    let device = "/dev/net/tun";
+    std::fs::File::options()
+        .read(true)
+        .write(true)
+        .open(device)
+        .with_context(|| format!("{device} cannot be opened"))?;
+    Ok(format!("{device} can be opened"))
+}
+
+/// The daemon has to answer: its shell alone starts nothing.
+fn libvirt() -> Finding {
+    let version = ["-q", "-c", "qemu:///system", "version", "--daemon"];
+    let answer = output("virsh", &version)?;
+    Ok(answer.lines().last().unwrap_or_default().to_owned())
 }
 
 fn kvm() -> Finding {

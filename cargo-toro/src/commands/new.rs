@@ -22,6 +22,10 @@ memory = "32M"
 # env = { GREETING = "hello" }
 "#;
 
+/// Tasks and launch settings for VS Code, where `NAME` stands for the program's.
+const TASKS: &str = include_str!("new/tasks.json");
+const LAUNCH: &str = include_str!("new/launch.json");
+
 /// Makes the crate with cargo's own means and adds what Toro wants.
 pub(super) fn run(options: &New, shell: &Shell) -> Result<u8> {
     let path = &options.path;
@@ -48,6 +52,12 @@ pub(super) fn run(options: &New, shell: &Shell) -> Result<u8> {
     let write = || -> std::io::Result<()> {
         std::fs::write(path.join("src/main.rs"), MAIN)?;
         std::fs::write(path.join("README.md"), readme(&name))?;
+        std::fs::create_dir(path.join(".vscode"))?;
+        std::fs::write(path.join(".vscode/tasks.json"), TASKS)?;
+        std::fs::write(
+            path.join(".vscode/launch.json"),
+            LAUNCH.replace("NAME", &name),
+        )?;
         std::fs::File::options()
             .append(true)
             .open(path.join("Cargo.toml"))?
@@ -69,8 +79,11 @@ fn readme(name: &str) -> String {
          cargo toro run          # build it, start it, see its console\n\
          cargo toro build        # only the disk image\n\
          cargo toro test         # its tests, in a virtual machine\n\
+         cargo toro debug        # gdb, from the first instruction\n\
+         cargo toro deploy up    # on a host with libvirt; `cargo toro deploy --help` has the steps\n\
          cargo run               # as an ordinary program of this host\n\
          ```\n\n\
-         `[package.metadata.toro]` in Cargo.toml says what machine it wants: memory, ports, disks.\n"
+         `[package.metadata.toro]` in Cargo.toml says what machine it wants: memory, ports, disks.\n\n\
+         In VS Code: Run Task has the commands above; Run and Debug starts the debugger (CodeLLDB, or gdb by the C/C++ extension).\n"
     )
 }

@@ -34,7 +34,7 @@ toro_trampoline:
     .word 31                              // at 24: limit and base of the segments
     .long {base} + 32
     .balign 8
-    .quad 0, 0x00AF9A000000FFFF, 0x00CF92000000FFFF, 0x00CF9A000000FFFF
+    .quad 0, {code_64}, {data}, {code_32}
 1:  cli
     cld
     xor ax, ax
@@ -86,6 +86,9 @@ toro_trampoline_end:
     tables = const TABLES_OFFSET,
     stack = const STACK_OFFSET,
     main = sym core_main,
+    code_64 = const descriptors::CODE_64,
+    code_32 = const descriptors::CODE_32,
+    data = const descriptors::DATA,
 );
 
 unsafe extern "C" {

@@ -51,6 +51,8 @@ fn build() -> Result<(), String> {
         "boot/uefi",
         "ext2/src",
         "ext2/Cargo.toml",
+        "tcpip/src",
+        "tcpip/Cargo.toml",
         "kernel",
         "Cargo.lock",
         "Cargo.toml",

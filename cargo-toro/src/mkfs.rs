@@ -147,7 +147,7 @@ pub fn write(path: &Path, listing: &Listing, request: &Request, shell: &Shell) -
 
 /// What is going to be written.
 enum Image<'a> {
-    Ext2(Plan<'a>),
+    Ext2(Box<Plan<'a>>),
     /// The size of the file system is a guess unless it was asked for.
     Fat {
         len_bytes: u64,
@@ -213,7 +213,7 @@ impl<'a> Image<'a> {
             ..Options::default()
         };
         match listing.builder(options)?.plan() {
-            Ok(plan) => Ok(Self::Ext2(plan)),
+            Ok(plan) => Ok(Self::Ext2(Box::new(plan))),
             Err(MakeError::TooSmall { needed_bytes, .. }) => {
                 let size = Size {
                     bytes: request.size.unwrap_or_default().bytes,

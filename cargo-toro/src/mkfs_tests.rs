@@ -122,11 +122,10 @@ fn others_find_nothing_wrong_with_tables_and_file_systems() {
         if request.partition == Some(Table::Gpt) {
             judge("sgdisk", &["-v"], &image);
         }
-        if request.partition.is_some() {
+        if let Some(table) = request.partition {
             // The file system alone.
             let bytes = std::fs::read(&image).unwrap();
-            let end = bytes.len()
-                - usize::try_from(partitions::around(request.partition.unwrap()).1).unwrap();
+            let end = bytes.len() - usize::try_from(partitions::around(table).1).unwrap();
             std::fs::write(&image, &bytes[1 << 20..end]).unwrap();
         }
         match request.kind {

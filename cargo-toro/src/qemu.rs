@@ -279,7 +279,7 @@ impl Launch {
         words.option(
             "-netdev",
             Some(match &self.network {
-                Network::User(ports) => self.user_network(ports)?,
+                Network::User(ports) => user_network(self.address, ports)?,
                 Network::Tap(name) => format!(
                     "tap,id=net0,ifname={},script=no,downscript=no",
                     escaped(name)
@@ -289,48 +289,49 @@ impl Launch {
         words.option("-device", Some(device.into()));
         Ok(())
     }
+}
 
-    fn user_network(&self, ports: &[Port]) -> Result<String> {
-        let mut option = "user,id=net0".to_owned();
-        let mut guest = String::new();
-        if let Address::Static {
-            address,
-            prefix,
-            gateway,
-            dns,
-        } = self.address
-        {
-            guest = address.to_string();
-            let network = |address: Ipv4Addr| {
-                u32::from(address)
-                    .checked_shr(32 - u32::from(prefix))
-                    .unwrap_or(0)
-            };
-            option += &format!(",net={address}/{prefix}");
-            for (name, server) in [("host", gateway), ("dns", dns)] {
-                let Some(server) = server else { continue };
-                if network(server) == network(address) {
-                    option += &format!(",{name}={server}");
-                } else if name == "host" {
-                    bail!(Failure::new(
-                        format!("the gateway {server} is not in the network of {address}/{prefix}"),
-                        "mend the address in [package.metadata.toro] or --address"
-                    ));
-                }
+/// QEMU's user network around the guest's `address`, with ports of the host that lead into it.
+pub(crate) fn user_network(address: Address, ports: &[Port]) -> Result<String> {
+    let mut option = "user,id=net0".to_owned();
+    let mut guest = String::new();
+    if let Address::Static {
+        address,
+        prefix,
+        gateway,
+        dns,
+    } = address
+    {
+        guest = address.to_string();
+        let network = |address: Ipv4Addr| {
+            u32::from(address)
+                .checked_shr(32 - u32::from(prefix))
+                .unwrap_or(0)
+        };
+        option += &format!(",net={address}/{prefix}");
+        for (name, server) in [("host", gateway), ("dns", dns)] {
+            let Some(server) = server else { continue };
+            if network(server) == network(address) {
+                option += &format!(",{name}={server}");
+            } else if name == "host" {
+                bail!(Failure::new(
+                    format!("the gateway {server} is not in the network of {address}/{prefix}"),
+                    "mend the address in [package.metadata.toro] or --address"
+                ));
             }
         }
-        for port in ports {
-            let protocol = match port.protocol {
-                Protocol::Tcp => "tcp",
-                Protocol::Udp => "udp",
-            };
-            option += &format!(
-                ",hostfwd={protocol}:{}:{}-{guest}:{}",
-                port.address, port.host, port.guest
-            );
-        }
-        Ok(option)
     }
+    for port in ports {
+        let protocol = match port.protocol {
+            Protocol::Tcp => "tcp",
+            Protocol::Udp => "udp",
+        };
+        option += &format!(
+            ",hostfwd={protocol}:{}:{}-{guest}:{}",
+            port.address, port.host, port.guest
+        );
+    }
+    Ok(option)
 }
 
 #[derive(Default)]

@@ -122,8 +122,10 @@ fn cpio(init: &[u8]) -> Vec<u8> {
     const FOLDER: u32 = 0o040_755;
     const PROGRAM: u32 = 0o100_755;
     const DEVICE: u32 = 0o020_600;
+    /// Name, mode, device, content.
+    type Entry<'a> = (&'a str, u32, (u32, u32), &'a [u8]);
     let mut archive = Vec::new();
-    let entries: [(&str, u32, (u32, u32), &[u8]); 4] = [
+    let entries: [Entry<'_>; 4] = [
         ("dev", FOLDER, (0, 0), &[]),
         ("dev/console", DEVICE, (5, 1), &[]),
         ("init", PROGRAM, (0, 0), init),

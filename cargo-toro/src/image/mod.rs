@@ -5,6 +5,7 @@
 //! links and who runs is none of this module's business. ARCHITECTURE.md, "Contracts", is the
 //! standard.
 
+mod debug_info;
 mod disk;
 mod elf;
 mod esp;
@@ -65,7 +66,7 @@ pub(crate) enum ImageError {
 }
 
 /// Makes the boot ELF of a linked one: headers, program headers and their contents, nothing else,
-/// with the hold (symbols, `command_line` and what is `embedded`) as its last segment.
+/// with the hold (symbols, source lines where `linked` has them, `command_line` and what is `embedded`) as its last segment.
 ///
 /// # Errors
 /// [`ImageError`] names what in `linked` breaks the contract.
@@ -77,7 +78,8 @@ pub(crate) fn finish(
     check_command_line(command_line)?;
     let mut elf = elf::Elf::parse(linked)?;
     let functions = symbols::Functions::read(linked, &elf)?;
-    let content = hold::content(&functions.table()?, command_line, embedded);
+    let lines = debug_info::sections(linked)?;
+    let content = hold::content(&functions.table()?, command_line, embedded, &lines);
     elf.fill_hold(functions.hold_address()?, content)?;
     elf.write()
 }

@@ -102,7 +102,7 @@ impl Network {
             Addressing::Dhcp => stack.start_dhcp(clock::now_ns()),
             Addressing::Static(address) => {
                 stack.stop_dhcp();
-                stack.set_address(Some(address));
+                stack.set_address(Some(address), clock::now_ns());
                 interface::report(interface, &stack, "the program");
                 drop(stack);
                 interface.address_changed.notify();

@@ -3,11 +3,6 @@
 use alloc::vec::Vec;
 use core::net::{Ipv4Addr, SocketAddrV4};
 
-use smoltcp::wire::{
-    DnsFlags, DnsOpcode, DnsPacket, DnsQueryType, DnsQuestion, DnsRcode, DnsRecord, DnsRecordData,
-    DnsRepr,
-};
-
 use super::Network;
 use super::error::Error;
 use super::socket::udp::UdpSocket;
@@ -21,6 +16,13 @@ const PATIENCE_NS: u64 = 2_000_000_000;
 const MAX_STRAY: usize = 16;
 /// Largest message over UDP that a resolver without extensions gets.
 const MESSAGE_BYTES: usize = 512;
+const HEADER: usize = 12;
+const IS_RESPONSE: u8 = 0x80;
+const OPCODE: u8 = 0x78;
+const RECURSION_DESIRED: u8 = 1;
+const NO_SUCH_NAME: u8 = 3;
+const TYPE_A: u8 = 1;
+const CLASS_INTERNET: u8 = 1;
 /// Addresses taken from an answer.
 const MAX_ADDRESSES: usize = 16;
 
@@ -123,19 +125,13 @@ fn ask(
     Err(ResolveError::NoAnswer)
 }
 
-/// A question for the IPv4 addresses of an encoded name.
+/// A question for the IPv4 addresses of an encoded name (RFC 1035, section 4.1).
 fn query(id: u16, name: &[u8]) -> Vec<u8> {
-    let repr = DnsRepr {
-        transaction_id: id,
-        opcode: DnsOpcode::Query,
-        flags: DnsFlags::RECURSION_DESIRED,
-        question: DnsQuestion {
-            name,
-            type_: DnsQueryType::A,
-        },
-    };
-    let mut bytes = alloc::vec![0; repr.buffer_len()];
-    repr.emit(&mut DnsPacket::new_unchecked(&mut bytes[..]));
+    let mut bytes = Vec::with_capacity(HEADER + name.len() + 4);
+    bytes.extend_from_slice(&id.to_be_bytes());
+    bytes.extend_from_slice(&[RECURSION_DESIRED, 0, 0, 1, 0, 0, 0, 0, 0, 0]);
+    bytes.extend_from_slice(name);
+    bytes.extend_from_slice(&[0, TYPE_A, 0, CLASS_INTERNET]);
     bytes
 }
 
@@ -145,31 +141,30 @@ fn read_answer(
     name: &[u8],
     message: &[u8],
 ) -> Option<Result<Vec<Ipv4Addr>, ResolveError>> {
-    let packet = DnsPacket::new_checked(message).ok()?;
-    if packet.transaction_id() != id
-        || !packet.flags().contains(DnsFlags::RESPONSE)
-        || packet.opcode() != DnsOpcode::Query
-        || packet.question_count() != 1
-    {
+    let (header, rest) = message.split_first_chunk::<HEADER>()?;
+    let [a, b, flags, code, _, questions, answers @ ..] = *header;
+    let is_answer = flags & (IS_RESPONSE | OPCODE) == IS_RESPONSE;
+    if [a, b] != id.to_be_bytes() || !is_answer || header[4] != 0 || questions != 1 {
         return None;
     }
-    let (mut rest, question) = DnsQuestion::parse(packet.payload()).ok()?;
-    if question.type_ != DnsQueryType::A || !question.name.eq_ignore_ascii_case(name) {
+    let (asked, rest) = rest.split_at_checked(name.len())?;
+    let (kind, mut rest) = rest.split_first_chunk::<4>()?;
+    if *kind != [0, TYPE_A, 0, CLASS_INTERNET] || !asked.eq_ignore_ascii_case(name) {
         return None;
     }
-    match packet.rcode() {
-        DnsRcode::NoError => {}
-        DnsRcode::NXDomain => return Some(Err(ResolveError::NotFound)),
+    match code & 15 {
+        0 => {}
+        NO_SUCH_NAME => return Some(Err(ResolveError::NotFound)),
         _ => return Some(Err(ResolveError::NoAnswer)),
     }
     // A server that recurses puts the aliases and the addresses of the last of them into one answer.
     let mut addresses = Vec::new();
-    for _ in 0..packet.answer_record_count() {
-        let Ok((next, record)) = DnsRecord::parse(rest) else {
+    for _ in 0..u16::from_be_bytes([answers[0], answers[1]]) {
+        let Some((record, next)) = read_record(rest) else {
             break;
         };
         rest = next;
-        if let DnsRecordData::A(address) = record.data
+        if let Some(address) = record
             && addresses.len() < MAX_ADDRESSES
         {
             addresses.push(address);
@@ -180,6 +175,29 @@ fn read_answer(
     } else {
         Ok(addresses)
     })
+}
+
+/// Reads a resource record: its address, if it has one, and what follows.
+fn read_record(bytes: &[u8]) -> Option<(Option<Ipv4Addr>, &[u8])> {
+    let rest = skip_name(bytes)?;
+    let (header, rest) = rest.split_first_chunk::<10>()?;
+    let len = u16::from_be_bytes([header[8], header[9]]);
+    let (data, rest) = rest.split_at_checked(usize::from(len))?;
+    let is_address = header[..4] == [0, TYPE_A, 0, CLASS_INTERNET];
+    let address = data.first_chunk::<4>().filter(|_| is_address && len == 4);
+    Some((address.map(|octets| Ipv4Addr::from(*octets)), rest))
+}
+
+/// Goes over a name, of which the end may be somewhere else in the message.
+fn skip_name(mut bytes: &[u8]) -> Option<&[u8]> {
+    loop {
+        match bytes.split_first()? {
+            (0, rest) => return Some(rest),
+            (pointer, rest) if pointer >> 6 == 3 => return rest.get(1..),
+            (len, rest) if len >> 6 == 0 => bytes = rest.get(usize::from(*len)..)?,
+            _ => return None,
+        }
+    }
 }
 
 #[cfg(test)]

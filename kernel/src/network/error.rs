@@ -51,5 +51,24 @@ pub enum Error {
     AlreadyDedicated,
 }
 
+impl From<tcpip::Error> for Error {
+    fn from(error: tcpip::Error) -> Self {
+        match error {
+            tcpip::Error::WouldBlock => Self::WouldBlock,
+            tcpip::Error::Refused => Self::Refused,
+            tcpip::Error::Reset => Self::Reset,
+            tcpip::Error::TimedOut => Self::TimedOut,
+            tcpip::Error::AddressInUse => Self::AddressInUse,
+            tcpip::Error::AddressNotAvailable => Self::AddressNotAvailable,
+            tcpip::Error::NetworkUnreachable => Self::NetworkUnreachable,
+            tcpip::Error::HostUnreachable => Self::HostUnreachable,
+            tcpip::Error::NotConnected => Self::NotConnected,
+            tcpip::Error::BrokenPipe => Self::BrokenPipe,
+            tcpip::Error::MessageTooLong => Self::MessageTooLong,
+            tcpip::Error::OutOfMemory => Self::OutOfMemory,
+        }
+    }
+}
+
 /// Result of a socket call.
 pub type Result<T> = core::result::Result<T, Error>;

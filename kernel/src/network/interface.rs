@@ -105,6 +105,10 @@ impl Service for Interface {
             if !has_worked {
                 return round != 0;
             }
+            // What comes from now on is found before the core halts.
+            if !stack.has_frames() {
+                return true;
+            }
         }
         true
     }

@@ -1,36 +1,26 @@
 //! Interfaces, protocol stacks, sockets.
 //!
-//! The way of a packet: a driver's ring lends a frame to the [`stack`] of its [`interface`], which sorts it ([`frame`]), finds its
-//! connection ([`connections`]) and lets smoltcp do the protocol on that one socket; whoever waits for it in [`socket`] is
-//! notified. On the way back, a socket call hands bytes to the stack, which writes the frame into the driver's buffer at once.
+//! The way of a packet: a driver's ring lends a frame to the [`stack`] of its [`interface`], where the engine of the crate `tcpip` finds
+//! its connection and does the protocol; whoever waits for it in [`socket`] is notified ([`above`]). On the way back, a socket call hands bytes to the stack, which writes the frame into the driver's buffer at once.
 //!
 //! All of it starts with the first socket a program makes ([`network`]); a program that makes none links none of it.
 
-mod checksum;
+mod above;
 pub mod config;
-pub mod connections;
 pub mod dedicate;
-mod dhcp;
 pub mod dns;
-
-mod engine;
 mod error;
-mod frame;
 pub mod interface;
 mod loopback;
 pub mod ping;
-mod port;
 pub mod ports;
 mod random;
-mod sender;
 pub mod service;
 pub mod socket;
 pub mod stack;
 pub mod statistics;
 #[cfg(test)]
 mod tests;
-mod time_wait;
-mod timers;
 
 use alloc::boxed::Box;
 use alloc::sync::Arc;
@@ -38,12 +28,13 @@ use alloc::vec;
 use alloc::vec::Vec;
 use core::net::Ipv4Addr;
 
+use tcpip::{Limits, Prefix};
+
 pub use self::config::Config;
 pub use self::error::{Error, Result};
-pub use self::frame::FourTuple;
+pub use self::ports::FourTuple;
 
 use self::config::Address;
-use self::connections::Limits;
 use self::interface::Interface;
 use self::ports::Ports;
 use self::stack::Stack;
@@ -131,15 +122,18 @@ fn start(
     for (index, device) in all.enumerate() {
         let (driver, mac) = (device.driver, device.mac);
         let mut stack = Stack::new(index, device, ports.clone(), limits);
+        let loopback_address = Address {
+            ip: Ipv4Addr::LOCALHOST,
+            prefix: 8,
+            gateway: None,
+            dns: vec![],
+        };
         match config {
-            _ if index == 0 => stack.set_address(Some(Address {
-                ip: Ipv4Addr::LOCALHOST,
-                prefix: 8,
-                gateway: None,
-                dns: vec![],
-            })),
+            _ if index == 0 => stack.set_address(Some(loopback_address), clock::now_ns()),
             // A static address is that of the first device; others ask for one.
-            Config::Static(address) if index == 1 => stack.set_address(Some(address.clone())),
+            Config::Static(address) if index == 1 => {
+                stack.set_address(Some(address.clone()), clock::now_ns());
+            }
             _ => stack.start_dhcp(clock::now_ns()),
         }
         stack.set_home();
@@ -202,9 +196,8 @@ impl Network {
             loopback.lock().add_host_address(ip);
             return Ok(loopback);
         }
-        let contains = |address: &Address| {
-            smoltcp::wire::Ipv4Cidr::new(address.ip, address.prefix).contains_addr(&ip)
-        };
+        let contains =
+            |address: &Address| Prefix::new(address.ip, address.prefix).contains(ip.into());
         let has_address = |is_wanted: &dyn Fn(&Address) -> bool| {
             self.devices()
                 .iter()

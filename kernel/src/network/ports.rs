@@ -3,11 +3,12 @@
 use alloc::collections::{BTreeMap, VecDeque};
 use alloc::sync::Arc;
 use alloc::vec::Vec;
-use core::net::{Ipv4Addr, SocketAddrV4};
+use core::net::{Ipv4Addr, SocketAddr, SocketAddrV4};
+
+use tcpip::{Admission, Tuple};
 
 use super::LOOPBACK;
 use super::error::{Error, Result};
-use super::frame::FourTuple;
 use super::random::Random;
 use super::socket::udp::Mailbox;
 use crate::scheduler::Notifier;
@@ -15,6 +16,25 @@ use crate::sync::SpinLock;
 
 /// Longest queue of connections that nobody has accepted yet, whatever a program asks for (Linux's `somaxconn`).
 pub const MAX_BACKLOG: usize = 4096;
+
+/// The two ends of a connection, from here.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct FourTuple {
+    /// Our end.
+    pub local: SocketAddrV4,
+    /// The peer's end.
+    pub remote: SocketAddrV4,
+}
+
+impl FourTuple {
+    /// The ends of a connection over IPv4.
+    pub(super) fn from_tuple(tuple: &Tuple) -> Option<Self> {
+        match (tuple.local(), tuple.remote()) {
+            (SocketAddr::V4(local), SocketAddr::V4(remote)) => Some(Self { local, remote }),
+            _ => None,
+        }
+    }
+}
 
 /// A connection that waits to be accepted.
 pub struct Pending {
@@ -167,6 +187,16 @@ fn find<T>(entries: &[(Ipv4Addr, T)], address: Ipv4Addr) -> Option<&T> {
         .map(|(_, entry)| entry)
 }
 
+/// Which of the entries of a port listens for an address on an interface: one bound to it before one bound to all.
+fn listening(entries: &[(Ipv4Addr, TcpUse)], ip: Ipv4Addr, interface: usize) -> Option<usize> {
+    let at = |wanted: Ipv4Addr| {
+        entries.iter().position(|(bound, entry)| {
+            *bound == wanted && entry.listener.is_some() && entry.hears(interface)
+        })
+    };
+    at(ip).or_else(|| at(Ipv4Addr::UNSPECIFIED))
+}
+
 /// Enters `entry` at the wanted port, or at a free one if 0 is wanted; the port.
 fn claim<T: Entry>(
     table: &mut BTreeMap<u16, Vec<(Ipv4Addr, T)>>,
@@ -302,20 +332,27 @@ impl Ports {
     ) -> Option<Arc<Listener>> {
         let tables = &mut *self.tables.lock();
         let entries = tables.tcp.get_mut(&address.port())?;
-        let listens_at = |wanted: Ipv4Addr| {
-            move |(bound, entry): &(Ipv4Addr, TcpUse)| {
-                *bound == wanted && entry.listener.is_some() && entry.hears(interface)
-            }
-        };
-        let at = entries
-            .iter()
-            .position(listens_at(*address.ip()))
-            .or_else(|| entries.iter().position(listens_at(Ipv4Addr::UNSPECIFIED)))?;
+        let at = listening(entries, *address.ip(), interface)?;
         let listener = entries[at].1.listener.clone();
         if entries[at].1.is_shared {
             entries[at..].rotate_left(1);
         }
         listener
+    }
+
+    /// Whether a connection to `address` that comes in by an interface would be taken now.
+    pub(super) fn admits(&self, address: SocketAddrV4, interface: usize) -> Admission {
+        let tables = self.tables.lock();
+        let Some(entries) = tables.tcp.get(&address.port()) else {
+            return Admission::Refused;
+        };
+        let listener = listening(entries, *address.ip(), interface)
+            .and_then(|at| entries.get(at)?.1.listener.as_ref());
+        match listener {
+            None => Admission::Refused,
+            Some(listener) if listener.has_room() => Admission::Open,
+            Some(_) => Admission::Full,
+        }
     }
 
     /// A port for an outgoing connection that no socket is bound to and that `is_free` agrees with.

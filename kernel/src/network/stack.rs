@@ -1,39 +1,70 @@
-//! The protocol stack of one interface, as sockets and the scheduler see it.
+//! The protocol stack of one interface, as sockets and the scheduler see it: the engine of the crate `tcpip`, with the device below it
+//! and the ports of this machine above.
 //!
-//! A frame is sorted first ([`super::frame`]); a segment's connection is found in a hash table ([`super::connections`]), and smoltcp
-//! sees only that one socket ([`super::engine`]). What happens later hangs in [`super::timers`]. Nothing in here blocks, and time is
-//! always an argument, so tests run it on the host.
+//! Nothing in here blocks, and time is always an argument, so tests run it on the host.
 
 use alloc::boxed::Box;
 use alloc::sync::Arc;
-use core::net::{Ipv4Addr, SocketAddrV4};
+use core::net::{IpAddr, Ipv4Addr, SocketAddr, SocketAddrV4};
 
-use smoltcp::socket::tcp::{self, State};
-use smoltcp::wire::{IpCidr, Ipv4Cidr};
+use tcpip::{Capabilities, Engine, Limits, Ready, Settings, State};
 
+use super::above::Above;
 use super::config::Address;
-use super::connections::Limits;
-use super::dhcp::Dhcp;
-use super::engine::{Cause, Engine};
 use super::error::{Error, Result};
-use super::frame::{FourTuple, classify};
-use super::ping::Pings;
-use super::port::Port;
-use super::ports::Ports;
+use super::ports::{FourTuple, Ports};
 use super::statistics::Statistics;
 use crate::arch::interrupts;
 use crate::arch::x86_64::core_local::{self, CoreLocal};
-use crate::devices::network::{Medium, NetworkDevice, Receiver};
+use crate::devices::network::{ChecksumRequest, Medium, NetworkDevice, Receiver, Transmitter};
 use crate::scheduler::{Notifier, Readiness};
 
 /// Frames handled in one go before another core may take the lock.
 const BATCH: usize = 8;
+/// How long a DHCP server may be silent before that is worth a word.
+const SILENCE_US: u64 = 6_000_000;
+
+/// The way out, as the engine sees it.
+pub(super) struct Below(Box<dyn Transmitter>);
+
+impl tcpip::Device for Below {
+    #[inline]
+    fn has_room(&mut self) -> bool {
+        self.0.has_room()
+    }
+
+    #[inline]
+    fn buffer(&mut self, len_bytes: usize) -> &mut [u8] {
+        self.0.buffer(len_bytes)
+    }
+
+    #[inline]
+    fn send(&mut self, len_bytes: usize, offload: tcpip::Offload) {
+        let checksum = offload.checksum.map(|request| ChecksumRequest {
+            start: request.start,
+            at: request.at,
+            is_tcp: true,
+        });
+        self.0.send(len_bytes, checksum);
+    }
+
+    #[inline]
+    fn flush(&mut self) {
+        self.0.flush();
+    }
+}
+
 /// An interface's stack.
 pub struct Stack {
     receiver: Box<dyn Receiver>,
-    engine: Engine,
+    pub(super) engine: Engine<Below, Above>,
     /// The core that serves the stack, and what it knows.
     home: Option<Home>,
+    address: Option<Address>,
+    address_changes: u32,
+    lease_changes: u32,
+    /// Since when a DHCP server has been looked for in vain, if nobody was told so yet.
+    searching_since: Option<u64>,
 }
 
 /// The core that serves a stack. Calls may come from other cores, and bring work that it has to be told of.
@@ -59,16 +90,26 @@ pub enum Progress {
 impl Stack {
     /// A stack over a device. It has no address yet.
     pub fn new(index: usize, device: NetworkDevice, ports: Arc<Ports>, limits: Limits) -> Self {
-        let port = Port::new(
-            device.transmitter,
-            device.medium,
-            device.mtu,
-            device.has_checksum_offload,
-        );
+        let capabilities = Capabilities {
+            medium: match device.medium {
+                Medium::Ethernet => tcpip::Medium::Ethernet,
+                Medium::Ip => tcpip::Medium::Ip,
+            },
+            mac: device.mac,
+            mtu: device.mtu,
+            fills_checksums: device.has_checksum_offload,
+            largest_send: 0,
+        };
+        let key = [ports.random_u64(), ports.random_u64()];
+        let above = Above::new(index, ports);
         Self {
             receiver: device.receiver,
+            engine: Engine::new(Below(device.transmitter), above, capabilities, limits, key),
             home: None,
-            engine: Engine::new(index, port, device.mac, ports, limits),
+            address: None,
+            address_changes: 0,
+            lease_changes: 0,
+            searching_since: None,
         }
     }
 
@@ -79,29 +120,63 @@ impl Stack {
             home.is_called = false;
         }
         self.receiver.acknowledge();
-        let is_due = self.engine.timers.next().is_some_and(|at| at <= now_us);
+        let is_due = self.engine.next_timer().is_some_and(|at| at <= now_us);
         if !is_due && !self.receiver.is_ready() {
             return false;
         }
         self.receiver.set_quiet(true);
+        if let Some(pings) = &mut self.engine.sockets.pings {
+            pings.now_ns = now_ns;
+        }
         for _ in 0..BATCH {
             let Some(frame) = self.receiver.frame() else {
                 break;
             };
-            self.engine.counters.received_frames += 1;
-            self.engine.counters.received_bytes += frame.bytes.len() as u64;
-            let class = classify(&frame, self.engine.port.medium());
-            self.engine.handle(frame.bytes, class, now_us);
+            self.engine.receive(frame.bytes, frame.is_verified, now_us);
             self.receiver.release();
         }
-        self.engine.run_timers(now_us);
-        self.engine.port.flush();
+        if is_due {
+            self.engine.run_timers(now_us);
+        }
+        tcpip::Device::flush(&mut self.engine.device);
+        self.look_at_lease(now_us);
         true
+    }
+
+    /// Whether a frame waits. A load.
+    #[inline]
+    pub fn has_frames(&self) -> bool {
+        self.receiver.is_ready()
+    }
+
+    /// Takes note of what the DHCP client has found or lost.
+    #[inline]
+    fn look_at_lease(&mut self, now_us: u64) {
+        let changes = self.engine.lease_changes();
+        if changes != self.lease_changes {
+            self.lease_changes = changes;
+            self.address = self.engine.lease().map(|lease| Address {
+                ip: lease.address,
+                prefix: lease.prefix_len,
+                gateway: lease.gateway,
+                dns: lease.dns.clone(),
+            });
+            self.address_changes = self.address_changes.wrapping_add(1);
+            self.searching_since = None;
+        }
+        if let Some(since) = self.searching_since
+            && now_us.saturating_sub(since) >= SILENCE_US
+        {
+            self.searching_since = None;
+            log::warn!(
+                "network: no DHCP server answers; there is no address yet (net=ADDRESS/PREFIX gives one)"
+            );
+        }
     }
 
     /// When [`Stack::serve`] must run even if no frame comes; asked by the core that serves the stack, before it waits for interrupts.
     pub fn next_deadline_ns(&mut self) -> Option<u64> {
-        let next = self.engine.timers.next();
+        let next = self.engine.next_timer();
         if let Some(home) = &mut self.home {
             home.announced_us = next.unwrap_or(u64::MAX);
         }
@@ -142,19 +217,15 @@ impl Stack {
         }
     }
 
-    /// Ends a call: what it queued goes out, and the core that serves the stack learns of an earlier time or of frames that only it takes.
-    fn finish(&mut self) {
-        self.engine.port.flush();
+    /// Ends a call: the core that serves the stack learns of an earlier time or of frames that only it takes.
+    #[inline]
+    pub(super) fn finish(&mut self) {
         let Some(home) = &mut self.home else {
             return;
         };
-        let is_earlier = self
-            .engine
-            .timers
-            .next()
-            .is_some_and(|at| at < home.announced_us);
-        let is_looped = self.engine.port.medium() == Medium::Ip && self.receiver.is_ready();
-        if (is_earlier || is_looped)
+        let next = self.engine.next_timer().unwrap_or(u64::MAX);
+        let is_looped = self.engine.medium() == tcpip::Medium::Ip && self.receiver.is_ready();
+        if (next < home.announced_us || is_looped)
             && !home.is_called
             && !core::ptr::eq(home.core, core_local::current())
         {
@@ -165,48 +236,60 @@ impl Stack {
 
     /// Starts looking for an address.
     pub fn start_dhcp(&mut self, now_ns: u64) {
-        if self.engine.dhcp.is_some() {
+        if self.engine.is_looking_for_address() {
             return;
         }
-        self.engine.dhcp = Some(Dhcp::new());
-        self.engine.poll_dhcp(None, now_ns / 1000);
+        self.searching_since = Some(now_ns / 1000);
+        self.engine.start_dhcp(now_ns / 1000);
         self.finish();
     }
 
     /// Asks for an address no more.
     pub fn stop_dhcp(&mut self) {
-        self.engine.dhcp = None;
+        self.searching_since = None;
+        self.engine.stop_dhcp();
     }
 
     /// Takes an address, or gives it up.
-    pub fn set_address(&mut self, address: Option<Address>) {
-        self.engine.set_address(address);
+    pub fn set_address(&mut self, address: Option<Address>, now_ns: u64) {
+        if let Some(old) = &self.address {
+            self.engine.remove_address(IpAddr::V4(old.ip));
+        }
+        self.engine.remove_routes(true);
+        if let Some(address) = &address {
+            let ip = IpAddr::V4(address.ip);
+            self.engine.add_address(ip, address.prefix, now_ns / 1000);
+            if let Some(gateway) = address.gateway {
+                let any = IpAddr::V4(Ipv4Addr::UNSPECIFIED);
+                self.engine.add_route(any, 0, Some(IpAddr::V4(gateway)));
+            }
+            self.engine.begin_awaiting(now_ns / 1000);
+        }
+        self.address = address;
+        self.address_changes = self.address_changes.wrapping_add(1);
     }
 
     /// The address, when there is one.
     pub fn address(&self) -> Option<&Address> {
-        self.engine.address.as_ref()
+        self.address.as_ref()
     }
 
     /// Grows whenever the address changes.
     pub fn address_changes(&self) -> u32 {
-        self.engine.address_changes
+        self.address_changes
     }
 
     /// Lets the interface have one more address, for itself alone.
     pub fn add_host_address(&mut self, ip: Ipv4Addr) {
-        if !self.engine.iface.has_ip_addr(ip) {
-            let cidr = IpCidr::Ipv4(Ipv4Cidr::new(ip, 32));
-            // Few enough: those of the interfaces. One more than fits is not reachable.
-            self.engine.iface.update_ip_addrs(|addresses| {
-                let _ = addresses.push(cidr);
-            });
+        let ip = IpAddr::V4(ip);
+        if !self.engine.has_address(ip) {
+            self.engine.add_address(ip, 32, 0);
         }
     }
 
     /// Whether the address means all stations.
     pub fn is_broadcast(&self, ip: Ipv4Addr) -> bool {
-        self.engine.is_broadcast(ip)
+        self.engine.is_broadcast(IpAddr::V4(ip))
     }
 
     /// Begins a connection to `remote`, from `local` as far as that is given; when there is an address, if one is being looked for.
@@ -218,41 +301,45 @@ impl Stack {
         notifier: Arc<Notifier>,
         local: SocketAddrV4,
         remote: SocketAddrV4,
+        settings: Settings,
         now_ns: u64,
     ) -> Result<u32> {
+        let (local, remote) = (SocketAddr::V4(local), SocketAddr::V4(remote));
+        let now_us = now_ns / 1000;
         let slot = self
             .engine
-            .connect(notifier, local, remote, now_ns / 1000)?;
+            .connect(notifier, local, remote, settings, now_us)?;
         self.finish();
         Ok(slot)
     }
 
     /// Whether the handshake is through.
     pub fn progress(&mut self, slot: u32) -> Progress {
-        let Some(connection) = self.engine.connections.get(slot) else {
-            return Progress::Failed(Error::NotConnected);
-        };
-        match (connection.state, connection.error) {
-            (State::SynSent | State::SynReceived, _) => Progress::Connecting,
-            (_, Some(error)) => Progress::Failed(error),
+        match (self.engine.state(slot), self.engine.error(slot)) {
+            (state, _) if state.is_connecting() => Progress::Connecting,
+            (_, Some(error)) => Progress::Failed(error.into()),
+            (State::Closed, None) if self.engine.tuple(slot).is_none() => {
+                Progress::Failed(Error::NotConnected)
+            }
             _ => Progress::Connected,
         }
     }
 
     /// Both ends of a connection.
     pub fn tuple(&mut self, slot: u32) -> Option<FourTuple> {
-        Some(self.engine.connections.get(slot)?.tuple)
+        FourTuple::from_tuple(&self.engine.tuple(slot)?)
     }
 
     /// What ended the connection, once.
     pub fn take_error(&mut self, slot: u32) -> Option<Error> {
-        self.engine.connections.get(slot)?.error.take()
+        self.engine.take_error(slot).map(Error::from)
     }
 
     /// Takes received bytes; 0 when the peer sends no more. With `is_peek` they stay.
     ///
     /// # Errors
     /// [`Error::WouldBlock`] when there is nothing yet, or what broke the connection.
+    #[inline]
     pub fn receive(
         &mut self,
         slot: u32,
@@ -260,92 +347,36 @@ impl Stack {
         is_peek: bool,
         now_ns: u64,
     ) -> Result<usize> {
-        let connection = self
-            .engine
-            .connections
-            .get(slot)
-            .ok_or(Error::NotConnected)?;
-        let socket = connection.socket();
-        let queued = socket.recv_queue();
-        let result = if is_peek {
-            socket.peek_slice(buf)
-        } else {
-            socket.recv_slice(buf)
-        };
-        match result {
-            Ok(0) if !buf.is_empty() => Err(Error::WouldBlock),
-            Ok(len) => {
-                let capacity = socket.recv_capacity();
-                connection.seen_bytes = queued - if is_peek { 0 } else { len };
-                // The peer may be waiting for the window to open.
-                if !is_peek && queued >= capacity / 2 {
-                    self.engine.settle(slot, Cause::Other, now_ns / 1000);
-                    self.finish();
-                }
-                Ok(len)
-            }
-            Err(tcp::RecvError::Finished) => Ok(0),
-            Err(tcp::RecvError::InvalidState) => match connection.state {
-                State::SynSent | State::SynReceived => Err(Error::WouldBlock),
-                _ => connection.error.take().map_or(Ok(0), Err),
-            },
-        }
+        let len = self.engine.read(slot, buf, is_peek, now_ns / 1000)?;
+        self.finish();
+        Ok(len)
     }
 
     /// Queues bytes to be sent, as many as fit.
     ///
     /// # Errors
     /// [`Error::WouldBlock`] when none fit, or what broke the connection.
+    #[inline]
     pub fn send(&mut self, slot: u32, data: &[u8], now_ns: u64) -> Result<usize> {
-        let connection = self
-            .engine
-            .connections
-            .get(slot)
-            .ok_or(Error::NotConnected)?;
-        match connection.socket().send_slice(data) {
-            Ok(0) if !data.is_empty() => Err(Error::WouldBlock),
-            Ok(len) => {
-                connection.had_room = connection.socket().can_send();
-                self.engine.settle(slot, Cause::Output, now_ns / 1000);
-                self.finish();
-                Ok(len)
-            }
-            Err(tcp::SendError::InvalidState) => match connection.state {
-                State::SynSent | State::SynReceived => Err(Error::WouldBlock),
-                _ => Err(connection.error.take().unwrap_or(Error::BrokenPipe)),
-            },
-        }
+        let len = self.engine.write(slot, data, now_ns / 1000)?;
+        self.finish();
+        Ok(len)
     }
 
     /// Sends no more, after what is queued.
     pub fn shutdown_write(&mut self, slot: u32, now_ns: u64) {
-        if let Some(connection) = self.engine.connections.get(slot) {
-            let socket = connection.socket();
-            socket.close();
-            // The end of the peer's side is acknowledged at once, so that it need not repeat it.
-            socket.set_ack_delay(None);
-            self.engine.settle(slot, Cause::Output, now_ns / 1000);
-            self.finish();
-        }
+        self.engine.shutdown(slot, now_ns / 1000);
+        self.finish();
     }
 
     /// Bytes queued that the peer has not acknowledged.
     pub fn unsent(&mut self, slot: u32) -> usize {
-        self.engine
-            .connections
-            .get(slot)
-            .map_or(0, |connection| match connection.state {
-                State::Closed => 0,
-                _ => connection.socket().send_queue(),
-            })
+        self.engine.unacknowledged(slot)
     }
 
     /// Bytes received that nobody has read.
     pub fn unread(&mut self, slot: u32) -> usize {
-        self.engine
-            .connections
-            .get(slot)
-            .map_or(0, |connection| connection.socket().recv_queue())
+        self.engine.unread(slot)
     }
 
     /// The program gives the connection up. What is queued is still sent and the connection closed in order; or it is broken off at once,
@@ -357,113 +388,73 @@ impl Stack {
 
     /// What would not block.
     pub fn readiness(&mut self, slot: u32) -> Readiness {
-        let Some(connection) = self.engine.connections.get(slot) else {
-            return Readiness::HANGUP;
-        };
-        let (state, has_error) = (connection.state, connection.error.is_some());
-        let socket = connection.socket();
-        let is_connecting = matches!(state, State::SynSent | State::SynReceived);
+        let ready = self.engine.ready(slot);
         let mut readiness = Readiness::empty();
-        readiness.set(Readiness::ERROR, has_error);
-        readiness.set(Readiness::HANGUP, state == State::Closed);
-        if !is_connecting {
-            let is_finished = !socket.may_recv();
-            readiness.set(Readiness::READABLE, socket.can_recv() || is_finished);
-            // Known as soon as the FIN has come, also while there is data before it: tokio reads what there is and does not ask again.
-            let has_fin = matches!(
-                state,
-                State::CloseWait | State::LastAck | State::Closing | State::TimeWait
-            );
-            readiness.set(Readiness::PEER_CLOSED, has_fin || is_finished);
-            readiness.set(Readiness::WRITABLE, socket.can_send() || !socket.may_send());
+        for (is_so, means) in [
+            (Ready::READABLE, Readiness::READABLE),
+            (Ready::WRITABLE, Readiness::WRITABLE),
+            (Ready::PEER_CLOSED, Readiness::PEER_CLOSED),
+            (Ready::ERROR, Readiness::ERROR),
+            (Ready::CLOSED, Readiness::HANGUP),
+        ] {
+            readiness.set(means, ready.contains(is_so));
         }
         readiness
     }
 
-    /// Changes an option of the connection's socket.
-    pub fn configure(&mut self, slot: u32, change: impl FnOnce(&mut tcp::Socket<'static>)) {
-        if let Some(connection) = self.engine.connections.get(slot) {
-            change(connection.socket());
-        }
-    }
-
-    /// Sends an echo request with `len` bytes of content; its number, for [`Stack::ping_outcome`].
-    ///
-    /// # Errors
-    /// When it is too long, there is no way to the address, or too many wait to be sent.
-    pub fn begin_ping(
-        &mut self,
-        to: Ipv4Addr,
-        len: usize,
-        notifier: Arc<Notifier>,
-        now_ns: u64,
-    ) -> Result<u32> {
-        let id = self.engine.begin_ping(to, len, notifier, now_ns)?;
+    /// Changes the settings of a connection.
+    pub fn configure(&mut self, slot: u32, settings: Settings, now_ns: u64) {
+        self.engine.configure(slot, settings, now_ns / 1000);
         self.finish();
-        Ok(id)
     }
 
-    /// Echo requests, if there were any.
-    pub(super) fn pings(&mut self) -> Option<&mut Pings> {
-        self.engine.pings.as_mut()
-    }
-
-    /// Makes a sender of datagrams from `port`.
-    ///
-    /// # Errors
-    /// When there is no memory.
-    pub fn add_sender(&mut self, port: u16) -> Result<u32> {
-        self.engine.senders.add(port, self.engine.port.mtu())
-    }
-
-    /// Takes a sender away.
-    pub fn remove_sender(&mut self, sender: u32) {
-        self.engine.senders.remove(sender, &mut self.engine.timers);
-    }
-
-    /// Sends a datagram. One that finds the queue full is dropped, as anywhere on its way.
+    /// Sends a datagram from a port of ours. One that finds no room is dropped, as anywhere on its way.
     ///
     /// # Errors
     /// When it is too long, or there is no address to send from.
     pub fn send_datagram(
         &mut self,
-        sender: u32,
-        source: Option<Ipv4Addr>,
+        from: SocketAddrV4,
         to: SocketAddrV4,
         payload: &[u8],
         ttl: u8,
         now_ns: u64,
     ) -> Result<()> {
+        let (from, to) = (SocketAddr::V4(from), SocketAddr::V4(to));
         self.engine
-            .send_datagram(sender, source, to, payload, ttl, now_ns / 1000)?;
+            .send_datagram(from, to, payload, ttl.max(1), now_ns / 1000)?;
         self.finish();
         Ok(())
     }
 
     /// What was counted so far.
     pub fn statistics(&self) -> Statistics {
-        let Engine {
-            port, connections, ..
-        } = &self.engine;
+        let stats = self.engine.stats();
         Statistics {
-            sent_frames: port.sent_frames,
-            sent_bytes: port.sent_bytes,
-            dropped_no_buffer: port.lost_frames,
-            connections: connections.len() as u64,
-            ..self.engine.counters
+            received_frames: stats.frames_in,
+            received_bytes: stats.bytes_in,
+            sent_frames: stats.frames_out,
+            sent_bytes: stats.bytes_out,
+            dropped_unusable: stats.damaged + stats.not_for_us + stats.wrong_address,
+            dropped_no_buffer: stats.device_full,
+            refused: stats.requests_refused,
+            dropped_backlog: stats.requests_ignored,
+            dropped_no_room: stats.requests_without_room,
+            dropped_no_port: stats.no_port,
+            connections: self.engine.census()[0] as u64,
         }
     }
 
     /// Connections in TIME-WAIT, for tests of growth.
     #[cfg(test)]
     pub(super) fn time_wait(&self) -> usize {
-        self.engine.time_wait.len()
+        self.engine.time_wait()
     }
 
-    /// What is held, for tests of growth: connections, slots, tuples, queued, timers.
+    /// What is held, for tests of growth: connections and handshakes, slots, ends, connections nobody holds, timers.
     #[cfg(test)]
     pub(super) fn census(&self) -> [usize; 5] {
-        let [connections, slots, tuples, queued] = self.engine.connections.census();
-        [connections, slots, tuples, queued, self.engine.timers.len()]
+        let [connections, slots, tuples, orphans, timers, half_open, _] = self.engine.census();
+        [connections + half_open, slots, tuples, orphans, timers]
     }
 }

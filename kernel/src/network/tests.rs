@@ -8,21 +8,23 @@ use smoltcp::iface::{self, SocketHandle, SocketSet};
 use smoltcp::socket::{tcp, udp};
 use smoltcp::time::Instant;
 use smoltcp::wire::{EthernetAddress, HardwareAddress, IpCidr, Ipv4Cidr};
+use tcpip::{Limits, Settings};
 
+use self::port::Port;
 use super::config::Address;
-use super::connections::Limits;
 use super::error::Error;
 use super::loopback::{SharedWire, join, new_wire};
-use super::port::Port;
 use super::ports::{Listener, Pending, Ports};
 use super::socket::udp::Mailbox;
 use super::stack::{Progress, Stack};
 use crate::devices::network::Medium;
 use crate::scheduler::Readiness;
 
+mod checksum;
 mod closing;
 mod leases;
 mod pings;
+mod port;
 
 const SERVER: Ipv4Addr = Ipv4Addr::new(10, 0, 2, 15);
 const CLIENT: Ipv4Addr = Ipv4Addr::new(10, 0, 2, 2);
@@ -35,7 +37,9 @@ const LIMITS: Limits = Limits {
     half_open: 8,
     orphans: 6,
     time_wait: 4,
-    spare: 2,
+    buffer_bytes: 1 << 20,
+    neighbors: 16,
+    fragment_bytes: 64 << 10,
 };
 
 type Loss = Box<dyn FnMut(usize) -> bool>;
@@ -71,12 +75,15 @@ impl World {
             1500,
         );
         let mut stack = Stack::new(0, device, ports.clone(), LIMITS);
-        stack.set_address(Some(Address {
-            ip: SERVER,
-            prefix: 24,
-            gateway: Some(CLIENT),
-            dns: vec![],
-        }));
+        stack.set_address(
+            Some(Address {
+                ip: SERVER,
+                prefix: 24,
+                gateway: Some(CLIENT),
+                dns: vec![],
+            }),
+            1_000_000_000,
+        );
         let out = join(
             new_wire(),
             from_client.clone(),
@@ -256,7 +263,7 @@ fn bytes_go_both_ways_and_both_sides_close() {
     world.release(slot);
     world.pass(20_000);
     assert_eq!(world.tcp(client).state(), tcp::State::TimeWait);
-    assert_eq!(world.stack.census(), [0, 1, 0, 0, 0]);
+    assert_eq!(world.stack.census()[..4], [0, 1, 0, 0]);
 }
 
 #[test]
@@ -433,7 +440,7 @@ fn syn_frame(source_port: u16) -> Vec<u8> {
 
 /// Makes the checksums of an IPv4 frame right, as far as its lengths allow.
 fn vouch(mut frame: Vec<u8>) -> Vec<u8> {
-    use super::checksum::Sum;
+    use self::checksum::Sum;
     if frame.len() < 34 {
         return frame;
     }
@@ -548,7 +555,8 @@ fn a_large_answer_waits_for_a_slow_reader() {
         sent += len;
         world.pass(20_000);
     }
-    assert!(sent >= 8192, "both buffers are full: {sent}");
+    // A rest too small to be worth a segment is kept back.
+    assert!(sent > 7000, "both buffers are nearly full: {sent}");
     assert!(!world.stack.readiness(slot).contains(Readiness::WRITABLE));
     world.pass(30_000_000);
     let mut got = 0;
@@ -570,11 +578,11 @@ fn outgoing_connections_reach_refuse_and_time_out() {
     let to = |port| SocketAddrV4::new(CLIENT, port);
     let good = world
         .stack
-        .connect(Arc::default(), any, to(8080), now_ns)
+        .connect(Arc::default(), any, to(8080), Settings::default(), now_ns)
         .expect("sent");
     let refused = world
         .stack
-        .connect(Arc::default(), any, to(8081), now_ns)
+        .connect(Arc::default(), any, to(8081), Settings::default(), now_ns)
         .expect("sent");
     assert_eq!(world.stack.progress(good), Progress::Connecting);
     assert_eq!(world.receive(good), Err(Error::WouldBlock));
@@ -588,7 +596,7 @@ fn outgoing_connections_reach_refuse_and_time_out() {
     let now_ns = world.now_ns();
     let silent = world
         .stack
-        .connect(Arc::default(), any, to(8082), now_ns)
+        .connect(Arc::default(), any, to(8082), Settings::default(), now_ns)
         .expect("sent");
     world.pass(90_000_000);
     assert_eq!(
@@ -616,19 +624,17 @@ fn datagrams_come_and_go() {
     let handle = world.sockets.add(socket);
     world.settle();
     assert_eq!(mailbox.take().as_deref(), Some(&b"who?"[..]));
-    let sender = world.stack.add_sender(53).expect("memory");
+    let from = SocketAddrV4::new(Ipv4Addr::UNSPECIFIED, 53);
     let to = SocketAddrV4::new(CLIENT, 5000);
     let now_ns = world.now_ns();
     assert_eq!(
-        world
-            .stack
-            .send_datagram(sender, None, to, b"me", 64, now_ns),
+        world.stack.send_datagram(from, to, b"me", 64, now_ns),
         Ok(())
     );
     assert_eq!(
         world
             .stack
-            .send_datagram(sender, None, to, &[0; 1473], 64, now_ns),
+            .send_datagram(from, to, &[0; 65_508], 64, now_ns),
         Err(Error::MessageTooLong)
     );
     world.settle();
@@ -645,12 +651,12 @@ fn a_datagram_waits_for_the_hardware_address() {
     let mut socket = udp::Socket::new(buffer(), buffer());
     socket.bind(5000).expect("fresh");
     let handle = world.sockets.add(socket);
-    let sender = world.stack.add_sender(9).expect("memory");
+    let from = SocketAddrV4::new(Ipv4Addr::UNSPECIFIED, 9);
     let to = SocketAddrV4::new(CLIENT, 5000);
     let now_ns = world.now_ns();
     world
         .stack
-        .send_datagram(sender, None, to, b"first", 64, now_ns)
+        .send_datagram(from, to, b"first", 64, now_ns)
         .expect("queued");
     world.settle();
     let socket: &mut udp::Socket = world.sockets.get_mut(handle);

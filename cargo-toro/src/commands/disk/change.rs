@@ -98,8 +98,8 @@ pub(super) fn rename(from: &Place, to: &Place, partition: Option<u32>) -> Result
         if !is_directory {
             return volume.rename(from, to);
         }
-        let names = from.split(|byte| *byte == b'/');
-        let name = names.filter(|name| !name.is_empty()).next_back();
+        let mut names = from.split(|byte| *byte == b'/');
+        let name = names.rfind(|name| !name.is_empty());
         volume.rename(from, &join(to, name.context("/ cannot be moved")?))
     })
 }

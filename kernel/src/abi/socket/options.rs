@@ -8,6 +8,7 @@ use libc::socklen_t;
 use super::{Socket, with_socket};
 use crate::abi::{errno, pair};
 use crate::error::{Errno, Result};
+use crate::network::socket::tcp::NumberOption;
 
 /// Reads a value of an option.
 ///
@@ -60,6 +61,17 @@ fn timeval(timeout_ns: u64) -> libc::timeval {
         tv_sec: (timeout_ns / 1_000_000_000) as i64,
         tv_usec: (timeout_ns / 1000 % 1_000_000) as i64,
     }
+}
+
+/// Which number an option of TCP is, and the largest that Linux takes.
+fn number_option(option: c_int) -> Result<(NumberOption, c_int)> {
+    Ok(match option {
+        libc::TCP_KEEPIDLE => (NumberOption::KeepAliveSeconds, 32767),
+        libc::TCP_KEEPINTVL => (NumberOption::KeepAliveIntervalSeconds, 32767),
+        libc::TCP_KEEPCNT => (NumberOption::KeepAliveProbes, 127),
+        libc::TCP_USER_TIMEOUT => (NumberOption::UserTimeoutMs, c_int::MAX),
+        _ => return Err(Errno(libc::ENOPROTOOPT)),
+    })
 }
 
 impl Socket<'_> {
@@ -129,11 +141,11 @@ unsafe extern "C" fn setsockopt(
             (libc::IPPROTO_TCP, libc::TCP_NODELAY, Socket::Tcp(socket)) => {
                 socket.set_nodelay(integer()? != 0);
             }
-            (libc::IPPROTO_TCP, libc::TCP_KEEPIDLE, Socket::Tcp(socket)) => {
-                let seconds = u64::try_from(integer()?)
-                    .ok()
-                    .filter(|seconds| (1..=32767).contains(seconds));
-                socket.set_keep_alive_seconds(seconds.ok_or(Errno(libc::EINVAL))?);
+            (libc::IPPROTO_TCP, _, Socket::Tcp(socket)) => {
+                let (option, most) = number_option(option)?;
+                let least = i32::from(option != NumberOption::UserTimeoutMs);
+                let value = Some(integer()?).filter(|value| (least..=most).contains(value));
+                socket.set_number(option, value.ok_or(Errno(libc::EINVAL))? as u32);
             }
             (libc::IPPROTO_IP, libc::IP_TTL, _) => {
                 let ttl = match integer()? {
@@ -197,7 +209,9 @@ unsafe extern "C" fn getsockopt(
             (libc::SOL_SOCKET, libc::SO_ERROR, Socket::Tcp(socket)) => {
                 socket.take_error().map_or(0, |error| Errno::from(error).0)
             }
-            (libc::SOL_SOCKET, libc::SO_ERROR, Socket::Udp(_)) => 0,
+            (libc::SOL_SOCKET, libc::SO_ERROR, Socket::Udp(socket)) => {
+                socket.take_error().map_or(0, |error| Errno::from(error).0)
+            }
             (libc::SOL_SOCKET, libc::SO_TYPE, Socket::Tcp(_)) => libc::SOCK_STREAM,
             (libc::SOL_SOCKET, libc::SO_TYPE, Socket::Udp(_)) => libc::SOCK_DGRAM,
             (libc::SOL_SOCKET, libc::SO_DOMAIN, _) => libc::AF_INET,
@@ -231,6 +245,10 @@ unsafe extern "C" fn getsockopt(
             }
             (libc::IPPROTO_TCP, libc::TCP_NODELAY, Socket::Tcp(socket)) => {
                 c_int::from(socket.nodelay())
+            }
+            (libc::IPPROTO_TCP, _, Socket::Tcp(socket)) => {
+                let (option, _) = number_option(option)?;
+                c_int::try_from(socket.number(option)).unwrap_or(c_int::MAX)
             }
             (libc::IPPROTO_IP, libc::IP_TTL, Socket::Tcp(socket)) => c_int::from(socket.ttl()),
             (libc::IPPROTO_IP, libc::IP_TTL, Socket::Udp(socket)) => {

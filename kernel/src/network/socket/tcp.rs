@@ -2,18 +2,16 @@
 
 use alloc::sync::Arc;
 use core::net::{Ipv4Addr, SocketAddrV4};
-use core::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
+use core::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, AtomicU64, Ordering};
 
-use smoltcp::socket::tcp;
-use smoltcp::time::Duration;
+use tcpip::Settings;
 
 use super::{deadline, wait};
 use crate::arch::clock;
 use crate::network::Network;
 use crate::network::error::{Error, Result};
-use crate::network::frame::FourTuple;
 use crate::network::interface::Interface;
-use crate::network::ports::Listener;
+use crate::network::ports::{FourTuple, Listener};
 use crate::network::stack::Progress;
 use crate::scheduler::{Notifier, Readiness};
 use crate::sync::SpinLock;
@@ -43,8 +41,24 @@ struct Stream {
 struct Options {
     is_nodelay: AtomicBool,
     ttl: AtomicU8,
-    keep_alive_s: AtomicU64,
     is_keep_alive: AtomicBool,
+    keep_alive_s: AtomicU32,
+    keep_alive_interval_s: AtomicU32,
+    keep_alive_probes: AtomicU32,
+    user_timeout_ms: AtomicU32,
+}
+
+/// Options that are numbers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum NumberOption {
+    /// `TCP_KEEPIDLE`: after how long a silent peer is asked.
+    KeepAliveSeconds,
+    /// `TCP_KEEPINTVL`: how long after that it is asked again.
+    KeepAliveIntervalSeconds,
+    /// `TCP_KEEPCNT`: how often it is asked.
+    KeepAliveProbes,
+    /// `TCP_USER_TIMEOUT`: how long what was sent may stay unanswered; 0: the default.
+    UserTimeoutMs,
 }
 
 /// A TCP socket as a program holds it.
@@ -80,8 +94,11 @@ impl TcpSocket {
             options: Options {
                 is_nodelay: AtomicBool::new(false),
                 ttl: AtomicU8::new(64),
-                keep_alive_s: AtomicU64::new(7200),
                 is_keep_alive: AtomicBool::new(false),
+                keep_alive_s: AtomicU32::new(7200),
+                keep_alive_interval_s: AtomicU32::new(75),
+                keep_alive_probes: AtomicU32::new(9),
+                user_timeout_ms: AtomicU32::new(0),
             },
             is_read_shut: AtomicBool::new(false),
             read_timeout_ns: AtomicU64::new(0),
@@ -208,7 +225,14 @@ impl TcpSocket {
         };
         let local = bound.unwrap_or(NO_ADDRESS);
         let mut stack = interface.lock();
-        let slot = stack.connect(self.notifier.clone(), local, remote, clock::now_ns())?;
+        let settings = self.options.settings();
+        let slot = stack.connect(
+            self.notifier.clone(),
+            local,
+            remote,
+            settings,
+            clock::now_ns(),
+        )?;
         let local = stack.tuple(slot).map_or(local, |tuple| tuple.local);
         let stream = Stream {
             interface,
@@ -217,7 +241,6 @@ impl TcpSocket {
             remote,
             bound,
         };
-        self.options.apply(&mut stack, slot);
         drop(stack);
         *self.role.lock() = Role::Stream(stream);
         let mut stack = interface.lock();
@@ -371,8 +394,9 @@ impl TcpSocket {
 
     fn apply_options(&self) {
         if let Ok(stream) = self.stream() {
-            self.options
-                .apply(&mut stream.interface.lock(), stream.slot);
+            let settings = self.options.settings();
+            let mut stack = stream.interface.lock();
+            stack.configure(stream.slot, settings, clock::now_ns());
         }
     }
 
@@ -404,10 +428,24 @@ impl TcpSocket {
         self.apply_options();
     }
 
-    /// `TCP_KEEPIDLE`: after how long a silent peer is asked.
-    pub fn set_keep_alive_seconds(&self, seconds: u64) {
-        self.options.keep_alive_s.store(seconds, Ordering::Relaxed);
+    /// A number among its options.
+    pub fn number(&self, option: NumberOption) -> u32 {
+        self.number_place(option).load(Ordering::Relaxed)
+    }
+
+    /// Changes a number among its options.
+    pub fn set_number(&self, option: NumberOption, value: u32) {
+        self.number_place(option).store(value, Ordering::Relaxed);
         self.apply_options();
+    }
+
+    fn number_place(&self, option: NumberOption) -> &AtomicU32 {
+        match option {
+            NumberOption::KeepAliveSeconds => &self.options.keep_alive_s,
+            NumberOption::KeepAliveIntervalSeconds => &self.options.keep_alive_interval_s,
+            NumberOption::KeepAliveProbes => &self.options.keep_alive_probes,
+            NumberOption::UserTimeoutMs => &self.options.user_timeout_ms,
+        }
     }
 
     /// See [`TcpSocket::set_keep_alive`].
@@ -448,16 +486,22 @@ impl TcpSocket {
 }
 
 impl Options {
-    fn apply(&self, stack: &mut crate::network::stack::Stack, slot: u32) {
-        let keep_alive = self
-            .is_keep_alive
-            .load(Ordering::Relaxed)
-            .then(|| Duration::from_secs(self.keep_alive_s.load(Ordering::Relaxed)));
-        stack.configure(slot, |socket: &mut tcp::Socket<'static>| {
-            socket.set_nagle_enabled(!self.is_nodelay.load(Ordering::Relaxed));
-            socket.set_hop_limit(Some(self.ttl.load(Ordering::Relaxed)));
-            socket.set_keep_alive(keep_alive);
-        });
+    /// The settings of a connection.
+    fn settings(&self) -> Settings {
+        let is_keep_alive = self.is_keep_alive.load(Ordering::Relaxed);
+        let number = |option: &AtomicU32| option.load(Ordering::Relaxed);
+        Settings {
+            is_nodelay: self.is_nodelay.load(Ordering::Relaxed),
+            keep_alive_s: if is_keep_alive {
+                number(&self.keep_alive_s)
+            } else {
+                0
+            },
+            keep_alive_interval_s: number(&self.keep_alive_interval_s),
+            keep_alive_probes: number(&self.keep_alive_probes) as u8,
+            hop_limit: self.ttl.load(Ordering::Relaxed),
+            user_timeout_s: number(&self.user_timeout_ms).div_ceil(1000),
+        }
     }
 }
 

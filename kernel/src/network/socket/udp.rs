@@ -8,8 +8,8 @@ use core::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
 
 use super::{deadline, wait};
 use crate::arch::clock;
+use crate::network::Network;
 use crate::network::error::{Error, Result};
-use crate::network::{Network, interface::Interface, sender};
 use crate::scheduler::{Notifier, Readiness};
 use crate::sync::SpinLock;
 
@@ -29,6 +29,8 @@ struct Inbox {
     queue: VecDeque<Datagram>,
     queued_bytes: usize,
     peer: Option<SocketAddrV4>,
+    /// A datagram to the peer did not arrive, until a program asks.
+    error: Option<Error>,
 }
 
 /// Where datagrams for a port wait to be read.
@@ -58,6 +60,16 @@ impl Mailbox {
             .map(|datagram| datagram.payload)
     }
 
+    /// A datagram to `to` did not arrive. Who talks to that peer alone is told (RFC 1122, section 4.1.3.3).
+    pub(crate) fn fail(&self, to: SocketAddrV4, error: Error) {
+        let mut inbox = self.inbox.lock();
+        if inbox.peer == Some(to) && error != Error::MessageTooLong {
+            inbox.error = Some(error);
+            drop(inbox);
+            self.notifier.notify();
+        }
+    }
+
     /// Puts a datagram in; drops it when the box is full, memory is short, or the socket only talks to somebody else.
     pub(crate) fn deliver(&self, from: SocketAddrV4, payload: &[u8]) {
         let mut inbox = self.inbox.lock();
@@ -85,8 +97,6 @@ pub struct UdpSocket {
     network: &'static Network,
     mailbox: Arc<Mailbox>,
     local: SpinLock<Option<SocketAddrV4>>,
-    /// The senders made so far, one for each interface used.
-    senders: SpinLock<alloc::vec::Vec<(&'static Interface, u32)>>,
     is_read_shut: AtomicBool,
     /// `SO_REUSEADDR`: kept for programs that ask; ports here are free as soon as their socket is closed.
     pub is_address_reused: AtomicBool,
@@ -107,7 +117,6 @@ impl UdpSocket {
             network,
             mailbox: Arc::default(),
             local: SpinLock::new(None),
-            senders: SpinLock::new(alloc::vec::Vec::new()),
             is_read_shut: AtomicBool::new(false),
             is_address_reused: AtomicBool::new(false),
             is_broadcast_allowed: AtomicBool::new(false),
@@ -168,7 +177,12 @@ impl UdpSocket {
     /// # Errors
     /// When there is no destination or no way to it, or the datagram is too long.
     pub fn send(&self, payload: &[u8], to: Option<SocketAddrV4>) -> Result<usize> {
-        let peer = self.mailbox.inbox.lock().peer;
+        let mut inbox = self.mailbox.inbox.lock();
+        if let Some(error) = inbox.error.take() {
+            return Err(error);
+        }
+        let peer = inbox.peer;
+        drop(inbox);
         let to = to.or(peer).ok_or(Error::NoDestination)?;
         if to.port() == 0 {
             return Err(Error::Invalid);
@@ -176,28 +190,13 @@ impl UdpSocket {
         let local = self.bound()?;
         let deadline_ns = deadline(self.write_timeout_ns.load(Ordering::Relaxed));
         let interface = self.network.route(*to.ip(), deadline_ns)?;
-        let sender = self.sender(interface, local.port())?;
         let mut stack = interface.lock();
         if stack.is_broadcast(*to.ip()) && !self.is_broadcast_allowed.load(Ordering::Relaxed) {
             return Err(Error::BroadcastNotAllowed);
         }
-        let source = Some(*local.ip()).filter(|ip| !ip.is_unspecified());
         let ttl = self.ttl.load(Ordering::Relaxed);
-        stack.send_datagram(sender, source, to, payload, ttl, clock::now_ns())?;
+        stack.send_datagram(local, to, payload, ttl, clock::now_ns())?;
         Ok(payload.len())
-    }
-
-    fn sender(&self, interface: &'static Interface, port: u16) -> Result<u32> {
-        let mut senders = self.senders.lock();
-        if let Some((_, sender)) = senders
-            .iter()
-            .find(|(known, _)| core::ptr::eq(*known, interface))
-        {
-            return Ok(*sender);
-        }
-        let sender = interface.lock().add_sender(port)?;
-        senders.push((interface, sender));
-        Ok(sender)
     }
 
     /// Takes the oldest datagram, as much as fits; how much that is, and its sender.
@@ -238,6 +237,9 @@ impl UdpSocket {
                 }
                 return Ok((len, full_len, from));
             }
+            if let Some(error) = inbox.error.take() {
+                return Err(error);
+            }
             if self.is_read_shut.load(Ordering::Relaxed) {
                 return Ok((0, 0, SocketAddrV4::new(Ipv4Addr::UNSPECIFIED, 0)));
             }
@@ -264,9 +266,13 @@ impl UdpSocket {
 
     /// Bytes that can wait to be read, and to be sent.
     pub fn buffer_bytes(&self) -> (usize, usize) {
-        /// Of an interface with a device.
-        const MTU: usize = 1500;
-        (QUEUE_BYTES, sender::queue_bytes(MTU))
+        // What is sent goes to the device at once.
+        (QUEUE_BYTES, QUEUE_BYTES)
+    }
+
+    /// What kept a datagram from its peer, once (`SO_ERROR`).
+    pub fn take_error(&self) -> Option<Error> {
+        self.mailbox.inbox.lock().error.take()
     }
 
     /// Bytes of the datagram that is read next (`FIONREAD`).
@@ -277,14 +283,12 @@ impl UdpSocket {
 
     /// What would not block.
     pub fn readiness(&self) -> Readiness {
-        let is_readable = !self.mailbox.inbox.lock().queue.is_empty()
-            || self.is_read_shut.load(Ordering::Relaxed);
-        let readable = if is_readable {
-            Readiness::READABLE
-        } else {
-            Readiness::empty()
-        };
-        readable | Readiness::WRITABLE
+        let inbox = self.mailbox.inbox.lock();
+        let is_readable = !inbox.queue.is_empty() || self.is_read_shut.load(Ordering::Relaxed);
+        let mut readiness = Readiness::WRITABLE;
+        readiness.set(Readiness::READABLE, is_readable || inbox.error.is_some());
+        readiness.set(Readiness::ERROR, inbox.error.is_some());
+        readiness
     }
 
     /// Who wants to know.
@@ -297,9 +301,6 @@ impl Drop for UdpSocket {
     fn drop(&mut self) {
         if let Some(local) = *self.local.lock() {
             self.network.ports.release_udp(local);
-        }
-        for (interface, sender) in self.senders.lock().drain(..) {
-            interface.lock().remove_sender(sender);
         }
     }
 }

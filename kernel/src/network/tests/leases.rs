@@ -103,7 +103,7 @@ impl World {
 #[test]
 fn an_address_is_leased_and_given_up_when_the_server_is_gone() {
     let mut world = World::new();
-    world.stack.set_address(None);
+    world.stack.set_address(None, 0);
     world.stack.start_dhcp(world.now_us * 1000);
     assert_eq!(world.stack.address(), None);
     let start = world.now_us;
@@ -130,7 +130,7 @@ fn an_address_is_leased_and_given_up_when_the_server_is_gone() {
 #[test]
 fn a_connection_that_cannot_wait_is_begun_with_the_lease() {
     let mut world = World::new();
-    world.stack.set_address(None);
+    world.stack.set_address(None, 0);
     world.stack.start_dhcp(world.now_us * 1000);
     let peer = world.socket();
     world.tcp(peer).listen(8080).expect("fresh");
@@ -138,7 +138,10 @@ fn a_connection_that_cannot_wait_is_begun_with_the_lease() {
     let now_ns = world.now_ns();
     let mut connect = |port| {
         let to = SocketAddrV4::new(CLIENT, port);
-        let begun = world.stack.connect(Arc::default(), any, to, now_ns);
+        let begun =
+            world
+                .stack
+                .connect(Arc::default(), any, to, tcpip::Settings::default(), now_ns);
         begun.expect("awaits the address")
     };
     let (slot, given_up) = (connect(8080), connect(8081));
@@ -158,11 +161,13 @@ fn a_connection_that_cannot_wait_is_begun_with_the_lease() {
 #[test]
 fn a_connection_does_not_wait_for_ever_for_a_lease() {
     let mut world = World::new();
-    world.stack.set_address(None);
+    world.stack.set_address(None, 0);
     world.stack.start_dhcp(world.now_us * 1000);
     let any = SocketAddrV4::new(Ipv4Addr::UNSPECIFIED, 0);
     let (now_ns, to) = (world.now_ns(), SocketAddrV4::new(CLIENT, 8080));
-    let begun = world.stack.connect(Arc::default(), any, to, now_ns);
+    let begun = world
+        .stack
+        .connect(Arc::default(), any, to, tcpip::Settings::default(), now_ns);
     let slot = begun.expect("awaits the address");
     let start = world.now_us;
     world.serve_leases(false, start + 9_000_000);

@@ -40,7 +40,9 @@ pub(crate) fn many(threads: usize) {
     for index in 0..threads {
         let barrier = Arc::clone(&barrier);
         let builder = Builder::new(index % toro::core::count()).stack_size(16 << 10);
-        match builder.spawn(move || drop(barrier.wait())) {
+        match builder.spawn(move || {
+            barrier.wait();
+        }) {
             Ok(_) => {}
             Err(Error::OutOfMemory) => return println!("no memory for thread {index}"),
             Err(error) => panic!("{error}"),

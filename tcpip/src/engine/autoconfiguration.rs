@@ -1,0 +1,262 @@
+//! IPv6 addresses and routers from what routers say (RFC 4861, section 6.3; RFC 4862; RFC 8106 for name servers).
+
+use alloc::vec::Vec;
+use core::net::IpAddr;
+
+use crate::address::{Address, Prefix};
+use crate::device::{Device, Medium};
+use crate::engine::Engine;
+use crate::ip::addresses::{Own, Route};
+use crate::sockets::Sockets;
+use crate::timers::Key;
+use crate::wire::ethernet::{self, Mac};
+use crate::wire::ip::{self, Packet};
+use crate::wire::ndp::{self, PrefixInformation};
+
+const SECOND: u64 = 1_000_000;
+/// How long another host may take to say that it has an address.
+const TRIAL_US: u64 = SECOND;
+/// Questions for routers, and the time between them.
+const MAX_SOLICITATIONS: u8 = 3;
+const SOLICITATION_US: u64 = 4 * SECOND;
+/// An address whose router forgets it stays that long at least (RFC 4862, section 5.5.3), so that nobody can take it away at once.
+const LEAST_LIFETIME_US: u64 = 2 * 3600 * SECOND;
+/// Name servers that are kept.
+const MAX_DNS: usize = 4;
+
+/// What has been found out.
+pub(super) struct Autoconfiguration {
+    /// Addresses that are tried, and when they may be used.
+    trials: Vec<(Address, u64)>,
+    asked: u8,
+    ask_at: u64,
+    dns: Vec<Address>,
+    /// Another host has our hardware address, or at least its address.
+    is_given_up: bool,
+    changes: u32,
+}
+
+/// An address of a network for a hardware address (RFC 4291, appendix A).
+fn address_of(prefix: Address, mac: Mac) -> Address {
+    let [a, b, c, d, e, f] = mac;
+    let id = u64::from_be_bytes([a ^ 2, b, c, 0xFF, 0xFE, d, e, f]);
+    let network = prefix.bits() >> 64 << 64;
+    Address::v6((network | u128::from(id)).to_be_bytes())
+}
+
+fn lifetime(seconds: u32, now: u64) -> u64 {
+    match seconds {
+        u32::MAX => u64::MAX,
+        seconds => now + u64::from(seconds) * SECOND,
+    }
+}
+
+impl<D: Device, S: Sockets> Engine<D, S> {
+    /// Starts IPv6: an address for this link, and the question which routers there are.
+    pub fn start_ipv6(&mut self, now: u64) {
+        if self.capabilities.medium != Medium::Ethernet || self.autoconfiguration.is_some() {
+            return;
+        }
+        self.autoconfiguration = Some(Autoconfiguration {
+            trials: Vec::new(),
+            asked: 0,
+            ask_at: now + TRIAL_US,
+            dns: Vec::new(),
+            is_given_up: false,
+            changes: 0,
+        });
+        let link_local = address_of(
+            Address::v6([0xFE, 0x80, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0]),
+            self.capabilities.mac,
+        );
+        self.try_address(Prefix::new(link_local, 64), u64::MAX, now);
+        self.run_autoconfiguration(now);
+        self.device.flush();
+    }
+
+    /// Name servers that routers told of.
+    pub fn router_dns(&self) -> impl Iterator<Item = IpAddr> {
+        let known = self.autoconfiguration.as_ref();
+        known
+            .into_iter()
+            .flat_map(|one| one.dns.iter().map(|dns| IpAddr::from(*dns)))
+    }
+
+    /// Grows whenever an address of IPv6 has come or gone.
+    pub fn ipv6_changes(&self) -> u32 {
+        self.autoconfiguration.as_ref().map_or(0, |one| one.changes)
+    }
+
+    /// Finds out whether another host has an address (RFC 4862, section 5.4); if not, it is ours.
+    fn try_address(&mut self, prefix: Prefix, valid_until: u64, now: u64) {
+        let own = Own {
+            prefix,
+            is_tentative: true,
+            valid_until,
+            is_automatic: true,
+        };
+        if !self.addresses.add(own) {
+            return;
+        }
+        if let Some(one) = &mut self.autoconfiguration {
+            one.trials.push((prefix.address, now + TRIAL_US));
+        }
+        let to = prefix.address.solicited_node();
+        let message = ndp::solicitation(Address::ANY_V6, to, prefix.address, None);
+        self.send_ndp(Address::ANY_V6, to, to.group_mac(), &message);
+    }
+
+    /// Another host has, or tries, an address that we try: it is not ours.
+    pub(super) fn lose_trial(&mut self, address: Address) {
+        let Some(one) = &mut self.autoconfiguration else {
+            return;
+        };
+        let before = one.trials.len();
+        one.trials.retain(|(tried, _)| *tried != address);
+        if one.trials.len() != before {
+            one.is_given_up |= address.is_link_local();
+            self.addresses.retain(|own| own.prefix.address != address);
+        }
+    }
+
+    /// Does what is due.
+    pub(super) fn run_autoconfiguration(&mut self, now: u64) {
+        let Some(one) = &mut self.autoconfiguration else {
+            return;
+        };
+        let (ready, waiting): (Vec<_>, Vec<_>) =
+            one.trials.drain(..).partition(|(_, at)| *at <= now);
+        one.trials = waiting;
+        let mut has_changed = !ready.is_empty();
+        for own in self.addresses.iter_mut() {
+            own.is_tentative &= !ready
+                .iter()
+                .any(|(address, _)| *address == own.prefix.address);
+        }
+        let count = self.addresses.iter().count();
+        self.addresses
+            .retain(|own| !own.is_automatic || own.valid_until > now);
+        self.addresses
+            .retain_routes(|route| route.valid_until > now);
+        has_changed |= self.addresses.iter().count() != count;
+        let has_address = self
+            .addresses
+            .iter()
+            .any(|own| own.prefix.address.is_link_local() && !own.is_tentative);
+        let mut asks = false;
+        if one.asked < MAX_SOLICITATIONS && one.ask_at <= now && !one.is_given_up {
+            one.asked += 1;
+            one.ask_at = now + SOLICITATION_US;
+            asks = has_address;
+        }
+        one.changes = one.changes.wrapping_add(u32::from(has_changed));
+        let ends = self.addresses.iter().map(|own| own.valid_until);
+        let trials = one.trials.iter().map(|(_, at)| *at);
+        let ask_at = (one.asked < MAX_SOLICITATIONS && !one.is_given_up).then_some(one.ask_at);
+        let next = ends
+            .chain(trials)
+            .chain(ask_at)
+            .filter(|at| *at != u64::MAX)
+            .min();
+        let next = next
+            .into_iter()
+            .chain(self.addresses.routes_mut().map(|route| route.valid_until))
+            .min();
+        if let Some(at) = next.filter(|at| *at != u64::MAX) {
+            self.timers.set(Key::Autoconfiguration, at.max(now + 1));
+        }
+        if has_changed {
+            self.forget_paths();
+            for (address, _) in ready {
+                self.announce(address, now);
+            }
+            self.begin_awaiting(now);
+        }
+        if asks {
+            let to = Address::ALL_ROUTERS;
+            let source = self.addresses.source_for(to).unwrap_or(Address::ANY_V6);
+            let mac = (!source.is_unspecified()).then_some(self.capabilities.mac);
+            let message = ndp::router_solicitation(source, to, mac);
+            self.send_ndp(source, to, to.group_mac(), &message);
+        }
+    }
+
+    /// A router tells of itself and its networks. `body` begins behind the checksum.
+    pub(super) fn receive_router(&mut self, packet: &Packet<'_>, body: &[u8], now: u64) {
+        let (Some(header), Some(options)) = (
+            body.first_chunk::<12>(),
+            body.get(12..).and_then(ndp::Options::read),
+        ) else {
+            self.stats.damaged += 1;
+            return;
+        };
+        if !packet.source.is_link_local() || packet.hop_limit != 255 {
+            self.stats.damaged += 1;
+            return;
+        }
+        let Some(one) = &mut self.autoconfiguration else {
+            return;
+        };
+        one.asked = MAX_SOLICITATIONS;
+        one.dns.clone_from(&options.dns_servers);
+        one.dns.retain(|server| server.is_unicast());
+        one.dns.truncate(MAX_DNS);
+        let router_lifetime = u32::from(u16::from_be_bytes([header[2], header[3]]));
+        let any = Prefix::new(Address::ANY_V6, 0);
+        if router_lifetime == 0 {
+            let gateway = Some(packet.source);
+            self.addresses
+                .retain_routes(|route| route.to != any || route.gateway != gateway);
+        } else {
+            self.addresses.add_route(Route {
+                to: any,
+                gateway: Some(packet.source),
+                valid_until: lifetime(router_lifetime, now),
+            });
+        }
+        self.forget_paths();
+        if let Some(mac) = options.source_mac.filter(|mac| ethernet::is_unicast(*mac)) {
+            self.learn(packet.source, mac, true, now);
+        }
+        // A link takes 1280 bytes at least (RFC 8200, section 5); more than the device takes is no use.
+        let _ = ip::V6_HEADER;
+        for prefix in &options.prefixes {
+            self.take_prefix(prefix, now);
+        }
+        self.run_autoconfiguration(now);
+        self.device.flush();
+    }
+
+    /// A router tells of a network: it is on this link, or an address can be made from it, or both.
+    fn take_prefix(&mut self, prefix: &PrefixInformation, now: u64) {
+        if prefix.prefix.is_link_local() || prefix.prefix.is_multicast() || prefix.len > 128 {
+            return;
+        }
+        let network = Prefix::new(prefix.prefix, prefix.len);
+        if prefix.is_on_link && prefix.valid_s != 0 {
+            self.addresses.add_route(Route {
+                to: network,
+                gateway: None,
+                valid_until: lifetime(prefix.valid_s, now),
+            });
+        }
+        if !prefix.is_autonomous || prefix.len != 64 || prefix.preferred_s > prefix.valid_s {
+            return;
+        }
+        let address = address_of(prefix.prefix, self.capabilities.mac);
+        let until = lifetime(prefix.valid_s, now);
+        let known = self
+            .addresses
+            .iter_mut()
+            .find(|own| own.prefix.address == address);
+        match known {
+            Some(own) => {
+                let least = own.valid_until.min(now + LEAST_LIFETIME_US);
+                own.valid_until = until.max(least);
+            }
+            // Whether others of the network are on this link is said apart.
+            None if prefix.valid_s != 0 => self.try_address(Prefix::new(address, 128), until, now),
+            None => {}
+        }
+    }
+}

@@ -1,0 +1,342 @@
+//! What programs do with connections.
+
+use core::net::SocketAddr;
+
+use bitflags::bitflags;
+
+use crate::address::{Address, Tuple};
+use crate::device::Device;
+use crate::engine::Engine;
+use crate::engine::tcp::context;
+use crate::error::Error;
+use crate::sockets::Sockets;
+use crate::tcp::{News, Settings, State};
+use crate::timers::{Key, UNSET};
+
+/// How long a connection waits for this machine to get an address.
+const ADDRESS_PATIENCE_US: u64 = 10_000_000;
+
+/// How long a large buffer may be empty before it is given back.
+const REST_US: u64 = 100_000;
+
+bitflags! {
+    /// What a connection is ready for.
+    #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+    pub struct Ready: u8 {
+        /// There are bytes to be read, or there will be no more.
+        const READABLE = 1 << 0;
+        /// There is room to write, or writing fails at once.
+        const WRITABLE = 1 << 1;
+        /// The peer sends no more.
+        const PEER_CLOSED = 1 << 2;
+        /// It has failed, and nobody has asked why.
+        const ERROR = 1 << 3;
+        /// It is over.
+        const CLOSED = 1 << 4;
+    }
+}
+
+impl<D: Device, S: Sockets> Engine<D, S> {
+    /// Begins a connection to `remote`, from `local` as far as that is given; when there is an address, if one is being looked for.
+    /// Its slot.
+    ///
+    /// # Errors
+    /// When there is no way to the peer, no free port, or no memory.
+    pub fn connect(
+        &mut self,
+        holder: S::Holder,
+        local: SocketAddr,
+        remote: SocketAddr,
+        settings: Settings,
+        now: u64,
+    ) -> Result<u32, Error> {
+        let to = Address::from(remote.ip());
+        let from = Address::from(local.ip());
+        if remote.port() == 0 || !to.is_unicast() || self.addresses.is_broadcast(to) {
+            return Err(Error::NetworkUnreachable);
+        }
+        let source = match from.is_unspecified() {
+            false => {
+                Some(from).filter(|from| self.addresses.is_own(*from) && from.is_v4() == to.is_v4())
+            }
+            true => self.addresses.source_for(to),
+        };
+        let is_awaiting = source.is_none() && from.is_unspecified() && self.is_awaiting;
+        let any = if to.is_v4() {
+            Address::ANY_V4
+        } else {
+            Address::ANY_V6
+        };
+        let source = match is_awaiting {
+            true => any,
+            false => source.ok_or(Error::NetworkUnreachable)?,
+        };
+        let tuple = |port| Tuple {
+            local: source,
+            remote: to,
+            local_port: port,
+            remote_port: remote.port(),
+        };
+        let (table, time_wait) = (&self.table, &self.time_wait);
+        let is_free = |port| {
+            let tuple = tuple(port);
+            table.find(&tuple).is_none() && !time_wait.contains(&tuple)
+        };
+        let port = match local.port() {
+            0 => self
+                .sockets
+                .ephemeral_port(&is_free)
+                .ok_or(Error::AddressNotAvailable)?,
+            port if is_free(port) => port,
+            _ => return Err(Error::AddressInUse),
+        };
+        self.make_room(now);
+        let mut connection = Self::new_connection(now);
+        connection.settings = settings;
+        connection.set_nodelay(settings.is_nodelay);
+        if is_awaiting {
+            connection.expire_after(ADDRESS_PATIENCE_US, now);
+        }
+        let slot = self.table.insert(tuple(port), connection, Some(holder))?;
+        if is_awaiting {
+            self.awaiting.push(slot);
+            self.drive(slot, now);
+        } else if let Err(error) = self.begin(slot, now) {
+            self.destroy(slot);
+            return Err(error);
+        }
+        self.device.flush();
+        Ok(slot)
+    }
+
+    /// Sends the request for a connection whose ends are known.
+    fn begin(&mut self, slot: u32, now: u64) -> Result<(), Error> {
+        let tuple = self.table.get(slot).ok_or(Error::NotConnected)?.tuple;
+        let (isn, offset) = self.first_numbers(&tuple, now);
+        let (mss, _) = self.payload_room(tuple.local.is_v4());
+        // Whether there is a way is known before the first segment is to go.
+        self.hop(tuple.remote, now)?;
+        if let Some(entry) = self.table.get_mut(slot) {
+            entry.connection.open(isn, offset, mss, &self.limits, now);
+        }
+        self.settle(slot, News::empty(), now);
+        Ok(())
+    }
+
+    /// There is an address: the connections that wait for one are begun, as far as one suits them.
+    pub fn begin_awaiting(&mut self, now: u64) {
+        for slot in core::mem::take(&mut self.awaiting) {
+            // The slot may have been given up, and be another connection's.
+            let Some(entry) = self.table.get_mut(slot) else {
+                continue;
+            };
+            if entry.connection.state() != State::Awaiting {
+                continue;
+            }
+            let mut tuple = entry.tuple;
+            let Some(source) = self.addresses.source_for(tuple.remote) else {
+                self.awaiting.push(slot);
+                continue;
+            };
+            tuple.local = source;
+            let renamed = self.table.rename(slot, tuple);
+            if let Err(error) = renamed.and_then(|()| self.begin(slot, now)) {
+                self.fail(slot, error, now);
+            }
+        }
+        self.device.flush();
+    }
+
+    /// The state of a connection.
+    pub fn state(&self, slot: u32) -> State {
+        self.state_of(slot)
+    }
+
+    /// Both ends of a connection.
+    pub fn tuple(&self, slot: u32) -> Option<Tuple> {
+        Some(self.table.get(slot)?.tuple)
+    }
+
+    /// Who holds a connection.
+    pub fn holder(&mut self, slot: u32) -> Option<&mut S::Holder> {
+        self.table.get_mut(slot)?.holder.as_mut()
+    }
+
+    /// What ended the connection.
+    pub fn error(&self, slot: u32) -> Option<Error> {
+        self.table.get(slot)?.connection.error
+    }
+
+    /// What ended the connection, once.
+    pub fn take_error(&mut self, slot: u32) -> Option<Error> {
+        self.table.get_mut(slot)?.connection.error.take()
+    }
+
+    /// Takes received bytes; 0 when the peer sends no more. With `is_peek` they stay.
+    ///
+    /// # Errors
+    /// [`Error::WouldBlock`] when there is nothing yet, or what broke the connection.
+    #[inline]
+    pub fn read(
+        &mut self,
+        slot: u32,
+        bytes: &mut [u8],
+        is_peek: bool,
+        now: u64,
+    ) -> Result<usize, Error> {
+        let entry = self.table.get_mut(slot).ok_or(Error::NotConnected)?;
+        let count = entry
+            .connection
+            .read(bytes, is_peek, &mut context!(self, now))?;
+        self.after_read(slot, now);
+        Ok(count)
+    }
+
+    /// Received bytes that lie in one piece, to be read in place and then given up with [`Engine::consume`].
+    pub fn received(&self, slot: u32) -> &[u8] {
+        self.table
+            .get(slot)
+            .map_or(&[], |entry| entry.connection.incoming.front())
+    }
+
+    /// Forgets bytes that were read in place.
+    pub fn consume(&mut self, slot: u32, count: usize, now: u64) {
+        if let Some(entry) = self.table.get_mut(slot) {
+            entry.connection.consume(count, &mut context!(self, now));
+            self.after_read(slot, now);
+        }
+    }
+
+    #[inline]
+    fn after_read(&mut self, slot: u32, now: u64) {
+        let Some(entry) = self.table.get_mut(slot) else {
+            return;
+        };
+        // The peer may be waiting for the window to open.
+        if entry.connection.owes_ack() {
+            self.drive(slot, now);
+            self.device.flush();
+        } else if entry.timer == UNSET && entry.connection.has_empty_buffer() {
+            let key = Key::Connection(slot);
+            self.timers.arrange(key, &mut entry.timer, now + REST_US);
+        }
+    }
+
+    /// Queues bytes to be sent, as many as fit, and sends what may go now. How many.
+    ///
+    /// # Errors
+    /// [`Error::WouldBlock`] when none fit, or what broke the connection.
+    #[inline]
+    pub fn write(&mut self, slot: u32, bytes: &[u8], now: u64) -> Result<usize, Error> {
+        let count = self.queue(slot, bytes, now)?;
+        self.drive(slot, now);
+        self.device.flush();
+        Ok(count)
+    }
+
+    /// Queues bytes without sending them: more will follow, and then [`Engine::push`].
+    ///
+    /// # Errors
+    /// See [`Engine::write`].
+    #[inline]
+    pub fn queue(&mut self, slot: u32, bytes: &[u8], now: u64) -> Result<usize, Error> {
+        let entry = self.table.get_mut(slot).ok_or(Error::NotConnected)?;
+        entry.connection.write(bytes, &mut context!(self, now))
+    }
+
+    /// Sends what is queued, as far as it may go now.
+    pub fn push(&mut self, slot: u32, now: u64) {
+        self.drive(slot, now);
+    }
+
+    /// Sends no more, after what is queued.
+    pub fn shutdown(&mut self, slot: u32, now: u64) {
+        if let Some(entry) = self.table.get_mut(slot) {
+            entry.connection.close();
+            self.drive(slot, now);
+            self.device.flush();
+        }
+    }
+
+    /// Bytes queued that the peer has not acknowledged.
+    pub fn unacknowledged(&self, slot: u32) -> usize {
+        self.table
+            .get(slot)
+            .map_or(0, |entry| entry.connection.unacknowledged())
+    }
+
+    /// Bytes received that nobody has read.
+    pub fn unread(&self, slot: u32) -> usize {
+        self.table
+            .get(slot)
+            .map_or(0, |entry| entry.connection.incoming.len())
+    }
+
+    /// The program gives the connection up. What is queued is still sent and the connection closed in order; or it is broken off at once,
+    /// if `is_abrupt` or if there is something unread, so that the peer does not take it for read.
+    pub fn release(&mut self, slot: u32, is_abrupt: bool, now: u64) {
+        let Some(entry) = self.table.get_mut(slot) else {
+            return;
+        };
+        entry.holder = None;
+        let state = entry.connection.state();
+        if is_abrupt || entry.connection.can_read() || state.is_connecting() {
+            self.break_off(slot, now);
+        } else {
+            entry.connection.close();
+            entry.connection.set_orphan(now);
+            self.table.join_line(slot);
+            if self.table.orphans() > self.limits.orphans
+                && let Some(oldest) = self.table.oldest_orphan()
+            {
+                self.give_up(oldest, now);
+            }
+            self.settle(slot, News::STATE, now);
+        }
+        self.device.flush();
+    }
+
+    /// What would not block.
+    pub fn ready(&mut self, slot: u32) -> Ready {
+        let Some(entry) = self.table.get_mut(slot) else {
+            return Ready::CLOSED;
+        };
+        let connection = &mut entry.connection;
+        let mut ready = Ready::empty();
+        ready.set(Ready::ERROR, connection.error.is_some());
+        ready.set(Ready::CLOSED, connection.state() == State::Closed);
+        if !connection.state().is_connecting() {
+            let is_finished = !connection.may_receive() && !connection.can_read();
+            ready.set(Ready::READABLE, connection.can_read() || is_finished);
+            // Known as soon as the FIN has come, also while there is data before it: tokio reads what there is and does not ask again.
+            ready.set(
+                Ready::PEER_CLOSED,
+                connection.has_peer_closed() || is_finished,
+            );
+            let has_room = connection.has_room(&self.limits);
+            ready.set(Ready::WRITABLE, has_room || !connection.may_send());
+            if !has_room {
+                connection.note_full();
+            }
+        }
+        ready
+    }
+
+    /// The settings of a connection.
+    pub fn settings(&self, slot: u32) -> Option<Settings> {
+        Some(self.table.get(slot)?.connection.settings)
+    }
+
+    /// Changes the settings of a connection.
+    pub fn configure(&mut self, slot: u32, settings: Settings, now: u64) {
+        if let Some(entry) = self.table.get_mut(slot) {
+            if entry.connection.settings.hop_limit != settings.hop_limit {
+                entry.path.valid_until = 0;
+            }
+            entry.connection.settings = settings;
+            entry.connection.set_nodelay(settings.is_nodelay);
+            self.drive(slot, now);
+            self.device.flush();
+        }
+    }
+}

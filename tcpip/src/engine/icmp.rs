@@ -1,0 +1,309 @@
+//! Errors and echoes (RFC 1122, section 3.2.2; RFC 4443), and what errors mean for connections (RFC 5927).
+
+use alloc::vec;
+use core::net::{IpAddr, SocketAddr};
+
+use crate::address::{Address, Tuple};
+use crate::device::Device;
+use crate::engine::Engine;
+use crate::engine::send::Outgoing;
+use crate::error::Error;
+use crate::seq::Seq;
+use crate::sockets::Sockets;
+use crate::tcp::{News, State};
+use crate::wire::groups::MLD_QUERY;
+use crate::wire::icmp::{self, Failure, Kind, Message, Quote};
+use crate::wire::ip::{self, Packet};
+use crate::wire::ndp;
+use crate::wire::protocol;
+use crate::wire::tcp::HEADER;
+
+/// Messages sent in a row, and a second.
+const BURST: u32 = 100;
+/// Time for which one more may be sent.
+const REFILL_US: u64 = 1_000_000 / BURST as u64;
+/// Smallest packets of IPv4 that a path is believed to need, and of IPv6.
+const LEAST_V4: usize = 552;
+const LEAST_V6: usize = 1280;
+/// A router that does not say how large packets may be.
+const UNKNOWN_MTU: u32 = 576;
+
+/// How many messages may be sent, so that we are no amplifier (RFC 4443, section 2.4).
+#[derive(Default)]
+pub(super) struct Budget {
+    used: u32,
+    since: u64,
+}
+
+impl Budget {
+    fn take(&mut self, now: u64) -> bool {
+        let refilled = now.saturating_sub(self.since) / REFILL_US;
+        if refilled != 0 {
+            self.used = self
+                .used
+                .saturating_sub(refilled.min(u64::from(BURST)) as u32);
+            self.since = now;
+        }
+        self.used += u32::from(self.used < BURST);
+        self.used < BURST
+    }
+}
+
+impl<D: Device, S: Sockets> Engine<D, S> {
+    pub(super) fn receive_icmp(&mut self, packet: &Packet<'_>, is_verified: bool, now: u64) {
+        let Some(message) = Message::read(packet, is_verified) else {
+            self.stats.damaged += 1;
+            return;
+        };
+        match message {
+            Message::EchoRequest(id, data) => self.echo(packet, id, data, now),
+            Message::EchoReply([a, b, c, d], content) => {
+                let (id, sequence) = (u16::from_be_bytes([a, b]), u16::from_be_bytes([c, d]));
+                let hop_limit = packet.hop_limit;
+                if self.addresses.is_own(packet.destination) {
+                    let from = packet.source.into();
+                    self.sockets.echoed(from, hop_limit, id, sequence, content);
+                }
+            }
+            Message::Failure(failure, quoted) => self.receive_failure(failure, quoted, now),
+            Message::Other(kind, body) => self.receive_ndp(packet, kind, body, now),
+        }
+    }
+
+    /// Answers a ping. One to a group or to all is not answered (RFC 1122, section 3.2.2.6, allows that).
+    fn echo(&mut self, packet: &Packet<'_>, id: [u8; 4], data: &[u8], now: u64) {
+        if !self.addresses.is_own(packet.destination) || packet.source.is_unspecified() {
+            return;
+        }
+        let out = self.icmp_to(packet.destination, packet.source, icmp::HEADER + data.len());
+        if ip::header_len(out.source.is_v4()) + out.len > self.capabilities.mtu {
+            let mut bytes = vec![0; out.len];
+            let (from, to) = (out.source, out.destination);
+            icmp::write(&mut bytes, from, to, Kind::EchoReply, id, data);
+            let _ = self.send_in_parts(out, &bytes, now);
+            return;
+        }
+        let _ = self.send_packet(out, now, &mut |bytes| {
+            icmp::write(
+                bytes,
+                out.source,
+                out.destination,
+                Kind::EchoReply,
+                id,
+                data,
+            );
+        });
+    }
+
+    /// Sends an echo request.
+    ///
+    /// # Errors
+    /// When it does not fit into a packet, or there is no way.
+    pub fn send_echo(
+        &mut self,
+        to: IpAddr,
+        id: u16,
+        sequence: u16,
+        content: &[u8],
+        now: u64,
+    ) -> Result<(), Error> {
+        let to = Address::from(to);
+        let source = self
+            .addresses
+            .source_for(to)
+            .ok_or(Error::NetworkUnreachable)?;
+        let out = self.icmp_to(source, to, icmp::HEADER + content.len());
+        if ip::header_len(source.is_v4()) + out.len > self.capabilities.mtu {
+            return Err(Error::MessageTooLong);
+        }
+        let ([a, b], [c, d]) = (id.to_be_bytes(), sequence.to_be_bytes());
+        self.send_packet(out, now, &mut |bytes| {
+            icmp::write(bytes, source, to, Kind::EchoRequest, [a, b, c, d], content);
+        })?;
+        self.device.flush();
+        Ok(())
+    }
+
+    fn icmp_to(&self, source: Address, destination: Address, len: usize) -> Outgoing {
+        let protocol = match source.is_v4() {
+            true => protocol::ICMP,
+            false => protocol::ICMP_V6,
+        };
+        Outgoing {
+            source,
+            destination,
+            protocol,
+            hop_limit: 64,
+            len,
+        }
+    }
+
+    /// Tells the sender of a packet that nobody takes it; not if it went to many, or is an error itself.
+    pub(super) fn refuse(&mut self, packet: &Packet<'_>, kind: Kind, now: u64) {
+        if !self.addresses.is_own(packet.destination)
+            || !packet.source.is_unicast()
+            || packet.whole.is_empty()
+        {
+            return;
+        }
+        if !self.icmp_budget.take(now) {
+            self.stats.icmp_limited += 1;
+            return;
+        }
+        let is_v4 = packet.source.is_v4();
+        // As much as fits into what every link carries.
+        let most = if is_v4 { 576 - 28 } else { 1280 - 48 };
+        let quote = packet
+            .whole
+            .get(..packet.whole.len().min(most))
+            .unwrap_or_default();
+        let out = self.icmp_to(
+            packet.destination,
+            packet.source,
+            icmp::HEADER + quote.len(),
+        );
+        // For an unknown header the word says where it is.
+        let word = match (kind, is_v4) {
+            (Kind::ProtocolUnreachable, false) => 6u32.to_be_bytes(),
+            _ => [0; 4],
+        };
+        let _ = self.send_packet(out, now, &mut |bytes| {
+            icmp::write(bytes, out.source, out.destination, kind, word, quote);
+        });
+    }
+
+    /// A packet of ours did not arrive.
+    fn receive_failure(&mut self, failure: Failure, quoted: &[u8], now: u64) {
+        let Some(quote) = Quote::read(quoted).filter(|quote| self.addresses.is_own(quote.source))
+        else {
+            return;
+        };
+        let error = match failure {
+            Failure::Refused => Error::Refused,
+            Failure::NoNetwork => Error::NetworkUnreachable,
+            Failure::Unreachable | Failure::Prohibited | Failure::Expired => Error::HostUnreachable,
+            Failure::TooBig(_) => Error::MessageTooLong,
+        };
+        match quote.protocol {
+            protocol::UDP => {
+                let local = SocketAddr::new(quote.source.into(), quote.source_port);
+                let remote = SocketAddr::new(quote.destination.into(), quote.destination_port);
+                self.sockets.undeliverable(local, remote, error);
+            }
+            protocol::TCP => {
+                let tuple = Tuple {
+                    local: quote.source,
+                    remote: quote.destination,
+                    local_port: quote.source_port,
+                    remote_port: quote.destination_port,
+                };
+                if let Some(slot) = self.table.find(&tuple) {
+                    self.fail_segment(slot, Seq(quote.sequence), failure, error, now);
+                }
+            }
+            protocol::ICMP | protocol::ICMP_V6 => {
+                // Type and code stand in the place of the ports; then come a checksum, the identifier and the number.
+                let is_echo = matches!(quote.source_port >> 8, 8 | 128);
+                let (id, sequence) = ((quote.sequence >> 16) as u16, quote.sequence as u16);
+                if is_echo {
+                    let to = quote.destination.into();
+                    self.sockets.echo_failed(to, id, sequence, error);
+                }
+            }
+            _ => {}
+        }
+    }
+
+    fn fail_segment(&mut self, slot: u32, seq: Seq, failure: Failure, error: Error, now: u64) {
+        let Some(entry) = self.table.get_mut(slot) else {
+            return;
+        };
+        // Who does not see our segments cannot know what is under way.
+        if !entry.connection.is_under_way(seq) {
+            return;
+        }
+        match failure {
+            Failure::TooBig(mtu) => {
+                let is_v4 = entry.tuple.local.is_v4();
+                let mtu = if mtu == 0 { UNKNOWN_MTU } else { mtu } as usize;
+                let least = if is_v4 { LEAST_V4 } else { LEAST_V6 };
+                let headers = ip::header_len(is_v4) + HEADER;
+                let mss = mtu.max(least).min(self.capabilities.mtu) - headers;
+                entry
+                    .connection
+                    .shorten(mss as u32, (least - headers) as u32);
+                self.settle(slot, News::empty(), now);
+            }
+            // An error that may pass ends no connection (RFC 1122, section 4.2.3.9), only one that is being made.
+            _ if entry.connection.state() == State::SynSent => self.fail(slot, error, now),
+            _ => {}
+        }
+    }
+
+    /// Neighbour discovery (RFC 4861). Only what no router has passed on counts.
+    fn receive_ndp(&mut self, packet: &Packet<'_>, kind: u8, body: &[u8], now: u64) {
+        match kind {
+            ndp::ROUTER_ADVERTISEMENT => return self.receive_router(packet, body, now),
+            MLD_QUERY => {
+                let delay = body
+                    .first_chunk::<2>()
+                    .map_or(0, |ms| u16::from_be_bytes(*ms));
+                return self.answer_query(u64::from(delay) * 1000, now);
+            }
+            _ => {}
+        }
+        let (Some(target), Some(options)) = (
+            body.get(4..20)
+                .and_then(|bytes| <[u8; 16]>::try_from(bytes).ok()),
+            body.get(20..).and_then(ndp::Options::read),
+        ) else {
+            return;
+        };
+        if packet.hop_limit != 255 {
+            self.stats.damaged += 1;
+            return;
+        }
+        let target = Address::v6(target);
+        match kind {
+            ndp::NEIGHBOR_SOLICITATION if self.addresses.is_own(target) => {
+                let mac = options
+                    .source_mac
+                    .filter(|mac| crate::wire::ethernet::is_unicast(*mac));
+                if let Some(mac) = mac.filter(|_| packet.source.is_unicast()) {
+                    self.learn(packet.source, mac, true, now);
+                }
+                self.advertise(packet.source, target, now);
+            }
+            ndp::NEIGHBOR_ADVERTISEMENT if target.is_unicast() => {
+                let mac = options
+                    .target_mac
+                    .filter(|mac| crate::wire::ethernet::is_unicast(*mac));
+                if let Some(mac) = mac.filter(|_| !self.addresses.is_own(target)) {
+                    self.learn(target, mac, false, now);
+                }
+            }
+            // Who tries an address that we try too asks from none.
+            ndp::NEIGHBOR_SOLICITATION if packet.source.is_unspecified() => self.lose_trial(target),
+            _ => {}
+        }
+        if kind == ndp::NEIGHBOR_ADVERTISEMENT {
+            self.lose_trial(target);
+        }
+    }
+
+    /// Tells who asks which hardware address an address of ours has.
+    fn advertise(&mut self, asker: Address, target: Address, now: u64) {
+        let own = self.capabilities.mac;
+        if asker.is_unspecified() {
+            let to = Address::ALL_NODES;
+            let message = ndp::advertisement(target, to, target, own, false);
+            return self.send_ndp(target, to, to.group_mac(), &message);
+        }
+        let message = ndp::advertisement(target, asker, target, own, true);
+        let out = Outgoing {
+            hop_limit: 255,
+            ..self.icmp_to(target, asker, message.len())
+        };
+        let _ = self.send_packet(out, now, &mut |bytes| crate::wire::put(bytes, 0, &message));
+    }
+}

@@ -1,0 +1,294 @@
+//! The engine of one interface: what it does with frames, calls and timers.
+//!
+//! [`receive`] sorts frames; [`tcp`] is what it does with segments and connections, [`calls`] what programs do with these; [`udp`] and
+//! [`icmp`] are the other protocols, [`send`] the way out. Nothing blocks, and time is always an argument, in microseconds from any start.
+
+mod autoconfiguration;
+mod calls;
+mod dhcp;
+mod groups;
+mod icmp;
+mod receive;
+mod send;
+mod tcp;
+mod udp;
+
+pub use self::calls::Ready;
+pub use self::dhcp::Lease;
+
+use alloc::vec::Vec;
+use core::net::IpAddr;
+
+use crate::address::{Address, Prefix, Tuple};
+use crate::device::{Capabilities, Device, Medium};
+use crate::half_open::{HalfOpens, SWEEP_US, words};
+use crate::hash::{Random, Secret};
+use crate::ip::addresses::{Addresses, Own, Route};
+use crate::ip::fragments::Fragments;
+use crate::ip::neighbors::Neighbors;
+use crate::limits::{Limits, Stats};
+use crate::seq::Seq;
+use crate::sockets::Sockets;
+use crate::table::Table;
+use crate::tcp::buffer::Pool;
+use crate::tcp::{Connection, Context, State};
+use crate::time_wait::TimeWait;
+use crate::timers::{Key, Timers, UNSET};
+
+/// Timers handled in one go.
+const TIMER_BATCH: usize = 64;
+
+/// The protocols of one interface.
+pub struct Engine<D, S: Sockets> {
+    /// The way out.
+    pub device: D,
+    /// What is above.
+    pub sockets: S,
+    capabilities: Capabilities,
+    limits: Limits,
+    stats: Stats,
+    pool: Pool,
+    table: Table<S::Holder>,
+    half_open: HalfOpens,
+    time_wait: TimeWait,
+    timers: Timers,
+    neighbors: Neighbors,
+    addresses: Addresses,
+    fragments: Fragments,
+    icmp_budget: icmp::Budget,
+    random: Random,
+    secret: Secret,
+    /// Connections that are begun when there is an address, and whether one is being looked for.
+    awaiting: Vec<u32>,
+    is_awaiting: bool,
+    dhcp: Option<dhcp::Client>,
+    autoconfiguration: Option<autoconfiguration::Autoconfiguration>,
+    groups: groups::Groups,
+}
+
+impl<D: Device, S: Sockets> Engine<D, S> {
+    /// An engine without an address. The key must be one that nobody can guess.
+    pub fn new(
+        device: D,
+        sockets: S,
+        capabilities: Capabilities,
+        limits: Limits,
+        key: [u64; 2],
+    ) -> Self {
+        let secret = Secret::new(key);
+        let mut random = Random::new(secret);
+        Self {
+            device,
+            sockets,
+            capabilities,
+            limits,
+            stats: Stats::default(),
+            pool: Pool::new(limits.buffer_bytes),
+            table: Table::new(limits.connections, random.next_u64()),
+            half_open: HalfOpens::new(
+                limits.half_open,
+                random.next_u64(),
+                Secret::new([random.next_u64(), random.next_u64()]),
+            ),
+            time_wait: TimeWait::new(limits.time_wait, random.next_u64()),
+            timers: Timers::new(),
+            neighbors: Neighbors::new(limits.neighbors, random.next_u64()),
+            addresses: Addresses::default(),
+            fragments: Fragments::new(limits.fragment_bytes),
+            icmp_budget: icmp::Budget::default(),
+            secret: Secret::new([random.next_u64(), random.next_u64()]),
+            random,
+            awaiting: Vec::new(),
+            is_awaiting: false,
+            dhcp: None,
+            autoconfiguration: None,
+            groups: groups::Groups::default(),
+        }
+    }
+
+    /// What has happened so far.
+    pub fn stats(&self) -> &Stats {
+        &self.stats
+    }
+
+    /// What travels on the device.
+    pub fn medium(&self) -> Medium {
+        self.capabilities.medium
+    }
+
+    /// When [`Engine::run_timers`] is to be called next.
+    #[inline]
+    pub fn next_timer(&self) -> Option<u64> {
+        Some(self.timers.next()).filter(|at| *at != UNSET)
+    }
+
+    /// Does what is due, a bounded amount.
+    pub fn run_timers(&mut self, now: u64) {
+        for _ in 0..TIMER_BATCH {
+            let Some(key) = self.timers.pop(now) else {
+                return;
+            };
+            match key {
+                Key::Connection(slot) => self.run_connection(slot, now),
+                Key::HalfOpen => {
+                    for (tuple, agreement) in self.half_open.sweep(now) {
+                        self.send_handshake(&tuple, &agreement, false, now);
+                    }
+                    if self.half_open.len() != 0 {
+                        self.timers.set(Key::HalfOpen, now + SWEEP_US);
+                    }
+                }
+                Key::TimeWait => {
+                    if let Some(at) = self.time_wait.expire(now) {
+                        self.timers.set(Key::TimeWait, at);
+                    }
+                }
+                Key::Neighbors => self.run_neighbors(now),
+                Key::Fragments => {
+                    let (lost, next) = self.fragments.tick(now);
+                    self.stats.fragments_lost += lost as u64;
+                    if let Some(at) = next {
+                        self.timers.set(Key::Fragments, at);
+                    }
+                }
+                Key::Dhcp => self.run_dhcp(now),
+                Key::Autoconfiguration => self.run_autoconfiguration(now),
+                Key::Groups => self.run_groups(now),
+            }
+        }
+    }
+
+    fn run_connection(&mut self, slot: u32, now: u64) {
+        let Some(entry) = self.table.get_mut(slot) else {
+            return;
+        };
+        entry.timer = UNSET;
+        let mut cx = Context {
+            now_us: now,
+            pool: &mut self.pool,
+            limits: &self.limits,
+            stats: &mut self.stats,
+        };
+        let news = match entry.connection.deadline() <= now {
+            true => entry.connection.tick(&mut cx),
+            false => crate::tcp::News::empty(),
+        };
+        entry.connection.rest_buffers(&mut self.pool);
+        self.settle(slot, news, now);
+    }
+
+    /// Gives the interface an address. It is told to the neighbours, so that they need not ask.
+    pub fn add_address(&mut self, ip: IpAddr, prefix_len: u8, now: u64) {
+        let prefix = Prefix::new(ip, prefix_len);
+        let is_new = !self.addresses.is_own(prefix.address);
+        self.addresses.add(Own {
+            prefix,
+            is_tentative: false,
+            valid_until: u64::MAX,
+            is_automatic: false,
+        });
+        if is_new && self.capabilities.medium == Medium::Ethernet {
+            self.announce(prefix.address, now);
+        }
+        self.forget_paths();
+    }
+
+    /// Takes an address away.
+    pub fn remove_address(&mut self, ip: IpAddr) {
+        let address = Address::from(ip);
+        self.addresses.retain(|own| own.prefix.address != address);
+        self.forget_paths();
+    }
+
+    /// Has packets to other networks go by `gateway`.
+    pub fn add_route(&mut self, to: IpAddr, prefix_len: u8, gateway: Option<IpAddr>) {
+        self.addresses.add_route(Route {
+            to: Prefix::new(to, prefix_len),
+            gateway: gateway.map(Address::from),
+            valid_until: u64::MAX,
+        });
+        self.forget_paths();
+    }
+
+    /// Takes the ways by other stations away, of one version.
+    pub fn remove_routes(&mut self, is_v4: bool) {
+        self.addresses
+            .retain_routes(|route| route.to.address.is_v4() != is_v4);
+        self.forget_paths();
+    }
+
+    fn forget_paths(&mut self) {
+        self.neighbors.generation = self.neighbors.generation.wrapping_add(1);
+    }
+
+    /// Whether an address is ours.
+    pub fn has_address(&self, ip: IpAddr) -> bool {
+        self.addresses.is_own(ip.into())
+    }
+
+    /// The addresses that may be used, and the lengths of their prefixes.
+    pub fn addresses(&self) -> impl Iterator<Item = (IpAddr, u8)> {
+        self.addresses
+            .iter()
+            .filter(|own| !own.is_tentative)
+            .map(|own| (own.prefix.address.into(), own.prefix.len))
+    }
+
+    /// Whether an address means all stations.
+    pub fn is_broadcast(&self, ip: IpAddr) -> bool {
+        self.addresses.is_broadcast(ip.into())
+    }
+
+    /// Whether an address is looked for, for which connections wait; when none is any more, those that wait fail.
+    pub fn set_awaiting(&mut self, is_awaiting: bool) {
+        self.is_awaiting = is_awaiting;
+    }
+
+    /// The first number of a connection between two ends (RFC 6528), and what is added to its times (RFC 7323, section 5.4).
+    fn first_numbers(&self, tuple: &Tuple, now: u64) -> (Seq, u32) {
+        let hash = self.secret.hash(&words(tuple));
+        let clock = (now >> 2) as u32;
+        (Seq(clock.wrapping_add(hash as u32)), (hash >> 32) as u32)
+    }
+
+    /// Room for a segment's payload in a packet of this version, and in one that the device takes apart.
+    fn payload_room(&self, is_v4: bool) -> (u16, u32) {
+        let headers = crate::wire::ip::header_len(is_v4) + crate::wire::tcp::HEADER;
+        let mss = self
+            .capabilities
+            .mtu
+            .saturating_sub(headers)
+            .clamp(48, 0xFFFF);
+        let large = self.capabilities.largest_send.saturating_sub(headers + 40);
+        (mss as u16, large as u32)
+    }
+
+    /// What is held, for tests of growth: connections, slots, ends, connections nobody holds, timers, handshakes, bytes of buffers.
+    pub fn census(&self) -> [usize; 7] {
+        let [connections, slots, tuples] = self.table.census();
+        [
+            connections,
+            slots,
+            tuples,
+            self.table.orphans(),
+            self.timers.len(),
+            self.half_open.len(),
+            self.pool.used(),
+        ]
+    }
+
+    /// Connections in TIME-WAIT.
+    pub fn time_wait(&self) -> usize {
+        self.time_wait.len()
+    }
+
+    fn state_of(&self, slot: u32) -> State {
+        self.table
+            .get(slot)
+            .map_or(State::Closed, |entry| entry.connection.state())
+    }
+
+    fn new_connection(now: u64) -> Connection {
+        Connection::new(now)
+    }
+}

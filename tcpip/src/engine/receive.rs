@@ -1,0 +1,167 @@
+//! Frames that come in: what they are and who they are for.
+
+use crate::address::{Address, Tuple};
+use crate::device::{Device, Medium};
+use crate::engine::Engine;
+use crate::ip::fragments::Outcome;
+use crate::sockets::Sockets;
+use crate::timers::Key;
+use crate::wire::arp::{self, Arp};
+use crate::wire::dhcp::CLIENT_PORT;
+use crate::wire::ethernet;
+use crate::wire::ip::Packet;
+use crate::wire::protocol;
+use crate::wire::tcp::Segment;
+use crate::wire::udp::Datagram;
+
+impl<D: Device, S: Sockets> Engine<D, S> {
+    /// Takes a frame. If it `is_verified`, the device has found the checksums of IPv4, TCP and UDP right.
+    #[inline]
+    pub fn receive(&mut self, frame: &[u8], is_verified: bool, now: u64) {
+        self.stats.frames_in += 1;
+        self.stats.bytes_in += frame.len() as u64;
+        let packet = match self.capabilities.medium {
+            Medium::Ip => frame,
+            Medium::Ethernet => {
+                let Some((header, packet)) = frame.split_first_chunk::<{ ethernet::HEADER }>()
+                else {
+                    self.stats.damaged += 1;
+                    return;
+                };
+                let [.., a, b] = *header;
+                match [a, b] {
+                    ethernet::IPV4 | ethernet::IPV6 => packet,
+                    ethernet::ARP => return self.receive_arp(packet, now),
+                    _ => {
+                        self.stats.not_for_us += 1;
+                        return;
+                    }
+                }
+            }
+        };
+        let Some(packet) = Packet::read(packet, is_verified) else {
+            self.stats.damaged += 1;
+            return;
+        };
+        match packet.fragment {
+            None => self.receive_packet(&packet, is_verified, now),
+            Some(_) => self.receive_fragment(&packet, now),
+        }
+    }
+
+    #[inline]
+    fn receive_packet(&mut self, packet: &Packet<'_>, is_verified: bool, now: u64) {
+        if packet.protocol == protocol::TCP {
+            self.stats.segments_in += 1;
+            let Some(segment) = Segment::read(packet, is_verified) else {
+                self.stats.damaged += 1;
+                return;
+            };
+            let tuple = Tuple {
+                local: packet.destination,
+                remote: packet.source,
+                local_port: segment.destination_port,
+                remote_port: segment.source_port,
+            };
+            return match self.table.find(&tuple) {
+                Some(slot) => self.receive_segment(slot, &segment, now),
+                None => self.receive_stray(&tuple, &segment, now),
+            };
+        }
+        self.receive_other(packet, is_verified, now);
+    }
+
+    #[inline(never)]
+    fn receive_other(&mut self, packet: &Packet<'_>, is_verified: bool, now: u64) {
+        // Offers of an address come to that address, which is not ours yet.
+        if self.dhcp.is_some()
+            && packet.protocol == protocol::UDP
+            && packet.source.is_v4()
+            && let Some(datagram) = Datagram::read(packet, is_verified)
+            && datagram.destination_port == CLIENT_PORT
+        {
+            return self.receive_dhcp(datagram.payload, now);
+        }
+        if !self.is_for_us(packet.destination) || !is_possible_source(packet.source) {
+            self.stats.wrong_address += 1;
+            return;
+        }
+        match packet.protocol {
+            protocol::UDP => self.receive_datagram(packet, is_verified, now),
+            protocol::ICMP if packet.source.is_v4() => self.receive_icmp(packet, is_verified, now),
+            protocol::ICMP_V6 if !packet.source.is_v4() => {
+                self.receive_icmp(packet, is_verified, now)
+            }
+            protocol::NONE if !packet.source.is_v4() => {}
+            protocol::IGMP if packet.source.is_v4() => self.receive_igmp(packet, now),
+            _ => {
+                self.stats.not_for_us += 1;
+                self.refuse(packet, crate::wire::icmp::Kind::ProtocolUnreachable, now);
+            }
+        }
+    }
+
+    /// Whether packets to an address are taken here.
+    fn is_for_us(&self, address: Address) -> bool {
+        self.addresses.is_own(address)
+            || self.addresses.is_broadcast(address)
+            || address.is_multicast() && self.is_member(address)
+    }
+
+    fn receive_fragment(&mut self, packet: &Packet<'_>, now: u64) {
+        let Some(part) = packet.fragment else {
+            return;
+        };
+        if !self.is_for_us(packet.destination) || !is_possible_source(packet.source) {
+            self.stats.wrong_address += 1;
+            return;
+        }
+        match self.fragments.insert(packet, part, now) {
+            Outcome::Waiting => self.timers.set(Key::Fragments, now + 30_000_000),
+            Outcome::Lost => self.stats.fragments_lost += 1,
+            Outcome::Whole(whole) => {
+                self.stats.reassembled += 1;
+                let packet = Packet {
+                    source: whole.source,
+                    destination: whole.destination,
+                    protocol: whole.protocol,
+                    hop_limit: whole.hop_limit,
+                    payload: &whole.payload,
+                    fragment: None,
+                    // There is no header any more that could be quoted.
+                    whole: &[],
+                    has_router_alert: false,
+                };
+                self.receive_packet(&packet, false, now);
+            }
+        }
+    }
+
+    fn receive_arp(&mut self, packet: &[u8], now: u64) {
+        let Some(arp) = Arp::read(packet).filter(|arp| ethernet::is_unicast(arp.sender_mac)) else {
+            self.stats.damaged += 1;
+            return;
+        };
+        let is_own = self.addresses.is_own(arp.target);
+        if self.addresses.is_own(arp.sender) || !arp.sender.is_unicast() {
+            return;
+        }
+        let is_request = arp.operation == arp::REQUEST && is_own;
+        self.learn(arp.sender, arp.sender_mac, is_request, now);
+        if is_request {
+            let answer = Arp {
+                operation: arp::REPLY,
+                sender_mac: self.capabilities.mac,
+                sender: arp.target,
+                target_mac: arp.sender_mac,
+                target: arp.sender,
+            };
+            self.send_arp(&answer, arp.sender_mac);
+        }
+    }
+}
+
+/// Whether a packet can come from an address.
+fn is_possible_source(source: Address) -> bool {
+    !source.is_multicast() && source != Address::BROADCAST
+}

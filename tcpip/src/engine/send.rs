@@ -1,0 +1,316 @@
+//! The way out: which station a packet goes to, and what waits for its hardware address.
+
+use alloc::vec;
+
+use crate::address::Address;
+use crate::device::{Device, Medium, Offload};
+use crate::engine::Engine;
+use crate::error::Error;
+use crate::ip::neighbors::{ASK_US, Question, Resolved, Waiting};
+use crate::path::Path;
+use crate::sockets::Sockets;
+use crate::timers::Key;
+use crate::wire::arp::{self, Arp};
+use crate::wire::ethernet::{self, Mac};
+use crate::wire::ip::Fragment;
+use crate::wire::protocol::FRAGMENT;
+use crate::wire::{ip, ndp, protocol, put};
+
+/// A packet to be sent, without its payload.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Outgoing {
+    pub(super) source: Address,
+    pub(super) destination: Address,
+    pub(super) protocol: u8,
+    pub(super) hop_limit: u8,
+    /// Bytes of payload.
+    pub(super) len: usize,
+}
+
+/// Where the next station is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Hop {
+    /// The medium has no hardware addresses.
+    Direct,
+    /// At this hardware address, at least until then.
+    At(Mac, u64),
+    /// This neighbour is being asked.
+    Asked(Address),
+}
+
+impl<D: Device, S: Sockets> Engine<D, S> {
+    /// The next station on the way to an address.
+    pub(super) fn hop(&mut self, to: Address, now: u64) -> Result<Hop, Error> {
+        let next = self.addresses.next_hop(to);
+        if self.capabilities.medium == Medium::Ip {
+            return Ok(Hop::Direct);
+        }
+        let next = next.ok_or(Error::NetworkUnreachable)?;
+        if next.is_multicast() {
+            return Ok(Hop::At(next.group_mac(), u64::MAX));
+        }
+        if self.addresses.is_broadcast(next) {
+            return Ok(Hop::At(ethernet::BROADCAST, u64::MAX));
+        }
+        let (resolved, question) = self.neighbors.resolve(next, now);
+        if let Some(question) = question {
+            self.ask(question);
+            self.timers.set(Key::Neighbors, now + ASK_US);
+        }
+        Ok(match resolved {
+            Resolved::Known(mac, until) => Hop::At(mac, until),
+            Resolved::Pending => Hop::Asked(next),
+        })
+    }
+
+    /// The headers of packets to an address; none as long as its neighbour is being asked.
+    pub(super) fn path(
+        &mut self,
+        source: Address,
+        destination: Address,
+        hop_limit: u8,
+        now: u64,
+    ) -> Result<Option<Path>, Error> {
+        let own = self.capabilities.mac;
+        Ok(match self.hop(destination, now)? {
+            Hop::Direct => Some(Path::new(None, source, destination, hop_limit, u64::MAX)),
+            Hop::At(mac, until) => Some(Path::new(
+                Some((own, mac)),
+                source,
+                destination,
+                hop_limit,
+                until,
+            )),
+            Hop::Asked(_) => None,
+        })
+    }
+
+    /// Sends a packet, whose payload `fill` writes. It is lost if the device has no room, as anywhere on its way.
+    pub(super) fn send_packet(
+        &mut self,
+        out: Outgoing,
+        now: u64,
+        fill: &mut dyn FnMut(&mut [u8]),
+    ) -> Result<(), Error> {
+        let header = ip::header_len(out.source.is_v4());
+        let len = header + out.len;
+        let mut write = |packet: &mut [u8]| {
+            ip::write_header(
+                packet,
+                out.source,
+                out.destination,
+                out.protocol,
+                out.hop_limit,
+                out.len,
+            );
+            fill(packet.get_mut(header..).unwrap_or_default());
+        };
+        self.send_bytes(out.destination, out.source.is_v4(), len, now, &mut write)
+    }
+
+    /// Sends an IP packet of `len` bytes that `write` writes whole.
+    pub(super) fn send_bytes(
+        &mut self,
+        destination: Address,
+        is_v4: bool,
+        len: usize,
+        now: u64,
+        write: &mut dyn FnMut(&mut [u8]),
+    ) -> Result<(), Error> {
+        let kind = if is_v4 {
+            ethernet::IPV4
+        } else {
+            ethernet::IPV6
+        };
+        let (mac, at) = match self.hop(destination, now)? {
+            Hop::Direct => (None, 0),
+            Hop::At(mac, _) => (Some(mac), ethernet::HEADER),
+            Hop::Asked(neighbor) => {
+                let mut frame = vec![0; ethernet::HEADER + len];
+                ethernet::write(&mut frame, [0; 6], self.capabilities.mac, kind);
+                write(frame.get_mut(ethernet::HEADER..).unwrap_or_default());
+                if !self.neighbors.hold(neighbor, frame) {
+                    self.stats.neighbor_lost += 1;
+                }
+                return Ok(());
+            }
+        };
+        let own = self.capabilities.mac;
+        self.send_frame(at + len, &mut |frame| {
+            if let Some(mac) = mac {
+                ethernet::write(frame, mac, own, kind);
+            }
+            write(frame.get_mut(at..).unwrap_or_default());
+        });
+        Ok(())
+    }
+
+    /// Sends what is too long for one packet.
+    pub(super) fn send_in_parts(
+        &mut self,
+        out: Outgoing,
+        bytes: &[u8],
+        now: u64,
+    ) -> Result<(), Error> {
+        let Outgoing {
+            source,
+            destination,
+            protocol,
+            hop_limit,
+            ..
+        } = out;
+        let is_v4 = source.is_v4();
+        let id = self.random.next_u64() as u32;
+        let extra = if is_v4 { 0 } else { ip::V6_FRAGMENT };
+        let room = self.capabilities.mtu - ip::header_len(is_v4) - extra;
+        let room = room & !7;
+        for (at, part) in bytes.chunks(room).enumerate() {
+            let place = Fragment {
+                id,
+                offset: (at * room) as u16,
+                has_more: (at + 1) * room < bytes.len(),
+            };
+            let len = ip::header_len(is_v4) + extra + part.len();
+            self.send_bytes(destination, is_v4, len, now, &mut |packet| {
+                if is_v4 {
+                    ip::write_v4(
+                        packet,
+                        source,
+                        destination,
+                        protocol,
+                        hop_limit,
+                        part.len(),
+                        place,
+                        false,
+                    );
+                    put(packet, ip::V4_HEADER, part);
+                } else {
+                    let len = extra + part.len();
+                    ip::write_v6(packet, source, destination, FRAGMENT, hop_limit, len);
+                    let header = packet.get_mut(ip::V6_HEADER..).unwrap_or_default();
+                    ip::write_v6_fragment(header, protocol, place);
+                    put(packet, ip::V6_HEADER + extra, part);
+                }
+            })?;
+        }
+        Ok(())
+    }
+
+    /// Sends a frame that `write` writes whole.
+    pub(super) fn send_frame(&mut self, len: usize, write: &mut dyn FnMut(&mut [u8])) {
+        if !self.device.has_room() {
+            self.stats.device_full += 1;
+            return;
+        }
+        write(self.device.buffer(len));
+        self.stats.frames_out += 1;
+        self.stats.bytes_out += len as u64;
+        self.device.send(len, Offload::default());
+    }
+
+    pub(super) fn send_arp(&mut self, arp: &Arp, to: Mac) {
+        self.send_frame(ethernet::HEADER + arp::LEN, &mut |frame| {
+            arp.write(frame, to)
+        });
+    }
+
+    /// Asks a neighbour for its hardware address.
+    fn ask(&mut self, question: Question) {
+        let Some(source) = self.addresses.source_for(question.target) else {
+            return;
+        };
+        let mac = self.capabilities.mac;
+        if question.target.is_v4() {
+            let arp = Arp {
+                operation: arp::REQUEST,
+                sender_mac: mac,
+                sender: source,
+                target_mac: [0; 6],
+                target: question.target,
+            };
+            return self.send_arp(&arp, question.mac.unwrap_or(ethernet::BROADCAST));
+        }
+        let to = match question.mac {
+            Some(_) => question.target,
+            None => question.target.solicited_node(),
+        };
+        let message = ndp::solicitation(source, to, question.target, Some(mac));
+        self.send_ndp(
+            source,
+            to,
+            question.mac.unwrap_or_else(|| to.group_mac()),
+            &message,
+        );
+    }
+
+    /// Sends a message of neighbour discovery to a hardware address. Its hop limit shows that no router passed it on.
+    pub(super) fn send_ndp(&mut self, source: Address, to: Address, mac: Mac, message: &[u8]) {
+        let own = self.capabilities.mac;
+        let at = ethernet::HEADER + ip::V6_HEADER;
+        self.send_frame(at + message.len(), &mut |frame| {
+            ethernet::write(frame, mac, own, ethernet::IPV6);
+            let packet = frame.get_mut(ethernet::HEADER..).unwrap_or_default();
+            ip::write_v6(packet, source, to, protocol::ICMP_V6, 255, message.len());
+            crate::wire::put(packet, ip::V6_HEADER, message);
+        });
+    }
+
+    /// Tells the neighbours which hardware address an address of ours has (RFC 5227, section 2.3; RFC 4861, section 7.2.6).
+    pub(super) fn announce(&mut self, address: Address, _now: u64) {
+        let mac = self.capabilities.mac;
+        if address.is_v4() {
+            let arp = Arp {
+                operation: arp::REQUEST,
+                sender_mac: mac,
+                sender: address,
+                target_mac: [0; 6],
+                target: address,
+            };
+            self.send_arp(&arp, ethernet::BROADCAST);
+        } else {
+            let to = Address::ALL_NODES;
+            let message = ndp::advertisement(address, to, address, mac, false);
+            self.send_ndp(address, to, to.group_mac(), &message);
+        }
+        self.device.flush();
+    }
+
+    /// A neighbour has told its hardware address: what waits for it goes out.
+    pub(super) fn learn(&mut self, address: Address, mac: Mac, is_wanted: bool, now: u64) {
+        let waiting = self.neighbors.learn(address, mac, is_wanted, now);
+        for mut frame in waiting.packets {
+            crate::wire::put(&mut frame, 0, &mac);
+            self.send_frame(frame.len(), &mut |buffer| buffer.copy_from_slice(&frame));
+        }
+        for slot in waiting.waiters {
+            if let Some(entry) = self.table.get_mut(slot) {
+                entry.is_waiting = false;
+                self.settle(slot, crate::tcp::News::empty(), now);
+            }
+        }
+    }
+
+    /// Repeats questions, and gives up neighbours that do not answer.
+    pub(super) fn run_neighbors(&mut self, now: u64) {
+        let (questions, lost) = self.neighbors.tick(now);
+        for question in questions {
+            self.ask(question);
+        }
+        for Waiting { packets, waiters } in lost {
+            self.stats.neighbor_lost += packets.len() as u64;
+            for slot in waiters {
+                if let Some(entry) = self.table.get_mut(slot) {
+                    entry.is_waiting = false;
+                    // A connection that is being made fails; others wait for their timers.
+                    if entry.connection.state().is_connecting() {
+                        self.fail(slot, Error::HostUnreachable, now);
+                    }
+                }
+            }
+        }
+        if self.neighbors.is_asking() {
+            self.timers.set(Key::Neighbors, now + ASK_US);
+        }
+        self.device.flush();
+    }
+}

@@ -1,0 +1,120 @@
+//! The way of segments out of a connection into the device's buffers. It knows neither the sockets nor the kind of device, so it is
+//! compiled once, for speed.
+
+use crate::address::Tuple;
+use crate::checksum::Sum;
+use crate::device::{Capabilities, ChecksumRequest, Device, Offload};
+use crate::path::Path;
+use crate::tcp::{Connection, Context, Plan, Sizes};
+use crate::wire::tcp::HEADER;
+use crate::wire::{ip, put};
+
+/// Segments one connection sends in one go.
+const BURST: usize = 64;
+
+/// How far sending came.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Sent {
+    /// There is nothing more to be sent now.
+    All,
+    /// There is more, but others shall have their turn.
+    Some,
+    /// The device has no free buffer.
+    NoRoom,
+    /// The way to the peer has to be found first.
+    NoPath,
+}
+
+/// What sending needs.
+pub(crate) struct Exit<'a> {
+    pub(crate) device: &'a mut dyn Device,
+    pub(crate) capabilities: &'a Capabilities,
+    /// Of the neighbours: a way that was found in another may lead nowhere.
+    pub(crate) generation: u32,
+    pub(crate) cx: Context<'a>,
+}
+
+impl Exit<'_> {
+    /// Sends what a connection has to send.
+    pub(crate) fn send(&mut self, connection: &mut Connection, path: &Path, tuple: &Tuple) -> Sent {
+        let headers = ip::header_len(tuple.local.is_v4()) + HEADER;
+        let sizes = Sizes {
+            mss: self
+                .capabilities
+                .mtu
+                .saturating_sub(headers)
+                .clamp(48, 0xFFFF) as u16,
+            large: self.capabilities.largest_send.saturating_sub(headers + 40) as u32,
+        };
+        for _ in 0..BURST {
+            if !connection.wants_output() {
+                return Sent::All;
+            }
+            if path.valid_until <= self.cx.now_us || path.generation != self.generation {
+                return Sent::NoPath;
+            }
+            if !self.device.has_room() {
+                self.cx.stats.device_full += 1;
+                return Sent::NoRoom;
+            }
+            let Some(plan) = connection.next_segment(sizes, &mut self.cx) else {
+                return Sent::All;
+            };
+            self.emit(connection, path, tuple, &plan);
+        }
+        Sent::Some
+    }
+
+    #[inline]
+    fn emit(&mut self, connection: &Connection, path: &Path, tuple: &Tuple, plan: &Plan) {
+        let headers = path.len();
+        let segment_len = plan.header + plan.len as usize;
+        let len = headers + segment_len;
+        let frame = self.device.buffer(len);
+        path.write(frame, segment_len);
+        let segment = frame.get_mut(headers..).unwrap_or_default();
+        connection.write_segment(plan, tuple.local_port, tuple.remote_port, segment);
+        let sum = path.pseudo_header(segment_len);
+        let offload = finish(
+            segment,
+            sum,
+            headers,
+            self.capabilities.fills_checksums,
+            plan,
+            connection.mss(),
+            path.is_v6(),
+        );
+        self.cx.stats.segments_out += 1;
+        self.cx.stats.frames_out += 1;
+        self.cx.stats.bytes_out += len as u64;
+        self.device.send(len, offload);
+    }
+}
+
+/// Puts a segment's checksum in its place, or only the pseudo header's sum when the device does the rest.
+#[inline]
+fn finish(
+    segment: &mut [u8],
+    pseudo_header: Sum,
+    headers: usize,
+    is_offloaded: bool,
+    plan: &Plan,
+    mss: u32,
+    is_v6: bool,
+) -> Offload {
+    if !is_offloaded {
+        let checksum = pseudo_header.add(segment).checksum();
+        put(segment, 16, &checksum);
+        return Offload::default();
+    }
+    put(segment, 16, &pseudo_header.fold());
+    Offload {
+        checksum: Some(ChecksumRequest {
+            start: headers as u8,
+            at: headers as u8 + 16,
+        }),
+        segment_bytes: if plan.len > mss { mss as u16 } else { 0 },
+        header_bytes: (headers + plan.header) as u8,
+        is_v6,
+    }
+}

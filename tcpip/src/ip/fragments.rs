@@ -1,0 +1,264 @@
+//! Packets that come in parts (RFC 791, section 3.2; RFC 8200, section 4.5), put together within limits. Parts that overlap make the
+//! whole packet go (RFC 5722), in both versions.
+
+use alloc::vec::Vec;
+
+use crate::address::Address;
+use crate::wire::ip::{Fragment, Packet};
+
+/// How long the parts may take.
+const PATIENCE_US: u64 = 30_000_000;
+/// Packets put together at once.
+const MAX_PACKETS: usize = 64;
+/// Parts of a packet.
+const MAX_PARTS: usize = 64;
+/// Largest payload of a packet.
+const MAX_BYTES: usize = 0xFFFF;
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+struct Key {
+    source: Address,
+    destination: Address,
+    protocol: u8,
+    id: u32,
+}
+
+struct Partial {
+    key: Key,
+    since: u64,
+    hop_limit: u8,
+    /// Where the parts begin and end.
+    parts: Vec<(usize, usize)>,
+    /// Length of the whole, once the last part is here.
+    total: Option<usize>,
+    bytes: Vec<u8>,
+}
+
+/// A packet that is whole again.
+pub(crate) struct Whole {
+    pub(crate) source: Address,
+    pub(crate) destination: Address,
+    pub(crate) protocol: u8,
+    pub(crate) hop_limit: u8,
+    pub(crate) payload: Vec<u8>,
+}
+
+/// What came of a part.
+pub(crate) enum Outcome {
+    /// Others are missing.
+    Waiting,
+    /// All are here.
+    Whole(Whole),
+    /// It was dropped, maybe with all the others.
+    Lost,
+}
+
+/// Packets that lack parts.
+pub(crate) struct Fragments {
+    partial: Vec<Partial>,
+    used: usize,
+    limit: usize,
+}
+
+impl Fragments {
+    /// None yet, and never more than `limit` bytes.
+    pub(crate) fn new(limit: usize) -> Self {
+        Self {
+            partial: Vec::new(),
+            used: 0,
+            limit,
+        }
+    }
+
+    /// Bytes kept.
+    #[cfg(test)]
+    pub(crate) fn used(&self) -> usize {
+        self.used
+    }
+
+    fn remove(&mut self, at: usize) -> Partial {
+        let partial = self.partial.swap_remove(at);
+        self.used -= partial.bytes.len();
+        partial
+    }
+
+    /// Takes a part.
+    pub(crate) fn insert(&mut self, packet: &Packet<'_>, part: Fragment, now: u64) -> Outcome {
+        let key = Key {
+            source: packet.source,
+            destination: packet.destination,
+            protocol: packet.protocol,
+            id: part.id,
+        };
+        let (start, len) = (usize::from(part.offset), packet.payload.len());
+        let end = start + len;
+        // Only the last part may have any length.
+        let is_sane = end <= MAX_BYTES && len != 0 && (!part.has_more || len % 8 == 0);
+        let at = self.partial.iter().position(|partial| partial.key == key);
+        if !is_sane {
+            at.map(|at| self.remove(at));
+            return Outcome::Lost;
+        }
+        let at = match at {
+            Some(at) => at,
+            None => {
+                if self.partial.len() >= MAX_PACKETS {
+                    self.remove(0);
+                }
+                self.partial.push(Partial {
+                    key,
+                    since: now,
+                    hop_limit: packet.hop_limit,
+                    parts: Vec::new(),
+                    total: None,
+                    bytes: Vec::new(),
+                });
+                self.partial.len() - 1
+            }
+        };
+        let Some(partial) = self.partial.get_mut(at) else {
+            return Outcome::Lost;
+        };
+        if partial.parts.contains(&(start, end)) {
+            return Outcome::Waiting;
+        }
+        let overlaps = partial.parts.iter().any(|one| start < one.1 && one.0 < end);
+        let beyond = partial
+            .total
+            .is_some_and(|total| end > total || !part.has_more)
+            || !part.has_more && partial.parts.iter().any(|one| one.1 > end);
+        let grown = end.saturating_sub(partial.bytes.len());
+        let is_room = self.used + grown <= self.limit
+            && partial.parts.len() < MAX_PARTS
+            && partial.bytes.try_reserve(grown).is_ok();
+        if overlaps || beyond || !is_room {
+            self.remove(at);
+            return Outcome::Lost;
+        }
+        partial.bytes.resize(partial.bytes.len() + grown, 0);
+        self.used += grown;
+        if let Some(place) = partial.bytes.get_mut(start..end) {
+            place.copy_from_slice(packet.payload);
+        }
+        partial.parts.push((start, end));
+        if !part.has_more {
+            partial.total = Some(end);
+        }
+        let have: usize = partial.parts.iter().map(|one| one.1 - one.0).sum();
+        if partial.total != Some(have) {
+            return Outcome::Waiting;
+        }
+        let whole = self.remove(at);
+        Outcome::Whole(Whole {
+            source: key.source,
+            destination: key.destination,
+            protocol: key.protocol,
+            hop_limit: whole.hop_limit,
+            payload: whole.bytes,
+        })
+    }
+
+    /// Forgets what has taken too long; how many packets, and when to look again.
+    pub(crate) fn tick(&mut self, now: u64) -> (usize, Option<u64>) {
+        let before = self.partial.len();
+        self.partial
+            .retain(|partial| partial.since + PATIENCE_US > now);
+        self.used = self.partial.iter().map(|one| one.bytes.len()).sum();
+        let next = self.partial.iter().map(|one| one.since + PATIENCE_US).min();
+        (before - self.partial.len(), next)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Fragments, Outcome, PATIENCE_US};
+    use crate::address::Address;
+    use crate::wire::ip::{Fragment, Packet};
+    use proptest::prelude::*;
+
+    fn insert(
+        table: &mut Fragments,
+        id: u32,
+        offset: usize,
+        bytes: &[u8],
+        has_more: bool,
+    ) -> Option<Option<Vec<u8>>> {
+        let place = Fragment {
+            id,
+            offset: offset as u16,
+            has_more,
+        };
+        let packet = Packet {
+            source: Address::v4([10, 0, 2, 2]),
+            destination: Address::v4([10, 0, 2, 15]),
+            protocol: 17,
+            hop_limit: 64,
+            payload: bytes,
+            fragment: Some(place),
+            whole: bytes,
+            has_router_alert: false,
+        };
+        match table.insert(&packet, place, 0) {
+            Outcome::Waiting => Some(None),
+            Outcome::Whole(whole) => Some(Some(whole.payload)),
+            Outcome::Lost => None,
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn parts_in_any_order_make_the_whole(len in 1usize..3000, step in 1usize..20, order: u64) {
+            let bytes: Vec<u8> = (0..len).map(|at| (at * 7) as u8).collect();
+            let mut parts: Vec<_> = bytes.chunks(step * 8 + 40).enumerate().collect();
+            let width = step * 8 + 40;
+            let width = width - width % 8;
+            let _ = parts;
+            parts = bytes.chunks(width).enumerate().collect();
+            let count = parts.len();
+            parts.sort_by_key(|(at, _)| (*at as u64 + 1).wrapping_mul(order | 1));
+            let mut table = Fragments::new(1 << 20);
+            for (seen, (at, part)) in parts.into_iter().enumerate() {
+                let result = insert(&mut table, 1, at * width, part, at + 1 != count);
+                let expected = (seen + 1 == count).then(|| bytes.clone());
+                prop_assert_eq!(result, Some(expected));
+            }
+            prop_assert_eq!(table.used(), 0);
+        }
+
+        #[test]
+        fn memory_is_bounded_whatever_comes(parts in proptest::collection::vec((0u32..90, 0usize..8192, 1usize..2000, any::<bool>()), 1..300)) {
+            let mut table = Fragments::new(10_000);
+            for (id, offset, len, has_more) in parts {
+                insert(&mut table, id, offset * 8, &vec![0; len], has_more);
+                prop_assert!(table.used() <= 10_000 && table.partial.len() <= 64);
+            }
+            table.tick(PATIENCE_US);
+            prop_assert_eq!(table.used(), 0);
+        }
+    }
+
+    #[test]
+    fn parts_that_overlap_or_lie_take_the_packet_with_them() {
+        let mut table = Fragments::new(10_000);
+        assert_eq!(insert(&mut table, 1, 0, &[0; 16], true), Some(None));
+        assert_eq!(
+            insert(&mut table, 1, 0, &[0; 16], true),
+            Some(None),
+            "a repetition"
+        );
+        assert_eq!(insert(&mut table, 1, 8, &[0; 16], true), None);
+        assert_eq!(insert(&mut table, 1, 0, &[0; 15], true), None);
+        assert_eq!(
+            insert(&mut table, 1, 0xFFF8, &[0; 16], false),
+            None,
+            "ping of death"
+        );
+        assert_eq!(insert(&mut table, 1, 64, &[0; 8], false), Some(None));
+        assert_eq!(
+            insert(&mut table, 1, 72, &[0; 8], true),
+            None,
+            "beyond the end"
+        );
+        assert_eq!(table.used(), 0);
+    }
+}

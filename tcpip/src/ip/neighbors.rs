@@ -1,0 +1,292 @@
+//! Who of the link has which hardware address (RFC 826; RFC 4861, section 7, for IPv6), and what waits for the answer.
+
+use alloc::vec::Vec;
+
+use hashbrown::HashMap;
+
+use crate::address::Address;
+use crate::hash::Seed;
+use crate::wire::ethernet::Mac;
+
+const SECOND: u64 = 1_000_000;
+/// How long an answer is believed without a doubt.
+const FRESH_US: u64 = 60 * SECOND;
+/// After how long without any use a neighbour may be forgotten.
+const IDLE_US: u64 = 600 * SECOND;
+/// How long a way that is being asked about again may be used.
+const DOUBT_US: u64 = SECOND;
+/// Time between questions.
+pub(crate) const ASK_US: u64 = SECOND;
+/// Questions before a neighbour is given up.
+const MAX_ASKED: u8 = 3;
+/// Packets that wait for one neighbour.
+const MAX_PACKETS: usize = 8;
+
+/// What is known of a neighbour.
+struct Neighbor {
+    mac: Option<Mac>,
+    confirmed_at: u64,
+    used_at: u64,
+    /// When it was last asked, and how often in vain; 0: it is not being asked.
+    asked_at: u64,
+    asked: u8,
+    /// Frames that wait for the address, without it.
+    packets: Vec<Vec<u8>>,
+    /// Connections that wait for it, by slot.
+    waiters: Vec<u32>,
+}
+
+/// The answer to a question of ours for a neighbour.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Resolved {
+    /// Its hardware address, and until when it may be used.
+    Known(Mac, u64),
+    /// It is being asked.
+    Pending,
+}
+
+/// What to ask a neighbour.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Question {
+    pub(crate) target: Address,
+    /// Its last known hardware address.
+    pub(crate) mac: Option<Mac>,
+}
+
+/// What waited for a neighbour.
+#[derive(Default)]
+pub(crate) struct Waiting {
+    pub(crate) packets: Vec<Vec<u8>>,
+    pub(crate) waiters: Vec<u32>,
+}
+
+/// The neighbours of an interface.
+pub(crate) struct Neighbors {
+    table: HashMap<Address, Neighbor, Seed>,
+    limit: usize,
+    /// Grows whenever a known address has changed or was forgotten.
+    pub(crate) generation: u32,
+}
+
+impl Neighbors {
+    /// None yet, and never more than `limit`.
+    pub(crate) fn new(limit: usize, seed: u64) -> Self {
+        Self {
+            table: HashMap::with_hasher(Seed::new(seed)),
+            limit,
+            generation: 0,
+        }
+    }
+
+    /// How many there are.
+    #[cfg(test)]
+    pub(crate) fn len(&self) -> usize {
+        self.table.len()
+    }
+
+    /// The hardware address of a neighbour; or it is asked: the question that is to be sent now, if any.
+    pub(crate) fn resolve(&mut self, address: Address, now: u64) -> (Resolved, Option<Question>) {
+        if !self.table.contains_key(&address) {
+            self.make_room(now);
+        }
+        let neighbor = self.table.entry(address).or_insert_with(|| Neighbor {
+            mac: None,
+            confirmed_at: 0,
+            used_at: now,
+            asked_at: 0,
+            asked: 0,
+            packets: Vec::new(),
+            waiters: Vec::new(),
+        });
+        neighbor.used_at = now;
+        let question = Question {
+            target: address,
+            mac: neighbor.mac,
+        };
+        let fresh_until = neighbor.confirmed_at.saturating_add(FRESH_US);
+        match neighbor.mac {
+            Some(mac) if now < fresh_until => (Resolved::Known(mac, fresh_until), None),
+            known => {
+                let is_new = neighbor.asked == 0;
+                if is_new {
+                    (neighbor.asked, neighbor.asked_at) = (1, now);
+                }
+                let resolved = known.map_or(Resolved::Pending, |mac| {
+                    Resolved::Known(mac, now + DOUBT_US)
+                });
+                (resolved, is_new.then_some(question))
+            }
+        }
+    }
+
+    /// Lets a frame wait; whether there was room.
+    pub(crate) fn hold(&mut self, address: Address, packet: Vec<u8>) -> bool {
+        match self.table.get_mut(&address) {
+            Some(neighbor) if neighbor.packets.len() < MAX_PACKETS => {
+                neighbor.packets.push(packet);
+                true
+            }
+            _ => false,
+        }
+    }
+
+    /// Lets a connection wait.
+    pub(crate) fn wait(&mut self, address: Address, slot: u32) {
+        if let Some(neighbor) = self.table.get_mut(&address) {
+            neighbor.waiters.push(slot);
+        }
+    }
+
+    /// A neighbour has told its hardware address; what waited for it. Only who was asked, or is known, is believed, unless `is_wanted`.
+    pub(crate) fn learn(
+        &mut self,
+        address: Address,
+        mac: Mac,
+        is_wanted: bool,
+        now: u64,
+    ) -> Waiting {
+        if is_wanted && !self.table.contains_key(&address) {
+            // Who asks us will be answered, and probably more.
+            let _ = self.resolve(address, now);
+        }
+        let Some(neighbor) = self.table.get_mut(&address) else {
+            return Waiting::default();
+        };
+        if neighbor.mac.is_some_and(|known| known != mac) {
+            self.generation = self.generation.wrapping_add(1);
+        }
+        neighbor.mac = Some(mac);
+        neighbor.confirmed_at = now;
+        neighbor.asked = 0;
+        Waiting {
+            packets: core::mem::take(&mut neighbor.packets),
+            waiters: core::mem::take(&mut neighbor.waiters),
+        }
+    }
+
+    /// Whether any is being asked.
+    pub(crate) fn is_asking(&self) -> bool {
+        self.table.values().any(|neighbor| neighbor.asked != 0)
+    }
+
+    /// The questions to repeat, and what waited for neighbours that are given up now.
+    pub(crate) fn tick(&mut self, now: u64) -> (Vec<Question>, Vec<Waiting>) {
+        let (mut questions, mut lost) = (Vec::new(), Vec::new());
+        let mut has_forgotten = false;
+        self.table.retain(|target, neighbor| {
+            if neighbor.asked == 0 || now < neighbor.asked_at + ASK_US {
+                return true;
+            }
+            if neighbor.asked >= MAX_ASKED {
+                has_forgotten |= neighbor.mac.is_some();
+                lost.push(Waiting {
+                    packets: core::mem::take(&mut neighbor.packets),
+                    waiters: core::mem::take(&mut neighbor.waiters),
+                });
+                return false;
+            }
+            neighbor.asked += 1;
+            neighbor.asked_at = now;
+            // The last question goes to all, for it may have another address now.
+            let mac = neighbor.mac.filter(|_| neighbor.asked < MAX_ASKED);
+            questions.push(Question {
+                target: *target,
+                mac,
+            });
+            true
+        });
+        if has_forgotten {
+            self.generation = self.generation.wrapping_add(1);
+        }
+        (questions, lost)
+    }
+
+    /// Makes room for one more: those that were not used for long go, or else the one that was used least recently and that nobody
+    /// waits for.
+    fn make_room(&mut self, now: u64) {
+        if self.table.len() < self.limit {
+            return;
+        }
+        self.generation = self.generation.wrapping_add(1);
+        self.table
+            .retain(|_, one| one.asked != 0 || one.used_at + IDLE_US > now);
+        if self.table.len() >= self.limit {
+            let oldest = self
+                .table
+                .iter()
+                .min_by_key(|(_, one)| (!one.waiters.is_empty(), one.mac.is_some(), one.used_at))
+                .map(|(address, _)| *address);
+            if let Some(oldest) = oldest {
+                self.table.remove(&oldest);
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{ASK_US, Address, FRESH_US, Neighbors, Resolved};
+
+    const MAC: [u8; 6] = [2; 6];
+
+    fn ip(last: u8) -> Address {
+        Address::v4([10, 0, 2, last])
+    }
+
+    #[test]
+    fn a_neighbour_is_asked_once_a_second_and_given_up() {
+        let mut table = Neighbors::new(8, 1);
+        let (resolved, question) = table.resolve(ip(2), 0);
+        assert_eq!(resolved, Resolved::Pending);
+        assert!(question.is_some_and(|question| question.mac.is_none()));
+        assert_eq!(table.resolve(ip(2), 1).1, None, "already asked");
+        assert!(table.hold(ip(2), vec![1]));
+        table.wait(ip(2), 7);
+        assert_eq!(table.tick(ASK_US).0.len(), 1);
+        assert_eq!(table.tick(2 * ASK_US).0.len(), 1);
+        let (questions, lost) = table.tick(3 * ASK_US);
+        assert!(questions.is_empty());
+        assert_eq!(
+            (lost.len(), lost[0].packets.len(), &lost[0].waiters[..]),
+            (1, 1, &[7][..])
+        );
+        assert!(table.len() == 0 && !table.is_asking());
+    }
+
+    #[test]
+    fn an_answer_releases_what_waits_and_is_doubted_later() {
+        let mut table = Neighbors::new(8, 1);
+        table.resolve(ip(2), 5);
+        assert!(table.hold(ip(2), vec![1]));
+        assert!(
+            table.learn(ip(9), MAC, false, 6).packets.is_empty(),
+            "not asked"
+        );
+        assert_eq!(table.len(), 1);
+        assert_eq!(table.learn(ip(2), MAC, false, 6).packets.len(), 1);
+        assert_eq!(
+            table.resolve(ip(2), 7),
+            (Resolved::Known(MAC, 6 + FRESH_US), None)
+        );
+        let later = 6 + FRESH_US;
+        let (resolved, question) = table.resolve(ip(2), later);
+        assert_eq!(resolved, Resolved::Known(MAC, later + super::DOUBT_US));
+        assert_eq!(question.and_then(|question| question.mac), Some(MAC));
+        let generation = table.generation;
+        table.learn(ip(2), [4; 6], false, later + 1);
+        assert_ne!(table.generation, generation, "it has moved");
+    }
+
+    #[test]
+    fn strangers_cannot_fill_the_table() {
+        let mut table = Neighbors::new(4, 1);
+        for last in 0..100 {
+            table.learn(ip(last), MAC, true, u64::from(last));
+            assert!(table.len() <= 4);
+        }
+        for last in 100..200 {
+            table.resolve(ip(last), 1000);
+            assert!(table.len() <= 4);
+        }
+    }
+}

@@ -1,0 +1,142 @@
+//! How much an engine may hold, and what it has had to drop.
+
+/// Bounds on what strangers can make an engine keep.
+#[derive(Clone, Copy, Debug)]
+pub struct Limits {
+    /// Connections in all.
+    pub connections: usize,
+    /// Largest receive buffer of a connection, in bytes. Buffers begin with nothing and grow as they are used.
+    pub receive_bytes: usize,
+    /// Largest transmit buffer of a connection, in bytes.
+    pub transmit_bytes: usize,
+    /// Bytes of all buffers together. Each connection may always have [`Limits::ASSURED_BYTES`] each way.
+    pub buffer_bytes: usize,
+    /// Connections whose handshake is not through; what comes beyond is answered without being remembered (SYN cookies).
+    pub half_open: usize,
+    /// Connections that nobody holds any more, but whose peers do not have everything or have not closed yet.
+    pub orphans: usize,
+    /// Connections that are over and only wait for stray segments.
+    pub time_wait: usize,
+    /// Neighbours whose hardware addresses are known or asked for.
+    pub neighbors: usize,
+    /// Bytes of packets that lack fragments.
+    pub fragment_bytes: usize,
+}
+
+impl Limits {
+    /// What a connection may have in each direction, however short memory is.
+    pub const ASSURED_BYTES: usize = 4096;
+
+    /// What fits a machine with that much memory: connections and their buffers take half of it at most.
+    #[must_use]
+    pub fn for_memory(memory_bytes: u64) -> Self {
+        const MIB: u64 = 1 << 20;
+        let (buffer, half_open, time_wait) = match memory_bytes / MIB {
+            0..64 => (64 << 10, 64, 512),
+            64..512 => (512 << 10, 512, 4096),
+            _ => (4 << 20, 2048, 16384),
+        };
+        // A connection takes about 1 KiB with its program's part, and what it is assured of.
+        let connections = (memory_bytes / 4 / (2 * Self::ASSURED_BYTES as u64 + 1024)).max(32);
+        let connections = connections.min(1 << 20) as usize;
+        Self {
+            connections,
+            receive_bytes: buffer,
+            transmit_bytes: buffer,
+            buffer_bytes: (memory_bytes / 4).clamp(MIB / 2, 1 << 40) as usize,
+            half_open,
+            orphans: connections / 2,
+            time_wait,
+            neighbors: 512,
+            fragment_bytes: (memory_bytes / 256).clamp(64 << 10, 4 * MIB) as usize,
+        }
+    }
+}
+
+macro_rules! stats {
+    ($($(#[$doc:meta])* $name:ident),* $(,)?) => {
+        /// What has happened, counted since the start.
+        #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+        pub struct Stats {
+            $($(#[$doc])* pub $name: u64,)*
+        }
+
+        impl Stats {
+            /// Names and counts.
+            pub fn iter(&self) -> impl Iterator<Item = (&'static str, u64)> {
+                [$((stringify!($name), self.$name)),*].into_iter()
+            }
+        }
+    };
+}
+
+stats! {
+    /// Frames received.
+    frames_in,
+    /// Their bytes.
+    bytes_in,
+    /// Frames sent.
+    frames_out,
+    /// Their bytes.
+    bytes_out,
+    /// Frames of protocols that are not known here, or for others.
+    not_for_us,
+    /// Packets with wrong lengths or checksums.
+    damaged,
+    /// Packets to addresses that are not ours.
+    wrong_address,
+    /// Fragments that did not fit, overlapped, or whose packet never was whole.
+    fragments_lost,
+    /// Packets put together from fragments.
+    reassembled,
+    /// Packets that waited for a hardware address in vain, or found no room to wait.
+    neighbor_lost,
+    /// Frames that found no free buffer of the device.
+    device_full,
+    /// Messages of ICMP that were not sent, because there were too many.
+    icmp_limited,
+    /// Datagrams to ports that nobody has.
+    no_port,
+    /// Segments received.
+    segments_in,
+    /// Segments sent.
+    segments_out,
+    /// Received segments that took the short way.
+    predicted,
+    /// Segments sent again.
+    retransmitted,
+    /// Retransmission timers that went off.
+    timeouts,
+    /// Segments outside the window or of old times.
+    unacceptable,
+    /// Bytes that were here already.
+    duplicate_bytes,
+    /// Segments that came before others that were missing.
+    out_of_order,
+    /// Segments for which there was no memory.
+    no_memory,
+    /// Acknowledgements that only challenge who sent something doubtful (RFC 5961).
+    challenges,
+    /// Challenges not sent, because there were too many.
+    challenges_limited,
+    /// Requests for connections to ports where nobody listens.
+    requests_refused,
+    /// Requests for connections that were ignored, since too many wait to be taken by who listens.
+    requests_ignored,
+    /// Requests for connections that were ignored, since there was no room for another.
+    requests_without_room,
+    /// Requests for connections that were answered with a cookie.
+    cookies_sent,
+    /// Connections made from cookies.
+    cookies_taken,
+    /// Segments that acknowledged no request of ours nor a right cookie.
+    cookies_wrong,
+    /// Resets sent.
+    resets_sent,
+    /// Connections that were begun from outside.
+    accepted,
+    /// Connections that were begun here.
+    connected,
+    /// Connections given up because the peer was silent.
+    timed_out,
+}

@@ -1,0 +1,52 @@
+//! What is above the engine: who listens, who holds a connection, where datagrams go.
+
+use core::net::{IpAddr, SocketAddr};
+
+use crate::address::Tuple;
+use crate::error::Error;
+
+/// Whether a port takes connections.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Admission {
+    /// Nobody listens: a reset goes back.
+    Refused,
+    /// No room now: the peer will ask again.
+    Full,
+    /// It does.
+    Open,
+}
+
+/// The sockets of a machine.
+pub trait Sockets {
+    /// What a connection keeps to reach who holds it.
+    type Holder;
+
+    /// Whether connections to `local` are taken now.
+    fn admits(&mut self, local: SocketAddr) -> Admission;
+
+    /// A connection has been made and will be in `slot`; who is to hold it. None breaks it off.
+    fn accept(&mut self, slot: u32, tuple: &Tuple) -> Option<Self::Holder>;
+
+    /// Something has happened to a connection: there are bytes, there is room, or it has come into another state.
+    fn notify(&mut self, slot: u32, holder: &Self::Holder);
+
+    /// A datagram has come; whether anybody has the port.
+    fn deliver(&mut self, local: SocketAddr, remote: SocketAddr, payload: &[u8]) -> bool;
+
+    /// A datagram from `local` did not reach `remote`.
+    fn undeliverable(&mut self, local: SocketAddr, remote: SocketAddr, error: Error);
+
+    /// A host has answered an echo request: its address, how many more routers the answer could have passed, identifier, sequence
+    /// number, and content.
+    fn echoed(&mut self, from: IpAddr, hop_limit: u8, id: u16, sequence: u16, content: &[u8]) {
+        let _ = (from, hop_limit, id, sequence, content);
+    }
+
+    /// An echo request did not reach its host.
+    fn echo_failed(&mut self, to: IpAddr, id: u16, sequence: u16, error: Error) {
+        let _ = (to, id, sequence, error);
+    }
+
+    /// A port for an outgoing connection that nobody has and that `is_free` agrees with.
+    fn ephemeral_port(&mut self, is_free: &dyn Fn(u16) -> bool) -> Option<u16>;
+}

@@ -1,0 +1,124 @@
+//! What strangers may send: nothing of it panics, and what it makes an engine keep is bounded.
+
+mod world;
+
+use proptest::prelude::*;
+use tcpip::Limits;
+use world::{A, B, LIMITS, World, pattern};
+
+/// Real frames from `a` to `b`: a handshake, requests, datagrams in parts, a ping, an end.
+fn conversation() -> Vec<Vec<u8>> {
+    let mut world = World::new(5);
+    world.is_noting = true;
+    world.b.sockets.bound.push(53);
+    let (at_a, at_b) = world.connected(80);
+    for _ in 0..3 {
+        world
+            .a
+            .write(at_a, &pattern(3000), world.now)
+            .expect("room");
+        world.pass(20_000);
+        world.b.write(at_b, &pattern(500), world.now).expect("room");
+        world.pass(20_000);
+    }
+    let (from, to) = ((A, 1000).into(), (B, 53).into());
+    world
+        .a
+        .send_datagram(from, to, &pattern(4000), 64, world.now)
+        .expect("a way");
+    world
+        .a
+        .send_datagram(from, to, b"hi", 64, world.now)
+        .expect("a way");
+    world
+        .a
+        .send_echo(B, 1, 2, b"ping", world.now)
+        .expect("a way");
+    world.pass(20_000);
+    world.a.release(at_a, false, world.now);
+    world.pass(20_000);
+    let noted = world.noted.into_iter();
+    noted
+        .filter(|(from_a, _)| *from_a)
+        .map(|(_, frame)| frame)
+        .collect()
+}
+
+fn assert_bounded(world: &World) {
+    let [
+        connections,
+        slots,
+        tuples,
+        orphans,
+        timers,
+        half_open,
+        bytes,
+    ] = world.b.census();
+    assert!(connections <= LIMITS.connections && slots <= LIMITS.connections && tuples <= slots);
+    assert!(
+        orphans <= LIMITS.orphans && timers <= connections + 10 && half_open <= LIMITS.half_open
+    );
+    assert!(bytes <= LIMITS.buffer_bytes + 2 * connections * Limits::ASSURED_BYTES);
+    assert!(world.b.time_wait() <= LIMITS.time_wait);
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 200, failure_persistence: None, ..ProptestConfig::default() })]
+
+    /// Frames of a real conversation, damaged, in any order, with checksums that the device vouches for so that they get deep.
+    #[test]
+    fn damaged_frames_do_no_harm(
+        steps in proptest::collection::vec((any::<prop::sample::Index>(), 0usize..90, any::<u8>(), 0usize..1600, any::<bool>(), 0u64..2_000_000), 1..150),
+    ) {
+        let frames = conversation();
+        let mut world = World::new(5);
+        world.b.sockets.bound.push(53);
+        let (_, at_b) = world.connected(80);
+        for (which, at, value, len, is_whole, us) in steps {
+            let mut frame = which.get(&frames).clone();
+            if let Some(byte) = frame.get_mut(at) {
+                *byte = value;
+            }
+            if !is_whole {
+                frame.truncate(len);
+            }
+            world.b.receive(&frame, true, world.now);
+            let _ = world.b.read(at_b, &mut [0; 100], false, world.now);
+            let _ = world.b.write(at_b, b"answer", world.now);
+            for (slot, _) in std::mem::take(&mut world.b.sockets.accepted) {
+                world.b.release(slot, us % 2 == 0, world.now);
+            }
+            world.b.device.frames.clear();
+            world.now += us;
+            world.b.run_timers(world.now);
+            world.b.device.frames.clear();
+            assert_bounded(&world);
+        }
+        world.b.release(at_b, false, world.now);
+        for _ in 0..300 {
+            world.now += 1_000_000;
+            world.b.run_timers(world.now);
+            world.b.device.frames.clear();
+        }
+        let [connections, _, tuples, _, timers, half_open, bytes] = world.b.census();
+        assert_eq!([connections, tuples, timers, half_open, bytes], [0; 5], "all of it ends");
+    }
+
+    #[test]
+    fn random_frames_do_no_harm(
+        frames in proptest::collection::vec((proptest::collection::vec(any::<u8>(), 0..150), 0usize..4, any::<bool>()), 1..50),
+    ) {
+        let mut world = World::new(5);
+        for (bytes, kind, is_verified) in frames {
+            let mut frame = [&world::MAC_B[..], &world::MAC_A].concat();
+            frame.extend([[8, 0], [8, 6], [0x86, 0xDD], [bytes.len() as u8, 0]][kind]);
+            frame.extend(&bytes);
+            if let Some(first) = frame.get_mut(14) {
+                *first = [0x45, *first, 0x60, *first][kind];
+            }
+            world.b.receive(&frame, is_verified, world.now);
+            world.now += 1000;
+            assert_bounded(&world);
+        }
+    }
+}

@@ -1,0 +1,319 @@
+//! IPv6: addresses that hosts give themselves, what routers tell, groups, and conversations over it.
+
+mod world;
+
+use std::net::{IpAddr, Ipv6Addr, SocketAddr};
+
+use tcpip::{Error, Settings, State};
+use world::{ANY, LIMITS, MAC_A, MAC_B, Weather, World, host, pattern};
+
+const ANY_V6: SocketAddr = SocketAddr::new(IpAddr::V6(Ipv6Addr::UNSPECIFIED), 0);
+
+fn ip(text: &str) -> IpAddr {
+    text.parse().expect("an address")
+}
+
+const LINK_A: &str = "fe80::5055:aff:fe00:202";
+const LINK_B: &str = "fe80::5054:ff:fe12:3456";
+
+fn world() -> World {
+    let mut world = World::with(3, LIMITS, 1500);
+    world.a.start_ipv6(world.now);
+    world.b.start_ipv6(world.now);
+    world.pass(2_000_000);
+    world
+}
+
+/// An Ethernet frame with a message of ICMPv6, its checksum included.
+fn frame(to_mac: [u8; 6], from: IpAddr, to: IpAddr, hop_limit: u8, message: &[u8]) -> Vec<u8> {
+    let (IpAddr::V6(from), IpAddr::V6(to)) = (from, to) else {
+        panic!("of IPv6");
+    };
+    let mut message = message.to_vec();
+    message[2..4].fill(0);
+    let len = message.len() as u16;
+    let words = [from.octets(), to.octets()].concat();
+    let pseudo = [
+        &words[..],
+        &[0, 0],
+        &len.to_be_bytes(),
+        &[0, 0, 0, 58],
+        &message,
+    ]
+    .concat();
+    let mut sum: u32 = pseudo
+        .chunks(2)
+        .map(|two| u32::from(u16::from_be_bytes([two[0], *two.get(1).unwrap_or(&0)])))
+        .sum();
+    while sum > 0xFFFF {
+        sum = (sum & 0xFFFF) + (sum >> 16);
+    }
+    message[2..4].copy_from_slice(&(!sum as u16).to_be_bytes());
+    let mut frame = [
+        &to_mac[..],
+        &[2, 0, 0, 0, 0, 1],
+        &[0x86, 0xDD, 0x60, 0, 0, 0],
+    ]
+    .concat();
+    frame.extend(len.to_be_bytes());
+    frame.extend([58, hop_limit]);
+    frame.extend(from.octets());
+    frame.extend(to.octets());
+    frame.extend(message);
+    frame
+}
+
+/// What a router says: how long it is one, and a network with flags and how long it is valid.
+fn advertisement(router_s: u16, flags: u8, valid_s: u32) -> Vec<u8> {
+    let mut message = vec![134, 0, 0, 0, 64, 0];
+    message.extend(router_s.to_be_bytes());
+    message.extend([0; 8]);
+    message.extend([3, 4, 64, flags]);
+    message.extend(valid_s.to_be_bytes());
+    message.extend(valid_s.to_be_bytes());
+    message.extend([0; 4]);
+    message.extend(
+        "2001:db8::"
+            .parse::<Ipv6Addr>()
+            .expect("an address")
+            .octets(),
+    );
+    message.extend([25, 3, 0, 0, 0, 0, 1, 0]);
+    message.extend(
+        "2001:db8::53"
+            .parse::<Ipv6Addr>()
+            .expect("an address")
+            .octets(),
+    );
+    message
+}
+
+#[test]
+fn hosts_give_themselves_addresses_and_talk() {
+    let mut world = world();
+    assert!(world.a.has_address(ip(LINK_A)) && world.b.has_address(ip(LINK_B)));
+    world.b.sockets.listening.push(80);
+    world.weather = Weather {
+        loss: 20,
+        delay_us: 500,
+        jitter_us: 500,
+        ..Weather::default()
+    };
+    let to = SocketAddr::new(ip(LINK_B), 80);
+    let at_a = world
+        .a
+        .connect((), ANY_V6, to, Settings::default(), world.now)
+        .expect("a way");
+    let up = pattern(100_000);
+    let (mut sent, mut got, mut at_b) = (0, Vec::new(), None);
+    for _ in 0..10_000 {
+        sent += world.a.write(at_a, &up[sent..], world.now).unwrap_or(0);
+        world.pass(1000);
+        if let Some((slot, tuple)) = world.b.sockets.accepted.pop_front() {
+            assert_eq!(tuple.remote().ip(), ip(LINK_A));
+            at_b = Some(slot);
+        }
+        let mut buf = [0; 5000];
+        let count = at_b.map_or(0, |slot| {
+            world.b.read(slot, &mut buf, false, world.now).unwrap_or(0)
+        });
+        got.extend_from_slice(&buf[..count]);
+        if got.len() == up.len() {
+            break;
+        }
+    }
+    assert!(got == up);
+}
+
+#[test]
+fn datagrams_of_ipv6_go_whole_and_in_parts_and_refusals_come_back() {
+    let mut world = world();
+    world.b.sockets.bound.push(53);
+    let (from, to) = (
+        SocketAddr::new(ip(LINK_A), 9),
+        SocketAddr::new(ip(LINK_B), 53),
+    );
+    for len in [1, 1452, 1453, 20_000] {
+        world
+            .a
+            .send_datagram(from, to, &pattern(len), 64, world.now)
+            .expect("a way");
+        world.pass(10_000);
+        assert!(
+            world
+                .b
+                .sockets
+                .datagrams
+                .pop()
+                .is_some_and(|one| one.2 == pattern(len)),
+            "{len}"
+        );
+    }
+    world
+        .a
+        .send_datagram(from, SocketAddr::new(ip(LINK_B), 54), b"?", 64, world.now)
+        .expect("a way");
+    world.pass(10_000);
+    assert_eq!(
+        world.a.sockets.undeliverable.pop().map(|one| one.2),
+        Some(Error::Refused)
+    );
+}
+
+#[test]
+fn an_address_that_another_has_is_not_taken() {
+    let mut world = World::with(3, LIMITS, 1500);
+    world.b = host(MAC_A, LIMITS, 1500);
+    world.a.start_ipv6(world.now);
+    world.pass(2_000_000);
+    world.b.start_ipv6(world.now);
+    world.pass(2_000_000);
+    assert!(world.a.has_address(ip(LINK_A)) && !world.b.has_address(ip(LINK_A)));
+}
+
+#[test]
+fn a_router_gives_a_network_a_way_out_and_name_servers_for_a_time() {
+    let mut world = world();
+    let (router, all) = (ip("fe80::1"), ip("ff02::1"));
+    let ours = ip("2001:db8::5054:ff:fe12:3456");
+    let group = [0x33, 0x33, 0, 0, 0, 1];
+    // Not from a router of this link, and passed on by one: nothing.
+    world.b.receive(
+        &frame(
+            group,
+            ip("2001:db8::1"),
+            all,
+            255,
+            &advertisement(1800, 0xC0, 7200),
+        ),
+        false,
+        world.now,
+    );
+    world.b.receive(
+        &frame(group, router, all, 254, &advertisement(1800, 0xC0, 7200)),
+        false,
+        world.now,
+    );
+    world.pass(2_000_000);
+    assert!(!world.b.has_address(ours));
+    world.b.receive(
+        &frame(group, router, all, 255, &advertisement(1800, 0xC0, 7200)),
+        false,
+        world.now,
+    );
+    assert!(!world.b.has_address(ours), "tried first");
+    world.pass(2_000_000);
+    assert!(world.b.has_address(ours));
+    assert_eq!(
+        world.b.router_dns().collect::<Vec<_>>(),
+        [ip("2001:db8::53")]
+    );
+    let far = SocketAddr::new(ip("2600::1"), 80);
+    assert!(
+        world
+            .b
+            .connect((), ANY_V6, far, Settings::default(), world.now)
+            .is_ok()
+    );
+    // Nobody can take the address away at once (RFC 4862, section 5.5.3).
+    world.b.receive(
+        &frame(group, router, all, 255, &advertisement(1800, 0xC0, 1)),
+        false,
+        world.now,
+    );
+    world.pass(60_000_000);
+    assert!(world.b.has_address(ours));
+    // Neither the way out nor the address outlive their times.
+    world.pass(1_800_000_000);
+    assert_eq!(
+        world
+            .b
+            .connect((), ANY_V6, far, Settings::default(), world.now),
+        Err(Error::NetworkUnreachable)
+    );
+    world.pass(7_200_000_000);
+    assert!(!world.b.has_address(ours));
+}
+
+#[test]
+fn only_groups_that_were_joined_are_heard_and_routers_are_told() {
+    for (group, any, own) in [
+        ("224.1.2.3", ANY, world::A),
+        ("ff15::77", ANY_V6, ip(LINK_A)),
+    ] {
+        let mut world = world();
+        world.b.sockets.bound.push(5353);
+        let to = SocketAddr::new(ip(group), 5353);
+        let _ = any;
+        let from = SocketAddr::new(own, 5353);
+        world
+            .a
+            .send_datagram(from, to, b"1", 1, world.now)
+            .expect("a way");
+        world.pass(1000);
+        assert_eq!(world.b.sockets.datagrams.len(), 0);
+        world.is_noting = true;
+        world.b.join_group(ip(group), world.now).expect("a group");
+        world.pass(3_000_000);
+        let is_report = |frame: &[u8]| {
+            frame.starts_with(&[1, 0, 0x5E, 0, 0, 22])
+                || frame.starts_with(&[0x33, 0x33, 0, 0, 0, 22])
+        };
+        let noted = world.noted.iter();
+        let reports = noted
+            .filter(|(from_a, frame)| !from_a && is_report(frame))
+            .count();
+        assert_eq!(reports, 2, "{group}");
+        world
+            .a
+            .send_datagram(from, to, b"2", 1, world.now)
+            .expect("a way");
+        world.pass(1000);
+        assert_eq!(world.b.sockets.datagrams.len(), 1, "{group}");
+        world.b.leave_group(ip(group), world.now).expect("joined");
+        assert_eq!(
+            world.b.leave_group(ip(group), world.now),
+            Err(Error::AddressNotAvailable)
+        );
+        world
+            .a
+            .send_datagram(from, to, b"3", 1, world.now)
+            .expect("a way");
+        world.pass(3_000_000);
+        assert_eq!(world.b.sockets.datagrams.len(), 1);
+    }
+}
+
+#[test]
+fn a_path_that_takes_less_shortens_segments() {
+    let mut world = world();
+    world.b.sockets.listening.push(80);
+    let to = SocketAddr::new(ip(LINK_B), 80);
+    let at_a = world
+        .a
+        .connect((), ANY_V6, to, Settings::default(), world.now)
+        .expect("a way");
+    world.pass(10_000);
+    assert_eq!(world.a.state(at_a), State::Established);
+    world.weather.loss = 1000;
+    world.is_noting = true;
+    world
+        .a
+        .write(at_a, &pattern(5000), world.now)
+        .expect("room");
+    world.settle();
+    let lost = world
+        .noted
+        .iter()
+        .find(|(from_a, frame)| *from_a && frame.len() > 1400)
+        .expect("a full segment");
+    let mut message = vec![2, 0, 0, 0, 0, 0, 5, 0];
+    message.extend(&lost.1[14..14 + 1232]);
+    let tell = frame(MAC_A, ip("fe80::1"), ip(LINK_A), 64, &message);
+    world.noted.clear();
+    world.a.receive(&tell, false, world.now);
+    world.settle();
+    let longest = world.noted.iter().map(|(_, frame)| frame.len()).max();
+    assert_eq!(longest, Some(14 + 1280), "of {}", world.noted.len());
+    let _ = MAC_B;
+}

@@ -76,9 +76,10 @@ pub fn end(status: u8) -> ! {
     power::off(status)
 }
 
-/// Tells the host the exit status.
+/// Tells the host the exit status; it is on the line when this returns.
 pub fn tell_status(status: u8) {
     let _ = write!(Serial, "\x1b]toro;exit={status}\x07");
+    console::drain_serial();
 }
 
 struct Serial;

@@ -36,6 +36,13 @@ fn q35_boots_a_kernel() {
 }
 
 #[test]
+fn the_same_disk_boots_by_uefi() {
+    for machine in [Machine::Pc, Machine::Q35] {
+        says_hello(machine, Boot::Uefi);
+    }
+}
+
+#[test]
 fn microvm_boots_a_kernel() {
     says_hello(Machine::Microvm, Boot::Kernel);
 }

@@ -42,6 +42,7 @@ fn the_page_is_served_on_every_machine_and_card() {
         (Machine::Pc, Boot::Kernel, Nic::Virtio),
         (Machine::Q35, Boot::Disk, Nic::E1000),
         (Machine::Q35, Boot::Kernel, Nic::Virtio),
+        (Machine::Q35, Boot::Uefi, Nic::Virtio),
         (Machine::Microvm, Boot::Kernel, Nic::Virtio),
     ] {
         let guest = Guest::new("static-web").machine(machine);

@@ -20,8 +20,8 @@ const ESP_LBA: usize = 128;
 const PARTITION_LBA: usize = ESP_LBA + esp::SECTORS;
 /// First sector of the ELF.
 const ELF_LBA: usize = PARTITION_LBA + 8;
-/// Sectors of the second GPT, at the end of the disk.
-const BACKUP_SECTORS: usize = 33;
+/// Sectors of the second GPT, at the end of the disk: 33, and what makes partition 1 end with a block of 4 KiB.
+const BACKUP_SECTORS: usize = 40;
 /// Most sectors of the boot sector and the second stage.
 const LOADER_SECTORS: usize = 63;
 /// Length of the header up to its own CRC.
@@ -189,7 +189,7 @@ mod tests {
             .values()
             .map(|found| (found.name.as_str(), found.first_lba, found.last_lba))
             .collect();
-        let last = sectors - 34;
+        let last = sectors - 41;
         let wanted = [("toro", 2048, last), ("efi", 128, 2047), ("bios", 34, 127)];
         assert_eq!(places, wanted);
         // Both tables are there.

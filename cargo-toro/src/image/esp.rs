@@ -132,7 +132,7 @@ fn boot_sector(serial: u32) -> [u8; SECTOR] {
     put(24, &[63, 0, 255, 0]);
     put(36, &[0x80, 0, 0x29]);
     put(39, &serial.to_le_bytes());
-    put(43, b"TORO       FAT12   ");
+    put(43, b"NO NAME    FAT12   ");
     put(510, &[0x55, 0xAA]);
     sector
 }

@@ -71,7 +71,7 @@ toro_boot_64:
     .section .rodata.toro.boot, "a"
     .align 8
 toro_boot_gdt:
-    .quad 0, 0x00AF9A000000FFFF, 0x00CF92000000FFFF
+    .quad 0, {code_64}, {data}
 toro_boot_gdt_pointer:
     .word 23
     .long toro_boot_gdt
@@ -86,4 +86,6 @@ toro_boot_stack: .skip {stack}
     "#,
     stack = const BOOT_STACK_BYTES,
     start = sym crate::start::start,
+    code_64 = const super::descriptors::CODE_64,
+    data = const super::descriptors::DATA,
 );

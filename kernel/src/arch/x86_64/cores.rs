@@ -34,7 +34,7 @@ toro_trampoline:
     .word 31                              // at 8: limit and base of the segments
     .long {base} + 16
     .balign 8
-    .quad 0, 0x00AF9A000000FFFF, 0x00CF92000000FFFF, 0x00CF9A000000FFFF
+    .quad 0, {code_64}, {data}, {code_32}
 1:  cli
     cld
     xor ax, ax
@@ -112,6 +112,9 @@ toro_trampoline_end:
     apic_id = const offset_of!(CalledCore, apic_id),
     anybody = const ANYBODY,
     main = sym core_main,
+    code_64 = const descriptors::CODE_64,
+    code_32 = const descriptors::CODE_32,
+    data = const descriptors::DATA,
 );
 
 unsafe extern "C" {

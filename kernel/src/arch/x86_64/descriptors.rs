@@ -17,6 +17,12 @@ pub const PAGE_FAULT_STACK: u8 = 3;
 /// Stack of double faults, NMI and machine checks.
 pub const LAST_STACK: u8 = 4;
 
+/// Descriptors of flat segments (Intel SDM volume 3A, 3.4.5), already marked as accessed: else a processor that loads one writes
+/// the mark, and the tables from which other cores start are not writable.
+pub(super) const CODE_64: u64 = 0x00AF_9B00_0000_FFFF;
+pub(super) const CODE_32: u64 = 0x00CF_9B00_0000_FFFF;
+pub(super) const DATA: u64 = 0x00CF_9300_0000_FFFF;
+
 const CODE_SELECTOR: u16 = 8;
 const TSS_SELECTOR: u16 = 24;
 
@@ -147,8 +153,8 @@ pub unsafe fn load(tables: &'static mut CoreTables) {
     let limit = size_of::<TaskState>() as u64 - 1;
     tables.gdt = [
         0,
-        0x00AF_9A00_0000_FFFF,
-        0x00CF_9200_0000_FFFF,
+        CODE_64,
+        DATA,
         // A 64-bit task state descriptor, present, available (type 9).
         limit | (tss & 0xFF_FFFF) << 16 | 0x89 << 40 | (tss >> 24 & 0xFF) << 56,
         tss >> 32,
@@ -167,5 +173,18 @@ pub unsafe fn load(tables: &'static mut CoreTables) {
         asm!("lgdt [{}]", in(reg) &raw const gdt, options(readonly, nostack, preserves_flags));
         asm!("ltr {:x}", in(reg) TSS_SELECTOR, options(nostack, preserves_flags));
         asm!("lidt [{}]", in(reg) &raw const idt, options(readonly, nostack, preserves_flags));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{CODE_32, CODE_64, DATA};
+
+    #[test]
+    fn no_processor_writes_to_a_segment_descriptor() {
+        const ACCESSED: u64 = 1 << 40;
+        for descriptor in [CODE_64, CODE_32, DATA] {
+            assert_ne!(descriptor & ACCESSED, 0, "{descriptor:#x}");
+        }
     }
 }

@@ -47,6 +47,11 @@ pub fn write_serial(bytes: &[u8]) {
     serial::write(bytes);
 }
 
+/// Waits until all that was written is on the serial line: a machine that is powered off takes along what is still in the FIFO.
+pub fn drain_serial() {
+    serial::drain();
+}
+
 /// The console, for `write!`.
 pub struct Console;
 

@@ -20,6 +20,10 @@ const LINE: u8 = 4;
 const RECEIVED: u8 = 1;
 const DATA_READY: u8 = 1;
 const TRANSMITTER_EMPTY: u8 = 0x20;
+/// Nothing is in the FIFO nor on its way.
+const ALL_SENT: u8 = 0x40;
+/// A port that stays busy is given up: a console must not stop the machine.
+const MAX_POLLS: u32 = 1_000_000;
 /// Bytes that fit when the transmitter is empty.
 const FIFO_BYTES: u32 = 16;
 
@@ -65,20 +69,30 @@ pub(super) fn enable_interrupt() -> Option<Irq> {
 }
 
 fn send(byte: u8) {
-    /// A port that stays busy is given up for this byte: a console must not stop the machine.
-    const MAX_POLLS: u32 = 1_000_000;
     let mut room = ROOM.load(Ordering::Relaxed);
     if room == 0 {
-        for _ in 0..MAX_POLLS {
-            if port::read8(LINE_STATUS) & TRANSMITTER_EMPTY != 0 {
-                break;
-            }
-            core::hint::spin_loop();
-        }
+        wait_for(TRANSMITTER_EMPTY);
         room = FIFO_BYTES;
     }
     port::write8(DATA, byte);
     ROOM.store(room - 1, Ordering::Relaxed);
+}
+
+/// Waits until the line status has this bit, for a bounded time.
+fn wait_for(status: u8) {
+    for _ in 0..MAX_POLLS {
+        if port::read8(LINE_STATUS) & status != 0 {
+            break;
+        }
+        core::hint::spin_loop();
+    }
+}
+
+/// Waits until all that was written has left the port.
+pub(super) fn drain() {
+    if IS_PRESENT.load(Ordering::Relaxed) {
+        wait_for(ALL_SENT);
+    }
 }
 
 pub(super) fn write(bytes: &[u8]) {

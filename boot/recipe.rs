@@ -93,8 +93,8 @@ impl Toolchain {
         command
     }
 
-    /// Builds the crate in `folder` as a static library, without position-independent code and
-    /// with unwind tables, and gives the path of the archive.
+    /// Builds the crate in `folder` as a static library, position-independent or not, with unwind tables, and gives the path of
+    /// the archive.
     ///
     /// # Errors
     /// What the compiler said.
@@ -102,12 +102,16 @@ impl Toolchain {
         &self,
         folder: &Path,
         package: &str,
+        model: Code,
         out: &Path,
     ) -> Result<PathBuf, String> {
         let mut flags = vec![
             "-Cforce-unwind-tables=yes".to_owned(),
             "-Cforce-frame-pointers=yes".to_owned(),
-            "-Crelocation-model=static".to_owned(),
+            match model {
+                Code::Static => "-Crelocation-model=static".to_owned(),
+                Code::PositionIndependent => "-Crelocation-model=pic".to_owned(),
+            },
         ];
         // Panics name files by their crates, on whatever machine the kernel was built.
         for sources in registry_sources() {
@@ -149,7 +153,7 @@ impl Toolchain {
     /// # Errors
     /// What the compiler or the linker said.
     pub(crate) fn boot_loader(&self, folder: &Path, out: &Path) -> Result<PathBuf, String> {
-        let archive = self.static_library(folder, "toro-boot", out)?;
+        let archive = self.static_library(folder, "toro-boot", Code::Static, out)?;
         let binary = out.join("loader.bin");
         // The linker script keeps the loader's sections; what core brings along is collected.
         run(self
@@ -170,6 +174,14 @@ impl Toolchain {
             .arg(archive))?;
         Ok(binary)
     }
+}
+
+/// Whether code runs at one address or at any.
+#[derive(Clone, Copy)]
+#[allow(dead_code, reason = "who builds no UEFI loader needs no second kind")]
+pub(crate) enum Code {
+    Static,
+    PositionIndependent,
 }
 
 /// Runs a command to its end and gives what it printed.

@@ -1,7 +1,7 @@
-//! Builds what the tool carries inside itself: the kernel as one relocatable object, and the boot
-//! loader as a flat binary.
+//! Builds what the tool carries inside itself: the kernel as one relocatable object, the BIOS loader as a flat binary, and the UEFI
+//! loader as a PE32+.
 //!
-//! Both go to `OUT_DIR` (`kernel.o`, `loader.bin`), from where `src/image/parts.rs` embeds them.
+//! They go to `OUT_DIR` (`kernel.o`, `loader.bin`, `loader.efi`), from where `src/image/parts.rs` embeds them.
 //! ARCHITECTURE.md, "From a program to an image", is the contract. The means are in
 //! `boot/recipe.rs`.
 
@@ -11,6 +11,8 @@ use std::{env, fs, process};
 
 use object::{Object as _, ObjectSymbol as _};
 
+#[path = "build/pe.rs"]
+mod pe;
 #[path = "../boot/recipe.rs"]
 mod recipe;
 #[path = "build/unwind_tables.rs"]
@@ -46,6 +48,7 @@ fn build() -> Result<(), String> {
         "boot/Cargo.toml",
         "boot/loader.ld",
         "boot/recipe.rs",
+        "boot/uefi",
         "ext2/src",
         "ext2/Cargo.toml",
         "tcpip/src",
@@ -62,12 +65,45 @@ fn build() -> Result<(), String> {
 
     let loader = toolchain.boot_loader(&root.join("boot"), &out.join("boot"))?;
     copy(&loader, &out.join("loader.bin"))?;
+    uefi_loader(&toolchain, &root.join("boot/uefi"), &out)?;
     kernel_object(&toolchain, &root.join("kernel"), &out)
+}
+
+/// Links the UEFI loader and makes a PE32+ of it.
+fn uefi_loader(toolchain: &recipe::Toolchain, folder: &Path, out: &Path) -> Result<(), String> {
+    let code = recipe::Code::PositionIndependent;
+    let archive = toolchain.static_library(folder, "toro-boot-uefi", code, &out.join("uefi"))?;
+    let linked = out.join("uefi/loader.elf");
+    recipe::run(
+        toolchain
+            .tool("rust-lld")
+            .args(["-flavor", "gnu", "-m", "elf_x86_64", "--gc-sections"])
+            .args([
+                "-pie",
+                "-z",
+                "norelro",
+                "--no-dynamic-linker",
+                "--undefined=efi_main",
+                "-T",
+            ])
+            .arg(folder.join("loader.ld"))
+            .arg("-o")
+            .arg(&linked)
+            .arg(archive),
+    )?;
+    let path = out.join("loader.efi");
+    fs::write(&path, pe::from_elf(&read(&linked)?)?)
+        .map_err(|error| format!("can't write {}: {error}", path.display()))
 }
 
 /// Links the kernel into one object that shows nothing but its ABI.
 fn kernel_object(toolchain: &recipe::Toolchain, kernel: &Path, out: &Path) -> Result<(), String> {
-    let archive = toolchain.static_library(kernel, "toro-kernel", &out.join("kernel"))?;
+    let archive = toolchain.static_library(
+        kernel,
+        "toro-kernel",
+        recipe::Code::Static,
+        &out.join("kernel"),
+    )?;
     let whole = out.join("kernel-whole.o");
     let object = out.join("kernel.o");
     // No --gc-sections: with -r it drops .eh_frame; the final link collects.

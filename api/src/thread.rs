@@ -8,7 +8,8 @@
 //! that waits or yields ([`sleep`], [`park_forever`], [`yield_now`], [`polling`], [`checkpoint`], sending and receiving of
 //! [`message`](crate::message)s). If it waits in one of them it ends at once.
 //!
-//! The waits of `std` are no kill points. Most of std is not written to be unwound out of: a thread that waits for a condition variable has
+//! The waits of `std` (`std::thread::sleep`, locks, channels, joins, files, sockets) are no kill points. std declares the C functions in which it waits as
+//! such that do not unwind, and most of it is not written to be unwound out of: a thread that waits for a condition variable has
 //! given its lock back, yet owns the guard; one that waits at the end of `std::thread::scope` lends its stack to others. To unwind there would release a lock
 //! that another thread holds, or free what another thread uses. So a thread that is killed there goes on until it reaches a kill point. Code that is to
 //! be killed in the middle of work calls [`checkpoint`] now and then. Who catches the unwinding

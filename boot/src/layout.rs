@@ -26,6 +26,8 @@ pub(crate) const BUFFER_LEN: u32 = 4096;
 /// Nothing of an ELF may be loaded below: the loader and the BIOS live there.
 pub(crate) const LOWEST: u32 = 0x10_0000;
 
+/// First sector of the second stage: behind what a GPT takes at the start of a disk.
+pub(crate) const STAGE2_LBA: u32 = 34;
 /// First sector of partition 1.
 pub(crate) const PARTITION_LBA: u32 = 2048;
 /// Where the ELF starts in partition 1, in bytes.

@@ -1,10 +1,10 @@
-//! The boot sector: reads the second stage (LBA 1 and up) to `0x7e00` and goes there. Its printing
+//! The boot sector: reads the second stage (LBA 34 and up) to `0x7e00` and goes there. Its printing
 //! and the drive number serve the second stage too.
 //!
 //! In: DL = BIOS drive. Standards: Enhanced Disk Drive Specification 3.0 (INT 13h extensions);
 //! 440 bytes of code, then disk signature and partition table, which the tool fills in.
 
-use crate::layout::STACK;
+use crate::layout::{STACK, STAGE2_LBA};
 
 core::arch::global_asm!(
     r#"
@@ -126,11 +126,12 @@ boot_drive:
     # Disk address packet: size, count, offset, segment, LBA.
 mbr_packet:
     .word 16, 0, 0x7e00, 0
-    .quad 1
+    .quad {STAGE2_LBA}
 
     .org 440
     .org 510
     .word 0xaa55
     "#,
     STACK = const STACK,
+    STAGE2_LBA = const STAGE2_LBA,
 );

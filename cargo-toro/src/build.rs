@@ -8,7 +8,7 @@ use crate::formats::{self, Appliance, Raw};
 use crate::image;
 use crate::parts;
 use crate::program::Program;
-use crate::qemu::{Accelerator, Launch, Source};
+use crate::qemu::{self, Accelerator, Launch, Source};
 use crate::settings::{Disk, Embed, Settings};
 use crate::shell::Shell;
 use crate::values::{Boot, Machine, Nic, Size};
@@ -202,7 +202,8 @@ pub fn bootable(
         Boot::Disk
     };
     match wish.unwrap_or(default) {
-        Boot::Disk => {
+        boot @ (Boot::Disk | Boot::Uefi) => {
+            let firmware = (boot == Boot::Uefi).then(qemu::ovmf).transpose()?;
             let path = image_path(folder, name, Format::Raw);
             write_image(
                 linked,
@@ -211,7 +212,13 @@ pub fn bootable(
                 &path,
                 Some(settings.memory),
             )?;
-            Ok(Source::Disk(path))
+            Ok(match firmware {
+                Some(firmware) => Source::Uefi {
+                    image: path,
+                    firmware,
+                },
+                None => Source::Disk(path),
+            })
         }
         Boot::Kernel => {
             let elf = image_path(folder, name, Format::Elf);

@@ -50,6 +50,10 @@ pub enum Command {
     Disk(crate::commands::disk::options::Disk),
     /// Run tests in virtual machines; in Toro's own checkout, the whole suite
     Test(Test),
+    /// Run a program under gdb, from its first instruction
+    Debug(Box<Debug>),
+    /// Run services on hosts with libvirt, and keep them up to date
+    Deploy(crate::deploy::options::Deploy),
     /// Make a new program
     New(New),
     /// Check that everything Toro needs is there
@@ -350,6 +354,40 @@ pub struct Test {
     #[arg(long, value_name = "SECONDS", default_value_t = 600)]
     pub timeout: u64,
     /// Arguments of the test harness, such as a filter
+    #[arg(last = true, value_name = "ARGS")]
+    pub args: Vec<String>,
+}
+
+#[allow(missing_docs, reason = "clap shows the docs of the options as help")]
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  cargo toro debug hello                        gdb stands in the kernel's first function; `break main`, `continue`
+  cargo toro debug hello --gdb-arg=-ex --gdb-arg='break main' --gdb-arg=-ex --gdb-arg=continue
+  cargo toro debug hello --no-gdb               waits at port 1234 for a debugger, and prints gdb's command line
+  cargo toro debug web --publish 8080:80 -- --fast x
+
+The program is built with the profile `dev`; the kernel's lines are known too.")]
+pub struct Debug {
+    /// Package, binary, example or path; without it, the crate in the current folder
+    pub program: Option<String>,
+    #[command(flatten)]
+    pub how: How,
+    /// Start no gdb: wait for one, or for the debugger of an editor
+    #[arg(long)]
+    pub no_gdb: bool,
+    /// The gdb to start [default: rust-gdb, else gdb]
+    #[arg(long, value_name = "PROGRAM", conflicts_with = "no_gdb")]
+    pub gdb: Option<PathBuf>,
+    /// The port where QEMU waits for gdb [default: any free one; with --no-gdb 1234]
+    #[arg(long, value_name = "PORT")]
+    pub gdb_port: Option<u16>,
+    /// One more word for gdb (again for more)
+    #[arg(long, value_name = "WORD", allow_hyphen_values = true)]
+    pub gdb_arg: Vec<String>,
+    #[command(flatten)]
+    pub vm: VmOptions,
+    /// The program's arguments
     #[arg(last = true, value_name = "ARGS")]
     pub args: Vec<String>,
 }

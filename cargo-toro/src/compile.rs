@@ -50,6 +50,7 @@ pub fn compile(program: &Program, options: &Options, shell: &Shell) -> Result<Pa
     let folder = program.output_folder();
     let parts = Parts::unpack(&folder)?;
     let references = folder.join(format!("{}.references", program.name));
+    let wants_lines = wants_lines(&program.manifest)?;
     let link = |extent: Extent| -> Result<PathBuf> {
         let mut command = cargo_with("rustc", &program.manifest, &program.package, options);
         command.args(match program.kind {
@@ -68,7 +69,12 @@ pub fn compile(program: &Program, options: &Options, shell: &Shell) -> Result<Pa
                 "-Clink-arg=--no-demangle".into(),
             ]);
         }
-        let messages = run(command, FLAGS.map(str::to_owned).to_vec(), shell);
+        let messages = run(
+            command,
+            FLAGS.map(str::to_owned).to_vec(),
+            wants_lines,
+            shell,
+        );
         let messages = messages.with_context(|| format!("cannot build `{}`", program.name))?;
         let binary = messages.executables.into_iter().next_back();
         Ok(binary.context("cargo made no executable")?.path)
@@ -136,13 +142,48 @@ pub fn compile_tests(
         .into_iter()
         .chain(link_arguments(&parts, Extent::WHOLE))
         .collect();
-    let messages = run(command, flags, shell);
+    let messages = run(command, flags, wants_lines(manifest)?, shell);
     let messages = messages.with_context(|| format!("cannot build the tests of `{package}`"))?;
     Ok(messages
         .executables
         .into_iter()
         .filter(|executable| executable.is_test)
         .collect())
+}
+
+/// Whether the profile `release` of the package's workspace asks for debug information. Without it the sections of std alone would be
+/// kept, which are of little use and large.
+fn wants_lines(manifest: &Path) -> Result<bool> {
+    if let Ok(level) = std::env::var("CARGO_PROFILE_RELEASE_DEBUG") {
+        return Ok(!matches!(level.as_str(), "0" | "false" | "none"));
+    }
+    let mut command = Command::new(cargo());
+    command.args([
+        "locate-project",
+        "--workspace",
+        "--message-format",
+        "plain",
+        "--manifest-path",
+    ]);
+    let output = command.arg(manifest).output();
+    let output = output.with_context(|| format!("cannot start {}", quoted(&command)))?;
+    let root = String::from_utf8_lossy(&output.stdout).trim().to_owned();
+    let text = std::fs::read_to_string(&root).with_context(|| format!("cannot read {root}"))?;
+    let root: toml::Table = text
+        .parse()
+        .with_context(|| format!("cannot parse {root}"))?;
+    Ok(profile_has_lines(&root))
+}
+
+/// Whether `[profile.release]` of a Cargo.toml asks for debug information.
+fn profile_has_lines(manifest: &toml::Table) -> bool {
+    let release = manifest.get("profile").and_then(|p| p.get("release"));
+    match release.and_then(|release| release.get("debug")) {
+        None => false,
+        Some(toml::Value::Boolean(is_wanted)) => *is_wanted,
+        Some(toml::Value::Integer(level)) => *level != 0,
+        Some(level) => level.as_str() != Some("none"),
+    }
 }
 
 fn cargo_with(verb: &str, manifest: &Path, package: &str, options: &Options) -> Command {
@@ -177,14 +218,23 @@ fn add_output(command: &mut Command, folder: &Path, shell: &Shell) {
     }
 }
 
-fn run(mut command: Command, flags: Vec<String>, shell: &Shell) -> Result<Messages> {
+/// Runs cargo; `wants_lines` keeps debug information of the profile `release`.
+fn run(
+    mut command: Command,
+    flags: Vec<String>,
+    wants_lines: bool,
+    shell: &Shell,
+) -> Result<Messages> {
     let flags = with_flags_of_user(flags, shell);
     command
         .env("CARGO_ENCODED_RUSTFLAGS", flags.join("\x1f"))
         .env_remove("RUSTFLAGS");
     // The symbol table is needed for backtraces; images are stripped by the tool.
     command
-        .env("CARGO_PROFILE_RELEASE_STRIP", "debuginfo")
+        .env(
+            "CARGO_PROFILE_RELEASE_STRIP",
+            if wants_lines { "none" } else { "debuginfo" },
+        )
         .env("CARGO_PROFILE_DEV_STRIP", "none");
     command.stdin(Stdio::null()).stdout(Stdio::piped());
     shell.command(&command);
@@ -295,4 +345,28 @@ fn words(text: &str) -> Vec<String> {
 /// The cargo that called us, or the one on the path.
 pub fn cargo() -> PathBuf {
     std::env::var_os("CARGO").map_or_else(|| "cargo".into(), PathBuf::from)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::profile_has_lines;
+
+    #[test]
+    fn lines_are_kept_where_the_profile_asks_for_them() {
+        let asks = |text: &str| profile_has_lines(&text.parse().expect("a manifest"));
+        assert!(!asks("[package]\nname = \"sample\""));
+        for level in ["true", "1", "2", "\"limited\"", "\"line-tables-only\""] {
+            assert!(
+                asks(&format!("[profile.release]\ndebug = {level}")),
+                "{level}"
+            );
+        }
+        for level in ["false", "0", "\"none\""] {
+            assert!(
+                !asks(&format!("[profile.release]\ndebug = {level}")),
+                "{level}"
+            );
+        }
+        assert!(!asks("[profile.dev]\ndebug = true"));
+    }
 }

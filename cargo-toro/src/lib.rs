@@ -39,6 +39,7 @@ pub mod command_line;
 pub mod commands;
 pub mod compile;
 pub mod console;
+pub mod deploy;
 pub mod disks;
 pub mod embed;
 pub mod failure;

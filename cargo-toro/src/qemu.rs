@@ -14,6 +14,9 @@ use std::process::Command;
 /// The environment variable that names another QEMU than the one on the path.
 pub const QEMU_VARIABLE: &str = "TORO_QEMU";
 
+/// The environment variable that names the firmware for UEFI.
+pub const OVMF_VARIABLE: &str = "TORO_OVMF";
+
 /// Two channels with two disks each.
 const MAX_IDE_DISKS: usize = 4;
 /// Ports of QEMU's AHCI controller.
@@ -26,6 +29,13 @@ const MAX_PVSCSI_DISKS: usize = 16;
 pub enum Source {
     /// A disk image, the first disk.
     Disk(PathBuf),
+    /// The same, started by UEFI.
+    Uefi {
+        /// The image.
+        image: PathBuf,
+        /// OVMF.
+        firmware: PathBuf,
+    },
     /// An ELF that QEMU loads itself.
     Kernel {
         /// The image.
@@ -145,6 +155,9 @@ impl Launch {
                 command_line.into(),
             ]);
         }
+        if let Source::Uefi { firmware, .. } = &self.source {
+            words.0.extend(["-bios".into(), firmware.into()]);
+        }
         words.0.extend(self.extra.iter().cloned());
         Ok(words.0)
     }
@@ -181,12 +194,12 @@ impl Launch {
     /// The boot disk first, so that BIOSes find it as their first, then the data disks.
     fn disks(&self, words: &mut Words) -> Result<()> {
         let boot = match &self.source {
-            Source::Disk(image) => Some(image),
+            Source::Disk(image) | Source::Uefi { image, .. } => Some(image),
             Source::Kernel { .. } => None,
         };
         if self.machine == Machine::Microvm && boot.is_some() {
             bail!(Failure::new(
-                "the machine microvm has no BIOS that boots from a disk",
+                "the machine microvm has no firmware that boots from a disk",
                 "leave --boot away or choose --boot kernel"
             ));
         }
@@ -266,7 +279,7 @@ impl Launch {
         words.option(
             "-netdev",
             Some(match &self.network {
-                Network::User(ports) => self.user_network(ports)?,
+                Network::User(ports) => user_network(self.address, ports)?,
                 Network::Tap(name) => format!(
                     "tap,id=net0,ifname={},script=no,downscript=no",
                     escaped(name)
@@ -276,48 +289,49 @@ impl Launch {
         words.option("-device", Some(device.into()));
         Ok(())
     }
+}
 
-    fn user_network(&self, ports: &[Port]) -> Result<String> {
-        let mut option = "user,id=net0".to_owned();
-        let mut guest = String::new();
-        if let Address::Static {
-            address,
-            prefix,
-            gateway,
-            dns,
-        } = self.address
-        {
-            guest = address.to_string();
-            let network = |address: Ipv4Addr| {
-                u32::from(address)
-                    .checked_shr(32 - u32::from(prefix))
-                    .unwrap_or(0)
-            };
-            option += &format!(",net={address}/{prefix}");
-            for (name, server) in [("host", gateway), ("dns", dns)] {
-                let Some(server) = server else { continue };
-                if network(server) == network(address) {
-                    option += &format!(",{name}={server}");
-                } else if name == "host" {
-                    bail!(Failure::new(
-                        format!("the gateway {server} is not in the network of {address}/{prefix}"),
-                        "mend the address in [package.metadata.toro] or --address"
-                    ));
-                }
+/// QEMU's user network around the guest's `address`, with ports of the host that lead into it.
+pub(crate) fn user_network(address: Address, ports: &[Port]) -> Result<String> {
+    let mut option = "user,id=net0".to_owned();
+    let mut guest = String::new();
+    if let Address::Static {
+        address,
+        prefix,
+        gateway,
+        dns,
+    } = address
+    {
+        guest = address.to_string();
+        let network = |address: Ipv4Addr| {
+            u32::from(address)
+                .checked_shr(32 - u32::from(prefix))
+                .unwrap_or(0)
+        };
+        option += &format!(",net={address}/{prefix}");
+        for (name, server) in [("host", gateway), ("dns", dns)] {
+            let Some(server) = server else { continue };
+            if network(server) == network(address) {
+                option += &format!(",{name}={server}");
+            } else if name == "host" {
+                bail!(Failure::new(
+                    format!("the gateway {server} is not in the network of {address}/{prefix}"),
+                    "mend the address in [package.metadata.toro] or --address"
+                ));
             }
         }
-        for port in ports {
-            let protocol = match port.protocol {
-                Protocol::Tcp => "tcp",
-                Protocol::Udp => "udp",
-            };
-            option += &format!(
-                ",hostfwd={protocol}:{}:{}-{guest}:{}",
-                port.address, port.host, port.guest
-            );
-        }
-        Ok(option)
     }
+    for port in ports {
+        let protocol = match port.protocol {
+            Protocol::Tcp => "tcp",
+            Protocol::Udp => "udp",
+        };
+        option += &format!(
+            ",hostfwd={protocol}:{}:{}-{guest}:{}",
+            port.address, port.host, port.guest
+        );
+    }
+    Ok(option)
 }
 
 #[derive(Default)]
@@ -345,6 +359,40 @@ fn escaped(value: &str) -> String {
 /// The QEMU to start.
 pub fn qemu() -> PathBuf {
     std::env::var_os(QEMU_VARIABLE).map_or_else(|| "qemu-system-x86_64".into(), PathBuf::from)
+}
+
+/// The firmware for UEFI: what the variable names, or OVMF where distributions put it.
+pub fn ovmf() -> Result<PathBuf> {
+    /// Debian and Ubuntu; Fedora; Arch; openSUSE; what comes with QEMU on macOS.
+    const PLACES: [&str; 9] = [
+        "/usr/share/ovmf/OVMF.fd",
+        "/usr/share/OVMF/OVMF_CODE.fd",
+        "/usr/share/OVMF/OVMF_CODE_4M.fd",
+        "/usr/share/edk2/ovmf/OVMF_CODE.fd",
+        "/usr/share/edk2/x64/OVMF.4m.fd",
+        "/usr/share/edk2/x64/OVMF_CODE.4m.fd",
+        "/usr/share/qemu/ovmf-x86_64.bin",
+        "/opt/homebrew/share/qemu/edk2-x86_64-code.fd",
+        "/usr/local/share/qemu/edk2-x86_64-code.fd",
+    ];
+    let named = std::env::var_os(OVMF_VARIABLE).map(PathBuf::from);
+    let found = match &named {
+        Some(file) => Some(file.clone()).filter(|file| file.is_file()),
+        None => PLACES
+            .map(PathBuf::from)
+            .into_iter()
+            .find(|file| file.is_file()),
+    };
+    found.ok_or_else(|| {
+        let what = match named {
+            Some(file) => format!("there is no firmware for UEFI at {}", file.display()),
+            None => "there is no firmware for UEFI (OVMF) on this host".into(),
+        };
+        let help = format!(
+            "install it: `apt-get install ovmf`, `dnf install edk2-ovmf`, `pacman -S edk2-ovmf`; one elsewhere is named by {OVMF_VARIABLE}"
+        );
+        Failure::new(what, help).into()
+    })
 }
 
 /// QEMU's version line; an error with advice where there is no QEMU.

@@ -37,6 +37,16 @@ fn line(launch: &Launch) -> String {
 }
 
 #[test]
+fn uefi_boots_the_same_disk_with_another_firmware() {
+    let source = Source::Uefi {
+        image: "hello.img".into(),
+        firmware: "OVMF.fd".into(),
+    };
+    let uefi = Launch { source, ..pc() };
+    assert_eq!(line(&uefi), line(&pc()) + " -bios OVMF.fd");
+}
+
+#[test]
 fn pc_boots_from_the_first_ide_disk() {
     let launch = Launch {
         disks: vec!["web.img".into()],

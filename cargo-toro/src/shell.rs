@@ -66,7 +66,8 @@ pub fn quoted(command: &Command) -> String {
         .join(" ")
 }
 
-fn quoted_word(word: &str) -> String {
+/// A word as a POSIX shell reads it back.
+pub fn quoted_word(word: &str) -> String {
     let is_plain = |c: char| c.is_ascii_alphanumeric() || "-_./=:,@%+".contains(c);
     if !word.is_empty() && word.chars().all(is_plain) {
         word.to_owned()

@@ -94,6 +94,8 @@ pub enum Boot {
     Disk,
     /// QEMU loads the kernel itself (PVH)
     Kernel,
+    /// From the same disk image, by UEFI: needs OVMF on this host
+    Uefi,
 }
 
 /// What executes the guest's instructions.

@@ -374,3 +374,34 @@ fn what_is_typed_reaches_the_guest() {
         stderr(&output)
     );
 }
+
+const PANICS: &str = "fn main() {
+    inner();
+}
+
+#[inline(never)]
+fn inner() {
+    panic!(\"here\")
+}
+";
+
+#[test]
+fn backtraces_have_lines_where_the_profile_has_them() {
+    const CALL: &str = "src/main.rs:2:5";
+    let sample = Crate::new(PANICS, "env = { RUST_BACKTRACE = \"1\" }");
+    let shown = |arguments: &[&str]| {
+        let output = sample.run(arguments);
+        assert_eq!(output.status.code(), Some(101), "{}", stderr(&output));
+        stdout(&output)
+    };
+    let debug = shown(&["run", "--debug"]);
+    assert!(debug.contains(CALL), "{debug}");
+    let release = shown(&["run"]);
+    assert!(release.contains("sample::inner"), "{release}");
+    assert!(!release.contains(CALL), "{release}");
+    let mut manifest = std::fs::read_to_string(sample.path("Cargo.toml")).unwrap();
+    manifest += "[profile.release]\ndebug = \"line-tables-only\"\n";
+    std::fs::write(sample.path("Cargo.toml"), manifest).unwrap();
+    let release = shown(&["run"]);
+    assert!(release.contains(CALL), "{release}");
+}

@@ -51,6 +51,24 @@ fn test(folder: &Path, arguments: &[&str]) -> (String, String, Option<i32>) {
 }
 
 #[test]
+fn a_package_is_tested_that_depends_on_another_one_of_its_name() {
+    let folder = package(&[]);
+    let older = folder.path().join("older");
+    std::fs::create_dir_all(older.join("src")).unwrap();
+    std::fs::write(older.join("src/lib.rs"), "").unwrap();
+    let manifest = "[package]\nname = \"sample\"\nversion = \"1.2.2\"\nedition = \"2024\"\n";
+    std::fs::write(older.join("Cargo.toml"), manifest).unwrap();
+    let path = folder.path().join("Cargo.toml");
+    let manifest = std::fs::read_to_string(&path).unwrap();
+    let dependency =
+        "[dev-dependencies]\nolder = { package = \"sample\", path = \"older\" }\n[workspace]\n";
+    std::fs::write(&path, manifest + dependency).unwrap();
+    let (output, errors, code) = test(folder.path(), &[]);
+    assert!(output.ends_with("1 passed, 0 failed\n"), "{output}{errors}");
+    assert_eq!(code, Some(0));
+}
+
+#[test]
 fn tests_find_the_folder_and_the_variables_of_their_package() {
     let folder = package(&[(
         "finds.rs",

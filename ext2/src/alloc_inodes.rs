@@ -13,6 +13,10 @@ use crate::filesystem::FileSystem;
 use crate::layout::ROOT_INODE;
 use crate::{BlockDevice, Error, InodeNumber, Place};
 
+/// How many inodes are marked as used at once. Those that are not needed yet are free inodes, and are marked as such again by a full
+/// sync: for the next ones the bitmap need not be on the disk before their names.
+const MARK_AHEAD: u32 = 32;
+
 impl<D: BlockDevice> FileSystem<D> {
     /// The group that an inode is in.
     pub(crate) fn group_of_inode(&self, number: InodeNumber) -> u32 {
@@ -75,6 +79,17 @@ impl<D: BlockDevice> FileSystem<D> {
         if group.free_inodes == 0 {
             return Ok(None);
         }
+        let end = start.saturating_add(per_group);
+        let ahead = start.saturating_add(1)..=end;
+        if let Some(number) = self.write.marked.range(ahead.clone()).next().copied() {
+            self.write.marked.remove(&number);
+            self.write.early.insert(number);
+            return Ok(Some(InodeNumber(number)));
+        }
+        if let Some(number) = self.write.marking.range(ahead).next().copied() {
+            self.write.marking.remove(&number);
+            return Ok(Some(InodeNumber(number)));
+        }
         let at = group.inode_bitmap;
         let reserved = self.first_inode.saturating_sub(1).saturating_sub(start);
         let from = group.first_free_inode.max(reserved);
@@ -87,18 +102,51 @@ impl<D: BlockDevice> FileSystem<D> {
             group.free_inodes = 0;
             return Ok(None);
         };
-        group.first_free_inode = found.end;
         let number = InodeNumber(start.saturating_add(found.end));
-        let raw = self.raw_inode(number)?;
-        if raw.links_count.get() != 0 {
+        self.check_free(number)?;
+        let mut run = found.clone();
+        while run.end < per_group && run.end.saturating_sub(run.start) < MARK_AHEAD {
+            let bits = &self.load(at, Kind::Bitmap)?.memory;
+            let next = InodeNumber(
+                number
+                    .0
+                    .saturating_add(run.end)
+                    .saturating_sub(found.end)
+                    .saturating_add(1),
+            );
+            if bitmap::is_set(bits, run.end) || self.check_free(next).is_err() {
+                break;
+            }
+            self.write.marking.insert(next.0);
+            run.end = run.end.saturating_add(1);
+        }
+        if let Some(group) = self.groups.get_mut(index as usize) {
+            group.first_free_inode = run.end;
+        }
+        bitmap::fill(self.edit(at, Kind::Bitmap)?, run, true);
+        Ok(Some(number))
+    }
+
+    /// Fails if an inode that is marked as free is not.
+    fn check_free(&self, number: InodeNumber) -> Result<(), Error> {
+        let links = self.raw_inode(number)?.links_count.get();
+        if links != 0 {
             return Err(corrupt!(
                 Place::Inode(number.0),
-                "is marked as free, but has {} links",
-                raw.links_count.get()
+                "is marked as free, but has {links} links"
             ));
         }
-        bitmap::fill(self.edit(at, Kind::Bitmap)?, found, true);
-        Ok(Some(number))
+        Ok(())
+    }
+
+    /// Marks inodes as free that were marked as used ahead of time.
+    pub(crate) fn unmark_inodes(&mut self) -> Result<(), Error> {
+        let mut numbers = core::mem::take(&mut self.write.marked);
+        numbers.append(&mut self.write.marking);
+        for number in numbers {
+            self.set_inode_free(number)?;
+        }
+        Ok(())
     }
 
     fn count_inode(&mut self, index: u32, is_directory: bool, is_freed: bool) {
@@ -126,6 +174,14 @@ impl<D: BlockDevice> FileSystem<D> {
 
     /// Marks an inode as free: nothing leads to it, in memory or on the disk.
     pub(crate) fn clear_inode(&mut self, number: u32, is_directory: bool) -> Result<(), Error> {
+        self.set_inode_free(number)?;
+        let index = self.group_of_inode(InodeNumber(number));
+        self.count_inode(index, is_directory, true);
+        Ok(())
+    }
+
+    /// Clears the bit of an inode.
+    fn set_inode_free(&mut self, number: u32) -> Result<(), Error> {
         let index = self.group_of_inode(InodeNumber(number));
         let start = index.saturating_mul(self.geometry.inodes_per_group);
         let bit = number.saturating_sub(1).saturating_sub(start);
@@ -139,7 +195,6 @@ impl<D: BlockDevice> FileSystem<D> {
             bit..bit.saturating_add(1),
             false,
         );
-        self.count_inode(index, is_directory, true);
         Ok(())
     }
 }

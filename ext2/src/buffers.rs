@@ -98,6 +98,8 @@ impl<D: BlockDevice> FileSystem<D> {
         self.write.changed.clear();
         self.write.names.clear();
         self.write.room.clear();
+        self.write.marked.clear();
+        self.write.marking.clear();
         self.write.needs_flush = false;
         // That errors were found is worth a try; if it fails too, nothing is lost.
         self.record_errors();

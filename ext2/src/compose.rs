@@ -2,26 +2,32 @@
 //! there already, beside what must still be as it was. `writeback.rs` says why.
 
 use alloc::borrow::Cow;
-use alloc::collections::BTreeMap;
+use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::vec::Vec;
 
 use crate::buffers::{Buffer, Kind};
 use crate::bytes::{put, u16_at, u32_at};
-use crate::records::{coalesce, records, set_inode, set_len};
+use crate::order::Order;
+use crate::records::{Record, coalesce, needed, records, set_inode, set_len};
+
+/// What a device writes as a whole.
+const SECTOR: usize = 512;
 
 /// A phase of a write-back. Each is on the medium before the next begins.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Phase {
     /// What nothing leads to yet, and what may be too much: new blocks, bits in bitmaps, additional
-    /// links.
+    /// links; and names of new inodes that appear by one write within a sector.
     Prepare,
-    /// What leads there: new inodes, files that grew or became shorter, new entries of directories.
-    Link,
-    /// Entries that lead elsewhere now, such as the `..` of a directory that moved.
-    Replace,
-    /// Entries that go.
+    /// What leads there: files that grew or became shorter, the other new entries, and new inodes by
+    /// level: [`Order`].
+    Link(u32),
+    /// Entries that lead elsewhere now, such as the `..` of a directory that moved; inodes that go, by
+    /// level.
+    Replace(u32),
+    /// Entries that go, and inodes that lost their names by the phase before.
     Unlink,
-    /// Links and inodes that go.
+    /// Links that go.
     Drop,
 }
 
@@ -29,6 +35,7 @@ pub(crate) enum Phase {
 pub(crate) struct Context<'a> {
     pub(crate) holds: &'a BTreeMap<u32, u16>,
     pub(crate) orphans: &'a [u32],
+    pub(crate) order: &'a Order,
     pub(crate) inode_size: usize,
 }
 
@@ -44,13 +51,14 @@ pub(crate) fn version<'a>(
     let disk = buffer.disk.as_ref()?;
     let whole_in = match buffer.kind {
         Kind::Bitmap => Phase::Prepare,
-        Kind::Pointers => Phase::Link,
+        Kind::Pointers => Phase::Link(0),
         Kind::Attributes => Phase::Unlink,
         Kind::Directory => {
             if phase == Phase::Unlink && buffer.memory != *disk {
                 coalesce(&mut buffer.memory);
             }
-            let version = directory(&buffer.memory, disk, phase);
+            let is_early = |number| context.order.early.contains(&number);
+            let version = directory(&buffer.memory, disk, phase, &is_early);
             return (version.as_ref() != disk.as_slice()).then_some(version);
         }
         Kind::Inodes(first) => {
@@ -63,25 +71,77 @@ pub(crate) fn version<'a>(
 
 /// The version of a block of directory entries. In memory its chain has all records that are on the
 /// disk, and more: until the records before them are made shorter, those are out of sight.
-fn directory<'a>(memory: &'a [u8], disk: &[u8], phase: Phase) -> Cow<'a, [u8]> {
+fn directory<'a>(
+    memory: &'a [u8],
+    disk: &[u8],
+    phase: Phase,
+    is_early: &dyn Fn(u32) -> bool,
+) -> Cow<'a, [u8]> {
     if phase >= Phase::Unlink {
         return Cow::Borrowed(memory);
     }
     let mut version = memory.to_vec();
+    let early = if phase == Phase::Prepare {
+        early_offsets(memory, disk, is_early)
+    } else {
+        BTreeSet::new()
+    };
     for record in records(disk).flatten() {
-        if phase == Phase::Prepare {
-            set_len(&mut version, record.offset, record.len);
+        if phase == Phase::Prepare && !early.contains(&record.offset) {
             set_inode(&mut version, record.offset, record.inode);
         }
         let is_removed = u32_at(memory, record.offset) == 0;
-        if record.inode != 0 && (phase < Phase::Replace || is_removed) {
+        if record.inode != 0 && (phase < Phase::Replace(0) || is_removed) {
             set_inode(&mut version, record.offset, record.inode);
             let rest = record.offset.saturating_add(6);
             let header = disk.get(rest..rest.saturating_add(2)).unwrap_or_default();
             put(&mut version, rest, header);
         }
     }
+    if phase == Phase::Prepare {
+        let mut shown: BTreeSet<usize> = records(disk).flatten().map(|old| old.offset).collect();
+        shown.extend(early);
+        let ends = shown.iter().copied().skip(1).chain([memory.len()]);
+        for (offset, end) in shown.iter().zip(ends) {
+            set_len(&mut version, *offset, end.saturating_sub(*offset));
+        }
+    }
     Cow::Owned(version)
+}
+
+/// Where the entries of new inodes are that may be on the disk at any time: they lie, with the header
+/// before that makes room for them, in one sector, so they appear whole.
+pub(crate) fn early_offsets(
+    memory: &[u8],
+    disk: &[u8],
+    is_early: &dyn Fn(u32) -> bool,
+) -> BTreeSet<usize> {
+    let sector = |offset: usize| offset.checked_div(SECTOR);
+    let fits = |record: &Record, start: usize| {
+        let end = record.offset.saturating_add(needed(record.name_len));
+        is_early(record.inode) && sector(start) == sector(end.saturating_sub(1))
+    };
+    let on_disk: BTreeMap<usize, u32> = records(disk)
+        .flatten()
+        .map(|record| (record.offset, record.inode))
+        .collect();
+    let mut early = BTreeSet::new();
+    // The last record that the disk shows.
+    let mut before = None;
+    for record in records(memory).flatten() {
+        let comes_early = match (on_disk.get(&record.offset), before) {
+            (Some(inode), _) => *inode == 0 && fits(&record, record.offset),
+            (None, Some(before)) => fits(&record, before),
+            (None, None) => false,
+        };
+        if comes_early {
+            early.insert(record.offset);
+        }
+        if comes_early || on_disk.contains_key(&record.offset) {
+            before = Some(record.offset);
+        }
+    }
+    early
 }
 
 /// The version of a block of an inode table. Inodes do not cross sectors, so each changes as one.
@@ -94,8 +154,18 @@ fn inodes(memory: &[u8], disk: &[u8], first: u32, phase: Phase, context: &Contex
             continue;
         }
         let hold = context.holds.get(&number).copied();
-        let is_orphan = context.orphans.contains(&number);
-        let (content, links) = inode(new, old, phase, hold, is_orphan);
+        let order = context.order;
+        let fate = Fate {
+            hold,
+            is_orphan: context.orphans.contains(&number),
+            birth: Phase::Link(order.births.get(&number).copied().unwrap_or(0)),
+            end: order
+                .ends
+                .get(&number)
+                .copied()
+                .unwrap_or(Phase::Replace(0)),
+        };
+        let (content, links) = inode(new, old, phase, &fate);
         let start = version.len();
         version.extend_from_slice(content);
         put(
@@ -114,23 +184,35 @@ const GENERATION: usize = 100;
 /// Where it says which blocks it has: size, count, pointers, attributes and the high half of the size.
 const PLACES: [core::ops::Range<usize>; 3] = [4..8, 28..32, 40..112];
 
-/// Which content and which count of links an inode has in a phase.
-fn inode<'a>(
-    new: &'a [u8],
-    old: &'a [u8],
-    phase: Phase,
+/// What is known of an inode beyond its bytes.
+#[derive(Clone, Copy)]
+struct Fate {
+    /// How many names it lost, or none if it lost none and was not let go.
     hold: Option<u16>,
     is_orphan: bool,
-) -> (&'a [u8], u16) {
+    /// From which phase on it is on the disk, if it is new.
+    birth: Phase,
+    /// From which phase on it no longer is, if it goes.
+    end: Phase,
+}
+
+/// Which content and which count of links an inode has in a phase.
+fn inode<'a>(new: &'a [u8], old: &'a [u8], phase: Phase, fate: &Fate) -> (&'a [u8], u16) {
+    let Fate {
+        hold, is_orphan, ..
+    } = *fate;
     let new_links = u16_at(new, LINKS);
     let old_links = u16_at(old, LINKS);
     let is_same_file = u32_at(new, GENERATION) == u32_at(old, GENERATION)
         && u16_at(new, MODE) == u16_at(old, MODE);
     let is_in_use = old_links > 0 || ((is_orphan || hold.is_some()) && is_same_file);
-    if !is_in_use && phase == Phase::Prepare {
+    if !is_in_use && phase < fate.birth {
         return (old, old_links);
     }
     if phase == Phase::Drop || !is_in_use {
+        return (new, new_links);
+    }
+    if hold.is_some() && new_links == 0 && phase >= fate.end {
         return (new, new_links);
     }
     let is_gone = new_links == 0 && !is_orphan;
@@ -153,7 +235,7 @@ fn inode<'a>(
 
 #[cfg(test)]
 mod tests {
-    use super::{Phase, directory, inode};
+    use super::{Fate, Phase, directory, early_offsets, inode};
     use crate::bytes::put;
     use crate::records::{Record, coalesce, records, set_inode, set_len, write};
     use alloc::vec;
@@ -185,7 +267,7 @@ mod tests {
         write(&mut memory, &record(48, 80, 4), 1, b"new");
 
         let as_before = names(&disk);
-        let version = directory(&memory, &disk, Phase::Prepare);
+        let version = directory(&memory, &disk, Phase::Prepare, &|_| false);
         assert_eq!(names(&version), as_before);
         let both = |parent| {
             [
@@ -196,13 +278,13 @@ mod tests {
                 (4, b"new".to_vec()),
             ]
         };
-        let version = directory(&memory, &version, Phase::Link);
+        let version = directory(&memory, &version, Phase::Link(0), &|_| false);
         assert_eq!(names(&version), both(3));
-        let version = directory(&memory, &version, Phase::Replace);
+        let version = directory(&memory, &version, Phase::Replace(0), &|_| false);
         assert_eq!(names(&version), both(9));
         let version = version.into_owned();
         coalesce(&mut memory);
-        let version = directory(&memory, &version, Phase::Unlink);
+        let version = directory(&memory, &version, Phase::Unlink, &|_| false);
         let mut last = both(9).to_vec();
         last.remove(2);
         assert_eq!(names(&version), last);
@@ -216,41 +298,92 @@ mod tests {
         raw
     }
 
+    fn fate(hold: Option<u16>) -> Fate {
+        Fate {
+            hold,
+            is_orphan: false,
+            birth: Phase::Link(0),
+            end: Phase::Replace(0),
+        }
+    }
+
     #[test]
-    fn a_new_inode_comes_when_its_blocks_are_there() {
+    fn a_name_of_a_new_inode_comes_early_if_it_lies_in_a_sector_with_what_makes_room() {
+        let record = |offset, len, inode, name_len| Record {
+            offset,
+            len,
+            inode,
+            name_len,
+        };
+        let mut disk = vec![0; 1024];
+        write(&mut disk, &record(0, 1024, 2, 0), 1, b"old");
+        let mut memory = disk.clone();
+        set_len(&mut memory, 0, 12);
+        write(&mut memory, &record(12, 12, 7, 0), 1, b"new");
+        write(&mut memory, &record(24, 12, 4, 0), 1, b"link");
+        write(&mut memory, &record(36, 468, 8, 0), 1, b"also");
+        let long = [b'l'; 40];
+        write(&mut memory, &record(504, 520, 9, 0), 1, &long);
+
+        let is_new = |number| number >= 7;
+        let early = early_offsets(&memory, &disk, &is_new);
+        assert_eq!(early.into_iter().collect::<Vec<_>>(), [12, 36]);
+        let version = directory(&memory, &disk, Phase::Prepare, &is_new);
+        let expected = [(2, "old"), (7, "new"), (8, "also")];
+        let expected = expected.map(|(inode, name)| (inode, name.as_bytes().to_vec()));
+        assert_eq!(names(&version), expected);
+        let version = directory(&memory, &version, Phase::Link(0), &is_new);
+        assert_eq!(version, memory);
+    }
+
+    #[test]
+    fn a_new_inode_comes_in_the_phase_of_its_level() {
         let (old, new) = (raw(0, 0), raw(1, 9));
-        assert_eq!(inode(&new, &old, Phase::Prepare, None, false), (&*old, 0));
-        assert_eq!(inode(&new, &old, Phase::Link, None, false), (&*new, 1));
+        let fate = Fate {
+            birth: Phase::Link(1),
+            ..fate(None)
+        };
+        assert_eq!(inode(&new, &old, Phase::Prepare, &fate), (&*old, 0));
+        assert_eq!(inode(&new, &old, Phase::Link(0), &fate), (&*old, 0));
+        assert_eq!(inode(&new, &old, Phase::Link(1), &fate), (&*new, 1));
     }
 
     #[test]
     fn an_inode_that_grew_keeps_its_size_until_its_blocks_are_there() {
         let (old, new) = (raw(1, 5), raw(2, 9));
-        assert_eq!(inode(&new, &old, Phase::Prepare, None, false), (&*old, 2));
-        assert_eq!(inode(&new, &old, Phase::Link, None, false), (&*new, 2));
+        assert_eq!(inode(&new, &old, Phase::Prepare, &fate(None)), (&*old, 2));
+        assert_eq!(inode(&new, &old, Phase::Link(0), &fate(None)), (&*new, 2));
     }
 
     #[test]
     fn a_link_that_goes_is_counted_until_its_entry_is_gone() {
         let (old, new) = (raw(2, 5), raw(1, 5));
-        for phase in [Phase::Prepare, Phase::Link, Phase::Unlink] {
-            assert_eq!(inode(&new, &old, phase, Some(1), false), (&*new, 2));
+        let held = fate(Some(1));
+        for phase in [Phase::Prepare, Phase::Link(0), Phase::Unlink] {
+            assert_eq!(inode(&new, &old, phase, &held), (&*new, 2));
         }
-        assert_eq!(inode(&new, &old, Phase::Drop, Some(1), false), (&*new, 1));
+        assert_eq!(inode(&new, &old, Phase::Drop, &held), (&*new, 1));
         // In the next write-back it goes at once.
-        assert_eq!(inode(&new, &old, Phase::Prepare, None, false), (&*new, 1));
+        assert_eq!(inode(&new, &old, Phase::Prepare, &fate(None)), (&*new, 1));
         // Renamed, then linked again: three names may be there for a while.
         let (old, new) = (raw(1, 5), raw(2, 5));
-        assert_eq!(inode(&new, &old, Phase::Link, Some(1), false), (&*new, 3));
+        assert_eq!(inode(&new, &old, Phase::Link(0), &held), (&*new, 3));
     }
 
     #[test]
-    fn a_file_that_is_removed_stays_whole_until_its_entry_is_gone() {
+    fn a_file_that_is_removed_stays_whole_until_it_goes_before_its_entry() {
         let (old, new) = (raw(1, 5), raw(0, 0));
-        for phase in [Phase::Prepare, Phase::Link, Phase::Unlink] {
-            assert_eq!(inode(&new, &old, phase, Some(1), false), (&*old, 1));
+        let held = fate(Some(1));
+        for phase in [Phase::Prepare, Phase::Link(0)] {
+            assert_eq!(inode(&new, &old, phase, &held), (&*old, 1));
         }
-        assert_eq!(inode(&new, &old, Phase::Drop, Some(1), false), (&*new, 0));
-        assert_eq!(inode(&new, &old, Phase::Prepare, None, false), (&*new, 0));
+        assert_eq!(inode(&new, &old, Phase::Replace(0), &held), (&*new, 0));
+        // One whose name leads elsewhere goes behind that.
+        let replaced = Fate {
+            end: Phase::Unlink,
+            ..held
+        };
+        assert_eq!(inode(&new, &old, Phase::Replace(0), &replaced), (&*old, 1));
+        assert_eq!(inode(&new, &old, Phase::Unlink, &replaced), (&*new, 0));
     }
 }

@@ -104,6 +104,11 @@ impl<D: BlockDevice> FileSystem<D> {
             return Err(Error::Exists);
         }
         Self::check_links(&inode)?;
+        self.settle_name(directory, name)?;
+        if self.write.created.contains_key(&target.0) {
+            // Of a new inode only one name is known.
+            self.write_back()?;
+        }
         self.insert_entry(directory, name, target, inode.file_type)?;
         self.add_link(target)
     }
@@ -138,6 +143,7 @@ impl<D: BlockDevice> FileSystem<D> {
         if is_directory {
             Self::check_links(&parent)?;
         }
+        self.settle_name(directory, name)?;
         let number = self.allocate_inode(directory, is_directory)?;
         let now = self.write.now;
         let mut inode = Inode {
@@ -159,16 +165,20 @@ impl<D: BlockDevice> FileSystem<D> {
         let filled = self
             .fill_new(&mut inode, directory, target)
             .and_then(|()| self.insert_entry(directory, name, number, file_type));
-        if let Err(error) = filled {
-            if error == Error::NoSpace {
-                let [block, ..] = inode.map;
-                if inode.blocks > 0 {
-                    self.unallocate_blocks(block, 1)?;
+        let place = match filled {
+            Ok(place) => place,
+            Err(error) => {
+                if error == Error::NoSpace {
+                    let [block, ..] = inode.map;
+                    if inode.blocks > 0 {
+                        self.unallocate_blocks(block, 1)?;
+                    }
+                    self.clear_inode(number.0, is_directory)?;
                 }
-                self.clear_inode(number.0, is_directory)?;
+                return Err(error);
             }
-            return Err(error);
-        }
+        };
+        self.note_new(number, directory, place);
         self.clear_new_inode(number)?;
         self.store(&inode)?;
         if is_directory {

@@ -9,6 +9,7 @@ use crate::bytes::u32_at;
 use crate::error::corrupt;
 use crate::filesystem::FileSystem;
 use crate::layout::NAME_LEN_MAX;
+use crate::order::NewName;
 use crate::records::{Record, needed, records, set_inode, set_len, write};
 use crate::{BlockDevice, Error, FileType, Inode, InodeNumber, Place};
 
@@ -136,8 +137,7 @@ impl<D: BlockDevice> FileSystem<D> {
         Ok(self.raw_inode(number)?.links_count.get() == 0)
     }
 
-    /// Finds the entry of a name that leads to something. One that does not is replaced when the name
-    /// is given again.
+    /// Finds the entry of a name that leads to something. One that does not is removed, on the disk too.
     pub(crate) fn live_entry(
         &mut self,
         directory: &Inode,
@@ -148,8 +148,8 @@ impl<D: BlockDevice> FileSystem<D> {
         if let Some(entry) = &entry
             && self.is_dead(entry.inode)?
         {
-            let key = (directory.number.0, name.to_vec());
-            self.write.removed.insert(key, (entry.block, entry.offset));
+            self.remove_entry(directory.number, name, entry)?;
+            self.write_back()?;
             return Ok(None);
         }
         Ok(entry)
@@ -166,7 +166,17 @@ impl<D: BlockDevice> FileSystem<D> {
         Ok(true)
     }
 
-    /// Adds an entry. The name must not be there.
+    /// Lets a name that was removed go on the disk too, before it is given again.
+    pub(crate) fn settle_name(&mut self, directory: InodeNumber, name: &[u8]) -> Result<(), Error> {
+        let is_on_disk = self.write.removed.contains(&(directory.0, name.to_vec()));
+        if is_on_disk {
+            self.write_back()?;
+        }
+        Ok(())
+    }
+
+    /// Adds an entry. The name must not be there, on the disk neither: [`FileSystem::settle_name`].
+    /// Returns where it is: a block, and the offset in it.
     ///
     /// [`Error::NoSpace`] leaves everything as it was.
     pub(crate) fn insert_entry(
@@ -175,35 +185,47 @@ impl<D: BlockDevice> FileSystem<D> {
         name: &[u8],
         inode: InodeNumber,
         file_type: FileType,
-    ) -> Result<(), Error> {
+    ) -> Result<(u32, usize), Error> {
         let type_number = self.type_number(file_type);
         let mut parent = self.inode(directory)?;
-        // What had this name until just now is replaced: so there is one of the two at any time.
-        if let Some((block, offset)) = self.write.removed.remove(&(directory.0, name.to_vec())) {
-            let bytes = self.edit(block, Kind::Directory)?;
-            set_inode(bytes, offset, inode.0);
-            crate::bytes::put(bytes, offset.saturating_add(7), &[type_number]);
-        } else {
-            let hint = self.write.room.get(&directory.0).copied().unwrap_or(0);
-            match self.find_room(&parent, name.len(), hint)? {
-                Some((logical, block, room)) => {
-                    let bytes = self.edit(block, Kind::Directory)?;
-                    let used = room.used();
-                    let mut record = room;
-                    if used > 0 {
-                        set_len(bytes, room.offset, used);
-                        record.offset = room.offset.saturating_add(used);
-                        record.len = room.len.saturating_sub(used);
-                    }
-                    record.inode = inode.0;
-                    write(bytes, &record, type_number, name);
-                    self.write.room.insert(directory.0, logical);
-                    self.write.names.add(directory.0, name, logical);
+        let hint = self.write.room.get(&directory.0).copied().unwrap_or(0);
+        let place = match self.find_room(&parent, name.len(), hint)? {
+            Some((logical, block, room)) => {
+                let bytes = self.edit(block, Kind::Directory)?;
+                let used = room.used();
+                let mut record = room;
+                if used > 0 {
+                    set_len(bytes, room.offset, used);
+                    record.offset = room.offset.saturating_add(used);
+                    record.len = room.len.saturating_sub(used);
                 }
-                None => self.grow_directory(&mut parent, name, inode, type_number)?,
+                record.inode = inode.0;
+                write(bytes, &record, type_number, name);
+                self.write.room.insert(directory.0, logical);
+                self.write.names.add(directory.0, name, logical);
+                (block, record.offset)
             }
-        }
-        self.touch_directory(parent)
+            None => self.grow_directory(&mut parent, name, inode, type_number)?,
+        };
+        self.touch_directory(parent)?;
+        Ok(place)
+    }
+
+    /// Notes where the name of an inode is that is not on the disk yet.
+    pub(crate) fn note_new(
+        &mut self,
+        number: InodeNumber,
+        directory: InodeNumber,
+        place: (u32, usize),
+    ) {
+        let name = NewName {
+            order: self.write.created_count,
+            directory: directory.0,
+            block: place.0,
+            offset: place.1,
+        };
+        self.write.created_count = self.write.created_count.saturating_add(1);
+        self.write.created.insert(number.0, name);
     }
 
     fn type_number(&self, file_type: FileType) -> u8 {
@@ -258,7 +280,7 @@ impl<D: BlockDevice> FileSystem<D> {
         name: &[u8],
         inode: InodeNumber,
         type_number: u8,
-    ) -> Result<(), Error> {
+    ) -> Result<(u32, usize), Error> {
         let block_size = self.geometry.block_size;
         let size = directory.size.saturating_add(u64::from(block_size));
         if size > SIZE_MAX {
@@ -282,7 +304,7 @@ impl<D: BlockDevice> FileSystem<D> {
         write(bytes, &record, type_number, name);
         self.write.room.insert(directory.number.0, logical);
         self.write.names.add(directory.number.0, name, logical);
-        Ok(())
+        Ok((block, 0))
     }
 
     /// Removes an entry.
@@ -300,7 +322,7 @@ impl<D: BlockDevice> FileSystem<D> {
             .and_then(|buffer| buffer.disk.as_ref());
         if disk.is_some_and(|disk| u32_at(disk, entry.offset) != 0) {
             let key = (directory.0, name.to_vec());
-            self.write.removed.insert(key, (entry.block, entry.offset));
+            self.write.removed.insert(key);
         } else if let Some(room) = self.write.room.get_mut(&directory.0) {
             *room = entry.logical.min(*room);
         }

@@ -54,6 +54,7 @@ mod layout;
 pub mod make;
 mod map_write;
 mod names;
+mod order;
 mod orphan;
 mod path;
 mod records;

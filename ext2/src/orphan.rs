@@ -124,7 +124,10 @@ impl<D: BlockDevice> FileSystem<D> {
         self.set_last_orphan();
         while let Some(number) = self.write.orphans.last().copied() {
             self.begin(0)?;
+            let freed = self.write.freed.inodes.len();
             let result = self.free_orphan(InodeNumber(number));
+            // Its last name may still be there: the number is not used again before e2fsck has looked.
+            self.write.freed.inodes.truncate(freed);
             self.end(result)?;
         }
         self.write_back_all()

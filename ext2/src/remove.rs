@@ -7,6 +7,7 @@ use crate::bytes::{put, u32_at};
 use crate::directory_write::check_name;
 use crate::error::corrupt;
 use crate::filesystem::FileSystem;
+use crate::order::Unnamed;
 use crate::{BlockDevice, Error, FileType, Inode, InodeNumber, Place};
 
 /// `h_magic` of a block of extended attributes, and where it counts its users.
@@ -35,7 +36,7 @@ impl<D: BlockDevice> FileSystem<D> {
             return Err(Error::IsADirectory);
         }
         self.remove_entry(directory, name, &entry)?;
-        self.lose_name(&inode)
+        self.lose_name(&inode, directory)
     }
 
     /// Removes an empty directory.
@@ -60,22 +61,34 @@ impl<D: BlockDevice> FileSystem<D> {
             return Err(Error::NotEmpty);
         }
         self.remove_entry(directory, name, &entry)?;
-        self.drop_inode(inode)?;
+        self.drop_inode(inode, directory)?;
         self.remove_link(directory)
     }
 
-    /// Counts one name less of something that is no directory.
-    pub(crate) fn lose_name(&mut self, inode: &Inode) -> Result<(), Error> {
+    /// Counts one name less, which was in `directory`, of something that is no directory.
+    pub(crate) fn lose_name(&mut self, inode: &Inode, directory: InodeNumber) -> Result<(), Error> {
         if inode.links > 1 {
             self.remove_link(inode.number)
         } else {
-            self.drop_inode(inode.clone())
+            self.drop_inode(inode.clone(), directory)
         }
     }
 
-    /// Lets an inode go that has no name any more: at once, or when it is no longer pinned.
-    pub(crate) fn drop_inode(&mut self, mut inode: Inode) -> Result<(), Error> {
+    /// Lets an inode go that has no name any more: at once, or when it is no longer pinned. Its last one
+    /// was in `directory`.
+    pub(crate) fn drop_inode(
+        &mut self,
+        mut inode: Inode,
+        directory: InodeNumber,
+    ) -> Result<(), Error> {
         self.hold(inode.number, 1);
+        if self.write.created.remove(&inode.number.0).is_none() {
+            self.write.unnamed.push(Unnamed {
+                number: inode.number.0,
+                is_directory: inode.is_directory(),
+                directory: directory.0,
+            });
+        }
         inode.links = 0;
         inode.changed = self.write.now;
         if self.write.pins.contains_key(&inode.number.0) {

@@ -70,6 +70,12 @@ impl<D: BlockDevice> FileSystem<D> {
             Self::check_links(&to_parent)?;
         }
 
+        let is_new = self.write.created.contains_key(&inode.number.0);
+        if is_new && (inode.is_directory() || target.is_some()) {
+            // What replaces something has to be there, and what is in a directory comes after it.
+            self.write_back()?;
+        }
+        self.settle_name(to.directory, to.name)?;
         let is_replacing = target.is_some();
         self.place_entry(to, &inode, target)?;
         self.add_link(inode.number)?;
@@ -96,13 +102,18 @@ impl<D: BlockDevice> FileSystem<D> {
         target: Option<(Entry, Inode)>,
     ) -> Result<(), Error> {
         let Some((entry, old)) = target else {
-            return self.insert_entry(to.directory, to.name, inode.number, inode.file_type);
+            let place = self.insert_entry(to.directory, to.name, inode.number, inode.file_type)?;
+            if self.write.created.contains_key(&inode.number.0) {
+                self.note_new(inode.number, to.directory, place);
+            }
+            return Ok(());
         };
         self.replace_entry(to.directory, &entry, inode)?;
+        self.write.replaced.insert(old.number.0);
         if old.is_directory() {
-            self.drop_inode(old)
+            self.drop_inode(old, to.directory)
         } else {
-            self.lose_name(&old)
+            self.lose_name(&old, to.directory)
         }
     }
 

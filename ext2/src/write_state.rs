@@ -10,6 +10,7 @@ use crate::Time;
 use crate::buffers::Buffer;
 use crate::layout::SUPERBLOCK_LEN;
 use crate::names::Names;
+use crate::order::{NewName, Unnamed};
 use crate::runs::Runs;
 
 /// Blocks and inodes that nothing in memory leads to any more, but perhaps something on the disk.
@@ -49,8 +50,22 @@ pub(crate) struct WriteState {
     /// Inodes that lost names, or are let go, with how many names they lost: those count on the disk
     /// until they are gone there.
     pub(crate) holds: BTreeMap<u32, u16>,
-    /// Entries that were removed, by directory and name, with the block and offset they lie at.
-    pub(crate) removed: BTreeMap<(u32, Vec<u8>), (u32, usize)>,
+    /// Names that were removed, by directory: the disk still has them.
+    pub(crate) removed: BTreeSet<(u32, Vec<u8>)>,
+    /// Inodes that are new, by number, and where their names are.
+    pub(crate) created: BTreeMap<u32, NewName>,
+    /// Free inodes that the disk has as used, and those it will have so by this transaction: the names of
+    /// the former may come to the disk before anything else (`order.rs`).
+    pub(crate) marked: BTreeSet<u32>,
+    pub(crate) marking: BTreeSet<u32>,
+    /// Inodes that are new and were marked before.
+    pub(crate) early: BTreeSet<u32>,
+    /// How many names new inodes were given.
+    pub(crate) created_count: u64,
+    /// Inodes that lost their last names, in order.
+    pub(crate) unnamed: Vec<Unnamed>,
+    /// Inodes that lost a name because it leads elsewhere now.
+    pub(crate) replaced: BTreeSet<u32>,
     /// Files that became shorter.
     pub(crate) shrunk: BTreeSet<u32>,
     /// What this transaction freed.
@@ -84,7 +99,14 @@ impl Default for WriteState {
             needs_flush: false,
             is_touched: false,
             holds: BTreeMap::new(),
-            removed: BTreeMap::new(),
+            removed: BTreeSet::new(),
+            created: BTreeMap::new(),
+            marked: BTreeSet::new(),
+            marking: BTreeSet::new(),
+            early: BTreeSet::new(),
+            created_count: 0,
+            unnamed: Vec::new(),
+            replaced: BTreeSet::new(),
             shrunk: BTreeSet::new(),
             freed: Freed::default(),
             freed_before: Freed::default(),

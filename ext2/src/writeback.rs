@@ -6,20 +6,27 @@
 //! flush. ext2 has no journal, so at every moment the disk itself must be something that holds:
 //! whatever was synced is there and reached by its names, and what `e2fsck` (or nobody) repairs
 //! afterwards is only what is too much: blocks and inodes marked as used that nothing uses, links
-//! counted that are not there, entries of a rename that are there twice.
+//! counted that are not there, names that lead to no inode, entries of a rename that are there twice.
 //!
 //! # The rules
 //!
 //! 1. Nothing on the disk leads to what is not yet there: blocks come before the pointers to them, and
-//!    an inode that a name leads to instead of another comes before that. (Of a name that is quite
-//!    new, the inode may be missing: then it never was. Such a name is taken for free, see
-//!    [`FileSystem::is_dead`].)
-//! 2. Nothing is used again before the last that led to it on the disk is gone. What is freed waits
-//!    in `Freed`; the bitmaps in memory know it as used until then.
-//! 3. A name comes before another one goes, and links are counted before and uncounted after.
+//!    an inode that a name leads to instead of another comes before that.
+//! 2. But a new name comes before its new inode, and an inode without names goes before its last name:
+//!    e2fsck removes a name that leads to nothing without asking (`-p`), but stops at an inode that no
+//!    name leads to. Such a name is taken for free here, see [`FileSystem::is_dead`]. `order.rs` has
+//!    the order of what is new or goes, parents and children.
+//! 3. Nothing is used again before the last that led to it on the disk is gone. What is freed waits
+//!    in `Freed`; the bitmaps in memory know it as used until then. A name that was removed is given
+//!    again when it is gone ([`FileSystem::settle_name`]). An inode whose name may be there is marked as used.
+//! 4. A name that is moved comes before the old one goes, and links are counted before and uncounted after.
 //!
 //! So bits of bitmaps are set early and cleared late, and a file system that was not unmounted may be
 //! mounted and written without a repair: what is lost is free space, until e2fsck finds it.
+//!
+//! Two things cannot be had without a journal, and `e2fsck -p` asks a human if the power is cut between the
+//! flushes of just these: a directory has two names while it is renamed; and what a rename replaced
+//! has none until it is gone (nothing is lost then: it is what was to go).
 //!
 //! # Commit points
 //!
@@ -39,15 +46,18 @@
 //! block looks like in each):
 //!
 //! 1. *Prepare*: what nothing leads to: new blocks, bits of bitmaps, additional links; what the last
-//!    transaction had left to drop. (Data of files went to the device when it was written. It is
+//!    transaction had left to drop; names of new inodes that the disk has as used (`alloc_inodes.rs`
+//!    marks some ahead) and that appear whole. (Data of files went to the device when it was written. It is
 //!    flushed here.)
-//! 2. *Link*: new inodes, inodes whose blocks changed, new entries.
-//! 3. *Replace*: entries that lead elsewhere now, such as `..` of directories that moved.
+//! 2. *Link*: inodes whose blocks changed, new entries, then new inodes behind their names.
+//! 3. *Replace*: entries that lead elsewhere now, such as `..` of directories that moved; inodes that
+//!    lost all names go.
 //! 4. *Unlink*: entries that go. Here the transaction is durable.
-//! 5. *Drop*: links and inodes that go; then their blocks are free, and the bitmaps may say so.
+//! 5. *Drop*: links that go; then blocks are free, and the bitmaps may say so.
 //!
 //! A phase with nothing to write costs nothing: an overwritten file is synced with one flush, a new
-//! or longer one with two, a removed one with one, a renamed one with three. *Drop* is left to the
+//! or longer one with two (one more when a directory grows or inodes have to be marked), a removed one with two,
+//! a renamed one with three, and each level of new directories in each other costs one. *Drop* is left to the
 //! next transaction unless all is asked for (`sync.rs`).
 //!
 //! # The rest
@@ -62,6 +72,7 @@ use crate::buffers::Kind;
 use crate::compose::{Context, Phase, version};
 use crate::filesystem::FileSystem;
 use crate::layout::{GROUP_DESCRIPTOR_LEN, SUPERBLOCK_OFFSET};
+use crate::order::Order;
 use crate::{BlockDevice, Error};
 
 /// Most bytes of neighbouring blocks that are written at once.
@@ -88,7 +99,7 @@ impl<D: BlockDevice> FileSystem<D> {
 
     /// Makes everything durable, frees what was removed, and brings the counts up to date.
     pub(crate) fn write_back_all(&mut self) -> Result<(), Error> {
-        let result = self.write_phases(true);
+        let result = self.unmark_inodes().and_then(|()| self.write_phases(true));
         if result.is_err() {
             self.give_up();
         }
@@ -109,7 +120,15 @@ impl<D: BlockDevice> FileSystem<D> {
             return self.flush();
         }
         self.mark_in_use()?;
-        self.write_phase(Phase::Prepare)?;
+        let write = &self.write;
+        let order = Order::new(
+            &write.created,
+            &write.unnamed,
+            &write.early,
+            &write.replaced,
+            &write.buffers,
+        );
+        self.write_phase(Phase::Prepare, &order)?;
         if self.write.is_superblock_changed {
             self.write_superblock()?;
         }
@@ -117,19 +136,28 @@ impl<D: BlockDevice> FileSystem<D> {
         // What the last transaction dropped was written just now.
         let freed_before = core::mem::take(&mut self.write.freed_before);
         self.release(freed_before)?;
-        for phase in [Phase::Link, Phase::Replace, Phase::Unlink] {
-            self.write_phase(phase)?;
+        let links = (0..=order.link_levels).map(Phase::Link);
+        let replaces = (0..=order.replace_levels).map(Phase::Replace);
+        for phase in links.chain(replaces).chain([Phase::Unlink]) {
+            self.write_phase(phase, &order)?;
             self.flush()?;
         }
 
         self.write.holds.clear();
+        self.write.created.clear();
+        self.write.early.clear();
+        let mut marking = core::mem::take(&mut self.write.marking);
+        self.write.marked.append(&mut marking);
+        self.write.unnamed.clear();
+        self.write.replaced.clear();
+        let order = Order::default();
         // Their space can be used from now on.
-        for (directory, _) in core::mem::take(&mut self.write.removed).into_keys() {
+        for (directory, _) in core::mem::take(&mut self.write.removed) {
             self.write.room.remove(&directory);
         }
         self.write.shrunk.clear();
         if is_all {
-            self.write_phase(Phase::Drop)?;
+            self.write_phase(Phase::Drop, &order)?;
             self.flush()?;
         }
         let freed = core::mem::take(&mut self.write.freed);
@@ -144,7 +172,7 @@ impl<D: BlockDevice> FileSystem<D> {
             self.write.freed_before = freed;
         }
         if is_all {
-            self.write_phase(Phase::Prepare)?;
+            self.write_phase(Phase::Prepare, &order)?;
             self.write_counts()?;
             self.flush()?;
         }
@@ -152,7 +180,7 @@ impl<D: BlockDevice> FileSystem<D> {
     }
 
     /// Writes what has to be written in a phase, neighbouring blocks at once.
-    fn write_phase(&mut self, phase: Phase) -> Result<(), Error> {
+    fn write_phase(&mut self, phase: Phase, order: &Order) -> Result<(), Error> {
         let inode_size = usize::from(self.geometry.inode_size);
         let mut row = Row::default();
         let changed: Vec<u32> = self.write.changed.iter().copied().collect();
@@ -166,6 +194,7 @@ impl<D: BlockDevice> FileSystem<D> {
             let context = Context {
                 holds: &self.write.holds,
                 orphans: &self.write.orphans,
+                order,
                 inode_size,
             };
             let Some(version) = version(buffer, phase, &context) else {

@@ -1,8 +1,10 @@
 //! The image in memory: what the linker script and the ELF headers say of it, and the hold (see ARCHITECTURE.md).
 
-use alloc::vec::Vec;
+mod program_file;
 
 use crate::memory::ImageLayout;
+
+pub use program_file::program_file;
 
 unsafe extern "C" {
     static __ehdr_start: ElfHeader;
@@ -62,6 +64,7 @@ const HOLD_SYMBOLS: u32 = 1;
 const HOLD_COMMAND_LINE: u32 = 2;
 const HOLD_OBJECT: u32 = 3;
 const HOLD_FOLDER: u32 = 4;
+const HOLD_DEBUG_SECTION: u32 = 5;
 
 /// The program headers.
 pub fn program_headers() -> &'static [ProgramHeader] {
@@ -230,74 +233,6 @@ pub fn symbol(address: usize, name: &mut [u8; MAX_NAME_BYTES]) -> Option<(&str, 
     }
     let start = symbols.address(function)?;
     Some((symbols.name(function, name)?, address - start))
-}
-
-/// The functions as an ELF file (System V ABI, chapter 4) with a symbol table and nothing else, for who looks them up in the file of the
-/// program, as std does for backtraces. `None` where there are no names, or no memory for it.
-pub fn symbol_file() -> Option<Vec<u8>> {
-    const HEADER_BYTES: usize = 64;
-    const SECTION_BYTES: usize = 64;
-    const SECTIONS: usize = 3;
-    const SYMBOL_BYTES: usize = 24;
-    const SECTION_NAMES: &[u8] = b"\0.symtab\0.strtab\0";
-    const FUNCTION: u8 = 0x12;
-    const ABSOLUTE: u16 = 0xFFF1;
-    let symbols = Symbols::find()?;
-    let table = HEADER_BYTES + SECTIONS * SECTION_BYTES;
-    let table_bytes = (1 + symbols.count) * SYMBOL_BYTES;
-    let mut name = [0; MAX_NAME_BYTES];
-    let name_bytes = |name: &mut [u8; MAX_NAME_BYTES], function| {
-        symbols.name(function, name).map(|name| name.len() + 1)
-    };
-    let names_bytes = (0..symbols.count).try_fold(SECTION_NAMES.len(), |sum, function| {
-        Some(sum + name_bytes(&mut name, function)?)
-    })?;
-    let mut file = Vec::new();
-    file.try_reserve_exact(table + table_bytes + names_bytes)
-        .ok()?;
-    // An executable (2) for x86-64 (62), 64 bits, little-endian, version 1.
-    file.extend(b"\x7fELF\x02\x01\x01\0\0\0\0\0\0\0\0\0\x02\0\x3e\0\x01\0\0\0");
-    let put = |file: &mut Vec<u8>, words: &[u64]| {
-        words
-            .iter()
-            .for_each(|word| file.extend(word.to_le_bytes()));
-    };
-    put(&mut file, &[0, 0, HEADER_BYTES as u64]);
-    file.extend(0_u32.to_le_bytes());
-    for half in [HEADER_BYTES, 0, 0, SECTION_BYTES, SECTIONS, 2] {
-        file.extend((half as u16).to_le_bytes());
-    }
-    let sections = [
-        // Name, kind, offset, length, link, first global symbol, length of an entry.
-        [0, 0, 0, 0, 0, 0, 0],
-        [1, 2, table, table_bytes, 2, 1, SYMBOL_BYTES],
-        [9, 3, table + table_bytes, names_bytes, 0, 0, 0],
-    ];
-    for [name, kind, offset, len_bytes, link, info, entry_bytes] in sections {
-        put(&mut file, &[(name | kind << 32) as u64, 0, 0]);
-        put(&mut file, &[offset as u64, len_bytes as u64]);
-        put(
-            &mut file,
-            &[(link | info << 32) as u64, 1, entry_bytes as u64],
-        );
-    }
-    put(&mut file, &[0, 0, 0]);
-    let mut name_at = SECTION_NAMES.len();
-    for function in 0..symbols.count {
-        let address = symbols.address(function)?;
-        file.extend((name_at as u32).to_le_bytes());
-        file.extend([FUNCTION, 0]);
-        file.extend(ABSOLUTE.to_le_bytes());
-        let len_bytes = symbols.address(function + 1)?.checked_sub(address)?;
-        put(&mut file, &[address as u64, len_bytes as u64]);
-        name_at += name_bytes(&mut name, function)?;
-    }
-    file.extend(SECTION_NAMES);
-    for function in 0..symbols.count {
-        file.extend(symbols.name(function, &mut name)?.as_bytes());
-        file.push(0);
-    }
-    Some(file)
 }
 
 /// The function of the program (not of the kernel) with a name. Looks at all their names.

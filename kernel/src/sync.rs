@@ -9,6 +9,18 @@ use core::hint::spin_loop;
 use core::ops::{Deref, DerefMut};
 use core::sync::atomic::{AtomicBool, AtomicU8, Ordering};
 
+/// How often a lock has waited, for tests.
+#[cfg(test)]
+static RELAXED: core::sync::atomic::AtomicUsize = core::sync::atomic::AtomicUsize::new(0);
+
+/// Tells the processor that this only waits: the instruction `pause`.
+#[inline(always)]
+fn relax() {
+    #[cfg(test)]
+    RELAXED.fetch_add(1, Ordering::Relaxed);
+    spin_loop();
+}
+
 /// A mutual exclusion lock that spins, with `pause`.
 pub struct SpinLock<T: ?Sized> {
     is_locked: AtomicBool,
@@ -41,7 +53,7 @@ impl<T: ?Sized> SpinLock<T> {
     pub fn lock(&self) -> SpinGuard<'_, T> {
         while self.is_locked.swap(true, Ordering::Acquire) {
             while self.is_locked.load(Ordering::Relaxed) {
-                spin_loop();
+                relax();
             }
         }
         SpinGuard { lock: self }
@@ -141,7 +153,8 @@ impl<T> Default for OnceCell<T> {
 
 #[cfg(test)]
 mod tests {
-    use super::{OnceCell, SpinLock};
+    use super::{OnceCell, RELAXED, SpinLock};
+    use core::sync::atomic::Ordering;
 
     #[test]
     fn a_lock_that_is_held_cannot_be_taken() {
@@ -150,6 +163,20 @@ mod tests {
         assert!(lock.try_lock().is_none());
         drop(guard);
         assert_eq!(*lock.try_lock().expect("free again"), 1);
+    }
+
+    /// Without the pause, the one who holds the lock here would never let it go.
+    #[test]
+    fn who_waits_for_a_lock_pauses_between_looks() {
+        static LOCK: SpinLock<()> = SpinLock::new(());
+        let guard = LOCK.lock();
+        let before = RELAXED.load(Ordering::Relaxed);
+        let waits = std::thread::spawn(|| drop(LOCK.lock()));
+        while RELAXED.load(Ordering::Relaxed) < before + 1000 {
+            std::thread::yield_now();
+        }
+        drop(guard);
+        assert!(waits.join().is_ok());
     }
 
     #[test]

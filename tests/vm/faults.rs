@@ -226,6 +226,23 @@ fn no_memory_left_is_an_error_the_program_can_handle() {
     );
 }
 
+#[test]
+fn memory_that_runs_out_at_a_touch_is_reported() {
+    for (how, function) in [
+        ("touch", "touch_more_than_there_is"),
+        ("touch in thread", "touch_more_than_there_is"),
+        ("deep without memory", "overflow_the_stack"),
+    ] {
+        let guest = Guest::new("test-faults").args(&[how]).boot(Boot::Kernel);
+        let console = guest.memory(Size::mib(32)).run().with_status(139);
+        let texts = ["there is none left", "backtrace:", function];
+        for text in texts {
+            assert!(console.contains(text), "{how}: {text}: {console}");
+        }
+        assert!(!console.contains("failed"), "{how}: {console}");
+    }
+}
+
 /// The report's innermost frame is in `function`.
 #[track_caller]
 fn assert_first_frame(console: &str, function: &str) {

@@ -48,6 +48,24 @@ fn descriptors_signals_and_processes_are_as_on_linux() {
 }
 
 #[test]
+fn the_c_library_is_as_on_linux() {
+    same_as_here(
+        "test-c-library",
+        Guest::new("test-c-library")
+            .nic(Nic::None)
+            .boot(Boot::Kernel),
+    );
+}
+
+#[test]
+fn what_the_standard_library_promises_is_kept() {
+    same_as_here(
+        "test-std-promises",
+        Guest::new("test-std-promises").boot(Boot::Kernel),
+    );
+}
+
+#[test]
 fn system_calls_are_as_on_linux() {
     same_as_here(
         "test-system-calls",

@@ -59,6 +59,35 @@ fn axum_serves_many_at_once_in_twelve_mebibytes() {
 }
 
 #[test]
+fn a_client_and_a_service_speak_https() {
+    let service = Guest::new("https").boot(Boot::Kernel).log_info().start();
+    service.wait_for("Serving on port 443");
+    service.wait_for("by DHCP");
+    // What is no TLS is refused, and the next client is served.
+    let mut plain = service.connect(443);
+    plain.write_all(b"GET / HTTP/1.1\r\n\r\n").unwrap();
+    // An alert, or a reset.
+    let mut answer = Vec::new();
+    let _ = plain.read_to_end(&mut answer);
+    assert!(!answer.starts_with(b"HTTP"));
+    let port = service.address(443).port();
+    let trusted = format!("https://10.0.2.2:{port}/");
+    let url = trusted.as_str();
+    let client = Guest::new("client").boot(Boot::Kernel);
+    // Nobody listens at the second.
+    let client = client.args(&[url, "http://127.0.0.1:9/", url]).run();
+    let console = client.showing(1, &["Connection refused"]);
+    let page = format!("{url}: HTTP/2.0 200 OK");
+    assert_eq!(console.matches(&page).count(), 2, "{console}");
+    let said = "this is HTTP/2.0 over TLS";
+    assert_eq!(console.matches(said).count(), 2, "{console}");
+    service.power_button();
+    service
+        .end()
+        .showing(0, &["Asked to end", "All requests are answered"]);
+}
+
+#[test]
 fn tokio_echoes_what_it_receives() {
     let guest = Guest::new("tokio-echo").boot(Boot::Kernel).log_info();
     let guest = guest.start();

@@ -16,14 +16,15 @@ static LOADER: LazyLock<Vec<u8>> = LazyLock::new(|| {
 
 /// A raw boot disk with `elf`.
 pub(crate) fn disk(elf: &[u8], command_line: &str) -> Vec<u8> {
-    let mut disk = LOADER.clone();
-    assert!(disk.len() <= 63 * 512);
+    assert!(LOADER.len() <= 63 * 512);
+    let mut disk = vec![0; 2048 * 512];
+    disk[..512].copy_from_slice(&LOADER[..512]);
+    disk[34 * 512..][..LOADER.len() - 512].copy_from_slice(&LOADER[512..]);
     // Partition 1: active, type 0xDA, from LBA 2048.
     let sectors = u32::try_from(8 + elf.len().div_ceil(512)).unwrap();
     disk[446..454].copy_from_slice(&[0x80, 0x20, 0x21, 0, 0xda, 0xfe, 0xff, 0xff]);
     disk[454..458].copy_from_slice(&2048_u32.to_le_bytes());
     disk[458..462].copy_from_slice(&sectors.to_le_bytes());
-    disk.resize(2048 * 512, 0);
     let mut header = b"TOROBOOT".to_vec();
     header.extend(1_u32.to_le_bytes());
     header.extend(u32::try_from(command_line.len()).unwrap().to_le_bytes());

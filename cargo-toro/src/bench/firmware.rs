@@ -24,6 +24,9 @@ pub(super) fn image(way: Way, folder: &Path) -> Result<Source> {
             crate::parts::replace(&path, &boot_sector())?;
             Ok(Source::Disk(path))
         }
+        Boot::Uefi => {
+            anyhow::bail!("what UEFI itself takes is not measured: leave --boot uefi away")
+        }
         Boot::Kernel => {
             let elf = folder.join("ends-at-once.elf");
             crate::parts::replace(&elf, &pvh_elf())?;

@@ -89,6 +89,7 @@ impl std::fmt::Display for Way {
         let boot = match self.boot {
             Boot::Disk => "BIOS disk",
             Boot::Kernel => "PVH",
+            Boot::Uefi => "UEFI disk",
         };
         write!(out, "{machine}, {boot}")
     }

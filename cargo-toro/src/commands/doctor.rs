@@ -71,6 +71,11 @@ pub(super) fn run() -> Result<u8> {
             kvm(),
             "nothing to do: machines are emulated, which works but is slower",
         ),
+        optional(
+            "UEFI",
+            qemu::ovmf().map(|file| file.display().to_string()),
+            "only for --boot uefi: install OVMF; on Debian: apt-get install ovmf",
+        ),
         optional("ports", ports(), "choose others with --publish"),
         optional(
             "rust-objcopy",

@@ -2,6 +2,8 @@
 
 mod bench;
 mod build;
+mod debug;
+mod deploy;
 pub(crate) mod disk;
 mod doctor;
 mod mkfs;
@@ -21,6 +23,8 @@ pub fn run(arguments: Arguments, shell: &Shell) -> Result<u8> {
         Command::Mkfs(options) => mkfs::run(&options, shell),
         Command::Disk(options) => disk::run(&options),
         Command::New(options) => new::run(&options, shell),
+        Command::Debug(options) => debug::run(&options, shell),
+        Command::Deploy(options) => deploy::run(&options, shell),
         Command::Doctor => doctor::run(),
         Command::Bench(options) => bench::run(&options, shell),
         Command::Test(options) => test::run(&options, shell),

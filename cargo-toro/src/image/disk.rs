@@ -1,24 +1,45 @@
-//! The raw boot disk: boot sector, second stage, header, command line, ELF (ARCHITECTURE.md, "The
-//! boot disk"). Other formats are made of this one.
+//! The raw boot disk: a GPT with what a BIOS and what UEFI starts, and the partition with header, command line and ELF
+//! (ARCHITECTURE.md, "The boot disk"). Other formats are made of this one.
 
-use super::parts::LOADER;
-use super::{ImageError, check_command_line};
+use std::collections::BTreeMap;
+use std::io::Cursor;
+
+use gpt::partition::Partition;
+use gpt::partition_types::{self, Type};
+use uuid::Uuid;
+
+use super::parts::{LOADER, UEFI_LOADER};
+use super::{ImageError, check_command_line, esp};
 
 const SECTOR: usize = 512;
+/// First sector of the BIOS loader's second stage: the first one behind the GPT. Its partition ends where the next one begins.
+const STAGE2_LBA: usize = 34;
+/// First sector of the EFI system partition.
+const ESP_LBA: usize = 128;
 /// First sector of partition 1, with the header.
-const PARTITION_LBA: u32 = 2048;
+const PARTITION_LBA: usize = ESP_LBA + esp::SECTORS;
 /// First sector of the ELF.
-const ELF_LBA: usize = 2056;
-/// Sectors of the boot sector and the second stage.
+const ELF_LBA: usize = PARTITION_LBA + 8;
+/// Sectors of the second GPT, at the end of the disk.
+const BACKUP_SECTORS: usize = 33;
+/// Most sectors of the boot sector and the second stage.
 const LOADER_SECTORS: usize = 63;
 /// Length of the header up to its own CRC.
 const HEADER_CHECKED: usize = 28;
 /// Where the command line starts in the header's sector.
 const COMMAND_LINE_AT: usize = 64;
 /// Bytes between the header and the ELF.
-const COMMAND_LINE_MOST: usize = (ELF_LBA - PARTITION_LBA as usize) * SECTOR - COMMAND_LINE_AT;
+const COMMAND_LINE_MOST: usize = (ELF_LBA - PARTITION_LBA) * SECTOR - COMMAND_LINE_AT;
 /// Disks grow in these steps: some hypervisors refuse other sizes.
 const STEP: usize = 1024 * 1024;
+/// The type of partition 1, Toro's own.
+const KERNEL_TYPE: Type = Type {
+    guid: Uuid::from_u128(0xa4d6_b1f2_6c3e_4b57_9e0d_7f5c_2a19_83e6),
+    os: partition_types::OperatingSystem::None,
+};
+
+const _: () = assert!(PARTITION_LBA == 2048);
+const _: () = assert!(STAGE2_LBA + LOADER_SECTORS - 1 <= ESP_LBA);
 
 /// Makes a boot disk of a finished ELF. `command_line` is the loader's, read after the default.
 ///
@@ -36,23 +57,51 @@ pub(crate) fn disk_image(elf: &[u8], command_line: &str) -> Result<Vec<u8>, Imag
     if elf.len() > i32::MAX as usize {
         return Err(ImageError::TooLarge);
     }
-    let len = (ELF_LBA * SECTOR + elf.len()).next_multiple_of(STEP);
-    let sectors = u32::try_from(len / SECTOR).map_err(|_| ImageError::TooLarge)?;
+    let elf_sectors = elf.len().div_ceil(SECTOR);
+    let len = ((ELF_LBA + elf_sectors + BACKUP_SECTORS) * SECTOR).next_multiple_of(STEP);
     let elf_crc = crc32fast::hash(elf);
 
     let mut disk = vec![0; len];
-    disk[..LOADER.len()].copy_from_slice(checked_loader(LOADER)?);
-    // Disk signature, the same for the same ELF, and never 0.
-    disk[440..444].copy_from_slice(&elf_crc.max(1).to_le_bytes());
-    disk[446..462].copy_from_slice(&partition(sectors - PARTITION_LBA));
-    let header = &mut disk[PARTITION_LBA as usize * SECTOR..];
+    let (boot_sector, stage2) = checked_loader(LOADER)?.split_at(SECTOR);
+    disk[..SECTOR].copy_from_slice(boot_sector);
+    disk[446..462].copy_from_slice(&protective(len / SECTOR));
+    disk[STAGE2_LBA * SECTOR..][..stage2.len()].copy_from_slice(stage2);
+    let system = esp::make(UEFI_LOADER)?;
+    disk[ESP_LBA * SECTOR..][..system.len()].copy_from_slice(&system);
+    let header = &mut disk[PARTITION_LBA * SECTOR..];
     header[..HEADER_CHECKED + 4].copy_from_slice(&header_bytes(elf, elf_crc, command_line));
     header[COMMAND_LINE_AT..][..command_line.len()].copy_from_slice(command_line.as_bytes());
     disk[ELF_LBA * SECTOR..][..elf.len()].copy_from_slice(elf);
-    Ok(disk)
+    with_partitions(disk, elf_crc).map_err(|error| ImageError::Partitions(error.to_string()))
 }
 
-/// The loader, if it leaves room for what an MBR holds and for partition 1.
+/// Writes the two GPTs of a boot disk. `id` is a number for the disk, the same for the same ELF.
+fn with_partitions(disk: Vec<u8>, id: u32) -> Result<Vec<u8>, gpt::GptError> {
+    let end = disk.len() / SECTOR - BACKUP_SECTORS;
+    // Version 8 is for what its maker makes up (RFC 9562, 5.8).
+    let guid = |part: u16| Uuid::from_fields(id, part, 0x8000, b"\x80\0TOROBT");
+    let partition = |number: u16, kind: Type, name: &str, start: usize, end: usize| Partition {
+        part_type_guid: kind,
+        part_guid: guid(number),
+        first_lba: start as u64,
+        last_lba: end as u64 - 1,
+        flags: 0,
+        name: name.to_owned(),
+    };
+    let partitions = [
+        partition(1, KERNEL_TYPE, "toro", PARTITION_LBA, end),
+        partition(2, partition_types::EFI, "efi", ESP_LBA, PARTITION_LBA),
+        partition(3, partition_types::BIOS, "bios", STAGE2_LBA, ESP_LBA),
+    ];
+    let mut table = gpt::GptConfig::new()
+        .writable(true)
+        .logical_block_size(gpt::disk::LogicalBlockSize::Lb512)
+        .create_from_device(Cursor::new(disk), Some(guid(0)))?;
+    table.update_partitions((1..).zip(partitions).collect::<BTreeMap<_, _>>())?;
+    Ok(table.write()?.into_inner())
+}
+
+/// The loader, if it leaves room for what an MBR holds and for the EFI system partition.
 fn checked_loader(loader: &[u8]) -> Result<&[u8], ImageError> {
     if loader.len() <= SECTOR || loader.len() > LOADER_SECTORS * SECTOR {
         return Err(ImageError::Loader(
@@ -70,31 +119,15 @@ fn checked_loader(loader: &[u8]) -> Result<&[u8], ImageError> {
     Ok(loader)
 }
 
-/// The MBR entry of partition 1: active, type 0xDA (non-FS data).
-fn partition(sectors: u32) -> [u8; 16] {
+/// The entry of the protective MBR: all of the disk, type 0xEE, and not active, or UEFI would see no GPT behind it (UEFI
+/// Specification 2.10, 5.2.3).
+fn protective(sectors: usize) -> [u8; 16] {
     let mut entry = [0; 16];
-    entry[0] = 0x80;
-    entry[1..4].copy_from_slice(&chs(PARTITION_LBA));
-    entry[4] = 0xda;
-    entry[5..8].copy_from_slice(&chs(PARTITION_LBA + sectors - 1));
-    entry[8..12].copy_from_slice(&PARTITION_LBA.to_le_bytes());
-    entry[12..16].copy_from_slice(&sectors.to_le_bytes());
+    entry[1..8].copy_from_slice(&[0, 2, 0, 0xee, 0xff, 0xff, 0xff]);
+    entry[8..12].copy_from_slice(&1_u32.to_le_bytes());
+    let behind = u32::try_from(sectors - 1).unwrap_or(u32::MAX);
+    entry[12..16].copy_from_slice(&behind.to_le_bytes());
     entry
-}
-
-/// Cylinder, head and sector of `lba` for 255 heads and 63 sectors, or the customary largest
-/// address if it can't be said.
-fn chs(lba: u32) -> [u8; 3] {
-    let (cylinder, head, sector) = (lba / (255 * 63), lba / 63 % 255, lba % 63 + 1);
-    if cylinder > 1023 {
-        return [0xfe, 0xff, 0xff];
-    }
-    let [low, high, ..] = cylinder.to_le_bytes();
-    [
-        head.to_le_bytes()[0],
-        sector.to_le_bytes()[0] | high << 6,
-        low,
-    ]
 }
 
 fn header_bytes(elf: &[u8], elf_crc: u32, command_line: &str) -> [u8; HEADER_CHECKED + 4] {
@@ -113,7 +146,7 @@ fn header_bytes(elf: &[u8], elf_crc: u32, command_line: &str) -> [u8; HEADER_CHE
 
 #[cfg(test)]
 mod tests {
-    use super::{ImageError, checked_loader, chs, disk_image};
+    use super::{ImageError, checked_loader, disk_image};
 
     /// CRC-32 (IEEE 802.3) bit by bit, as a check that does not depend on the crate used above.
     fn crc(bytes: &[u8]) -> u32 {
@@ -140,22 +173,33 @@ mod tests {
     }
 
     #[test]
-    fn partition_1_covers_the_rest_of_the_disk() {
+    fn the_partitions_cover_the_disk_between_the_tables() {
         let disk = disk_image(&[7; 3 << 20], "").unwrap();
-        assert_eq!(disk[510..512], [0x55, 0xaa]);
-        assert_eq!(disk[446..454], [0x80, 0x20, 0x21, 0, 0xda, 162, 34, 0]);
-        assert_eq!(disk[454..458], 2048_u32.to_le_bytes());
-        let sectors = u32::from_le_bytes(disk[458..462].try_into().unwrap());
-        assert_eq!((2048 + sectors as usize) * 512, disk.len());
+        assert_eq!(disk.len(), 5 << 20);
+        assert_eq!(disk[440..451], [0, 0, 0, 0, 0, 0, 0, 0, 2, 0, 0xee]);
         assert!(disk[462..510].iter().all(|&byte| byte == 0));
-        assert_ne!(disk[440..444], [0; 4]);
+        assert_eq!(disk[510..512], [0x55, 0xaa]);
+        let sectors = disk.len() as u64 / 512;
+        let table = gpt::GptConfig::new()
+            .writable(false)
+            .open_from_device(std::io::Cursor::new(disk))
+            .unwrap();
+        let places: Vec<_> = table
+            .partitions()
+            .values()
+            .map(|found| (found.name.as_str(), found.first_lba, found.last_lba))
+            .collect();
+        let last = sectors - 34;
+        let wanted = [("toro", 2048, last), ("efi", 128, 2047), ("bios", 34, 127)];
+        assert_eq!(places, wanted);
+        // Both tables are there.
+        assert_eq!(table.primary_header().unwrap().backup_lba, sectors - 1);
+        assert_eq!(table.backup_header().unwrap().current_lba, sectors - 1);
     }
 
     #[test]
-    fn chs_is_capped_where_it_ends() {
-        assert_eq!(chs(0), [0, 1, 0]);
-        assert_eq!(chs(1024 * 255 * 63 - 1), [254, 0xff, 0xff]);
-        assert_eq!(chs(1024 * 255 * 63), [0xfe, 0xff, 0xff]);
+    fn equal_programs_make_equal_disks() {
+        assert_eq!(disk_image(b"ELF", "a"), disk_image(b"ELF", "a"));
     }
 
     #[test]

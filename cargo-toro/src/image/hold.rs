@@ -1,5 +1,6 @@
 //! The hold: what the tool hands to the kernel inside the image (ARCHITECTURE.md, "The hold").
 
+use super::debug_info::Section;
 use crate::embed::{Embedded, Object};
 
 /// Bytes that the linker script reserves at `toro_hold`: the hold's own header.
@@ -10,9 +11,18 @@ const SYMBOLS: u32 = 1;
 const COMMAND_LINE: u32 = 2;
 const FILE: u32 = 3;
 const MOUNT: u32 = 4;
+const DEBUG_SECTION: u32 = 5;
 
-/// The hold: a symbol table (as `symbols` makes it), a command line, and what is embedded.
-pub(super) fn content(symbols: &[u8], command_line: &str, embedded: &Embedded) -> Vec<u8> {
+/// Bytes for the name of a section, of which the last is 0.
+const SECTION_NAME_BYTES: usize = 24;
+
+/// The hold: a symbol table (as `symbols` makes it), a command line, what is embedded, and sections with source lines.
+pub(super) fn content(
+    symbols: &[u8],
+    command_line: &str,
+    embedded: &Embedded,
+    lines: &[Section],
+) -> Vec<u8> {
     let mut hold = [MAGIC.as_slice(), &[0; 8]].concat();
     add(&mut hold, SYMBOLS, &[symbols]);
     add(&mut hold, COMMAND_LINE, &[command_line.as_bytes()]);
@@ -28,6 +38,11 @@ pub(super) fn content(symbols: &[u8], command_line: &str, embedded: &Embedded) -
         header.extend((content.len() as u64).to_le_bytes());
         let padding = &[0; 8][..path.len().next_multiple_of(8) - path.len()];
         add(&mut hold, FILE, &[&header, path, padding, content]);
+    }
+    for section in lines {
+        let mut name = [0; SECTION_NAME_BYTES];
+        name[..section.name.len()].copy_from_slice(section.name.as_bytes());
+        add(&mut hold, DEBUG_SECTION, &[&name, &section.compressed]);
     }
     let len = hold.len() as u64;
     hold[8..16].copy_from_slice(&len.to_le_bytes());
@@ -52,7 +67,7 @@ mod tests {
 
     use super::super::testing::{Linked, Symbol};
     use super::super::{ImageError, finish};
-    use super::{Embedded, Object, content};
+    use super::{Embedded, Object, Section, content};
 
     #[test]
     fn the_layout_is_that_of_the_contract() {
@@ -71,7 +86,10 @@ mod tests {
         let mut expected = expected.concat();
         let len = expected.len() as u64;
         expected[8..16].copy_from_slice(&len.to_le_bytes());
-        assert_eq!(content(b"sym", "net=dhcp", &Embedded::default()), expected);
+        assert_eq!(
+            content(b"sym", "net=dhcp", &Embedded::default(), &[]),
+            expected
+        );
         assert_eq!(len, 64);
     }
 
@@ -86,8 +104,8 @@ mod tests {
                 content: b"hello".to_vec(),
             }],
         };
-        let plain = content(b"", "", &Embedded::default());
-        let found = content(b"", "", &embedded);
+        let plain = content(b"", "", &Embedded::default(), &[]);
+        let found = content(b"", "", &embedded, &[]);
         let expected: [&[u8]; 5] = [
             // Kind and length of the mount, and its path.
             b"\x04\0\0\0\0\0\0\0\x04\0\0\0\0\0\0\0/www\0\0\0\0",
@@ -100,6 +118,22 @@ mod tests {
         ];
         assert_eq!(found[plain.len()..], expected.concat());
         assert_eq!(found[8..16], (found.len() as u64).to_le_bytes());
+    }
+
+    #[test]
+    fn sections_with_lines_come_last() {
+        let lines = Section {
+            name: ".debug_str_offsets",
+            compressed: b"zip".to_vec(),
+        };
+        let plain = content(b"", "", &Embedded::default(), &[]);
+        let found = content(b"", "", &Embedded::default(), &[lines]);
+        let expected: [&[u8]; 3] = [
+            b"\x05\0\0\0\0\0\0\0\x1B\0\0\0\0\0\0\0",
+            b".debug_str_offsets\0\0\0\0\0\0",
+            b"zip\0\0\0\0\0",
+        ];
+        assert_eq!(found[plain.len()..], expected.concat());
     }
 
     #[test]

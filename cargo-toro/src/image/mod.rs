@@ -1,12 +1,14 @@
 //! From a linked ELF to what boots: the minimal ELF with its hold, and the raw disk around it.
 //!
 //! `parts` are the pieces that the tool carries inside itself, `elf` reads and writes the ELF,
-//! `symbols` and `hold` make what the kernel finds in memory, `disk` lays out the boot disk. Who
+//! `symbols` and `hold` make what the kernel finds in memory, `disk` lays out the boot disk, with what UEFI starts made by `esp`. Who
 //! links and who runs is none of this module's business. ARCHITECTURE.md, "Contracts", is the
 //! standard.
 
+mod debug_info;
 mod disk;
 mod elf;
+mod esp;
 mod hold;
 mod parts;
 mod symbols;
@@ -55,13 +57,16 @@ pub(crate) enum ImageError {
     /// The ELF is larger than a boot disk can describe.
     #[error("the ELF is too large for a boot disk")]
     TooLarge,
+    /// The partition table of the boot disk cannot be made; says why.
+    #[error("the partition table: {0}")]
+    Partitions(String),
     /// The boot loader inside the tool does not fit its place on the disk.
     #[error("the boot loader inside the tool is damaged: {0}")]
     Loader(&'static str),
 }
 
 /// Makes the boot ELF of a linked one: headers, program headers and their contents, nothing else,
-/// with the hold (symbols, `command_line` and what is `embedded`) as its last segment.
+/// with the hold (symbols, source lines where `linked` has them, `command_line` and what is `embedded`) as its last segment.
 ///
 /// # Errors
 /// [`ImageError`] names what in `linked` breaks the contract.
@@ -73,7 +78,8 @@ pub(crate) fn finish(
     check_command_line(command_line)?;
     let mut elf = elf::Elf::parse(linked)?;
     let functions = symbols::Functions::read(linked, &elf)?;
-    let content = hold::content(&functions.table()?, command_line, embedded);
+    let lines = debug_info::sections(linked)?;
+    let content = hold::content(&functions.table()?, command_line, embedded, &lines);
     elf.fill_hold(functions.hold_address()?, content)?;
     elf.write()
 }

@@ -24,7 +24,7 @@ fn civil(day: i64) -> (i64, i64, i64) {
 }
 
 /// The day, counted from 1 January 1970, of a date; months and days may be out of their ranges.
-fn day_of(year: i64, month: i64, day: i64) -> i64 {
+pub(super) fn day_of(year: i64, month: i64, day: i64) -> i64 {
     let months = year * 12 + month - 2;
     let (year, month) = (months.div_euclid(12), months.rem_euclid(12));
     let days = 365 * year + year.div_euclid(4) - year.div_euclid(100) + year.div_euclid(400);
@@ -55,6 +55,48 @@ fn broken_down(seconds: i64) -> Option<libc::tm> {
     date.tm_yday = (day - day_of(year, 0, 1)) as c_int;
     date.tm_zone = c"UTC".as_ptr();
     Some(date)
+}
+
+/// The time of a date, whose fields may be out of their ranges.
+pub(super) fn seconds_of(date: &libc::tm) -> i64 {
+    let (year, month) = (i64::from(date.tm_year) + 1900, i64::from(date.tm_mon));
+    let day = day_of(year, month, i64::from(date.tm_mday));
+    let minutes = i64::from(date.tm_hour) * 60 + i64::from(date.tm_min);
+    day * DAY_SECONDS + minutes * 60 + i64::from(date.tm_sec)
+}
+
+/// Where `gmtime` and `localtime` put their date. Threads that share it are the program's fault, as in C.
+struct Shared(core::cell::UnsafeCell<core::mem::MaybeUninit<libc::tm>>);
+
+// SAFETY: only the two functions use it, whose contract is that one thread calls them.
+unsafe impl Sync for Shared {}
+
+static SHARED: Shared = Shared(core::cell::UnsafeCell::new(core::mem::MaybeUninit::zeroed()));
+
+/// The date of a time, in memory that the next call overwrites.
+///
+/// # Safety
+/// `time` can be read; no other thread calls this.
+#[unsafe(no_mangle)]
+unsafe extern "C" fn gmtime(time: *const libc::time_t) -> *mut libc::tm {
+    // SAFETY: the same contract.
+    unsafe { gmtime_r(time, SHARED.0.get().cast()) }
+}
+
+/// As [`gmtime`].
+///
+/// # Safety
+/// As there.
+#[unsafe(no_mangle)]
+unsafe extern "C" fn localtime(time: *const libc::time_t) -> *mut libc::tm {
+    // SAFETY: the same contract.
+    unsafe { localtime_r(time, SHARED.0.get().cast()) }
+}
+
+/// Processor time of the program, in microseconds: of a machine with one program, the time it runs.
+#[unsafe(no_mangle)]
+extern "C" fn clock() -> libc::clock_t {
+    (clock::now_ns() / 1000) as libc::clock_t
 }
 
 /// Seconds since 1970.
@@ -94,7 +136,10 @@ unsafe extern "C" fn gmtime_r(time: *const libc::time_t, out: *mut libc::tm) -> 
 /// # Safety
 /// As there.
 #[unsafe(no_mangle)]
-unsafe extern "C" fn localtime_r(time: *const libc::time_t, out: *mut libc::tm) -> *mut libc::tm {
+pub(super) unsafe extern "C" fn localtime_r(
+    time: *const libc::time_t,
+    out: *mut libc::tm,
+) -> *mut libc::tm {
     // SAFETY: the same contract.
     unsafe { gmtime_r(time, out) }
 }
@@ -108,10 +153,7 @@ unsafe extern "C" fn timegm(date: *mut libc::tm) -> libc::time_t {
     c_result((|| {
         // SAFETY: null, or the caller's.
         let given = unsafe { get(date) }.ok_or(Errno(libc::EFAULT))?;
-        let (year, month) = (i64::from(given.tm_year) + 1900, i64::from(given.tm_mon));
-        let day = day_of(year, month, i64::from(given.tm_mday));
-        let minutes = i64::from(given.tm_hour) * 60 + i64::from(given.tm_min);
-        let seconds = day * DAY_SECONDS + minutes * 60 + i64::from(given.tm_sec);
+        let seconds = seconds_of(&given);
         let whole = broken_down(seconds).ok_or(Errno(libc::EOVERFLOW))?;
         // SAFETY: the caller's place.
         unsafe { date.write(whole) };

@@ -108,7 +108,7 @@ macro_rules! also_named {
     ($($second:ident = $first:ident($($argument:ident: $kind:ty),*) -> $result:ty;)*) => {$(
         #[doc = concat!("See [`", stringify!($first), "`].\n\n# Safety\nAs there.")]
         #[unsafe(no_mangle)]
-        pub unsafe extern "C" fn $second($($argument: $kind),*) -> $result {
+        pub(in crate::abi) unsafe extern "C" fn $second($($argument: $kind),*) -> $result {
             // SAFETY: the same contract.
             unsafe { $first($($argument),*) }
         }

@@ -24,7 +24,7 @@ pub(super) fn watch() {
 fn report() {
     // The power button calls handlers of the program, which may wake anything.
     let may_be_called = signal::is_wanted(libc::SIGINT) || signal::is_wanted(libc::SIGTERM);
-    if may_be_called || !registry::is_deadlock() {
+    if may_be_called {
         return;
     }
     static IS_REPORTED: AtomicBool = AtomicBool::new(false);
@@ -36,14 +36,13 @@ fn report() {
         "toro: \x1b[1;31mdeadlock\x1b[0m: no thread can ever run again"
     );
     let mut count = 0;
-    registry::all_threads(|thread| {
+    registry::for_each_thread(|thread| {
         if !is_idle(thread) {
             count += 1;
             if count <= MAX_SHOWN {
                 show(thread);
             }
         }
-        true
     });
     if count > MAX_SHOWN {
         let _ = writeln!(Console, "  … {} more", count - MAX_SHOWN);
@@ -52,7 +51,7 @@ fn report() {
     epitaph::end(STATUS_DEADLOCK)
 }
 
-/// Whether it is the thread that a core has of its own.
+/// Whether it is a thread of the kernel's own.
 fn is_idle(thread: &Thread) -> bool {
     thread.waiting() == Waiting::Idle
 }

@@ -8,7 +8,7 @@ use core::sync::atomic::{AtomicU32, Ordering};
 use super::convert::{also_named, c_result, c_status, text};
 use super::file::{base, close, openat64, with_file};
 use super::path::give_text;
-use crate::error::{Errno, Result};
+use crate::error::Errno;
 use crate::storage::vfs::namespace::LastLink;
 use crate::storage::vfs::node::DirEntry;
 use crate::storage::vfs::{self, operations};
@@ -229,17 +229,13 @@ pub extern "C" fn fchdir(descriptor: c_int) -> c_int {
     }))
 }
 
-fn current_path() -> Result<Vec<u8>> {
-    vfs::current().map(|entry| entry.path())
-}
-
 /// The path of the current directory, in `buf`, or in memory from `malloc` if that is null.
 ///
 /// # Safety
 /// `len` bytes at `buf` can be written, if it is not null.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn getcwd(buf: *mut c_char, len: usize) -> *mut c_char {
-    c_result(current_path().and_then(|path| {
+    c_result(vfs::current_path().and_then(|path| {
         if len == 0 && !buf.is_null() {
             return Err(Errno(libc::EINVAL));
         }

@@ -8,16 +8,16 @@ use super::errno;
 use crate::error::Errno;
 
 /// A number read from the beginning of a text.
-struct Parsed {
-    is_negative: bool,
+pub(super) struct Parsed {
+    pub(super) is_negative: bool,
     /// `None` when it is larger than 64 bits hold.
-    magnitude: Option<u64>,
+    pub(super) magnitude: Option<u64>,
     /// Bytes that belong to it, with spaces and sign; 0 if there is no number.
-    len: usize,
+    pub(super) len: usize,
 }
 
 /// Reads an integer of a base from 2 to 36; 0 stands for that of C's own notation.
-fn parse(text: &[u8], base: c_int) -> Parsed {
+pub(super) fn parse(text: &[u8], base: c_int) -> Parsed {
     let spaces = text.iter().take_while(|byte| is_space(**byte)).count();
     let mut rest = &text[spaces..];
     let is_negative = rest.first() == Some(&b'-');
@@ -178,27 +178,98 @@ fn decimal_len(text: &[u8]) -> usize {
     len
 }
 
-/// Reads a decimal number; hexadecimal ones are read up to their `x`.
+/// The value of digits in hexadecimal notation behind `0x`, and how many bytes they are.
+fn hexadecimal(text: &[u8]) -> (f64, usize) {
+    let (mut mantissa, mut exponent, mut len) = (0_u64, 0_i64, 0);
+    let (mut has_point, mut digits) = (false, 0);
+    for &byte in text {
+        match char::from(byte).to_digit(16) {
+            // What no longer fits only moves the exponent; a last bit remembers that it was not zero.
+            Some(digit) if mantissa >> 59 != 0 => {
+                mantissa |= u64::from(digit != 0);
+                exponent += if has_point { 0 } else { 4 };
+            }
+            Some(digit) => {
+                mantissa = mantissa << 4 | u64::from(digit);
+                exponent -= if has_point { 4 } else { 0 };
+            }
+            None if byte == b'.' && !has_point => {
+                has_point = true;
+                len += 1;
+                continue;
+            }
+            None => break,
+        }
+        digits += 1;
+        len += 1;
+    }
+    if digits == 0 {
+        return (0.0, 0);
+    }
+    if let [b'p' | b'P', rest @ ..] = &text[len..] {
+        let power = parse(rest, 10);
+        if power.len != 0 && !is_space(rest[0]) {
+            len += 1 + power.len;
+            let magnitude = power.magnitude.unwrap_or(u64::MAX).min(1 << 40) as i64;
+            exponent += if power.is_negative {
+                -magnitude
+            } else {
+                magnitude
+            };
+        }
+    }
+    let exponent = exponent.clamp(-5000, 5000) as i32;
+    (libm::ldexp(mantissa as f64, exponent), len)
+}
+
+/// Reads a floating-point number: its value, and how many bytes it has; 0 if there is none.
+pub(super) fn double_of(text: &[u8]) -> (f64, usize) {
+    let sign = usize::from(matches!(text.first(), Some(b'+' | b'-')));
+    if let [b'0', b'x' | b'X', rest @ ..] = &text[sign..] {
+        let (value, len) = hexadecimal(rest);
+        if len != 0 {
+            let value = if text[0] == b'-' { -value } else { value };
+            return (value, sign + 2 + len);
+        }
+    }
+    let len = decimal_len(text);
+    let number = core::str::from_utf8(&text[..len]);
+    (number.ok().and_then(|n| n.parse().ok()).unwrap_or(0.0), len)
+}
+
+/// Reads a number of C's notation, decimal or hexadecimal.
 #[unsafe(no_mangle)]
 unsafe extern "C" fn strtod(string: *const c_char, end: *mut *mut c_char) -> f64 {
     // SAFETY: the caller's string.
     let text = unsafe { CStr::from_ptr(string) }.to_bytes();
     let spaces = text.iter().take_while(|byte| is_space(**byte)).count();
-    let len = decimal_len(&text[spaces..]);
+    let text = &text[spaces..];
+    let (value, len) = double_of(text);
     if !end.is_null() {
         let used = if len == 0 { 0 } else { spaces + len };
         // SAFETY: the caller's place; inside of the string.
         unsafe { *end = string.add(used).cast_mut() };
     }
-    let number = core::str::from_utf8(&text[spaces..spaces + len]);
-    let value: f64 = number.ok().and_then(|n| n.parse().ok()).unwrap_or(0.0);
-    let is_named = text[spaces..spaces + len]
-        .iter()
-        .any(|byte| matches!(byte, b'n' | b'N'));
+    let is_named = text[..len].iter().any(|byte| matches!(byte, b'n' | b'N'));
     if value.is_infinite() && !is_named {
         errno::set(Errno(libc::ERANGE));
     }
     value
+}
+
+/// As [`strtod`]; the value is a `double` in the register of a `long double`.
+#[unsafe(no_mangle)]
+#[unsafe(naked)]
+unsafe extern "C" fn strtold(string: *const c_char, end: *mut *mut c_char) -> f64 {
+    core::arch::naked_asm!(
+        "sub rsp, 8",
+        "call {strtod}",
+        "movsd [rsp], xmm0",
+        "fld qword ptr [rsp]",
+        "add rsp, 8",
+        "ret",
+        strtod = sym strtod,
+    )
 }
 
 #[unsafe(no_mangle)]
@@ -242,10 +313,16 @@ unsafe fn swap(first: *mut u8, second: *mut u8, size: usize) {
 }
 
 /// Sorts an array: a heap sort, which needs no memory and is never slow.
-#[unsafe(no_mangle)]
-unsafe extern "C" fn qsort(base: *mut c_void, count: usize, size: usize, compare: Compare) {
-    let base = base.cast::<u8>();
-    // SAFETY: all indices are below `count`, so the elements are in the caller's array; the function is the caller's.
+///
+/// # Safety
+/// 1. `base` leads to `count` elements of `size` bytes, which may be moved.
+unsafe fn sort(
+    base: *mut u8,
+    count: usize,
+    size: usize,
+    compare: impl Fn(*const c_void, *const c_void) -> c_int,
+) {
+    // SAFETY: all indices are below `count`, so the elements are in the array (1).
     unsafe {
         let element = |index: usize| base.add(index * size);
         let is_less = |a: usize, b: usize| compare(element(a).cast(), element(b).cast()) < 0;
@@ -273,6 +350,13 @@ unsafe extern "C" fn qsort(base: *mut c_void, count: usize, size: usize, compare
     }
 }
 
+/// Sorts an array.
+#[unsafe(no_mangle)]
+unsafe extern "C" fn qsort(base: *mut c_void, count: usize, size: usize, compare: Compare) {
+    // SAFETY: the same contract; the function is the caller's.
+    unsafe { sort(base.cast(), count, size, |a, b| compare(a, b)) };
+}
+
 /// Looks an element up in a sorted array; null if it is not there.
 #[unsafe(no_mangle)]
 unsafe extern "C" fn bsearch(
@@ -297,4 +381,49 @@ unsafe extern "C" fn bsearch(
         }
     }
     null_mut()
+}
+
+/// As `qsort`, with a third argument for the function.
+#[unsafe(no_mangle)]
+unsafe extern "C" fn qsort_r(
+    base: *mut c_void,
+    count: usize,
+    size: usize,
+    compare: unsafe extern "C" fn(*const c_void, *const c_void, *mut c_void) -> c_int,
+    argument: *mut c_void,
+) {
+    // SAFETY: the same contract; the function is the caller's.
+    unsafe { sort(base.cast(), count, size, |a, b| compare(a, b, argument)) };
+}
+
+/// A quotient and a remainder.
+#[repr(C)]
+struct Division<T> {
+    quotient: T,
+    remainder: T,
+}
+
+macro_rules! divisions {
+    ($($name:ident($kind:ty);)*) => {$(
+        #[doc = concat!("See `", stringify!($name), "` of C.")]
+        #[unsafe(no_mangle)]
+        extern "C" fn $name(number: $kind, by: $kind) -> Division<$kind> {
+            Division { quotient: number / by, remainder: number % by }
+        }
+    )*};
+}
+
+divisions! {
+    div(c_int);
+    ldiv(c_long);
+    lldiv(c_longlong);
+}
+
+super::convert::also_named! {
+    __isoc23_strtol = strtol(string: *const c_char, end: *mut *mut c_char, base: c_int) -> c_long;
+    __isoc23_strtoul = strtoul(string: *const c_char, end: *mut *mut c_char, base: c_int) -> c_ulong;
+    __isoc23_strtoll = strtoll(string: *const c_char, end: *mut *mut c_char, base: c_int) -> c_longlong;
+    __isoc23_strtoull = strtoull(string: *const c_char, end: *mut *mut c_char, base: c_int) -> c_ulonglong;
+    strtoimax = strtol(string: *const c_char, end: *mut *mut c_char, base: c_int) -> c_long;
+    strtoumax = strtoul(string: *const c_char, end: *mut *mut c_char, base: c_int) -> c_ulong;
 }

@@ -86,6 +86,16 @@ pub(super) extern "C" fn vfork() -> libc::pid_t {
     refuse(libc::ENOSYS)
 }
 
+/// Remembers no handlers: they are called around [`fork`] when it makes a process, and it makes none.
+#[unsafe(no_mangle)]
+pub(super) extern "C" fn pthread_atfork(
+    _prepare: Option<extern "C" fn()>,
+    _parent: Option<extern "C" fn()>,
+    _child: Option<extern "C" fn()>,
+) -> c_int {
+    0
+}
+
 /// Whether there is a program of this name, by its path or in one of the folders where programs are looked for.
 fn find_program(name: &[u8], is_searched: bool) -> Result<()> {
     let check = |path: &[u8]| match vfs::resolve(path, LastLink::Follow)?.node.kind() {

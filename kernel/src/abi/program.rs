@@ -159,6 +159,15 @@ pub(super) extern "C" fn abort() -> ! {
     _exit(STATUS_ABORTED)
 }
 
+/// Has `function` called when the program ends.
+pub(super) fn at_exit(function: fn()) {
+    extern "C" fn call(function: *mut c_void) {
+        // SAFETY: `at_exit` registered the pointer, a function without arguments.
+        unsafe { core::mem::transmute::<*mut c_void, fn()>(function)() }
+    }
+    EXIT_FUNCTIONS.lock().push((call, function as usize));
+}
+
 #[unsafe(no_mangle)]
 extern "C" fn atexit(function: extern "C" fn()) -> c_int {
     extern "C" fn call(function: *mut c_void) {

@@ -26,8 +26,8 @@ const FIRST_REAL_TIME: c_int = 34;
 pub(super) struct Action {
     pub(super) handler: usize,
     /// Blocked meanwhile.
-    mask: u64,
-    flags: c_int,
+    pub(super) mask: u64,
+    pub(super) flags: c_int,
 }
 
 impl Action {
@@ -105,7 +105,7 @@ pub(super) fn send(signal: c_int) -> Result<()> {
 }
 
 /// Sends a thread a signal.
-fn send_to(target: &Thread, signal: c_int) -> Result<()> {
+pub(super) fn send_to(target: &Thread, signal: c_int) -> Result<()> {
     let signal_bit = 1 << index(signal)?;
     if core::ptr::eq(target, thread::current()) {
         let is_blocked = blocked().load(Ordering::Relaxed) & signal_bit & !UNSTOPPABLE != 0;
@@ -154,12 +154,9 @@ fn handle(signal: c_int) {
         libc::SIG_DFL => return by_default(signal),
         _ => {}
     }
-    // SAFETY: structures of integers and pointers, for which zeros are values.
-    let (mut info, mut context): (libc::siginfo_t, libc::ucontext_t) =
-        unsafe { core::mem::zeroed() };
-    info.si_signo = signal;
-    info.si_code = libc::SI_USER;
-    run(action, &mut info, &mut context);
+    // SAFETY: a structure of integers and pointers, for which zeros are values.
+    let mut context: libc::ucontext_t = unsafe { core::mem::zeroed() };
+    run(action, &mut info_of(signal), &mut context);
 }
 
 /// Calls the program's function for a signal, with what it wants to be blocked meanwhile.
@@ -254,6 +251,34 @@ unsafe fn put_bits(set: *mut libc::sigset_t, bits: u64) -> Result<()> {
     }
 }
 
+/// Whether there is such a signal.
+pub(super) fn check(signal: c_int) -> Result<()> {
+    index(signal).map(drop)
+}
+
+/// What there is to tell of a signal that the program sent.
+pub(super) fn info_of(signal: c_int) -> libc::siginfo_t {
+    // SAFETY: a structure of integers and pointers, for which zeros are values.
+    let mut info: libc::siginfo_t = unsafe { core::mem::zeroed() };
+    info.si_signo = signal;
+    info.si_code = libc::SI_USER;
+    info
+}
+
+/// Sets what is done when a signal comes, if there is something new; what was.
+pub(super) fn set_action(signal: c_int, new: Option<Action>) -> Result<Action> {
+    let index = index(signal)?;
+    let Some(new) = new else {
+        return Ok(ACTIONS.lock()[index]);
+    };
+    if UNSTOPPABLE & 1 << index != 0 {
+        return Err(Errno(libc::EINVAL));
+    }
+    let before = core::mem::replace(&mut ACTIONS.lock()[index], new);
+    trap::expect(signal, new.handler);
+    Ok(before)
+}
+
 /// Sets what is done when a signal comes, and tells what was.
 ///
 /// # Safety
@@ -265,27 +290,13 @@ pub(super) unsafe extern "C" fn sigaction(
     old: *mut libc::sigaction,
 ) -> c_int {
     c_status((|| {
-        let index = index(signal)?;
         // SAFETY: null, or the caller's.
-        let new = unsafe { get(new) };
-        if new.is_some() && UNSTOPPABLE & 1 << index != 0 {
-            return Err(Errno(libc::EINVAL));
-        }
-        let before = {
-            let mut actions = ACTIONS.lock();
-            let before = actions[index];
-            if let Some(new) = new {
-                actions[index] = Action {
-                    handler: new.sa_sigaction,
-                    mask: bits_of(&new.sa_mask),
-                    flags: new.sa_flags,
-                };
-            }
-            before
-        };
-        if let Some(new) = new {
-            trap::expect(signal, new.sa_sigaction);
-        }
+        let new = unsafe { get(new) }.map(|new| Action {
+            handler: new.sa_sigaction,
+            mask: bits_of(&new.sa_mask),
+            flags: new.sa_flags,
+        });
+        let before = set_action(signal, new)?;
         if old.is_null() {
             return Ok(());
         }
@@ -304,18 +315,15 @@ pub(super) unsafe extern "C" fn sigaction(
 /// Sets what is done when a signal comes; returns what was (`SIG_ERR` if there is no such signal).
 #[unsafe(no_mangle)]
 pub(super) extern "C" fn signal(signal: c_int, handler: usize) -> usize {
-    match index(signal) {
-        Ok(index) if UNSTOPPABLE & 1 << index == 0 => {
-            let action = Action {
-                handler,
-                mask: 0,
-                flags: libc::SA_RESTART,
-            };
-            trap::expect(signal, handler);
-            core::mem::replace(&mut ACTIONS.lock()[index], action).handler
-        }
-        _ => {
-            super::errno::set(Errno(libc::EINVAL));
+    let action = Action {
+        handler,
+        mask: 0,
+        flags: libc::SA_RESTART,
+    };
+    match set_action(signal, Some(action)) {
+        Ok(before) => before.handler,
+        Err(error) => {
+            super::errno::set(error);
             libc::SIG_ERR
         }
     }
@@ -357,6 +365,20 @@ pub(super) unsafe extern "C" fn sigaltstack(
     })())
 }
 
+/// Changes the signals that the running thread blocks, if there is a set; which it blocked before.
+pub(super) fn change_blocked(how: c_int, set: Option<u64>) -> Result<u64> {
+    let before = blocked().load(Ordering::Relaxed);
+    if let Some(set) = set {
+        set_blocked(match how {
+            libc::SIG_BLOCK => before | set,
+            libc::SIG_UNBLOCK => before & !set,
+            libc::SIG_SETMASK => set,
+            _ => return Err(Errno(libc::EINVAL)),
+        });
+    }
+    Ok(before)
+}
+
 /// Changes the signals that the running thread blocks; returns an error number.
 ///
 /// # Safety
@@ -367,22 +389,17 @@ pub(super) unsafe extern "C" fn pthread_sigmask(
     new: *const libc::sigset_t,
     old: *mut libc::sigset_t,
 ) -> c_int {
-    let before = blocked().load(Ordering::Relaxed);
     // SAFETY: null, or the caller's.
-    if let Some(new) = unsafe { get(new) } {
-        let new = bits_of(&new);
-        set_blocked(match how {
-            libc::SIG_BLOCK => before | new,
-            libc::SIG_UNBLOCK => before & !new,
-            libc::SIG_SETMASK => new,
-            _ => return libc::EINVAL,
-        });
-    }
-    if !old.is_null() {
+    let new = unsafe { get(new) };
+    match change_blocked(how, new.map(|new| bits_of(&new))) {
         // SAFETY: not null, and the caller's.
-        let _ = unsafe { put_bits(old, before) };
+        Ok(before) if !old.is_null() => match unsafe { put_bits(old, before) } {
+            Ok(()) => 0,
+            Err(error) => error.0,
+        },
+        Ok(_) => 0,
+        Err(error) => error.0,
     }
-    0
 }
 
 /// As [`pthread_sigmask`], with the error in `errno`.
@@ -402,15 +419,20 @@ pub(super) unsafe extern "C" fn sigprocmask(
     }
 }
 
+/// The signals for the running thread that wait until they are not blocked.
+pub(super) fn pending() -> u64 {
+    let own = thread::current().signals.pending.load(Ordering::Relaxed);
+    own | PENDING.load(Ordering::Relaxed)
+}
+
 /// Tells the signals that wait until they are not blocked.
 ///
 /// # Safety
 /// `out` can be written.
 #[unsafe(no_mangle)]
 pub(super) unsafe extern "C" fn sigpending(out: *mut libc::sigset_t) -> c_int {
-    let own = thread::current().signals.pending.load(Ordering::Relaxed);
     // SAFETY: the caller's.
-    c_status(unsafe { put_bits(out, own | PENDING.load(Ordering::Relaxed)) })
+    c_status(unsafe { put_bits(out, pending()) })
 }
 
 /// Makes a set empty.
@@ -521,16 +543,25 @@ pub(super) unsafe extern "C" fn pthread_kill(handle: libc::pthread_t, signal: c_
     }
 }
 
-/// Sleeps until a handler has run.
-#[unsafe(no_mangle)]
-pub(super) extern "C" fn pause() -> c_int {
+/// How many handlers have run, and signals have begun to wait.
+pub(super) fn signals_run() -> u64 {
+    *EVENTS.lock()
+}
+
+/// Sleeps until a handler has run since [`signals_run`] was `before`.
+pub(super) fn pause_since(before: u64) {
     let mut events = EVENTS.lock();
-    let before = *events;
     while *events == before {
         (events, _) = WAITING.wait(events, None);
     }
     drop(events);
     set_blocked(blocked().load(Ordering::Relaxed));
+}
+
+/// Sleeps until a handler has run.
+#[unsafe(no_mangle)]
+pub(super) extern "C" fn pause() -> c_int {
+    pause_since(signals_run());
     c_result(Err(Errno(libc::EINTR)))
 }
 
@@ -544,11 +575,9 @@ pub(super) unsafe extern "C" fn sigsuspend(mask: *const libc::sigset_t) -> c_int
     let Some(mask) = (unsafe { get(mask) }) else {
         return c_result(Err(Errno(libc::EFAULT)));
     };
-    let events = *EVENTS.lock();
+    let before = signals_run();
     let _mask = blocked_meanwhile(bits_of(&mask));
-    if *EVENTS.lock() == events {
-        return pause();
-    }
+    pause_since(before);
     c_result(Err(Errno(libc::EINTR)))
 }
 
@@ -565,6 +594,15 @@ fn take_pending(set: u64, deadline_ns: Option<u64>) -> Result<c_int> {
     let result = wait_for_pending(set, deadline_ns);
     count(|count| *count -= 1);
     result
+}
+
+/// As [`take_pending`], until a timeout.
+pub(super) fn take_pending_until(set: u64, timeout: Option<libc::timespec>) -> Result<c_int> {
+    let timeout_ns = timeout.map(|time| super::clock::nanoseconds(&time));
+    let deadline_ns = timeout_ns
+        .transpose()?
+        .map(|ns| clock::now_ns().saturating_add(ns));
+    take_pending(set, deadline_ns)
 }
 
 fn wait_for_pending(set: u64, deadline_ns: Option<u64>) -> Result<c_int> {
@@ -615,17 +653,10 @@ pub(super) unsafe extern "C" fn sigtimedwait(
         // SAFETY: null, or the caller's.
         let (set, timeout) = unsafe { (get(set), get(timeout)) };
         let set = bits_of(&set.ok_or(Errno(libc::EFAULT))?);
-        let timeout_ns = timeout.map(|time| super::clock::nanoseconds(&time));
-        let deadline_ns = timeout_ns
-            .transpose()?
-            .map(|ns| clock::now_ns().saturating_add(ns));
-        let signal = take_pending(set, deadline_ns)?;
+        let signal = take_pending_until(set, timeout)?;
         if !info.is_null() {
-            // SAFETY: a structure of integers, for which zeros are values.
-            let mut value: libc::siginfo_t = unsafe { core::mem::zeroed() };
-            value.si_signo = signal;
             // SAFETY: not null, and the caller's.
-            unsafe { put(info, value) }?;
+            unsafe { put(info, info_of(signal)) }?;
         }
         Ok(signal)
     })())

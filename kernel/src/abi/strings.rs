@@ -56,7 +56,7 @@ fn order(first: impl Iterator<Item = u8>, second: impl Iterator<Item = u8>) -> c
 
 /// The length, at most `most`.
 #[unsafe(no_mangle)]
-unsafe extern "C" fn strnlen(string: *const c_char, most: usize) -> usize {
+pub(super) unsafe extern "C" fn strnlen(string: *const c_char, most: usize) -> usize {
     let mut len = 0;
     // SAFETY: no byte behind the closing zero is read.
     while len < most && unsafe { *string.add(len) } != 0 {
@@ -103,14 +103,14 @@ unsafe extern "C" fn strncasecmp(
 }
 
 #[unsafe(no_mangle)]
-unsafe extern "C" fn strcpy(to: *mut c_char, from: *const c_char) -> *mut c_char {
+pub(super) unsafe extern "C" fn strcpy(to: *mut c_char, from: *const c_char) -> *mut c_char {
     // SAFETY: the caller's strings.
     unsafe { write(to, bytes(from)) };
     to
 }
 
 #[unsafe(no_mangle)]
-unsafe extern "C" fn stpcpy(to: *mut c_char, from: *const c_char) -> *mut c_char {
+pub(super) unsafe extern "C" fn stpcpy(to: *mut c_char, from: *const c_char) -> *mut c_char {
     // SAFETY: the caller's strings.
     unsafe {
         let text = bytes(from);
@@ -121,7 +121,11 @@ unsafe extern "C" fn stpcpy(to: *mut c_char, from: *const c_char) -> *mut c_char
 
 /// Copies at most `room` bytes and fills up with zeros: there may be no closing one.
 #[unsafe(no_mangle)]
-unsafe extern "C" fn strncpy(to: *mut c_char, from: *const c_char, room: usize) -> *mut c_char {
+pub(super) unsafe extern "C" fn strncpy(
+    to: *mut c_char,
+    from: *const c_char,
+    room: usize,
+) -> *mut c_char {
     // SAFETY: the caller's string, and room.
     unsafe {
         let text = bytes_up_to(from, room);
@@ -133,14 +137,18 @@ unsafe extern "C" fn strncpy(to: *mut c_char, from: *const c_char, room: usize) 
 }
 
 #[unsafe(no_mangle)]
-unsafe extern "C" fn strcat(to: *mut c_char, from: *const c_char) -> *mut c_char {
+pub(super) unsafe extern "C" fn strcat(to: *mut c_char, from: *const c_char) -> *mut c_char {
     // SAFETY: the caller's strings.
     unsafe { write(to.add(bytes(to).len()), bytes(from)) };
     to
 }
 
 #[unsafe(no_mangle)]
-unsafe extern "C" fn strncat(to: *mut c_char, from: *const c_char, most: usize) -> *mut c_char {
+pub(super) unsafe extern "C" fn strncat(
+    to: *mut c_char,
+    from: *const c_char,
+    most: usize,
+) -> *mut c_char {
     // SAFETY: the caller's strings.
     unsafe { write(to.add(bytes(to).len()), bytes_up_to(from, most)) };
     to
@@ -302,6 +310,15 @@ unsafe extern "C" fn strtok_r(
 }
 
 /// The next part between separators, empty ones too.
+/// As `strtok_r`, with a place of its own. Threads that share it are the program's fault, as in C.
+#[unsafe(no_mangle)]
+unsafe extern "C" fn strtok(string: *mut c_char, separators: *const c_char) -> *mut c_char {
+    static REST: core::sync::atomic::AtomicPtr<c_char> =
+        core::sync::atomic::AtomicPtr::new(core::ptr::null_mut());
+    // SAFETY: the same contract.
+    unsafe { strtok_r(string, separators, REST.as_ptr()) }
+}
+
 #[unsafe(no_mangle)]
 unsafe extern "C" fn strsep(string: *mut *mut c_char, separators: *const c_char) -> *mut c_char {
     // SAFETY: the caller's strings.

@@ -36,7 +36,10 @@ use super::process::{
     getegid, geteuid, getgid, getpgid, getpgrp, getpid, getppid, getpriority, getrlimit, getrusage,
     getsid, gettid, getuid, prctl, prlimit64, setgid, setpgid, setrlimit, setsid, setuid, wait4,
 };
-use super::signal::{kill, pause};
+use super::signal::{kill, pause, sigaltstack};
+use super::signal_calls::{
+    rt_sigaction, rt_sigpending, rt_sigprocmask, rt_sigsuspend, rt_sigtimedwait, tgkill, tkill,
+};
 use super::space::{fallocate64, fstatfs64, statfs64};
 use super::thread::{sched_getaffinity, sched_yield};
 use super::timer::{timerfd_create, timerfd_gettime, timerfd_settime};
@@ -175,7 +178,18 @@ fn dispatch(call: &Arguments) -> Result<usize> {
                 .map(|_| b.min(8))
         }
         libc::SYS_membarrier => membarrier(a as c_int),
-        libc::SYS_tgkill | libc::SYS_tkill => Err(Errno(libc::ENOSYS)),
+        // SAFETY: as above.
+        libc::SYS_rt_sigaction => unsafe { rt_sigaction(a as c_int, b as _, c as _, d) },
+        // SAFETY: as above.
+        libc::SYS_rt_sigprocmask => unsafe { rt_sigprocmask(a as c_int, b as _, c as _, d) },
+        // SAFETY: as above.
+        libc::SYS_rt_sigpending => unsafe { rt_sigpending(a as _, b) },
+        // SAFETY: as above.
+        libc::SYS_rt_sigsuspend => unsafe { rt_sigsuspend(a as _, b) },
+        // SAFETY: as above.
+        libc::SYS_rt_sigtimedwait => unsafe { rt_sigtimedwait(a as _, b as _, c as _, d) },
+        libc::SYS_tkill => tkill(a as c_int, b as c_int),
+        libc::SYS_tgkill => tgkill(a as c_int, b as c_int, c as c_int),
         libc::SYS_exit => scheduler::exit(0),
         libc::SYS_exit_group => program::_exit(a as c_int),
         _ => Err(Errno(libc::ENOSYS)),
@@ -310,6 +324,7 @@ fn dispatch(call: &Arguments) -> Result<usize> {
         SYS_wait4 = wait4(0 1 2 3);
         SYS_kill = kill(0 1);
         SYS_pause = pause();
+        SYS_sigaltstack = sigaltstack(0 1);
         SYS_sched_yield = sched_yield();
     }
 }
@@ -486,7 +501,7 @@ unsafe fn fchmodat_call(directory: c_int, path: *const c_char, mode: libc::mode_
 /// # Safety
 /// 1. `len` bytes at `buf` can be written.
 unsafe fn getcwd_call(buf: *mut c_void, len: usize) -> Result<usize> {
-    let path = crate::storage::vfs::current()?.path();
+    let path = crate::storage::vfs::current_path()?;
     // SAFETY: the caller's promise (1).
     let buf = unsafe { bytes_mut(buf, len) }?;
     let room = buf.get_mut(..=path.len()).ok_or(Errno(libc::ERANGE))?;

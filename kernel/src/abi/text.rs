@@ -98,7 +98,7 @@ extern "C" fn strerror_r(error: c_int, _out: *mut c_char, _len: usize) -> *const
 
 /// The text of an error, which ends with a zero byte and stays.
 #[unsafe(no_mangle)]
-extern "C" fn strerror(error: c_int) -> *const c_char {
+pub(super) extern "C" fn strerror(error: c_int) -> *const c_char {
     /// Texts with their zero bytes, made when they are first asked for; there are no more than error numbers.
     static TEXTS: SpinLock<BTreeMap<c_int, CString>> = SpinLock::new(BTreeMap::new());
     // Numbers without a text of their own share one.

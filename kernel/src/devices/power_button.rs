@@ -39,10 +39,6 @@ impl Service for PowerButton {
     fn next_deadline_ns(&self) -> Option<u64> {
         None
     }
-
-    fn wakes_unasked(&self) -> bool {
-        false
-    }
 }
 
 /// Has `on_press` run, as a thread of its own, when the button is pressed. Does nothing where ACPI tells of no button.

@@ -62,6 +62,8 @@ fn place(frame: &Frame, page_fault: Option<(usize, Fault)>) -> Option<(usize, us
         && !core_local::current().is_serving()
         // What comes without a way back, or not because of the code that it interrupts.
         && !matches!(frame.vector, 2 | 8 | 18)
+        // Where memory is missing, whoever is asked would need some.
+        && !matches!(page_fault, Some((_, Fault::OutOfMemory)))
         && STAGES.iter().any(|stage| !stage.load(Ordering::Relaxed).is_null());
     let code = image::program_code();
     let (mut stack, mut outer) = (frame.rsp as usize, frame.rip as usize);
@@ -86,8 +88,9 @@ fn place(frame: &Frame, page_fault: Option<(usize, Fault)>) -> Option<(usize, us
         }
         stack = start.checked_add(len_bytes)?;
     }
-    // A page that is not there yet: this runs on the stack of page faults, so there must not be another one.
-    let pages = (stack - DIVERT_BYTES) & !(FRAME_BYTES - 1)..stack;
+    // Pages that are not there yet: here there must be no page fault, as this may run on the stack of page faults; and if memory ran out
+    // later, in the midst of the report, nothing would be reported.
+    let pages = (stack - ROOM_BYTES) & !(FRAME_BYTES - 1)..stack;
     let is_there = pages.step_by(FRAME_BYTES).all(|page| {
         paging::is_mapped(page) || areas::on_page_fault(page, true, false) == Fault::Mapped
     });

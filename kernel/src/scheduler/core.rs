@@ -179,9 +179,6 @@ pub(super) fn shared_of(core: usize) -> &'static Shared {
 
 /// Has the scheduler of this core call `service` from now on.
 pub fn register_service(service: &'static dyn Service) {
-    if service.wakes_unasked() {
-        registry::expect_wakes_from_outside();
-    }
     with_core(|core| {
         core.services.push(service);
         // What interrupted before has nobody served.
@@ -561,6 +558,8 @@ pub(super) fn idle(until_ns: u64) {
     let mut deadline_ns = with_core(|core| core.timers.next_ns())
         .unwrap_or(u64::MAX)
         .min(until_ns);
+    // What services do later wakes no thread that does not wait for the outside.
+    let is_asleep = deadline_ns == u64::MAX;
     let mut index = 0;
     while let Some(service) = with_core(|core| core.services.get(index).copied()) {
         deadline_ns = deadline_ns.min(service.next_deadline_ns().unwrap_or(u64::MAX));
@@ -584,7 +583,6 @@ pub(super) fn idle(until_ns: u64) {
     let shared = with_core(|core| core.shared);
     shared.local.is_halted.store(true, Ordering::Relaxed);
     fence(Ordering::SeqCst);
-    let is_asleep = deadline_ns == u64::MAX;
     if is_asleep {
         registry::fall_asleep();
     }

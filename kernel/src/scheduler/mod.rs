@@ -3,6 +3,7 @@
 //! Interrupts only mark; what a device has to say is served by [`Service`]s of the core it is dedicated to, which
 //! the scheduler calls when it looks for work and before it halts.
 
+mod asleep;
 mod atomic;
 pub mod control;
 mod core;
@@ -30,7 +31,8 @@ pub use thread::{Name, Thread, Waiting};
 pub use turn::{Turn, TurnGuard};
 pub use wait::{WaitOutcome, WaitQueue};
 
-/// Work of a core besides its threads: a device, a protocol stack.
+/// Work of a core besides its threads: a device, a protocol stack. It wakes only threads that wait for something from outside
+/// ([`Waiting::Outside`]), and runs no function of the program: else a program that it would wake could be taken for dead.
 pub trait Service: Sync {
     /// Does what there is to do now, in a bounded amount; returns whether there was anything. Must be cheap when there is nothing
     /// (one load). Runs on some thread's stack with no lock held; must not block.
@@ -39,10 +41,4 @@ pub trait Service: Sync {
     /// When `serve` must run next even if no interrupt comes (nanoseconds since boot; 0: at once), or `None`. Asked before the core halts,
     /// without `serve` before it if nothing has interrupted: so it has to tell of work that came without an interrupt.
     fn next_deadline_ns(&self) -> Option<u64>;
-
-    /// Whether it may wake threads that do not wait for something from outside ([`Waiting::Outside`]): one that runs functions of the
-    /// program, which may do anything. While there is such a service, a machine whose threads all wait is not taken for dead.
-    fn wakes_unasked(&self) -> bool {
-        true
-    }
 }

@@ -45,7 +45,8 @@ pub enum State {
 /// What a blocked thread waits for. Kept for reports, and to tell whether anything but another thread can wake it.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Waiting {
-    /// Something that can come from outside: a device, a peer, the console, a signal. Also what nobody has described.
+    /// Something that can come from outside: a device, a peer, the console, a signal. Also what nobody has described. Services wake only
+    /// threads that wait for this.
     Outside,
     /// A word in memory at this address, by which std's locks, condition variables, channels and parking wait.
     Futex(usize),
@@ -55,7 +56,7 @@ pub enum Waiting {
     Message,
     /// Nothing: it parked for good.
     Nothing,
-    /// Work for a core: it is the thread that the core has of its own.
+    /// Work that another thread brings: it is a thread of the kernel's own, such as each core has one.
     Idle,
 }
 

@@ -4,7 +4,7 @@ use core::sync::atomic::{AtomicBool, Ordering};
 
 use super::vfs;
 use crate::arch::clock;
-use crate::scheduler::{self, Name, WaitQueue};
+use crate::scheduler::{self, Name, WaitQueue, Waiting};
 use crate::sync::SpinLock;
 
 /// How long what was written may be only in memory, about: Linux's `dirty_writeback_centisecs`.
@@ -40,7 +40,7 @@ extern "C" fn run(_: usize) -> ! {
         {
             let mut has_work = HAS_WORK.lock();
             while !*has_work {
-                (has_work, _) = WORK_CAME.wait(has_work, None);
+                (has_work, _) = WORK_CAME.wait_for(Waiting::Idle, has_work, None);
             }
             *has_work = false;
         }

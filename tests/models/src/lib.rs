@@ -4,3 +4,4 @@
 
 mod cores;
 mod heap;
+mod sleep;

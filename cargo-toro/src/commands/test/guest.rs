@@ -51,7 +51,8 @@ pub(super) fn run(
     let settings = settings(options, package, target_folder, shell)?;
     let mut binaries = compile_tests(
         package.manifest_path.as_std_path(),
-        &package.name,
+        // A dependency may have the same name.
+        &format!("{}@{}", package.name, package.version),
         &options.how.options(options.release),
         &selection(options),
         &output,

@@ -319,8 +319,4 @@ impl Service for Interrupt {
     fn next_deadline_ns(&self) -> Option<u64> {
         None
     }
-
-    fn wakes_unasked(&self) -> bool {
-        false
-    }
 }

@@ -106,10 +106,6 @@ impl Service for Input {
     fn next_deadline_ns(&self) -> Option<u64> {
         None
     }
-
-    fn wakes_unasked(&self) -> bool {
-        false
-    }
 }
 
 /// Has what is there interrupt, at the first call; whether it does.

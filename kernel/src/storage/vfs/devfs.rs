@@ -9,29 +9,29 @@ use super::node::{
 use crate::error::{Errno, Result};
 use crate::sync::OnceCell;
 
-/// The file of the program, as far as it is one: its symbols (`image::symbol_file`). std reads it for backtraces.
+/// The file of the program, as far as it is one: its symbols and source lines (`image::program_file`). std reads it for backtraces.
 const PROGRAM: &[u8] = b"program";
 const PROGRAM_NUMBER: u64 = 100;
 
 /// Made at the first use.
-static SYMBOL_FILE: OnceCell<Vec<u8>> = OnceCell::new();
+static PROGRAM_FILE: OnceCell<Vec<u8>> = OnceCell::new();
 
-fn symbol_file() -> &'static [u8] {
-    if SYMBOL_FILE.get().is_none() {
+fn program_file() -> &'static [u8] {
+    if PROGRAM_FILE.get().is_none() {
         // Another core may be first; the files are the same.
-        let _ = SYMBOL_FILE.set(made_symbol_file().unwrap_or_default());
+        let _ = PROGRAM_FILE.set(made_program_file().unwrap_or_default());
     }
-    SYMBOL_FILE.get().map_or(&[], Vec::as_slice)
+    PROGRAM_FILE.get().map_or(&[], Vec::as_slice)
 }
 
 #[cfg(not(test))]
-fn made_symbol_file() -> Option<Vec<u8>> {
-    crate::image::symbol_file()
+fn made_program_file() -> Option<Vec<u8>> {
+    crate::image::program_file()
 }
 
 /// On the host there is no image.
 #[cfg(test)]
-fn made_symbol_file() -> Option<Vec<u8>> {
+fn made_program_file() -> Option<Vec<u8>> {
     Some(b"\x7fELF".to_vec())
 }
 
@@ -48,7 +48,7 @@ impl Node for ProgramNode {
 
     fn metadata(&self) -> Result<Metadata> {
         Ok(Metadata {
-            len_bytes: symbol_file().len() as u64,
+            len_bytes: program_file().len() as u64,
             ..metadata(NodeKind::File, PROGRAM_NUMBER, 0o444, (0, 0))
         })
     }
@@ -56,7 +56,7 @@ impl Node for ProgramNode {
     fn read_at(&self, offset: u64, buf: &mut [u8]) -> Result<usize> {
         let rest = usize::try_from(offset)
             .ok()
-            .and_then(|offset| symbol_file().get(offset..))
+            .and_then(|offset| program_file().get(offset..))
             .unwrap_or_default();
         let count = rest.len().min(buf.len());
         buf[..count].copy_from_slice(&rest[..count]);

@@ -93,6 +93,17 @@ impl Tree {
 }
 
 #[test]
+fn a_directory_that_was_removed_has_no_path() {
+    let tree = Tree::mount(&empty_disk());
+    tree.mkdir("/here").expect("new");
+    let here = tree.0.resolve(tree.0.root(), b"/here", LastLink::Follow);
+    let here = here.expect("there");
+    assert_eq!(super::path_of(&here), Ok(Vec::from(b"/here")));
+    tree.rmdir("/here").expect("empty");
+    assert_eq!(super::path_of(&here), Err(Errno(libc::ENOENT)));
+}
+
+#[test]
 fn what_is_written_is_there_after_the_next_mount() {
     let disk = empty_disk();
     let tree = Tree::mount(&disk);

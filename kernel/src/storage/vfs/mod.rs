@@ -4,6 +4,7 @@
 //! names, [`file`] an open file. The file systems: [`tmpfs`], [`devfs`], and ext2 for disks.
 
 use alloc::sync::Arc;
+use alloc::vec::Vec;
 
 use crate::error::{Errno, Result};
 use crate::sync::{OnceCell, SpinLock};
@@ -63,6 +64,22 @@ pub fn set_current(entry: Arc<Entry>) -> Result<()> {
     let old = CURRENT.lock().replace(entry);
     drop(old);
     Ok(())
+}
+
+/// The path of the current directory.
+///
+/// # Errors
+/// `ENOENT` when it was removed, or before storage was started; `EIO` when the disk fails.
+pub fn current_path() -> Result<Vec<u8>> {
+    path_of(&*current()?)
+}
+
+/// The path of a directory that may have been removed since it was found.
+fn path_of(directory: &Entry) -> Result<Vec<u8>> {
+    match directory.node.metadata()?.links {
+        0 => Err(Errno(libc::ENOENT)),
+        _ => Ok(directory.path()),
+    }
 }
 
 /// What a path leads to, from the current directory if it is relative.

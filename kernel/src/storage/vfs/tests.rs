@@ -132,6 +132,20 @@ fn sample() -> Tree {
 }
 
 #[test]
+fn a_directory_that_was_removed_has_no_path() {
+    let tree = Tree::new();
+    tree.mkdir("/here").expect("new");
+    let here = tree
+        .names
+        .resolve(&tree.base, b"/here", LastLink::Follow)
+        .expect("there");
+    assert_eq!(super::path_of(&here), Ok(Vec::from(b"/here")));
+    tree.rmdir("/here").expect("empty");
+    assert_eq!(super::path_of(&here), err(libc::ENOENT));
+    assert_eq!(super::path_of(&tree.base), Ok(Vec::from(b"/")));
+}
+
+#[test]
 fn paths_lead_where_linux_leads_them() {
     let tree = sample();
     for (path, expected) in [
@@ -428,7 +442,9 @@ fn devices_do_what_they_are_for() {
     assert_eq!(tree.unlink("/dev/null"), err(libc::EROFS));
     assert_eq!(
         tree.list("/dev"),
-        [".", "..", "null", "zero", "full", "random", "urandom", "program"]
+        [
+            ".", "..", "null", "zero", "full", "random", "urandom", "program"
+        ]
     );
 }
 

@@ -1,6 +1,7 @@
 //! Programs none of whose threads can ever run again, and such as look like it.
 
 use std::io::Read;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, mpsc};
 use std::thread;
 use std::time::Duration;
@@ -10,6 +11,12 @@ use toro::thread::Control;
 pub(crate) fn run(what: &str) {
     match what {
         "locks" => locks(),
+        // A network that nobody waits for, with a listener and a socket, changes nothing.
+        "network" => {
+            let _listener = std::net::TcpListener::bind("0.0.0.0:4000").unwrap();
+            let _socket = std::net::UdpSocket::bind("0.0.0.0:4000").unwrap();
+            locks();
+        }
         "channel" => {
             let (_sender, receiver) = mpsc::channel::<()>();
             let waits = thread::spawn(move || receiver.recv());
@@ -23,12 +30,16 @@ pub(crate) fn run(what: &str) {
             let _ = waits.unwrap().join();
         }
         "suspended" => {
+            // A thread has its name from when it runs.
+            static RUNS: AtomicBool = AtomicBool::new(false);
             let waits = Builder::new(count() - 1).name("sleeper").spawn(|| {
                 loop {
+                    RUNS.store(true, Ordering::Relaxed);
                     toro::thread::yield_now();
                 }
             });
             let waits: thread::JoinHandle<()> = waits.unwrap();
+            crate::wait_until(|| RUNS.load(Ordering::Relaxed));
             waits.suspend().unwrap();
             let _ = waits.join();
         }
@@ -37,6 +48,12 @@ pub(crate) fn run(what: &str) {
             toro::thread::park_forever()
         }
         // From here on something can come.
+        "locks but one" => {
+            let listener = std::net::TcpListener::bind("0.0.0.0:4000").unwrap();
+            thread::spawn(move || listener.accept());
+            println!("press");
+            locks();
+        }
         "input" => {
             let reads = thread::spawn(|| std::io::stdin().read(&mut [0; 1]).unwrap());
             println!("type");

@@ -17,6 +17,12 @@ pub(crate) fn steps() {
     // SAFETY: the status is not wanted.
     let waited = unsafe { libc::waitpid(-1, std::ptr::null_mut(), 0) };
     show("no children", check(waited));
+    // SAFETY: no function is given.
+    let handlers = unsafe { libc::pthread_atfork(None, None, None) };
+    show("handlers of a fork", handlers);
+    // SAFETY: a C string.
+    let named = unsafe { libc::mkfifo(c"/".as_ptr(), 0o600) };
+    show("a pipe where something is", check(named));
     // SAFETY: no other thread runs.
     unsafe {
         std::env::set_var("A_VARIABLE", "one");

@@ -57,6 +57,13 @@ fn main() -> Result<ExitCode, String> {
         "data run" => run_data(),
         "constant write" => write_to_constant(),
         "memory" => use_all_memory(),
+        "touch" => touch_more_than_there_is(),
+        "touch in thread" => in_thread(touch_more_than_there_is)?,
+        "deep without memory" => {
+            let thread = std::thread::Builder::new().stack_size(256 << 20);
+            let thread = thread.spawn(|| println!("{}", overflow_the_stack(1)));
+            let _ = thread.map_err(|error| error.to_string())?.join();
+        }
         other => return Err(format!("{other:?} is no way to end")),
     }
     println!("after all");
@@ -242,6 +249,23 @@ fn run_data() {
 }
 
 /// Takes memory in pieces and touches it, until there is none.
+/// Memory of a mapping comes page by page, so there is nobody to be told when there is none left.
+#[inline(never)]
+fn touch_more_than_there_is() {
+    const LEN_BYTES: usize = 256 << 20;
+    // With a thread, there is somebody to be asked about faults.
+    let _ = std::thread::spawn(|| ()).join();
+    let access = libc::PROT_READ | libc::PROT_WRITE;
+    let kind = libc::MAP_PRIVATE | libc::MAP_ANONYMOUS | libc::MAP_NORESERVE;
+    // SAFETY: a new mapping.
+    let start = unsafe { libc::mmap(std::ptr::null_mut(), LEN_BYTES, access, kind, -1, 0) };
+    assert_ne!(start, libc::MAP_FAILED);
+    for at in (0..LEN_BYTES).step_by(4096) {
+        // SAFETY: within the mapping.
+        unsafe { start.cast::<u8>().add(at).write_volatile(1) };
+    }
+}
+
 #[inline(never)]
 fn use_all_memory() {
     let mut pieces = Vec::new();

@@ -1,4 +1,7 @@
 //! Makes system calls by the instruction, as rustix does without a C library; each line is the same on Linux.
+#![allow(unsafe_code, reason = "it makes system calls itself")]
+
+mod signals;
 
 use rustix::buffer::spare_capacity;
 use rustix::event::{EventfdFlags, epoll, eventfd};
@@ -16,6 +19,7 @@ fn main() {
     descriptors();
     files();
     registers();
+    signals::run();
     println!("all steps done");
 }
 

@@ -1,0 +1,160 @@
+//! What `std::os::unix::net` promises: sockets with paths, without names, with abstract names.
+
+use crate::{Kind, show};
+use std::io::{ErrorKind, Read, Write};
+use std::net::Shutdown;
+use std::os::linux::net::SocketAddrExt;
+use std::os::unix::fs::FileTypeExt;
+use std::os::unix::net::{SocketAddr, UnixDatagram, UnixListener, UnixStream};
+use std::thread;
+use std::time::Duration;
+
+const SHORT: Duration = Duration::from_millis(20);
+
+pub(crate) fn steps() {
+    let (mut one, mut two) = UnixStream::pair().expect("a pair");
+    one.write_all(b"pair").expect("written");
+    let mut buf = [0; 4];
+    show!("pair", (two.read_exact(&mut buf).kind(), buf));
+    show!(
+        "names",
+        (
+            one.local_addr().map(|a| a.is_unnamed()).kind(),
+            two.peer_addr().map(|a| a.is_unnamed()).kind()
+        )
+    );
+    two.set_read_timeout(Some(SHORT)).expect("set");
+    show!("late", two.read(&mut buf).kind());
+    one.shutdown(Shutdown::Write).expect("shut down");
+    show!("end", two.read(&mut buf).kind());
+    drop(one);
+    show!("gone", two.write(b"x").kind());
+    streams();
+    datagrams();
+}
+
+fn streams() {
+    let listener = UnixListener::bind("socket").expect("a name");
+    show!(
+        "a name twice",
+        UnixListener::bind("socket").map(|_| ()).kind()
+    );
+    show!(
+        "kind",
+        std::fs::metadata("socket")
+            .map(|data| data.file_type().is_socket())
+            .kind()
+    );
+    show!(
+        "address",
+        listener
+            .local_addr()
+            .map(|a| a.as_pathname().map(std::path::Path::to_owned))
+            .kind()
+    );
+    listener.set_nonblocking(true).expect("set");
+    show!("nobody", listener.accept().map(|_| ()).kind());
+    listener.set_nonblocking(false).expect("set");
+    let server = thread::spawn(move || {
+        let (mut stream, address) = listener.accept().expect("accepted");
+        let mut text = String::new();
+        stream.read_to_string(&mut text).expect("read");
+        stream
+            .write_all(text.to_uppercase().as_bytes())
+            .expect("written");
+        address.is_unnamed()
+    });
+    let mut client = UnixStream::connect("socket").expect("connected");
+    show!(
+        "peer",
+        client
+            .peer_addr()
+            .map(|a| a.as_pathname().map(std::path::Path::to_owned))
+            .kind()
+    );
+    client.write_all(b"text").expect("written");
+    client.shutdown(Shutdown::Write).expect("shut down");
+    let mut answer = String::new();
+    show!(
+        "answer",
+        (client.read_to_string(&mut answer).kind(), answer)
+    );
+    show!("unnamed", server.join().ok());
+    show!(
+        "nobody listens",
+        UnixStream::connect("socket").map(|_| ()).kind()
+    );
+    std::fs::remove_file("socket").expect("removed");
+    show!(
+        "no such name",
+        UnixStream::connect("socket").map(|_| ()).kind()
+    );
+    std::fs::write("plain", "").expect("written");
+    show!("a file", UnixStream::connect("plain").map(|_| ()).kind());
+    std::fs::remove_file("plain").expect("removed");
+    show!(
+        "a long name",
+        UnixListener::bind("x".repeat(200)).map(|_| ()).kind()
+    );
+
+    let name = SocketAddr::from_abstract_name(b"promise").expect("a name");
+    let listener = UnixListener::bind_addr(&name).expect("bound");
+    show!(
+        "abstract twice",
+        UnixListener::bind_addr(&name).map(|_| ()).kind()
+    );
+    let client = UnixStream::connect_addr(&name).expect("connected");
+    show!(
+        "abstract",
+        client
+            .peer_addr()
+            .map(|a| a.as_abstract_name().map(<[u8]>::to_vec))
+            .kind()
+    );
+    drop((listener, client));
+    show!(
+        "abstract gone",
+        UnixStream::connect_addr(&name).map(|_| ()).kind()
+    );
+}
+
+fn datagrams() {
+    let (one, two) = UnixDatagram::pair().expect("a pair");
+    let mut buf = [0; 4];
+    show!("sent", (one.send(b"ab").kind(), one.send(b"cdefgh").kind()));
+    show!(
+        "received",
+        (two.recv(&mut buf).kind(), two.recv(&mut buf).kind(), buf)
+    );
+    let here = UnixDatagram::bind("here").expect("a name");
+    let there = UnixDatagram::unbound().expect("a socket");
+    show!("to a name", there.send_to(b"hi", "here").kind());
+    show!(
+        "from none",
+        here.recv_from(&mut buf)
+            .map(|(len, from)| (len, from.is_unnamed()))
+            .kind()
+    );
+    show!("to nobody", there.send_to(b"hi", "nowhere").kind());
+    show!("not connected", there.send(b"hi").kind());
+    let named = UnixDatagram::bind("named").expect("a name");
+    show!(
+        "connected",
+        (named.connect("here").kind(), named.send(b"x").kind())
+    );
+    show!(
+        "from a name",
+        here.recv_from(&mut buf)
+            .map(|(len, from)| (len, from.as_pathname().map(std::path::Path::to_owned)))
+            .kind()
+    );
+    here.set_read_timeout(Some(SHORT)).expect("set");
+    show!(
+        "late",
+        matches!(here.recv(&mut buf).kind(), Err(ErrorKind::WouldBlock))
+    );
+    drop(here);
+    show!("gone", named.send(b"x").kind());
+    std::fs::remove_file("here").expect("removed");
+    std::fs::remove_file("named").expect("removed");
+}

@@ -22,7 +22,8 @@ impl Sum {
     pub(crate) fn addresses(source: Address, destination: Address, protocol: u8) -> Self {
         let start = Self(u64::from(u16::from(protocol).swap_bytes()));
         if source.is_v4() {
-            start.add(&source.octets_v4()).add(&destination.octets_v4())
+            let word = |address: Address| u64::from(u32::from_le_bytes(address.octets_v4()));
+            Self(start.0 + word(source) + word(destination))
         } else {
             start.add(&source.octets_v6()).add(&destination.octets_v6())
         }
@@ -39,30 +40,35 @@ impl Sum {
     pub(crate) fn add(self, bytes: &[u8]) -> Self {
         let (words, rest) = bytes.as_chunks::<8>();
         let (blocks, words) = words.as_chunks::<8>();
-        let (mut sum, mut carries) = (0u64, 0u64);
-        // An addition, and one of its carry, for each word.
-        let mut take = |word: &[u8; 8]| {
+        // Beside the sum, what is too small to overflow: carries, and the last bytes.
+        let (mut sum, mut small) = (0u64, 0u64);
+        // Written out, so that each addition takes the carry of the one before: an instruction for a word.
+        for [a, b, c, d, e, f, g, h] in blocks {
+            let mut carry = false;
+            for word in [a, b, c, d, e, f, g, h] {
+                (sum, carry) = sum.carrying_add(u64::from_le_bytes(*word), carry);
+            }
+            small += u64::from(carry);
+        }
+        for word in words {
             let (next, has_carry) = sum.overflowing_add(u64::from_le_bytes(*word));
             sum = next;
-            carries += u64::from(has_carry);
-        };
-        // Written out, since a loop that is compiled to be small is not unrolled.
-        for [a, b, c, d, e, f, g, h] in blocks {
-            take(a);
-            take(b);
-            take(c);
-            take(d);
-            take(e);
-            take(f);
-            take(g);
-            take(h);
+            small += u64::from(has_carry);
         }
-        words.iter().for_each(&mut take);
-        let mut last = [0; 8];
-        last[..rest.len()].copy_from_slice(rest);
-        take(&last);
+        // Fewer than eight bytes are left; a last odd one is the first of its word.
+        let (fours, rest) = rest.as_chunks::<4>();
+        let (twos, rest) = rest.as_chunks::<2>();
+        for four in fours {
+            small += u64::from(u32::from_le_bytes(*four));
+        }
+        for two in twos {
+            small += u64::from(u16::from_le_bytes(*two));
+        }
+        for one in rest {
+            small += u64::from(*one);
+        }
         // 2^32 and 2^64 are 1 in this arithmetic; the result stays so small that many can be added.
-        Self(self.0 + (sum & 0xFFFF_FFFF) + (sum >> 32) + carries)
+        Self(self.0 + (sum & 0xFFFF_FFFF) + (sum >> 32) + small)
     }
 
     /// The sum in 16 bits, in memory order.

@@ -67,7 +67,8 @@ impl Pages {
 
     /// The answer for a path; what follows a `?` does not matter.
     pub(crate) fn find(&self, target: &str) -> Answer {
-        let path = target.split('?').next().unwrap_or_default();
+        let end = target.bytes().position(|byte| byte == b'?');
+        let path = &target[..end.unwrap_or(target.len())];
         let page = self.pages.iter().find(|(name, _)| *name == path);
         page.map_or(self.not_found, |(_, answer)| *answer)
     }

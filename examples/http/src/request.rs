@@ -1,5 +1,7 @@
 //! Requests of HTTP/1.1 (RFC 9112), as far as a server of fixed pages must understand them.
 
+use std::mem::MaybeUninit;
+
 /// Longest head of a request.
 pub(crate) const MAX_HEAD_BYTES: usize = 8 << 10;
 const MAX_FIELDS: usize = 64;
@@ -30,9 +32,9 @@ pub(crate) enum Request<'a> {
 
 /// Reads the request at the front of `data`.
 pub(crate) fn read(data: &[u8]) -> Request<'_> {
-    let mut fields = [httparse::EMPTY_HEADER; MAX_FIELDS];
-    let mut request = httparse::Request::new(&mut fields);
-    let len = match request.parse(data) {
+    let mut fields = [const { MaybeUninit::uninit() }; MAX_FIELDS];
+    let mut request = httparse::Request::new(&mut []);
+    let len = match request.parse_with_uninit_headers(data, &mut fields) {
         Ok(httparse::Status::Complete(len)) if len <= MAX_HEAD_BYTES => len,
         Ok(httparse::Status::Partial) if data.len() < MAX_HEAD_BYTES => return Request::Partial,
         Ok(_) | Err(httparse::Error::TooManyHeaders) => return Request::TooLarge,

@@ -50,6 +50,25 @@ impl Interface {
         }
     }
 
+    /// Has the core that calls serve the interface from its first use on: as long as it is not used, it costs nothing.
+    #[inline]
+    pub(super) fn start(&'static self) {
+        if self.registered.load(Ordering::Relaxed) == 0 {
+            self.start_here();
+        }
+    }
+
+    #[inline(never)]
+    fn start_here(&'static self) {
+        let mut stack = self.stack.lock();
+        if self.registered.load(Ordering::Relaxed) == 0 {
+            self.core
+                .store(scheduler::current_core(), Ordering::Relaxed);
+            stack.set_home();
+            self.register();
+        }
+    }
+
     /// The core that it belongs to.
     #[inline]
     pub fn core(&self) -> usize {

@@ -141,7 +141,10 @@ fn start(
         if index == 1 && matches!(config, Config::Static(_)) {
             interface::report(interface, &interface.lock(), "the command line");
         }
-        interface.register();
+        // The loopback is served when it is used.
+        if index != LOOPBACK {
+            interface.register();
+        }
         interfaces.push(interface);
     }
     Network {
@@ -188,11 +191,13 @@ impl Network {
     /// # Errors
     /// [`Error::NoInterface`] when there is none.
     pub fn way(&self, ip: Ipv4Addr) -> Result<&'static Interface> {
-        let loopback = self.interface(0).ok_or(Error::NoInterface)?;
+        let loopback = self.interface(LOOPBACK).ok_or(Error::NoInterface)?;
         if ip.is_loopback() {
+            loopback.start();
             return Ok(loopback);
         }
         if self.is_own(ip) {
+            loopback.start();
             loopback.lock().add_host_address(ip);
             return Ok(loopback);
         }

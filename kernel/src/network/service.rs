@@ -17,7 +17,7 @@ use super::error::{Error, Result};
 use super::interface::Interface;
 use super::ports::{Listener, Pending};
 use crate::arch::clock;
-use crate::scheduler::{self, Notifier, Observer, Readiness, WaitQueue};
+use crate::scheduler::{self, Notifier, Observer, WaitQueue};
 use crate::sync::SpinLock;
 
 /// While so many bytes of a connection wait to be sent, no more are taken.
@@ -245,7 +245,10 @@ impl Service {
     /// # Errors
     /// [`Error::NoInterface`], or [`Error::AddressInUse`] when a socket or a service has the port.
     pub fn new(network: &'static Network, interface: usize, port: u16) -> Result<Self> {
-        network.interface(interface).ok_or(Error::NoInterface)?;
+        network
+            .interface(interface)
+            .ok_or(Error::NoInterface)?
+            .start();
         let notifier: Arc<Notifier> = Arc::default();
         let events = Events::new();
         notifier.subscribe(LISTENER, events.clone());
@@ -408,9 +411,7 @@ impl Service {
                 })
             }
             Ok(len) => {
-                let has_more = stack
-                    .readiness(connection.slot)
-                    .contains(Readiness::READABLE);
+                let has_more = stack.is_readable(connection.slot);
                 drop(stack);
                 connection.touch(now_ns);
                 if has_more {

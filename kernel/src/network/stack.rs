@@ -180,6 +180,10 @@ impl Stack {
         if let Some(home) = &mut self.home {
             home.announced_us = next.unwrap_or(u64::MAX);
         }
+        // As long as frames wait the device need not interrupt.
+        if self.receiver.is_ready() {
+            return Some(0);
+        }
         self.receiver.set_quiet(false);
         if self.receiver.is_ready() {
             return Some(0);
@@ -223,12 +227,13 @@ impl Stack {
         let Some(home) = &mut self.home else {
             return;
         };
+        // The core itself asks for the time before it halts.
+        if core::ptr::eq(home.core, core_local::current()) {
+            return;
+        }
         let next = self.engine.next_timer().unwrap_or(u64::MAX);
         let is_looped = self.engine.medium() == tcpip::Medium::Ip && self.receiver.is_ready();
-        if (next < home.announced_us || is_looped)
-            && !home.is_called
-            && !core::ptr::eq(home.core, core_local::current())
-        {
+        if (next < home.announced_us || is_looped) && !home.is_called {
             home.is_called = true;
             interrupts::wake(home.core);
         }
@@ -384,6 +389,12 @@ impl Stack {
     pub fn release(&mut self, slot: u32, is_abrupt: bool, now_ns: u64) {
         self.engine.release(slot, is_abrupt, now_ns / 1000);
         self.finish();
+    }
+
+    /// Whether [`Stack::receive`] would not block.
+    #[inline]
+    pub fn is_readable(&self, slot: u32) -> bool {
+        self.engine.is_readable(slot)
     }
 
     /// What would not block.

@@ -60,6 +60,8 @@ pub(super) struct Core {
     is_slice_armed: bool,
     interrupts_seen: u64,
     polls: u32,
+    /// A service or a timer has something to do that no interrupt tells of.
+    is_look_due: bool,
     /// Cores for which threads were made ready and that were not interrupted yet, a bit each.
     to_interrupt: u64,
     /// How many [`InterruptsHeld`] there are.
@@ -128,6 +130,7 @@ fn initialise() -> &'static Shared {
         is_slice_armed: false,
         interrupts_seen: 0,
         polls: 0,
+        is_look_due: false,
         to_interrupt: 0,
         holding_interrupts: 0,
         shared,
@@ -176,7 +179,11 @@ pub(super) fn shared_of(core: usize) -> &'static Shared {
 
 /// Has the scheduler of this core call `service` from now on.
 pub fn register_service(service: &'static dyn Service) {
-    with_core(|core| core.services.push(service));
+    with_core(|core| {
+        core.services.push(service);
+        // What interrupted before has nobody served.
+        core.is_look_due = true;
+    });
 }
 
 /// Cores whose schedulers run.
@@ -487,10 +494,11 @@ pub(super) fn poll_services() {
         core.polls += 1;
         let interrupts = interrupts::count();
         let is_due = interrupts != core.interrupts_seen
-            || core.ready.first.is_null()
+            || core.is_look_due
             || core.polls >= SWITCHES_PER_POLL;
         if is_due {
             core.polls = 0;
+            core.is_look_due = false;
             core.interrupts_seen = interrupts;
         }
         (is_due, core.timers.next_ns().is_some())
@@ -558,7 +566,11 @@ pub(super) fn idle(until_ns: u64) {
         index += 1;
     }
     let now_ns = clock::now_ns();
-    if deadline_ns <= now_ns || wait_for_others(deadline_ns.min(now_ns + MOMENT_NS)) {
+    if deadline_ns <= now_ns {
+        with_core(|core| core.is_look_due = true);
+        return;
+    }
+    if wait_for_others(deadline_ns.min(now_ns + MOMENT_NS)) {
         return;
     }
     heap::take_back();

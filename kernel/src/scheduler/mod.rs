@@ -38,6 +38,7 @@ pub trait Service: Sync {
     /// (one load). Runs on some thread's stack with no lock held; must not block.
     fn serve(&self) -> bool;
 
-    /// When `serve` must run next even if no interrupt comes (nanoseconds since boot), or `None`. Asked before the core halts.
+    /// When `serve` must run next even if no interrupt comes (nanoseconds since boot; 0: at once), or `None`. Asked before the core halts,
+    /// without `serve` before it if nothing has interrupted: so it has to tell of work that came without an interrupt.
     fn next_deadline_ns(&self) -> Option<u64>;
 }

@@ -296,6 +296,15 @@ impl<D: Device, S: Sockets> Engine<D, S> {
         self.device.flush();
     }
 
+    /// Whether [`Engine::read`] would not block.
+    #[inline]
+    pub fn is_readable(&self, slot: u32) -> bool {
+        self.table.get(slot).is_none_or(|entry| {
+            let connection = &entry.connection;
+            connection.can_read() || !connection.may_receive()
+        })
+    }
+
     /// What would not block.
     pub fn ready(&mut self, slot: u32) -> Ready {
         let Some(entry) = self.table.get_mut(slot) else {

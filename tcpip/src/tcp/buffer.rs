@@ -126,7 +126,19 @@ impl Pool {
     /// Sees to it that a ring has storage for `wanted` bytes, of which `kept` are there already; whether it has.
     #[inline]
     pub(crate) fn reserve(&mut self, ring: &mut Ring, wanted: usize, kept: usize) -> bool {
-        wanted <= ring.capacity() || self.grow(ring, wanted, kept)
+        if wanted <= ring.capacity() {
+            return true;
+        }
+        // Nearly always: what the last request was in.
+        if ring.capacity() == 0
+            && wanted <= SMALL
+            && let Some(storage) = self.spare.pop()
+        {
+            self.used += SMALL;
+            (ring.storage, ring.head) = (storage, 0);
+            return true;
+        }
+        self.grow(ring, wanted, kept)
     }
 
     #[inline(never)]

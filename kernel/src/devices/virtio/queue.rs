@@ -26,6 +26,9 @@ const NO_NOTIFY: u16 = 1;
 pub struct Queue {
     memory: DmaBuffer,
     len: u16,
+    /// Where the available and the used ring begin.
+    available: usize,
+    used: usize,
     /// Entries offered, and entries taken back, so far (both wrap).
     offered: u16,
     taken: u16,
@@ -39,22 +42,24 @@ impl Queue {
     /// When there is no memory.
     pub fn new(len: u16) -> Result<Self, OutOfMemory> {
         let entries = usize::from(len);
-        let used = Self::used_offset(entries);
+        debug_assert!(len.is_power_of_two());
+        let available = DESCRIPTOR_BYTES * entries;
+        let used = (available + 6 + 2 * entries).next_multiple_of(ALIGN);
         Ok(Self {
             memory: DmaBuffer::new((used + 6 + 8 * entries).next_multiple_of(ALIGN))?,
             len,
+            available,
+            used,
             offered: 0,
             taken: 0,
             is_with_device: vec![false; entries],
         })
     }
 
-    fn available_offset(entries: usize) -> usize {
-        DESCRIPTOR_BYTES * entries
-    }
-
-    fn used_offset(entries: usize) -> usize {
-        (Self::available_offset(entries) + 6 + 2 * entries).next_multiple_of(ALIGN)
+    /// The place of a number in tables and rings, whose length is a power of two.
+    #[inline]
+    fn place(&self, number: u16) -> usize {
+        usize::from(number & (self.len - 1))
     }
 
     /// How many entries there are.
@@ -69,13 +74,8 @@ impl Queue {
 
     /// Physical addresses of the table, the available and the used ring.
     pub fn addresses(&self) -> [u64; 3] {
-        let entries = usize::from(self.len);
         let base = self.memory.phys();
-        [
-            base,
-            base + Self::available_offset(entries) as u64,
-            base + Self::used_offset(entries) as u64,
-        ]
+        [base, base + self.available as u64, base + self.used as u64]
     }
 
     /// Says which memory an entry is for.
@@ -86,7 +86,7 @@ impl Queue {
         len_bytes: u32,
         does_device_write: bool,
     ) {
-        let at = usize::from(entry % self.len) * DESCRIPTOR_BYTES;
+        let at = self.place(entry) * DESCRIPTOR_BYTES;
         let flags = if does_device_write { DEVICE_WRITES } else { 0 };
         self.memory.write(at, address);
         self.memory.write(at + 8, len_bytes);
@@ -97,52 +97,47 @@ impl Queue {
     /// Makes `next` the continuation of an entry: both are offered and given back as one, by the first. After [`Queue::set_buffer`],
     /// which makes an entry stand alone.
     pub fn link(&mut self, entry: u16, next: u16) {
-        let at = usize::from(entry % self.len) * DESCRIPTOR_BYTES;
+        let at = self.place(entry) * DESCRIPTOR_BYTES;
         let flags: u16 = self.memory.read(at + 12);
         self.memory.write(at + 12, flags | HAS_NEXT);
-        self.memory.write(at + 14, next % self.len);
+        self.memory.write(at + 14, next & (self.len - 1));
     }
 
     /// Gives an entry to the device; [`Queue::publish`] makes it known.
     pub fn offer(&mut self, entry: u16) {
-        let ring = Self::available_offset(usize::from(self.len)) + 4;
-        let place = usize::from(self.offered % self.len);
-        self.memory.write(ring + 2 * place, entry);
+        let at = self.available + 4 + 2 * self.place(self.offered);
+        self.memory.write(at, entry);
         self.offered = self.offered.wrapping_add(1);
-        self.is_with_device[usize::from(entry % self.len)] = true;
+        let place = self.place(entry);
+        self.is_with_device[place] = true;
     }
 
     /// Makes known what was offered; whether the device wants to be notified.
     pub fn publish(&mut self) -> bool {
-        let entries = usize::from(self.len);
         // The entries before the index, and the index before the look at the flag (sections 2.7.13.3 and 2.7.13.4).
         fence(Ordering::Release);
-        self.memory
-            .write(Self::available_offset(entries) + 2, self.offered);
+        self.memory.write(self.available + 2, self.offered);
         fence(Ordering::SeqCst);
-        let flags: u16 = self.memory.read(Self::used_offset(entries));
+        let flags: u16 = self.memory.read(self.used);
         flags & NO_NOTIFY == 0
     }
 
     /// Whether the device has given something back.
     #[inline]
     pub fn has_used(&self) -> bool {
-        let index: u16 = self
-            .memory
-            .read(Self::used_offset(usize::from(self.len)) + 2);
+        let index: u16 = self.memory.read(self.used + 2);
         index != self.taken
     }
 
     /// Takes back what the device has used first: the entry, and how many bytes it wrote, as it says. What it gives back without having it
     /// is passed over.
     pub fn take_used(&mut self) -> Option<(u16, u32)> {
-        let entries = usize::from(self.len);
-        for _ in 0..entries {
+        for _ in 0..self.len {
             if !self.has_used() {
                 return None;
             }
             fence(Ordering::Acquire);
-            let at = Self::used_offset(entries) + 4 + usize::from(self.taken % self.len) * 8;
+            let at = self.used + 4 + self.place(self.taken) * 8;
             let (entry, len): (u32, u32) = (self.memory.read(at), self.memory.read(at + 4));
             self.taken = self.taken.wrapping_add(1);
             if let Some(is_with_device) = self.is_with_device.get_mut(entry as usize)
@@ -158,8 +153,7 @@ impl Queue {
     /// looking after this (section 2.7.10).
     pub fn set_silent(&mut self, is_silent: bool) {
         let flags = if is_silent { NO_INTERRUPT } else { 0 };
-        self.memory
-            .write(Self::available_offset(usize::from(self.len)), flags);
+        self.memory.write(self.available, flags);
         fence(Ordering::SeqCst);
     }
 }

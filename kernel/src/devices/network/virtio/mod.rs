@@ -152,6 +152,9 @@ impl Receiver for ReceiveQueue {
         // As many rounds as there are entries, so that a device that always has another cannot keep us here.
         for _ in 0..self.queue.len() {
             if self.current.is_none() {
+                if !self.queue.has_used() {
+                    return None;
+                }
                 let (entry, len) = self.queue.take_used()?;
                 self.current = Some((entry, len as usize));
             }

@@ -1,6 +1,6 @@
 //! Files: reading an ext2 disk, writing to the memory file system, and what cannot be done.
 
-use vm_tests::{Boot, DiskBus, Guest, Machine, Site};
+use vm_tests::{Boot, DiskBus, Guest, Machine, Site, ext2_image};
 
 fn site() -> Site {
     Site::new()

@@ -54,6 +54,9 @@ impl Format {
     }
 }
 
+/// The memory that OVMF needs to start what is on a disk.
+const UEFI_MEMORY: Size = Size::mib(64);
+
 /// What an image has besides the program.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Contents<'a> {
@@ -204,6 +207,15 @@ pub fn bootable(
     match wish.unwrap_or(default) {
         boot @ (Boot::Disk | Boot::Uefi) => {
             let firmware = (boot == Boot::Uefi).then(qemu::ovmf).transpose()?;
+            if firmware.is_some() && settings.memory.bytes < UEFI_MEMORY.bytes {
+                anyhow::bail!(Failure::new(
+                    format!(
+                        "UEFI firmware needs {UEFI_MEMORY} of memory, and the machine has {}",
+                        settings.memory
+                    ),
+                    "give it more by --memory, or boot by BIOS"
+                ));
+            }
             let path = image_path(folder, name, Format::Raw);
             write_image(
                 linked,

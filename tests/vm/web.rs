@@ -45,7 +45,11 @@ fn the_page_is_served_on_every_machine_and_card() {
         (Machine::Q35, Boot::Uefi, Nic::Virtio),
         (Machine::Microvm, Boot::Kernel, Nic::Virtio),
     ] {
-        let guest = Guest::new("static-web").machine(machine);
+        let mut guest = Guest::new("static-web").machine(machine);
+        if boot == Boot::Uefi {
+            // The firmware needs it.
+            guest = guest.memory(Size::mib(64));
+        }
         let page = started(guest.boot(boot).nic(nic)).http().get("/");
         assert_eq!(
             (page.status, page.text().as_str()),

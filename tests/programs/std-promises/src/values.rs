@@ -164,7 +164,10 @@ pub(crate) fn steps() {
     );
     let layout = std::alloc::Layout::from_size_align(1 << 45, 4096).expect("a layout");
     // SAFETY: the layout is not empty.
-    show!("too much", std::hint::black_box(unsafe { std::alloc::alloc(layout) }).is_null());
+    show!(
+        "too much",
+        std::hint::black_box(unsafe { std::alloc::alloc(layout) }).is_null()
+    );
     show!("reserve", Vec::<u8>::new().try_reserve(1 << 45).is_err());
     for align in [1, 16, 64, 4096, 1 << 16] {
         let layout = std::alloc::Layout::from_size_align(100, align).expect("a layout");

@@ -75,7 +75,7 @@ pub(crate) fn steps() {
         c_int::from(b'c'),
         c_int::from(b'd')
     );
-    show!("%*d|%-*d|%.*f", 6, 42, 6, 42, 2, 3.14159);
+    show!("%*d|%-*d|%.*f", 6, 42, 6, 42, 2, 2.71999);
     show!("%*d|%.*s", -6, 42, -1, c"all".as_ptr());
     show!("%s %.2s", std::ptr::null::<c_char>(), c"abc".as_ptr());
     show!("%p %p", std::ptr::null::<u8>(), 0x1234_usize as *const u8);

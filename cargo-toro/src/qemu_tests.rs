@@ -117,7 +117,7 @@ fn microvm_does_not_boot_from_a_disk() {
             .arguments("unix:c")
             .unwrap_err()
             .to_string()
-            .contains("no BIOS")
+            .contains("no firmware")
     );
 }
 

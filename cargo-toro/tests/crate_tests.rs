@@ -53,16 +53,19 @@ fn test(folder: &Path, arguments: &[&str]) -> (String, String, Option<i32>) {
 #[test]
 fn a_package_is_tested_that_depends_on_another_one_of_its_name() {
     let folder = package(&[]);
-    let older = folder.path().join("older");
+    // Elsewhere: what lies below a package belongs to its workspace.
+    let elsewhere = tempfile::tempdir().unwrap();
+    let older = elsewhere.path().join("older");
     std::fs::create_dir_all(older.join("src")).unwrap();
     std::fs::write(older.join("src/lib.rs"), "").unwrap();
     let manifest = "[package]\nname = \"sample\"\nversion = \"1.2.2\"\nedition = \"2024\"\n";
     std::fs::write(older.join("Cargo.toml"), manifest).unwrap();
     let path = folder.path().join("Cargo.toml");
     let manifest = std::fs::read_to_string(&path).unwrap();
-    let dependency =
-        "[dev-dependencies]\nolder = { package = \"sample\", path = \"older\" }\n[workspace]\n";
-    std::fs::write(&path, manifest + dependency).unwrap();
+    let dependency = format!(
+        "[dev-dependencies]\nolder = {{ package = \"sample\", path = {older:?} }}\n[workspace]\n"
+    );
+    std::fs::write(&path, manifest + &dependency).unwrap();
     let (output, errors, code) = test(folder.path(), &[]);
     assert!(output.ends_with("1 passed, 0 failed\n"), "{output}{errors}");
     assert_eq!(code, Some(0));
@@ -107,7 +110,7 @@ fn a_failure_is_reported_and_ends_the_run_unless_asked_otherwise() {
         ("b_right.rs", "#[test] fn is_right() {}"),
         (
             "c_endless.rs",
-            "#[test] fn is_endless() { std::thread::park() }",
+            "#[test] fn is_endless() { loop { std::thread::sleep(std::time::Duration::from_secs(1)) } }",
         ),
     ]);
     let (output, errors, code) = test(folder.path(), &["--jobs", "1", "--timeout", "60"]);

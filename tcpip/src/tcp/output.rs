@@ -71,9 +71,11 @@ impl Connection {
         if let Some(plan) = self.next_new(sizes, cx) {
             return Some(plan);
         }
+        // Numbered behind all that was ever sent: while some of it is sent again, the peer may have it already, and would drop an
+        // older number with the acknowledgement.
         self.bits
             .contains(Bits::ACK_NOW)
-            .then(|| self.plan(self.nxt, 0, Flags::ACK, cx))
+            .then(|| self.plan(self.max, 0, Flags::ACK, cx))
     }
 
     fn next_handshake(&mut self, sizes: Sizes, cx: &mut Context<'_>) -> Option<Plan> {

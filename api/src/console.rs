@@ -16,7 +16,7 @@
 use std::collections::VecDeque;
 use std::fmt;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use crate::error::{Error, Result};
 use crate::sys::console as sys;
@@ -162,10 +162,16 @@ pub struct KeyEvent {
 /// Single keys, as long as this exists: nothing comes from standard input then, and nothing is shown of what is typed.
 #[derive(Debug)]
 pub struct Keys {
+    pending: Pending,
+}
+
+/// What has come and was not asked for yet.
+#[derive(Debug, Default)]
+struct Pending {
     /// Bytes of the serial line that are not looked at yet.
     bytes: VecDeque<u8>,
-    /// What was read while a sequence of the serial line was awaited.
-    next: Option<KeyEvent>,
+    /// Keys of the keyboard that came between the bytes of a sequence.
+    events: VecDeque<KeyEvent>,
 }
 
 static IS_OPEN: AtomicBool = AtomicBool::new(false);
@@ -184,15 +190,14 @@ impl Keys {
         }
         sys::set_raw(true);
         Ok(Self {
-            bytes: VecDeque::new(),
-            next: None,
+            pending: Pending::default(),
         })
     }
 
     /// Waits for the next key.
     pub fn read(&mut self) -> KeyEvent {
         loop {
-            if let Some(event) = self.next_within(u64::MAX) {
+            if let Some(event) = self.pending.next_within(u64::MAX, &mut receive) {
                 return event;
             }
         }
@@ -200,42 +205,58 @@ impl Keys {
 
     /// Waits for the next key for at most this time.
     pub fn read_within(&mut self, timeout: Duration) -> Option<KeyEvent> {
-        self.next_within(u64::try_from(timeout.as_nanos()).unwrap_or(u64::MAX - 1))
+        let timeout_ns = u64::try_from(timeout.as_nanos()).unwrap_or(u64::MAX - 1);
+        self.pending.next_within(timeout_ns, &mut receive)
     }
+}
 
-    fn next_within(&mut self, timeout_ns: u64) -> Option<KeyEvent> {
-        if let Some(event) = self.next.take() {
+impl Pending {
+    /// The next key, of what `receive` gives within its nanoseconds.
+    fn next_within(
+        &mut self,
+        timeout_ns: u64,
+        receive: &mut dyn FnMut(u64) -> Received,
+    ) -> Option<KeyEvent> {
+        if let Some(event) = self.events.pop_front() {
             return Some(event);
         }
         if self.bytes.is_empty() {
-            match self.receive(timeout_ns) {
+            match receive(timeout_ns) {
                 Received::Nothing => return None,
                 Received::Event(event) => return Some(event),
                 Received::Byte(byte) => self.bytes.push_back(byte),
             }
         }
         // An escape may be the key, or the beginning of a sequence.
-        while is_incomplete(self.bytes.make_contiguous()) {
-            match self.receive(SEQUENCE_TIME.as_nanos() as u64) {
-                Received::Byte(byte) => self.bytes.push_back(byte),
-                Received::Nothing => break,
-                Received::Event(event) => {
-                    self.next = Some(event);
-                    break;
-                }
-            }
+        while is_incomplete(self.bytes.make_contiguous())
+            && let Some(byte) = self.next_byte(receive)
+        {
+            self.bytes.push_back(byte);
         }
         let (event, len) = decode(self.bytes.make_contiguous());
         self.bytes.drain(..len);
-        event.or_else(|| self.next.take())
+        event.or_else(|| self.events.pop_front())
     }
 
-    fn receive(&mut self, timeout_ns: u64) -> Received {
-        match sys::read_key(timeout_ns) {
-            None => Received::Nothing,
-            Some(raw) if raw.code == 0 => Received::Byte(raw.character),
-            Some(raw) => Received::Event(of_keyboard(raw)),
+    /// The next byte of a sequence. Keys of the keyboard that come before it are kept: they are no part of it.
+    fn next_byte(&mut self, receive: &mut dyn FnMut(u64) -> Received) -> Option<u8> {
+        let start = Instant::now();
+        loop {
+            let left = SEQUENCE_TIME.checked_sub(start.elapsed())?;
+            match receive(left.as_nanos() as u64) {
+                Received::Byte(byte) => return Some(byte),
+                Received::Event(event) => self.events.push_back(event),
+                Received::Nothing => return None,
+            }
         }
+    }
+}
+
+fn receive(timeout_ns: u64) -> Received {
+    match sys::read_key(timeout_ns) {
+        None => Received::Nothing,
+        Some(raw) if raw.code == 0 => Received::Byte(raw.character),
+        Some(raw) => Received::Event(of_keyboard(raw)),
     }
 }
 
@@ -422,7 +443,9 @@ fn control_sequence(parameters: &[u8], letter: u8) -> Option<KeyEvent> {
 
 #[cfg(test)]
 mod tests {
-    use super::{Colour, Key, Modifiers, decode, is_incomplete, position};
+    use super::{
+        Colour, Key, KeyEvent, Modifiers, Pending, Received, decode, is_incomplete, position,
+    };
 
     fn key(bytes: &[u8]) -> (Option<Key>, Modifiers, usize) {
         let (event, len) = decode(bytes);
@@ -467,6 +490,30 @@ mod tests {
         for bytes in [&b"a"[..], b"\x1b[A", b"\x1bOP", b"\xff", b"\x1bx"] {
             assert!(!is_incomplete(bytes), "{bytes:x?}");
         }
+    }
+
+    #[test]
+    fn a_key_of_the_keyboard_does_not_break_a_sequence_of_the_serial_line() {
+        let released = KeyEvent {
+            key: Key::Delete,
+            modifiers: Modifiers::default(),
+            is_pressed: false,
+        };
+        let mut source = vec![
+            Received::Byte(0x1B),
+            Received::Event(released),
+            Received::Byte(b'['),
+            Received::Event(released),
+            Received::Byte(b'B'),
+        ]
+        .into_iter();
+        let mut receive = |_| source.next().unwrap_or(Received::Nothing);
+        let mut pending = Pending::default();
+        let mut next = || pending.next_within(u64::MAX, &mut receive);
+        assert_eq!(next().map(|event| event.key), Some(Key::Down));
+        assert_eq!(next(), Some(released));
+        assert_eq!(next(), Some(released));
+        assert_eq!(next(), None);
     }
 
     #[test]

@@ -97,7 +97,7 @@ fn single_keys_come_from_keyboard_and_serial_line() {
     guest.wait_for("Delete");
     guest.send("z");
     guest.wait_for("Character('z')");
-    guest.press(&["down"]);
+    guest.send("\x1b[B");
     guest.wait_for("Down");
     guest.press(&["esc"]);
     guest.end().showing(0, &["Good bye"]);
@@ -113,9 +113,9 @@ fn the_power_button_is_an_event_for_who_wants_it() {
 
 #[test]
 fn a_reset_ends_the_run() {
-    let guest = Guest::new("keyboard").start();
+    let mut guest = Guest::new("keyboard").start();
     guest.wait_for("Press keys");
-    guest.press(&["f12"]);
+    guest.send("\x1b[24~");
     guest.end().showing(0, &["Resetting."]);
 }
 

@@ -63,7 +63,7 @@ fn assert_bounded(world: &World) {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 200, failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 1000, failure_persistence: None, ..ProptestConfig::default() })]
 
     /// Frames of a real conversation, damaged, in any order, with checksums that the device vouches for so that they get deep.
     #[test]

@@ -644,3 +644,39 @@ fn hosts_that_both_send_again_hear_each_others_acknowledgements() {
     assert!(took < 60_000_000, "{took} us");
     assert_empty(&mut world);
 }
+
+/// What a connection has to send when the way to its peer is lost has no segment under way that would time out.
+#[test]
+fn a_peer_whose_hardware_address_is_lost_is_asked_for_again_and_given_up_at_last() {
+    for comes_back in [true, false] {
+        let mut world = World::new(9);
+        let (at_a, at_b) = world.connected(80);
+        // Longer than any neighbour is believed in without an answer.
+        world.pass(600_000_000);
+        let silent = |world: &mut World, for_us: u64| {
+            let end = world.now + for_us;
+            while world.now < end {
+                world.b.device.frames.clear();
+                world.now += 500_000;
+                world.b.run_timers(world.now);
+            }
+            world.b.device.frames.clear();
+        };
+        world
+            .b
+            .write(at_b, b"late", world.now)
+            .expect("still connected");
+        silent(&mut world, 10_000_000);
+        if comes_back {
+            world.pass(60_000_000);
+            let mut buf = [0; 10];
+            assert_eq!(world.a.read(at_a, &mut buf, false, world.now), Ok(4));
+        } else {
+            silent(&mut world, 300_000_000);
+            assert_eq!(
+                world.b.write(at_b, b"more", world.now),
+                Err(Error::TimedOut)
+            );
+        }
+    }
+}

@@ -431,9 +431,11 @@ impl<D: Device, S: Sockets> Engine<D, S> {
                 Sent::All => return UNSET,
                 Sent::NoRoom => return now + RETRY_US,
                 Sent::Some => return now,
-                Sent::NoPath if entry.is_waiting => return UNSET,
                 Sent::NoPath => {
-                    if !self.find_path(slot, now) {
+                    if entry.is_waiting || !self.find_path(slot, now) {
+                        if let Some(entry) = self.table.get_mut(slot) {
+                            entry.connection.note_no_path(now);
+                        }
                         return UNSET;
                     }
                 }

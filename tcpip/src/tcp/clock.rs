@@ -127,6 +127,19 @@ impl Connection {
         self.retransmit_at = NEVER;
     }
 
+    /// There is no way to the peer now. What is to be sent counts as lost on its way: it is tried again, and given up after as long.
+    pub(crate) fn note_no_path(&mut self, now_us: u64) {
+        let has_more = self.nxt != self.max
+            || self.nxt.is_before(self.data_end())
+            || self.state.has_fin() && !self.is_fin_sent();
+        if has_more && self.retransmit_at == NEVER && !self.state.is_connecting() {
+            if self.una == self.max && self.rtt.backoff() == 0 {
+                self.progress_at = now_us;
+            }
+            self.retransmit_at = now_us + self.rtt.timeout_us();
+        }
+    }
+
     /// The peer's window stays shut.
     fn ask_for_window(&mut self, cx: &mut Context<'_>) {
         if self.probes >= MAX_PROBES && self.heard_at + ANSWER_TIMEOUT_US <= cx.now_us {

@@ -65,7 +65,8 @@ impl Exit<'_> {
         Sent::Some
     }
 
-    #[inline]
+    /// Makes a segment in the device's next buffer. Apart from the loop, or all that it needs would be looked up before the first is planned.
+    #[inline(never)]
     fn emit(&mut self, connection: &Connection, path: &Path, tuple: &Tuple, plan: &Plan) {
         let headers = path.len();
         let segment_len = plan.header + plan.len as usize;

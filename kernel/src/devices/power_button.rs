@@ -35,10 +35,6 @@ impl Service for PowerButton {
         }
         true
     }
-
-    fn next_deadline_ns(&self) -> Option<u64> {
-        None
-    }
 }
 
 /// Has `on_press` run, as a thread of its own, when the button is pressed. Does nothing where ACPI tells of no button.
@@ -66,6 +62,6 @@ pub fn watch(power: Power, on_press: extern "C" fn(usize) -> !) {
     if let Ok(button) = BUTTON.set(button) {
         port::write16(power.event_port, POWER_BUTTON);
         port::write16(enable_port, POWER_BUTTON);
-        scheduler::register_service(button);
+        scheduler::register_interrupt(button.irq, button);
     }
 }

@@ -21,8 +21,8 @@ mod wait;
 
 pub use core::{
     Statistics, begin, core_count, current_core, enable_preemption, exit, prepare_core,
-    register_service, run_core, sleep_until, spawn, spawn_on, start, statistics, thread_count,
-    yield_now,
+    register_interrupt, register_service, run_core, sleep_until, spawn, spawn_on, start,
+    statistics, thread_count, yield_now,
 };
 pub use notify::{Notifier, Observer, Readiness};
 pub use placement::{Placement, place, set_placement};
@@ -39,6 +39,9 @@ pub trait Service: Sync {
     fn serve(&self) -> bool;
 
     /// When `serve` must run next even if no interrupt comes (nanoseconds since boot; 0: at once), or `None`. Asked before the core halts,
-    /// without `serve` before it if nothing has interrupted: so it has to tell of work that came without an interrupt.
-    fn next_deadline_ns(&self) -> Option<u64>;
+    /// without `serve` before it if nothing has interrupted: so it has to tell of work that came without an interrupt. Not asked of those
+    /// that [`register_interrupt`] registered.
+    fn next_deadline_ns(&self) -> Option<u64> {
+        None
+    }
 }

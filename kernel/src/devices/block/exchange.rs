@@ -294,7 +294,7 @@ impl Interrupt {
     /// Has this core serve it from now on.
     pub(crate) fn register(irq: Irq, exchanges: Vec<&'static Exchange>) -> &'static Self {
         let this: &'static Self = Box::leak(Box::new(Self { irq, exchanges }));
-        scheduler::register_service(this);
+        scheduler::register_interrupt(irq, this);
         this
     }
 
@@ -314,9 +314,5 @@ impl Service for Interrupt {
         }
         self.irq.done();
         true
-    }
-
-    fn next_deadline_ns(&self) -> Option<u64> {
-        None
     }
 }

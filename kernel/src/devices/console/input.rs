@@ -102,10 +102,6 @@ impl Service for Input {
         ARRIVED.notify();
         true
     }
-
-    fn next_deadline_ns(&self) -> Option<u64> {
-        None
-    }
 }
 
 /// Has what is there interrupt, at the first call; whether it does.
@@ -121,7 +117,9 @@ fn start() -> bool {
         can_interrupt: serial.is_some() && keyboard.is_none_or(|irq| irq.is_some()),
     }) {
         Ok(input) => {
-            scheduler::register_service(input);
+            for irq in [input.serial, input.keyboard].into_iter().flatten() {
+                scheduler::register_interrupt(irq, input);
+            }
             input.can_interrupt
         }
         // Another core was first.

@@ -77,8 +77,4 @@ impl Service for Interrupt {
         self.waiting.wake_all();
         true
     }
-
-    fn next_deadline_ns(&self) -> Option<u64> {
-        None
-    }
 }

@@ -20,9 +20,9 @@ struct PowerButton {
 static BUTTON: OnceCell<PowerButton> = OnceCell::new();
 
 impl Service for PowerButton {
-    fn serve(&self) -> bool {
+    fn serve(&self) {
         if !self.irq.take_pending() {
-            return false;
+            return;
         }
         let status = port::read16(self.status_port);
         // Each event that is set is cleared by writing it back; other events are of no interest.
@@ -33,7 +33,6 @@ impl Service for PowerButton {
         {
             log::error!("no memory to end cleanly");
         }
-        true
     }
 }
 

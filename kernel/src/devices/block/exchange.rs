@@ -305,14 +305,13 @@ impl Interrupt {
 }
 
 impl Service for Interrupt {
-    fn serve(&self) -> bool {
+    fn serve(&self) {
         if !self.irq.take_pending() {
-            return false;
+            return;
         }
         for exchange in &self.exchanges {
             exchange.on_interrupt();
         }
         self.irq.done();
-        true
     }
 }

@@ -92,15 +92,14 @@ struct Input {
 }
 
 impl Service for Input {
-    fn serve(&self) -> bool {
+    fn serve(&self) {
         let pending = |irq: Option<Irq>| irq.is_some_and(|irq| irq.take_pending());
         // Both marks are taken.
         if !(pending(self.serial) | pending(self.keyboard)) {
-            return false;
+            return;
         }
         fill(&mut STATE.lock());
         ARRIVED.notify();
-        true
     }
 }
 

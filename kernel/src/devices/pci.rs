@@ -4,9 +4,10 @@
 use alloc::vec::Vec;
 use core::fmt;
 
-use crate::arch::interrupts::{self, Irq, Message};
+use crate::arch::interrupts::{self, Irq, Message, MessagePlace};
 use crate::arch::mmio::Mmio;
 use crate::arch::port;
+use crate::sync::SpinLock;
 
 const CONFIG_ADDRESS: u16 = 0xCF8;
 const CONFIG_DATA: u16 = 0xCFC;
@@ -73,44 +74,57 @@ impl fmt::Display for PciDevice {
     }
 }
 
+/// Reads or writes what an address selects: the two ports are one place for all cores.
+fn select<T>(address: u32, access: impl FnOnce() -> T) -> T {
+    static ACCESS: SpinLock<()> = SpinLock::new(());
+    let _held = ACCESS.lock();
+    port::write32(CONFIG_ADDRESS, address);
+    access()
+}
+
+fn write_selected(address: u32, value: u32) {
+    select(address, || port::write32(CONFIG_DATA, value));
+}
+
 impl PciDevice {
-    fn select(&self, offset: u8) {
-        let address = 0x8000_0000
+    /// What selects a doubleword of the configuration space.
+    fn address(&self, offset: u8) -> u32 {
+        0x8000_0000
             | u32::from(self.bus) << 16
             | u32::from(self.slot) << 11
             | u32::from(self.function) << 8
-            | u32::from(offset & 0xFC);
-        port::write32(CONFIG_ADDRESS, address);
+            | u32::from(offset & 0xFC)
     }
 
     /// Reads a doubleword of the configuration space.
     pub fn read32(&self, offset: u8) -> u32 {
-        self.select(offset);
-        port::read32(CONFIG_DATA)
+        select(self.address(offset), || port::read32(CONFIG_DATA))
     }
 
     /// Reads a word of the configuration space.
     pub fn read16(&self, offset: u8) -> u16 {
-        self.select(offset);
-        port::read16(CONFIG_DATA + u16::from(offset & 2))
+        select(self.address(offset), || {
+            port::read16(CONFIG_DATA + u16::from(offset & 2))
+        })
     }
 
     /// Reads a byte of the configuration space.
     pub fn read8(&self, offset: u8) -> u8 {
-        self.select(offset);
-        port::read8(CONFIG_DATA + u16::from(offset & 3))
+        select(self.address(offset), || {
+            port::read8(CONFIG_DATA + u16::from(offset & 3))
+        })
     }
 
     /// Writes a doubleword of the configuration space.
     pub fn write32(&self, offset: u8, value: u32) {
-        self.select(offset);
-        port::write32(CONFIG_DATA, value);
+        write_selected(self.address(offset), value);
     }
 
     /// Writes a word of the configuration space.
     pub fn write16(&self, offset: u8, value: u16) {
-        self.select(offset);
-        port::write16(CONFIG_DATA + u16::from(offset & 2), value);
+        select(self.address(offset), || {
+            port::write16(CONFIG_DATA + u16::from(offset & 2), value);
+        });
     }
 
     /// Turns on the device's registers and its DMA, and its interrupt pin.
@@ -156,6 +170,11 @@ impl PciDevice {
             at + 8
         };
         self.write16(data_at, message.data as u16);
+        let place = MessagePlace::Configuration {
+            at: self.address(at + 4),
+            write: write_selected,
+        };
+        interrupts::keep_message_place(message, place);
         self.write16(at + 2, control & !MSI_COUNT | MSI_ENABLE);
         true
     }
@@ -184,7 +203,7 @@ impl PciDevice {
         table.write(8, message.data);
         // Not masked.
         table.write(12, 0u32);
-        interrupts::keep_message_table(message, table);
+        interrupts::keep_message_place(message, MessagePlace::Table(table));
         let control = self.read16(at + 2);
         self.write16(at + 2, control & !MSIX_MASK_ALL | MSIX_ENABLE);
         true

@@ -31,9 +31,11 @@ const MERGED_BUFFERS: u64 = 1 << 15;
 const RECEIVE: u16 = 0;
 const TRANSMIT: u16 = 1;
 const QUEUE_LEN: u16 = 64;
-/// Where there are large frames: room for three of them.
-const LARGE_QUEUE_LEN: u16 = 128;
 const BUFFER_BYTES: usize = 2048;
+/// Where large frames are sent, which take many buffers.
+const LARGE_SEND_QUEUE_LEN: u16 = 128;
+/// Where large frames are received: each buffer costs some forty instructions.
+const LARGE_RECEIVE_BUFFER_BYTES: usize = 4096;
 const MTU: usize = 1500;
 const MIN_FRAME_BYTES: usize = 14;
 
@@ -81,8 +83,7 @@ pub fn start(
         true => LEGACY_HEADER_BYTES,
         false => HEADER_BYTES,
     };
-    let make_queue = |index, is_large| {
-        let len = if is_large { LARGE_QUEUE_LEN } else { QUEUE_LEN };
+    let make_queue = |index, len| {
         let mut queue = virtio::make_queue(&*transport, index, len)?;
         if has(EVENT_INDEX) {
             queue.use_event_index();
@@ -91,14 +92,24 @@ pub fn start(
     };
     let mut receiver = ReceiveQueue::new(
         transport.clone(),
-        make_queue(RECEIVE, has(GUEST_TSO))?,
+        make_queue(RECEIVE, QUEUE_LEN)?,
+        match has(GUEST_TSO) {
+            true => LARGE_RECEIVE_BUFFER_BYTES,
+            false => BUFFER_BYTES,
+        },
         header,
         has(MERGED_BUFFERS),
         has(GUEST_CSUM),
     )?;
     let transmitter = TransmitQueue::new(
         transport.clone(),
-        make_queue(TRANSMIT, has(HOST_TSO))?,
+        make_queue(
+            TRANSMIT,
+            match has(HOST_TSO) {
+                true => LARGE_SEND_QUEUE_LEN,
+                false => QUEUE_LEN,
+            },
+        )?,
         header,
         has(HOST_TSO),
     )?;

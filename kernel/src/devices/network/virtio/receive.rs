@@ -4,7 +4,7 @@
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 
-use super::{BUFFER_BYTES, DATA_VALID, MIN_FRAME_BYTES, NEEDS_CHECKSUM, RECEIVE};
+use super::{DATA_VALID, MIN_FRAME_BYTES, NEEDS_CHECKSUM, RECEIVE};
 use crate::arch::interrupts::Irq;
 #[cfg(test)]
 use crate::devices::fake_memory::DmaBuffer;
@@ -46,6 +46,8 @@ pub(super) struct ReceiveQueue {
     pub(super) irq: Option<Irq>,
     queue: Queue,
     buffers: DmaBuffer,
+    /// Length of each.
+    buffer_bytes: usize,
     /// Length of the header.
     header: usize,
     /// Frames may lie in several buffers.
@@ -67,6 +69,7 @@ impl ReceiveQueue {
     pub(super) fn new(
         transport: Arc<dyn Transport>,
         queue: Queue,
+        buffer_bytes: usize,
         header: usize,
         is_merged: bool,
         has_checksums: bool,
@@ -74,8 +77,9 @@ impl ReceiveQueue {
         Ok(Self {
             transport,
             irq: None,
-            buffers: DmaBuffer::new(usize::from(queue.len()) * BUFFER_BYTES)?,
+            buffers: DmaBuffer::new(usize::from(queue.len()) * buffer_bytes)?,
             queue,
+            buffer_bytes,
             header,
             is_merged,
             has_checksums,
@@ -91,9 +95,9 @@ impl ReceiveQueue {
     /// Offers all buffers. The device has begun.
     pub(super) fn fill(&mut self) {
         for entry in 0..self.queue.len() {
-            let address = self.buffers.phys() + (usize::from(entry) * BUFFER_BYTES) as u64;
+            let address = self.buffers.phys() + (usize::from(entry) * self.buffer_bytes) as u64;
             self.queue
-                .set_buffer(entry, address, BUFFER_BYTES as u32, true);
+                .set_buffer(entry, address, self.buffer_bytes as u32, true);
             self.queue.offer(entry);
         }
         if self.queue.publish() {
@@ -118,13 +122,13 @@ impl ReceiveQueue {
 
     /// Where the frame lies whose first entry is this one.
     fn locate(&mut self, entry: u16, len_bytes: usize) -> Lent {
-        let start = usize::from(entry) * BUFFER_BYTES;
+        let start = usize::from(entry) * self.buffer_bytes;
         let mut lent = Lent {
             place: Place::Nowhere,
             len_bytes,
             entry,
         };
-        if (self.header + MIN_FRAME_BYTES..=BUFFER_BYTES).contains(&len_bytes) {
+        if (self.header + MIN_FRAME_BYTES..=self.buffer_bytes).contains(&len_bytes) {
             lent.place = Place::Buffers(start);
             if self.is_merged {
                 let count = self
@@ -152,10 +156,11 @@ impl ReceiveQueue {
                 break;
             };
             self.more.push(entry);
-            is_whole &= last_len == BUFFER_BYTES && (1..=BUFFER_BYTES).contains(&(len as usize));
+            is_whole &=
+                last_len == self.buffer_bytes && (1..=self.buffer_bytes).contains(&(len as usize));
             is_in_one_piece &= entry == last + 1;
             (last, last_len) = (entry, len as usize);
-            lent.len_bytes += last_len.min(BUFFER_BYTES);
+            lent.len_bytes += last_len.min(self.buffer_bytes);
         }
         if !is_whole
             || count > self.queue.len()
@@ -172,8 +177,8 @@ impl ReceiveQueue {
             .try_reserve(lent.len_bytes)
             .map_err(|_| Error::OutOfMemory)?;
         for entry in core::iter::once(&lent.entry).chain(&self.more) {
-            let start = usize::from(*entry) * BUFFER_BYTES;
-            let len = (lent.len_bytes - self.gathered.len()).min(BUFFER_BYTES);
+            let start = usize::from(*entry) * self.buffer_bytes;
+            let len = (lent.len_bytes - self.gathered.len()).min(self.buffer_bytes);
             self.gathered
                 .extend_from_slice(self.buffers.bytes(start..start + len));
         }

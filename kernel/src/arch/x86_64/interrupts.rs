@@ -429,6 +429,13 @@ impl Irq {
         true
     }
 
+    /// Whether the line has interrupted the core that calls, and [`Irq::take_pending`] would say so. A load.
+    #[inline]
+    pub fn is_pending(&self) -> bool {
+        let pending = &core_local::current().pending[usize::from(self.line)];
+        pending.load(Ordering::Relaxed) & self.share != 0
+    }
+
     /// Whether the line interrupted the core that calls since its last call; clears the mark. One load when it did not.
     #[inline]
     pub fn take_pending(&self) -> bool {

@@ -48,8 +48,12 @@ toro_start:
     // The same bytes are other instructions in long mode: 0x41 is `inc ecx` here, and the prefix of `mov r8d, eax` there.
     xor ecx, ecx
     .byte 0x41, 0x89, 0xC0
-    jecxz toro_start_64
-    mov edi, ebx                          // the information stays in edi, the first argument
+    .byte 0xE3, 2f - 1f                   // jecxz, jrcxz: if ecx is still 0
+1:  jmp 3f
+    .code64
+2:  jmp toro_start_64
+    .code32
+3:  mov edi, ebx                          // the information stays in edi, the first argument
     mov esi, eax                          // and what the loader calls itself in esi, the second one
 toro_start_32:
     // 2048 entries of 2 MiB: present, writable, large.

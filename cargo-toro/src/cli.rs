@@ -109,6 +109,7 @@ impl How {
             features,
             no_default_features,
             all_features,
+            has_fat: false,
         }
     }
 }

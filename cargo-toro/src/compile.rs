@@ -7,7 +7,7 @@ use crate::failure::Failure;
 use crate::image;
 use crate::parts::Parts;
 use crate::program::{Kind, Program};
-use crate::references::uses_files;
+use crate::references::References;
 use crate::shell::{Shell, quoted};
 use crate::undefined;
 use crate::volume::Kind as FileSystem;
@@ -65,7 +65,7 @@ pub fn compile(program: &Program, options: &Options, shell: &Shell) -> Result<Pa
         }
         add_output(&mut command, &folder, shell);
         command.arg("--").args(link_arguments(&parts, extent));
-        if extent.has_all_system_calls {
+        if extent.has_all_system_calls && extent.has_file_systems {
             command.args([
                 format!("-Clink-arg=-Map={}", references.display()),
                 "-Clink-arg=--cref".into(),
@@ -89,21 +89,24 @@ pub fn compile(program: &Program, options: &Options, shell: &Shell) -> Result<Pa
     let linked = link(whole)?;
     let bytes =
         std::fs::read(&linked).with_context(|| format!("cannot read {}", linked.display()))?;
-    if image::needs_all_system_calls(&bytes)? {
+    let map = std::fs::read_to_string(&references).unwrap_or_default();
+    let references = References::parse(&map);
+    let extent = Extent {
+        has_all_system_calls: references.calls_by_number()
+            || image::has_system_call_instruction(&bytes)?,
+        has_file_systems: references.uses_files(),
+        ..whole
+    };
+    if extent == whole {
         return Ok(linked);
     }
-    // A small program, so linking it once more takes no time worth speaking of.
-    link(Extent {
-        has_all_system_calls: false,
-        has_file_systems: uses_files(&std::fs::read_to_string(&references).unwrap_or_default()),
-        ..whole
-    })
+    link(extent)
 }
 
 /// How much of the kernel a program gets, where what leads to much of it is of no use to a small program.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct Extent {
-    /// The whole table of system calls by number, or what std needs in a program without threads.
+    /// The whole table of system calls by number, or what std asks for.
     has_all_system_calls: bool,
     /// File systems and disks, or nothing but `/dev`.
     has_file_systems: bool,

@@ -2,7 +2,7 @@
 //!
 //! [`size`], [`boot`], [`http`], [`idle`] and [`cores`] are the measures; each returns [`report::Figure`]s. They stand on [`subject`]
 //! (a program built and put into a machine), [`counter`] (guest instructions, counted by a plugin in QEMU), [`load`] (an
-//! HTTP client), [`process`] (what QEMU costs the host) and [`statistics`]. [`linux`] is the guest to compare with. [`profile`] shows where instructions go.
+//! HTTP client), [`process`] (what QEMU costs the host) and [`statistics`]. [`linux`] is the guest to compare with, [`serving`] the rest of `cores`. [`profile`] shows where instructions go.
 //! docs/benchmarks.md explains the figures.
 
 pub mod options;
@@ -18,6 +18,7 @@ mod load;
 pub mod process;
 mod profile;
 mod report;
+mod serving;
 mod size;
 mod statistics;
 mod subject;
@@ -38,7 +39,7 @@ pub(crate) fn run(measure: &Measure, shell: &Shell) -> Result<()> {
         Measure::Boot(options) => (options, &[boot::measure]),
         Measure::Http(options) => (options, &[http::measure]),
         Measure::Idle(options) => (options, &[idle::measure]),
-        Measure::Cores(options) => (options, &[cores::measure]),
+        Measure::Cores(options) => (options, &[cores::measure, serving::measure]),
         Measure::All(options) => (
             options,
             &[size::measure, boot::measure, http::measure, idle::measure],

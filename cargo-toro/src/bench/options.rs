@@ -34,7 +34,7 @@ pub enum Measure {
     Idle(Options),
     /// All of these
     All(Options),
-    /// Threads, wake-ups, messages and memory, against the same program on Linux
+    /// Threads, wake-ups, messages and memory, against the same program on Linux; a callback service on one core and on two
     Cores(Options),
     /// Show the functions that executed the most instructions
     Profile(Profile),

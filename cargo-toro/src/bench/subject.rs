@@ -419,7 +419,7 @@ impl Machinery {
 }
 
 /// Ports that nobody has at the moment.
-fn free_ports(count: usize) -> Result<Vec<u16>> {
+pub(super) fn free_ports(count: usize) -> Result<Vec<u16>> {
     // All are held until the last is found, so that they differ.
     let listeners = (0..count).map(|_| TcpListener::bind((Ipv4Addr::LOCALHOST, 0)));
     let listeners = listeners

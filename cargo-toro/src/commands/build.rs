@@ -31,7 +31,7 @@ pub(super) fn run(options: &Build, shell: &Shell) -> Result<u8> {
         )
     });
     let has_disks = options.with_disks || options.format == Format::Ova;
-    if options.with_disks && matches!(options.format, Format::Elf | Format::Ova) {
+    if options.with_disks && matches!(options.format, Format::Elf | Format::Iso | Format::Ova) {
         let help = "choose the format of a disk; an OVA contains the data disks in any case";
         bail!(Failure::new(
             "--with-disks makes disks in the image's format",

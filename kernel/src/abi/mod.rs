@@ -46,6 +46,7 @@ mod socket;
 pub mod space;
 mod stdio;
 mod stream;
+mod stream_calls;
 mod strings;
 mod syscall;
 mod temporary;

@@ -226,6 +226,20 @@ impl fmt::Display for List<'_> {
     }
 }
 
+/// The requests, the root and then the shortest path first.
+fn in_order(requests: &[MountRequest]) -> Result<Vec<&MountRequest>, MountError> {
+    let rank = |request: &MountRequest| (!request.is_root(), request.path.len());
+    let mut sorted: Vec<&MountRequest> = Vec::with_capacity(requests.len());
+    for request in requests {
+        if sorted.iter().any(|other| other.overlaps(request)) {
+            return Err(request.error(Cause::Overlap));
+        }
+        let place = sorted.partition_point(|other| rank(other) <= rank(request));
+        sorted.insert(place, request);
+    }
+    Ok(sorted)
+}
+
 /// Builds the tree of names: the root, `devices` at `/dev`, and all that is asked for, the shortest path first. Without a request for
 /// the root, the root is what `make_scratch` makes.
 ///
@@ -237,13 +251,7 @@ pub fn mount_all(
     make_scratch: impl FnOnce() -> Arc<dyn FileSystem>,
     devices: Arc<dyn FileSystem>,
 ) -> Result<Namespace, MountError> {
-    let mut requests: Vec<&MountRequest> = requests.iter().collect();
-    requests.sort_by_key(|request| (!request.is_root(), request.path.len()));
-    for (i, request) in requests.iter().enumerate() {
-        if requests[..i].iter().any(|other| other.overlaps(request)) {
-            return Err(request.error(Cause::Overlap));
-        }
-    }
+    let mut requests = in_order(requests)?;
     let root = match requests.first() {
         Some(request) if request.is_root() => open(requests.remove(0), disks)?,
         _ => make_scratch(),

@@ -76,9 +76,11 @@ pub(super) struct Figure {
     pub(super) value: Option<f64>,
     /// Of value and limit.
     pub(super) unit: Unit,
-    /// The most it may be.
+    /// The most it may be, or the least.
     pub(super) limit: Option<f64>,
-    /// Whether it is at most the limit.
+    /// The limit is the least that it may be.
+    pub(super) is_least: bool,
+    /// Whether it keeps to the limit.
     pub(super) is_within: Option<bool>,
     /// What the reader should know.
     pub(super) note: Option<String>,
@@ -91,6 +93,7 @@ impl Figure {
             value: Some(value),
             unit,
             limit: None,
+            is_least: false,
             is_within: None,
             note: None,
         }
@@ -111,6 +114,13 @@ impl Figure {
         self
     }
 
+    pub(super) fn at_least(mut self, limit: f64) -> Self {
+        self.limit = Some(limit);
+        self.is_least = true;
+        self.is_within = self.value.map(|value| value >= limit);
+        self
+    }
+
     pub(super) fn note(mut self, note: impl Into<String>) -> Self {
         self.note = Some(note.into());
         self
@@ -119,6 +129,7 @@ impl Figure {
     fn cells(&self) -> [String; 4] {
         let verdict = match self.is_within {
             Some(true) => "OK",
+            Some(false) if self.is_least => "UNDER",
             Some(false) => "OVER",
             None => "",
         };
@@ -127,7 +138,8 @@ impl Figure {
             self.value
                 .map_or_else(|| "–".into(), |value| self.unit.format(value)),
             self.limit.map_or_else(String::new, |limit| {
-                format!("≤ {}", self.unit.format(limit))
+                let relation = if self.is_least { '≥' } else { '≤' };
+                format!("{relation} {}", self.unit.format(limit))
             }),
             verdict.into(),
         ]
@@ -213,10 +225,13 @@ impl Report {
             .iter()
             .filter(|figure| figure.is_within.is_some())
             .count();
-        let _ = writeln!(text, "{judged} figures have a limit, {over} are over it.");
         let _ = writeln!(
             text,
-            "Toro {toro}; {qemu}; {accelerator}; starts: median of {runs}."
+            "{judged} figures have a limit, {over} do not keep to it."
+        );
+        let _ = writeln!(
+            text,
+            "Toro {toro}; {qemu}; {accelerator}; medians of {runs}."
         );
         text
     }
@@ -278,10 +293,28 @@ size                  0.50 MiB                ≤ 0.50 MiB  OK
     with symbols
 idle                         –                  ≤ 1.00 %
     not on this host
-2 figures have a limit, 1 are over it.
-Toro 1.0.0; QEMU 7; Tcg; starts: median of 10.
+2 figures have a limit, 1 do not keep to it.
+Toro 1.0.0; QEMU 7; Tcg; medians of 10.
 ";
         assert_eq!(report(figures).table(), expected);
+    }
+
+    #[test]
+    fn a_limit_can_be_the_least() {
+        let figures = vec![
+            Figure::new("fast", 2.0, Unit::Ratio).at_least(1.0),
+            Figure::new("slow", 0.5, Unit::Ratio).at_least(1.0),
+        ];
+        let table = report(figures).table();
+        assert!(
+            table.contains("fast  2.00 times  ≥ 1.00 times  OK\n"),
+            "{table}"
+        );
+        assert!(
+            table.contains("slow  0.50 times  ≥ 1.00 times  UNDER\n"),
+            "{table}"
+        );
+        assert!(table.contains("2 figures have a limit, 1 do not keep to it."));
     }
 
     #[test]

@@ -21,8 +21,8 @@ pub(super) const COMMAND_LINE: &str = "console=ttyS0 quiet loglevel=3 panic=-1 m
 
 /// What virtio disks need, in the order in which they are loaded. Debian's ext4, which serves ext2, is part of the kernel.
 const MODULES: [&str; 6] = [
-    "virtio/virtio.ko",
     "virtio/virtio_ring.ko",
+    "virtio/virtio.ko",
     "virtio/virtio_pci_legacy_dev.ko",
     "virtio/virtio_pci_modern_dev.ko",
     "virtio/virtio_pci.ko",

@@ -21,7 +21,7 @@ const CONTENT: Size = Size::mib(500);
 const IMAGE: Size = Size::mib(640);
 const BLOCK_BYTES: u64 = 4096;
 const FILES_IN_FOLDER: usize = 100;
-/// Our time by theirs.
+/// How much faster than they.
 const LIMIT: f64 = 1.0;
 const MILLISECONDS: f64 = 1e3;
 
@@ -79,32 +79,21 @@ pub(super) fn measure(bench: &Bench, report: &mut Report) -> Result<()> {
         }
     }
     let name = format!("image of {FILES} files, {CONTENT}");
-    let milliseconds =
-        |name: String, value: f64| Figure::new(name, value * MILLISECONDS, Unit::Milliseconds);
     let Some(own) = median(&own) else {
         return Ok(());
     };
-    report.add(milliseconds(name.clone(), own));
     for (tool, times) in present.iter().zip(&others) {
         let Some(time) = median(times) else { continue };
-        report.add(milliseconds(format!("{name}, {}", tool.name), time));
-        let ratio = Figure::new(
-            format!("{name}, by the time of {}", tool.name),
-            own / time,
-            Unit::Ratio,
-        );
-        report.add(ratio.at_most(LIMIT));
+        let figure = Figure::new(&name, own * MILLISECONDS, Unit::Milliseconds);
+        report.add(figure.against(tool.name, time * MILLISECONDS, Some(LIMIT)));
     }
     for tool in missing {
         let why = format!(
             "there is no `{}` here: install the package {}",
             tool.name, tool.package
         );
-        report.add(Figure::missing(
-            format!("{name}, {}", tool.name),
-            Unit::Milliseconds,
-            why,
-        ));
+        let figure = Figure::new(&name, own * MILLISECONDS, Unit::Milliseconds);
+        report.add(figure.note(why));
     }
     Ok(())
 }

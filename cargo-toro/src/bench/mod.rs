@@ -41,7 +41,10 @@ pub(crate) fn run(measure: &Measure, shell: &Shell) -> Result<()> {
         Measure::Http(options) => (options.clone(), &[http::measure]),
         Measure::Idle(options) => (options.clone(), &[idle::measure]),
         Measure::Cores(options) => (options.clone(), &[cores::measure]),
-        Measure::Storage(options) => (options.into(), &[storage::measure]),
+        Measure::Storage(options) => match &options.profile {
+            Some(text) => return storage::profile_measures(&options.comparison, text, shell),
+            None => ((&options.comparison).into(), &[storage::measure]),
+        },
         Measure::Mkfs(options) => (options.into(), &[mkfs::measure]),
         Measure::All(options) => (
             options.clone(),

@@ -11,6 +11,7 @@ Examples:
   cargo toro bench all --json figures.json
   cargo toro bench http --program my-service --path /health
   cargo toro bench storage --runs 5                   files, against Linux in the same emulator
+  cargo toro bench storage --profile fsync            where the instructions of its measures go
   cargo toro bench mkfs                               images from folders, against mke2fs and genext2fs
   cargo toro bench profile hello                      where the instructions of a boot go
   cargo toro bench profile static-web --requests 1000 where those of a request go
@@ -39,7 +40,7 @@ pub enum Measure {
     /// Threads, wake-ups, messages and memory, against the same program on Linux
     Cores(Options),
     /// Files on a disk: speed and instructions, against the same program on Linux
-    Storage(Comparison),
+    Storage(Storage),
     /// The speed of `cargo toro mkfs`, against mke2fs and genext2fs
     Mkfs(Comparison),
     /// Show the functions that executed the most instructions
@@ -77,6 +78,16 @@ pub struct Comparison {
     /// What executes the guests where instructions are not counted
     #[arg(long, value_enum, default_value = "auto")]
     pub accel: Accel,
+}
+
+#[allow(missing_docs, reason = "clap shows the docs of the options as help")]
+#[derive(Debug, Clone, Args)]
+pub struct Storage {
+    /// Show the functions that executed the most instructions in the measures with this in their names, in place of all else
+    #[arg(long, value_name = "TEXT")]
+    pub profile: Option<String>,
+    #[command(flatten)]
+    pub comparison: Comparison,
 }
 
 impl From<&Comparison> for Options {
@@ -129,7 +140,7 @@ pub struct Profile {
     #[arg(long)]
     pub path: Option<String>,
     /// How many functions are shown
-    #[arg(long, default_value_t = 25)]
+    #[arg(long, default_value_t = super::profile::TOP)]
     pub top: usize,
     /// Show blocks of instructions, by address, in place of functions
     #[arg(long)]

@@ -6,10 +6,13 @@
 use super::check_interrupt;
 use super::counter::{Counter, Plugin};
 use super::linux;
+use super::options::Comparison;
+use super::profile;
 use super::report::{Figure, Report, Unit};
 use super::statistics::median;
-use super::subject::{Bench, Guest, Machinery, Way};
+use super::subject::{Bench, Guest, Machinery, Subject, Way};
 use crate::disks::{self, Request};
+use crate::failure::Failure;
 use crate::qemu::Source;
 use crate::shell::Shell;
 use crate::values::{DiskOption, Size};
@@ -17,7 +20,7 @@ use crate::vm::WaitError;
 use anyhow::{Context, Result, bail};
 use std::collections::HashMap;
 use std::fs::{self, File};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 /// The program, in this repository.
@@ -40,14 +43,7 @@ const PAGE: usize = 4096;
 /// Measures both, in turn.
 pub(super) fn measure(bench: &Bench, report: &mut Report) -> Result<()> {
     let subject = bench.build(PROGRAM)?;
-    let image = bench.folder().join("storage.img");
-    make_image(bench, &image)?;
-    let disk = bench.folder().join("disk.img");
-    let option = DiskOption {
-        image: disk.display().to_string(),
-        mount: Some("/disk".into()),
-    };
-    let toro = bench.disk_machine(&subject, Way::PC_PVH, MEMORY, option)?;
+    let (toro, image, disk) = prepare(bench, &subject)?;
     let linux = linux::guest(
         PROGRAM,
         subject.manifest(),
@@ -97,35 +93,94 @@ pub(super) fn measure(bench: &Bench, report: &mut Report) -> Result<()> {
     Ok(())
 }
 
-/// The rows of one measure.
-fn add(bench: &Bench, report: &mut Report, measure: &str, toro: &Side, linux: Option<&Side>) {
-    let time = |side: &Side| median(side.times.get(measure)?);
-    let own = time(toro);
-    let other = linux.and_then(time);
-    let microseconds = |name: String, value: f64| Figure::new(name, value, Unit::Microseconds);
-    if let Some(own) = own {
-        report.add(microseconds(measure.into(), own / NANOSECONDS));
-    }
-    if let Some(other) = other {
-        report.add(microseconds(
-            format!("{measure}, Linux"),
-            other / NANOSECONDS,
-        ));
-    }
-    if let Some((own, other)) = own.zip(other) {
-        let name = format!("{measure}, times the speed of Linux");
-        report.add(Figure::new(name, other / own, Unit::Ratio).at_least(LIMIT));
-    }
-    if bench.plugin().is_err() {
-        report.add(bench.uncounted(measure, Unit::Instructions));
-    }
-    for (side, name) in [
-        (Some(toro), measure.to_owned()),
-        (linux, format!("{measure}, Linux")),
-    ] {
-        if let Some(&count) = side.and_then(|side| side.counts.get(measure)) {
-            report.add(Figure::new(name, count, Unit::Instructions));
+/// The machine with Toro, the image, and where it expects a copy of that.
+fn prepare(bench: &Bench, subject: &Subject) -> Result<(Machinery, PathBuf, PathBuf)> {
+    let (image, disk) = (
+        bench.folder().join("storage.img"),
+        bench.folder().join("disk.img"),
+    );
+    make_image(bench, &image)?;
+    let option = DiskOption {
+        image: disk.display().to_string(),
+        mount: Some("/disk".into()),
+    };
+    let machinery = bench.disk_machine(subject, Way::PC_PVH, MEMORY, option)?;
+    Ok((machinery, image, disk))
+}
+
+/// Prints where the instructions go in the measures on Toro that have `text` in their names.
+pub(super) fn profile_measures(options: &Comparison, text: &str, shell: &Shell) -> Result<()> {
+    let bench = Bench::new(options.into(), *shell)?;
+    let plugin = bench
+        .plugin()
+        .map_err(|reason| Failure::new(reason, "install a C compiler, such as the package gcc"))?;
+    let subject = bench.build(PROGRAM)?;
+    let (toro, image, disk) = prepare(&bench, &subject)?;
+    copy(&image, &disk)?;
+    let counter = Counter::with_blocks(bench.folder());
+    let guest = toro.start(Some((plugin, &counter)))?;
+    let mut shown = 0;
+    while let Some(measure) = next_measure(&guest, shown)? {
+        shown += 1;
+        if !measure.contains(text) {
+            continue;
         }
+        std::thread::sleep(SETTLE);
+        let before = counter.blocks()?;
+        wait_for(&guest, &format!("{FIGURE}{measure} = "))?;
+        let after = counter.blocks()?;
+        // The whole line is there when the next thing is.
+        next_measure(&guest, shown)?;
+        let told = parse(&guest.vm.console());
+        let operations = told.iter().find(|told| told.name == measure);
+        let operations = operations.map_or(1, |told| told.operations as usize);
+        println!("{measure}:");
+        let table = profile::between(&before, &after, &subject.linked, operations)?;
+        println!("{table}");
+    }
+    Ok(())
+}
+
+/// The measure that began after `count` others; none at the end.
+fn next_measure(guest: &Guest, count: usize) -> Result<Option<String>> {
+    let deadline = Instant::now() + PATIENCE;
+    loop {
+        check_interrupt()?;
+        let console = guest.vm.console();
+        let mut begun = console.split_inclusive('\n').filter_map(|line| {
+            let name = line.strip_prefix(BEGIN)?.strip_suffix('\n')?;
+            Some(name.trim_end().to_owned())
+        });
+        let next = begun.nth(count);
+        if next.is_some() || console.contains(LAST) {
+            return Ok(next);
+        }
+        if Instant::now() > deadline {
+            bail!("the program does not go on; the console shows:\n{console}");
+        }
+        std::thread::sleep(Duration::from_millis(20));
+    }
+}
+
+/// The rows of one measure: its time, and its instructions.
+fn add(bench: &Bench, report: &mut Report, measure: &str, toro: &Side, linux: Option<&Side>) {
+    let time = |side: &Side| Some(median(side.times.get(measure)?)? / NANOSECONDS);
+    let count = |side: &Side| side.counts.get(measure).copied();
+    type Value<'a> = &'a dyn Fn(&Side) -> Option<f64>;
+    let rows: [(Value<'_>, Unit, Option<f64>); 2] = [
+        (&time, Unit::Microseconds, Some(LIMIT)),
+        (&count, Unit::Instructions, None),
+    ];
+    for (value, unit, least) in rows {
+        let Some(own) = value(toro) else {
+            report.add(bench.uncounted(measure, unit));
+            continue;
+        };
+        let figure = Figure::new(measure, own, unit);
+        report.add(match linux.and_then(value) {
+            Some(other) => figure.against("Linux", other, least),
+            None => figure,
+        });
     }
 }
 

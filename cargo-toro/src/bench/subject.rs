@@ -266,7 +266,7 @@ impl Bench {
     ) -> Result<Machinery> {
         let overrides = Overrides {
             memory: Some(memory),
-            nic: Some(crate::values::Nic::None),
+            nic: Some(crate::values::Nic::Virtio),
             disk_bus: Some(DiskBus::Virtio),
             disks: vec![disk],
             ..Overrides::default()

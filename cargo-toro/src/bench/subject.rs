@@ -14,7 +14,7 @@ use crate::program::Program;
 use crate::qemu::{self, Accelerator, Launch, Network, Source};
 use crate::settings::{Overrides, Settings};
 use crate::shell::Shell;
-use crate::values::{Address, Boot, DiskOption, Machine, Port, Protocol};
+use crate::values::{Address, Boot, DiskBus, DiskOption, Machine, Port, Protocol, Size};
 use crate::vm::{End, Vm};
 use anyhow::{Context, Result, bail};
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
@@ -254,6 +254,25 @@ impl Bench {
         };
         let settings = self.settings(&subject, way, overrides)?;
         self.machinery(&subject, way, &settings, None)
+    }
+
+    /// A machine with a virtio disk for a program that does not serve.
+    pub(super) fn disk_machine(
+        &self,
+        subject: &Subject,
+        way: Way,
+        memory: Size,
+        disk: DiskOption,
+    ) -> Result<Machinery> {
+        let overrides = Overrides {
+            memory: Some(memory),
+            nic: Some(crate::values::Nic::Virtio),
+            disk_bus: Some(DiskBus::Virtio),
+            disks: vec![disk],
+            ..Overrides::default()
+        };
+        let settings = self.settings(subject, way, overrides)?;
+        self.machinery(subject, way, &settings, None)
     }
 
     /// The machine of `machinery` with the image of another program, which is told to leave network and disks alone.

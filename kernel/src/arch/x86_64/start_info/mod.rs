@@ -83,9 +83,9 @@ impl Framebuffer {
         let has_lines = (1..=Self::MAX_PIXELS).contains(&self.width)
             && (1..=Self::MAX_PIXELS).contains(&self.height)
             && self.pitch_bytes <= 4 * Self::MAX_PIXELS
-            && self.pitch_bytes % 4 == 0
+            && self.pitch_bytes.is_multiple_of(4)
             && self.pitch_bytes >= self.width * 4;
-        (has_pixels && has_lines && self.phys != 0 && self.phys % 4 == 0).then_some(self)
+        (has_pixels && has_lines && self.phys != 0 && self.phys.is_multiple_of(4)).then_some(self)
     }
 
     /// Its length in bytes.

@@ -1,8 +1,8 @@
 //! Benchmarks: figures of size, start, requests and idling, each from a virtual machine that a user can start too.
 //!
-//! [`size`], [`boot`], [`http`], [`idle`] and [`cores`] are the measures; each returns [`report::Figure`]s. They stand on [`subject`]
+//! [`size`], [`boot`], [`http`], [`idle`], [`cores`] and [`net`] are the measures; each returns [`report::Figure`]s. They stand on [`subject`]
 //! (a program built and put into a machine), [`counter`] (guest instructions, counted by a plugin in QEMU), [`load`] (an
-//! HTTP client), [`process`] (what QEMU costs the host) and [`statistics`]. [`linux`] is the guest to compare with. [`profile`] shows where instructions go.
+//! HTTP client), [`process`] (what QEMU costs the host) and [`statistics`]. [`linux`] and [`nginx`] are the guests to compare with. [`profile`] shows where instructions go.
 //! docs/benchmarks.md explains the figures.
 
 pub mod options;
@@ -15,6 +15,8 @@ mod http;
 mod idle;
 mod linux;
 mod load;
+mod net;
+mod nginx;
 pub mod process;
 mod profile;
 mod report;
@@ -39,6 +41,8 @@ pub(crate) fn run(measure: &Measure, shell: &Shell) -> Result<()> {
         Measure::Http(options) => (options, &[http::measure]),
         Measure::Idle(options) => (options, &[idle::measure]),
         Measure::Cores(options) => (options, &[cores::measure]),
+        Measure::Net(options) if !net::is_inside() => return net::enter(options, shell),
+        Measure::Net(options) => (options, &[net::measure]),
         Measure::All(options) => (
             options,
             &[size::measure, boot::measure, http::measure, idle::measure],

@@ -36,6 +36,8 @@ pub enum Measure {
     All(Options),
     /// Threads, wake-ups, messages and memory, against the same program on Linux
     Cores(Options),
+    /// Requests, connections and bulk on a tap, against nginx on Linux (needs Linux, wrk and Debian packages)
+    Net(Options),
     /// Show the functions that executed the most instructions
     Profile(Profile),
 }

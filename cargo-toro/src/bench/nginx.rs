@@ -12,8 +12,8 @@ use std::process::Command;
 
 /// Drivers in the order in which they need one another.
 const MODULES: [&str; 8] = [
-    "drivers/virtio/virtio",
     "drivers/virtio/virtio_ring",
+    "drivers/virtio/virtio",
     "drivers/virtio/virtio_pci_legacy_dev",
     "drivers/virtio/virtio_pci_modern_dev",
     "drivers/virtio/virtio_pci",
@@ -91,7 +91,7 @@ pub(super) fn guest(
         Ok(())
     };
     let mut script = String::from("#!/bin/busybox sh\nbusybox() { /bin/busybox \"$@\"; }\n");
-    script += "busybox mount -t proc proc /proc\n";
+    script += "busybox mount -t proc proc /proc\nbusybox mount -t devtmpfs dev /dev\n";
     for module in MODULES {
         let name = module.rsplit('/').next().unwrap_or(module);
         add(

@@ -73,8 +73,9 @@ struct State {
     uses: u64,
     /// Counts writes: what was read before one must not be put in the cache after it.
     writes: u64,
-    /// How many ways are dirty.
+    /// How many ways are dirty, and in which sets there are some, or were: a bit for each.
     dirty: usize,
+    dirty_sets: Vec<u64>,
     /// The block after the last one read, and how much to read ahead if that is the next: grows with the run.
     next: u64,
     ahead: usize,
@@ -82,8 +83,39 @@ struct State {
 }
 
 impl State {
+    fn set_of(&self, block: u64) -> usize {
+        block as usize & (self.sets.len() - 1)
+    }
+
+    /// Notes that the way of a block has become dirty.
+    fn note_dirty(&mut self, block: u64) {
+        let set = self.set_of(block);
+        self.dirty_sets[set / 64] |= 1 << (set % 64);
+        self.dirty += 1;
+    }
+
+    /// The dirty blocks, in ascending order.
+    fn dirty_blocks(&mut self) -> Vec<u64> {
+        let mut blocks = Vec::with_capacity(self.dirty);
+        for (index, word) in self.dirty_sets.iter_mut().enumerate() {
+            let mut rest = *word;
+            while rest != 0 {
+                let bit = rest.trailing_zeros();
+                rest &= rest - 1;
+                let ways = &self.sets[index * 64 + bit as usize];
+                let before = blocks.len();
+                blocks.extend(ways.iter().filter(|way| way.is_dirty).map(|way| way.block));
+                if blocks.len() == before {
+                    *word &= !(1 << bit);
+                }
+            }
+        }
+        blocks.sort_unstable();
+        blocks
+    }
+
     fn way(&mut self, block: u64) -> Option<&mut Way> {
-        let index = block as usize & (self.sets.len() - 1);
+        let index = self.set_of(block);
         self.sets[index]
             .iter_mut()
             .find(|way| way.block == block && way.len != 0)
@@ -103,7 +135,7 @@ impl State {
     /// written, if it can, in that of another that was only written. There may be none.
     fn insert(&mut self, block: u64, data: &[u8], is_written: bool) -> Option<&mut Way> {
         self.uses += 1;
-        let index = block as usize & (self.sets.len() - 1);
+        let index = self.set_of(block);
         let ways = &mut self.sets[index];
         let same = ways
             .iter()
@@ -146,7 +178,9 @@ impl State {
         let is_new = !core::mem::replace(&mut way.is_dirty, true);
         self.arena[start..start + data.len()].copy_from_slice(data);
         self.writes += 1;
-        self.dirty += usize::from(is_new);
+        if is_new {
+            self.note_dirty(block);
+        }
         true
     }
 
@@ -190,6 +224,7 @@ impl BlockCache {
                 uses: 0,
                 writes: 0,
                 dirty: 0,
+                dirty_sets: alloc::vec![0; set_count.div_ceil(64)],
                 next: u64::MAX,
                 ahead: 0,
                 counts: Counts::default(),
@@ -395,7 +430,7 @@ impl BlockCache {
                 state.writes += 1;
                 if let Some(way) = state.insert(block, &content, true) {
                     way.is_dirty = true;
-                    state.dirty += 1;
+                    state.note_dirty(block);
                     if state.dirty <= limit {
                         return Ok(());
                     }
@@ -437,17 +472,13 @@ impl BlockCache {
 
     /// Writes to the disk what differs from it, neighbours at once. The caller has the turn, so nothing changes meanwhile.
     fn write_dirty(&self) -> Result<(), BlockError> {
-        let mut blocks: Vec<u64> = {
-            let state = self.state.lock();
+        let blocks = {
+            let mut state = self.state.lock();
             if state.dirty == 0 {
                 return Ok(());
             }
-            let ways = state.sets.iter().flatten();
-            ways.filter(|way| way.is_dirty)
-                .map(|way| way.block)
-                .collect()
+            state.dirty_blocks()
         };
-        blocks.sort_unstable();
         let mut result = Ok(());
         let mut rest = &blocks[..];
         let mut row = Vec::new();

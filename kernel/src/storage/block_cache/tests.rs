@@ -292,3 +292,23 @@ fn a_disk_that_cannot_be_written_says_so_at_once() {
     assert_eq!(cache.write(0, &[1; 10]), Err(BlockError::ReadOnly));
     cache.flush().expect("nothing to write");
 }
+
+#[test]
+fn what_was_written_anywhere_in_a_large_cache_gets_to_the_disk() {
+    let (disk, cache) = cache(2000 * BLOCK_LEN, 1024 * BLOCK_LEN);
+    for round in 0..3u8 {
+        let blocks = (usize::from(round)..2000).step_by(37);
+        for block in blocks.clone() {
+            let at = block * BLOCK_LEN + 5;
+            cache.write(at as u64, &[round; 7]).expect("on the disk");
+        }
+        cache.flush().expect("a sound disk");
+        let content = disk.content.lock();
+        for block in blocks {
+            assert_eq!(content[block * BLOCK_LEN + 5..][..7], [round; 7], "{block}");
+        }
+    }
+    let commands = disk.writes.load(Ordering::Relaxed);
+    cache.flush().expect("a sound disk");
+    assert_eq!(disk.writes.load(Ordering::Relaxed), commands);
+}

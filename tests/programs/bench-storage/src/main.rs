@@ -16,7 +16,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 /// So that counts taken from outside begin and end in it.
-const REST: Duration = Duration::from_millis(300);
+const REST: Duration = Duration::from_millis(500);
 const MIB: usize = 1 << 20;
 const PIECE: usize = 64 << 10;
 const PAGE: usize = 4 << 10;

@@ -2,12 +2,14 @@
 //!
 //! One cache a disk, over a [`BlockDriver`]; file systems come through [`super::disks::Volume`]. It is set-associative: a block can lie in
 //! one of eight places, the least recently used of which it takes. So it is bounded, and a look-up costs the same at any size.
-//! What was only ever written gives way to what is written next: a log that grows for ever takes a few blocks, not the whole cache.
+//! What was only ever written gives way to what is written next: a log that grows for ever takes a few blocks ([`WRITTEN_SHARE`]), not the
+//! whole cache, and no new memory once it has those.
 //!
 //! Reads that follow each other read ahead. What is large goes between the disk and the caller's buffer. Small writes stay here until
 //! [`BlockCache::flush`], or until there are too many of them; between two flushes they get to the disk in any order, so whoever needs an order flushes.
 //! A block that could not be written stays, and is tried again by the next flush, which says so if it fails: no write is lost without a word.
 
+use alloc::collections::VecDeque;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 
@@ -24,6 +26,11 @@ const MAX_AHEAD: usize = 16;
 const MAX_RUN: usize = 64;
 /// From how many whole blocks on a write goes to the disk at once.
 const DIRECT_RUN: usize = 4;
+/// Which part of the cache blocks take that were written, are on the disk, and were never read; and how many there can be in any case.
+const WRITTEN_SHARE: usize = 32;
+const WRITTEN_MIN: usize = 16;
+/// Of those, how many go at most when one comes.
+const LEAVE_AT_ONCE: usize = 4;
 /// The place in the arena of a way that was never used.
 const NOWHERE: usize = usize::MAX;
 
@@ -69,6 +76,10 @@ struct State {
     /// The bytes of all blocks. Its memory is reserved at the start, in one piece, so that the cache does not scatter over the
     /// memory of programs, and filled from the front as blocks come.
     arena: Vec<u8>,
+    /// Places in the arena that nothing has any more.
+    idle: Vec<usize>,
+    /// Blocks that came by being written, the oldest first; some of them may be gone or were read since.
+    written: VecDeque<u64>,
     /// Counts accesses; the smaller a way's number, the longer ago it was used.
     uses: u64,
     /// Counts writes: what was read before one must not be put in the cache after it.
@@ -145,6 +156,11 @@ impl State {
         let place = same.or_else(|| clean.min_by_key(|&way| worth(&ways[way])))?;
         let way = &mut ways[place];
         let data = &data[..data.len().min(BLOCK_LEN)];
+        if way.start == NOWHERE
+            && let Some(start) = self.idle.pop()
+        {
+            way.start = start;
+        }
         if way.start != NOWHERE {
             self.arena[way.start..way.start + data.len()].copy_from_slice(data);
         } else if self.arena.capacity() - self.arena.len() >= BLOCK_LEN {
@@ -164,6 +180,34 @@ impl State {
             is_unread: is_written && (same.is_none() || way.is_unread),
         };
         Some(way)
+    }
+
+    /// Notes that a block came by being written, and lets the oldest of its kind go where there are many.
+    fn note_written(&mut self, block: u64) {
+        let most = (self.sets.len() * WAYS / WRITTEN_SHARE).max(WRITTEN_MIN);
+        for _ in 0..LEAVE_AT_ONCE {
+            if self.written.len() < most {
+                break;
+            }
+            let Some(oldest) = self.written.front().copied() else {
+                break;
+            };
+            let mut start = NOWHERE;
+            if let Some(way) = self.way(oldest)
+                && way.is_unread
+            {
+                if way.is_dirty {
+                    break;
+                }
+                start = core::mem::replace(&mut way.start, NOWHERE);
+                way.len = 0;
+            }
+            self.written.pop_front();
+            if start != NOWHERE {
+                self.idle.push(start);
+            }
+        }
+        self.written.push_back(block);
     }
 
     /// Writes to a block that is here; `data` reaches not beyond it. Whether it was here.
@@ -221,6 +265,8 @@ impl BlockCache {
             state: SpinLock::new(State {
                 sets: alloc::vec![[empty; WAYS]; set_count],
                 arena,
+                idle: Vec::new(),
+                written: VecDeque::new(),
                 uses: 0,
                 writes: 0,
                 dirty: 0,
@@ -241,6 +287,11 @@ impl BlockCache {
     /// Bytes of the disk.
     pub fn len_bytes(&self) -> u64 {
         self.len_bytes
+    }
+
+    /// Bytes of memory that it has used for blocks so far: at most its capacity.
+    pub fn used_bytes(&self) -> usize {
+        self.state.lock().arena.len()
     }
 
     /// How useful it was so far.
@@ -431,6 +482,7 @@ impl BlockCache {
                 if let Some(way) = state.insert(block, &content, true) {
                     way.is_dirty = true;
                     state.note_dirty(block);
+                    state.note_written(block);
                     if state.dirty <= limit {
                         return Ok(());
                     }

@@ -143,7 +143,10 @@ impl StartInfo {
             root: RootPointer::Unknown,
             framebuffer: None,
         };
+        // qboot (QEMU's microvm) says that it were Multiboot 1, and hands over PVH's information. No flags of Multiboot look like that.
+        let is_pvh = protocol == Protocol::MULTIBOOT1 && pvh::is_magic(memory, phys);
         match protocol {
+            _ if is_pvh => pvh::read(memory, phys, &mut info),
             Protocol::MULTIBOOT1 => multiboot1::read(memory, phys, &mut info),
             Protocol::MULTIBOOT2 => multiboot2::read(memory, phys, &mut info),
             Protocol::LINUX => linux::read(memory, phys, &mut info),

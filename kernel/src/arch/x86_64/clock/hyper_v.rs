@@ -59,7 +59,7 @@ pub(super) fn now_ns(shared: &Shared, tsc: u64) -> Option<u64> {
 
 impl Time {
     fn units_at(&self, tsc: u64) -> u64 {
-        let units = (u128::from(tsc) * u128::from(self.scale) >> 64) as u64;
+        let units = ((u128::from(tsc) * u128::from(self.scale)) >> 64) as u64;
         units.saturating_add_signed(self.offset)
     }
 }

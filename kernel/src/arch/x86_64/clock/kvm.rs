@@ -44,7 +44,7 @@ pub(super) fn read(shared: &Shared, core: usize) -> Option<Time> {
     let at = core * STRIDE;
     stable(
         || shared.read(at),
-        |version: u32| version != 0 && version % 2 == 0,
+        |version: u32| version != 0 && version.is_multiple_of(2),
         || Time {
             tsc: shared.read(at + 8),
             ns: shared.read(at + 16),
@@ -77,7 +77,7 @@ impl Time {
             0.. => ticks << self.shift,
             _ => ticks >> -self.shift,
         };
-        let ns = ticks * u128::from(self.multiplier) >> 32;
+        let ns = (ticks * u128::from(self.multiplier)) >> 32;
         self.ns
             .saturating_add(u64::try_from(ns).unwrap_or(u64::MAX))
     }
@@ -99,7 +99,7 @@ pub(super) fn wall_at_zero_ns(shared: &Shared) -> Option<u64> {
     unsafe { cpu::write_msr(MSR_WALL, shared.phys() + WALL_AT as u64) };
     let (seconds, ns) = stable(
         || shared.read(WALL_AT),
-        |version: u32| version % 2 == 0,
+        |version: u32| version.is_multiple_of(2),
         || {
             (
                 shared.read::<u32>(WALL_AT + 4),

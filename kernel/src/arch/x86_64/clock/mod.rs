@@ -213,18 +213,63 @@ pub fn enable_on_this_core() {
     }
 }
 
-/// Measures the time-stamp counter and another one, which counts down, for 2 ms; in hertz.
+/// A look at the interval timer, and at the other counters around it.
+struct Look {
+    pit: u16,
+    before: u64,
+    after: u64,
+    counter: u32,
+}
+
+impl Look {
+    fn take(sample: &mut impl FnMut() -> u32) -> Self {
+        let before = tsc();
+        let (pit, counter) = (pit::read(), sample());
+        Self {
+            pit,
+            before,
+            after: tsc(),
+            counter,
+        }
+    }
+}
+
+/// Measures the time-stamp counter and another one, which counts down, for 2 ms; in hertz. When the host takes the processor away in a
+/// look, the measurement is not worth much: then there is another one, and the best counts.
 fn measure(mut sample: impl FnMut() -> u32) -> (u64, u64) {
-    let start = pit::start();
-    let (tsc_start, sample_start) = (tsc(), sample());
-    let elapsed = pit::wait(start).max(1);
-    let (tsc_end, sample_end) = (tsc(), sample());
-    let counted = u64::from(sample_start.wrapping_sub(sample_end));
-    let ticks = tsc_end.saturating_sub(tsc_start);
-    (
-        ticks.saturating_mul(pit::HZ) / elapsed,
-        counted * pit::HZ / elapsed,
-    )
+    const MAX_TRIES: u32 = 5;
+    /// Good enough: the looks took so little of what was measured.
+    const GOOD: u64 = 500;
+    /// A machine without the timer ends a measurement after a number of looks.
+    const MAX_LOOKS: u32 = 300_000;
+    let mut best = (u64::MAX, (0, 0));
+    for _ in 0..MAX_TRIES {
+        pit::start();
+        let start = Look::take(&mut sample);
+        let mut end = Look::take(&mut sample);
+        let mut looks = 0;
+        while u64::from(start.pit.wrapping_sub(end.pit)) < pit::TICKS && looks < MAX_LOOKS {
+            end = Look::take(&mut sample);
+            looks += 1;
+        }
+        let elapsed = u64::from(start.pit.wrapping_sub(end.pit)).max(1);
+        let ticks = end.before.wrapping_sub(start.before);
+        let in_looks = (start.after - start.before) + (end.after - end.before);
+        let counted = u64::from(start.counter.wrapping_sub(end.counter));
+        let found = (
+            ticks.saturating_mul(pit::HZ) / elapsed,
+            counted * pit::HZ / elapsed,
+        );
+        // Parts in a million.
+        let error = in_looks.saturating_mul(1_000_000) / ticks.max(1);
+        if error < best.0 {
+            best = (error, found);
+        }
+        if error < 1_000_000 / GOOD || looks == MAX_LOOKS {
+            break;
+        }
+    }
+    best.1
 }
 
 /// Measures a counter that counts down against the time-stamp counter, whose frequency is known, for 1 ms; in hertz.

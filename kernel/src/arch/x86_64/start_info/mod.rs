@@ -88,7 +88,8 @@ impl Framebuffer {
             && (1..=Self::MAX_PIXELS).contains(&self.height)
             && self.pitch_bytes <= 4 * Self::MAX_PIXELS
             && self.pitch_bytes >= self.width * u32::from(self.pixel_bytes);
-        let is_aligned = self.pixel_bytes == 3 || (self.pitch_bytes % 4 == 0 && self.phys % 4 == 0);
+        let is_aligned = self.pixel_bytes == 3
+            || (self.pitch_bytes.is_multiple_of(4) && self.phys.is_multiple_of(4));
         (has_pixels && has_lines && is_aligned && self.phys != 0).then_some(self)
     }
 

@@ -358,6 +358,7 @@ fn a_connection_waits_for_an_address_but_not_for_ever() {
         .connect((), ANY_V6, far, Settings::default(), world.now)
         .expect("soon");
     assert_eq!(world.b.state(slot), State::Awaiting);
+    world.pass(500_000);
     world.b.receive(
         &frame(
             group,
@@ -369,8 +370,13 @@ fn a_connection_waits_for_an_address_but_not_for_ever() {
         false,
         world.now,
     );
-    world.pass(1_100_000);
+    world.pass(900_000);
+    assert_eq!(world.b.state(slot), State::Awaiting);
+    world.pass(200_000);
     assert_eq!(world.b.state(slot), State::SynSent);
+    let ours = ip("2001:db8::5054:ff:fe12:3456");
+    let local = world.b.tuple(slot).map(|tuple| tuple.local().ip());
+    assert_eq!(local, Some(ours), "not from the address of the link");
     assert!(!world.b.is_configuring_ipv6());
     // Where no router answers, that is known after a while.
     let mut world = World::with(4, LIMITS, 1500);

@@ -1,7 +1,7 @@
 //! std's sockets in both directions, through QEMU's user network (the host is 10.0.2.2).
 
 use std::io::{Read, Write};
-use std::net::{Ipv4Addr, Shutdown, TcpListener, TcpStream};
+use std::net::{Ipv4Addr, Ipv6Addr, Shutdown, TcpListener, TcpStream};
 use std::thread;
 use std::time::Duration;
 use vm_tests::{Boot, DEADLINE, Guest, Nic};
@@ -187,6 +187,53 @@ fn a_machine_talks_to_itself() {
             "sockets: done",
         ],
     );
+}
+
+#[test]
+fn both_versions_of_ip_are_spoken_by_the_loopback() {
+    guest(&["ipv6"]).run().showing(
+        0,
+        &[
+            "by the loopback: ::1 ::1 ::1 ::1",
+            "both: from ::1 seen as ::1 at ::1",
+            "both: from 127.0.0.1 seen as ::ffff:127.0.0.1 at ::ffff:127.0.0.1",
+            "taken for IPv4 too: Err(AddrInUse)",
+            "mapped: ::ffff:127.0.0.1 to ::ffff:127.0.0.1 is 127.0.0.1",
+            "only at first: false",
+            "changed after bind: Err(Some(22))",
+            "apart: ::1 and 127.0.0.1",
+            "only IPv6 to IPv4: Err(NetworkUnreachable)",
+            "datagram \"question\" seen from ::1, sent from ::1",
+            "datagram \"question\" seen from ::ffff:127.0.0.1, sent from 127.0.0.1",
+            "datagram \"question\" seen from ::ffff:127.0.0.1, sent from ::ffff:127.0.0.1",
+            "a large one came whole: true",
+            "closed: Err(ConnectionRefused)",
+            "not ours: Err(AddrNotAvailable)",
+            "datagram to a closed port: Err(ConnectionRefused)",
+            "sockets: done",
+        ],
+    );
+}
+
+#[test]
+fn the_guest_reaches_a_host_over_ipv6() {
+    // QEMU's user network passes connections to its addresses on to the loopback of the host.
+    let listener = TcpListener::bind((Ipv6Addr::LOCALHOST, 0)).unwrap();
+    let port = listener.local_addr().unwrap().port();
+    let address = format!("[fec0::2]:{port}");
+    let console = with_host(&listener, guest(&["connect", &address]), |mut stream| {
+        let mut word = Vec::new();
+        stream.read_to_end(&mut word).unwrap();
+        assert_eq!(word, b"hello");
+        stream.write_all(b"good morning").unwrap();
+    });
+    // What the card's address makes of the network's.
+    let own = "from fec0::5054:ff:fe12:3456";
+    assert!(
+        console.contains(&format!("connected to {address} {own}")),
+        "{console}"
+    );
+    assert!(console.contains("received 12 bytes"), "{console}");
 }
 
 #[test]

@@ -111,7 +111,7 @@ impl<D: Device, S: Sockets> Engine<D, S> {
 
     /// The address to speak to another from. One of IPv6 is no use as long as no router has told of a way.
     fn source_with_way(&self, to: Address) -> Option<Address> {
-        let source = self.addresses.source_for(to)?;
+        let source = self.speaker_for(to)?;
         (to.is_v4() || self.addresses.next_hop(to).is_some()).then_some(source)
     }
 

@@ -255,7 +255,7 @@ impl<D: Device, S: Sockets> Engine<D, S> {
     /// How near an address is, if there is a way to it and an address of ours to speak from.
     pub fn reach(&self, to: IpAddr) -> Option<Reach> {
         let to = Address::from(to);
-        self.addresses.source_for(to)?;
+        self.speaker_for(to)?;
         Some(match self.addresses.next_hop(to)? {
             next if next == to => Reach::Link,
             _ => Reach::Router,
@@ -264,7 +264,15 @@ impl<D: Device, S: Sockets> Engine<D, S> {
 
     /// The address of ours from which packets to another go.
     pub fn source_for(&self, to: IpAddr) -> Option<IpAddr> {
-        self.addresses.source_for(to.into()).map(IpAddr::from)
+        self.speaker_for(to.into()).map(IpAddr::from)
+    }
+
+    /// The same. As long as a router may yet give an address that is good for more than this link, that of the link is not used for more.
+    fn speaker_for(&self, to: Address) -> Option<Address> {
+        let source = self.addresses.source_for(to)?;
+        let is_narrow = source.is_link_local() && !to.is_link_local() && !to.is_link_group();
+        let is_too_early = is_narrow && !to.is_v4() && self.is_configuring_ipv6();
+        (!is_too_early).then_some(source)
     }
 
     /// Whether an address means all stations.

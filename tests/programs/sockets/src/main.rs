@@ -1,5 +1,7 @@
 //! Uses std's sockets in the way its argument says; a second argument is an address of the host.
 
+mod six;
+
 use std::io::{self, ErrorKind, Read, Write};
 use std::net::{Ipv4Addr, Shutdown, SocketAddr, TcpListener, TcpStream, ToSocketAddrs, UdpSocket};
 use std::thread;
@@ -19,6 +21,7 @@ fn main() -> io::Result<()> {
         "refused" => refused(&address),
         "timeouts" => timeouts(&address),
         "loopback" => loopback(),
+        "ipv6" => six::ipv6(),
         "nothing" => nothing(&address),
         "resolve" => resolve(&address),
         "listen" => listen(),

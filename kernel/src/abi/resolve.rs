@@ -10,6 +10,8 @@ use core::ptr::null_mut;
 
 use libc::addrinfo;
 
+use super::generated::Generated;
+use super::memfd;
 use super::socket::address::{Raw, to_c};
 use super::socket::start_network;
 use crate::network::dedicate;
@@ -224,6 +226,21 @@ fn read_scoped(node: &str) -> Option<SocketAddr> {
         Err(_) => dedicate::scope_of_name(scope)?,
     };
     Some(SocketAddr::V6(SocketAddrV6::new(ip, 0, 0, scope)))
+}
+
+/// Whom to ask, for programs that do so by themselves: what the lease, routers and command line say. Waits for an address.
+#[unsafe(link_section = ".toro.generated")]
+static SERVERS: Generated = Generated {
+    path: b"/etc/resolv.conf",
+    open: || {
+        let settings = dns::of_network(start_network()?);
+        memfd::of_content(b"resolv.conf", settings.to_text().as_bytes())
+    },
+};
+
+/// Programs that make sockets have the files of this family.
+pub(super) fn bring_files() {
+    core::hint::black_box(&raw const SERVERS);
 }
 
 /// The text of a file, if it is there and no longer than is reasonable.

@@ -19,7 +19,7 @@ use libc::{sockaddr, socklen_t};
 
 use super::errno;
 use super::object::{self, Description, Object};
-use super::unix;
+use super::{resolve, unix};
 use crate::arch::x86_64::entropy;
 use crate::error::{Errno, Result};
 use crate::memory::frames;
@@ -178,6 +178,7 @@ fn with_socket<R>(
 
 #[unsafe(no_mangle)]
 extern "C" fn socket(domain: c_int, kind: c_int, protocol: c_int) -> c_int {
+    resolve::bring_files();
     let open = || -> Result<c_int> {
         if domain == libc::AF_UNIX {
             return unix::open(kind, protocol);

@@ -52,11 +52,18 @@ fn both_versions() -> io::Result<()> {
         SocketAddr::from((Ipv4Addr::LOCALHOST, port)),
     ] {
         let [local, _, there, from] = exchange(&listener, to)?;
-        println!("both: from {} seen as {} at {}", local.ip(), from.ip(), there.ip());
+        println!(
+            "both: from {} seen as {} at {}",
+            local.ip(),
+            from.ip(),
+            there.ip()
+        );
     }
     println!(
         "taken for IPv4 too: {:?}",
-        TcpListener::bind((Ipv4Addr::UNSPECIFIED, port)).map_err(|error| error.kind()).map(drop)
+        TcpListener::bind((Ipv4Addr::UNSPECIFIED, port))
+            .map_err(|error| error.kind())
+            .map(drop)
     );
     // A client of IPv6 reaches IPv4 by the same way.
     let listener = TcpListener::bind("127.0.0.1:0")?;
@@ -122,7 +129,12 @@ fn datagrams() -> io::Result<()> {
     // Larger than a packet of the loopback.
     let client = UdpSocket::bind("[::1]:0")?;
     let large = vec![7; 40_000];
-    client.send_to(&large, server.local_addr().map(|at| SocketAddr::from((Ipv6Addr::LOCALHOST, at.port())))?)?;
+    client.send_to(
+        &large,
+        server
+            .local_addr()
+            .map(|at| SocketAddr::from((Ipv6Addr::LOCALHOST, at.port())))?,
+    )?;
     let mut buffer = vec![0; 65_536];
     let (count, _) = server.recv_from(&mut buffer)?;
     println!("a large one came whole: {}", buffer[..count] == large);
@@ -139,6 +151,9 @@ fn refusals() -> io::Result<()> {
     let socket = UdpSocket::bind("[::1]:0")?;
     socket.connect(closed)?;
     socket.send(b"?")?;
-    show("datagram to a closed port", socket.recv(&mut [0; 10]).map(drop));
+    show(
+        "datagram to a closed port",
+        socket.recv(&mut [0; 10]).map(drop),
+    );
     Ok(())
 }

@@ -190,6 +190,12 @@ fn a_machine_talks_to_itself() {
 }
 
 #[test]
+fn two_cores_use_the_loopback_at_once() {
+    let guest = guest(&["two cores"]).cores(2);
+    guest.run().showing(0, &["cores [0, 1]", "sockets: done"]);
+}
+
+#[test]
 fn both_versions_of_ip_are_spoken_by_the_loopback() {
     guest(&["ipv6"]).run().showing(
         0,

@@ -416,7 +416,7 @@ impl Ports {
 
 #[cfg(test)]
 mod tests {
-    use super::{Binding, Error, Ports};
+    use super::{Binding, Error, Mailbox, Ports};
     use alloc::sync::Arc;
     use core::net::{IpAddr, SocketAddr};
 
@@ -507,5 +507,69 @@ mod tests {
         ports.listen(local, 1, Arc::default()).expect("bound");
         assert!(ports.listener(local.address, 0).is_some());
         assert!(ports.listener(to([10, 0, 2, 15], 80), 1).is_none());
+    }
+
+    #[test]
+    fn each_version_of_ip_has_its_own_listener_unless_one_hears_both() {
+        let ports = Ports::new(1);
+        let v6 = |text: &str, is_dual| Binding {
+            address: text.parse().expect("an address"),
+            is_dual,
+        };
+        let (four, six) = (at([0; 4], 80), v6("[::]:80", false));
+        assert_eq!(ports.bind_tcp(four, false), Ok(four));
+        assert_eq!(ports.bind_tcp(six, false), Ok(six));
+        assert_eq!(
+            ports.bind_tcp(Binding::all(80), false),
+            Err(Error::AddressInUse)
+        );
+        ports.release_tcp(&four);
+        ports.release_tcp(&six);
+        let all = Binding::all(80);
+        ports.bind_tcp(all, false).expect("free");
+        assert_eq!(ports.bind_tcp(four, false), Err(Error::AddressInUse));
+        ports.listen(all, 1, Arc::default()).expect("bound");
+        for peer in ["10.0.2.15:80", "[2001:db8::1]:80"] {
+            let to = peer.parse().expect("an address");
+            assert!(ports.listener(to, 1).is_some(), "{peer}");
+        }
+    }
+
+    #[test]
+    fn datagrams_go_to_who_knows_the_peer_and_the_address_best() {
+        let ports = Ports::new(1);
+        let shared = || {
+            let mailbox = Arc::new(Mailbox::default());
+            mailbox.share();
+            mailbox
+        };
+        let (any, own, friend) = (shared(), shared(), shared());
+        let (from, stranger) = (to([10, 0, 2, 2], 9), to([10, 0, 2, 3], 9));
+        let address = to([10, 0, 2, 15], 53);
+        ports.bind_udp(at([0; 4], 53), any.clone()).expect("free");
+        ports.bind_udp(address.into(), own.clone()).expect("shared");
+        ports
+            .bind_udp(at([0; 4], 53), friend.clone())
+            .expect("shared");
+        friend.know(from);
+        let unshared = Arc::new(Mailbox::default());
+        assert_eq!(
+            ports.bind_udp(at([0; 4], 53), unshared),
+            Err(Error::AddressInUse)
+        );
+        let goes_to = |mailbox: &Arc<Mailbox>, from| {
+            ports
+                .mailbox(address, from)
+                .is_some_and(|found| Arc::ptr_eq(&found, mailbox))
+        };
+        assert!(goes_to(&friend, from) && goes_to(&own, stranger));
+        let group = to([239, 1, 2, 3], 53);
+        assert_eq!(
+            ports.mailboxes(group, stranger).len(),
+            1,
+            "one is bound to another address"
+        );
+        ports.release_udp(&address.into(), &own);
+        assert!(goes_to(&any, stranger));
     }
 }

@@ -68,6 +68,8 @@ pub struct Stack {
     address_changes: u32,
     /// What the engine had counted when it was looked at.
     seen_changes: u32,
+    /// What was lent last.
+    leased: Option<Address>,
     /// The lease is another than before.
     is_lease_new: bool,
     /// Addresses of IPv6 that the log knows.
@@ -129,6 +131,7 @@ impl Stack {
             address: None,
             address_changes: 0,
             seen_changes: 0,
+            leased: None,
             is_lease_new: false,
             told: Vec::new(),
             dns_v6: Vec::new(),
@@ -187,8 +190,9 @@ impl Stack {
                 gateway: lease.gateway,
                 dns: lease.dns.clone(),
             });
-            if self.engine.is_looking_for_address() && lease != self.address {
+            if lease != self.leased {
                 self.is_lease_new = true;
+                self.leased.clone_from(&lease);
                 self.keep_address(lease);
             }
             if self.address.is_some() {
@@ -597,6 +601,12 @@ impl Stack {
             dropped_no_room: stats.requests_without_room,
             dropped_no_port: stats.no_port,
             connections: self.engine.census()[0] as u64,
+            dropped_inbox: self.engine.sockets.inbox_full,
+            dropped_fragments: stats.fragments_lost,
+            dropped_no_neighbor: stats.neighbor_lost,
+            dropped_no_memory: stats.no_memory,
+            dropped_segments: stats.unacceptable + stats.cookies_wrong,
+            unsaid: stats.icmp_limited + stats.challenges_limited,
         }
     }
 

@@ -5,7 +5,7 @@ use core::net::SocketAddr;
 use alloc::vec;
 
 use crate::address::Address;
-use crate::device::Device;
+use crate::device::{Device, Medium};
 use crate::engine::Engine;
 use crate::engine::send::Outgoing;
 use crate::error::Error;
@@ -75,7 +75,9 @@ impl<D: Device, S: Sockets> Engine<D, S> {
             len,
         };
         if to.0.is_multicast() {
-            if manner.is_looped && self.is_member(to.0) {
+            // What goes into a loopback comes back by itself.
+            let is_loopback = self.capabilities.medium == Medium::Ip;
+            if manner.is_looped && !is_loopback && self.is_member(to.0) {
                 self.sockets.deliver(&Arrival {
                     local: remote,
                     remote: SocketAddr::new(source.into(), local.port()),
@@ -84,8 +86,9 @@ impl<D: Device, S: Sockets> Engine<D, S> {
                     payload,
                 });
             }
-            // One that may pass no router at all stays here (RFC 1112, section 6.1).
-            if manner.hop_limit == 0 {
+            // One without a single hop stays on this machine (RFC 1112, section 6.1).
+            let is_for_nobody = is_loopback && !manner.is_looped;
+            if is_for_nobody || !is_loopback && manner.hop_limit == 0 {
                 return Ok(());
             }
         }

@@ -102,6 +102,18 @@ impl Mailbox {
         inbox.queue.pop_front().map(|datagram| datagram.payload)
     }
 
+    /// Lets others have its address, for tests.
+    #[cfg(test)]
+    pub(crate) fn share(&self) {
+        self.is_shared.store(true, Ordering::Relaxed);
+    }
+
+    /// Talks to a peer alone, for tests.
+    #[cfg(test)]
+    pub(crate) fn know(&self, peer: SocketAddr) {
+        self.inbox.lock().set_peer(Some(peer));
+    }
+
     pub(crate) fn is_shared(&self) -> bool {
         self.is_shared.load(Ordering::Relaxed)
     }
@@ -152,5 +164,52 @@ impl Mailbox {
         drop(inbox);
         self.notifier.notify();
         true
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Mailbox, QUEUE_BYTES};
+    use core::net::SocketAddr;
+    use tcpip::Arrival;
+
+    fn arrival<'a>(remote: &str, payload: &'a [u8]) -> Arrival<'a> {
+        Arrival {
+            local: "10.0.2.15:53".parse().expect("an address"),
+            remote: remote.parse().expect("an address"),
+            hop_limit: 64,
+            traffic_class: 0,
+            payload,
+        }
+    }
+
+    #[test]
+    fn datagrams_that_find_no_room_are_told_to_who_counts() {
+        let mailbox = Mailbox::default();
+        let large = vec![7; QUEUE_BYTES / 2];
+        assert!(mailbox.deliver(&arrival("10.0.2.2:9", &large), 1));
+        assert!(!mailbox.deliver(&arrival("10.0.2.2:9", &large), 1));
+        assert!(mailbox.take().is_some_and(|payload| *payload == *large));
+        // Empty ones are bounded too.
+        let mailbox = Mailbox::default();
+        let taken = (0..10_000).filter(|_| mailbox.deliver(&arrival("10.0.2.2:9", b""), 1));
+        assert!((100..2000).contains(&taken.count()));
+    }
+
+    #[test]
+    fn who_talks_to_a_peer_hears_nobody_else() {
+        let mailbox = Mailbox::default();
+        mailbox.deliver(&arrival("10.0.2.9:9", b"before"), 1);
+        let peer: SocketAddr = "10.0.2.2:9".parse().expect("an address");
+        let other: SocketAddr = "10.0.2.9:9".parse().expect("an address");
+        mailbox.inbox.lock().set_peer(Some(peer));
+        assert!(mailbox.deliver(&arrival("10.0.2.9:9", b"other"), 1));
+        assert!(mailbox.deliver(&arrival("10.0.2.2:9", b"peer"), 1));
+        assert_eq!(mailbox.take().as_deref(), Some(&b"peer"[..]));
+        assert_eq!(mailbox.take(), None);
+        assert_eq!(
+            (mailbox.regard(peer), mailbox.regard(other)),
+            (Some(1), None)
+        );
     }
 }

@@ -27,6 +27,7 @@ fn main() -> io::Result<()> {
         "timeouts" => timeouts(&address),
         "loopback" => loopback(),
         "ipv6" => six::ipv6(),
+        "two cores" => six::two_cores(),
         "groups" => groups::own(),
         "hear" => groups::hear(),
         "names" => names::names(),

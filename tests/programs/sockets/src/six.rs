@@ -27,6 +27,56 @@ fn exchange(listener: &TcpListener, to: SocketAddr) -> io::Result<[SocketAddr; 4
     })
 }
 
+/// Two cores talk over the loopback at once, each with itself and with the other.
+pub(crate) fn two_cores() -> io::Result<()> {
+    let listener = TcpListener::bind("127.0.0.1:0")?;
+    let address = listener.local_addr()?;
+    // SAFETY: it has no conditions.
+    let core = || unsafe { libc::sched_getcpu() };
+    let pattern: Vec<u8> = (0..300_000_u32).map(|index| (index % 241) as u8).collect();
+    let mut cores = thread::scope(|scope| -> io::Result<Vec<i32>> {
+        let clients: Vec<_> = (0..8)
+            .map(|_| {
+                scope.spawn(|| -> io::Result<i32> {
+                    let mut stream = TcpStream::connect(address)?;
+                    let mut writer = stream.try_clone()?;
+                    let mut back = Vec::new();
+                    thread::scope(|scope| -> io::Result<()> {
+                        scope.spawn(|| writer.write_all(&pattern));
+                        let mut piece = [0; 5000];
+                        while back.len() < pattern.len() {
+                            let count = stream.read(&mut piece)?;
+                            back.extend_from_slice(&piece[..count]);
+                        }
+                        Ok(())
+                    })?;
+                    assert!(back == pattern, "what comes back is what was sent");
+                    Ok(core())
+                })
+            })
+            .collect();
+        let mut servers = Vec::new();
+        for _ in 0..clients.len() {
+            let (mut stream, _) = listener.accept()?;
+            servers.push(scope.spawn(move || -> io::Result<i32> {
+                let mut buffer = [0; 4000];
+                loop {
+                    match stream.read(&mut buffer)? {
+                        0 => return Ok(core()),
+                        count => stream.write_all(&buffer[..count])?,
+                    }
+                }
+            }));
+        }
+        let all = clients.into_iter().chain(servers);
+        all.map(|thread| thread.join().expect("no panic")).collect()
+    })?;
+    cores.sort_unstable();
+    cores.dedup();
+    println!("cores {cores:?}");
+    Ok(())
+}
+
 pub(crate) fn ipv6() -> io::Result<()> {
     let listener = TcpListener::bind("[::1]:0")?;
     let [local, peer, there, from] = exchange(&listener, listener.local_addr()?)?;

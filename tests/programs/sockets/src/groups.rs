@@ -117,7 +117,8 @@ pub(crate) fn hear() -> io::Result<()> {
     socket.join_multicast_v6(&GROUP_V6, 2)?;
     println!("joined");
     let mut buffer = [0; 100];
-    for socket in [&four, &socket] {
+    // The last answer needs no hardware address that has to be asked for: it goes before the machine ends.
+    for socket in [&socket, &four] {
         let (count, from) = socket.recv_from(&mut buffer)?;
         let word = String::from_utf8_lossy(&buffer[..count]).into_owned();
         println!("heard {word:?} from {from}");

@@ -110,6 +110,7 @@ impl How {
             features,
             no_default_features,
             all_features,
+            has_fat: false,
         }
     }
 }

@@ -12,6 +12,7 @@
 //! address6 = "auto"
 //! ports = ["8080:80"]
 //! disks = [{ image = "web.img", from = "www", mount = "/", size = "64M" }]
+//! file-systems = ["fat"]
 //! embed = ["site:/www"]
 //! env = { GREETING = "hello" }
 //! args = ["--fast"]
@@ -21,6 +22,7 @@
 use crate::address_v6::AddressV6;
 use crate::failure::Failure;
 use crate::values::{Address, DiskBus, EmbedOption, Machine, Nic, Placement, Port, Size};
+use crate::volume::Kind as FileSystem;
 use anyhow::{Context, Result};
 use serde::Deserialize;
 use std::collections::BTreeMap;
@@ -46,6 +48,9 @@ pub struct Metadata {
     /// Disks in the order the guest finds them.
     #[serde(default)]
     pub disks: Vec<DiskKey>,
+    /// File systems that the program wants besides ext2, which is always there. Those on the disks above are found without being named.
+    #[serde(rename = "file-systems", default)]
+    pub file_systems: Vec<FileSystem>,
     /// Folders that go into the image, read-only.
     #[serde(default)]
     pub embed: Vec<EmbedOption>,
@@ -88,7 +93,7 @@ pub fn parse(package_metadata: &serde_json::Value, manifest: &Path) -> Result<Me
     Metadata::deserialize(value)
         .map_err(|error| {
             let help =
-                "the keys are memory, cores, placement, machine, nic, disk-bus, disks, embed, ports, address, address6, env, args and preemption";
+                "the keys are memory, cores, placement, machine, nic, disk-bus, disks, file-systems, embed, ports, address, address6, env, args and preemption";
             Failure::new(error.to_string(), help)
         })
         .with_context(|| format!("{}: [package.metadata.toro]", manifest.display()))
@@ -108,7 +113,7 @@ mod tests {
         let metadata = parse_keys(json!({
             "memory": 64, "cores": 2, "placement": "round-robin", "machine": "q35", "nic": "virtio", "disk-bus": "virtio", "address": "dhcp", "address6": "off", "ports": ["8080:80"],
             "disks": [{ "image": "web.img", "from": "www", "mount": "/", "size": "8M" }],
-            "embed": ["site:/www"], "env": { "A": "b" }, "args": ["x"], "preemption": false
+            "file-systems": ["fat"], "embed": ["site:/www"], "env": { "A": "b" }, "args": ["x"], "preemption": false
         }))
         .unwrap();
         assert_eq!(metadata.memory, Some(Size::mib(64)));
@@ -122,6 +127,7 @@ mod tests {
         assert_eq!(metadata.address6, Some(AddressV6::Off));
         assert_eq!(metadata.ports[0].guest, 80);
         assert_eq!(metadata.embed[0].path, "/www");
+        assert_eq!(metadata.file_systems, [FileSystem::Fat]);
         assert_eq!(metadata.preemption, Some(false));
     }
 

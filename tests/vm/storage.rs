@@ -90,7 +90,7 @@ fn guest(args: &[&str]) -> Guest {
 }
 
 /// What the program shows on this host, in an empty folder.
-fn on_host(args: &[&str]) -> String {
+pub(crate) fn on_host(args: &[&str]) -> String {
     static PROGRAM: OnceLock<()> = OnceLock::new();
     let manifest = Path::new(env!("CARGO_MANIFEST_DIR")).join("../Cargo.toml");
     let cargo = |verb: &str| {
@@ -129,7 +129,7 @@ fn on_host(args: &[&str]) -> String {
 
 /// The machine shows what the host shows, line by line.
 #[track_caller]
-fn same(here: &str, ended: Ended) {
+pub(crate) fn same(here: &str, ended: Ended) {
     let there = ended.showing(0, &["all steps done"]);
     let mut rest = there.lines();
     let mut last = "";

@@ -47,6 +47,7 @@ mod socket;
 pub mod space;
 mod stdio;
 mod stream;
+mod stream_calls;
 mod strings;
 mod syscall;
 mod temporary;

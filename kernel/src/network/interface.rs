@@ -116,26 +116,22 @@ impl Interface {
 }
 
 impl Service for Interface {
-    fn serve(&self) -> bool {
+    fn serve(&self) {
         if self.core() != scheduler::current_core() {
-            return false;
+            return;
         }
-        for round in 0..ROUNDS {
+        for _ in 0..ROUNDS {
             let mut stack = self.stack.lock();
             let before = stack.address_changes();
-            let has_worked = stack.serve(clock::now_ns());
+            let has_more = stack.serve(clock::now_ns());
             if stack.address_changes() != before {
                 self.tell_addresses(&mut stack);
             }
-            if !has_worked {
-                return round != 0;
-            }
             // What comes from now on is found before the core halts.
-            if !stack.has_frames() {
-                return true;
+            if !has_more {
+                break;
             }
         }
-        true
     }
 
     fn next_deadline_ns(&self) -> Option<u64> {

@@ -18,7 +18,9 @@ use super::ports::{FourTuple, Ports};
 use super::statistics::Statistics;
 use crate::arch::interrupts;
 use crate::arch::x86_64::core_local::{self, CoreLocal};
-use crate::devices::network::{ChecksumRequest, Medium, NetworkDevice, Receiver, Transmitter};
+use crate::devices::network::{
+    ChecksumRequest, Medium, NetworkDevice, Receiver, Segmentation, Transmitter,
+};
 use crate::scheduler::{Notifier, Readiness};
 
 /// Frames handled in one go before another core may take the lock.
@@ -41,13 +43,28 @@ impl tcpip::Device for Below {
     }
 
     #[inline]
+    fn large_room(&mut self) -> usize {
+        self.0.large_room()
+    }
+
+    #[inline]
     fn send(&mut self, len_bytes: usize, offload: tcpip::Offload) {
         let checksum = offload.checksum.map(|request| ChecksumRequest {
             start: request.start,
             at: request.at,
             is_tcp: true,
         });
-        self.0.send(len_bytes, checksum);
+        match checksum.filter(|_| offload.segment_bytes != 0) {
+            None => self.0.send(len_bytes, checksum),
+            Some(checksum) => {
+                let segmentation = Segmentation {
+                    segment_bytes: offload.segment_bytes,
+                    header_bytes: offload.header_bytes,
+                    is_v6: offload.is_v6,
+                };
+                self.0.send_large(len_bytes, checksum, segmentation);
+            }
+        }
     }
 
     #[inline]
@@ -119,7 +136,7 @@ impl Stack {
             mac: device.mac,
             mtu: device.mtu,
             fills_checksums: device.has_checksum_offload,
-            largest_send: 0,
+            largest_send: device.transmitter.largest_send(),
         };
         let key = [ports.random_u64(), ports.random_u64()];
         let above = Above::new(index, ports);
@@ -139,42 +156,32 @@ impl Stack {
         }
     }
 
-    /// Handles frames that have come and timers that are due, a bounded number; whether there was anything.
+    /// Handles frames that have come and timers that are due, a bounded number; whether there may be more.
     pub fn serve(&mut self, now_ns: u64) -> bool {
         let now_us = now_ns / 1000;
         if let Some(home) = &mut self.home {
             home.is_called = false;
         }
         self.receiver.acknowledge();
-        let is_due = self.engine.next_timer().is_some_and(|at| at <= now_us);
-        if !is_due && !self.receiver.is_ready() {
-            return false;
-        }
-        self.receiver.set_quiet(true);
         if let Some(pings) = &mut self.engine.sockets.pings {
             pings.now_ns = now_ns;
         }
-        for _ in 0..BATCH {
-            let Some(frame) = self.receiver.frame() else {
-                break;
-            };
+        let mut room = BATCH;
+        while room != 0
+            && let Some(frame) = self.receiver.frame()
+        {
             self.engine.receive(frame.bytes, frame.is_verified, now_us);
             self.receiver.release();
+            room -= 1;
         }
-        if is_due {
+        if self.engine.next_timer().is_some_and(|at| at <= now_us) {
             self.engine.run_timers(now_us);
         }
         tcpip::Device::flush(&mut self.engine.device);
         if self.engine.address_changes() != self.seen_changes || self.searching_since.is_some() {
             self.look_at_addresses(now_us);
         }
-        true
-    }
-
-    /// Whether a frame waits. A load.
-    #[inline]
-    pub fn has_frames(&self) -> bool {
-        self.receiver.is_ready()
+        room == 0
     }
 
     /// Takes note of what the DHCP client and routers have given or taken.
@@ -215,12 +222,7 @@ impl Stack {
         if let Some(home) = &mut self.home {
             home.announced_us = next.unwrap_or(u64::MAX);
         }
-        // As long as frames wait the device need not interrupt.
-        if self.receiver.is_ready() {
-            return Some(0);
-        }
-        self.receiver.set_quiet(false);
-        if self.receiver.is_ready() {
+        if self.receiver.listen() {
             return Some(0);
         }
         next.map(|at| at.saturating_mul(1000))

@@ -402,17 +402,24 @@ impl<D: Device, S: Sockets> Engine<D, S> {
         let Some(entry) = self.table.get_mut(slot) else {
             return;
         };
-        let mut retry_at = UNSET;
         if entry.connection.wants_output() {
-            retry_at = self.send_segments(slot, now);
+            self.send_and_arrange(slot, now);
+        } else {
+            let wanted = entry.connection.deadline();
+            self.timers
+                .arrange(Key::Connection(slot), &mut entry.timer, wanted);
         }
+    }
+
+    #[inline(never)]
+    fn send_and_arrange(&mut self, slot: u32, now: u64) {
+        let retry_at = self.send_segments(slot, now);
         // The connection may have found its way to be none.
-        let Some(entry) = self.table.get_mut(slot) else {
-            return;
-        };
-        let wanted = entry.connection.deadline().min(retry_at);
-        self.timers
-            .arrange(Key::Connection(slot), &mut entry.timer, wanted);
+        if let Some(entry) = self.table.get_mut(slot) {
+            let wanted = entry.connection.deadline().min(retry_at);
+            self.timers
+                .arrange(Key::Connection(slot), &mut entry.timer, wanted);
+        }
     }
 
     /// Sends segments as long as there are any; when to try again if there are more.

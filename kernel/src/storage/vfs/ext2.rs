@@ -407,11 +407,8 @@ impl Node for Ext2Node {
     }
 
     fn append(&self, data: &[u8]) -> Result<(usize, u64)> {
-        self.shared.change(|file_system| {
-            let end = file_system.inode(self.number)?.size();
-            let written = file_system.write(self.number, end, data)?;
-            Ok((written, end.saturating_add(written as u64)))
-        })
+        self.shared
+            .change(|file_system| file_system.append(self.number, data))
     }
 
     fn set_len(&self, len_bytes: u64) -> Result<()> {
@@ -460,21 +457,20 @@ impl Node for Ext2Node {
     fn read_dir(&self, cookie: u64, max: usize) -> Result<Vec<DirEntry>> {
         self.look(|file_system, inode| {
             let mut found = Vec::new();
-            for entry in file_system.read_dir(inode, cookie)? {
-                match entry {
-                    Ok(entry) if entry.is_dot() => continue,
-                    Ok(entry) => found.push(DirEntry {
+            let mut entries = file_system.read_dir(inode, cookie)?;
+            while found.len() < max {
+                match entries.next_entry() {
+                    Ok(None) => break,
+                    Ok(Some(entry)) if entry.is_dot() => {}
+                    Ok(Some(entry)) => found.push(DirEntry {
                         number: u64::from(entry.inode.0),
                         kind: entry.file_type.map(kind_of),
-                        name: Box::from(entry.name()),
+                        name: Box::from(entry.name),
                         next_cookie: entry.next_cookie,
                     }),
                     // What came before the damage is handed out first.
                     Err(_) if !found.is_empty() => break,
                     Err(error) => return Err(error),
-                }
-                if found.len() >= max {
-                    break;
                 }
             }
             Ok(found)

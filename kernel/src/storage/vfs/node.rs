@@ -172,6 +172,11 @@ pub trait FileSystem: Send + Sync {
     /// Whether nothing in it can be changed.
     fn is_read_only(&self) -> bool;
 
+    /// Whether names are equal that differ only in the case of their letters.
+    fn has_one_case(&self) -> bool {
+        false
+    }
+
     /// How full it is.
     fn usage(&self) -> Usage;
 

@@ -9,6 +9,7 @@
 //! nic = "e1000"
 //! disk-bus = "ide"
 //! address = "dhcp"
+//! address6 = "auto"
 //! ports = ["8080:80"]
 //! disks = [{ image = "web.img", from = "www", mount = "/", size = "64M" }]
 //! file-systems = ["fat"]
@@ -18,6 +19,7 @@
 //! preemption = true
 //! ```
 
+use crate::address_v6::AddressV6;
 use crate::failure::Failure;
 use crate::values::{Address, DiskBus, EmbedOption, Machine, Nic, Placement, Port, Size};
 use crate::volume::Kind as FileSystem;
@@ -57,6 +59,8 @@ pub struct Metadata {
     pub ports: Vec<Port>,
     /// The guest's address.
     pub address: Option<Address>,
+    /// The guest's address of IPv6.
+    pub address6: Option<AddressV6>,
     /// The program's environment.
     #[serde(default)]
     pub env: BTreeMap<String, String>,
@@ -89,7 +93,7 @@ pub fn parse(package_metadata: &serde_json::Value, manifest: &Path) -> Result<Me
     Metadata::deserialize(value)
         .map_err(|error| {
             let help =
-                "the keys are memory, cores, placement, machine, nic, disk-bus, disks, file-systems, embed, ports, address, env, args and preemption";
+                "the keys are memory, cores, placement, machine, nic, disk-bus, disks, file-systems, embed, ports, address, address6, env, args and preemption";
             Failure::new(error.to_string(), help)
         })
         .with_context(|| format!("{}: [package.metadata.toro]", manifest.display()))
@@ -107,7 +111,7 @@ mod tests {
     #[test]
     fn every_key_is_read() {
         let metadata = parse_keys(json!({
-            "memory": 64, "cores": 2, "placement": "round-robin", "machine": "q35", "nic": "virtio", "disk-bus": "virtio", "address": "dhcp", "ports": ["8080:80"],
+            "memory": 64, "cores": 2, "placement": "round-robin", "machine": "q35", "nic": "virtio", "disk-bus": "virtio", "address": "dhcp", "address6": "off", "ports": ["8080:80"],
             "disks": [{ "image": "web.img", "from": "www", "mount": "/", "size": "8M" }],
             "file-systems": ["fat"], "embed": ["site:/www"], "env": { "A": "b" }, "args": ["x"], "preemption": false
         }))
@@ -120,6 +124,7 @@ mod tests {
         assert_eq!(metadata.placement, Some(Placement::RoundRobin));
         assert_eq!(metadata.disk_bus, Some(DiskBus::Virtio));
         assert_eq!(metadata.disks[0].size, Some(Size::mib(8)));
+        assert_eq!(metadata.address6, Some(AddressV6::Off));
         assert_eq!(metadata.ports[0].guest, 80);
         assert_eq!(metadata.embed[0].path, "/www");
         assert_eq!(metadata.file_systems, [FileSystem::Fat]);

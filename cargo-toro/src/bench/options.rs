@@ -43,6 +43,8 @@ pub enum Measure {
     Storage(Storage),
     /// The speed of `cargo toro mkfs`, against mke2fs and genext2fs
     Mkfs(Comparison),
+    /// Requests, connections and bulk on a tap, against nginx on Linux (needs Linux, wrk and Debian packages)
+    Net(Options),
     /// Show the functions that executed the most instructions
     Profile(Profile),
 }

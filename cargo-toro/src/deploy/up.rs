@@ -249,6 +249,7 @@ pub(super) fn settings(
         embed: which.how.embed.clone(),
         ports: machine.publish.clone(),
         address: machine.address,
+        address_v6: machine.address6,
         env: machine.env.clone(),
         args: args.to_vec(),
         log: machine.log,

@@ -290,6 +290,7 @@ fn a_disk_that_is_full_or_only_to_be_read_is_an_error() {
         &[
             "write: error 28",
             "sync: ok",
+            "punch a hole: error 95",
             "exchange: error 22",
             "still here",
         ],

@@ -3,6 +3,7 @@
 use std::ffi::CString;
 use std::fs::{self, File};
 use std::io::{self, Write};
+use std::os::fd::AsRawFd;
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
@@ -26,6 +27,13 @@ pub(crate) fn run(folder: &Path) {
         if let Ok(mut file) = file {
             show("write", file.write_all(&[7; 200_000]));
             show("sync", file.sync_all());
+            let mode = libc::FALLOC_FL_PUNCH_HOLE | libc::FALLOC_FL_KEEP_SIZE;
+            // SAFETY: an open file.
+            let punched = match unsafe { libc::fallocate(file.as_raw_fd(), mode, 0, 4096) } {
+                0 => Ok(()),
+                _ => Err(io::Error::last_os_error()),
+            };
+            show("punch a hole", punched);
         }
         show("mkdir", fs::create_dir(folder.join(format!("dir{round}"))));
         show("read", fs::read(folder.join("a.txt")));

@@ -19,6 +19,7 @@ pub mod process;
 mod profile;
 mod report;
 mod size;
+mod starts;
 mod statistics;
 mod subject;
 
@@ -35,7 +36,7 @@ pub(crate) fn run(measure: &Measure, shell: &Shell) -> Result<()> {
     type Part = fn(&Bench, &mut Report) -> Result<()>;
     let (options, parts): (&Options, &[Part]) = match measure {
         Measure::Size(options) => (options, &[size::measure]),
-        Measure::Boot(options) => (options, &[boot::measure]),
+        Measure::Boot(options) => (options, &[boot::measure, starts::measure]),
         Measure::Http(options) => (options, &[http::measure]),
         Measure::Idle(options) => (options, &[idle::measure]),
         Measure::Cores(options) => (options, &[cores::measure]),

@@ -265,7 +265,11 @@ pub fn launch(
         .disks
         .iter()
         .try_for_each(|disk| disks::prepare(disk, shell))?;
-    let linked = compile::compile(program, options, shell)?;
+    let options = Options {
+        has_fat: disks::have_fat(&settings.disks),
+        ..options.clone()
+    };
+    let linked = compile::compile(program, &options, shell)?;
     let source = bootable(&linked, &program.name, folder, settings, wish)?;
     Ok(Launch::new(settings, source, accelerator))
 }

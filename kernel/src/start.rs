@@ -103,11 +103,24 @@ pub(crate) extern "C" fn start(start_info_phys: u64, protocol: Protocol) -> ! {
 unsafe extern "Rust" {
     /// One of the two below: the link step chooses, so that a program that opens no files has no file systems in its image.
     safe fn toro_file_systems(mounts: &[String]) -> Result<(), MountError>;
+    /// In the same way, what makes FAT known, or leaves it out.
+    safe fn toro_fat();
 }
+
+/// Makes FAT known.
+#[unsafe(no_mangle)]
+fn toro_with_fat() {
+    storage::mount::support_fat(storage::vfs::fat::open);
+}
+
+/// Leaves FAT out.
+#[unsafe(no_mangle)]
+fn toro_without_fat() {}
 
 /// Mounts what the words `mount=` ask for.
 #[unsafe(no_mangle)]
 fn toro_all_file_systems(mounts: &[String]) -> Result<(), MountError> {
+    toro_fat();
     let requests: Result<Vec<_>, _> = mounts
         .iter()
         .map(|word| MountRequest::parse(word))

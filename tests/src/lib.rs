@@ -22,3 +22,9 @@ use std::time::Duration;
 
 /// How long anything may take: far longer than it does, on the slowest of hosts.
 pub const DEADLINE: Duration = Duration::from_secs(90);
+
+/// How long a stress test goes on: as many seconds as the environment variable TORO_STRESS says, or few.
+pub fn stress_time() -> Duration {
+    let seconds = std::env::var("TORO_STRESS").ok();
+    Duration::from_secs(seconds.and_then(|text| text.parse().ok()).unwrap_or(2))
+}

@@ -11,6 +11,7 @@ mod console;
 mod cores;
 mod disk_errors;
 mod disks;
+mod fat;
 mod faults;
 mod files;
 mod loaders;

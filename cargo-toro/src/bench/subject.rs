@@ -14,7 +14,7 @@ use crate::program::Program;
 use crate::qemu::{self, Accelerator, Launch, Network, Source};
 use crate::settings::{Overrides, Settings};
 use crate::shell::Shell;
-use crate::values::{Address, Boot, DiskOption, Machine, Port, Protocol, Size};
+use crate::values::{Address, Boot, DiskBus, DiskOption, Machine, Port, Protocol, Size};
 use crate::vm::{End, Vm};
 use anyhow::{Context, Result, bail};
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
@@ -262,6 +262,55 @@ impl Bench {
         self.machinery(&subject, way, &settings, None)
     }
 
+    /// A machine with a virtio disk for a program that does not serve.
+    pub(super) fn disk_machine(
+        &self,
+        subject: &Subject,
+        way: Way,
+        memory: Size,
+        disk: DiskOption,
+    ) -> Result<Machinery> {
+        let overrides = Overrides {
+            memory: Some(memory),
+            nic: Some(crate::values::Nic::Virtio),
+            disk_bus: Some(DiskBus::Virtio),
+            disks: vec![disk],
+            ..Overrides::default()
+        };
+        let settings = self.settings(subject, way, overrides)?;
+        self.machinery(subject, way, &settings, None)
+    }
+
+    /// What starts a program on a tap that exists, in a machine with one core and this much memory.
+    pub(super) fn on_tap(
+        &self,
+        subject: &Subject,
+        tap: &str,
+        address: Address,
+        memory: Size,
+    ) -> Result<Launch> {
+        let overrides = Overrides {
+            machine: Some(Machine::Pc),
+            nic: self.options.machine.nic,
+            address: Some(address),
+            memory: Some(memory),
+            cores: Some(1),
+            ..Overrides::default()
+        };
+        let program = &subject.program;
+        let settings = Settings::new(&program.metadata, program.folder(), overrides)?;
+        let source = bootable(
+            &subject.linked,
+            subject.name(),
+            self.folder(),
+            &settings,
+            Some(Boot::Kernel),
+        )?;
+        let mut launch = Launch::new(&settings, source, self.accelerator);
+        launch.network = Network::Tap(tap.into());
+        Ok(launch)
+    }
+
     /// The machine of `machinery` with the image of another program, which is told to leave network and disks alone.
     pub(super) fn other_image(
         &self,
@@ -428,7 +477,7 @@ impl Machinery {
 }
 
 /// Ports that nobody has at the moment.
-fn free_ports(count: usize) -> Result<Vec<u16>> {
+pub(super) fn free_ports(count: usize) -> Result<Vec<u16>> {
     // All are held until the last is found, so that they differ.
     let listeners = (0..count).map(|_| TcpListener::bind((Ipv4Addr::LOCALHOST, 0)));
     let listeners = listeners

@@ -23,7 +23,7 @@ pub(crate) use disk::disk_image;
 pub(crate) use iso::iso_image;
 pub(crate) use parts::{KERNEL_OBJECT, LINKER_SCRIPT};
 pub(crate) use symbols::Function;
-pub(crate) use system_calls::needs_all_system_calls;
+pub(crate) use system_calls::has_system_call_instruction;
 
 /// Why an image can't be made.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]

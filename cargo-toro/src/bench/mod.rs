@@ -39,17 +39,9 @@ use subject::Bench;
 pub(crate) fn run(measure: &Measure, shell: &Shell) -> Result<()> {
     interrupt::watch()?;
     type Part = fn(&Bench, &mut Report) -> Result<()>;
-<<<<<<< HEAD
-    let (options, parts): (&Options, &[Part]) = match measure {
-        Measure::Size(options) => (options, &[size::measure]),
-        Measure::Boot(options) => (options, &[boot::measure, starts::measure]),
-        Measure::Http(options) => (options, &[http::measure]),
-        Measure::Idle(options) => (options, &[idle::measure]),
-        Measure::Cores(options) => (options, &[cores::measure]),
-=======
     let (options, parts): (Options, &[Part]) = match measure {
         Measure::Size(options) => (options.clone(), &[size::measure]),
-        Measure::Boot(options) => (options.clone(), &[boot::measure]),
+        Measure::Boot(options) => (options.clone(), &[boot::measure, starts::measure]),
         Measure::Http(options) => (options.clone(), &[http::measure]),
         Measure::Idle(options) => (options.clone(), &[idle::measure]),
         Measure::Cores(options) => (options.clone(), &[cores::measure, serving::measure]),
@@ -60,7 +52,6 @@ pub(crate) fn run(measure: &Measure, shell: &Shell) -> Result<()> {
         Measure::Mkfs(options) => (options.into(), &[mkfs::measure]),
         Measure::Net(options) if !net::is_inside() => return net::enter(options, shell),
         Measure::Net(options) => (options.clone(), &[net::measure]),
->>>>>>> main
         Measure::All(options) => (
             options.clone(),
             &[size::measure, boot::measure, http::measure, idle::measure],

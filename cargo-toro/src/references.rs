@@ -1,4 +1,5 @@
-//! Whether a program can open a file, by the linker's cross-reference table (`--cref` of ld.lld).
+//! What a program can ask of the kernel, by the linker's cross-reference table (`--cref` of ld.lld): whether it can open a file, and whether
+//! it makes system calls by number.
 //!
 //! Every program of `std` contains functions that open files: the backtrace of a panic would read the program's own file. So what counts is
 //! who refers to what. The program's own objects may refer to whatever is known to have nothing to do with files; anything else
@@ -38,29 +39,50 @@ const HARMLESS_FUNCTIONS: [&str; 13] = [
     "realloc", "rust_", "strlen",
 ];
 
-/// Whether the program's own objects refer to something that may open a file. `table` is what the linker wrote; without the
-/// table in it, the answer is yes.
-pub(crate) fn uses_files(table: &str) -> bool {
-    let Some((_, table)) = table.split_once(HEADER) else {
-        return true;
-    };
-    let mut symbol = None;
-    for line in table.lines().skip(3) {
-        let starts_symbol = !line.starts_with(' ');
-        if !starts_symbol {
-            // One more file that refers to the symbol.
-            if symbol.is_some_and(|name| is_of_program(line.trim()) && !is_harmless(name)) {
-                return true;
+/// What the program's own objects refer to, without what they define themselves; `None` if the linker has written no table into `map`.
+pub(crate) struct References<'a>(Option<Vec<&'a str>>);
+
+impl<'a> References<'a> {
+    /// Reads what the linker wrote.
+    pub(crate) fn parse(map: &'a str) -> Self {
+        let Some((_, table)) = map.split_once(HEADER) else {
+            return Self(None);
+        };
+        let mut symbol = None;
+        let mut symbols = Vec::new();
+        for line in table.lines().skip(3) {
+            if line.starts_with(' ') {
+                // One more file that refers to the symbol.
+                if is_of_program(line.trim()) {
+                    symbols.extend(symbol.take());
+                }
+                continue;
             }
-            continue;
+            // The file that defines it.
+            symbol = line
+                .split_once(char::is_whitespace)
+                .filter(|(_, definer)| !is_of_program(definer.trim()))
+                .map(|(name, _)| name);
         }
-        // The file that defines it. What the program defines itself is no way to a file.
-        symbol = line
-            .split_once(char::is_whitespace)
-            .filter(|(_, definer)| !is_of_program(definer.trim()))
-            .map(|(name, _)| name);
+        Self(Some(symbols))
     }
-    false
+
+    /// Whether something may open a file.
+    pub(crate) fn uses_files(&self) -> bool {
+        self.any(|symbol| !is_harmless(symbol))
+    }
+
+    /// Whether system calls are made by number. Those of std do not count.
+    pub(crate) fn calls_by_number(&self) -> bool {
+        self.any(|symbol| symbol == "syscall")
+    }
+
+    /// Without a table everything is possible.
+    fn any(&self, mut is_wanted: impl FnMut(&str) -> bool) -> bool {
+        self.0
+            .as_ref()
+            .is_none_or(|symbols| symbols.iter().any(|symbol| is_wanted(symbol)))
+    }
 }
 
 /// Whether a file is neither of the toolchain's libraries nor of the kernel, nor one that rustc makes to keep symbols alive.
@@ -88,7 +110,11 @@ fn is_harmless(symbol: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use super::{is_harmless, uses_files};
+    use super::{References, is_harmless};
+
+    fn uses_files(map: &str) -> bool {
+        References::parse(map).uses_files()
+    }
 
     const STD: &str = "/t/lib/rustlib/x86_64-unknown-linux-gnu/lib/libstd-1.rlib(std.o)";
 
@@ -144,6 +170,16 @@ mod tests {
             "_RNvC5hello4open",
             ["/d/a.rcgu.o", "/d/b.rcgu.o"]
         )));
+    }
+
+    #[test]
+    fn calls_by_number_are_those_of_the_program() {
+        let calls =
+            |file| References::parse(&table("syscall", ["/p/kernel.o", file])).calls_by_number();
+        assert!(!calls(STD));
+        assert!(calls("/d/libparking_lot_core-1.rlib(parking_lot_core.o)"));
+        assert!(calls("/d/build/foreign-1/out/libforeign.a(foreign.o)"));
+        assert!(References::parse("").calls_by_number());
     }
 
     #[test]

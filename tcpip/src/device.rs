@@ -52,8 +52,15 @@ pub trait Device {
     /// Whether there is a free buffer.
     fn has_room(&mut self) -> bool;
 
-    /// The next free buffer, cut to `len_bytes`. Called only after [`Device::has_room`] said yes, with at most a full frame.
+    /// The next free buffer, cut to `len_bytes`. Called only after [`Device::has_room`] said yes, with at most a full frame
+    /// or what [`Device::large_room`] said.
     fn buffer(&mut self, len_bytes: usize) -> &mut [u8];
+
+    /// Length of the largest frame to be taken apart ([`Offload::segment_bytes`]) for which there is room now; 0 if there is none. Asked only
+    /// where [`Capabilities::largest_send`] is not 0.
+    fn large_room(&mut self) -> usize {
+        0
+    }
 
     /// Queues the first `len_bytes` bytes of that buffer.
     fn send(&mut self, len_bytes: usize, offload: Offload);

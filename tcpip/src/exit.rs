@@ -38,13 +38,13 @@ impl Exit<'_> {
     /// Sends what a connection has to send.
     pub(crate) fn send(&mut self, connection: &mut Connection, path: &Path, tuple: &Tuple) -> Sent {
         let headers = ip::header_len(tuple.local.is_v4()) + HEADER;
-        let sizes = Sizes {
+        let mut sizes = Sizes {
             mss: self
                 .capabilities
                 .mtu
                 .saturating_sub(headers)
                 .clamp(48, 0xFFFF) as u16,
-            large: self.capabilities.largest_send.saturating_sub(headers + 40) as u32,
+            large: 0,
         };
         for _ in 0..BURST {
             if !connection.wants_output() {
@@ -57,6 +57,11 @@ impl Exit<'_> {
                 self.cx.stats.device_full += 1;
                 return Sent::NoRoom;
             }
+            if self.capabilities.largest_send != 0 && connection.has_much() {
+                let room = self.device.large_room().saturating_sub(path.len() + HEADER);
+                let most = self.capabilities.largest_send - headers;
+                sizes.large = room.min(most).saturating_sub(40) as u32;
+            }
             let Some(plan) = connection.next_segment(sizes, &mut self.cx) else {
                 return Sent::All;
             };
@@ -65,7 +70,8 @@ impl Exit<'_> {
         Sent::Some
     }
 
-    #[inline]
+    /// Makes a segment in the device's next buffer. Apart from the loop, or all that it needs would be looked up before the first is planned.
+    #[inline(never)]
     fn emit(&mut self, connection: &Connection, path: &Path, tuple: &Tuple, plan: &Plan) {
         let headers = path.len();
         let segment_len = plan.header + plan.len as usize;

@@ -51,11 +51,16 @@ impl Timers {
     #[inline]
     pub(crate) fn arrange(&mut self, key: Key, current: &mut u64, wanted: u64) {
         if wanted < *current {
-            self.cancel(key, current);
-            self.queue.insert((wanted, key));
-            self.first = self.first.min(wanted);
-            *current = wanted;
+            self.advance(key, current, wanted);
         }
+    }
+
+    #[inline(never)]
+    fn advance(&mut self, key: Key, current: &mut u64, wanted: u64) {
+        self.cancel(key, current);
+        self.queue.insert((wanted, key));
+        self.first = self.first.min(wanted);
+        *current = wanted;
     }
 
     /// Forgets a timer.

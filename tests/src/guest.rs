@@ -1,9 +1,9 @@
 //! A virtual machine of a test: what it is to be, its running, its end.
 
-use crate::DEADLINE;
 use crate::http::Client;
 use crate::program::{self, Linked};
 use crate::site;
+use crate::{DEADLINE, stress_time};
 use cargo_toro::accel;
 use cargo_toro::build::bootable;
 use cargo_toro::disks;
@@ -361,7 +361,7 @@ impl Running {
     pub fn end(mut self) -> Ended {
         let end = self
             .vm
-            .wait(DEADLINE)
+            .wait(DEADLINE + stress_time())
             .unwrap_or_else(|error| panic!("{error}"));
         Ended {
             end,

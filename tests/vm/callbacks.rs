@@ -14,6 +14,10 @@ fn services_do_what_their_callbacks_say_on_the_core_of_the_interface() {
         (Machine::Microvm, Nic::Virtio, 1),
         (Machine::Pc, Nic::Virtio, 2),
         (Machine::Q35, Nic::E1000, 4),
+        (Machine::Q35, Nic::E1000e, 2),
+        (Machine::Pc, Nic::Vmxnet3, 2),
+        (Machine::Pc, Nic::Tulip, 2),
+        (Machine::Pc, Nic::Ne2000, 2),
     ] {
         let guest = Guest::new("test-services")
             .machine(machine)

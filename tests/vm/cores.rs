@@ -1,7 +1,7 @@
 //! Cores, threads on them, messages between them.
 
 use std::time::Duration;
-use vm_tests::{Boot, Guest, Machine, Nic, Size};
+use vm_tests::{Boot, Guest, Machine, Nic, Size, stress_time};
 
 fn guest(cores: u32, groups: &[&str]) -> Guest {
     Guest::new("test-cores")
@@ -78,11 +78,13 @@ fn messages_pass_between_cores() {
     }
 }
 
-/// How many messages each core sends is in TORO_STRESS; without it, few.
+/// For as many seconds as TORO_STRESS says; without it, a few.
 #[test]
-fn no_message_is_lost_between_four_cores() {
-    let rounds = std::env::var("TORO_STRESS").unwrap_or_else(|_| "5000".into());
-    passes(guest(4, &[]), &[&format!("stress {rounds}")]);
+fn nothing_that_cores_share_is_lost_or_damaged_however_long_they_go_on() {
+    let seconds = format!("stress {}", stress_time().as_secs());
+    for cores in [2, 4] {
+        passes(guest(cores, &[]), &[&seconds]);
+    }
 }
 
 /// The share of a host's core that the emulator uses while the guest says nothing more than `watch`.

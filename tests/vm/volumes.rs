@@ -9,6 +9,9 @@ fn disks_belong_to_cores_and_are_mounted_and_written_while_the_program_runs() {
         (DiskBus::Virtio, 1),
         (DiskBus::Virtio, 4),
         (DiskBus::Ide, 2),
+        (DiskBus::Ahci, 2),
+        (DiskBus::Nvme, 2),
+        (DiskBus::Pvscsi, 2),
     ] {
         let site = Site::new().with("greeting", "hello\n");
         let guest = Guest::new("test-volumes").boot(Boot::Kernel).disk_bus(bus);

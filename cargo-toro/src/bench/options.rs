@@ -37,12 +37,14 @@ pub enum Measure {
     Idle(Options),
     /// All of these
     All(Options),
-    /// Threads, wake-ups, messages and memory, against the same program on Linux
+    /// Threads, wake-ups, messages and memory, against the same program on Linux; a callback service on one core and on two
     Cores(Options),
     /// Files on a disk: speed and instructions, against the same program on Linux
     Storage(Storage),
     /// The speed of `cargo toro mkfs`, against mke2fs and genext2fs
     Mkfs(Comparison),
+    /// Requests, connections and bulk on a tap, against nginx on Linux (needs Linux, wrk and Debian packages)
+    Net(Options),
     /// Show the functions that executed the most instructions
     Profile(Profile),
 }

@@ -275,6 +275,36 @@ impl Bench {
         self.machinery(subject, way, &settings, None)
     }
 
+    /// What starts a program on a tap that exists, in a machine with one core and this much memory.
+    pub(super) fn on_tap(
+        &self,
+        subject: &Subject,
+        tap: &str,
+        address: Address,
+        memory: Size,
+    ) -> Result<Launch> {
+        let overrides = Overrides {
+            machine: Some(Machine::Pc),
+            nic: self.options.machine.nic,
+            address: Some(address),
+            memory: Some(memory),
+            cores: Some(1),
+            ..Overrides::default()
+        };
+        let program = &subject.program;
+        let settings = Settings::new(&program.metadata, program.folder(), overrides)?;
+        let source = bootable(
+            &subject.linked,
+            subject.name(),
+            self.folder(),
+            &settings,
+            Some(Boot::Kernel),
+        )?;
+        let mut launch = Launch::new(&settings, source, self.accelerator);
+        launch.network = Network::Tap(tap.into());
+        Ok(launch)
+    }
+
     /// The machine of `machinery` with the image of another program, which is told to leave network and disks alone.
     pub(super) fn other_image(
         &self,
@@ -438,7 +468,7 @@ impl Machinery {
 }
 
 /// Ports that nobody has at the moment.
-fn free_ports(count: usize) -> Result<Vec<u16>> {
+pub(super) fn free_ports(count: usize) -> Result<Vec<u16>> {
     // All are held until the last is found, so that they differ.
     let listeners = (0..count).map(|_| TcpListener::bind((Ipv4Addr::LOCALHOST, 0)));
     let listeners = listeners

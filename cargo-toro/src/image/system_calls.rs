@@ -1,5 +1,4 @@
-//! Whether a program needs the kernel's whole table of system calls. What the table leads to is much of the kernel, and a small
-//! program is better without it.
+//! Whether a program makes system calls by the instruction, without the C library.
 
 use super::ImageError;
 use super::elf::Elf;
@@ -9,7 +8,7 @@ use super::symbols::Functions;
 const INSTRUCTION: [u8; 2] = [0x0F, 0x05];
 
 /// Crates of std and of the kernel: they call the C function, for what every program has.
-const OWN_CRATES: [&str; 21] = [
+const OWN_CRATES: [&str; 19] = [
     "addr2line",
     "adler2",
     "alloc",
@@ -20,15 +19,13 @@ const OWN_CRATES: [&str; 21] = [
     "ext2",
     "gimli",
     "hashbrown",
-    "heapless",
     "libm",
     "log",
-    "managed",
     "memchr",
     "miniz_oxide",
     "rustc_demangle",
-    "smoltcp",
     "std",
+    "tcpip",
     "toro_kernel",
     "unwinding",
 ];
@@ -36,21 +33,19 @@ const OWN_CRATES: [&str; 21] = [
 /// The C functions of the kernel.
 const ABI: &str = include_str!("../../../kernel/abi.txt");
 
-/// Whether a linked program may make system calls that std does not make for it: it has threads, or the instruction stands in its
-/// code (or bytes that look like it, which only makes the image larger).
+/// Whether the instruction stands in a linked program's own code (or bytes that look like it, which only makes the image larger).
 ///
 /// # Errors
 /// When `linked` is no program that can be an image.
-pub(crate) fn needs_all_system_calls(linked: &[u8]) -> Result<bool, ImageError> {
+pub(crate) fn has_system_call_instruction(linked: &[u8]) -> Result<bool, ImageError> {
     let elf = Elf::parse(linked)?;
     let functions = Functions::read(linked, &elf)?.into_vec();
     Ok(functions.iter().any(|function| {
-        function.name == "pthread_create"
-            || !is_own(&function.name)
-                && elf
-                    .bytes(function.address, function.end)
-                    .windows(2)
-                    .any(|pair| pair == INSTRUCTION)
+        !is_own(&function.name)
+            && elf
+                .bytes(function.address, function.end)
+                .windows(2)
+                .any(|pair| pair == INSTRUCTION)
     }))
 }
 
@@ -70,7 +65,7 @@ fn is_own(name: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::super::testing::{Linked, Symbol};
-    use super::{is_own, needs_all_system_calls};
+    use super::{INSTRUCTION, has_system_call_instruction, is_own};
 
     #[test]
     fn crates_and_c_functions_are_told_apart() {
@@ -94,12 +89,14 @@ mod tests {
     }
 
     #[test]
-    fn threads_need_all_calls() {
+    fn the_instruction_is_found_in_the_code_of_the_program() {
         let mut linked = Linked::sample();
-        assert!(!needs_all_system_calls(&linked.build()).unwrap());
+        assert!(!has_system_call_instruction(&linked.build()).unwrap());
         linked
             .symbols
-            .push(Symbol::function("pthread_create", 0x20_1008, 4));
-        assert!(needs_all_system_calls(&linked.build()).unwrap());
+            .push(Symbol::function("foreign", 0x20_1008, 4));
+        assert!(!has_system_call_instruction(&linked.build()).unwrap());
+        linked.loads[1].content[10..12].copy_from_slice(&INSTRUCTION);
+        assert!(has_system_call_instruction(&linked.build()).unwrap());
     }
 }

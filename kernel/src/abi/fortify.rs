@@ -4,7 +4,8 @@
 use core::ffi::{CStr, c_char, c_int, c_long, c_uint, c_void};
 
 use super::program::abort;
-use super::stream::{File, fgets};
+use super::stream::File;
+use super::stream_calls::fgets;
 use super::strings::{stpcpy, strcat, strcpy, strncat, strncpy};
 use crate::devices::console;
 

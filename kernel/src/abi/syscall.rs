@@ -347,7 +347,7 @@ extern "C" fn toro_all_system_calls(call: &Arguments) -> isize {
     encoded(dispatch(call))
 }
 
-/// What std asks for by number where it has no C function, in a program without threads.
+/// What std asks for by number where it has no C function.
 #[unsafe(no_mangle)]
 extern "C" fn toro_few_system_calls(call: &Arguments) -> isize {
     let [a, b, c, d, e, f] = call.values;

@@ -4,9 +4,10 @@
 use alloc::vec::Vec;
 use core::fmt;
 
-use crate::arch::interrupts::{self, Irq, Message};
+use crate::arch::interrupts::{self, Irq, Message, MessagePlace};
 use crate::arch::mmio::Mmio;
 use crate::arch::port;
+use crate::sync::SpinLock;
 
 const CONFIG_ADDRESS: u16 = 0xCF8;
 const CONFIG_DATA: u16 = 0xCFC;
@@ -73,44 +74,57 @@ impl fmt::Display for PciDevice {
     }
 }
 
+/// Reads or writes what an address selects: the two ports are one place for all cores.
+fn select<T>(address: u32, access: impl FnOnce() -> T) -> T {
+    static ACCESS: SpinLock<()> = SpinLock::new(());
+    let _held = ACCESS.lock();
+    port::write32(CONFIG_ADDRESS, address);
+    access()
+}
+
+fn write_selected(address: u32, value: u32) {
+    select(address, || port::write32(CONFIG_DATA, value));
+}
+
 impl PciDevice {
-    fn select(&self, offset: u8) {
-        let address = 0x8000_0000
+    /// What selects a doubleword of the configuration space.
+    fn address(&self, offset: u8) -> u32 {
+        0x8000_0000
             | u32::from(self.bus) << 16
             | u32::from(self.slot) << 11
             | u32::from(self.function) << 8
-            | u32::from(offset & 0xFC);
-        port::write32(CONFIG_ADDRESS, address);
+            | u32::from(offset & 0xFC)
     }
 
     /// Reads a doubleword of the configuration space.
     pub fn read32(&self, offset: u8) -> u32 {
-        self.select(offset);
-        port::read32(CONFIG_DATA)
+        select(self.address(offset), || port::read32(CONFIG_DATA))
     }
 
     /// Reads a word of the configuration space.
     pub fn read16(&self, offset: u8) -> u16 {
-        self.select(offset);
-        port::read16(CONFIG_DATA + u16::from(offset & 2))
+        select(self.address(offset), || {
+            port::read16(CONFIG_DATA + u16::from(offset & 2))
+        })
     }
 
     /// Reads a byte of the configuration space.
     pub fn read8(&self, offset: u8) -> u8 {
-        self.select(offset);
-        port::read8(CONFIG_DATA + u16::from(offset & 3))
+        select(self.address(offset), || {
+            port::read8(CONFIG_DATA + u16::from(offset & 3))
+        })
     }
 
     /// Writes a doubleword of the configuration space.
     pub fn write32(&self, offset: u8, value: u32) {
-        self.select(offset);
-        port::write32(CONFIG_DATA, value);
+        write_selected(self.address(offset), value);
     }
 
     /// Writes a word of the configuration space.
     pub fn write16(&self, offset: u8, value: u16) {
-        self.select(offset);
-        port::write16(CONFIG_DATA + u16::from(offset & 2), value);
+        select(self.address(offset), || {
+            port::write16(CONFIG_DATA + u16::from(offset & 2), value);
+        });
     }
 
     /// Turns on the device's registers and its DMA, and its interrupt pin.
@@ -156,6 +170,11 @@ impl PciDevice {
             at + 8
         };
         self.write16(data_at, message.data as u16);
+        let place = MessagePlace::Configuration {
+            at: self.address(at + 4),
+            write: write_selected,
+        };
+        interrupts::keep_message_place(message, place);
         self.write16(at + 2, control & !MSI_COUNT | MSI_ENABLE);
         true
     }
@@ -184,7 +203,7 @@ impl PciDevice {
         table.write(8, message.data);
         // Not masked.
         table.write(12, 0u32);
-        interrupts::keep_message_table(message, table);
+        interrupts::keep_message_place(message, MessagePlace::Table(table));
         let control = self.read16(at + 2);
         self.write16(at + 2, control & !MSIX_MASK_ALL | MSIX_ENABLE);
         true
@@ -254,22 +273,20 @@ pub fn devices() -> Vec<PciDevice> {
     if port::read32(CONFIG_ADDRESS) != 0x8000_0000 {
         return found;
     }
-    // Buses are scanned as bridges name them; each at most once, whatever the bridges say.
-    let mut is_seen = [false; 256];
-    let mut buses = Vec::from([0u8]);
-    while let Some(bus) = buses.pop() {
-        if core::mem::replace(&mut is_seen[usize::from(bus)], true) {
-            continue;
-        }
-        for slot in 0..32 {
-            scan_slot(bus, slot, &mut found, &mut buses);
+    // The bus behind a bridge has a higher number than the one it is on (PCI-to-PCI bridge 1.2, section 3.2.5.3): one pass finds all.
+    let mut is_there = [false; 256];
+    is_there[0] = true;
+    for bus in 0..=u8::MAX {
+        if is_there[usize::from(bus)] {
+            for slot in 0..32 {
+                scan_slot(bus, slot, &mut found, &mut is_there);
+            }
         }
     }
-    found.sort_by_key(|d| (d.bus, d.slot, d.function));
     found
 }
 
-fn scan_slot(bus: u8, slot: u8, found: &mut Vec<PciDevice>, buses: &mut Vec<u8>) {
+fn scan_slot(bus: u8, slot: u8, found: &mut Vec<PciDevice>, is_there: &mut [bool; 256]) {
     for function in 0..8 {
         let mut device = PciDevice {
             bus,
@@ -291,7 +308,7 @@ fn scan_slot(bus: u8, slot: u8, found: &mut Vec<PciDevice>, buses: &mut Vec<u8>)
         device.class = device.read32(8) >> 8;
         let header_type = device.read8(HEADER_TYPE);
         if header_type & 0x7F == 1 {
-            buses.push(device.read8(SECONDARY_BUS));
+            is_there[usize::from(device.read8(SECONDARY_BUS))] = true;
         }
         found.push(device);
         if function == 0 && header_type & 0x80 == 0 {

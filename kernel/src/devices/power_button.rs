@@ -20,9 +20,9 @@ struct PowerButton {
 static BUTTON: OnceCell<PowerButton> = OnceCell::new();
 
 impl Service for PowerButton {
-    fn serve(&self) -> bool {
+    fn serve(&self) {
         if !self.irq.take_pending() {
-            return false;
+            return;
         }
         let status = port::read16(self.status_port);
         // Each event that is set is cleared by writing it back; other events are of no interest.
@@ -33,11 +33,6 @@ impl Service for PowerButton {
         {
             log::error!("no memory to end cleanly");
         }
-        true
-    }
-
-    fn next_deadline_ns(&self) -> Option<u64> {
-        None
     }
 }
 
@@ -66,6 +61,6 @@ pub fn watch(power: Power, on_press: extern "C" fn(usize) -> !) {
     if let Ok(button) = BUTTON.set(button) {
         port::write16(power.event_port, POWER_BUTTON);
         port::write16(enable_port, POWER_BUTTON);
-        scheduler::register_service(button);
+        scheduler::register_interrupt(button.irq, button);
     }
 }

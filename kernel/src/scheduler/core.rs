@@ -9,6 +9,7 @@ use core::sync::atomic::{AtomicPtr, AtomicU64, AtomicUsize, Ordering, fence};
 use super::thread::{self, Name, State, Thread, Waiting};
 use super::timers::Timers;
 use super::{Service, control, registry};
+use crate::arch::interrupts::Irq;
 use crate::arch::x86_64::core_local::{self, CoreLocal, MAX_CORES};
 use crate::arch::x86_64::{context, cpu, local_apic, preemption, tlb};
 use crate::arch::{clock, interrupts};
@@ -50,6 +51,8 @@ pub(super) struct Core {
     pub(super) polling: control::Polling,
     timers: Timers,
     services: Vec<&'static dyn Service>,
+    /// Services that have something to do only when their line has interrupted.
+    handlers: Vec<(Irq, &'static dyn Service)>,
     /// The thread that ended last, until another one runs.
     ended: *const Thread,
     /// Another core ended the last wait.
@@ -124,6 +127,7 @@ fn initialise() -> &'static Shared {
         polling: control::Polling::new(),
         timers: Timers::new(),
         services: Vec::new(),
+        handlers: Vec::new(),
         ended: null(),
         is_with_others: false,
         armed_ns: u64::MAX,
@@ -144,6 +148,15 @@ fn initialise() -> &'static Shared {
 impl Core {
     pub(super) fn index(&self) -> usize {
         self.shared.local.index()
+    }
+
+    /// The first from `next` on whose line has interrupted; `next` is behind it then.
+    #[inline]
+    fn next_handler(&self, next: &mut usize) -> Option<&'static dyn Service> {
+        let rest = self.handlers.get(*next..)?;
+        let place = rest.iter().position(|(irq, _)| irq.is_pending())?;
+        *next += place + 1;
+        rest.get(place).map(|(_, service)| *service)
     }
 
     /// What fired, early perhaps, comes no more.
@@ -182,6 +195,14 @@ pub fn register_service(service: &'static dyn Service) {
     with_core(|core| {
         core.services.push(service);
         // What interrupted before has nobody served.
+        core.is_look_due = true;
+    });
+}
+
+/// Has the scheduler of this core call `service` from now on whenever `irq` has interrupted: for those who have nothing else to do.
+pub fn register_interrupt(irq: Irq, service: &'static dyn Service) {
+    with_core(|core| {
+        core.handlers.push((irq, service));
         core.is_look_due = true;
     });
 }
@@ -516,19 +537,23 @@ pub(super) fn poll_services() {
     }
 }
 
-/// Asks every service once; whether any had work.
-fn serve_all() -> bool {
-    let mut had_work = false;
-    let mut index = 0;
+/// Asks every service once, and those whose line has interrupted.
+fn serve_all() {
     let local = core_local::current();
     local.set_serving(true);
-    while let Some(service) = with_core(|core| core.services.get(index).copied()) {
+    {
         let _held = InterruptsHeld::new();
-        had_work |= service.serve();
-        index += 1;
+        let mut index = 0;
+        while let Some(service) = with_core(|core| core.services.get(index).copied()) {
+            service.serve();
+            index += 1;
+        }
+        let mut next = 0;
+        while let Some(service) = with_core(|core| core.next_handler(&mut next)) {
+            service.serve();
+        }
     }
     local.set_serving(false);
-    had_work
 }
 
 /// As long as a core waits for another one before it halts.

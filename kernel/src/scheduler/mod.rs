@@ -21,8 +21,8 @@ mod wait;
 
 pub use core::{
     Statistics, begin, core_count, current_core, enable_preemption, exit, prepare_core,
-    register_service, run_core, sleep_until, spawn, spawn_on, start, statistics, thread_count,
-    yield_now,
+    register_interrupt, register_service, run_core, sleep_until, spawn, spawn_on, start,
+    statistics, thread_count, yield_now,
 };
 pub use notify::{Notifier, Observer, Readiness};
 pub use placement::{Placement, place, set_placement};
@@ -34,11 +34,14 @@ pub use wait::{WaitOutcome, WaitQueue};
 /// Work of a core besides its threads: a device, a protocol stack. It wakes only threads that wait for something from outside
 /// ([`Waiting::Outside`]), and runs no function of the program: else a program that it would wake could be taken for dead.
 pub trait Service: Sync {
-    /// Does what there is to do now, in a bounded amount; returns whether there was anything. Must be cheap when there is nothing
-    /// (one load). Runs on some thread's stack with no lock held; must not block.
-    fn serve(&self) -> bool;
+    /// Does what there is to do now, in a bounded amount. Must be cheap when there is nothing. Runs on some thread's stack with no lock
+    /// held; must not block.
+    fn serve(&self);
 
     /// When `serve` must run next even if no interrupt comes (nanoseconds since boot; 0: at once), or `None`. Asked before the core halts,
-    /// without `serve` before it if nothing has interrupted: so it has to tell of work that came without an interrupt.
-    fn next_deadline_ns(&self) -> Option<u64>;
+    /// without `serve` before it if nothing has interrupted: so it has to tell of work that came without an interrupt. Not asked of those
+    /// that [`register_interrupt`] registered.
+    fn next_deadline_ns(&self) -> Option<u64> {
+        None
+    }
 }

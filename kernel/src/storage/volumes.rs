@@ -122,10 +122,10 @@ impl Volumes {
             return;
         };
         let bit = 1 << scheduler::current_core();
-        if let Some((_, service)) = disk.cache.disk().interrupt()
+        if let Some((irq, service)) = disk.cache.disk().interrupt()
             && home.registered.fetch_or(bit, Ordering::Relaxed) & bit == 0
         {
-            scheduler::register_service(service);
+            scheduler::register_interrupt(irq, service);
         }
     }
 

@@ -92,8 +92,11 @@ impl<D: Device, S: Sockets> Engine<D, S> {
         if segment.is_opening() {
             return self.receive_request(tuple, segment, now);
         }
-        if self.half_open.get(tuple).is_some() {
-            return self.receive_half_open(tuple, segment, now);
+        if let Some(known) = self.half_open.get(tuple) {
+            let (agreement, answered) = (known.agreement, known.answered);
+            // Time echoed from another connection is no answer to ours.
+            let round_trip = (answered == 1).then(|| now.saturating_sub(known.since));
+            return self.receive_half_open(tuple, segment, agreement, round_trip, now);
         }
         let flags = segment.flags & (Flags::SYN | Flags::RST | Flags::ACK | Flags::FIN);
         if flags == Flags::ACK && self.receive_cookie(tuple, segment, now) {
@@ -184,11 +187,14 @@ impl<D: Device, S: Sockets> Engine<D, S> {
     }
 
     /// A segment for a handshake that is not through.
-    fn receive_half_open(&mut self, tuple: &Tuple, segment: &Segment<'_>, now: u64) {
-        let Some(known) = self.half_open.get(tuple) else {
-            return;
-        };
-        let (agreement, since, answered) = (known.agreement, known.since, known.answered);
+    fn receive_half_open(
+        &mut self,
+        tuple: &Tuple,
+        segment: &Segment<'_>,
+        agreement: Agreement,
+        round_trip: Option<u64>,
+        now: u64,
+    ) {
         let next = agreement.irs + 1;
         if segment.flags.contains(Flags::RST) {
             if segment.seq == next {
@@ -206,8 +212,6 @@ impl<D: Device, S: Sockets> Engine<D, S> {
         if segment.seq.is_before(next) || segment.seq.is_after(next + first_window(&self.limits)) {
             return self.send_handshake(tuple, &agreement, false, now);
         }
-        // Time echoed from another connection is no answer to ours.
-        let round_trip = (answered == 1).then(|| now.saturating_sub(since));
         if self.open(tuple, &agreement, round_trip, segment, now) {
             self.half_open.remove(tuple);
         }
@@ -272,7 +276,12 @@ impl<D: Device, S: Sockets> Engine<D, S> {
             entry.holder = Some(holder);
         }
         self.stats.accepted += 1;
-        self.receive_segment(slot, segment, now);
+        // Nearly always the segment says nothing more than that.
+        let is_bare = segment.payload.is_empty() && !segment.flags.contains(Flags::FIN);
+        match is_bare && segment.seq == agreement.irs + 1 {
+            true => self.settle(slot, News::empty(), now),
+            false => self.receive_segment(slot, segment, now),
+        }
         true
     }
 
@@ -402,17 +411,24 @@ impl<D: Device, S: Sockets> Engine<D, S> {
         let Some(entry) = self.table.get_mut(slot) else {
             return;
         };
-        let mut retry_at = UNSET;
         if entry.connection.wants_output() {
-            retry_at = self.send_segments(slot, now);
+            self.send_and_arrange(slot, now);
+        } else {
+            let wanted = entry.connection.deadline();
+            self.timers
+                .arrange(Key::Connection(slot), &mut entry.timer, wanted);
         }
+    }
+
+    #[inline(never)]
+    fn send_and_arrange(&mut self, slot: u32, now: u64) {
+        let retry_at = self.send_segments(slot, now);
         // The connection may have found its way to be none.
-        let Some(entry) = self.table.get_mut(slot) else {
-            return;
-        };
-        let wanted = entry.connection.deadline().min(retry_at);
-        self.timers
-            .arrange(Key::Connection(slot), &mut entry.timer, wanted);
+        if let Some(entry) = self.table.get_mut(slot) {
+            let wanted = entry.connection.deadline().min(retry_at);
+            self.timers
+                .arrange(Key::Connection(slot), &mut entry.timer, wanted);
+        }
     }
 
     /// Sends segments as long as there are any; when to try again if there are more.
@@ -450,8 +466,9 @@ impl<D: Device, S: Sockets> Engine<D, S> {
         let Some(entry) = self.table.get(slot) else {
             return false;
         };
-        let (tuple, hop_limit) = (entry.tuple, entry.connection.settings.hop_limit);
-        let path = self.path(tuple.local, tuple.remote, hop_limit, now);
+        let (tuple, settings) = (entry.tuple, entry.connection.settings);
+        let (hop_limit, class) = (settings.hop_limit, settings.traffic_class);
+        let path = self.path(tuple.local, tuple.remote, hop_limit, class, now);
         let generation = self.neighbors.generation;
         match path {
             Ok(Some(mut path)) => {
@@ -524,6 +541,7 @@ impl<D: Device, S: Sockets> Engine<D, S> {
             destination: tuple.remote,
             protocol: protocol::TCP,
             hop_limit: 64,
+            traffic_class: 0,
             len: header.len(),
         };
         self.stats.segments_out += 1;

@@ -50,6 +50,12 @@ impl Connection {
             || self.state.has_fin() && !self.is_fin_sent()
     }
 
+    /// Whether more than a segment waits to be sent.
+    #[inline]
+    pub(crate) fn has_much(&self) -> bool {
+        self.data_end().ahead_of(self.nxt) > self.mss
+    }
+
     /// The next segment to be sent, which then counts as sent.
     pub(crate) fn next_segment(&mut self, sizes: Sizes, cx: &mut Context<'_>) -> Option<Plan> {
         if self.state == State::Closed || self.state == State::Awaiting {

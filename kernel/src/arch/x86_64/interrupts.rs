@@ -249,15 +249,44 @@ struct Pin {
     is_level: bool,
 }
 
-/// Where the devices that send messages keep them, by line (the table of MSI-X).
-static MESSAGES: SpinLock<[Option<Mmio>; MAX_LINES]> = SpinLock::new([None; MAX_LINES]);
+/// Where a device keeps the message that it sends (PCI 3.0, section 6.8).
+#[derive(Clone, Copy)]
+pub enum MessagePlace {
+    /// An entry of the table of MSI-X.
+    Table(Mmio),
+    /// The lower half of the address in MSI's registers, in the configuration space.
+    Configuration {
+        /// What `write` knows the register by.
+        at: u32,
+        /// Writes it.
+        write: fn(at: u32, value: u32),
+    },
+}
 
-/// Notes that a device keeps `message` in `table`, its entry of a table of MSI-X (PCI 3.0, section 6.8.2), so that the message can be
-/// changed when its line moves to another core.
-pub fn keep_message_table(message: Message, table: Mmio) {
+impl MessagePlace {
+    /// Changes the lower half of the message's address.
+    fn write_address(&self, address: u32) {
+        match self {
+            // Masked meanwhile: what happens then is sent after it.
+            Self::Table(table) => {
+                table.write(12, 1u32);
+                table.write(0, address);
+                table.write(12, 0u32);
+            }
+            // One write changes it all: the other half and the data stay.
+            Self::Configuration { at, write } => write(*at, address),
+        }
+    }
+}
+
+/// Where the devices that send messages keep them, by line.
+static MESSAGES: SpinLock<[Option<MessagePlace>; MAX_LINES]> = SpinLock::new([None; MAX_LINES]);
+
+/// Notes where a device keeps `message`, so that it can be changed when its line moves to another core.
+pub fn keep_message_place(message: Message, place: MessagePlace) {
     let line = message.data.wrapping_sub(u32::from(FIRST_VECTOR)) as usize;
     if let Some(kept) = MESSAGES.lock().get_mut(line) {
-        *kept = Some(table);
+        *kept = Some(place);
     }
 }
 
@@ -388,19 +417,23 @@ impl Irq {
                 pin.write(pin.register + 1, u32::from(destination) << 24);
             }
             None => {
-                let table = MESSAGES.lock().get(line).copied().flatten();
-                let (Some(table), Some(address)) = (table, message_address(core)) else {
+                let place = MESSAGES.lock().get(line).copied().flatten();
+                let (Some(place), Some(address)) = (place, message_address(core)) else {
                     return false;
                 };
-                // Masked meanwhile: a message of half an address would go astray. What happens then is sent after it.
-                table.write(12, 1u32);
-                table.write(0, address);
-                table.write(12, 0u32);
+                place.write_address(address);
             }
         }
         core.pending[line].store(1, Ordering::Release);
         wake(core);
         true
+    }
+
+    /// Whether the line has interrupted the core that calls, and [`Irq::take_pending`] would say so. A load.
+    #[inline]
+    pub fn is_pending(&self) -> bool {
+        let pending = &core_local::current().pending[usize::from(self.line)];
+        pending.load(Ordering::Relaxed) & self.share != 0
     }
 
     /// Whether the line interrupted the core that calls since its last call; clears the mark. One load when it did not.

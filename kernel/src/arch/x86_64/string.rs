@@ -28,7 +28,9 @@ unsafe extern "C" fn memcpy(to: *mut u8, from: *const u8, n: usize) -> *mut u8 {
         // 64 at a time as long as they end before the last 32.
         "sub rdx, 96",
         "jb 3f",
+        "cmp rdx, 512 - 96",
         "lea r9, [rdi + rdx]",
+        "jae 12f",
         "8: movups xmm0, [rsi]",
         "movups xmm1, [rsi + 16]",
         "movups xmm4, [rsi + 32]",
@@ -80,6 +82,50 @@ unsafe extern "C" fn memcpy(to: *mut u8, from: *const u8, n: usize) -> *mut u8 {
         "mov [rdi + rdx - 1], r8b",
         "mov [rdi], cl",
         "7: ret",
+        // 512 or more: 256 at a time as long as they end before the last 32.
+        "12: sub r9, 256 - 64",
+        "20: movups xmm0, [rsi]",
+        "movups xmm1, [rsi + 16]",
+        "movups xmm4, [rsi + 32]",
+        "movups xmm5, [rsi + 48]",
+        "movups xmm6, [rsi + 64]",
+        "movups xmm7, [rsi + 80]",
+        "movups xmm8, [rsi + 96]",
+        "movups xmm9, [rsi + 112]",
+        "movups [rdi], xmm0",
+        "movups [rdi + 16], xmm1",
+        "movups [rdi + 32], xmm4",
+        "movups [rdi + 48], xmm5",
+        "movups [rdi + 64], xmm6",
+        "movups [rdi + 80], xmm7",
+        "movups [rdi + 96], xmm8",
+        "movups [rdi + 112], xmm9",
+        "movups xmm0, [rsi + 128]",
+        "movups xmm1, [rsi + 144]",
+        "movups xmm4, [rsi + 160]",
+        "movups xmm5, [rsi + 176]",
+        "movups xmm6, [rsi + 192]",
+        "movups xmm7, [rsi + 208]",
+        "movups xmm8, [rsi + 224]",
+        "movups xmm9, [rsi + 240]",
+        "movups [rdi + 128], xmm0",
+        "movups [rdi + 144], xmm1",
+        "movups [rdi + 160], xmm4",
+        "movups [rdi + 176], xmm5",
+        "movups [rdi + 192], xmm6",
+        "movups [rdi + 208], xmm7",
+        "movups [rdi + 224], xmm8",
+        "movups [rdi + 240], xmm9",
+        "add rsi, 256",
+        "add rdi, 256",
+        "cmp rdi, r9",
+        "jbe 20b",
+        "lea r9, [r8 - 64]",
+        "cmp rdi, r9",
+        "jbe 8b",
+        "cmp rdi, r8",
+        "jae 9b",
+        "jmp 3b",
     )
 }
 
@@ -283,9 +329,12 @@ mod tests {
             .collect()
     }
 
+    /// Around the lengths from which copies go by 256 bytes.
+    const LONG: [usize; 10] = [287, 288, 511, 512, 513, 543, 544, 800, 1056, 5000];
+
     #[test]
     fn copies_of_every_length_touch_nothing_else() {
-        for len in 0..200 {
+        for len in (0..200).chain(LONG) {
             for offset in [0, 1, 7] {
                 let from = pattern(len + 16, 1);
                 let mut to = pattern(len + 48, 99);
@@ -310,7 +359,7 @@ mod tests {
 
     #[test]
     fn moves_over_themselves_in_both_directions() {
-        for len in 0..150 {
+        for len in (0..150).chain(LONG) {
             for (from, to) in [
                 (0, 1),
                 (0, 8),

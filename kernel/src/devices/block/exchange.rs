@@ -294,7 +294,7 @@ impl Interrupt {
     /// Has this core serve it from now on.
     pub(crate) fn register(irq: Irq, exchanges: Vec<&'static Exchange>) -> &'static Self {
         let this: &'static Self = Box::leak(Box::new(Self { irq, exchanges }));
-        scheduler::register_service(this);
+        scheduler::register_interrupt(irq, this);
         this
     }
 
@@ -305,18 +305,13 @@ impl Interrupt {
 }
 
 impl Service for Interrupt {
-    fn serve(&self) -> bool {
+    fn serve(&self) {
         if !self.irq.take_pending() {
-            return false;
+            return;
         }
         for exchange in &self.exchanges {
             exchange.on_interrupt();
         }
         self.irq.done();
-        true
-    }
-
-    fn next_deadline_ns(&self) -> Option<u64> {
-        None
     }
 }

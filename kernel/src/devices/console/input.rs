@@ -92,19 +92,14 @@ struct Input {
 }
 
 impl Service for Input {
-    fn serve(&self) -> bool {
+    fn serve(&self) {
         let pending = |irq: Option<Irq>| irq.is_some_and(|irq| irq.take_pending());
         // Both marks are taken.
         if !(pending(self.serial) | pending(self.keyboard)) {
-            return false;
+            return;
         }
         fill(&mut STATE.lock());
         ARRIVED.notify();
-        true
-    }
-
-    fn next_deadline_ns(&self) -> Option<u64> {
-        None
     }
 }
 
@@ -121,7 +116,9 @@ fn start() -> bool {
         can_interrupt: serial.is_some() && keyboard.is_none_or(|irq| irq.is_some()),
     }) {
         Ok(input) => {
-            scheduler::register_service(input);
+            for irq in [input.serial, input.keyboard].into_iter().flatten() {
+                scheduler::register_interrupt(irq, input);
+            }
             input.can_interrupt
         }
         // Another core was first.

@@ -116,8 +116,8 @@ pub struct Frame<'a> {
 
 /// The receiving half of a device.
 pub trait Receiver: Send {
-    /// Takes the interrupt's cause away, if there was an interrupt; one load if not. Call it before looking for frames, or one could
-    /// be missed.
+    /// Takes the interrupt's cause away, if there was an interrupt. Call it before looking for frames, or one could be missed. A device
+    /// that can do so keeps quiet until [`Receiver::listen`], since it is looked at anyway: an interrupt costs several exits to the host.
     fn acknowledge(&mut self);
 
     /// The line by which the device interrupts, if it does.
@@ -125,10 +125,10 @@ pub trait Receiver: Send {
         None
     }
 
-    /// Whether the device shall keep quiet, since it is looked at anyway: an interrupt costs several exits to the host. When that ends,
-    /// look once more whether a frame is there; its interrupt may have been kept back. A device that cannot do it does nothing.
-    fn set_quiet(&mut self, is_quiet: bool) {
-        let _ = is_quiet;
+    /// Has the device interrupt for the next frame, and gives back to it what it was not given yet. Whether a frame is there already, for
+    /// which it may not interrupt.
+    fn listen(&mut self) -> bool {
+        self.is_ready()
     }
 
     /// Whether a frame is there. As cheap as can be: a load.
@@ -153,6 +153,17 @@ pub struct ChecksumRequest {
     pub is_tcp: bool,
 }
 
+/// What a device shall make segments of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Segmentation {
+    /// Payload bytes of each.
+    pub segment_bytes: u16,
+    /// Length of all headers of the frame.
+    pub header_bytes: u8,
+    /// The packet is one of IPv6.
+    pub is_v6: bool,
+}
+
 /// The sending half of a device.
 pub trait Transmitter: Send {
     /// Whether there is a free buffer.
@@ -163,6 +174,27 @@ pub trait Transmitter: Send {
 
     /// Queues the first `len_bytes` bytes of that buffer.
     fn send(&mut self, len_bytes: usize, checksum: Option<ChecksumRequest>);
+
+    /// Largest IP packet that the device takes apart into segments; 0 if it does not.
+    fn largest_send(&self) -> usize {
+        0
+    }
+
+    /// Length of the largest frame to be taken apart for which there is room now; 0 if there is none.
+    fn large_room(&mut self) -> usize {
+        0
+    }
+
+    /// Queues the first `len_bytes` bytes of the buffer as a frame to be taken apart, of at most [`Transmitter::large_room`]. A device that
+    /// cannot do it is never asked.
+    fn send_large(
+        &mut self,
+        len_bytes: usize,
+        checksum: ChecksumRequest,
+        segmentation: Segmentation,
+    ) {
+        let _ = (len_bytes, checksum, segmentation);
+    }
 
     /// Tells the device of everything queued.
     fn flush(&mut self);

@@ -26,6 +26,8 @@ const FAILED: u8 = 128;
 
 /// Feature: the device follows version 1 of the specification.
 pub const VERSION_1: u64 = 1 << 32;
+/// Feature: both sides say which entry they wait for.
+pub const EVENT_INDEX: u64 = 1 << 29;
 /// Feature of older devices: what is in a buffer need not be cut at fixed places.
 pub const ANY_LAYOUT: u64 = 1 << 27;
 
@@ -88,11 +90,16 @@ pub trait Transport: Send + Sync {
     fn config32(&self, offset: usize) -> u32;
 }
 
-/// Resets a device and settles features with it (section 3.1.1): all of `needed`, and what it has of `useful`. Those that both have.
+/// Resets a device and settles features with it (section 3.1.1): all of `needed`, and what `choose` takes of those that it offers. Those
+/// that are agreed upon.
 ///
 /// # Errors
 /// When the device does not go along.
-pub fn negotiate(transport: &dyn Transport, needed: u64, useful: u64) -> Result<u64, Error> {
+pub fn negotiate(
+    transport: &dyn Transport,
+    needed: u64,
+    choose: impl FnOnce(u64) -> u64,
+) -> Result<u64, Error> {
     const PATIENCE: usize = 100_000;
     transport.set_status(0);
     if !(0..PATIENCE).any(|_| transport.status() == 0) {
@@ -109,7 +116,7 @@ pub fn negotiate(transport: &dyn Transport, needed: u64, useful: u64) -> Result<
         transport.set_status(FAILED);
         return Err(Error::Features);
     }
-    let features = offered & (needed | useful);
+    let features = offered & (needed | choose(offered));
     transport.accept_features(features);
     if !transport.is_legacy() {
         transport.set_status(ACKNOWLEDGE | DRIVER | FEATURES_OK);

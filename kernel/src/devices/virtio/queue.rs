@@ -2,6 +2,9 @@
 //!
 //! The layout is that of older devices (section 2.7.2), which newer ones take as well. What the device writes is checked: an entry
 //! it gives back must be one it has.
+//!
+//! Whether to notify and to interrupt is said by a flag, or with event indices (sections 2.7.7 and 2.7.10) by the number of the entry that the
+//! other side waits for.
 
 use alloc::vec;
 use alloc::vec::Vec;
@@ -32,7 +35,15 @@ pub struct Queue {
     /// Entries offered, and entries taken back, so far (both wrap).
     offered: u16,
     taken: u16,
+    /// Entries that the device knows to be offered.
+    published: u16,
+    has_event_index: bool,
     is_with_device: Vec<bool>,
+}
+
+/// Whether what went from `old` to `new` has passed the entry that was waited for (section 2.7.10.1, `vring_need_event`).
+fn has_passed(event: u16, new: u16, old: u16) -> bool {
+    new.wrapping_sub(event).wrapping_sub(1) < new.wrapping_sub(old)
 }
 
 impl Queue {
@@ -52,8 +63,21 @@ impl Queue {
             used,
             offered: 0,
             taken: 0,
+            published: 0,
+            has_event_index: false,
             is_with_device: vec![false; entries],
         })
+    }
+
+    /// Both sides use event indices: they have agreed on [`super::EVENT_INDEX`]. Call it before the device begins.
+    pub fn use_event_index(&mut self) {
+        self.has_event_index = true;
+    }
+
+    /// Whether both sides use event indices.
+    #[inline]
+    pub fn has_event_index(&self) -> bool {
+        self.has_event_index
     }
 
     /// The place of a number in tables and rings, whose length is a power of two.
@@ -118,6 +142,11 @@ impl Queue {
         fence(Ordering::Release);
         self.memory.write(self.available + 2, self.offered);
         fence(Ordering::SeqCst);
+        let old = core::mem::replace(&mut self.published, self.offered);
+        if self.has_event_index {
+            let event = self.used + 4 + 8 * usize::from(self.len);
+            return has_passed(self.memory.read(event), self.offered, old);
+        }
         let flags: u16 = self.memory.read(self.used);
         flags & NO_NOTIFY == 0
     }
@@ -150,10 +179,17 @@ impl Queue {
     }
 
     /// Asks the device not to interrupt when it gives something back (or to). What it gave back before it is asked to is found by
-    /// looking after this (section 2.7.10).
+    /// looking after this (section 2.7.10). With event indices it interrupts once when it is asked to, and once in 65,536 entries when it
+    /// is asked not to.
     pub fn set_silent(&mut self, is_silent: bool) {
-        let flags = if is_silent { NO_INTERRUPT } else { 0 };
-        self.memory.write(self.available, flags);
+        if self.has_event_index {
+            let event = self.available + 4 + 2 * usize::from(self.len);
+            self.memory
+                .write(event, self.taken.wrapping_sub(u16::from(is_silent)));
+        } else {
+            let flags = if is_silent { NO_INTERRUPT } else { 0 };
+            self.memory.write(self.available, flags);
+        }
         fence(Ordering::SeqCst);
     }
 }
@@ -188,6 +224,18 @@ pub(crate) mod model {
             let address = u64::from_le_bytes(device_read(descriptor));
             let len = u32::from_le_bytes(device_read(descriptor + 8));
             Some((entry, address, len))
+        }
+
+        /// Waits for the entry after so many more, where there are event indices.
+        pub(crate) fn wait_for_offer(&self, after: u16) {
+            let event = self.addresses[2] + 4 + u64::from(self.len) * 8;
+            device_write(event, &self.seen.wrapping_add(after).to_le_bytes());
+        }
+
+        /// The entry whose giving back is to interrupt, where there are event indices.
+        pub(crate) fn awaited(&self) -> u16 {
+            let event = self.addresses[1] + 4 + u64::from(self.len) * 2;
+            u16::from_le_bytes(device_read(event))
         }
 
         /// Gives an entry back, with any claim about its length.
@@ -231,6 +279,39 @@ mod tests {
             device.give_back(u32::from(entry), round);
             assert_eq!(queue.take_used(), Some((entry, round)));
         }
+    }
+
+    #[test]
+    fn with_event_indices_the_device_is_notified_when_what_it_waits_for_is_offered() {
+        let (mut queue, mut device) = pair();
+        queue.use_event_index();
+        for round in 0..70_000u32 {
+            let entry = (round % 2) as u16;
+            // At times it waits for the entry after the next.
+            let after = u16::from(round % 3 == 0);
+            device.wait_for_offer(after);
+            queue.offer(entry);
+            assert_eq!(queue.publish(), after == 0);
+            assert!(device.next().is_some());
+            device.give_back(u32::from(entry), 1);
+            assert!(queue.take_used().is_some());
+        }
+    }
+
+    #[test]
+    fn with_event_indices_the_next_entry_interrupts_or_one_that_is_far() {
+        let (mut queue, mut device) = pair();
+        queue.use_event_index();
+        for entry in 0..3 {
+            queue.offer(entry);
+        }
+        queue.publish();
+        device.give_back(0, 1);
+        queue.take_used();
+        queue.set_silent(false);
+        assert_eq!(device.awaited(), 1);
+        queue.set_silent(true);
+        assert_eq!(device.awaited(), 0);
     }
 
     #[test]

@@ -41,16 +41,29 @@ fn per(start: Instant, operations: u32) -> f64 {
     start.elapsed().as_nanos() as f64 / f64::from(operations)
 }
 
-/// Two threads of a core yield to each other.
+/// Two threads of a core yield to each other. A system may let a thread that yields go on, so the switches are counted that took place.
 fn switch() -> f64 {
     const YIELDS: u32 = 3000;
-    let other = system::spawn_on(0, || (0..YIELDS).for_each(|_| thread::yield_now()));
-    thread::yield_now();
-    let start = Instant::now();
-    (0..YIELDS).for_each(|_| thread::yield_now());
-    let each = per(start, 2 * YIELDS);
+    let runs = Arc::new(AtomicU32::new(0));
+    let switches = Arc::new(AtomicU32::new(0));
+    let yield_as = |me: u32, runs: &AtomicU32, switches: &AtomicU32| {
+        for _ in 0..YIELDS {
+            if runs.swap(me, Ordering::Relaxed) != me {
+                switches.fetch_add(1, Ordering::Relaxed);
+            }
+            thread::yield_now();
+        }
+    };
+    let (theirs, counted) = (Arc::clone(&runs), Arc::clone(&switches));
+    let other = system::spawn_on(0, move || yield_as(1, &theirs, &counted));
+    while runs.load(Ordering::Relaxed) == 0 {
+        thread::yield_now();
+    }
+    let (start, before) = (Instant::now(), switches.load(Ordering::Relaxed));
+    yield_as(2, &runs, &switches);
+    let (elapsed, after) = (start.elapsed(), switches.load(Ordering::Relaxed));
     other.join().unwrap();
-    each
+    elapsed.as_nanos() as f64 / f64::from((after - before).max(1))
 }
 
 fn spawn() -> f64 {

@@ -6,6 +6,7 @@ mod idle;
 mod message;
 mod primitives;
 mod spawn;
+mod stress;
 
 fn main() {
     for group in std::env::args().skip(1) {
@@ -18,7 +19,7 @@ fn main() {
             ("control", _) => control::run(),
             ("primitives", _) => primitives::run(),
             ("message", _) => message::run(),
-            ("stress", rounds) => message::stress(rounds.parse().unwrap()),
+            ("stress", seconds) => stress::run(seconds.parse().unwrap()),
             ("idle", what) => idle::run(what),
             ("deadlock", what) => deadlock::run(what),
             _ => panic!("there is no group `{group}`"),

@@ -67,18 +67,13 @@ impl Interrupt {
 }
 
 impl Service for Interrupt {
-    fn serve(&self) -> bool {
+    fn serve(&self) {
         if !self.irq.take_pending() {
-            return false;
+            return;
         }
         port::read8(self.status_port);
         self.irq.done();
         *self.has_fired.lock() = true;
         self.waiting.wake_all();
-        true
-    }
-
-    fn next_deadline_ns(&self) -> Option<u64> {
-        None
     }
 }

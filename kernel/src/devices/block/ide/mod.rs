@@ -12,7 +12,7 @@ use alloc::vec::Vec;
 use super::{BlockDriver, BlockError, check_range};
 use crate::arch::interrupts::Irq;
 use crate::devices::pci::{Bar, PciDevice};
-use crate::scheduler::{Service, Turn, register_service};
+use crate::scheduler::{Service, Turn, register_interrupt};
 use crate::sync::SpinLock;
 use bus_master::BusMaster;
 use channel::{Channel, Drive, Position};
@@ -209,7 +209,7 @@ fn probe(place: Place, mut channel: Channel<Ports>, disks: &mut Vec<Arc<dyn Bloc
     if let Some(irq) = place.line.and_then(|line| Irq::claim_legacy(line, false)) {
         let interrupt: &'static Interrupt =
             Box::leak(Box::new(Interrupt::new(irq, place.command + 7)));
-        register_service(interrupt);
+        register_interrupt(irq, interrupt);
         channel.registers_mut().interrupt = Some(interrupt);
         channel.enable_interrupts();
     }

@@ -42,7 +42,7 @@ pub(crate) fn start(
     transport: Arc<dyn Transport>,
     claim_irq: impl FnOnce() -> Option<Irq>,
 ) -> Result<QueuedDisk, Error> {
-    let features = virtio::negotiate(&*transport, 0, SIZE_MAX | RO | BLK_SIZE | FLUSH)?;
+    let features = virtio::negotiate(&*transport, 0, |_| SIZE_MAX | RO | BLK_SIZE | FLUSH)?;
     let has = |feature| features & feature != 0;
     let sector_len_bytes = match has(BLK_SIZE) {
         true => transport.config32(BLK_SIZE_AT) as usize,

@@ -2,12 +2,12 @@
 
 use std::sync::{Arc, Mutex};
 
-use super::{BUFFER_BYTES, HEADER_BYTES, start};
+use super::{BUFFER_BYTES, HEADER_BYTES, LARGE_RECEIVE_BUFFER_BYTES, start};
 use crate::devices::fake_memory::{device_read, device_write};
-use crate::devices::network::{ChecksumRequest, NetworkDevice};
+use crate::devices::network::{ChecksumRequest, NetworkDevice, Segmentation};
 use crate::devices::virtio::queue::Queue;
 use crate::devices::virtio::queue::model::DeviceSide;
-use crate::devices::virtio::{Error, Transport, VERSION_1};
+use crate::devices::virtio::{EVENT_INDEX, Error, Transport, VERSION_1};
 
 const FEATURES_OK: u8 = 8;
 const MAC: [u8; 6] = [0x52, 0x54, 0, 0x12, 0x34, 0x56];
@@ -41,6 +41,24 @@ impl Device {
         start(self.clone(), || None).expect("a good device")
     }
 
+    /// One that has everything: checksums, large frames both ways, buffers that are merged, event indices.
+    fn of_a_tap() -> Arc<Self> {
+        Self::new(VERSION_1 | EVENT_INDEX | 0b1001_1001_1010_0011)
+    }
+
+    /// Delivers a frame in as many buffers as it needs, and says that it lies in so many.
+    fn receive_merged(&self, frame: &[u8], claimed: u16) {
+        let mut model = self.0.lock().expect("one thread");
+        let mut bytes = vec![1, 1, 0, 0, 0, 0, 0, 0, 0, 0];
+        bytes.extend(claimed.to_le_bytes());
+        bytes.extend(frame);
+        for piece in bytes.chunks(LARGE_RECEIVE_BUFFER_BYTES) {
+            let (entry, address, _) = model.queues[0].next().expect("a buffer on offer");
+            device_write(address, piece);
+            model.queues[0].give_back(u32::from(entry), piece.len() as u32);
+        }
+    }
+
     /// Delivers a frame, with any claim about its length.
     fn receive(&self, flags: u8, frame: &[u8], claimed: u32) {
         let mut model = self.0.lock().expect("one thread");
@@ -55,12 +73,13 @@ impl Device {
     fn transmitted(&self) -> Option<([u8; HEADER_BYTES], Vec<u8>)> {
         let mut model = self.0.lock().expect("one thread");
         let (entry, address, len) = model.queues[1].next()?;
-        let bytes: [u8; 512] = device_read(address + HEADER_BYTES as u64);
+        let frame = (HEADER_BYTES as u64..u64::from(len)).map(|at| {
+            let [byte] = device_read(address + at);
+            byte
+        });
+        let frame = frame.collect();
         model.queues[1].give_back(u32::from(entry), 0);
-        Some((
-            device_read(address),
-            bytes[..len as usize - HEADER_BYTES].to_vec(),
-        ))
+        Some((device_read(address), frame))
     }
 }
 
@@ -145,15 +164,142 @@ fn a_device_that_is_looked_at_anyway_is_asked_to_keep_quiet() {
         u16::from_le_bytes(device_read(model.queues[0].addresses[1]))
     };
     assert_eq!(flags(), 0, "at first, there are interrupts");
-    started.receiver.set_quiet(true);
+    started.receiver.acknowledge();
     assert_eq!(flags(), 1);
     device.receive(0, &[3; 60], 72);
-    started.receiver.set_quiet(false);
-    assert_eq!(flags(), 0);
     assert!(
-        started.receiver.is_ready(),
-        "though no interrupt told of it"
+        started.receiver.listen(),
+        "the frame is there, though no interrupt told of it"
     );
+    assert_eq!(flags(), 0);
+}
+
+#[test]
+fn with_event_indices_the_next_frame_interrupts_once_the_driver_listens() {
+    let device = Device::of_a_tap();
+    let mut started = device.started();
+    for round in 0..300u16 {
+        let awaited = || device.0.lock().expect("one thread").queues[0].awaited();
+        assert_eq!(awaited(), round);
+        device.receive_merged(&[3; 60], 1);
+        started.receiver.acknowledge();
+        assert!(started.receiver.frame().is_some());
+        started.receiver.release();
+        assert!(started.receiver.frame().is_none());
+        assert!(!started.receiver.listen());
+    }
+}
+
+#[test]
+fn frames_in_several_buffers_are_whole_wherever_they_lie() {
+    let device = Device::of_a_tap();
+    let mut started = device.started();
+    assert_eq!(started.transmitter.largest_send(), 65_535);
+    for (round, len) in (0..500usize).zip([60, 4084, 4085, 9000, 65_549].into_iter().cycle()) {
+        let frame: Vec<u8> = (0..len).map(|at| (at + round) as u8).collect();
+        let count = (len + HEADER_BYTES).div_ceil(LARGE_RECEIVE_BUFFER_BYTES);
+        device.receive_merged(&frame, count as u16);
+        let received = started.receiver.frame().expect("a frame");
+        assert!(received.is_verified && received.bytes == frame, "{round}");
+        started.receiver.release();
+        assert!(started.receiver.frame().is_none());
+    }
+}
+
+#[test]
+fn a_count_of_buffers_that_lies_costs_the_frame_and_no_buffer() {
+    let device = Device::of_a_tap();
+    let mut started = device.started();
+    for claimed in [0, 2, 5, 63, 64, 65, u16::MAX] {
+        for _ in 0..40 {
+            device.receive_merged(&[1; 60], claimed);
+            assert!(started.receiver.frame().is_none());
+        }
+        // Too few buffers, which are not full.
+        device.receive_merged(&[1; 60], 2);
+        device.receive_merged(&[1; 60], 1);
+        assert!(started.receiver.frame().is_none());
+    }
+    for _ in 0..300 {
+        device.receive_merged(&[2; 9000], 3);
+        let received = started.receiver.frame().map(|frame| frame.bytes.to_vec());
+        assert_eq!(received, Some(vec![2; 9000]));
+        started.receiver.release();
+    }
+}
+
+#[test]
+fn large_frames_are_not_taken_without_merged_buffers_or_checksums() {
+    for (offered, accepted) in [
+        (0b1001_1001_1010_0011u64, 0b1001_1001_1010_0011u64),
+        (0b0001_1001_1010_0011, 0b0001_1000_0010_0011),
+        (0b1001_1001_1010_0001, 0b0001_1000_0010_0001),
+        (0b1001_1001_1010_0010, 0b1000_0001_1010_0010),
+        (0b1000_1001_1010_0011, 0b1000_0001_1010_0011),
+    ] {
+        let device = Device::new(VERSION_1 | offered);
+        let _started = device.started();
+        let model = device.0.lock().expect("one thread");
+        assert_eq!(model.accepted, VERSION_1 | accepted, "{offered:b}");
+    }
+}
+
+#[test]
+fn large_frames_are_sent_with_what_their_segments_are_made_by() {
+    let device = Device::of_a_tap();
+    let mut started = device.started();
+    let checksum = ChecksumRequest {
+        start: 34,
+        at: 50,
+        is_tcp: true,
+    };
+    for round in 0..200usize {
+        // Now and then the device has not come to the others yet.
+        let mut lens = Vec::new();
+        for wanted in [60, 20_000, 3000].into_iter().take(1 + round % 3) {
+            let len = match started.transmitter.large_room() {
+                0 => 60.min(wanted),
+                room => wanted.min(room),
+            };
+            assert!(started.transmitter.has_room());
+            started.transmitter.buffer(len).fill(round as u8);
+            let segmentation = Segmentation {
+                segment_bytes: 1448,
+                header_bytes: 66,
+                is_v6: round % 2 == 1,
+            };
+            started.transmitter.send_large(len, checksum, segmentation);
+            lens.push(len);
+        }
+        started.transmitter.flush();
+        for len in lens {
+            let (header, frame) = device.transmitted().expect("a frame");
+            assert_eq!(frame, vec![round as u8; len]);
+            let kind = if round % 2 == 1 { 4 } else { 1 };
+            assert_eq!(header, [1, kind, 66, 0, 168, 5, 34, 0, 16, 0, 0, 0]);
+        }
+    }
+    assert_eq!(device.transmitted(), None);
+}
+
+#[test]
+fn buffers_of_frames_that_are_sent_out_of_order_are_used_again_in_order() {
+    let device = Device::honest();
+    let mut started = device.started();
+    for byte in 0..64 {
+        assert!(started.transmitter.has_room());
+        started.transmitter.buffer(60).fill(byte);
+        started.transmitter.send(60, None);
+    }
+    started.transmitter.flush();
+    let give_back = |entry| {
+        let mut model = device.0.lock().expect("one thread");
+        model.queues[1].give_back(entry, 0);
+    };
+    give_back(1);
+    assert!(!started.transmitter.has_room(), "the oldest is under way");
+    give_back(0);
+    assert!(started.transmitter.has_room());
 }
 
 #[test]

@@ -1,0 +1,193 @@
+//! The transmit queue. Its buffers lie one behind the other and are used in turn, so that a frame to be taken apart takes as many as it
+//! needs, in one piece. The number of an entry is that of its first buffer.
+
+use alloc::sync::Arc;
+use alloc::vec;
+use alloc::vec::Vec;
+
+use super::{BUFFER_BYTES, NEEDS_CHECKSUM, TRANSMIT};
+#[cfg(test)]
+use crate::devices::fake_memory::DmaBuffer;
+use crate::devices::network::{ChecksumRequest, Segmentation, Transmitter};
+use crate::devices::virtio::queue::Queue;
+use crate::devices::virtio::{Error, Transport};
+#[cfg(not(test))]
+use crate::memory::dma::DmaBuffer;
+
+/// Largest IP packet that is given to the device to be taken apart.
+const LARGEST_SEND: usize = 65_535;
+/// The least room for which a large frame is worth it.
+const LEAST_LARGE: u16 = 4;
+
+// Kinds of segmentation (section 5.1.6).
+const TCP_V4: u8 = 1;
+const TCP_V6: u8 = 4;
+
+/// What becomes of a buffer.
+#[derive(Clone, Copy, Default)]
+struct Span {
+    /// Buffers of the frame that begins here.
+    count: u16,
+    /// The device has sent it.
+    is_sent: bool,
+}
+
+/// The sending half of a card.
+pub(super) struct TransmitQueue {
+    transport: Arc<dyn Transport>,
+    queue: Queue,
+    buffers: DmaBuffer,
+    spans: Vec<Span>,
+    /// The buffer to be used next, and how many before it are in use.
+    next: u16,
+    used: u16,
+    header: usize,
+    has_segmentation: bool,
+    is_unpublished: bool,
+}
+
+impl TransmitQueue {
+    /// Over a queue, with a header of that length before each frame.
+    pub(super) fn new(
+        transport: Arc<dyn Transport>,
+        mut queue: Queue,
+        header: usize,
+        has_segmentation: bool,
+    ) -> Result<Self, Error> {
+        // What was sent is collected when room runs out.
+        queue.set_silent(true);
+        Ok(Self {
+            transport,
+            buffers: DmaBuffer::new(usize::from(queue.len()) * BUFFER_BYTES)?,
+            spans: vec![Span::default(); usize::from(queue.len())],
+            queue,
+            next: 0,
+            used: 0,
+            header,
+            has_segmentation,
+            is_unpublished: false,
+        })
+    }
+
+    /// Takes back what was sent, in the order in which it was given.
+    fn collect(&mut self) {
+        while let Some((entry, _)) = self.queue.take_used() {
+            if let Some(span) = self.spans.get_mut(usize::from(entry)) {
+                span.is_sent = true;
+            }
+        }
+        let len = self.queue.len();
+        while self.used != 0 {
+            let oldest = self.next.wrapping_sub(self.used) & (len - 1);
+            let Some(span) = self.spans.get_mut(usize::from(oldest)) else {
+                return;
+            };
+            if !span.is_sent {
+                return;
+            }
+            self.used -= core::mem::take(span).count;
+        }
+    }
+
+    /// Free buffers that lie behind one another.
+    fn room(&self) -> u16 {
+        (self.queue.len() - self.used).min(self.queue.len() - self.next)
+    }
+
+    /// Queues what is in the next buffers, with this header.
+    fn queue(&mut self, len_bytes: usize, header: [u8; 10]) {
+        let len = self.header + len_bytes;
+        let count = len.div_ceil(BUFFER_BYTES) as u16;
+        if count > self.room() {
+            return;
+        }
+        let start = usize::from(self.next) * BUFFER_BYTES;
+        let bytes = self.buffers.bytes_mut(start..start + self.header);
+        let (fields, rest) = bytes.split_at_mut(header.len().min(self.header));
+        fields.copy_from_slice(&header);
+        rest.fill(0);
+        let address = self.buffers.phys() + start as u64;
+        self.queue.set_buffer(self.next, address, len as u32, false);
+        self.queue.offer(self.next);
+        if let Some(span) = self.spans.get_mut(usize::from(self.next)) {
+            *span = Span {
+                count,
+                is_sent: false,
+            };
+        }
+        self.next = (self.next + count) & (self.queue.len() - 1);
+        self.used += count;
+        self.is_unpublished = true;
+    }
+}
+
+/// The fields of the header that are about the checksum.
+#[inline]
+fn checksum_header(request: ChecksumRequest) -> [u8; 10] {
+    let mut header = [0; 10];
+    header[0] = NEEDS_CHECKSUM;
+    header[6] = request.start;
+    header[8] = request.at - request.start;
+    header
+}
+
+impl Transmitter for TransmitQueue {
+    #[inline]
+    fn has_room(&mut self) -> bool {
+        if self.used == self.queue.len() {
+            self.collect();
+        }
+        self.used != self.queue.len()
+    }
+
+    fn buffer(&mut self, len_bytes: usize) -> &mut [u8] {
+        let start = usize::from(self.next) * BUFFER_BYTES + self.header;
+        self.buffers.bytes_mut(start..start + len_bytes)
+    }
+
+    fn send(&mut self, len_bytes: usize, checksum: Option<ChecksumRequest>) {
+        let header = checksum.map_or([0; 10], checksum_header);
+        self.queue(len_bytes, header);
+    }
+
+    fn largest_send(&self) -> usize {
+        if self.has_segmentation {
+            LARGEST_SEND
+        } else {
+            0
+        }
+    }
+
+    fn large_room(&mut self) -> usize {
+        let wanted = (LARGEST_SEND / BUFFER_BYTES + 1) as u16;
+        if self.room() < wanted {
+            self.collect();
+        }
+        match self.room() {
+            room @ LEAST_LARGE.. => usize::from(room) * BUFFER_BYTES - self.header,
+            _ => 0,
+        }
+    }
+
+    fn send_large(
+        &mut self,
+        len_bytes: usize,
+        checksum: ChecksumRequest,
+        segmentation: Segmentation,
+    ) {
+        let mut header = checksum_header(checksum);
+        header[1] = if segmentation.is_v6 { TCP_V6 } else { TCP_V4 };
+        header[2] = segmentation.header_bytes;
+        header[4..6].copy_from_slice(&segmentation.segment_bytes.to_le_bytes());
+        self.queue(len_bytes, header);
+    }
+
+    fn flush(&mut self) {
+        if self.is_unpublished {
+            self.is_unpublished = false;
+            if self.queue.publish() {
+                self.transport.notify(TRANSMIT);
+            }
+        }
+    }
+}

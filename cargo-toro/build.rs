@@ -20,10 +20,11 @@ mod unwind_tables;
 
 /// Symbols that the kernel asks for and the final link supplies: the program's `main`, what `std`
 /// defines, and those that the linker makes up (besides those of the linker script).
-const FROM_FINAL_LINK: [&str; 5] = [
+const FROM_FINAL_LINK: [&str; 6] = [
     "main",
     "rust_eh_personality",
     "__ehdr_start",
+    "toro_fat",
     "toro_file_systems",
     "toro_system_calls",
 ];

@@ -9,6 +9,17 @@ core::arch::global_asm!(
     r#"
     .section .boot.stage2, "ax"
     .code32
+    # A CD has sectors of 2048 bytes. Keeps registers.
+disk_prepare:
+    cmp byte ptr [boot_is_cd], 0
+    je disk_prepare_end
+    mov dword ptr [disk_shift], 11
+    mov dword ptr [disk_mask], 2047
+    mov dword ptr [disk_most], {BOUNCE_SECTORS} / 4
+    mov dword ptr [disk_partition], {PARTITION_LBA} / 4
+disk_prepare_end:
+    ret
+
     # Read ECX bytes from byte ESI of partition 1 to EDI, which may be anywhere. Keeps registers.
 disk_read:
     pushad
@@ -18,15 +29,21 @@ disk_read_chunk:
     jz disk_read_end
     # EBX = bytes to skip in the first sector, EAX = its LBA, ECX = sectors that are left.
     mov ebx, esi
-    and ebx, 511
-    lea ecx, [ebx + ebp + 511]
-    shr ecx, 9
+    and ebx, [disk_mask]
+    lea edx, [ebx + ebp]
+    add edx, [disk_mask]
+    mov ecx, [disk_shift]
+    shr edx, cl
     mov eax, esi
-    shr eax, 9
-    add eax, {PARTITION_LBA}
+    shr eax, cl
+    add eax, [disk_partition]
+    mov ecx, edx
     call disk_bounce
     # ECX = bytes of the chunk that are wanted.
-    shl ecx, 9
+    mov edx, ecx
+    mov ecx, [disk_shift]
+    shl edx, cl
+    mov ecx, edx
     sub ecx, ebx
     cmp ecx, ebp
     jbe disk_read_copy
@@ -99,6 +116,12 @@ disk_read16_end:
     ret
 
     .balign 4
+disk_shift:
+    .long 9
+disk_mask:
+    .long 511
+disk_partition:
+    .long {PARTITION_LBA}
 disk_most:
     .long {BOUNCE_SECTORS}
 disk_wanted:

@@ -1,7 +1,7 @@
 //! The boot sector: reads the second stage (LBA 34 and up) to `0x7e00` and goes there. Its printing
 //! and the drive number serve the second stage too.
 //!
-//! In: DL = BIOS drive. Standards: Enhanced Disk Drive Specification 3.0 (INT 13h extensions);
+//! In: DL = BIOS drive. Standards: Enhanced Disk Drive Specification 3.0 (INT 13h extensions); El Torito 1.0;
 //! 440 bytes of code, then disk signature and partition table, which the tool fills in.
 
 use crate::layout::{STACK, STAGE2_LBA};
@@ -25,6 +25,9 @@ mbr_start:
     sti
     cld
     mov [boot_drive], dl
+    # A CD's firmware has loaded the second stage too.
+    cmp byte ptr [boot_is_cd], 0
+    jne start16
 
     # Has this drive the INT 13h extensions, with packet access (CX bit 0)?
     mov ah, 0x41
@@ -128,7 +131,10 @@ mbr_packet:
     .word 16, 0, 0x7e00, 0
     .quad {STAGE2_LBA}
 
-    .org 440
+    # Not 0 in the copy that a CD's boot catalogue names (El Torito, no emulation): sectors have 2048 bytes there.
+    .org 439
+boot_is_cd:
+    .byte 0
     .org 510
     .word 0xaa55
     "#,

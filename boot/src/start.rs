@@ -15,6 +15,7 @@ start16:
 
     .code32
 start:
+    call disk_prepare
     call header_read
 
     # The first bytes of the ELF, with its headers.

@@ -23,6 +23,8 @@ pub enum Format {
     Elf,
     /// A raw disk: any hypervisor, and clouds
     Raw,
+    /// A CD, which also starts from a USB stick or disk; BIOS and UEFI
+    Iso,
     /// QEMU, libvirt, KubeVirt, OpenStack
     Qcow2,
     /// VMware Workstation, Fusion and Player (monolithic sparse)
@@ -44,6 +46,7 @@ impl Format {
         match self {
             Self::Elf => "elf",
             Self::Raw => "img",
+            Self::Iso => "iso",
             Self::Qcow2 => "qcow2",
             Self::Vmdk | Self::VmdkStream => "vmdk",
             Self::Vdi => "vdi",
@@ -106,9 +109,10 @@ fn image(
             "give it more by --memory, or in the metadata"
         ));
     }
-    Ok(match is_elf {
-        true => elf,
-        false => image::disk_image(&elf, command_line)?,
+    Ok(match format {
+        Format::Elf => elf,
+        Format::Iso => image::iso_image(&elf, command_line)?,
+        _ => image::disk_image(&elf, command_line)?,
     })
 }
 
@@ -168,7 +172,7 @@ fn open(disk: &Disk) -> Result<File> {
 fn write_disk(raw: &Raw<'_>, content: &[u8], format: Format, path: &Path) -> Result<()> {
     let write = match format {
         Format::Elf => return parts::replace(path, content),
-        Format::Raw => formats::write_raw,
+        Format::Raw | Format::Iso => formats::write_raw,
         Format::Qcow2 => formats::write_qcow2,
         Format::Vmdk => formats::write_vmdk,
         Format::VmdkStream => formats::write_stream_optimized,
@@ -261,7 +265,11 @@ pub fn launch(
         .disks
         .iter()
         .try_for_each(|disk| disks::prepare(disk, shell))?;
-    let linked = compile::compile(program, options, shell)?;
+    let options = Options {
+        has_fat: disks::have_fat(&settings.disks),
+        ..options.clone()
+    };
+    let linked = compile::compile(program, &options, shell)?;
     let source = bootable(&linked, &program.name, folder, settings, wish)?;
     Ok(Launch::new(settings, source, accelerator))
 }

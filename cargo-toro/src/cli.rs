@@ -1,5 +1,6 @@
 //! The command line of the tool itself.
 
+use crate::address_v6::AddressV6;
 use crate::build::Format;
 use crate::compile::Options;
 use crate::settings::Overrides;
@@ -109,6 +110,7 @@ impl How {
             features,
             no_default_features,
             all_features,
+            has_fat: false,
         }
     }
 }
@@ -194,6 +196,9 @@ pub struct VmOptions {
     /// The guest's address: dhcp, or ADDRESS/PREFIX[,gateway=ADDRESS][,dns=ADDRESS]
     #[arg(long, value_name = "ADDRESS")]
     pub address: Option<Address>,
+    /// The guest's address of IPv6: auto (what routers give), off, or ADDRESS/PREFIX[,gateway=ADDRESS][,dns=ADDRESS]
+    #[arg(long, value_name = "ADDRESS")]
+    pub address6: Option<AddressV6>,
     /// Use this tap interface, which must exist, in place of the user network
     #[arg(long, value_name = "NAME", conflicts_with = "publish")]
     pub tap: Option<String>,
@@ -234,6 +239,7 @@ impl VmOptions {
             embed: Vec::new(),
             ports: self.publish.clone(),
             address: self.address,
+            address_v6: self.address6,
             env: self.env.clone(),
             args: args.to_vec(),
             log: self.log,

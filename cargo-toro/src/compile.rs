@@ -10,6 +10,7 @@ use crate::program::{Kind, Program};
 use crate::references::References;
 use crate::shell::{Shell, quoted};
 use crate::undefined;
+use crate::volume::Kind as FileSystem;
 use anyhow::{Context, Result, bail};
 use cargo_metadata::Message;
 use cargo_metadata::diagnostic::DiagnosticLevel;
@@ -43,6 +44,8 @@ pub struct Options {
     pub no_default_features: bool,
     /// Turn on all features.
     pub all_features: bool,
+    /// With the driver for FAT, whether the metadata asks for it or not: there is one on a disk of the machine.
+    pub has_fat: bool,
 }
 
 /// Compiles and links `program`; returns the path of the linked ELF.
@@ -62,7 +65,7 @@ pub fn compile(program: &Program, options: &Options, shell: &Shell) -> Result<Pa
         }
         add_output(&mut command, &folder, shell);
         command.arg("--").args(link_arguments(&parts, extent));
-        if extent == Extent::WHOLE {
+        if extent.has_all_system_calls && extent.has_file_systems {
             command.args([
                 format!("-Clink-arg=-Map={}", references.display()),
                 "-Clink-arg=--cref".into(),
@@ -79,7 +82,11 @@ pub fn compile(program: &Program, options: &Options, shell: &Shell) -> Result<Pa
         let binary = messages.executables.into_iter().next_back();
         Ok(binary.context("cargo made no executable")?.path)
     };
-    let linked = link(Extent::WHOLE)?;
+    let whole = Extent {
+        has_fat: options.has_fat || program.metadata.file_systems.contains(&FileSystem::Fat),
+        ..Extent::WHOLE
+    };
+    let linked = link(whole)?;
     let bytes =
         std::fs::read(&linked).with_context(|| format!("cannot read {}", linked.display()))?;
     let map = std::fs::read_to_string(&references).unwrap_or_default();
@@ -88,8 +95,9 @@ pub fn compile(program: &Program, options: &Options, shell: &Shell) -> Result<Pa
         has_all_system_calls: references.calls_by_number()
             || image::has_system_call_instruction(&bytes)?,
         has_file_systems: references.uses_files(),
+        ..whole
     };
-    if extent == Extent::WHOLE {
+    if extent == whole {
         return Ok(linked);
     }
     link(extent)
@@ -102,12 +110,15 @@ struct Extent {
     has_all_system_calls: bool,
     /// File systems and disks, or nothing but `/dev`.
     has_file_systems: bool,
+    /// The driver for FAT.
+    has_fat: bool,
 }
 
 impl Extent {
     const WHOLE: Self = Self {
         has_all_system_calls: true,
         has_file_systems: true,
+        has_fat: false,
     };
 }
 
@@ -139,11 +150,15 @@ pub fn compile_tests(
         command.arg("--release");
     }
     add_output(&mut command, folder, shell);
+    let whole = Extent {
+        has_fat: options.has_fat,
+        ..Extent::WHOLE
+    };
     // Tests may want the package's binaries too, so all that is linked gets the kernel.
     let flags = FLAGS
         .map(str::to_owned)
         .into_iter()
-        .chain(link_arguments(&parts, Extent::WHOLE))
+        .chain(link_arguments(&parts, whole))
         .collect();
     let messages = run(command, flags, wants_lines(manifest)?, shell);
     let messages = messages.with_context(|| format!("cannot build the tests of `{package}`"))?;
@@ -302,10 +317,11 @@ fn read_messages(output: impl std::io::BufRead, shell: &Shell) -> Result<Message
     Ok(messages)
 }
 
-fn link_arguments(parts: &Parts, extent: Extent) -> [String; 9] {
+fn link_arguments(parts: &Parts, extent: Extent) -> [String; 10] {
     let choice = |is_whole, whole: &'static str, part| if is_whole { whole } else { part };
     let calls = choice(extent.has_all_system_calls, "all", "few");
     let files = choice(extent.has_file_systems, "all", "no");
+    let fat = choice(extent.has_fat, "with", "without");
     [
         format!("-Clink-arg={}", parts.kernel.display()),
         format!("-Clink-arg=-T{}", parts.script.display()),
@@ -318,6 +334,7 @@ fn link_arguments(parts: &Parts, extent: Extent) -> [String; 9] {
         "-Clink-arg=--icf=all".into(),
         format!("-Clink-arg=--defsym=toro_system_calls=toro_{calls}_system_calls"),
         format!("-Clink-arg=--defsym=toro_file_systems=toro_{files}_file_systems"),
+        format!("-Clink-arg=--defsym=toro_fat=toro_{fat}_fat"),
     ]
 }
 

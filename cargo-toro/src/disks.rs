@@ -64,5 +64,12 @@ pub fn prepare(disk: &Disk, shell: &Shell) -> Result<()> {
     update::update(device, disk, &listing, state, shell)
 }
 
+/// Whether there is a FAT on one of these disks, so that the program's image needs the driver for it.
+pub fn have_fat(disks: &[Disk]) -> bool {
+    // What cannot be read is found out about when it is needed.
+    let is_fat = |disk: &Disk| crate::volume::has_fat(&disk.image).unwrap_or(false);
+    disks.iter().any(is_fat)
+}
+
 #[cfg(test)]
 mod tests;

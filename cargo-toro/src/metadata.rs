@@ -9,16 +9,20 @@
 //! nic = "e1000"
 //! disk-bus = "ide"
 //! address = "dhcp"
+//! address6 = "auto"
 //! ports = ["8080:80"]
 //! disks = [{ image = "web.img", from = "www", mount = "/", size = "64M" }]
+//! file-systems = ["fat"]
 //! embed = ["site:/www"]
 //! env = { GREETING = "hello" }
 //! args = ["--fast"]
 //! preemption = true
 //! ```
 
+use crate::address_v6::AddressV6;
 use crate::failure::Failure;
 use crate::values::{Address, DiskBus, EmbedOption, Machine, Nic, Placement, Port, Size};
+use crate::volume::Kind as FileSystem;
 use anyhow::{Context, Result};
 use serde::Deserialize;
 use std::collections::BTreeMap;
@@ -44,6 +48,9 @@ pub struct Metadata {
     /// Disks in the order the guest finds them.
     #[serde(default)]
     pub disks: Vec<DiskKey>,
+    /// File systems that the program wants besides ext2, which is always there. Those on the disks above are found without being named.
+    #[serde(rename = "file-systems", default)]
+    pub file_systems: Vec<FileSystem>,
     /// Folders that go into the image, read-only.
     #[serde(default)]
     pub embed: Vec<EmbedOption>,
@@ -52,6 +59,8 @@ pub struct Metadata {
     pub ports: Vec<Port>,
     /// The guest's address.
     pub address: Option<Address>,
+    /// The guest's address of IPv6.
+    pub address6: Option<AddressV6>,
     /// The program's environment.
     #[serde(default)]
     pub env: BTreeMap<String, String>,
@@ -84,7 +93,7 @@ pub fn parse(package_metadata: &serde_json::Value, manifest: &Path) -> Result<Me
     Metadata::deserialize(value)
         .map_err(|error| {
             let help =
-                "the keys are memory, cores, placement, machine, nic, disk-bus, disks, embed, ports, address, env, args and preemption";
+                "the keys are memory, cores, placement, machine, nic, disk-bus, disks, file-systems, embed, ports, address, address6, env, args and preemption";
             Failure::new(error.to_string(), help)
         })
         .with_context(|| format!("{}: [package.metadata.toro]", manifest.display()))
@@ -102,9 +111,9 @@ mod tests {
     #[test]
     fn every_key_is_read() {
         let metadata = parse_keys(json!({
-            "memory": 64, "cores": 2, "placement": "round-robin", "machine": "q35", "nic": "virtio", "disk-bus": "virtio", "address": "dhcp", "ports": ["8080:80"],
+            "memory": 64, "cores": 2, "placement": "round-robin", "machine": "q35", "nic": "virtio", "disk-bus": "virtio", "address": "dhcp", "address6": "off", "ports": ["8080:80"],
             "disks": [{ "image": "web.img", "from": "www", "mount": "/", "size": "8M" }],
-            "embed": ["site:/www"], "env": { "A": "b" }, "args": ["x"], "preemption": false
+            "file-systems": ["fat"], "embed": ["site:/www"], "env": { "A": "b" }, "args": ["x"], "preemption": false
         }))
         .unwrap();
         assert_eq!(metadata.memory, Some(Size::mib(64)));
@@ -115,8 +124,10 @@ mod tests {
         assert_eq!(metadata.placement, Some(Placement::RoundRobin));
         assert_eq!(metadata.disk_bus, Some(DiskBus::Virtio));
         assert_eq!(metadata.disks[0].size, Some(Size::mib(8)));
+        assert_eq!(metadata.address6, Some(AddressV6::Off));
         assert_eq!(metadata.ports[0].guest, 80);
         assert_eq!(metadata.embed[0].path, "/www");
+        assert_eq!(metadata.file_systems, [FileSystem::Fat]);
         assert_eq!(metadata.preemption, Some(false));
     }
 

@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::volume::device::Access;
-use crate::volume::{self, FileType, Volume};
+use crate::volume::{self, FileType, NewMetadata, Volume};
 use std::process::Command;
 
 fn site() -> tempfile::TempDir {
@@ -133,6 +133,28 @@ fn others_find_nothing_wrong_with_tables_and_file_systems() {
             Kind::Fat => judge("fsck.fat", &["-n"], &image),
         }
     }
+}
+
+#[test]
+fn folders_of_a_large_fat_lead_back_to_its_root() {
+    let home = site();
+    let request = Request {
+        kind: Kind::Fat,
+        size: Some(Size::mib(512)),
+        ..Request::default()
+    };
+    make_in(home.path(), "large.img", &request).unwrap();
+    let image = home.path().join("large.img");
+    judge("fsck.fat", &["-n"], &image);
+    let mut fat = crate::volume::open(&image, None, Access::Write).unwrap();
+    let new = NewMetadata {
+        permissions: 0o755,
+        modified: 0,
+    };
+    fat.make_directory(b"new", new).unwrap();
+    fat.make_directory(b"/new/below", new).unwrap();
+    fat.finish().unwrap();
+    judge("fsck.fat", &["-n"], &image);
 }
 
 #[test]

@@ -1,5 +1,6 @@
 //! What a virtual machine shall be: the metadata of the program with the options of the command line over it.
 
+use crate::address_v6::AddressV6;
 use crate::command_line::CommandLine;
 use crate::failure::Failure;
 use crate::metadata::Metadata;
@@ -39,6 +40,8 @@ pub struct Overrides {
     pub ports: Vec<Port>,
     /// `--address`
     pub address: Option<Address>,
+    /// `--address6`
+    pub address_v6: Option<AddressV6>,
     /// `--env`
     pub env: Vec<Variable>,
     /// What follows `--`.
@@ -83,6 +86,7 @@ pub struct Settings {
     pub embed: Vec<Embed>,
     pub ports: Vec<Port>,
     pub address: Address,
+    pub address_v6: AddressV6,
     pub env: BTreeMap<String, String>,
     /// Where in the guest the program starts; without it in `/`.
     pub directory: Option<String>,
@@ -123,6 +127,10 @@ impl Settings {
             embed: embed(metadata, folder, overrides.embed),
             ports: or_metadata(overrides.ports),
             address: overrides.address.or(metadata.address).unwrap_or_default(),
+            address_v6: overrides
+                .address_v6
+                .or(metadata.address6)
+                .unwrap_or_default(),
             env,
             directory: None,
             args: if overrides.args.is_empty() {
@@ -144,6 +152,10 @@ impl Settings {
             (Nic::None, _) => line.push("net=off"),
             (_, Address::Dhcp) => {}
             (_, address) => line.push(&format!("net={address}")),
+        }
+        match (self.nic, self.address_v6) {
+            (Nic::None, _) | (_, AddressV6::Auto) => {}
+            (_, address) => line.push(&format!("net6={address}")),
         }
         for (index, disk) in self.disks.iter().enumerate() {
             if let Some(mount) = &disk.mount {
@@ -512,13 +524,14 @@ mod tests {
             &Metadata::default(),
             Overrides {
                 address,
+                address_v6: Some("2001:db8::15/64".parse().unwrap()),
                 ..Overrides::default()
             },
         )
         .unwrap();
         assert_eq!(
             settings.command_line(false).as_str(),
-            "net=10.0.2.15/24,gateway=10.0.2.2"
+            "net=10.0.2.15/24,gateway=10.0.2.2 net6=2001:db8::15/64"
         );
     }
 }

@@ -1,5 +1,6 @@
 //! Values that can be given as an option and as a key of `[package.metadata.toro]`, each with one way to be written.
 
+use crate::address_v6::AddressV6;
 use clap::ValueEnum;
 use serde::{Deserialize, Deserializer, de};
 use std::fmt;
@@ -23,6 +24,12 @@ pub enum ValueError {
          for example 10.0.2.15/24,gateway=10.0.2.2,dns=10.0.2.3"
     )]
     Address(String),
+    /// Neither `auto` nor `off` nor an address of IPv6 with a prefix.
+    #[error(
+        "`{0}` is not an address of IPv6: write it as auto, off or ADDRESS/PREFIX[,gateway=ADDRESS][,dns=ADDRESS], \
+         for example 2001:db8::15/64,gateway=fe80::1"
+    )]
+    AddressV6(String),
     /// Not `IMAGE[:/mount]`.
     #[error("`{0}` is not a disk: write it as IMAGE or IMAGE:/mount")]
     Disk(String),
@@ -454,7 +461,7 @@ macro_rules! deserialize_from_text {
         }
     )*};
 }
-deserialize_from_text!(Port, Address, EmbedOption);
+deserialize_from_text!(Port, Address, AddressV6, EmbedOption);
 
 #[cfg(test)]
 mod tests {

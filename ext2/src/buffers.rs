@@ -138,21 +138,23 @@ impl<D: BlockDevice> FileSystem<D> {
         }
         match self.write.buffers.get_mut(&block) {
             Some(buffer) if buffer.kind == kind => Ok(buffer),
-            _ => Err(corrupt!(
-                Place::Superblock,
-                "block {block} is used for two things"
-            )),
+            _ => Err(used_twice(block)),
         }
     }
 
     /// A block of metadata, to be changed.
     pub(crate) fn edit(&mut self, block: u32, kind: Kind) -> Result<&mut [u8], Error> {
         self.write.is_touched = true;
-        self.load(block, kind)?;
-        self.write.changed.insert(block);
-        let buffer = self.load(block, kind)?;
-        if !buffer.is_fresh && buffer.disk.is_none() {
+        if !self.write.buffers.contains_key(&block) {
+            self.load(block, kind)?;
+        }
+        let buffer = self.write.buffers.get_mut(&block);
+        let Some(buffer) = buffer.filter(|buffer| buffer.kind == kind) else {
+            return Err(used_twice(block));
+        };
+        if !buffer.is_changed() {
             buffer.disk = Some(buffer.memory.clone());
+            self.write.changed.insert(block);
         }
         Ok(&mut buffer.memory)
     }
@@ -190,4 +192,8 @@ impl<D: BlockDevice> FileSystem<D> {
             .get(&block)
             .is_some_and(|buffer| buffer.is_fresh)
     }
+}
+
+fn used_twice(block: u32) -> Error {
+    corrupt!(Place::Superblock, "block {block} is used for two things")
 }

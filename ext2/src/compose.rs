@@ -2,7 +2,7 @@
 //! there already, beside what must still be as it was. `writeback.rs` says why.
 
 use alloc::borrow::Cow;
-use alloc::collections::{BTreeMap, BTreeSet};
+use alloc::collections::BTreeMap;
 use alloc::vec::Vec;
 
 use crate::buffers::{Buffer, Kind};
@@ -84,10 +84,10 @@ fn directory<'a>(
     let early = if phase == Phase::Prepare {
         early_offsets(memory, disk, is_early)
     } else {
-        BTreeSet::new()
+        Vec::new()
     };
     for record in records(disk).flatten() {
-        if phase == Phase::Prepare && !early.contains(&record.offset) {
+        if phase == Phase::Prepare && early.binary_search(&record.offset).is_err() {
             set_inode(&mut version, record.offset, record.inode);
         }
         let is_removed = u32_at(memory, record.offset) == 0;
@@ -99,8 +99,10 @@ fn directory<'a>(
         }
     }
     if phase == Phase::Prepare {
-        let mut shown: BTreeSet<usize> = records(disk).flatten().map(|old| old.offset).collect();
+        let mut shown: Vec<usize> = records(disk).flatten().map(|old| old.offset).collect();
         shown.extend(early);
+        shown.sort();
+        shown.dedup();
         let ends = shown.iter().copied().skip(1).chain([memory.len()]);
         for (offset, end) in shown.iter().zip(ends) {
             set_len(&mut version, *offset, end.saturating_sub(*offset));
@@ -110,34 +112,33 @@ fn directory<'a>(
 }
 
 /// Where the entries of new inodes are that may be on the disk at any time: they lie, with the header
-/// before that makes room for them, in one sector, so they appear whole.
+/// before that makes room for them, in one sector, so they appear whole. In ascending order.
 pub(crate) fn early_offsets(
     memory: &[u8],
     disk: &[u8],
     is_early: &dyn Fn(u32) -> bool,
-) -> BTreeSet<usize> {
+) -> Vec<usize> {
     let sector = |offset: usize| offset.checked_div(SECTOR);
     let fits = |record: &Record, start: usize| {
         let end = record.offset.saturating_add(needed(record.name_len));
         is_early(record.inode) && sector(start) == sector(end.saturating_sub(1))
     };
-    let on_disk: BTreeMap<usize, u32> = records(disk)
-        .flatten()
-        .map(|record| (record.offset, record.inode))
-        .collect();
-    let mut early = BTreeSet::new();
+    let mut on_disk = records(disk).flatten().peekable();
+    let mut early = Vec::new();
     // The last record that the disk shows.
     let mut before = None;
     for record in records(memory).flatten() {
-        let comes_early = match (on_disk.get(&record.offset), before) {
-            (Some(inode), _) => *inode == 0 && fits(&record, record.offset),
+        while on_disk.next_if(|old| old.offset < record.offset).is_some() {}
+        let old = on_disk.next_if(|old| old.offset == record.offset);
+        let comes_early = match (old, before) {
+            (Some(old), _) => old.inode == 0 && fits(&record, record.offset),
             (None, Some(before)) => fits(&record, before),
             (None, None) => false,
         };
         if comes_early {
-            early.insert(record.offset);
+            early.push(record.offset);
         }
-        if comes_early || on_disk.contains_key(&record.offset) {
+        if comes_early || old.is_some() {
             before = Some(record.offset);
         }
     }
@@ -327,7 +328,7 @@ mod tests {
 
         let is_new = |number| number >= 7;
         let early = early_offsets(&memory, &disk, &is_new);
-        assert_eq!(early.into_iter().collect::<Vec<_>>(), [12, 36]);
+        assert_eq!(early, [12, 36]);
         let version = directory(&memory, &disk, Phase::Prepare, &is_new);
         let expected = [(2, "old"), (7, "new"), (8, "also")];
         let expected = expected.map(|(inode, name)| (inode, name.as_bytes().to_vec()));

@@ -14,6 +14,7 @@ use zerocopy::FromBytes;
 use crate::error::corrupt;
 use crate::filesystem::FileSystem;
 use crate::layout::{DIR_ENTRY_HEADER_LEN, DirEntryHeader, NAME_LEN_MAX, ROOT_INODE};
+use crate::records::Sought;
 use crate::{BlockDevice, Error, FileType, Inode, InodeNumber, Place};
 
 /// How much of a directory is read at once; the longest entry that matters fits in.
@@ -83,54 +84,143 @@ impl<D> fmt::Debug for ReadDir<'_, D> {
     }
 }
 
-/// An entry as it lies in the window.
-struct EntryView<'a> {
-    inode: InodeNumber,
-    file_type: Option<FileType>,
-    name: &'a [u8],
-    next_cookie: u64,
+/// An entry of a directory, where it was read. See [`DirEntry`].
+#[derive(Clone, Copy, Debug)]
+pub struct DirEntryRef<'a> {
+    /// The inode it leads to.
+    pub inode: InodeNumber,
+    /// What kind of inode that is, if directories say so.
+    pub file_type: Option<FileType>,
+    /// Its name.
+    pub name: &'a [u8],
+    /// Where to go on reading after this entry.
+    pub next_cookie: u64,
+}
+
+impl DirEntryRef<'_> {
+    /// Is it `.` or `..`?
+    #[must_use]
+    pub fn is_dot(&self) -> bool {
+        is_dot(self.name)
+    }
+}
+
+/// Why a row of records was left.
+enum Stop {
+    /// At one that is wanted, or that cannot be.
+    Judge,
+    /// At one whose name goes on behind the window.
+    CutOff,
+    /// Behind one that leads out of the window.
+    End,
 }
 
 impl<D: BlockDevice> ReadDir<'_, D> {
-    /// The next entry that is in use, checked.
-    fn next_view(&mut self) -> Result<Option<EntryView<'_>>, Error> {
+    /// The next entry, without a copy of its name; none at the end, and after an error.
+    ///
+    /// # Errors
+    /// [`Error::Corrupt`], [`Error::Device`].
+    pub fn next_entry(&mut self) -> Result<Option<DirEntryRef<'_>>, Error> {
+        match self.next_used() {
+            Ok(None) => Ok(None),
+            Ok(Some((start, header))) => self.view(start, &header).map(Some),
+            Err(error) => {
+                self.position = u64::MAX;
+                Err(error)
+            }
+        }
+    }
+
+    /// The offset and the header of the next entry that is in use.
+    fn next_used(&mut self) -> Result<Option<(u64, DirEntryHeader)>, Error> {
+        let skip_to = self.skip_to;
         while self.position < self.directory.size {
             let start = self.position;
             let header = self.header()?;
             let record_len = u64::from(header.record_len.get());
             self.position = start.saturating_add(record_len);
-            if header.inode.get() != 0 && start >= self.skip_to {
-                return self.view(start, &header).map(Some);
+            if header.inode.get() != 0 && start >= skip_to {
+                return Ok(Some((start, header)));
             }
+            self.skip_unless(|start, header, _| start >= skip_to && is_used(header))?;
         }
         Ok(None)
     }
 
-    /// Gets past entries with other names quickly, as far as they lie in the window and their
-    /// lengths hold. What follows is for [`ReadDir::next_view`] to judge.
+    /// Gets to the next entry of a name quickly, or to what cannot be an entry.
     fn skip_others(&mut self, name: &[u8]) -> Result<(), Error> {
-        if self.position >= self.directory.size {
-            return Ok(());
-        }
-        self.bytes(self.position, DIR_ENTRY_HEADER_LEN, self.left_in_block())?;
-        let from = self.position.saturating_sub(self.window_start);
-        let window = self.window.get(..self.window_len).unwrap_or_default();
-        let mut tail = window
-            .get(usize::try_from(from).unwrap_or(0)..)
-            .unwrap_or_default();
-        let window_end = self.window_start.saturating_add(self.window_len as u64);
-        while let Some(([_, _, _, _, low, high, name_len, _], name_on)) = tail.split_first_chunk() {
-            let record_len = u16::from_le_bytes([*low, *high]);
-            let is_named = usize::from(*name_len) == name.len() && name_on.starts_with(name);
-            if is_named || record_len < 12 || record_len & 3 != 0 {
-                break;
+        let sought = Sought::new(name);
+        self.skip_unless(|_, header, name_on| {
+            let [.., name_len, _] = header;
+            usize::from(*name_len) == name.len()
+                && is_used(header)
+                && name_on.get(..name.len()).is_some_and(|own| sought.is(own))
+        })
+    }
+
+    /// Gets past records that are not wanted quickly, as far as their lengths hold. `is_wanted` is given the offset of a record, its
+    /// header, and what follows, with its name. What stands there then is for [`ReadDir::header`] to judge.
+    fn skip_unless(
+        &mut self,
+        is_wanted: impl Fn(u64, &[u8; DIR_ENTRY_HEADER_LEN], &[u8]) -> bool,
+    ) -> Result<(), Error> {
+        while self.position < self.directory.size {
+            let left = self.left_in_block();
+            if left < DIR_ENTRY_HEADER_LEN as u64 {
+                return Ok(());
             }
-            let Some(rest) = tail.get(usize::from(record_len)..) else {
-                break;
+            self.bytes(self.position, DIR_ENTRY_HEADER_LEN, left)?;
+            let block_end = self.position.saturating_add(left);
+            let window_end = self.window_start.saturating_add(self.window_len as u64);
+            let from = self.position.saturating_sub(self.window_start);
+            let window = self.window.get(..self.window_len).unwrap_or_default();
+            let mut tail = window
+                .get(usize::try_from(from).unwrap_or(0)..)
+                .unwrap_or_default();
+            let offset_of = |tail: &[u8], more: u16| {
+                window_end
+                    .saturating_sub(tail.len() as u64)
+                    .saturating_add(more.into())
             };
-            tail = rest;
+            let (stop, at) = loop {
+                let Some((header, name_on)) = tail.split_first_chunk() else {
+                    let at = offset_of(tail, 0);
+                    let stop = if at < block_end {
+                        Stop::CutOff
+                    } else {
+                        Stop::End
+                    };
+                    break (stop, at);
+                };
+                let [_, _, _, _, low, high, name_len, _] = *header;
+                let record_len = u16::from_le_bytes([low, high]);
+                if record_len < 12 || record_len & 3 != 0 {
+                    break (Stop::Judge, offset_of(tail, 0));
+                }
+                if usize::from(name_len) > name_on.len() {
+                    break (Stop::CutOff, offset_of(tail, 0));
+                }
+                if is_wanted(offset_of(tail, 0), header, name_on) {
+                    break (Stop::Judge, offset_of(tail, 0));
+                }
+                match tail.get(usize::from(record_len)..) {
+                    Some(rest) => tail = rest,
+                    None if offset_of(tail, record_len) > block_end => {
+                        break (Stop::Judge, offset_of(tail, 0));
+                    }
+                    None => break (Stop::End, offset_of(tail, record_len)),
+                }
+            };
+            let is_at_start = at == self.window_start && window_end > at;
+            self.position = at;
+            match stop {
+                Stop::Judge => return Ok(()),
+                // The window has room for the longest: its block has not.
+                Stop::CutOff if is_at_start => return Ok(()),
+                Stop::CutOff => self.fill(at, block_end.saturating_sub(at))?,
+                Stop::End => {}
+            }
         }
-        self.position = window_end.saturating_sub(tail.len() as u64);
         Ok(())
     }
 
@@ -172,7 +262,7 @@ impl<D: BlockDevice> ReadDir<'_, D> {
     }
 
     /// Checks an entry that is in use.
-    fn view(&mut self, start: u64, header: &DirEntryHeader) -> Result<EntryView<'_>, Error> {
+    fn view(&mut self, start: u64, header: &DirEntryHeader) -> Result<DirEntryRef<'_>, Error> {
         let place = Place::Directory(self.directory.number.0);
         let file_system = self.file_system;
         let next_cookie = self.position;
@@ -218,7 +308,7 @@ impl<D: BlockDevice> ReadDir<'_, D> {
                 name.escape_ascii()
             ));
         }
-        Ok(EntryView {
+        Ok(DirEntryRef {
             inode: InodeNumber(inode),
             file_type,
             name,
@@ -228,6 +318,7 @@ impl<D: BlockDevice> ReadDir<'_, D> {
 
     /// `len` bytes at an offset, of which at least `left` lie in the same block. Reads on only if
     /// they are not in the window.
+    #[inline]
     fn bytes(&mut self, offset: u64, len: usize, left: u64) -> Result<&[u8], Error> {
         let in_window = |start: u64, window_len: usize| {
             usize::try_from(offset.checked_sub(start)?)
@@ -270,13 +361,11 @@ impl<D: BlockDevice> Iterator for ReadDir<'_, D> {
     type Item = Result<DirEntry, Error>;
 
     fn next(&mut self) -> Option<Self::Item> {
-        let entry = match self.next_view() {
+        let entry = match self.next_entry() {
             Ok(None) => return None,
             Ok(Some(view)) => {
                 let mut name = [0; NAME_LEN_MAX];
-                for (to, from) in name.iter_mut().zip(view.name) {
-                    *to = *from;
-                }
+                crate::bytes::put(&mut name, 0, view.name);
                 Ok(DirEntry {
                     inode: view.inode,
                     file_type: view.file_type,
@@ -348,7 +437,7 @@ impl<D: BlockDevice> FileSystem<D> {
         }
         let (number, stated_type) = loop {
             entries.skip_others(name)?;
-            match entries.next_view()? {
+            match entries.next_entry()? {
                 None => return Err(Error::NotFound),
                 Some(entry) if entry.name == name => break (entry.inode, entry.file_type),
                 Some(_) => {}
@@ -405,7 +494,7 @@ impl<D: BlockDevice> FileSystem<D> {
         }
         let mut entries = self.read_dir(child, 0)?;
         entries.skip_others(b"..")?;
-        if let Some(entry) = entries.next_view()?.filter(|entry| entry.name == b"..") {
+        if let Some(entry) = entries.next_entry()?.filter(|entry| entry.name == b"..") {
             if entry.inode == parent.number {
                 return Ok(());
             }
@@ -421,6 +510,12 @@ impl<D: BlockDevice> FileSystem<D> {
             "has no entry \"..\" where it belongs"
         ))
     }
+}
+
+/// Does a record lead to an inode?
+fn is_used(header: &[u8; DIR_ENTRY_HEADER_LEN]) -> bool {
+    let [a, b, c, d, ..] = header;
+    *a | *b | *c | *d != 0
 }
 
 fn is_dot(name: &[u8]) -> bool {

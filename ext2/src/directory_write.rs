@@ -10,7 +10,8 @@ use crate::error::corrupt;
 use crate::filesystem::FileSystem;
 use crate::layout::NAME_LEN_MAX;
 use crate::order::NewName;
-use crate::records::{Record, needed, records, set_inode, set_len, write};
+use crate::records::{Record, Sought, needed, records, records_from, set_inode, set_len, write};
+use crate::write_state::Room;
 use crate::{BlockDevice, Error, FileType, Inode, InodeNumber, Place};
 
 /// `i_flags`: the directory has an index of hashes (`dir_index`), which is not kept up here.
@@ -114,9 +115,11 @@ impl<D: BlockDevice> FileSystem<D> {
     ) -> Result<Option<Entry>, Error> {
         let block = self.directory_block(directory, logical)?;
         let bytes = self.look(block, scratch)?;
+        let sought = Sought::new(name);
         for record in records(bytes) {
             let record = record.map_err(|offset| damaged(directory, logical, offset))?;
-            if record.inode != 0 && record.name_len == name.len() && record.name(bytes) == name {
+            let may_be = record.inode != 0 && record.name_len == name.len();
+            if may_be && sought.is(record.name(bytes)) {
                 return Ok(Some(Entry {
                     logical,
                     block,
@@ -188,7 +191,8 @@ impl<D: BlockDevice> FileSystem<D> {
     ) -> Result<(u32, usize), Error> {
         let type_number = self.type_number(file_type);
         let mut parent = self.inode(directory)?;
-        let hint = self.write.room.get(&directory.0).copied().unwrap_or(0);
+        let hint = self.write.room.get(&directory.0).copied();
+        let hint = hint.unwrap_or_default();
         let place = match self.find_room(&parent, name.len(), hint)? {
             Some((logical, block, room)) => {
                 let bytes = self.edit(block, Kind::Directory)?;
@@ -201,7 +205,10 @@ impl<D: BlockDevice> FileSystem<D> {
                 }
                 record.inode = inode.0;
                 write(bytes, &record, type_number, name);
-                self.write.room.insert(directory.0, logical);
+                let offset = record.offset;
+                self.write
+                    .room
+                    .insert(directory.0, Room { logical, offset });
                 self.write.names.add(directory.0, name, logical);
                 (block, record.offset)
             }
@@ -242,16 +249,17 @@ impl<D: BlockDevice> FileSystem<D> {
         self.store(&directory)
     }
 
-    /// Finds a record that has room for a name, from a block of the directory on.
+    /// Finds a record that has room for a name, from a place in the directory on.
     fn find_room(
         &self,
         directory: &Inode,
         name_len: usize,
-        from: u64,
+        from: Room,
     ) -> Result<Option<(u64, u32, Record)>, Error> {
         let wanted = needed(name_len);
         let mut scratch = Vec::new();
-        for logical in from..self.directory_blocks(directory) {
+        let mut offset = from.offset;
+        for logical in from.logical..self.directory_blocks(directory) {
             let block = self.directory_block(directory, logical)?;
             let disk = self
                 .write
@@ -259,7 +267,7 @@ impl<D: BlockDevice> FileSystem<D> {
                 .get(&block)
                 .and_then(|buffer| buffer.disk.as_ref());
             let bytes = self.look(block, &mut scratch)?;
-            for record in records(bytes) {
+            for record in records_from(bytes, core::mem::take(&mut offset)) {
                 let record = record.map_err(|offset| damaged(directory, logical, offset))?;
                 // A record that was freed just now is still in use on the disk.
                 let is_on_disk = || disk.is_some_and(|disk| u32_at(disk, record.offset) != 0);
@@ -302,7 +310,8 @@ impl<D: BlockDevice> FileSystem<D> {
         };
         let bytes = self.add_fresh(block, Kind::Directory);
         write(bytes, &record, type_number, name);
-        self.write.room.insert(directory.number.0, logical);
+        let room = Room { logical, offset: 0 };
+        self.write.room.insert(directory.number.0, room);
         self.write.names.add(directory.number.0, name, logical);
         Ok((block, 0))
     }
@@ -320,11 +329,19 @@ impl<D: BlockDevice> FileSystem<D> {
             .buffers
             .get(&entry.block)
             .and_then(|buffer| buffer.disk.as_ref());
-        if disk.is_some_and(|disk| u32_at(disk, entry.offset) != 0) {
+        let is_on_disk = disk.is_some_and(|disk| u32_at(disk, entry.offset) != 0);
+        if is_on_disk {
             let key = (directory.0, name.to_vec());
             self.write.removed.insert(key);
-        } else if let Some(room) = self.write.room.get_mut(&directory.0) {
-            *room = entry.logical.min(*room);
+        }
+        if let Some(room) = self.write.room.get_mut(&directory.0)
+            && (!is_on_disk || entry.logical == room.logical)
+        {
+            // The record that the hint named may be joined to the one before it.
+            *room = Room {
+                logical: entry.logical.min(room.logical),
+                offset: 0,
+            };
         }
         let directory = self.inode(directory)?;
         self.touch_directory(directory)

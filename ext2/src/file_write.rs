@@ -23,22 +23,43 @@ impl<D: BlockDevice> FileSystem<D> {
     /// [`Error::NoSpace`], [`Error::FileTooLarge`], [`Error::IsADirectory`], [`Error::NotAFile`],
     /// [`Error::ReadOnly`], [`Error::Device`].
     pub fn write(&mut self, number: InodeNumber, offset: u64, data: &[u8]) -> Result<usize, Error> {
+        Ok(self.write_at(number, Some(offset), data)?.0)
+    }
+
+    /// The same at the end of a file. Returns how much was written, and where the end is now.
+    ///
+    /// # Errors
+    /// As [`FileSystem::write`].
+    pub fn append(&mut self, number: InodeNumber, data: &[u8]) -> Result<(usize, u64), Error> {
+        self.write_at(number, None, data)
+    }
+
+    /// Writes at an offset, or at the end; returns how much, and where that ends.
+    fn write_at(
+        &mut self,
+        number: InodeNumber,
+        mut offset: Option<u64>,
+        data: &[u8],
+    ) -> Result<(usize, u64), Error> {
         let mut done = 0usize;
         while let Some(rest) = data
             .get(done..)
             .filter(|rest| !rest.is_empty() || done == 0)
         {
             self.begin(ROW_MAX)?;
-            let position = offset.saturating_add(done as u64);
-            let result = self.write_row_of(number, position, rest);
-            match self.end(result) {
-                Ok(0) => break,
-                Ok(len) => done = done.saturating_add(len),
+            let result = self.write_row_of(number, offset, rest);
+            let (len, end) = match self.end(result) {
+                Ok(written) => written,
                 Err(Error::NoSpace) if done > 0 => break,
                 Err(error) => return Err(error),
+            };
+            offset = Some(end);
+            if len == 0 {
+                break;
             }
+            done = done.saturating_add(len);
         }
-        Ok(done)
+        Ok((done, offset.unwrap_or(0)))
     }
 
     /// A regular file, to be changed.
@@ -51,16 +72,17 @@ impl<D: BlockDevice> FileSystem<D> {
         }
     }
 
-    /// Writes what lies in one piece, or can be put there.
+    /// Writes what lies in one piece, or can be put there; without an offset at the end. Returns how much, and where that ends.
     fn write_row_of(
         &mut self,
         number: InodeNumber,
-        offset: u64,
+        offset: Option<u64>,
         data: &[u8],
-    ) -> Result<usize, Error> {
+    ) -> Result<(usize, u64), Error> {
         let mut inode = self.regular(number)?;
+        let offset = offset.unwrap_or(inode.size);
         if data.is_empty() {
-            return Ok(0);
+            return Ok((0, offset));
         }
         self.check_size(offset.saturating_add(data.len() as u64))?;
         if offset > inode.size {
@@ -112,7 +134,7 @@ impl<D: BlockDevice> FileSystem<D> {
         inode.modified = self.write.now;
         inode.changed = self.write.now;
         self.store(&inode)?;
-        Ok(len)
+        Ok((len, end))
     }
 
     /// Fails for a size that cannot be recorded.

@@ -43,12 +43,17 @@ impl<D: BlockDevice> FileSystem<D> {
         number: InodeNumber,
         change: impl FnOnce(&mut RawInode),
     ) -> Result<(), Error> {
-        let mut raw = self.raw_inode(number)?;
-        change(&mut raw);
         let slot = self.edit_inode(number)?;
-        for (to, from) in slot.iter_mut().zip(raw.as_bytes()) {
-            *to = *from;
+        if let Ok((raw, _)) = RawInode::mut_from_prefix(slot) {
+            change(raw);
+            return Ok(());
         }
+        // An inode of 128 bytes ends before the extra fields.
+        let mut raw: RawInode = zeroed();
+        crate::bytes::put(raw.as_mut_bytes(), 0, slot);
+        change(&mut raw);
+        let len = slot.len();
+        crate::bytes::put(slot, 0, raw.as_bytes().get(..len).unwrap_or_default());
         Ok(())
     }
 

@@ -74,7 +74,7 @@ pub use attributes::Changes;
 pub use check::Problem;
 pub use create::NewAttributes;
 pub use device::{BlockDevice, DeviceError};
-pub use directory::{DirEntry, ReadDir};
+pub use directory::{DirEntry, DirEntryRef, ReadDir};
 pub use error::{Error, Place};
 pub use features::{IncompatibleFeatures, ReadOnlyFeatures};
 pub use filesystem::{FileSystem, MountOptions};

@@ -12,7 +12,7 @@ use crate::records::records;
 use crate::{BlockDevice, Error, Inode};
 
 /// Directories of fewer blocks need no index.
-const BLOCKS_MIN: u64 = 4;
+const BLOCKS_MIN: u64 = 2;
 /// Most directories, and most names of all of them.
 const DIRECTORIES_MAX: usize = 16;
 const NAMES_MAX: usize = 65_536;

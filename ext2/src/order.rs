@@ -53,7 +53,7 @@ impl Order {
     fn add_births(&mut self, created: &BTreeMap<u32, NewName>, buffers: &BTreeMap<u32, Buffer>) {
         let early = core::mem::take(&mut self.early);
         let is_early = |number: u32| early.contains(&number);
-        let mut places: BTreeMap<u32, BTreeSet<usize>> = BTreeMap::new();
+        let mut places: BTreeMap<u32, Vec<usize>> = BTreeMap::new();
         let mut names: Vec<_> = created.iter().collect();
         names.sort_unstable_by_key(|(_, name)| name.order);
         for (number, name) in names {
@@ -63,11 +63,11 @@ impl Order {
                 let offsets = places.entry(name.block).or_insert_with(|| {
                     let buffer = buffers.get(&name.block);
                     let disk = buffer.and_then(|buffer| Some((buffer, buffer.disk.as_ref()?)));
-                    disk.map_or_else(BTreeSet::new, |(buffer, disk)| {
+                    disk.map_or_else(Vec::new, |(buffer, disk)| {
                         early_offsets(&buffer.memory, disk, &is_early)
                     })
                 });
-                u32::from(!offsets.contains(&name.offset))
+                u32::from(offsets.binary_search(&name.offset).is_err())
             };
             self.link_levels = self.link_levels.max(level);
             self.births.insert(*number, level);

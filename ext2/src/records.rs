@@ -3,7 +3,7 @@
 //! "Directory Structure": a record is a header and room for a name; its length leads to the next one,
 //! and the last one ends with the block. Inode 0 marks a record that is free.
 
-use crate::bytes::{put, u16_at, u32_at};
+use crate::bytes::put;
 use crate::layout::DIR_ENTRY_HEADER_LEN;
 
 /// Where a record lies, and what its header says.
@@ -35,6 +35,36 @@ impl Record {
     }
 }
 
+/// A name that is looked for among many. Names of one length mostly differ at the end, so that is compared first.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Sought<'a> {
+    name: &'a [u8],
+    end: u64,
+}
+
+impl<'a> Sought<'a> {
+    pub(crate) fn new(name: &'a [u8]) -> Self {
+        let end = end(name);
+        Self { name, end }
+    }
+
+    /// Is it this one?
+    #[inline]
+    pub(crate) fn is(&self, other: &[u8]) -> bool {
+        end(other) == self.end && other == self.name
+    }
+}
+
+/// The last bytes of a name as a number.
+#[inline]
+fn end(name: &[u8]) -> u64 {
+    match (name.last_chunk(), name.last_chunk()) {
+        (Some(last_8), _) => u64::from_le_bytes(*last_8),
+        (None, Some(last_4)) => u32::from_le_bytes(*last_4).into(),
+        (None, None) => 0,
+    }
+}
+
 /// Bytes of a record for a name.
 pub(crate) fn needed(name_len: usize) -> usize {
     DIR_ENTRY_HEADER_LEN
@@ -44,26 +74,38 @@ pub(crate) fn needed(name_len: usize) -> usize {
 
 /// The records of a block, in order. One that cannot be ends it with its offset as the error.
 pub(crate) fn records(block: &[u8]) -> impl Iterator<Item = Result<Record, usize>> + '_ {
-    let mut offset = 0usize;
+    records_from(block, 0)
+}
+
+/// The records of a block from an offset on, at which one must begin.
+pub(crate) fn records_from(
+    block: &[u8],
+    offset: usize,
+) -> impl Iterator<Item = Result<Record, usize>> + '_ {
+    let mut tail = block.get(offset..).unwrap_or_default();
     core::iter::from_fn(move || {
-        let left = block.len().checked_sub(offset).filter(|left| *left > 0)?;
-        let record = Record {
-            offset,
-            len: usize::from(u16_at(block, offset.saturating_add(4))),
-            inode: u32_at(block, offset),
-            name_len: usize::from(*block.get(offset.saturating_add(6)).unwrap_or(&0)),
-        };
-        let is_sound = record.len >= 12
-            && record.len.is_multiple_of(4)
-            && record.len <= left
-            && record.used() <= record.len;
-        if is_sound {
-            offset = offset.saturating_add(record.len);
-            Some(Ok(record))
-        } else {
-            offset = block.len();
-            Some(Err(record.offset))
+        if tail.is_empty() {
+            return None;
         }
+        let offset = block.len().saturating_sub(tail.len());
+        let record = tail.first_chunk().map(|header: &[u8; 8]| {
+            let [a, b, c, d, low, high, name_len, _] = *header;
+            Record {
+                offset,
+                len: usize::from(u16::from_le_bytes([low, high])),
+                inode: u32::from_le_bytes([a, b, c, d]),
+                name_len: usize::from(name_len),
+            }
+        });
+        let sound = record.filter(|record| {
+            record.len >= 12 && record.len & 3 == 0 && record.used() <= record.len
+        });
+        let rest = sound.and_then(|record| tail.get(record.len..));
+        tail = rest.unwrap_or_default();
+        Some(match (sound, rest) {
+            (Some(record), Some(_)) => Ok(record),
+            _ => Err(offset),
+        })
     })
 }
 

@@ -27,6 +27,13 @@ impl Freed {
     }
 }
 
+/// From where on a directory may have room: a block, and a record in it that is in use, or the first.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Room {
+    pub(crate) logical: u64,
+    pub(crate) offset: usize,
+}
+
 /// The state of writing.
 #[derive(Debug)]
 pub(crate) struct WriteState {
@@ -78,8 +85,8 @@ pub(crate) struct WriteState {
     pub(crate) pins: BTreeMap<u32, u32>,
     /// Inodes without a name that are still in use, the last one first, as on the disk. They last.
     pub(crate) orphans: Vec<u32>,
-    /// In which block of a directory there may be room. Hints; they last.
-    pub(crate) room: BTreeMap<u32, u64>,
+    /// Where in a directory there may be room. Hints; they last.
+    pub(crate) room: BTreeMap<u32, Room>,
     /// Where names of large directories are. It lasts.
     pub(crate) names: Names,
     /// The time for what happens now. It lasts.

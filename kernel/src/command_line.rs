@@ -25,6 +25,8 @@ pub struct CommandLine {
     pub mounts: Vec<String>,
     /// Value of `net=`.
     pub network: String,
+    /// Value of `net6=`: `auto`, `off`, or an address.
+    pub network_v6: String,
     /// `NAME=VALUE` for the program's environment.
     pub environment: Vec<String>,
     /// The directory in which the program starts, in place of the root.
@@ -51,6 +53,7 @@ impl CommandLine {
         let mut this = Self {
             mounts: Vec::new(),
             network: "dhcp".to_string(),
+            network_v6: "auto".to_string(),
             environment: Vec::new(),
             directory: None,
             arguments: Vec::new(),
@@ -88,6 +91,7 @@ impl CommandLine {
         match name {
             "mount" => self.mounts.push(value.to_string()),
             "net" => self.network = value.to_string(),
+            "net6" => self.network_v6 = value.to_string(),
             "placement" => match Placement::named(value) {
                 Some(rule) => self.placement = rule,
                 None => return false,

@@ -5,7 +5,7 @@ use alloc::vec::Vec;
 
 use crate::abi;
 use crate::arch::clock;
-use crate::arch::x86_64::start_info::{StartInfo, StartInfoError};
+use crate::arch::x86_64::start_info::{Protocol, StartInfo, StartInfoError};
 use crate::arch::x86_64::{
     acpi, core_local, cores, descriptors, entropy, exceptions, interrupts, local_apic, power,
     syscall, tlb,
@@ -32,8 +32,9 @@ pub fn command_line() -> &'static CommandLine {
     }
 }
 
-/// Called by the boot code on the boot stack with interrupts off; `start_info_phys` is what the loader left in `ebx`.
-pub(crate) extern "C" fn start(start_info_phys: u64) -> ! {
+/// Called by the boot code on the boot stack with interrupts off; `start_info_phys` is where the loader left its information, in the
+/// form of its protocol.
+pub(crate) extern "C" fn start(start_info_phys: u64, protocol: Protocol) -> ! {
     console::initialise_serial();
     core_local::initialise_boot_core();
     // SAFETY: the entries are those of `exceptions` and `interrupts`; this is the only call, and interrupts are off.
@@ -44,25 +45,25 @@ pub(crate) extern "C" fn start(start_info_phys: u64) -> ! {
                 .chain(tlb::gates()),
         )
     };
-    let info = match StartInfo::read(start_info_phys) {
+    let info = match StartInfo::read(protocol, start_info_phys) {
         Ok(info) => info,
         Err(StartInfoError::Unreachable(what)) => fatal(format_args!(
-            "the loader's {what} is outside of the first GiB of memory"
+            "the loader's {what} is outside of the first 4 GiB of memory"
         )),
         Err(StartInfoError::Magic(magic)) => fatal(format_args!(
             "the loader gave no PVH start information (magic is {magic:#x})"
         )),
-        Err(StartInfoError::Version(version)) => fatal(format_args!(
-            "the loader's PVH start information of version {version} has no memory map"
-        )),
+        Err(StartInfoError::Lacks(what)) => {
+            fatal(format_args!("the loader's information lacks a {what}"))
+        }
     };
-    // SAFETY: the boot tables map the first gigabyte, and this is the only call.
+    // SAFETY: the boot tables map the first 4 GiB, and this is the only call.
     if unsafe { memory::initialise(info.ranges(), &image::layout()) }.is_err() {
         fatal(format_args!(
             "not enough memory to start: give the machine more"
         ));
     }
-    console::initialise_screen();
+    console::initialise_screen(info.framebuffer.as_ref());
     let command_line = CommandLine::parse(image::default_command_line(), &info.command_line());
     if let Some(port) = command_line.exit_port {
         power::set_exit_port(port);
@@ -72,7 +73,7 @@ pub(crate) extern "C" fn start(start_info_phys: u64) -> ! {
         ::log::warn!("command line: `{word}` means nothing to this kernel");
     }
     scheduler::set_placement(command_line.placement);
-    let machine = acpi::read_tables(info.rsdp_phys);
+    let machine = acpi::read_tables(info.root);
     if let Some(acpi_power) = machine.power {
         power::set_acpi(acpi_power);
     }
@@ -81,8 +82,13 @@ pub(crate) extern "C" fn start(start_info_phys: u64) -> ! {
             "not enough memory to start: give the machine more"
         ));
     }
-    local_apic::start_timer_count();
-    local_apic::set_timer_hz(clock::initialise(local_apic::timer_count));
+    let counter = if local_apic::counts() {
+        local_apic::start_timer_count();
+        clock::Counter::Down(local_apic::timer_count)
+    } else {
+        clock::Counter::Unused
+    };
+    local_apic::set_timer_hz(clock::initialise(counter));
     interrupts::enable_timer();
     syscall::initialise();
     entropy::initialise();
@@ -97,11 +103,24 @@ pub(crate) extern "C" fn start(start_info_phys: u64) -> ! {
 unsafe extern "Rust" {
     /// One of the two below: the link step chooses, so that a program that opens no files has no file systems in its image.
     safe fn toro_file_systems(mounts: &[String]) -> Result<(), MountError>;
+    /// In the same way, what makes FAT known, or leaves it out.
+    safe fn toro_fat();
 }
+
+/// Makes FAT known.
+#[unsafe(no_mangle)]
+fn toro_with_fat() {
+    storage::mount::support_fat(storage::vfs::fat::open);
+}
+
+/// Leaves FAT out.
+#[unsafe(no_mangle)]
+fn toro_without_fat() {}
 
 /// Mounts what the words `mount=` ask for.
 #[unsafe(no_mangle)]
 fn toro_all_file_systems(mounts: &[String]) -> Result<(), MountError> {
+    toro_fat();
     let requests: Result<Vec<_>, _> = mounts
         .iter()
         .map(|word| MountRequest::parse(word))

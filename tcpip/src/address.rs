@@ -92,6 +92,12 @@ impl Address {
         }
     }
 
+    /// Whether it names a group of one link or of this machine alone (RFC 4291, section 2.7).
+    #[must_use]
+    pub const fn is_link_group(self) -> bool {
+        self.0 >> 120 == 0xFF && matches!((self.0 >> 112) as u8 & 0x0F, 1 | 2)
+    }
+
     /// Whether a host can have it: neither a group, nor all, nor none.
     #[must_use]
     pub fn is_unicast(self) -> bool {

@@ -33,8 +33,8 @@ mod wire;
 
 pub use address::{Address, Prefix, Tuple};
 pub use device::{Capabilities, ChecksumRequest, Device, Medium, Offload};
-pub use engine::{Engine, Lease, Ready};
+pub use engine::{Engine, Lease, Reach, Ready};
 pub use error::Error;
 pub use limits::{Limits, Stats};
-pub use sockets::{Admission, Sockets};
+pub use sockets::{Admission, Arrival, Manner, Sockets};
 pub use tcp::{Settings, State};

@@ -45,7 +45,7 @@ impl Path {
         macs: Option<(Mac, Mac)>,
         source: Address,
         destination: Address,
-        hop_limit: u8,
+        (hop_limit, traffic_class): (u8, u8),
         valid_until: u64,
     ) -> Self {
         let mut path = Self {
@@ -67,6 +67,7 @@ impl Path {
         path.len = (at + ip::header_len(source.is_v4())) as u8;
         let header = path.bytes.get_mut(at..).unwrap_or_default();
         ip::write_header(header, source, destination, protocol::TCP, hop_limit, 0);
+        ip::mark(header, traffic_class);
         if source.is_v4() {
             put(header, 2, &[0, 0]);
             put(header, 10, &[0, 0]);
@@ -125,7 +126,7 @@ impl Path {
 mod tests {
     use super::Path;
     use crate::address::Address;
-    use crate::wire::ip::{Packet, write_header};
+    use crate::wire::ip::{Packet, mark, traffic_class, write_header};
 
     #[test]
     fn a_way_writes_what_would_be_written_each_time() {
@@ -135,12 +136,14 @@ mod tests {
         ] {
             let macs = Some(([1; 6], [2; 6]));
             for (macs, at) in [(None, 0), (macs, 14)] {
-                let path = Path::new(macs, source, destination, 9, 0);
+                let path = Path::new(macs, source, destination, (9, 0xB8), 0);
                 let mut frame = vec![0; at + header + 77];
                 assert_eq!(path.len(), at + header);
                 path.write(&mut frame, 77);
                 let mut packet = vec![0; header + 77];
                 write_header(&mut packet, source, destination, 6, 9, 77);
+                mark(&mut packet, 0xB8);
+                assert_eq!(traffic_class(&packet), 0xB8);
                 assert_eq!(frame[at..], packet);
                 assert!(Packet::read(&frame[at..], false).is_some());
             }

@@ -16,6 +16,42 @@ pub enum Admission {
     Open,
 }
 
+/// A datagram that has come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Arrival<'a> {
+    /// Where it went to: an address of ours, a group, or all.
+    pub local: SocketAddr,
+    /// Who sent it.
+    pub remote: SocketAddr,
+    /// How many more routers it could have passed.
+    pub hop_limit: u8,
+    /// Its class of traffic (RFC 2474, RFC 3168).
+    pub traffic_class: u8,
+    /// What it says.
+    pub payload: &'a [u8],
+}
+
+/// How a datagram is to be sent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Manner {
+    /// How many routers it may pass.
+    pub hop_limit: u8,
+    /// Its class of traffic.
+    pub traffic_class: u8,
+    /// One to a group is heard by this machine too, if it has joined the group.
+    pub is_looped: bool,
+}
+
+impl Default for Manner {
+    fn default() -> Self {
+        Self {
+            hop_limit: 64,
+            traffic_class: 0,
+            is_looped: true,
+        }
+    }
+}
+
 /// The sockets of a machine.
 pub trait Sockets {
     /// What a connection keeps to reach who holds it.
@@ -31,7 +67,7 @@ pub trait Sockets {
     fn notify(&mut self, slot: u32, holder: &Self::Holder);
 
     /// A datagram has come; whether anybody has the port.
-    fn deliver(&mut self, local: SocketAddr, remote: SocketAddr, payload: &[u8]) -> bool;
+    fn deliver(&mut self, datagram: &Arrival<'_>) -> bool;
 
     /// A datagram from `local` did not reach `remote`.
     fn undeliverable(&mut self, local: SocketAddr, remote: SocketAddr, error: Error);

@@ -3,7 +3,7 @@
 mod world;
 
 use proptest::prelude::*;
-use tcpip::Limits;
+use tcpip::{Limits, Manner};
 use world::{A, B, LIMITS, World, pattern};
 
 /// Real frames from `a` to `b`: a handshake, requests, datagrams in parts, a ping, an end.
@@ -24,11 +24,11 @@ fn conversation() -> Vec<Vec<u8>> {
     let (from, to) = ((A, 1000).into(), (B, 53).into());
     world
         .a
-        .send_datagram(from, to, &pattern(4000), 64, world.now)
+        .send_datagram(from, to, &pattern(4000), Manner::default(), world.now)
         .expect("a way");
     world
         .a
-        .send_datagram(from, to, b"hi", 64, world.now)
+        .send_datagram(from, to, b"hi", Manner::default(), world.now)
         .expect("a way");
     world
         .a

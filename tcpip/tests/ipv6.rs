@@ -4,9 +4,15 @@ mod world;
 
 use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 
-use tcpip::{Error, Settings, State};
+use tcpip::{Error, Manner, Settings, State};
 use world::{ANY, LIMITS, MAC_A, MAC_B, Weather, World, host, pattern};
 
+/// Datagrams that no router may pass on.
+const NEAR: Manner = Manner {
+    hop_limit: 1,
+    traffic_class: 0,
+    is_looped: true,
+};
 const ANY_V6: SocketAddr = SocketAddr::new(IpAddr::V6(Ipv6Addr::UNSPECIFIED), 0);
 
 fn ip(text: &str) -> IpAddr {
@@ -136,7 +142,7 @@ fn datagrams_of_ipv6_go_whole_and_in_parts_and_refusals_come_back() {
     for len in [1, 1452, 1453, 20_000] {
         world
             .a
-            .send_datagram(from, to, &pattern(len), 64, world.now)
+            .send_datagram(from, to, &pattern(len), Manner::default(), world.now)
             .expect("a way");
         world.pass(10_000);
         assert!(
@@ -151,7 +157,13 @@ fn datagrams_of_ipv6_go_whole_and_in_parts_and_refusals_come_back() {
     }
     world
         .a
-        .send_datagram(from, SocketAddr::new(ip(LINK_B), 54), b"?", 64, world.now)
+        .send_datagram(
+            from,
+            SocketAddr::new(ip(LINK_B), 54),
+            b"?",
+            Manner::default(),
+            world.now,
+        )
         .expect("a way");
     world.pass(10_000);
     assert_eq!(
@@ -248,7 +260,7 @@ fn only_groups_that_were_joined_are_heard_and_routers_are_told() {
         let from = SocketAddr::new(own, 5353);
         world
             .a
-            .send_datagram(from, to, b"1", 1, world.now)
+            .send_datagram(from, to, b"1", NEAR, world.now)
             .expect("a way");
         world.pass(1000);
         assert_eq!(world.b.sockets.datagrams.len(), 0);
@@ -266,7 +278,7 @@ fn only_groups_that_were_joined_are_heard_and_routers_are_told() {
         assert_eq!(reports, 2, "{group}");
         world
             .a
-            .send_datagram(from, to, b"2", 1, world.now)
+            .send_datagram(from, to, b"2", NEAR, world.now)
             .expect("a way");
         world.pass(1000);
         assert_eq!(world.b.sockets.datagrams.len(), 1, "{group}");
@@ -277,11 +289,110 @@ fn only_groups_that_were_joined_are_heard_and_routers_are_told() {
         );
         world
             .a
-            .send_datagram(from, to, b"3", 1, world.now)
+            .send_datagram(from, to, b"3", NEAR, world.now)
             .expect("a way");
         world.pass(3_000_000);
         assert_eq!(world.b.sockets.datagrams.len(), 1);
     }
+}
+
+#[test]
+fn a_member_hears_what_its_own_machine_says_to_the_group_unless_it_does_not_want_to() {
+    for (group, own) in [("224.1.2.3", world::A), ("ff15::77", ip(LINK_A))] {
+        let mut world = world();
+        world.a.sockets.bound.push(5353);
+        let (to, from) = (SocketAddr::new(ip(group), 5353), SocketAddr::new(own, 5353));
+        let say = |world: &mut World, manner: Manner| {
+            let sent = world.a.send_datagram(from, to, b"1", manner, world.now);
+            sent.expect("a way");
+            world.a.sockets.datagrams.pop()
+        };
+        assert_eq!(say(&mut world, NEAR), None, "not joined");
+        world.a.join_group(ip(group), world.now).expect("a group");
+        assert_eq!(say(&mut world, NEAR), Some((to, from, b"1".to_vec())));
+        assert_eq!(
+            say(
+                &mut world,
+                Manner {
+                    is_looped: false,
+                    ..NEAR
+                }
+            ),
+            None
+        );
+    }
+}
+
+#[test]
+fn a_datagram_tells_its_hop_limit_and_its_class_of_traffic() {
+    let mut world = world();
+    world.b.sockets.bound.push(53);
+    for (from, to) in [(world::A, world::B), (ip(LINK_A), ip(LINK_B))] {
+        let (from, to) = (SocketAddr::new(from, 9), SocketAddr::new(to, 53));
+        let manner = Manner {
+            hop_limit: 7,
+            traffic_class: 0xB9,
+            is_looped: true,
+        };
+        // What comes in parts has no header any more that says the class.
+        for (len, class) in [(10, 0xB9), (4000, 0)] {
+            world
+                .a
+                .send_datagram(from, to, &pattern(len), manner, world.now)
+                .expect("a way");
+            world.pass(10_000);
+            assert_eq!(world.b.sockets.marks.pop(), Some((7, class)), "{to} {len}");
+        }
+    }
+}
+
+#[test]
+fn a_connection_waits_for_an_address_but_not_for_ever() {
+    let mut world = World::with(3, LIMITS, 1500);
+    let far = SocketAddr::new(ip("2600::1"), 80);
+    let group = [0x33, 0x33, 0, 0, 0, 1];
+    world.b.start_ipv6(world.now);
+    assert!(world.b.is_configuring_ipv6());
+    let slot = world
+        .b
+        .connect((), ANY_V6, far, Settings::default(), world.now)
+        .expect("soon");
+    assert_eq!(world.b.state(slot), State::Awaiting);
+    world.pass(500_000);
+    world.b.receive(
+        &frame(
+            group,
+            ip("fe80::1"),
+            ip("ff02::1"),
+            255,
+            &advertisement(1800, 0xC0, 7200),
+        ),
+        false,
+        world.now,
+    );
+    world.pass(900_000);
+    assert_eq!(world.b.state(slot), State::Awaiting);
+    world.pass(200_000);
+    assert_eq!(world.b.state(slot), State::SynSent);
+    let ours = ip("2001:db8::5054:ff:fe12:3456");
+    let local = world.b.tuple(slot).map(|tuple| tuple.local().ip());
+    assert_eq!(local, Some(ours), "not from the address of the link");
+    assert!(!world.b.is_configuring_ipv6());
+    // Where no router answers, that is known after a while.
+    let mut world = World::with(4, LIMITS, 1500);
+    world.b.start_ipv6(world.now);
+    let slot = world
+        .b
+        .connect((), ANY_V6, far, Settings::default(), world.now)
+        .expect("soon");
+    world.pass(4_000_000);
+    assert_eq!(world.b.error(slot), Some(Error::NetworkUnreachable));
+    assert_eq!(
+        world
+            .b
+            .connect((), ANY_V6, far, Settings::default(), world.now),
+        Err(Error::NetworkUnreachable)
+    );
 }
 
 #[test]

@@ -5,7 +5,7 @@ mod world;
 use std::net::SocketAddr;
 
 use proptest::prelude::*;
-use tcpip::{Error, Ready, Settings, State};
+use tcpip::{Error, Manner, Ready, Settings, State};
 use world::{A, ANY, B, LIMITS, Weather, World, pattern};
 
 /// Sends `up` from `a` to `b` and `down` the other way at once, then closes; what arrived, and the time it took.
@@ -569,7 +569,7 @@ fn datagrams_go_whole_and_in_parts() {
         let payload = pattern(len);
         world
             .a
-            .send_datagram(from, to, &payload, 64, world.now)
+            .send_datagram(from, to, &payload, Manner::default(), world.now)
             .expect("a way");
         world.pass(1000);
         let (_, sender, got) = world.b.sockets.datagrams.pop().expect("arrived");
@@ -578,12 +578,18 @@ fn datagrams_go_whole_and_in_parts() {
     assert_eq!(
         world
             .a
-            .send_datagram(from, to, &pattern(65_536), 64, world.now),
+            .send_datagram(from, to, &pattern(65_536), Manner::default(), world.now),
         Err(Error::MessageTooLong)
     );
     world
         .a
-        .send_datagram(from, SocketAddr::new(B, 54), b"?", 64, world.now)
+        .send_datagram(
+            from,
+            SocketAddr::new(B, 54),
+            b"?",
+            Manner::default(),
+            world.now,
+        )
         .expect("a way");
     world.pass(1000);
     assert_eq!(

@@ -2,7 +2,11 @@
 //!
 //! QEMU's socket netdev carries each frame over TCP behind its length, a big-endian u32 (net/socket.c). The test
 //! is one host with an address and no more of a protocol stack than is written here: ARP (RFC 826), IPv4 (RFC 791), ICMP
-//! echo (RFC 792) and segments of TCP (RFC 9293).
+//! echo (RFC 792) and segments of TCP (RFC 9293); and IPv6 in [`six`].
+
+mod six;
+
+pub use six::{HOST_V6, NETWORK};
 
 use crate::DEADLINE;
 use std::io::{Read, Write};

@@ -38,6 +38,15 @@ fn pages_are_served_through_every_card() {
 }
 
 #[test]
+fn routers_are_heard_through_every_card() {
+    // They speak to a group.
+    for nic in CARDS {
+        let guest = serving(Guest::new("static-web").nic(nic));
+        guest.wait_for("fec0::5054:ff:fe12:3456 by its router");
+    }
+}
+
+#[test]
 fn a_cable_that_is_pulled_and_plugged_in_again_is_noticed_and_service_goes_on() {
     for nic in [Nic::E1000, Nic::E1000e, Nic::Vmxnet3] {
         let guest = serving(Guest::new("static-web").nic(nic));

@@ -1,7 +1,7 @@
 //! std's sockets in both directions, through QEMU's user network (the host is 10.0.2.2).
 
 use std::io::{Read, Write};
-use std::net::{Ipv4Addr, Shutdown, TcpListener, TcpStream};
+use std::net::{Ipv4Addr, Ipv6Addr, Shutdown, TcpListener, TcpStream};
 use std::thread;
 use std::time::Duration;
 use vm_tests::{Boot, DEADLINE, Guest, Nic};
@@ -184,6 +184,159 @@ fn a_machine_talks_to_itself() {
             "the server read 500000",
             "after the listener Err(ConnectionRefused)",
             "datagram \"datagram\" from the sender true",
+            "sockets: done",
+        ],
+    );
+}
+
+#[test]
+fn two_cores_use_the_loopback_at_once() {
+    let guest = guest(&["two cores"]).cores(2);
+    guest.run().showing(0, &["cores [0, 1]", "sockets: done"]);
+}
+
+#[test]
+fn both_versions_of_ip_are_spoken_by_the_loopback() {
+    guest(&["ipv6"]).run().showing(
+        0,
+        &[
+            "by the loopback: ::1 ::1 ::1 ::1",
+            "both: from ::1 seen as ::1 at ::1",
+            "both: from 127.0.0.1 seen as ::ffff:127.0.0.1 at ::ffff:127.0.0.1",
+            "taken for IPv4 too: Err(AddrInUse)",
+            "mapped: ::ffff:127.0.0.1 to ::ffff:127.0.0.1 is 127.0.0.1",
+            "only at first: false",
+            "changed after bind: Err(Some(22))",
+            "apart: ::1 and 127.0.0.1",
+            "only IPv6 to IPv4: Err(NetworkUnreachable)",
+            "datagram \"question\" seen from ::1, sent from ::1",
+            "datagram \"question\" seen from ::ffff:127.0.0.1, sent from 127.0.0.1",
+            "datagram \"question\" seen from ::ffff:127.0.0.1, sent from ::ffff:127.0.0.1",
+            "a large one came whole: true",
+            "closed: Err(ConnectionRefused)",
+            "not ours: Err(AddrNotAvailable)",
+            "datagram to a closed port: Err(ConnectionRefused)",
+            "sockets: done",
+        ],
+    );
+}
+
+#[test]
+fn the_guest_reaches_a_host_over_ipv6() {
+    // QEMU's user network passes connections to its addresses on to the loopback of the host.
+    let listener = TcpListener::bind((Ipv6Addr::LOCALHOST, 0)).unwrap();
+    let port = listener.local_addr().unwrap().port();
+    let address = format!("[fec0::2]:{port}");
+    let console = with_host(&listener, guest(&["connect", &address]), |mut stream| {
+        let mut word = Vec::new();
+        stream.read_to_end(&mut word).unwrap();
+        assert_eq!(word, b"hello");
+        stream.write_all(b"good morning").unwrap();
+    });
+    // What the card's address makes of the network's.
+    let own = "from fec0::5054:ff:fe12:3456";
+    assert!(
+        console.contains(&format!("connected to {address} {own}")),
+        "{console}"
+    );
+    assert!(console.contains("received 12 bytes"), "{console}");
+}
+
+#[test]
+fn a_group_is_heard_while_it_is_joined() {
+    guest(&["groups"]).run().showing(
+        0,
+        &[
+            "not shared: Err(AddrInUse)",
+            "joined twice: Err(AddrInUse)",
+            "no group: Err(InvalidInput)",
+            "hops 1 loop true",
+            "hops 3, heard \"to all\" \"to all\"",
+            "not looped: \"nothing\" \"nothing\"",
+            "left twice: Err(AddrNotAvailable)",
+            "left: \"nothing\" \"nothing\"",
+            "of IPv6: \"to six\"",
+            "of IPv6, left: \"nothing\"",
+            "by the loopback: \"within\" \"nothing\"",
+            "broadcast: Err(PermissionDenied)",
+            "allowed: true",
+            "sockets: done",
+        ],
+    );
+}
+
+#[test]
+fn names_are_looked_up_whatever_servers_answer() {
+    // With IPv4 alone there is no second question to be answered first.
+    let guest = guest(&["names"]).kernel_word("net6=off");
+    guest.run().showing(
+        0,
+        &[
+            "known: 2: 192.0.2.99 2001:db8::99",
+            "localhost: 2: 127.0.0.1 ::1",
+            "plain.example: 1: 192.0.2.1",
+            "alias.example: 1: 192.0.2.2",
+            "away.example: 1: 192.0.2.1",
+            "circle.example: failed to lookup address information: Temporary failure",
+            "large.example: 16: 192.0.2.1 192.0.2.2 192.0.2.3",
+            "short: 1: 192.0.2.3",
+            "six.example: failed to lookup address information: No address associated",
+            "broken.example: failed to lookup address information: No address associated",
+            "nobody.example: failed to lookup address information: Name or service not known",
+            "silent.example: failed to lookup address information: Temporary failure",
+            "plain.example: 1: 192.0.2.1",
+            "the second server was asked: true",
+            "sockets: done",
+        ],
+    );
+}
+
+#[test]
+fn addresses_of_ipv6_are_the_first_for_who_has_one() {
+    let guest = guest(&["names"]).kernel_word("net6=2001:db8::15/64,gateway=fe80::1");
+    guest.run().showing(
+        0,
+        &[
+            "plain.example: 2: 2001:db8::1 192.0.2.1",
+            "alias.example: 2: 2001:db8::2 192.0.2.2",
+            "large.example: 32: 2001:db8::1 2001:db8::2 2001:db8::3",
+            "six.example: 1: 2001:db8::6",
+            "sockets: done",
+        ],
+    );
+}
+
+#[test]
+fn programs_can_read_who_knows_names() {
+    let guest = guest(&["servers"]).kernel_word("net6=off");
+    guest.run().showing(
+        0,
+        &[
+            "nameserver 10.0.2.3",
+            "hosts: Err(NotFound)",
+            "sockets: done",
+        ],
+    );
+}
+
+#[test]
+fn options_keep_their_values_and_messages_what_goes_along() {
+    guest(&["options"]).run().showing(
+        0,
+        &[
+            "tcp 0x20 9 true true",
+            "udp 0xb8 true true 255",
+            "refused Some(92) Some(92) Some(92) Some(92)",
+            "empty Some(11) Some(22) Some(11)",
+            "peeked bytes bytes",
+            "low water 0: 6 or more true",
+            "and the rest 9",
+            "4 bytes told: at 7f000001, 7, class b9",
+            "4 bytes told: at ::1, 7, b9",
+            "many: 3 3 third!",
+            "records: 4 cut true, 0, 7",
+            "and the end: 0",
+            "sent 1 after 6: \"from here and there\"",
             "sockets: done",
         ],
     );

@@ -1,6 +1,7 @@
 //! The network frame by frame: what a host on the same cable sees.
 
-use vm_tests::wire::{Plug, Segment, Wire, flag};
+use std::net::{Ipv4Addr, Ipv6Addr};
+use vm_tests::wire::{HOST_V6, NETWORK, Plug, Segment, Wire, flag};
 use vm_tests::{Boot, Guest, Running};
 
 /// A machine that listens at port 80, and the other end of its cable.
@@ -118,4 +119,50 @@ fn frames_of_nonsense_do_no_harm() {
     wire.send(&[0xff; 13]);
     assert_eq!(wire.ping(7, b"alive"), b"alive");
     talk(guest, &mut wire, 5001);
+}
+
+#[test]
+fn a_machine_is_found_and_reached_over_ipv6() {
+    let (guest, mut wire) = listening();
+    let on_link = wire.guest_on_link();
+    assert_eq!(
+        wire.ping_v6(on_link, b"on the link", |_| ()),
+        b"on the link"
+    );
+    let (_, acknowledged, flags) = wire.connect_v6(on_link, syn(5001));
+    assert_eq!((flags, acknowledged), (flag::SYN | flag::ACK, 1001));
+    // The router tells of a network, and of itself as the way to others.
+    let of_network = wire.guest_v6(NETWORK);
+    let answer = wire.ping_v6(of_network, b"of the world", Wire::advertise);
+    assert_eq!(answer, b"of the world");
+    let (_, _, flags) = wire.connect_v6(of_network, syn(5002));
+    assert_eq!(flags, flag::SYN | flag::ACK);
+    talk(guest, &mut wire, 5003);
+}
+
+#[test]
+fn groups_are_joined_heard_and_left_for_others_to_see() {
+    let plug = Plug::new();
+    let guest = Guest::new("test-sockets")
+        .args(&["hear"])
+        .boot(Boot::Kernel)
+        .address("10.0.2.15/24,gateway=10.0.2.2")
+        .cable(&plug.netdev())
+        .start();
+    let mut wire = plug.wire();
+    let (four, six) = (
+        Ipv4Addr::new(239, 1, 2, 3),
+        Ipv6Addr::new(0xFF15, 0, 0, 0, 0, 0, 0, 0x77),
+    );
+    // Records of version 3 and version 2: changed to exclude nobody.
+    let joined = |group: &[u8]| [&[4, 0, 0, 0][..], group].concat();
+    wire.wait_for([1, 0, 0x5E, 0, 0, 0x16], &joined(&four.octets()));
+    wire.wait_for([0x33, 0x33, 0, 0, 0, 0x16], &joined(&six.octets()));
+    guest.wait_for("joined");
+    wire.find_guest();
+    assert_eq!(wire.call_group_v6(six, 5353, b"six"), b"six back");
+    guest.wait_for(&format!("heard \"six\" from [{HOST_V6}%2]:4000"));
+    assert_eq!(wire.call_group(four, 5454, b"hello"), b"hello back");
+    guest.wait_for("heard \"hello\" from 10.0.2.2:4000");
+    guest.end().showing(0, &["sockets: done"]);
 }

@@ -1,6 +1,6 @@
 //! Interfaces: what there is, and which core has it.
 
-use std::net::Ipv4Addr;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
 use super::errno;
 use crate::error::{Error, Result};
@@ -19,13 +19,15 @@ pub struct Interface {
     pub core: usize,
     /// Whether it was given to that core by [`dedicate`].
     pub is_dedicated: bool,
-    /// Its address and how many bits of that name the network; none as long as it has none.
+    /// All its addresses, of both versions of IP, and how many of their bits name the network.
+    pub addresses: Vec<(IpAddr, u8)>,
+    /// Its address of IPv4 and how many bits of that name the network; none as long as it has none.
     pub address: Option<(Ipv4Addr, u8)>,
     /// Who forwards to other networks.
     pub gateway: Option<Ipv4Addr>,
 }
 
-/// How a dedicated interface gets its address.
+/// How a dedicated interface gets its address of IPv4; those of IPv6 stay what they are.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub enum Addressing {
     /// As the command line says (`--net`): by DHCP, if it does not say.
@@ -63,7 +65,13 @@ fn text(bytes: &[u8]) -> String {
 fn at(index: usize) -> std::result::Result<Interface, i32> {
     let info = sys::net::interface(index)?;
     let some = |address: u32| (address != 0).then(|| Ipv4Addr::from_bits(address));
+    let addresses = sys::net::addresses(index)?;
+    let addresses = addresses.iter().map(|address| {
+        let ip = SocketAddr::from(*address).ip();
+        (ip, address.prefix)
+    });
     Ok(Interface {
+        addresses: addresses.collect(),
         name: text(&info.name),
         driver: text(&info.driver),
         mac: info.mac,

@@ -39,7 +39,7 @@ mod service;
 mod statistics;
 
 pub use interface::{Addressing, Interface, dedicate, interface, interfaces};
-pub use ping::{MAX_PING_BYTES, PingError, Pong, ping};
+pub use ping::{MAX_PING_BYTES, PingError, Pong, ping, ping_scoped};
 pub use service::{Close, Connection, Handle, Service, serve};
 pub use statistics::{Statistics, print_statistics, statistics};
 

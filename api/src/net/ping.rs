@@ -1,14 +1,14 @@
-//! Echo requests (RFC 792).
+//! Echo requests (RFC 792, RFC 4443).
 
 use std::fmt;
 use std::io;
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
 use super::errno;
 use crate::sys;
 
-/// Most bytes of a ping: what fits into one packet of Ethernet.
+/// Most bytes of a ping: what fits into one packet of Ethernet over IPv4; over IPv6 20 less do.
 pub const MAX_PING_BYTES: usize = 1472;
 
 /// An answer.
@@ -34,8 +34,6 @@ pub enum PingError {
     TooLong(usize),
     /// The address is not one of a single host.
     NotAHost(IpAddr),
-    /// Addresses of IPv6 cannot be asked yet.
-    NoIpv6(IpAddr),
     /// Too many pings are under way.
     TooMany,
     /// Another error, by the number (`errno`) that the kernel gave.
@@ -53,7 +51,6 @@ impl fmt::Display for PingError {
                 "{len} bytes do not fit into a packet: {MAX_PING_BYTES} are the most"
             ),
             Self::NotAHost(to) => write!(f, "{to} is not the address of a host"),
-            Self::NoIpv6(to) => write!(f, "{to}: pings over IPv6 are not supported"),
             Self::TooMany => f.write_str("too many pings are under way"),
             Self::Other(errno) => io::Error::from_raw_os_error(*errno).fmt(f),
         }
@@ -68,10 +65,16 @@ impl std::error::Error for PingError {}
 /// # Errors
 /// See [`PingError`].
 pub fn ping(to: IpAddr, timeout: Duration, len: usize) -> Result<Pong, PingError> {
-    let IpAddr::V4(address) = to else {
-        return Err(PingError::NoIpv6(to));
-    };
-    let pong = sys::net::ping(address.to_bits(), len, timeout);
+    ping_scoped(SocketAddr::new(to, 0), timeout, len)
+}
+
+/// The same to an address that may have a scope, such as `fe80::1%2` (the number of its interface, from 1 on); the port does not count.
+///
+/// # Errors
+/// See [`PingError`].
+pub fn ping_scoped(address: SocketAddr, timeout: Duration, len: usize) -> Result<Pong, PingError> {
+    let to = address.ip();
+    let pong = sys::net::ping(address, len, timeout);
     let pong = pong.map_err(|errno| match errno {
         errno::ETIMEDOUT => PingError::TimedOut(to),
         errno::EHOSTUNREACH => PingError::HostUnreachable(to),

@@ -1,7 +1,7 @@
 //! Services: callbacks for the connections of a port.
 
 use std::fmt;
-use std::net::{Ipv4Addr, SocketAddrV4};
+use std::net::SocketAddr;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::thread::JoinHandle;
 use std::time::Duration;
@@ -84,14 +84,13 @@ enum Wish {
 pub struct Connection<'a> {
     service: &'a mut sys::net::Service,
     number: u32,
-    ends: Ends,
+    ends: &'a Ends,
     wish: Wish,
 }
 
-#[derive(Clone, Copy)]
 struct Ends {
-    local: SocketAddrV4,
-    peer: SocketAddrV4,
+    local: SocketAddr,
+    peer: SocketAddr,
 }
 
 impl fmt::Debug for Connection<'_> {
@@ -110,15 +109,15 @@ impl Connection<'_> {
         self.number
     }
 
-    /// The peer's address.
+    /// The peer's address, of IPv4 or IPv6.
     #[must_use]
-    pub fn peer(&self) -> SocketAddrV4 {
+    pub fn peer(&self) -> SocketAddr {
         self.ends.peer
     }
 
     /// The address that the peer has connected to.
     #[must_use]
-    pub fn local(&self) -> SocketAddrV4 {
+    pub fn local(&self) -> SocketAddr {
         self.ends.local
     }
 
@@ -226,7 +225,7 @@ impl Handle {
     }
 }
 
-/// Serves the connections of a port of one interface (of any free port if it is 0); programs of the same machine reach it by the
+/// Serves the connections of a port of one interface (of any free port if it is 0), over IPv4 and IPv6; programs of the same machine reach it by the
 /// loopback, too. The callbacks run on the core that the interface belongs to, wherever this is called; an interface that no core was
 /// given stays where it is, so give it to a core before. Other interfaces can have services of their own at the same port.
 ///
@@ -279,7 +278,7 @@ impl<S: Service> Loop<S> {
             self.connections.next(&mut buf, &mut event);
             let number = event.connection;
             match event.kind {
-                sys::net::ACCEPTED => self.accept(&event),
+                sys::net::ACCEPTED => self.accept(number),
                 sys::net::RECEIVED => {
                     let data = buf.get(..event.value).unwrap_or_default();
                     self.call(number, |service, connection, state| {
@@ -305,17 +304,14 @@ impl<S: Service> Loop<S> {
         }
     }
 
-    fn accept(&mut self, event: &sys::net::Event) {
-        let (number, service) = (event.connection, &mut self.service);
-        let address = |ip, port| SocketAddrV4::new(Ipv4Addr::from_bits(ip), port);
-        let ends = Ends {
-            local: address(event.local_ip, event.local_port),
-            peer: address(event.remote_ip, event.remote_port),
-        };
+    fn accept(&mut self, number: u32) {
+        let service = &mut self.service;
+        let (local, peer) = self.connections.accepted();
+        let ends = Ends { local, peer };
         let mut connection = Connection {
             service: &mut self.connections,
             number,
-            ends,
+            ends: &ends,
             wish: Wish::Stay,
         };
         let accepted = catch_unwind(AssertUnwindSafe(|| service.on_accept(&mut connection)));
@@ -346,7 +342,7 @@ impl<S: Service> Loop<S> {
         let mut connection = Connection {
             service: &mut self.connections,
             number,
-            ends: *ends,
+            ends,
             wish: Wish::Stay,
         };
         let service = &mut self.service;

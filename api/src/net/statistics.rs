@@ -15,7 +15,7 @@ pub fn statistics(interface: &str) -> Result<Statistics> {
     sys::net::statistics(index).map_err(|_| Error::NoSuchDevice(interface.to_owned()))
 }
 
-/// Writes what all interfaces have counted to the console, two lines for each.
+/// Writes what all interfaces have counted to the console, three lines for each.
 ///
 /// # Errors
 /// As [`interfaces`].
@@ -40,6 +40,16 @@ pub fn print_statistics() -> Result<()> {
             counted.dropped_backlog,
             counted.dropped_no_room,
             counted.dropped_no_port
+        );
+        println!(
+            "{}: full sockets {}, parts {}, no neighbour {}, no memory {}, segments {}, unsaid {}",
+            interface.name,
+            counted.dropped_inbox,
+            counted.dropped_fragments,
+            counted.dropped_no_neighbor,
+            counted.dropped_no_memory,
+            counted.dropped_segments,
+            counted.unsaid
         );
     }
     Ok(())

@@ -1,6 +1,7 @@
 //! Interfaces and services (`kernel/src/abi/native/net.rs`).
 
 use std::ffi::c_int;
+use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV6};
 use std::time::Duration;
 
 /// What there is to know of an interface. Addresses are numbers whose first byte is the highest; 0 is none.
@@ -61,6 +62,18 @@ pub struct Statistics {
     pub dropped_no_port: u64,
     /// Connections that there are now, those that are closing included.
     pub connections: u64,
+    /// Datagrams whose socket had no room for more, because its program reads too slowly.
+    pub dropped_inbox: u64,
+    /// Parts of packets that did not fit, overlapped, or whose packet never was whole.
+    pub dropped_fragments: u64,
+    /// Packets that waited in vain for the hardware address of their next station, or found no room to wait.
+    pub dropped_no_neighbor: u64,
+    /// Segments for which there was no memory.
+    pub dropped_no_memory: u64,
+    /// Segments outside of windows, of old times, or of no connection.
+    pub dropped_segments: u64,
+    /// Messages that were not sent because there were too many: errors, and challenges of TCP.
+    pub unsaid: u64,
 }
 
 /// A service's connections, in the kernel.
@@ -91,10 +104,64 @@ pub(crate) struct Event {
     pub(crate) connection: u32,
     /// What was received, in bytes; or why it ended.
     pub(crate) value: usize,
-    pub(crate) local_ip: u32,
-    pub(crate) remote_ip: u32,
-    pub(crate) local_port: u16,
-    pub(crate) remote_port: u16,
+}
+
+/// An address of either version: its bytes (of IPv4, the first four), its scope, and its port.
+#[repr(C)]
+#[derive(Clone, Copy, Default)]
+pub(crate) struct Address {
+    bytes: [u8; 16],
+    scope: u32,
+    port: u16,
+    /// The prefix's length, of an interface's own address.
+    pub(crate) prefix: u8,
+    is_v6: bool,
+}
+
+/// The ends of a connection.
+#[repr(C)]
+#[derive(Default)]
+struct Ends {
+    local: Address,
+    peer: Address,
+}
+
+impl From<SocketAddr> for Address {
+    fn from(address: SocketAddr) -> Self {
+        let mut bytes = [0; 16];
+        let scope = match address {
+            SocketAddr::V4(v4) => {
+                bytes[..4].copy_from_slice(&v4.ip().octets());
+                0
+            }
+            SocketAddr::V6(v6) => {
+                bytes = v6.ip().octets();
+                v6.scope_id()
+            }
+        };
+        Self {
+            bytes,
+            scope,
+            port: address.port(),
+            prefix: 0,
+            is_v6: address.is_ipv6(),
+        }
+    }
+}
+
+impl From<Address> for SocketAddr {
+    fn from(address: Address) -> Self {
+        let [a, b, c, d, ..] = address.bytes;
+        match address.is_v6 {
+            true => Self::V6(SocketAddrV6::new(
+                Ipv6Addr::from(address.bytes),
+                address.port,
+                0,
+                address.scope,
+            )),
+            false => Self::new(Ipv4Addr::new(a, b, c, d).into(), address.port),
+        }
+    }
 }
 
 pub(crate) const ACCEPTED: u32 = 0;
@@ -106,7 +173,8 @@ pub(crate) const STOPPED: u32 = 5;
 
 mod c {
     use super::{
-        Addressing, Event, InterfaceInfo, KernelEvents, KernelService, Parts, Pong, Statistics,
+        Address, Addressing, Ends, Event, InterfaceInfo, KernelEvents, KernelService, Parts, Pong,
+        Statistics,
     };
     use std::ffi::c_int;
 
@@ -119,11 +187,17 @@ mod c {
             addressing: *const Addressing,
         ) -> c_int;
         pub(super) fn toro_net_ping(
-            address: u32,
+            address: *const Address,
             len: usize,
             timeout_ns: u64,
             pong: *mut Pong,
         ) -> c_int;
+        pub(super) fn toro_net_addresses(
+            index: usize,
+            addresses: *mut Address,
+            count: usize,
+        ) -> isize;
+        pub(super) fn toro_net_service_accepted(service: *mut KernelService, ends: *mut Ends);
         pub(super) fn toro_net_statistics(index: usize, statistics: *mut Statistics) -> c_int;
         pub(super) fn toro_net_service_new(index: usize, port: u16, parts: *mut Parts) -> c_int;
         pub(super) fn toro_net_service_next(
@@ -180,6 +254,18 @@ pub(crate) fn interface(index: usize) -> Result<InterfaceInfo, i32> {
     checked(unsafe { c::toro_net_interface(index, &raw mut info) }).map(|()| info)
 }
 
+/// The addresses of an interface, of both versions.
+pub(crate) fn addresses(index: usize) -> Result<Vec<Address>, i32> {
+    /// More than an interface may have.
+    const MOST: usize = 64;
+    let mut addresses = vec![Address::default(); MOST];
+    // SAFETY: the places are written by the call only.
+    let count = unsafe { c::toro_net_addresses(index, addresses.as_mut_ptr(), MOST) };
+    let count = usize::try_from(count).map_err(|_| -count as i32)?;
+    addresses.truncate(count);
+    Ok(addresses)
+}
+
 /// Gives an interface to a core.
 pub(crate) fn dedicate(index: usize, core: usize, addressing: &Addressing) -> Result<(), i32> {
     // SAFETY: it is read by the call only.
@@ -187,11 +273,13 @@ pub(crate) fn dedicate(index: usize, core: usize, addressing: &Addressing) -> Re
 }
 
 /// Sends an echo request and waits for the answer.
-pub(crate) fn ping(address: u32, len: usize, timeout: Duration) -> Result<Pong, i32> {
+pub(crate) fn ping(address: SocketAddr, len: usize, timeout: Duration) -> Result<Pong, i32> {
     let timeout_ns = u64::try_from(timeout.as_nanos()).unwrap_or(u64::MAX);
     let mut pong = Pong::default();
-    // SAFETY: the place is written by the call only.
-    checked(unsafe { c::toro_net_ping(address, len, timeout_ns, &raw mut pong) }).map(|()| pong)
+    let address = Address::from(address);
+    // SAFETY: the address is read and the place written by the call only.
+    checked(unsafe { c::toro_net_ping(&raw const address, len, timeout_ns, &raw mut pong) })
+        .map(|()| pong)
 }
 
 /// What an interface has counted.
@@ -244,6 +332,14 @@ impl Service {
         // SAFETY: this is the service's one user, as it is borrowed mutably; the buffer is not empty, and both are written by the
         // call only.
         unsafe { c::toro_net_service_next(self.service, buf.as_mut_ptr(), buf.len(), event) }
+    }
+
+    /// The ends of the connection that the last piece of news accepted: ours and the peer's.
+    pub(crate) fn accepted(&mut self) -> (SocketAddr, SocketAddr) {
+        let mut ends = Ends::default();
+        // SAFETY: as in `next`; the place is written by the call only.
+        unsafe { c::toro_net_service_accepted(self.service, &raw mut ends) };
+        (ends.local.into(), ends.peer.into())
     }
 
     /// Sends bytes, which are copied as far as they must wait.

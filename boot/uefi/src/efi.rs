@@ -53,6 +53,12 @@ const BLOCK_IO: Guid = Guid(
     0x11d2,
     [0x8e, 0x39, 0x00, 0xa0, 0xc9, 0x69, 0x72, 0x3b],
 );
+const GRAPHICS_OUTPUT: Guid = Guid(
+    0x9042_a9de,
+    0x23dc,
+    0x4a38,
+    [0x96, 0xfb, 0x7a, 0xde, 0xd0, 0x80, 0x51, 0x6a],
+);
 const ACPI_20_TABLE: Guid = Guid(
     0x8868_e871,
     0xe4f1,
@@ -126,6 +132,46 @@ struct BootServices {
         *mut usize,
         *mut *const Handle,
     ) -> Status,
+    locate_protocol:
+        unsafe extern "efiapi" fn(*const Guid, *const c_void, *mut *const c_void) -> Status,
+}
+
+/// The Graphics Output Protocol (12.9).
+#[repr(C)]
+struct GraphicsOutput {
+    calls: [usize; 3],
+    mode: *const GraphicsMode,
+}
+
+#[repr(C)]
+struct GraphicsMode {
+    count: u32,
+    number: u32,
+    information: *const ModeInformation,
+    information_bytes: usize,
+    base: u64,
+    len_bytes: usize,
+}
+
+#[repr(C)]
+struct ModeInformation {
+    version: u32,
+    width: u32,
+    height: u32,
+    format: u32,
+    masks: [u32; 4],
+    pixels_of_a_line: u32,
+}
+
+/// A screen of pixels of 32 bits, with eight bits for each colour.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Screen {
+    pub(crate) base: u64,
+    pub(crate) pitch_bytes: u32,
+    pub(crate) width: u32,
+    pub(crate) height: u32,
+    /// The lowest bits of red, green and blue.
+    pub(crate) shifts: [u8; 3],
 }
 
 #[repr(C)]
@@ -184,6 +230,8 @@ pub(crate) struct MemoryMap {
 #[derive(Clone, Copy)]
 pub(crate) struct Device {
     io: *const BlockIo,
+    /// Where on it what we look for begins, in bytes.
+    start: u64,
 }
 
 /// The firmware, as long as it has not been left.
@@ -225,6 +273,36 @@ impl Firmware {
         find(ACPI_20_TABLE)
             .or_else(|| find(ACPI_10_TABLE))
             .map_or(0, |entry| entry.table)
+    }
+
+    /// The screen, if it has pixels that can be written to directly, of the two common kinds.
+    pub(crate) fn screen(&self) -> Option<Screen> {
+        const RED_FIRST: u32 = 0;
+        const BLUE_FIRST: u32 = 1;
+        let mut found: *const c_void = ptr::null();
+        // SAFETY: search for a protocol, no registration, result in a variable (7.3.16).
+        let status =
+            unsafe { (self.boot().locate_protocol)(&GRAPHICS_OUTPUT, ptr::null(), &mut found) };
+        if status != Status::SUCCESS || found.is_null() {
+            return None;
+        }
+        // SAFETY: the interface of this protocol, whose mode and its information are there as long as the firmware is (12.9.1).
+        let (mode, information) = unsafe {
+            let output: &GraphicsOutput = &*found.cast();
+            let mode = output.mode.as_ref()?;
+            (mode, mode.information.as_ref()?)
+        };
+        Some(Screen {
+            base: mode.base,
+            pitch_bytes: information.pixels_of_a_line.checked_mul(4)?,
+            width: information.width,
+            height: information.height,
+            shifts: match information.format {
+                RED_FIRST => [0, 8, 16],
+                BLUE_FIRST => [16, 8, 0],
+                _ => return None,
+            },
+        })
     }
 
     /// Pages of zeros whose last byte is at `highest` or below; they are never given back.
@@ -302,7 +380,8 @@ impl Firmware {
         None
     }
 
-    /// Calls `look` with each other partition of the disk that the loader came from, until it finds something.
+    /// Calls `look` with each other partition of the disk that the loader came from, until it finds something. A CD has no partitions
+    /// but the one that the loader came from: there it is the place that the kernel's partition has on a disk.
     pub(crate) fn find_beside<T>(
         &self,
         mut look: impl FnMut(Device) -> Option<T>,
@@ -329,13 +408,31 @@ impl Firmware {
         // SAFETY: the firmware gave a buffer of so many handles.
         let handles = unsafe { core::slice::from_raw_parts(handles, count) };
         Ok(handles.iter().find_map(|&handle| {
-            if handle == image.device || !are_partitions_of_one_disk(own, self.path(handle)?) {
+            if handle == image.device {
                 return None;
             }
+            let start = place_of_kernel(own, self.path(handle)?)?;
             let io: *const BlockIo = self.protocol::<BlockIo>(handle, &BLOCK_IO).ok()?;
-            look(Device { io })
+            look(Device { io, start })
         }))
     }
+}
+
+/// Where the kernel's partition may begin, in bytes, on a device with the path `other`, if the loader came from `own`; paths are
+/// without their ends.
+fn place_of_kernel(own: &[u8], other: &[u8]) -> Option<u64> {
+    /// The node of a CD's boot image (10.3.4.2).
+    const CD: &[u8] = &[4, 2, 24, 0];
+    const CD_BYTES: usize = 24;
+    /// As on a disk (ARCHITECTURE.md, "The boot disk").
+    const PARTITION_AT: u64 = 1 << 20;
+    let is_cd = own
+        .strip_prefix(other)
+        .is_some_and(|node| node.len() == CD_BYTES && node.starts_with(CD));
+    if is_cd {
+        return Some(PARTITION_AT);
+    }
+    are_partitions_of_one_disk(own, other).then_some(0)
 }
 
 /// Whether two device paths, without their ends, differ only in the last node, which in both is a partition (10.3.4.1).
@@ -368,7 +465,8 @@ impl Device {
             && media.block_bytes as usize <= PAGE_BYTES
             && media.alignment as usize <= PAGE_BYTES;
         let blocks = media.last_block.checked_add(1).filter(|_| is_usable)?;
-        blocks.checked_mul(u64::from(media.block_bytes))
+        let bytes = blocks.checked_mul(u64::from(media.block_bytes))?;
+        bytes.checked_sub(self.start)
     }
 
     /// Reads from a byte on; start and length are multiples of a block, and the buffer begins at a page.
@@ -377,7 +475,7 @@ impl Device {
         const MOST: usize = 1 << 20;
         let media = self.media();
         let block_bytes = u64::from(media.block_bytes);
-        let mut block = start / block_bytes;
+        let mut block = (self.start + start) / block_bytes;
         for piece in buffer.chunks_mut(MOST) {
             // SAFETY: the buffer has so many bytes, and is aligned as `len_bytes` has checked.
             let status = unsafe {
@@ -407,7 +505,10 @@ impl Write for Console {
 
 #[cfg(test)]
 mod tests {
-    use super::{BlockIo, BootServices, Media, SystemTable, are_partitions_of_one_disk};
+    use super::{
+        BlockIo, BootServices, GraphicsMode, GraphicsOutput, Media, ModeInformation, SystemTable,
+        are_partitions_of_one_disk, place_of_kernel,
+    };
     use core::mem::offset_of;
 
     #[test]
@@ -420,8 +521,25 @@ mod tests {
         assert_eq!(offset_of!(BootServices, handle_protocol), 152);
         assert_eq!(offset_of!(BootServices, exit_boot_services), 232);
         assert_eq!(offset_of!(BootServices, locate_handle_buffer), 312);
+        assert_eq!(offset_of!(BootServices, locate_protocol), 320);
+        assert_eq!(offset_of!(GraphicsOutput, mode), 24);
+        assert_eq!(offset_of!(GraphicsMode, base), 24);
+        assert_eq!(offset_of!(ModeInformation, pixels_of_a_line), 32);
         assert_eq!(offset_of!(Media, last_block), 24);
         assert_eq!(offset_of!(BlockIo, read_blocks), 24);
+    }
+
+    #[test]
+    fn the_kernel_of_a_cd_is_on_the_whole_of_it() {
+        let disk = [1, 1, 6, 0, 7, 0, 3, 1, 8, 0, 0, 0, 0, 0];
+        let mut image = disk.to_vec();
+        image.extend([4, 2, 24, 0]);
+        image.resize(disk.len() + 24, 0);
+        assert_eq!(place_of_kernel(&image, &disk), Some(1 << 20));
+        assert_eq!(place_of_kernel(&image, &disk[..6]), None);
+        assert_eq!(place_of_kernel(&disk, &image), None);
+        image[disk.len() + 1] = 1;
+        assert_eq!(place_of_kernel(&image, &disk), None);
     }
 
     #[test]

@@ -9,7 +9,7 @@ use core::convert::Infallible;
 use core::mem::offset_of;
 
 use crate::Failure;
-use crate::efi::{Firmware, PAGE_BYTES, Purpose};
+use crate::efi::{Firmware, PAGE_BYTES, Purpose, Screen};
 use crate::elf::{Elf, MOST_SEGMENTS};
 use crate::memory_map::{self, MOST_RANGES, Range};
 
@@ -41,6 +41,36 @@ struct StartInfo {
     reserved: u32,
 }
 
+/// `hvm_modlist_entry`.
+#[repr(C)]
+#[derive(Default)]
+struct Module {
+    content: u64,
+    len_bytes: u64,
+    command_line: u64,
+    reserved: u64,
+}
+
+/// The screen, as Multiboot 2 tells of one: the content of the module that is called [`FRAMEBUFFER_NAME`].
+#[repr(C)]
+#[derive(Default)]
+struct Framebuffer {
+    base: u64,
+    pitch_bytes: u32,
+    width: u32,
+    height: u32,
+    bits_per_pixel: u8,
+    /// 1: a pixel has its colours as bits.
+    kind: u8,
+    reserved: u16,
+    /// The lowest bit and how many there are, for red, green and blue.
+    colours: [[u8; 2]; 3],
+    padding: u16,
+}
+
+/// How the kernel knows the module (ARCHITECTURE.md, "From a loader to the kernel"), with its end.
+const FRAMEBUFFER_NAME: [u8; 24] = *b"toro-framebuffer\0\0\0\0\0\0\0\0";
+
 /// A piece of memory to be made.
 #[repr(C)]
 #[derive(Clone, Copy, Default)]
@@ -60,6 +90,9 @@ struct Handover {
     command_line: [u8; COMMAND_LINE_BYTES],
     ranges: [Range; MOST_RANGES],
     start_info: StartInfo,
+    module: Module,
+    framebuffer: Framebuffer,
+    framebuffer_name: [u8; 24],
     copies: [Copy; MOST_SEGMENTS],
     copy_count: u64,
     entry: u64,
@@ -174,6 +207,9 @@ pub(crate) fn start(
     let handover = unsafe { &mut *memory.as_mut_ptr().cast::<Handover>() };
     handover.prepare(place, elf, command_line);
     handover.start_info.rsdp = firmware.rsdp_phys();
+    if let Some(screen) = firmware.screen() {
+        handover.add_screen(place, &screen);
+    }
 
     for attempt in 1.. {
         let map = firmware.memory_map(map_buffer)?;
@@ -198,6 +234,30 @@ pub(crate) fn start(
 }
 
 impl Handover {
+    /// Hands the screen over, as a module; `place` is as for [`Self::prepare`], after which this is called.
+    fn add_screen(&mut self, place: u64, screen: &Screen) {
+        let at = |offset: usize| place + offset as u64;
+        self.framebuffer = Framebuffer {
+            base: screen.base,
+            pitch_bytes: screen.pitch_bytes,
+            width: screen.width,
+            height: screen.height,
+            bits_per_pixel: 32,
+            kind: 1,
+            colours: screen.shifts.map(|shift| [shift, 8]),
+            ..Framebuffer::default()
+        };
+        self.framebuffer_name = FRAMEBUFFER_NAME;
+        self.module = Module {
+            content: at(offset_of!(Self, framebuffer)),
+            len_bytes: size_of::<Framebuffer>() as u64,
+            command_line: at(offset_of!(Self, framebuffer_name)),
+            reserved: 0,
+        };
+        self.start_info.module_count = 1;
+        self.start_info.modules = at(offset_of!(Self, module));
+    }
+
     /// Fills in all but what the firmware tells at the very end; `place` is its own physical address.
     fn prepare(&mut self, place: u64, elf: &Elf<'_>, command_line: &[u8]) {
         let at = |offset: usize| place + offset as u64;
@@ -249,5 +309,19 @@ impl Handover {
             memory_map: at(offset_of!(Self, ranges)),
             ..StartInfo::default()
         };
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Framebuffer, Module};
+    use core::mem::offset_of;
+
+    #[test]
+    fn what_the_kernel_reads_is_where_it_looks() {
+        assert_eq!(offset_of!(Framebuffer, kind), 21);
+        assert_eq!(offset_of!(Framebuffer, colours), 24);
+        assert_eq!(offset_of!(Module, command_line), 16);
+        assert_eq!(size_of::<Module>(), 32);
     }
 }

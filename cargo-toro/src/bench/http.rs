@@ -37,15 +37,21 @@ pub(super) fn measure(bench: &Bench, report: &mut Report) -> Result<()> {
     let service = bench.service()?;
     let machinery = bench.service_machine(&service, bench.way(&service))?;
     let machinery = machinery.for_connections(CONNECTIONS);
-    count(bench, report, &machinery)?;
+    let limits = [REQUEST_LIMIT, CONNECTION_LIMIT].map(Some);
+    count(bench, report, &machinery, limits)?;
     for is_kept_alive in [true, false] {
         measure_load(bench, report, &machinery, is_kept_alive)?;
     }
     Ok(())
 }
 
-/// Instructions a request.
-fn count(bench: &Bench, report: &mut Report, machinery: &Machinery) -> Result<()> {
+/// Instructions a request on a kept connection, and of one on a connection of its own.
+pub(super) fn count(
+    bench: &Bench,
+    report: &mut Report,
+    machinery: &Machinery,
+    limits: [Option<f64>; 2],
+) -> Result<()> {
     let names = [
         "keep-alive request, one at a time",
         "new connection with one request",
@@ -59,11 +65,8 @@ fn count(bench: &Bench, report: &mut Report, machinery: &Machinery) -> Result<()
     let counter = Counter::new(bench.folder());
     let mut guest = machinery.start(Some((plugin, &counter)))?;
     guest.first_answer()?;
-    let parts = [
-        (true, COUNTED_REQUESTS, REQUEST_LIMIT),
-        (false, COUNTED_CONNECTIONS, CONNECTION_LIMIT),
-    ];
-    for (name, (is_kept_alive, requests, limit)) in names.into_iter().zip(parts) {
+    let parts = [(true, COUNTED_REQUESTS), (false, COUNTED_CONNECTIONS)];
+    for ((name, (is_kept_alive, requests)), limit) in names.into_iter().zip(parts).zip(limits) {
         bench.shell.status("Counting", name);
         let plan = Plan {
             connections: 1,
@@ -82,7 +85,11 @@ fn count(bench: &Bench, report: &mut Report, machinery: &Machinery) -> Result<()
         loaded(&mut guest, plan)?;
         std::thread::sleep(SETTLE);
         let count = counter.total()?.wrapping_sub(before) as f64 / requests as f64;
-        report.add(Figure::new(name, count, Unit::Instructions).at_most(limit));
+        let figure = Figure::new(name, count, Unit::Instructions);
+        report.add(match limit {
+            Some(limit) => figure.at_most(limit),
+            None => figure,
+        });
     }
     Ok(())
 }

@@ -7,7 +7,7 @@ use super::load::Plan;
 use super::process;
 use super::report::{Figure, Report, Unit};
 use super::statistics::median;
-use super::subject::{Bench, Guest};
+use super::subject::{Bench, Guest, Machinery};
 use anyhow::Result;
 use std::time::{Duration, Instant};
 
@@ -40,7 +40,16 @@ const CPU_LIMIT_PERCENT: f64 = 1.0;
 pub(super) fn measure(bench: &Bench, report: &mut Report) -> Result<()> {
     let service = bench.service()?;
     let machinery = bench.service_machine(&service, bench.way(&service))?;
-    let machinery = machinery.for_connections(LOAD.connections);
+    measure_machine(bench, report, &machinery)
+}
+
+/// The same of a machine.
+pub(super) fn measure_machine(
+    bench: &Bench,
+    report: &mut Report,
+    machinery: &Machinery,
+) -> Result<()> {
+    let machinery = machinery.clone().for_connections(LOAD.connections);
     let name = "idle, guest";
     bench
         .shell

@@ -1,6 +1,6 @@
 //! The guest to compare with: Debian's kernel for clouds with one static program as its first process, in the same emulator.
 //!
-//! The kernel comes as a package by `apt-get download` and is kept under `target/toro/bench/linux`. The program is built by cargo with the
+//! The kernel comes as a package by `apt-get download` and is kept under `target/toro/bench/linux`, with the modules for disks ([`MODULES`]). The program is built by cargo with the
 //! host's linker; the archive that holds it is written here (format "newc": Linux, Documentation/driver-api/early-userspace/buffer-format.rst).
 
 use crate::compile::cargo;
@@ -18,6 +18,18 @@ pub(super) const META_PACKAGE: &str = "linux-image-cloud-amd64";
 const TARGET: &str = "x86_64-unknown-linux-gnu";
 /// Words for the kernel: quick to start, and nothing that slows it down.
 pub(super) const COMMAND_LINE: &str = "console=ttyS0 quiet loglevel=3 panic=-1 mitigations=off no_timer_check tsc=reliable random.trust_cpu=on cryptomgr.notests";
+
+/// What virtio disks need, in the order in which they are loaded. Debian's ext4, which serves ext2, is part of the kernel.
+const MODULES: [&str; 6] = [
+    "virtio/virtio_ring.ko",
+    "virtio/virtio.ko",
+    "virtio/virtio_pci_legacy_dev.ko",
+    "virtio/virtio_pci_modern_dev.ko",
+    "virtio/virtio_pci.ko",
+    "block/virtio_blk.ko",
+];
+/// Where the program finds them.
+const MODULE_FOLDER: &str = "modules";
 
 /// A Linux that can be started.
 #[derive(Debug)]
@@ -42,9 +54,33 @@ pub(super) fn guest(package: &str, manifest: &Path, folder: &Path, shell: &Shell
     let program = program(package, manifest, &cache)?;
     let archive = cache.join(format!("{package}.cpio"));
     let content = fs::read(&program).with_context(|| format!("{}", program.display()))?;
-    fs::write(&archive, cpio(&[("init", PROGRAM, &content)]))
-        .with_context(|| format!("{}", archive.display()))?;
+    let modules = modules(&cache)?;
+    let mut files = vec![
+        ("init", PROGRAM, &content[..]),
+        (MODULE_FOLDER, FOLDER, &[]),
+    ];
+    files.extend(
+        modules
+            .iter()
+            .map(|(name, content)| (name.as_str(), FILE, &content[..])),
+    );
+    fs::write(&archive, cpio(&files)).with_context(|| format!("{}", archive.display()))?;
     Ok(Linux { kernel, archive })
+}
+
+/// The modules in the cache, by the names that they have in the archive: sorted as they are loaded.
+fn modules(cache: &Path) -> Result<Vec<(String, Vec<u8>)>> {
+    let modules = (0..).zip(module_names()).map(|(number, name)| {
+        let path = cache.join(MODULE_FOLDER).join(name);
+        let content = fs::read(&path).with_context(|| format!("{}", path.display()))?;
+        Ok((format!("{MODULE_FOLDER}/{number}-{name}"), content))
+    });
+    modules.collect()
+}
+
+/// The file names of [`MODULES`].
+fn module_names() -> impl Iterator<Item = &'static str> {
+    MODULES.iter().filter_map(|path| path.rsplit('/').next())
 }
 
 /// The kernel in the cache; fetched when there is none.
@@ -67,14 +103,34 @@ fn kernel(cache: &Path, shell: &Shell) -> Result<PathBuf> {
         .context("apt-get has left no package")?;
     output(Command::new("dpkg-deb").arg("-x").arg(&file).arg(cache))?;
     fs::remove_file(&file)?;
-    // Modules are not needed, and large.
+    keep_modules(cache)?;
+    // The other modules are not needed, and large.
     for rest in ["lib", "usr"] {
         let _ = fs::remove_dir_all(cache.join(rest));
     }
     unpacked_kernel(cache).context("the package has no kernel")
 }
 
+/// Moves the modules that are needed out of the unpacked package.
+fn keep_modules(cache: &Path) -> Result<()> {
+    let to = cache.join(MODULE_FOLDER);
+    fs::create_dir_all(&to)?;
+    let versions = fs::read_dir(cache.join("lib/modules")).context("the package has no modules")?;
+    let version = versions.into_iter().flatten().next();
+    let version = version.context("the package has no modules")?.path();
+    for (path, name) in MODULES.iter().zip(module_names()) {
+        let from = version.join("kernel/drivers").join(path);
+        fs::rename(&from, to.join(name))
+            .with_context(|| format!("the package has no {}", from.display()))?;
+    }
+    Ok(())
+}
+
+/// The kernel, if its modules are there too.
 fn unpacked_kernel(cache: &Path) -> Option<PathBuf> {
+    if !module_names().all(|name| cache.join(MODULE_FOLDER).join(name).is_file()) {
+        return None;
+    }
     let mut files = fs::read_dir(cache.join("boot")).ok()?;
     files.find_map(|entry| {
         let path = entry.ok()?.path();
@@ -122,6 +178,7 @@ pub(super) fn output(command: &mut Command) -> Result<String> {
 pub(super) const FOLDER: u32 = 0o040_755;
 /// Type and rights of a program or any other file.
 pub(super) const PROGRAM: u32 = 0o100_755;
+const FILE: u32 = 0o100_644;
 
 /// An archive with these files (name, mode, content), of which `/init` is started, and the console that the kernel opens for it.
 pub(super) fn cpio(files: &[(&str, u32, &[u8])]) -> Vec<u8> {
@@ -167,7 +224,7 @@ pub(super) fn cpio(files: &[(&str, u32, &[u8])]) -> Vec<u8> {
 
 #[cfg(test)]
 mod tests {
-    use super::{PROGRAM, cpio, newest};
+    use super::{FILE, PROGRAM, cpio, newest};
 
     #[test]
     fn the_newest_kernel_is_what_the_meta_package_depends_on() {
@@ -178,13 +235,18 @@ mod tests {
 
     #[test]
     fn an_archive_has_headers_of_110_bytes_and_everything_on_multiples_of_4() {
-        let archive = cpio(&[("init", PROGRAM, b"12345")]);
+        let archive = cpio(&[
+            ("init", PROGRAM, b"12345"),
+            ("modules/0-a.ko", FILE, b"module"),
+        ]);
         let text = String::from_utf8_lossy(&archive);
         let at = text.find("init\0").unwrap();
         assert_eq!(at % 4, 110 % 4);
         assert_eq!(&text[at - 110..at - 104], "070701");
         assert_eq!(&text[at - 110 + 54..at - 110 + 62], "00000005");
         assert_eq!(&archive[(at + 5).next_multiple_of(4)..][..5], b"12345");
+        let at = text.find("modules/0-a.ko\0").unwrap();
+        assert_eq!(&archive[(at + 15).next_multiple_of(4)..][..6], b"module");
         assert_eq!(archive.len() % 4, 0);
     }
 }

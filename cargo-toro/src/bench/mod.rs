@@ -1,8 +1,8 @@
 //! Benchmarks: figures of size, start, requests and idling, each from a virtual machine that a user can start too.
 //!
-//! [`size`], [`boot`], [`http`], [`idle`], [`cores`] and [`net`] are the measures; each returns [`report::Figure`]s. They stand on [`subject`]
+//! [`size`], [`boot`], [`http`], [`idle`], [`cores`], [`storage`], [`mkfs`] and [`net`] are the measures; each returns [`report::Figure`]s. They stand on [`subject`]
 //! (a program built and put into a machine), [`counter`] (guest instructions, counted by a plugin in QEMU), [`load`] (an
-//! HTTP client), [`process`] (what QEMU costs the host) and [`statistics`]. [`linux`] and [`nginx`] are the guests to compare with. [`profile`] shows where instructions go.
+//! HTTP client), [`process`] (what QEMU costs the host) and [`statistics`]. [`linux`] and [`nginx`] are the guests to compare with, [`serving`] the rest of `cores`. [`profile`] shows where instructions go.
 //! docs/benchmarks.md explains the figures.
 
 pub mod options;
@@ -15,13 +15,16 @@ mod http;
 mod idle;
 mod linux;
 mod load;
+mod mkfs;
 mod net;
 mod nginx;
 pub mod process;
 mod profile;
 mod report;
+mod serving;
 mod size;
 mod statistics;
+mod storage;
 mod subject;
 
 use crate::interrupt;
@@ -35,28 +38,34 @@ use subject::Bench;
 pub(crate) fn run(measure: &Measure, shell: &Shell) -> Result<()> {
     interrupt::watch()?;
     type Part = fn(&Bench, &mut Report) -> Result<()>;
-    let (options, parts): (&Options, &[Part]) = match measure {
-        Measure::Size(options) => (options, &[size::measure]),
-        Measure::Boot(options) => (options, &[boot::measure]),
-        Measure::Http(options) => (options, &[http::measure]),
-        Measure::Idle(options) => (options, &[idle::measure]),
-        Measure::Cores(options) => (options, &[cores::measure]),
+    let (options, parts): (Options, &[Part]) = match measure {
+        Measure::Size(options) => (options.clone(), &[size::measure]),
+        Measure::Boot(options) => (options.clone(), &[boot::measure]),
+        Measure::Http(options) => (options.clone(), &[http::measure]),
+        Measure::Idle(options) => (options.clone(), &[idle::measure]),
+        Measure::Cores(options) => (options.clone(), &[cores::measure, serving::measure]),
+        Measure::Storage(options) => match &options.profile {
+            Some(text) => return storage::profile_measures(&options.comparison, text, shell),
+            None => ((&options.comparison).into(), &[storage::measure]),
+        },
+        Measure::Mkfs(options) => (options.into(), &[mkfs::measure]),
         Measure::Net(options) if !net::is_inside() => return net::enter(options, shell),
-        Measure::Net(options) => (options, &[net::measure]),
+        Measure::Net(options) => (options.clone(), &[net::measure]),
         Measure::All(options) => (
-            options,
+            options.clone(),
             &[size::measure, boot::measure, http::measure, idle::measure],
         ),
         Measure::Profile(options) => return profile::run(options, shell),
     };
-    let bench = Bench::new(options.clone(), *shell)?;
+    let json = options.json.clone();
+    let bench = Bench::new(options, *shell)?;
     let mut report = Report::new(bench.conditions()?);
     let result = parts.iter().try_for_each(|part| part(&bench, &mut report));
     // What was measured before a failure is worth showing.
     if !report.is_empty() {
         print!("{}", report.table());
     }
-    if let Some(path) = &options.json {
+    if let Some(path) = &json {
         crate::parts::replace(path, report.json().as_bytes())?;
     }
     result

@@ -10,6 +10,9 @@ use std::path::PathBuf;
 Examples:
   cargo toro bench all --json figures.json
   cargo toro bench http --program my-service --path /health
+  cargo toro bench storage --runs 5                   files, against Linux in the same emulator
+  cargo toro bench storage --profile fsync            where the instructions of its measures go
+  cargo toro bench mkfs                               images from folders, against mke2fs and genext2fs
   cargo toro bench profile hello                      where the instructions of a boot go
   cargo toro bench profile static-web --requests 1000 where those of a request go
 
@@ -34,8 +37,12 @@ pub enum Measure {
     Idle(Options),
     /// All of these
     All(Options),
-    /// Threads, wake-ups, messages and memory, against the same program on Linux
+    /// Threads, wake-ups, messages and memory, against the same program on Linux; a callback service on one core and on two
     Cores(Options),
+    /// Files on a disk: speed and instructions, against the same program on Linux
+    Storage(Storage),
+    /// The speed of `cargo toro mkfs`, against mke2fs and genext2fs
+    Mkfs(Comparison),
     /// Requests, connections and bulk on a tap, against nginx on Linux (needs Linux, wrk and Debian packages)
     Net(Options),
     /// Show the functions that executed the most instructions
@@ -59,6 +66,47 @@ pub struct Options {
     pub json: Option<PathBuf>,
     #[command(flatten)]
     pub machine: MachineOptions,
+}
+
+#[allow(missing_docs, reason = "clap shows the docs of the options as help")]
+#[derive(Debug, Clone, Args)]
+pub struct Comparison {
+    /// How often each side is measured, in turn; the medians count
+    #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u32).range(1..=100))]
+    pub runs: u32,
+    /// Write the figures to this file too
+    #[arg(long, value_name = "FILE")]
+    pub json: Option<PathBuf>,
+    /// What executes the guests where instructions are not counted
+    #[arg(long, value_enum, default_value = "auto")]
+    pub accel: Accel,
+}
+
+#[allow(missing_docs, reason = "clap shows the docs of the options as help")]
+#[derive(Debug, Clone, Args)]
+pub struct Storage {
+    /// Show the functions that executed the most instructions in the measures with this in their names, in place of all else
+    #[arg(long, value_name = "TEXT")]
+    pub profile: Option<String>,
+    #[command(flatten)]
+    pub comparison: Comparison,
+}
+
+impl From<&Comparison> for Options {
+    fn from(comparison: &Comparison) -> Self {
+        Self {
+            program: super::subject::SERVICE.into(),
+            path: None,
+            runs: comparison.runs,
+            json: comparison.json.clone(),
+            machine: MachineOptions {
+                machine: None,
+                boot: None,
+                nic: None,
+                accel: comparison.accel,
+            },
+        }
+    }
 }
 
 #[allow(missing_docs, reason = "clap shows the docs of the options as help")]
@@ -94,7 +142,7 @@ pub struct Profile {
     #[arg(long)]
     pub path: Option<String>,
     /// How many functions are shown
-    #[arg(long, default_value_t = 25)]
+    #[arg(long, default_value_t = super::profile::TOP)]
     pub top: usize,
     /// Show blocks of instructions, by address, in place of functions
     #[arg(long)]

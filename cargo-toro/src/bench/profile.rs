@@ -13,11 +13,14 @@ use crate::shell::Shell;
 use anyhow::{Context, Result, bail};
 use std::collections::HashMap;
 use std::fmt::Write;
+use std::path::Path;
 use std::time::Duration;
 
 /// Requests before those that count.
 const WARM_UP: usize = 100;
 const SETTLE: Duration = Duration::from_millis(200);
+/// How many functions are shown where nothing else is asked for.
+pub(super) const TOP: usize = 25;
 /// Below is the boot loader; what is outside the image else is the firmware's.
 const LOADER_END: u64 = 0xa_0000;
 
@@ -82,8 +85,21 @@ pub(super) fn run(options: &Profile, shell: &Shell) -> Result<()> {
     } else {
         counts.by_function(&functions)
     };
-    print!("{}", table(&rows, options.top, options.requests));
+    let requests = options.requests.map(|requests| (requests, "request"));
+    print!("{}", table(&rows, options.top, requests));
     Ok(())
+}
+
+/// The functions of what was executed between two readings, for each of so many operations.
+pub(super) fn between(
+    before: &[Block],
+    after: &[Block],
+    linked: &Path,
+    operations: usize,
+) -> Result<String> {
+    let linked = std::fs::read(linked).context("cannot read the linked program")?;
+    let rows = Counts::new(after, before).by_function(&image::functions(&linked)?);
+    Ok(table(&rows, TOP, Some((operations, "operation"))))
 }
 
 fn as_bench(options: &Profile) -> Options {
@@ -193,11 +209,11 @@ fn outside(address: u64) -> &'static str {
     }
 }
 
-/// The `top` rows, for each of the requests if there were any.
-fn table(rows: &[Row], top: usize, requests: Option<usize>) -> String {
+/// The `top` rows, for each of so many operations of a kind if there are any.
+fn table(rows: &[Row], top: usize, operations: Option<(usize, &str)>) -> String {
     let total: u64 = rows.iter().map(|row| row.instructions).sum();
-    let divisor = requests.unwrap_or(1).max(1) as f64;
-    let decimals = if requests.is_some() { 1 } else { 0 };
+    let divisor = operations.map_or(1, |(count, _)| count.max(1)) as f64;
+    let decimals = if operations.is_some() { 1 } else { 0 };
     let number = |count: u64| grouped(&format!("{:.decimals$}", count as f64 / divisor));
     let mut text = format!(
         "{:>14} {:>6} {:>12} {:>10}  function\n",
@@ -222,11 +238,7 @@ fn table(rows: &[Row], top: usize, requests: Option<usize>) -> String {
         text,
         "{:>14} 100.0%  in all{}",
         number(total),
-        if requests.is_some() {
-            ", per request"
-        } else {
-            ""
-        }
+        operations.map_or(String::new(), |(_, kind)| format!(", per {kind}"))
     );
     text
 }
@@ -318,7 +330,11 @@ mod tests {
 
     #[test]
     fn the_table_is_per_request() {
-        let text = table(&[row("copy", 3000, 20), row("start", 1000, 0)], 1, Some(10));
+        let text = table(
+            &[row("copy", 3000, 20), row("start", 1000, 0)],
+            1,
+            Some((10, "request")),
+        );
         let lines: Vec<_> = text
             .lines()
             .map(|line| line.split_whitespace().collect::<Vec<_>>())

@@ -70,6 +70,17 @@ impl Unit {
     }
 }
 
+/// The same, measured of something else: what takes less is better.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub(super) struct Comparison {
+    /// What that is.
+    pub(super) with: &'static str,
+    /// In the figure's unit.
+    pub(super) value: f64,
+    /// This by the figure's value. A limit is for this, and the least.
+    pub(super) times: f64,
+}
+
 /// One measured value.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub(super) struct Figure {
@@ -79,9 +90,11 @@ pub(super) struct Figure {
     pub(super) value: Option<f64>,
     /// Of value and limit.
     pub(super) unit: Unit,
-    /// The most it may be.
+    /// What it is compared with.
+    pub(super) comparison: Option<Comparison>,
+    /// The most it may be; where it is compared, how many times better it has to be.
     pub(super) limit: Option<f64>,
-    /// Whether it is at most the limit.
+    /// Whether it keeps to the limit.
     pub(super) is_within: Option<bool>,
     /// What the reader should know.
     pub(super) note: Option<String>,
@@ -93,6 +106,7 @@ impl Figure {
             name: name.into(),
             value: Some(value),
             unit,
+            comparison: None,
             limit: None,
             is_within: None,
             note: None,
@@ -114,28 +128,54 @@ impl Figure {
         self
     }
 
+    /// The same measured of something else, and how many times better this has to be, if it has to.
+    pub(super) fn against(mut self, with: &'static str, value: f64, least: Option<f64>) -> Self {
+        if let Some(own) = self.value {
+            let times = value / own;
+            self.limit = least;
+            self.is_within = least.map(|least| times >= least);
+            self.comparison = Some(Comparison { with, value, times });
+        }
+        self
+    }
+
     pub(super) fn note(mut self, note: impl Into<String>) -> Self {
         self.note = Some(note.into());
         self
     }
 
-    fn cells(&self) -> [String; 4] {
+    fn cells(&self) -> [String; COLUMNS] {
         let verdict = match self.is_within {
             Some(true) => "OK",
+            Some(false) if self.comparison.is_some() => "UNDER",
             Some(false) => "OVER",
             None => "",
+        };
+        let limit = |limit: f64| match self.comparison {
+            Some(_) => format!("≥ {}", Unit::Ratio.format(limit)),
+            None => format!("≤ {}", self.unit.format(limit)),
+        };
+        let (other, times) = match &self.comparison {
+            Some(Comparison { with, value, times }) => (
+                format!("{with} {}", self.unit.format(*value)),
+                Unit::Ratio.format(*times),
+            ),
+            None => Default::default(),
         };
         [
             self.name.clone(),
             self.value
                 .map_or_else(|| "–".into(), |value| self.unit.format(value)),
-            self.limit.map_or_else(String::new, |limit| {
-                format!("≤ {}", self.unit.format(limit))
-            }),
+            other,
+            times,
+            self.limit.map_or_else(String::new, limit),
             verdict.into(),
         ]
     }
 }
+
+/// Columns of the table: figure, measured, the same of something else, by how much that is more, limit, verdict.
+const COLUMNS: usize = 6;
 
 /// Under which conditions figures were measured.
 #[derive(Debug, Clone, Serialize)]
@@ -175,22 +215,33 @@ impl Report {
 
     /// The table, with the notes below it.
     pub(super) fn table(&self) -> String {
-        let head = ["figure", "measured", "limit", ""].map(str::to_owned);
-        let rows: Vec<_> = std::iter::once(head)
+        let is_compared = self
+            .figures
+            .iter()
+            .any(|figure| figure.comparison.is_some());
+        let head = match is_compared {
+            true => ["figure", "measured", "against", "better by", "limit", ""],
+            false => ["figure", "measured", "", "", "limit", ""],
+        };
+        let rows: Vec<_> = std::iter::once(head.map(str::to_owned))
             .chain(self.figures.iter().map(Figure::cells))
             .collect();
         let width = |column: usize| {
-            rows.iter()
-                .map(|row| row[column].chars().count())
-                .max()
-                .unwrap_or(0)
+            let cells = rows.iter().map(|row| row[column].chars().count());
+            cells.max().unwrap_or(0)
         };
-        let widths = [0, 1, 2].map(width);
+        let widths: [usize; COLUMNS] = std::array::from_fn(width);
         let mut text = String::new();
         for (index, row) in rows.iter().enumerate() {
-            let [name, value, limit, verdict] = row;
-            let [first, second, third] = widths;
-            let line = format!("{name:first$}  {value:>second$}  {limit:>third$}  {verdict}");
+            let mut line = format!("{:1$}", row[0], widths[0]);
+            for (cell, width) in row
+                .iter()
+                .zip(widths)
+                .skip(1)
+                .filter(|(_, width)| *width > 0)
+            {
+                let _ = write!(line, "  {cell:>width$}");
+            }
             text += line.trim_end();
             text.push('\n');
             if let Some(note) = index
@@ -216,10 +267,13 @@ impl Report {
             .iter()
             .filter(|figure| figure.is_within.is_some())
             .count();
-        let _ = writeln!(text, "{judged} figures have a limit, {over} are over it.");
         let _ = writeln!(
             text,
-            "Toro {toro}; {qemu}; {accelerator}; starts: median of {runs}."
+            "{judged} figures have a limit, {over} do not keep to it."
+        );
+        let _ = writeln!(
+            text,
+            "Toro {toro}; {qemu}; {accelerator}; medians of {runs}."
         );
         text
     }
@@ -277,12 +331,30 @@ mod tests {
         let expected = "\
 figure                measured                     limit
 start   1,234,567 instructions  ≤ 1,000,000 instructions  OVER
-size                  0.50 MiB                ≤ 0.50 MiB  OK
+size                  0.50 MiB                ≤ 0.50 MiB    OK
     with symbols
 idle                         –                  ≤ 1.00 %
     not on this host
-2 figures have a limit, 1 are over it.
-Toro 1.0.0; QEMU 7; Tcg; starts: median of 10.
+2 figures have a limit, 1 do not keep to it.
+Toro 1.0.0; QEMU 7; Tcg; medians of 10.
+";
+        assert_eq!(report(figures).table(), expected);
+    }
+
+    #[test]
+    fn what_is_compared_has_to_be_better_by_its_limit() {
+        let figures = vec![
+            Figure::new("fast", 2.0, Unit::Milliseconds).against("Linux", 4.0, Some(1.0)),
+            Figure::new("slow", 2.0, Unit::Milliseconds).against("Linux", 1.0, Some(1.0)),
+            Figure::new("free", 2.0, Unit::Milliseconds).against("Linux", 1.0, None),
+        ];
+        let expected = "\
+figure  measured       against   better by         limit
+fast      2.0 ms  Linux 4.0 ms  2.00 times  ≥ 1.00 times     OK
+slow      2.0 ms  Linux 1.0 ms  0.50 times  ≥ 1.00 times  UNDER
+free      2.0 ms  Linux 1.0 ms  0.50 times
+2 figures have a limit, 1 do not keep to it.
+Toro 1.0.0; QEMU 7; Tcg; medians of 10.
 ";
         assert_eq!(report(figures).table(), expected);
     }

@@ -14,7 +14,7 @@ use crate::program::Program;
 use crate::qemu::{self, Accelerator, Launch, Network, Source};
 use crate::settings::{Overrides, Settings};
 use crate::shell::Shell;
-use crate::values::{Address, Boot, DiskOption, Machine, Port, Protocol, Size};
+use crate::values::{Address, Boot, DiskBus, DiskOption, Machine, Port, Protocol, Size};
 use crate::vm::{End, Vm};
 use anyhow::{Context, Result, bail};
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
@@ -256,6 +256,25 @@ impl Bench {
         self.machinery(&subject, way, &settings, None)
     }
 
+    /// A machine with a virtio disk for a program that does not serve.
+    pub(super) fn disk_machine(
+        &self,
+        subject: &Subject,
+        way: Way,
+        memory: Size,
+        disk: DiskOption,
+    ) -> Result<Machinery> {
+        let overrides = Overrides {
+            memory: Some(memory),
+            nic: Some(crate::values::Nic::Virtio),
+            disk_bus: Some(DiskBus::Virtio),
+            disks: vec![disk],
+            ..Overrides::default()
+        };
+        let settings = self.settings(subject, way, overrides)?;
+        self.machinery(subject, way, &settings, None)
+    }
+
     /// What starts a program on a tap that exists, in a machine with one core and this much memory.
     pub(super) fn on_tap(
         &self,
@@ -449,7 +468,7 @@ impl Machinery {
 }
 
 /// Ports that nobody has at the moment.
-fn free_ports(count: usize) -> Result<Vec<u16>> {
+pub(super) fn free_ports(count: usize) -> Result<Vec<u16>> {
     // All are held until the last is found, so that they differ.
     let listeners = (0..count).map(|_| TcpListener::bind((Ipv4Addr::LOCALHOST, 0)));
     let listeners = listeners

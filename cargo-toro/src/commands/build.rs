@@ -19,7 +19,9 @@ pub(super) fn run(options: &Build, shell: &Shell) -> Result<u8> {
         ..Overrides::default()
     };
     let settings = Settings::new(&program.metadata, program.folder(), overrides)?;
-    let linked = compile(&program, &which.how.options(!which.debug), shell)?;
+    let mut how = which.how.options(!which.debug);
+    how.has_fat = disks::have_fat(&settings.disks);
+    let linked = compile(&program, &how, shell)?;
     let path = options.output.clone();
     let path = path.unwrap_or_else(|| {
         image_path(
@@ -29,7 +31,7 @@ pub(super) fn run(options: &Build, shell: &Shell) -> Result<u8> {
         )
     });
     let has_disks = options.with_disks || options.format == Format::Ova;
-    if options.with_disks && matches!(options.format, Format::Elf | Format::Ova) {
+    if options.with_disks && matches!(options.format, Format::Elf | Format::Iso | Format::Ova) {
         let help = "choose the format of a disk; an OVA contains the data disks in any case";
         bail!(Failure::new(
             "--with-disks makes disks in the image's format",

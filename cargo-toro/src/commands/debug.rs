@@ -8,6 +8,7 @@ use crate::accel;
 use crate::build;
 use crate::cli::Debug;
 use crate::compile;
+use crate::disks;
 use crate::failure::{Failure, exit_code};
 use crate::interrupt;
 use crate::program::Program;
@@ -48,7 +49,8 @@ pub(super) fn run(options: &Debug, shell: &Shell) -> Result<u8> {
     let choice = accel::choose(options.vm.accel)?;
     crate::qemu::version()?;
     let folder = program.output_folder().join("debug");
-    let how = options.how.options(false);
+    let mut how = options.how.options(false);
+    how.has_fat = disks::have_fat(&settings.disks);
     let (boot, accelerator) = (options.vm.boot, choice.accelerator);
     let mut launch = build::launch(&program, &how, &settings, boot, accelerator, &folder, shell)?;
     // Linked already: cargo only tells where.

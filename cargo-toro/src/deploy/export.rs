@@ -104,7 +104,9 @@ pub(super) fn run(options: &Export, shell: &Shell) -> Result<()> {
         .disks
         .iter()
         .try_for_each(|disk| disks::prepare(disk, shell))?;
-    let linked = compile::compile(&program, &which.how.options(!which.debug), shell)?;
+    let mut how = which.how.options(!which.debug);
+    how.has_fat = disks::have_fat(&settings.disks);
+    let linked = compile::compile(&program, &how, shell)?;
     // Loaders of an ELF are given the command line by the description.
     let contents = build::Contents {
         command_line: if format == Format::Elf {

@@ -1,6 +1,7 @@
 //! The options of `cargo toro deploy`.
 
 use super::health::Health;
+use crate::address_v6::AddressV6;
 use crate::cli::Which;
 use crate::values::{
     Accel, Address, DiskBus, LogLevel, Machine, Nic, Placement, Port, Size, Variable,
@@ -149,6 +150,9 @@ pub struct MachineOptions {
     /// The service's address: dhcp, or ADDRESS/PREFIX[,gateway=ADDRESS][,dns=ADDRESS]
     #[arg(long, value_name = "ADDRESS")]
     pub address: Option<Address>,
+    /// The service's address of IPv6: auto (what routers give), off, or ADDRESS/PREFIX[,gateway=ADDRESS][,dns=ADDRESS]
+    #[arg(long, value_name = "ADDRESS")]
+    pub address6: Option<AddressV6>,
     /// An environment variable of the program (again for more)
     #[arg(long, short, value_name = "NAME=VALUE")]
     pub env: Vec<Variable>,

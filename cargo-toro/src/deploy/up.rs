@@ -249,6 +249,7 @@ pub(super) fn settings(
         embed: which.how.embed.clone(),
         ports: machine.publish.clone(),
         address: machine.address,
+        address_v6: machine.address6,
         env: machine.env.clone(),
         args: args.to_vec(),
         log: machine.log,
@@ -323,7 +324,8 @@ fn build(options: &Up, program: &Program, host: &Host, shell: &Shell) -> Result<
         .disks
         .iter()
         .try_for_each(|disk| disks::prepare(disk, shell))?;
-    let how = options.which.how.options(!options.which.debug);
+    let mut how = options.which.how.options(!options.which.debug);
+    how.has_fat = disks::have_fat(&settings.disks);
     let linked = compile::compile(program, &how, shell)?;
     let image = program
         .output_folder()

@@ -11,15 +11,15 @@ use uuid::Uuid;
 use super::parts::{LOADER, UEFI_LOADER};
 use super::{ImageError, check_command_line, esp};
 
-const SECTOR: usize = 512;
+pub(super) const SECTOR: usize = 512;
 /// First sector of the BIOS loader's second stage: the first one behind the GPT. Its partition ends where the next one begins.
-const STAGE2_LBA: usize = 34;
+pub(super) const STAGE2_LBA: usize = 34;
 /// First sector of the EFI system partition.
-const ESP_LBA: usize = 128;
+pub(super) const ESP_LBA: usize = 128;
 /// First sector of partition 1, with the header.
 const PARTITION_LBA: usize = ESP_LBA + esp::SECTORS;
 /// First sector of the ELF.
-const ELF_LBA: usize = PARTITION_LBA + 8;
+pub(super) const ELF_LBA: usize = PARTITION_LBA + 8;
 /// Sectors of the second GPT, at the end of the disk: 33, and what makes partition 1 end with a block of 4 KiB.
 const BACKUP_SECTORS: usize = 40;
 /// Most sectors of the boot sector and the second stage.

@@ -1,7 +1,7 @@
 //! From a linked ELF to what boots: the minimal ELF with its hold, and the raw disk around it.
 //!
 //! `parts` are the pieces that the tool carries inside itself, `elf` reads and writes the ELF,
-//! `symbols` and `hold` make what the kernel finds in memory, `disk` lays out the boot disk, with what UEFI starts made by `esp`. Who
+//! `symbols` and `hold` make what the kernel finds in memory, `disk` lays out the boot disk, with what UEFI starts made by `esp`, and `iso` makes a CD of it. Who
 //! links and who runs is none of this module's business. ARCHITECTURE.md, "Contracts", is the
 //! standard.
 
@@ -10,6 +10,7 @@ mod disk;
 mod elf;
 mod esp;
 mod hold;
+mod iso;
 mod parts;
 mod symbols;
 mod system_calls;
@@ -19,6 +20,7 @@ mod testing;
 use crate::embed::Embedded;
 
 pub(crate) use disk::disk_image;
+pub(crate) use iso::iso_image;
 pub(crate) use parts::{KERNEL_OBJECT, LINKER_SCRIPT};
 pub(crate) use symbols::Function;
 pub(crate) use system_calls::has_system_call_instruction;

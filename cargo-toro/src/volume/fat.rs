@@ -105,8 +105,9 @@ pub(super) fn set_times(file: &mut fatfs::File<'_, Shared>, time: DateTime) {
 }
 
 /// Mends a directory that `fatfs` has just made: it gives long names to `.` and `..`, which must have none and come first
-/// (Microsoft, "FAT: General Overview of On-Disk Format"). They are the last that it wrote.
-pub(super) fn mend_new_directory(stream: &Shared) -> Result<()> {
+/// (Microsoft, "FAT: General Overview of On-Disk Format"). They are the last that it wrote. Where it is in the root, `..` has the
+/// cluster 0, also in FAT32, whose root has another.
+pub(super) fn mend_new_directory(stream: &Shared, is_in_root: bool) -> Result<()> {
     const LEN: usize = 32;
     const LONG_NAME: u8 = 0x0F;
     let mut stream = stream.clone();
@@ -123,7 +124,11 @@ pub(super) fn mend_new_directory(stream: &Shared) -> Result<()> {
     if !is_known {
         bail!("fatfs did not make a directory as it does");
     }
-    let mended = [one, two, &[0; 2 * LEN]].concat();
+    let mut mended = [one, two, &[0; 2 * LEN]].concat();
+    if is_in_root {
+        mended[LEN + 20..LEN + 22].fill(0);
+        mended[LEN + 26..LEN + 28].fill(0);
+    }
     stream.seek(SeekFrom::Start(start))?;
     Ok(stream.write_all(&mended)?)
 }
@@ -286,7 +291,7 @@ impl Volume for Fat {
         let (directory, name) = split(path).context("/ is there already")?;
         let made = self.directory(directory)?.create_dir(text(name)?);
         made.map(drop).with_context(|| shown(path))?;
-        mend_new_directory(&self.stream)
+        mend_new_directory(&self.stream, split(directory).is_none())
     }
 
     fn make_link(&mut self, path: &[u8], target: &[u8], metadata: NewMetadata) -> Result<()> {

@@ -129,7 +129,7 @@ fn add(disk: &FileSystem<Shared>, stream: &Shared, entry: &Entry, piece: &mut [u
     let root = disk.root_dir();
     if entry.kind == FileType::Directory {
         root.create_dir(path)?;
-        return mend_new_directory(stream);
+        return mend_new_directory(stream, !path.contains('/'));
     }
     let mut from = std::fs::File::open(&entry.path)?;
     let mut file = root.create_file(path)?;

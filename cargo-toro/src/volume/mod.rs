@@ -122,7 +122,8 @@ fn whole_or_only(device: FileDevice) -> Result<FileDevice> {
 }
 
 /// A kind of file system.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, clap::ValueEnum)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, clap::ValueEnum, serde::Deserialize)]
+#[serde(rename_all = "lowercase")]
 pub enum Kind {
     /// The file system of Linux's first years: all of Unix, and no journal
     #[default]
@@ -152,6 +153,21 @@ pub fn kind_of(device: &FileDevice) -> Result<Option<Kind>> {
         && sector[13].is_power_of_two()
         && matches!(sector[16], 1 | 2);
     Ok(is_fat.then_some(Kind::Fat))
+}
+
+/// Whether there is a FAT in an image, on the whole of it or in a partition.
+pub fn has_fat(image: &Path) -> Result<bool> {
+    let device = FileDevice::open(image, Access::Read)?;
+    if let Some(kind) = kind_of(&device)? {
+        return Ok(kind == Kind::Fat);
+    }
+    for partition in partitions::read(&device)? {
+        let part = partitions::open(device.try_clone()?, partition.number)?;
+        if kind_of(&part)? == Some(Kind::Fat) {
+            return Ok(true);
+        }
+    }
+    Ok(false)
 }
 
 /// Opens the file system on a device.

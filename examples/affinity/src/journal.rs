@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write};
-use std::net::SocketAddrV4;
+use std::net::SocketAddr;
 use std::time::{Duration, SystemTime};
 
 use toro::Error;
@@ -16,7 +16,7 @@ const QUIET: Duration = Duration::from_secs(1);
 /// A request that was answered.
 pub(crate) struct Request {
     pub(crate) time: SystemTime,
-    pub(crate) peer: SocketAddrV4,
+    pub(crate) peer: SocketAddr,
     /// Method and target.
     pub(crate) line: String,
     /// How many before it were not logged.

@@ -1,8 +1,11 @@
-//! Bytes on their way from one end to another: what pipes and pairs of sockets are made of.
+//! Bytes on their way from one end to another: what pipes and connected sockets are made of. They are a stream, or records that stay apart;
+//! descriptions may go along with them.
 
 use alloc::collections::VecDeque;
 use alloc::sync::Arc;
+use alloc::vec::Vec;
 
+use super::object::Description;
 use crate::error::{Errno, Result};
 use crate::scheduler::{Notifier, Readiness};
 use crate::sync::SpinLock;
@@ -14,10 +17,25 @@ pub(super) const SOCKET_BYTES: usize = 208 << 10;
 /// A channel is writable when it takes so much at once; writes up to this size are not mixed with others (`PIPE_BUF`).
 const ATOMIC_BYTES: usize = 4096;
 
+/// What each record counts for on top of its bytes.
+const RECORD_BYTES: usize = 256;
+
+/// Descriptions that go along with bytes.
+pub(super) type Files = Vec<Arc<Description>>;
+
+/// What was read: how much of how much, and what came along.
+pub(super) struct Piece {
+    pub(super) len: usize,
+    pub(super) full_len: usize,
+    pub(super) files: Files,
+}
+
 /// A channel.
 pub(super) struct Channel {
     state: SpinLock<State>,
     capacity_bytes: usize,
+    /// What is written at once is read at once.
+    has_records: bool,
     /// Belongs to the end that reads, and to the end that writes.
     reader: Arc<Notifier>,
     writer: Arc<Notifier>,
@@ -26,6 +44,13 @@ pub(super) struct Channel {
 #[derive(Default)]
 struct State {
     bytes: VecDeque<u8>,
+    /// Lengths of the records.
+    records: VecDeque<usize>,
+    /// Bytes read so far, and written.
+    read: u64,
+    written: u64,
+    /// What goes along with the byte of a number.
+    along: VecDeque<(u64, Files)>,
     is_reader_gone: bool,
     is_writer_gone: bool,
 }
@@ -36,15 +61,26 @@ impl Channel {
         reader: Arc<Notifier>,
         writer: Arc<Notifier>,
     ) -> Arc<Self> {
+        Self::with(capacity_bytes, false, reader, writer)
+    }
+
+    /// One for records, if it `has_records`.
+    pub(super) fn with(
+        capacity_bytes: usize,
+        has_records: bool,
+        reader: Arc<Notifier>,
+        writer: Arc<Notifier>,
+    ) -> Arc<Self> {
         Arc::new(Self {
             state: SpinLock::new(State::default()),
             capacity_bytes,
+            has_records,
             reader,
             writer,
         })
     }
 
-    /// Reads what there is, or waits for something; 0 when nothing more will come. With `is_peek` it stays.
+    /// Reads what there is, or waits for something; 0 when nothing more will come. With `is_peek` it stays. What came along is lost.
     pub(super) fn read(
         &self,
         buf: &mut [u8],
@@ -52,29 +88,76 @@ impl Channel {
         is_peek: bool,
         deadline_ns: Option<u64>,
     ) -> Result<usize> {
-        if buf.is_empty() {
-            return Ok(0);
+        let piece = self.read_piece(buf, is_nonblocking, is_peek, deadline_ns)?;
+        Ok(piece.len)
+    }
+
+    /// The same, with what came along: with the first byte that is read, and no further than to the next that something goes along with.
+    /// Of a record only as much as fits.
+    pub(super) fn read_piece(
+        &self,
+        buf: &mut [u8],
+        is_nonblocking: bool,
+        is_peek: bool,
+        deadline_ns: Option<u64>,
+    ) -> Result<Piece> {
+        let nothing = Piece {
+            len: 0,
+            full_len: 0,
+            files: Files::new(),
+        };
+        if buf.is_empty() && !self.has_records {
+            return Ok(nothing);
         }
         let mut state = self.state.lock();
-        while state.bytes.is_empty() {
+        while self.is_empty(&state) {
             if state.is_writer_gone || state.is_reader_gone {
-                return Ok(0);
+                return Ok(nothing);
             }
             if is_nonblocking || is_over(deadline_ns) {
                 return Err(Errno(libc::EAGAIN));
             }
             (state, _) = self.reader.wait(state, deadline_ns);
         }
-        let count = buf.len().min(state.bytes.len());
+        let mut files = Files::new();
+        if state.along.front().is_some_and(|(at, _)| *at == state.read) {
+            files = match is_peek {
+                true => state
+                    .along
+                    .front()
+                    .map_or(Files::new(), |(_, files)| files.clone()),
+                false => state
+                    .along
+                    .pop_front()
+                    .map_or(Files::new(), |(_, files)| files),
+            };
+        }
+        let full_len = match state.records.front() {
+            Some(len) => *len,
+            None => {
+                let next = state.along.iter().map(|(at, _)| at - state.read);
+                let to_next = next.filter(|count| *count != 0).min();
+                let most = to_next.map_or(usize::MAX, |count| count as usize);
+                buf.len().min(state.bytes.len()).min(most)
+            }
+        };
+        let len = full_len.min(buf.len());
         let (first, second) = state.bytes.as_slices();
-        let split = first.len().min(count);
+        let split = first.len().min(len);
         buf[..split].copy_from_slice(&first[..split]);
-        buf[split..count].copy_from_slice(&second[..count - split]);
+        buf[split..len].copy_from_slice(&second[..len - split]);
+        let piece = Piece {
+            len,
+            full_len,
+            files,
+        };
         if is_peek {
-            return Ok(count);
+            return Ok(piece);
         }
         let was_full = self.room(&state) < ATOMIC_BYTES;
-        state.bytes.drain(..count);
+        state.bytes.drain(..full_len);
+        state.read += full_len as u64;
+        state.records.pop_front();
         if state.bytes.is_empty() && state.bytes.capacity() > ATOMIC_BYTES {
             state.bytes = VecDeque::new();
         }
@@ -82,11 +165,19 @@ impl Channel {
         if was_full {
             self.writer.notify();
         }
-        Ok(count)
+        Ok(piece)
+    }
+
+    fn is_empty(&self, state: &State) -> bool {
+        match self.has_records {
+            true => state.records.is_empty(),
+            false => state.bytes.is_empty(),
+        }
     }
 
     fn room(&self, state: &State) -> usize {
-        self.capacity_bytes - state.bytes.len()
+        let used = state.bytes.len() + state.records.len() * RECORD_BYTES;
+        self.capacity_bytes.saturating_sub(used)
     }
 
     /// Writes; waits for room for all of it unless `is_nonblocking`. Up to 4096 bytes are written together or not at all.
@@ -96,14 +187,30 @@ impl Channel {
         is_nonblocking: bool,
         deadline_ns: Option<u64>,
     ) -> Result<usize> {
-        let needed = if data.len() <= ATOMIC_BYTES {
-            data.len()
-        } else {
-            1
+        self.write_with(data, Files::new(), is_nonblocking, deadline_ns)
+    }
+
+    /// The same, with descriptions that go along. A record is written whole or not at all.
+    pub(super) fn write_with(
+        &self,
+        data: &[u8],
+        files: Files,
+        is_nonblocking: bool,
+        deadline_ns: Option<u64>,
+    ) -> Result<usize> {
+        let needed = match self.has_records {
+            true => data.len() + RECORD_BYTES,
+            false if data.len() <= ATOMIC_BYTES => data.len(),
+            false => 1,
         };
+        if self.has_records && needed > self.capacity_bytes {
+            return Err(Errno(libc::EMSGSIZE));
+        }
         let mut written = 0;
+        let mut is_record_due = self.has_records;
+        let mut files = Some(files).filter(|files| !files.is_empty());
         let mut state = self.state.lock();
-        while written < data.len() {
+        while written < data.len() || is_record_due {
             if state.is_reader_gone || state.is_writer_gone {
                 return if written == 0 {
                     Err(Errno(libc::EPIPE))
@@ -131,8 +238,16 @@ impl Channel {
                     Ok(written)
                 };
             }
+            let at = state.written;
+            if let Some(files) = files.take() {
+                state.along.push_back((at, files));
+            }
             state.bytes.extend(piece);
+            state.written += piece.len() as u64;
             written += piece.len();
+            if core::mem::take(&mut is_record_due) {
+                state.records.push_back(data.len());
+            }
             drop(state);
             self.reader.notify();
             state = self.state.lock();
@@ -145,8 +260,10 @@ impl Channel {
         let mut state = self.state.lock();
         state.is_reader_gone = true;
         let unread = core::mem::take(&mut state.bytes);
+        let along = core::mem::take(&mut state.along);
+        state.records.clear();
         drop(state);
-        drop(unread);
+        drop((unread, along));
         self.writer.notify();
         self.reader.notify();
     }
@@ -162,7 +279,7 @@ impl Channel {
     pub(super) fn readable(&self) -> Readiness {
         let state = self.state.lock();
         let mut readiness = Readiness::empty();
-        readiness.set(Readiness::READABLE, !state.bytes.is_empty());
+        readiness.set(Readiness::READABLE, !self.is_empty(&state));
         readiness.set(Readiness::HANGUP, state.is_writer_gone);
         readiness
     }
@@ -178,9 +295,13 @@ impl Channel {
         readiness
     }
 
-    /// How many bytes can be read.
+    /// How many bytes can be read: of records, those of the first.
     pub(super) fn len(&self) -> usize {
-        self.state.lock().bytes.len()
+        let state = self.state.lock();
+        match self.has_records {
+            true => state.records.front().copied().unwrap_or(0),
+            false => state.bytes.len(),
+        }
     }
 
     /// Whether the end that reads, and the one that writes, are closed.

@@ -14,7 +14,7 @@ use crate::storage::vfs::node::DirEntry;
 use crate::storage::vfs::{self, operations};
 
 /// Entries that are read at once.
-const READ_AHEAD: usize = 32;
+const READ_AHEAD: usize = 128;
 
 /// Permissions that new files do not get.
 static UMASK: AtomicU32 = AtomicU32::new(0o022);
@@ -96,13 +96,10 @@ pub unsafe extern "C" fn readdir64(stream: *mut DirectoryStream) -> *mut libc::d
         let entry = &mut stream.entry;
         // The name with its closing zero; no file system has longer ones.
         let len = next.name.len().min(entry.d_name.len() - 1);
-        for (to, from) in entry
-            .d_name
-            .iter_mut()
-            .zip(next.name[..len].iter().chain([&0]))
-        {
+        for (to, from) in entry.d_name.iter_mut().zip(&next.name[..len]) {
             *to = *from as c_char;
         }
+        entry.d_name[len] = 0;
         entry.d_ino = next.number;
         entry.d_off = next.next_cookie as i64;
         entry.d_type = next.kind.map_or(libc::DT_UNKNOWN, |kind| kind.entry_type());

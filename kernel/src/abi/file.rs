@@ -9,6 +9,7 @@ use alloc::vec::Vec;
 use core::ffi::{c_char, c_int, c_void};
 
 use super::convert::{also_named, bytes, bytes_mut, c_count, c_result, c_status, get, put, text};
+use super::generated;
 use super::metadata;
 use super::object::{self, Description, Object};
 use crate::error::{Errno, Result};
@@ -90,8 +91,10 @@ pub(super) fn entry_at(
 fn open_at(directory: c_int, path: &[u8], flags: c_int, mode: libc::mode_t) -> Result<c_int> {
     let base = base(directory, path)?;
     let permissions = mode & !super::directory::umask_now();
-    let file = operations::open(vfs::names()?, &base, path, flags, permissions)?;
-    object::insert(Box::new(file), (flags & STATUS_FLAGS) as u32)
+    match operations::open(vfs::names()?, &base, path, flags, permissions) {
+        Ok(file) => object::insert(Box::new(file), (flags & STATUS_FLAGS) as u32),
+        Err(error) => generated::open(error, path, flags),
+    }
 }
 
 /// Opens a file. `mode` counts only with `O_CREAT`: C declares it as `...`, which is passed alike.

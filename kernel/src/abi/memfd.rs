@@ -55,5 +55,26 @@ pub(super) unsafe extern "C" fn memfd_create(name: *const c_char, flags: c_uint)
     })())
 }
 
+/// A file to be read only, of this content.
+///
+/// # Errors
+/// `ENOSPC` or `ENOMEM`.
+pub(super) fn of_content(name: &[u8], content: &[u8]) -> Result<OpenFile> {
+    let root = tree()?.root();
+    let _turn = CREATING.take();
+    let node = root.node.create(NAME, NewNode::File, 0o444)?;
+    root.node.unlink(NAME)?;
+    node.write_at(0, content)?;
+    let access = Access {
+        can_read: true,
+        can_write: false,
+    };
+    Ok(OpenFile::new(
+        Namespace::created(root, name, node),
+        access,
+        false,
+    ))
+}
+
 const NAME: &[u8] = b"memfd";
 static CREATING: crate::scheduler::Turn = crate::scheduler::Turn::new();

@@ -19,6 +19,7 @@ mod event;
 pub mod file;
 mod format;
 mod fortify;
+mod generated;
 mod jump;
 mod locale;
 mod lock;

@@ -1,25 +1,42 @@
-//! Names to addresses for programs: `getaddrinfo` (POSIX.1-2017; RFC 3493) over [`crate::network::dns`].
+//! Names to addresses for programs: `getaddrinfo` (POSIX.1-2017; RFC 3493) over [`crate::network::dns`], with the files that say
+//! names and servers (hosts(5), resolv.conf(5)) where the file system has them.
 
 use alloc::boxed::Box;
+use alloc::string::String;
+use alloc::vec::Vec;
 use core::ffi::{CStr, c_char, c_int};
-use core::net::{Ipv4Addr, SocketAddrV4};
+use core::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV6};
 use core::ptr::null_mut;
 
-use libc::{addrinfo, sockaddr_in};
+use libc::addrinfo;
 
-use super::socket::{start_network, to_c};
-use crate::network::dns::{self, ResolveError};
+use super::generated::Generated;
+use super::memfd;
+use super::socket::address::{Raw, to_c};
+use super::socket::start_network;
+use crate::network::dedicate;
+use crate::network::dns::settings::Settings;
+use crate::network::dns::{self, ResolveError, Wanted, hosts};
+use crate::storage::vfs;
+use crate::storage::vfs::file::{Access, OpenFile};
+use crate::storage::vfs::namespace::LastLink;
+
+/// The host has no address of the family (glibc's number; the crate `libc` has none).
+const EAI_ADDRFAMILY: c_int = -9;
+/// Longest file of names or servers that is read.
+const MAX_FILE_BYTES: usize = 256 << 10;
 
 /// An entry of the list that [`getaddrinfo`] gives out, with its address.
 #[repr(C)]
 struct Entry {
     info: addrinfo,
-    address: sockaddr_in,
+    address: Raw,
 }
 
 /// What the caller asks for.
 struct Wish {
     flags: c_int,
+    family: c_int,
     kind: c_int,
     protocol: c_int,
 }
@@ -30,13 +47,13 @@ unsafe fn read_hints(hints: *const addrinfo) -> Result<Wish, c_int> {
     if hints.is_null() {
         return Ok(Wish {
             flags: 0,
+            family: libc::AF_UNSPEC,
             kind: 0,
             protocol: 0,
         });
     }
     // SAFETY: (1).
     let hints = unsafe { &*hints };
-    // Flags about IPv6 or about which families there are make no difference where IPv4 is all there is.
     let known = libc::AI_PASSIVE
         | libc::AI_NUMERICHOST
         | libc::AI_NUMERICSERV
@@ -46,7 +63,10 @@ unsafe fn read_hints(hints: *const addrinfo) -> Result<Wish, c_int> {
     if hints.ai_flags & !known != 0 {
         return Err(libc::EAI_BADFLAGS);
     }
-    if !matches!(hints.ai_family, libc::AF_UNSPEC | libc::AF_INET) {
+    if !matches!(
+        hints.ai_family,
+        libc::AF_UNSPEC | libc::AF_INET | libc::AF_INET6
+    ) {
         return Err(libc::EAI_FAMILY);
     }
     if !matches!(hints.ai_socktype, 0 | libc::SOCK_STREAM | libc::SOCK_DGRAM) {
@@ -54,6 +74,7 @@ unsafe fn read_hints(hints: *const addrinfo) -> Result<Wish, c_int> {
     }
     Ok(Wish {
         flags: hints.ai_flags,
+        family: hints.ai_family,
         kind: hints.ai_socktype,
         protocol: hints.ai_protocol,
     })
@@ -98,21 +119,7 @@ unsafe extern "C" fn getaddrinfo(
         let port = service.map_or(Ok(0), |service| {
             service.parse().map_err(|_| libc::EAI_SERVICE)
         })?;
-        let addresses = match node {
-            None if wish.flags & libc::AI_PASSIVE != 0 => [Ipv4Addr::UNSPECIFIED].into(),
-            None => [Ipv4Addr::LOCALHOST].into(),
-            Some(node) if wish.flags & libc::AI_NUMERICHOST != 0 => {
-                [node.parse().map_err(|_| libc::EAI_NONAME)?].into()
-            }
-            Some(node) => dns::resolve(node, || {
-                start_network().map_err(|_| crate::network::Error::NoInterface)
-            })
-            .map_err(|error| match error {
-                ResolveError::NotFound => libc::EAI_NONAME,
-                ResolveError::NoAddress => libc::EAI_NODATA,
-                ResolveError::NoAnswer | ResolveError::NoServer => libc::EAI_AGAIN,
-            })?,
-        };
+        let addresses = find_addresses(node, &wish)?;
         let mut first = null_mut();
         for address in addresses.iter().rev() {
             let kinds = [
@@ -122,7 +129,9 @@ unsafe extern "C" fn getaddrinfo(
             for (kind, protocol) in kinds {
                 let is_wanted = |wish: c_int, offer| wish == 0 || wish == offer;
                 if is_wanted(wish.kind, kind) && is_wanted(wish.protocol, protocol) {
-                    first = entry(SocketAddrV4::new(*address, port), kind, protocol, first);
+                    let mut address = *address;
+                    address.set_port(port);
+                    first = entry(address, kind, protocol, first);
                 }
             }
         }
@@ -142,27 +151,139 @@ unsafe extern "C" fn getaddrinfo(
     }
 }
 
+/// The addresses of a node, without ports.
+fn find_addresses(node: Option<&str>, wish: &Wish) -> Result<Vec<SocketAddr>, c_int> {
+    let with_mapped = wish.family == libc::AF_INET6 && wish.flags & libc::AI_V4MAPPED != 0;
+    let wanted = Wanted {
+        v4: wish.family != libc::AF_INET6,
+        v6: wish.family != libc::AF_INET,
+    };
+    let both = Wanted { v4: true, v6: true };
+    let Some(node) = node else {
+        let own = match wish.flags & libc::AI_PASSIVE != 0 {
+            true => [Ipv4Addr::UNSPECIFIED.into(), Ipv6Addr::UNSPECIFIED.into()],
+            false => [Ipv4Addr::LOCALHOST.into(), Ipv6Addr::LOCALHOST.into()],
+        };
+        return plain(wanted.of(own.into()));
+    };
+    if let Some(scoped) = read_scoped(node) {
+        return match wanted.v6 {
+            true => Ok(Vec::from([scoped])),
+            false => Err(EAI_ADDRFAMILY),
+        };
+    }
+    let find = |wanted: Wanted| -> Result<Vec<IpAddr>, ResolveError> {
+        if let Some(known) = dns::without_server(node) {
+            return wanted.of(known);
+        }
+        if wish.flags & libc::AI_NUMERICHOST != 0 {
+            return Err(ResolveError::NotFound);
+        }
+        let known = file(b"/etc/hosts").map(|text| hosts::find(&text, node));
+        if let Some(known) = known.filter(|known| !known.is_empty()) {
+            return wanted.of(known);
+        }
+        let network = start_network().map_err(|_| ResolveError::NoServer)?;
+        let settings = match file(b"/etc/resolv.conf").map(|text| Settings::parse(&text)) {
+            Some(settings) if !settings.servers.is_empty() => settings,
+            Some(settings) => Settings {
+                servers: dns::of_network(network).servers,
+                ..settings
+            },
+            None => dns::of_network(network),
+        };
+        dns::ask(network, &settings, node, wanted)
+    };
+    let found = find(wanted);
+    match (&found, with_mapped) {
+        (Err(ResolveError::NoAddress | ResolveError::NotFound), true) => {
+            let mapped = |ip: IpAddr| match ip {
+                IpAddr::V4(ip) => IpAddr::V6(ip.to_ipv6_mapped()),
+                IpAddr::V6(_) => ip,
+            };
+            plain(find(both).map(|found| found.into_iter().map(mapped).collect()))
+        }
+        _ => plain(found),
+    }
+}
+
+fn plain(found: Result<Vec<IpAddr>, ResolveError>) -> Result<Vec<SocketAddr>, c_int> {
+    let found = found.map_err(|error| match error {
+        ResolveError::NotFound => libc::EAI_NONAME,
+        ResolveError::NoAddress => libc::EAI_NODATA,
+        ResolveError::NoAnswer | ResolveError::NoServer => libc::EAI_AGAIN,
+    })?;
+    let with_port = |ip| SocketAddr::new(ip, 0);
+    Ok(found.into_iter().map(with_port).collect())
+}
+
+/// Reads an address with its scope, by number or by name: `fe80::1%2`, `fe80::1%net0` (RFC 4007, section 11).
+fn read_scoped(node: &str) -> Option<SocketAddr> {
+    let (ip, scope) = node.split_once('%')?;
+    let ip: Ipv6Addr = ip.parse().ok()?;
+    let scope = match scope.parse() {
+        Ok(number) => number,
+        Err(_) => dedicate::scope_of_name(scope)?,
+    };
+    Some(SocketAddr::V6(SocketAddrV6::new(ip, 0, 0, scope)))
+}
+
+/// Whom to ask, for programs that do so by themselves: what the lease, routers and command line say. Waits for an address.
+#[unsafe(link_section = ".toro.generated")]
+static SERVERS: Generated = Generated {
+    path: b"/etc/resolv.conf",
+    open: || {
+        let settings = dns::of_network(start_network()?);
+        memfd::of_content(b"resolv.conf", settings.to_text().as_bytes())
+    },
+};
+
+/// Programs that make sockets have the files of this family.
+pub(super) fn bring_files() {
+    core::hint::black_box(&raw const SERVERS);
+}
+
+/// The text of a file, if it is there and no longer than is reasonable.
+fn file(path: &[u8]) -> Option<String> {
+    let entry = vfs::resolve(path, LastLink::Follow).ok()?;
+    let access = Access {
+        can_read: true,
+        can_write: false,
+    };
+    let file = OpenFile::new(entry, access, false);
+    let mut bytes = Vec::new();
+    let mut piece = [0; 512];
+    loop {
+        let len = file.read_at(bytes.len() as u64, &mut piece).ok()?;
+        if len == 0 {
+            return Some(String::from_utf8_lossy(&bytes).into_owned());
+        }
+        bytes.extend_from_slice(piece.get(..len)?);
+        if bytes.len() > MAX_FILE_BYTES {
+            log::warn!("network: a file of names or servers is too long to be read");
+            return None;
+        }
+    }
+}
+
 /// An entry in front of `next`.
-fn entry(
-    address: SocketAddrV4,
-    kind: c_int,
-    protocol: c_int,
-    next: *mut addrinfo,
-) -> *mut addrinfo {
+fn entry(address: SocketAddr, kind: c_int, protocol: c_int, next: *mut addrinfo) -> *mut addrinfo {
+    let address = to_c(address);
     let entry = Box::into_raw(Box::new(Entry {
         info: addrinfo {
             ai_flags: 0,
-            ai_family: libc::AF_INET,
+            ai_family: address.family(),
             ai_socktype: kind,
             ai_protocol: protocol,
-            ai_addrlen: size_of::<sockaddr_in>() as libc::socklen_t,
+            ai_addrlen: address.len() as libc::socklen_t,
             ai_addr: null_mut(),
             ai_canonname: null_mut(),
             ai_next: next,
         },
-        address: to_c(address),
+        address,
     }));
-    // SAFETY: the entry was just made; `info` is its first field, so the pointer to it is one to the entry.
+    // SAFETY: the entry was just made; `info` is its first field, so the pointer to it is one to the entry, and an address begins with
+    // its bytes.
     unsafe {
         (*entry).info.ai_addr = (&raw mut (*entry).address).cast();
         entry.cast()
@@ -187,6 +308,7 @@ extern "C" fn gai_strerror(error: c_int) -> *const c_char {
     let message = match error {
         0 => c"Success",
         libc::EAI_NONAME => c"Name or service not known",
+        EAI_ADDRFAMILY => c"Address family for hostname not supported",
         libc::EAI_NODATA => c"No address associated with hostname",
         libc::EAI_AGAIN => c"Temporary failure in name resolution",
         libc::EAI_FAMILY => c"ai_family not supported",

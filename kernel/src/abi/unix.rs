@@ -1,5 +1,5 @@
-//! Sockets of the family `AF_UNIX` (POSIX.1-2017, `sys/un.h`; Linux: unix(7)): streams and datagrams, in pairs and by name. Descriptors
-//! cannot be sent.
+//! Sockets of the family `AF_UNIX` (POSIX.1-2017, `sys/un.h`; Linux: unix(7)): streams and datagrams, in pairs and by name, and what is sent
+//! along with bytes.
 
 mod mailbox;
 mod name;
@@ -12,8 +12,9 @@ use core::sync::atomic::{AtomicU64, Ordering};
 
 use self::mailbox::{Letter, Mailbox};
 use self::name::Binding;
-pub(super) use self::name::{Name, is_of_family, load as load_name, store as store_name};
-use super::channel::{Channel, SOCKET_BYTES, is_over};
+pub(super) use self::name::{Name, load as load_name, store as store_name};
+pub(super) use super::channel::Files;
+use super::channel::{Channel, Piece, SOCKET_BYTES, is_over};
 use super::convert::c_status;
 use super::object::{self, Description, Object};
 use super::pipe::give_two;
@@ -34,11 +35,12 @@ struct Stream {
 }
 
 impl Stream {
-    /// Two ends, of the sockets that the notifiers and names belong to.
-    fn two(ends: [(Arc<Notifier>, Name); 2]) -> [Self; 2] {
+    /// Two ends, of the sockets of a kind that the notifiers and names belong to.
+    fn two(kind: c_int, ends: [(Arc<Notifier>, Name); 2]) -> [Self; 2] {
         let [(first, first_name), (second, second_name)] = ends;
-        let there = Channel::new(SOCKET_BYTES, second.clone(), first.clone());
-        let back = Channel::new(SOCKET_BYTES, first, second);
+        let has_records = kind == libc::SOCK_SEQPACKET;
+        let there = Channel::with(SOCKET_BYTES, has_records, second.clone(), first.clone());
+        let back = Channel::with(SOCKET_BYTES, has_records, first, second);
         let end = |incoming: &Arc<Channel>, outgoing: &Arc<Channel>, peer| Self {
             incoming: incoming.clone(),
             outgoing: outgoing.clone(),
@@ -130,6 +132,7 @@ fn deadline_ns(timeout_ns: &AtomicU64) -> Option<u64> {
 
 /// What was received: bytes, of how many, and from whom, if that was told.
 pub(super) struct Received {
+    pub(super) files: Files,
     pub(super) len: usize,
     pub(super) full_len: usize,
     pub(super) from: Option<Name>,
@@ -156,8 +159,9 @@ impl UnixSocket {
 
     fn two(kind: c_int) -> [Self; 2] {
         let (first, second) = (Self::new(kind), Self::new(kind));
-        if kind == libc::SOCK_STREAM {
+        if first.is_stream() {
             let [one, other] = Stream::two(
+                kind,
                 [&first, &second].map(|socket| (socket.target.notifier.clone(), Name::default())),
             );
             *first.peer.lock() = Peer::Stream(Arc::new(one));
@@ -169,11 +173,12 @@ impl UnixSocket {
         [first, second]
     }
 
+    /// Whether it has connections.
     fn is_stream(&self) -> bool {
-        self.target.kind == libc::SOCK_STREAM
+        matches!(self.target.kind, libc::SOCK_STREAM | libc::SOCK_SEQPACKET)
     }
 
-    /// `SOCK_STREAM` or `SOCK_DGRAM`.
+    /// `SOCK_STREAM`, `SOCK_SEQPACKET` or `SOCK_DGRAM`.
     pub(super) fn kind(&self) -> c_int {
         self.target.kind
     }
@@ -267,12 +272,13 @@ impl UnixSocket {
         if !matches!(*self.peer.lock(), Peer::None) {
             return Err(Errno(libc::EISCONN));
         }
-        let mut accepted = Self::new(libc::SOCK_STREAM);
+        let mut accepted = Self::new(self.target.kind);
         accepted.inherited_name = name.clone();
-        let [own, other] = Stream::two([
+        let ends = [
             (self.target.notifier.clone(), self.name()),
             (accepted.target.notifier.clone(), name.clone()),
-        ]);
+        ];
+        let [own, other] = Stream::two(self.target.kind, ends);
         *accepted.peer.lock() = Peer::Stream(Arc::new(other));
         let deadline_ns = deadline_ns(&self.write_timeout_ns);
         let mut pending = target.pending.lock();
@@ -327,8 +333,10 @@ impl UnixSocket {
                 len,
                 full_len,
                 from,
+                files,
             } = letter;
             return Ok(Received {
+                files,
                 len,
                 full_len,
                 from: Some(from),
@@ -338,25 +346,32 @@ impl UnixSocket {
             return Err(Errno(libc::EINVAL));
         };
         let incoming = &stream.incoming;
-        let len = incoming.read(buf, is_nonblocking, is_peek, deadline_ns)?;
-        Ok(Received {
+        let Piece {
             len,
-            full_len: len,
+            full_len,
+            files,
+        } = incoming.read_piece(buf, is_nonblocking, is_peek, deadline_ns)?;
+        Ok(Received {
+            files,
+            len,
+            full_len,
             from: None,
         })
     }
 
-    /// Sends, to what it is connected to or to a name.
+    /// Sends, to what it is connected to or to a name, with descriptions that go along.
     pub(super) fn send(
         &self,
         data: &[u8],
         to: Option<&Name>,
+        files: Files,
         is_nonblocking: bool,
     ) -> Result<usize> {
         let deadline_ns = deadline_ns(&self.write_timeout_ns);
         let target = match (self.peer(), to) {
             (Peer::Stream(stream), None) => {
-                return stream.outgoing.write(data, is_nonblocking, deadline_ns);
+                let outgoing = &stream.outgoing;
+                return outgoing.write_with(data, files, is_nonblocking, deadline_ns);
             }
             (Peer::Stream(_), Some(_)) => return Err(Errno(libc::EISCONN)),
             (Peer::None, Some(_)) if self.is_stream() => return Err(Errno(libc::EOPNOTSUPP)),
@@ -369,7 +384,7 @@ impl UnixSocket {
         }
         let own = &self.target.notifier;
         let mailbox = &target.mailbox;
-        mailbox.send(data, self.name(), own, is_nonblocking, deadline_ns)
+        mailbox.send((data, self.name(), files), own, is_nonblocking, deadline_ns)
     }
 
     /// Ends a direction, or both.
@@ -411,7 +426,7 @@ impl Object for UnixSocket {
     }
 
     fn write(&self, buf: &[u8], is_nonblocking: bool) -> Result<usize> {
-        signal::with_broken_pipe(self.send(buf, None, is_nonblocking))
+        signal::with_broken_pipe(self.send(buf, None, Files::new(), is_nonblocking))
     }
 
     fn readiness(&self) -> Readiness {
@@ -476,10 +491,13 @@ impl Drop for UnixSocket {
 fn kind_and_flags(kind: c_int, protocol: c_int) -> Result<(c_int, c_int)> {
     let flags = kind & (libc::SOCK_NONBLOCK | libc::SOCK_CLOEXEC);
     match (kind & !flags, protocol) {
-        (kind @ (libc::SOCK_STREAM | libc::SOCK_DGRAM), 0 | libc::PF_UNIX) => {
-            Ok((kind, libc::O_RDWR | flags))
+        (
+            kind @ (libc::SOCK_STREAM | libc::SOCK_DGRAM | libc::SOCK_SEQPACKET),
+            0 | libc::PF_UNIX,
+        ) => Ok((kind, libc::O_RDWR | flags)),
+        (libc::SOCK_STREAM | libc::SOCK_DGRAM | libc::SOCK_SEQPACKET, _) => {
+            Err(Errno(libc::EPROTONOSUPPORT))
         }
-        (libc::SOCK_STREAM | libc::SOCK_DGRAM, _) => Err(Errno(libc::EPROTONOSUPPORT)),
         _ => Err(Errno(libc::ESOCKTNOSUPPORT)),
     }
 }

@@ -273,22 +273,20 @@ pub fn devices() -> Vec<PciDevice> {
     if port::read32(CONFIG_ADDRESS) != 0x8000_0000 {
         return found;
     }
-    // Buses are scanned as bridges name them; each at most once, whatever the bridges say.
-    let mut is_seen = [false; 256];
-    let mut buses = Vec::from([0u8]);
-    while let Some(bus) = buses.pop() {
-        if core::mem::replace(&mut is_seen[usize::from(bus)], true) {
-            continue;
-        }
-        for slot in 0..32 {
-            scan_slot(bus, slot, &mut found, &mut buses);
+    // The bus behind a bridge has a higher number than the one it is on (PCI-to-PCI bridge 1.2, section 3.2.5.3): one pass finds all.
+    let mut is_there = [false; 256];
+    is_there[0] = true;
+    for bus in 0..=u8::MAX {
+        if is_there[usize::from(bus)] {
+            for slot in 0..32 {
+                scan_slot(bus, slot, &mut found, &mut is_there);
+            }
         }
     }
-    found.sort_by_key(|d| (d.bus, d.slot, d.function));
     found
 }
 
-fn scan_slot(bus: u8, slot: u8, found: &mut Vec<PciDevice>, buses: &mut Vec<u8>) {
+fn scan_slot(bus: u8, slot: u8, found: &mut Vec<PciDevice>, is_there: &mut [bool; 256]) {
     for function in 0..8 {
         let mut device = PciDevice {
             bus,
@@ -310,7 +308,7 @@ fn scan_slot(bus: u8, slot: u8, found: &mut Vec<PciDevice>, buses: &mut Vec<u8>)
         device.class = device.read32(8) >> 8;
         let header_type = device.read8(HEADER_TYPE);
         if header_type & 0x7F == 1 {
-            buses.push(device.read8(SECONDARY_BUS));
+            is_there[usize::from(device.read8(SECONDARY_BUS))] = true;
         }
         found.push(device);
         if function == 0 && header_type & 0x80 == 0 {

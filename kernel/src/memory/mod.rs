@@ -40,7 +40,7 @@ pub struct ImageLayout {
 /// When there is not even enough for the tables.
 ///
 /// # Safety
-/// 1. Called once, at the start, while the first gigabyte is mapped one to one.
+/// 1. Called once, at the start, while the first 4 GiB are mapped one to one.
 /// 2. `image` is where the image lies.
 pub unsafe fn initialise(ranges: &[MemoryRange], image: &ImageLayout) -> Result<(), OutOfMemory> {
     let usable = || ranges.iter().filter(|r| r.kind == RANGE_RAM);
@@ -48,7 +48,7 @@ pub unsafe fn initialise(ranges: &[MemoryRange], image: &ImageLayout) -> Result<
         let (start, end) = clip(range, LOW_MEMORY_END, u64::MAX);
         for (start, end) in [(start, end.min(image.start)), (start.max(image.end), end)] {
             // SAFETY: the firmware says the memory is usable, and it is neither the image's nor below 1 MiB; it is mapped below,
-            // and until then only the part in the first gigabyte is used, of which there is more than the tables need.
+            // and until then only the part in the first 4 GiB is used, of which there is more than the tables need.
             unsafe { frames::add_region(start, end) };
         }
     }

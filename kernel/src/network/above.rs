@@ -1,10 +1,11 @@
 //! The ports of this machine, as the engine of an interface sees them.
 
 use alloc::sync::Arc;
-use core::net::{IpAddr, SocketAddr};
+use core::net::{IpAddr, Ipv4Addr, SocketAddr};
 
-use tcpip::{Admission, Sockets, Tuple};
+use tcpip::{Admission, Arrival, Sockets, Tuple};
 
+use super::binding;
 use super::error::Error;
 use super::ping::Pings;
 use super::ports::{FourTuple, Pending, Ports};
@@ -13,10 +14,14 @@ use crate::scheduler::Notifier;
 /// What is above an engine.
 pub(super) struct Above {
     /// Which of the network's interfaces this is.
-    index: usize,
+    pub(super) index: usize,
     ports: Arc<Ports>,
     /// Echo requests, if there were any.
     pub(super) pings: Option<Pings>,
+    /// The address that means all stations of the network.
+    pub(super) broadcast: Option<Ipv4Addr>,
+    /// Datagrams whose socket had no room for more.
+    pub(super) inbox_full: u64,
 }
 
 impl Above {
@@ -26,7 +31,15 @@ impl Above {
             index,
             ports,
             pings: None,
+            broadcast: None,
+            inbox_full: 0,
         }
+    }
+
+    /// Whether an address is a group's, or means all stations.
+    fn is_for_many(&self, ip: IpAddr) -> bool {
+        let is_broadcast = |ip: Ipv4Addr| ip.is_broadcast() || self.broadcast == Some(ip);
+        ip.is_multicast() || matches!(ip, IpAddr::V4(ip) if is_broadcast(ip))
     }
 
     /// A number that nobody can guess.
@@ -39,14 +52,11 @@ impl Sockets for Above {
     type Holder = Arc<Notifier>;
 
     fn admits(&mut self, local: SocketAddr) -> Admission {
-        let SocketAddr::V4(local) = local else {
-            return Admission::Refused;
-        };
         self.ports.admits(local, self.index)
     }
 
     fn accept(&mut self, slot: u32, tuple: &Tuple) -> Option<Arc<Notifier>> {
-        let tuple = FourTuple::from_tuple(tuple)?;
+        let tuple = FourTuple::from_tuple(tuple, self.index);
         let listener = self.ports.listener(tuple.local, self.index)?;
         let notifier: Arc<Notifier> = Arc::default();
         let pending = Pending {
@@ -64,13 +74,23 @@ impl Sockets for Above {
         holder.notify();
     }
 
-    fn deliver(&mut self, local: SocketAddr, remote: SocketAddr, payload: &[u8]) -> bool {
-        let (SocketAddr::V4(local), SocketAddr::V4(remote)) = (local, remote) else {
-            return false;
+    fn deliver(&mut self, datagram: &Arrival<'_>) -> bool {
+        let to = binding::end(datagram.local, self.index);
+        let arrival = Arrival {
+            local: to,
+            remote: binding::end(datagram.remote, self.index),
+            ..*datagram
         };
-        match self.ports.mailbox(local) {
+        if self.is_for_many(to.ip()) {
+            let all = self.ports.mailboxes(to, arrival.remote);
+            for mailbox in &all {
+                self.inbox_full += u64::from(!mailbox.deliver(&arrival, self.index));
+            }
+            return !all.is_empty();
+        }
+        match self.ports.mailbox(to, arrival.remote) {
             Some(mailbox) => {
-                mailbox.deliver(remote, payload);
+                self.inbox_full += u64::from(!mailbox.deliver(&arrival, self.index));
                 true
             }
             None => false,
@@ -78,9 +98,8 @@ impl Sockets for Above {
     }
 
     fn undeliverable(&mut self, local: SocketAddr, remote: SocketAddr, error: tcpip::Error) {
-        if let (SocketAddr::V4(local), SocketAddr::V4(remote)) = (local, remote)
-            && let Some(mailbox) = self.ports.mailbox(local)
-        {
+        let remote = binding::end(remote, self.index);
+        if let Some(mailbox) = self.ports.mailbox(binding::end(local, self.index), remote) {
             mailbox.fail(remote, error.into());
         }
     }

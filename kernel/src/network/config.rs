@@ -1,89 +1,135 @@
-//! The word `net=` of the command line (ARCHITECTURE.md): `dhcp`, `off`, or a static address such as
-//! `10.0.2.15/24,gateway=10.0.2.2,dns=10.0.2.3`.
+//! The words `net=` and `net6=` of the command line (ARCHITECTURE.md): `dhcp` or `auto`, `off`, or a static address such as
+//! `10.0.2.15/24,gateway=10.0.2.2,dns=10.0.2.3` or `2001:db8::15/64,gateway=fe80::1`.
 
 use alloc::vec::Vec;
 use core::fmt;
-use core::net::Ipv4Addr;
+use core::net::{Ipv4Addr, Ipv6Addr};
+use core::str::FromStr;
 
 /// An address of this machine and what belongs to it.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Address {
+pub struct Address<I = Ipv4Addr> {
     /// The address.
-    pub ip: Ipv4Addr,
+    pub ip: I,
     /// How many of its bits name the network.
     pub prefix: u8,
     /// Who forwards to other networks.
-    pub gateway: Option<Ipv4Addr>,
+    pub gateway: Option<I>,
     /// Who knows names.
-    pub dns: Vec<Ipv4Addr>,
+    pub dns: Vec<I>,
 }
 
-/// How the network is to be set up.
+impl<I> Address<I> {
+    /// One without a gateway and name servers.
+    pub const fn of_host(ip: I, prefix: u8) -> Self {
+        Self {
+            ip,
+            prefix,
+            gateway: None,
+            dns: Vec::new(),
+        }
+    }
+}
+
+/// How the network is to be set up, in one version of IP.
 #[derive(Clone, Debug, PartialEq, Eq, Default)]
-pub enum Config {
-    /// Ask for an address.
+pub enum Config<I = Ipv4Addr> {
+    /// Ask for an address: a DHCP server, or the routers.
     #[default]
-    Dhcp,
+    Automatic,
     /// Use this one.
-    Static(Address),
-    /// Leave the interfaces alone.
+    Static(Address<I>),
+    /// Do without.
     Off,
+}
+
+/// Addresses of a version of IP, as the command line has them.
+pub trait Version: FromStr {
+    /// The word.
+    const WORD: &'static str;
+    /// The value that asks for an address.
+    const AUTOMATIC: &'static str;
+    /// Bits of an address.
+    const BITS: u8;
+    /// What a value is expected to be.
+    const EXPECTED: &'static str;
+    /// Whether a host can have it.
+    fn is_of_host(&self) -> bool;
+}
+
+impl Version for Ipv4Addr {
+    const WORD: &'static str = "net";
+    const AUTOMATIC: &'static str = "dhcp";
+    const BITS: u8 = 32;
+    const EXPECTED: &'static str = "dhcp, off, or ADDRESS/PREFIX such as 10.0.2.15/24";
+
+    fn is_of_host(&self) -> bool {
+        !self.is_unspecified() && !self.is_multicast() && !self.is_broadcast()
+    }
+}
+
+impl Version for Ipv6Addr {
+    const WORD: &'static str = "net6";
+    const AUTOMATIC: &'static str = "auto";
+    const BITS: u8 = 128;
+    const EXPECTED: &'static str = "auto, off, or ADDRESS/PREFIX such as 2001:db8::15/64";
+
+    fn is_of_host(&self) -> bool {
+        !self.is_unspecified() && !self.is_multicast() && self.to_ipv4_mapped().is_none()
+    }
 }
 
 /// What is wrong with a setting: the part that is not understood.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ConfigError<'a> {
+    word: &'static str,
     part: &'a str,
     expected: &'static str,
 }
 
 impl fmt::Display for ConfigError<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "net={}: expected {}", self.part, self.expected)
+        write!(f, "{}={}: expected {}", self.word, self.part, self.expected)
     }
 }
 
-impl Config {
-    /// Reads the value of `net=`.
+impl<I: Version> Config<I> {
+    /// Reads the value of the word.
     ///
     /// # Errors
     /// Names the part that is not understood.
     pub fn parse(value: &str) -> Result<Self, ConfigError<'_>> {
         match value {
-            "" | "dhcp" => Ok(Self::Dhcp),
+            "" => Ok(Self::Automatic),
             "off" => Ok(Self::Off),
+            _ if value == I::AUTOMATIC => Ok(Self::Automatic),
             _ => parse_address(value).map(Self::Static),
         }
     }
 }
 
-fn parse_address(value: &str) -> Result<Address, ConfigError<'_>> {
+fn parse_address<I: Version>(value: &str) -> Result<Address<I>, ConfigError<'_>> {
     let mut parts = value.split(',');
     let first = parts.next().unwrap_or_default();
-    let error = |part, expected| ConfigError { part, expected };
-    let unicast = |text: &str| {
-        text.parse().ok().filter(|ip: &Ipv4Addr| {
-            !ip.is_unspecified() && !ip.is_multicast() && !ip.is_broadcast()
-        })
+    let error = |part, expected| ConfigError {
+        word: I::WORD,
+        part,
+        expected,
     };
+    let host = |text: &str| text.parse().ok().filter(I::is_of_host);
     let (ip, prefix) = first
         .split_once('/')
-        .and_then(|(ip, prefix)| Some((unicast(ip)?, prefix.parse().ok()?)))
-        .filter(|(_, prefix)| (1..=32).contains(prefix))
-        .ok_or_else(|| error(first, "dhcp, off, or ADDRESS/PREFIX such as 10.0.2.15/24"))?;
-    let mut address = Address {
-        ip,
-        prefix,
-        gateway: None,
-        dns: Vec::new(),
-    };
+        .and_then(|(ip, prefix)| Some((host(ip)?, prefix.parse().ok()?)))
+        .filter(|(_, prefix)| (1..=I::BITS).contains(prefix))
+        .ok_or_else(|| error(first, I::EXPECTED))?;
+    let mut address = Address::of_host(ip, prefix);
     for part in parts {
         let known = match part.split_once('=') {
             Some(("gateway", ip)) if address.gateway.is_none() => {
-                address.gateway = unicast(ip);
+                address.gateway = host(ip);
                 address.gateway.is_some()
             }
-            Some(("dns", ip)) => unicast(ip).map(|ip| address.dns.push(ip)).is_some(),
+            Some(("dns", ip)) => host(ip).map(|ip| address.dns.push(ip)).is_some(),
             _ => false,
         };
         if !known {
@@ -96,13 +142,13 @@ fn parse_address(value: &str) -> Result<Address, ConfigError<'_>> {
 #[cfg(test)]
 mod tests {
     use super::{Address, Config};
-    use core::net::Ipv4Addr;
+    use core::net::{Ipv4Addr, Ipv6Addr};
     use proptest::prelude::*;
 
     #[test]
     fn words_and_addresses_are_read() {
-        assert_eq!(Config::parse("dhcp"), Ok(Config::Dhcp));
-        assert_eq!(Config::parse("off"), Ok(Config::Off));
+        assert_eq!(Config::parse("dhcp"), Ok(Config::<Ipv4Addr>::Automatic));
+        assert_eq!(Config::parse("off"), Ok(Config::<Ipv4Addr>::Off));
         assert_eq!(
             Config::parse("10.0.2.15/24,gateway=10.0.2.2,dns=10.0.2.3,dns=1.1.1.1"),
             Ok(Config::Static(Address {
@@ -110,6 +156,17 @@ mod tests {
                 prefix: 24,
                 gateway: Some(Ipv4Addr::new(10, 0, 2, 2)),
                 dns: vec![Ipv4Addr::new(10, 0, 2, 3), Ipv4Addr::new(1, 1, 1, 1)],
+            }))
+        );
+        assert_eq!(Config::parse("auto"), Ok(Config::<Ipv6Addr>::Automatic));
+        let ip = |text: &str| text.parse::<Ipv6Addr>().expect("an address");
+        assert_eq!(
+            Config::parse("2001:db8::15/64,gateway=fe80::1,dns=2001:db8::53"),
+            Ok(Config::Static(Address {
+                ip: ip("2001:db8::15"),
+                prefix: 64,
+                gateway: Some(ip("fe80::1")),
+                dns: vec![ip("2001:db8::53")],
             }))
         );
     }
@@ -129,7 +186,7 @@ mod tests {
             ("10.0.2.15/24,mtu=9000", "mtu=9000"),
             ("DHCP", "DHCP"),
         ] {
-            let error = Config::parse(value).expect_err(value);
+            let error = Config::<Ipv4Addr>::parse(value).expect_err(value);
             assert!(
                 error
                     .to_string()
@@ -139,10 +196,25 @@ mod tests {
         }
     }
 
+    #[test]
+    fn addresses_of_the_other_version_are_not_understood() {
+        for value in [
+            "10.0.2.15/24",
+            "dhcp",
+            "2001:db8::1/129",
+            "ff02::1/64",
+            "::ffff:1.2.3.4/120",
+        ] {
+            let error = Config::<Ipv6Addr>::parse(value).expect_err(value);
+            assert!(error.to_string().starts_with("net6="), "{error}");
+        }
+    }
+
     proptest! {
         #[test]
         fn any_text_is_read_or_refused(value in "\\PC{0,60}") {
-            let _ = Config::parse(&value);
+            let _ = Config::<Ipv4Addr>::parse(&value);
+            let _ = Config::<Ipv6Addr>::parse(&value);
         }
     }
 }

@@ -7,6 +7,7 @@
 use alloc::format;
 use alloc::string::String;
 
+use super::binding;
 use super::config::Address;
 use super::error::{Error, Result};
 use super::interface::{self, Interface};
@@ -46,6 +47,11 @@ fn index_of(name: &str) -> Option<usize> {
     let index = number.checked_add(1)?;
     // Numbers have one way to be written.
     (name_of(index) == name).then_some(index)
+}
+
+/// The scope of an interface of this name, as it can be written behind an address.
+pub fn scope_of_name(name: &str) -> Option<u32> {
+    index_of(name).map(binding::scope_of)
 }
 
 /// Registers an interface with the core on which this thread runs.

@@ -21,6 +21,8 @@ pub enum Error {
     HostUnreachable,
     /// The machine has no network interface.
     NoInterface,
+    /// There is no such interface.
+    NoDevice,
     /// The socket is not connected.
     NotConnected,
     /// The socket is connected already.

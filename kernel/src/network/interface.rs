@@ -13,6 +13,7 @@ const ROUNDS: usize = 8;
 
 /// An interface: one device and its stack.
 pub struct Interface {
+    index: usize,
     /// Name of the driver.
     pub driver: &'static str,
     /// Hardware address.
@@ -30,8 +31,9 @@ pub struct Interface {
 
 impl Interface {
     /// An interface over a stack; it belongs to the core that calls.
-    pub fn new(driver: &'static str, mac: [u8; 6], stack: Stack) -> Self {
+    pub fn new(index: usize, driver: &'static str, mac: [u8; 6], stack: Stack) -> Self {
         Self {
+            index,
             driver,
             mac,
             stack: SpinLock::new(stack),
@@ -67,6 +69,11 @@ impl Interface {
             stack.set_home();
             self.register();
         }
+    }
+
+    /// Its place among all.
+    pub fn index(&self) -> usize {
+        self.index
     }
 
     /// The core that it belongs to.
@@ -118,8 +125,7 @@ impl Service for Interface {
             let before = stack.address_changes();
             let has_more = stack.serve(clock::now_ns());
             if stack.address_changes() != before {
-                report(self, &stack, "DHCP");
-                self.address_changed.notify();
+                self.tell_addresses(&mut stack);
             }
             // What comes from now on is found before the core halts.
             if !has_more {
@@ -133,6 +139,21 @@ impl Service for Interface {
             return None;
         }
         self.stack.lock().next_deadline_ns()
+    }
+}
+
+impl Interface {
+    /// Has the log and those who wait know what has changed.
+    #[inline(never)]
+    fn tell_addresses(&self, stack: &mut Stack) {
+        let changes = stack.take_changes();
+        if changes.is_lease {
+            report(self, stack, "DHCP");
+        }
+        for address in changes.new {
+            log::info!("network: {}, {address} by its router", self.driver);
+        }
+        self.address_changed.notify();
     }
 }
 

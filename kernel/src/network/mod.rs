@@ -6,6 +6,7 @@
 //! All of it starts with the first socket a program makes ([`network`]); a program that makes none links none of it.
 
 mod above;
+pub mod binding;
 pub mod config;
 pub mod dedicate;
 pub mod dns;
@@ -23,12 +24,12 @@ pub mod statistics;
 mod tests;
 
 use alloc::boxed::Box;
+use alloc::string::String;
 use alloc::sync::Arc;
-use alloc::vec;
 use alloc::vec::Vec;
-use core::net::Ipv4Addr;
+use core::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
-use tcpip::{Limits, Prefix};
+use tcpip::Limits;
 
 pub use self::config::Config;
 pub use self::error::{Error, Result};
@@ -66,6 +67,8 @@ static STARTING: SpinLock<()> = SpinLock::new(());
 pub struct Setup<'a> {
     /// The value of `net=`.
     pub net: &'a str,
+    /// The value of `net6=`.
+    pub net6: &'a str,
     /// Virtio devices on the memory bus.
     pub virtio_mmio: &'a [VirtioMmioDevice],
     /// A number nobody can guess.
@@ -91,6 +94,10 @@ pub fn network<'a>(setup: impl FnOnce() -> Setup<'a>) -> Result<&'static Network
         log::error!("network: {error}; the network stays off");
         Config::Off
     });
+    let config_v6 = Config::parse(setup.net6).unwrap_or_else(|error| {
+        log::error!("network: {error}; IPv6 stays off");
+        Config::Off
+    });
     let devices = match config {
         Config::Off => Vec::new(),
         _ => {
@@ -103,7 +110,8 @@ pub fn network<'a>(setup: impl FnOnce() -> Setup<'a>) -> Result<&'static Network
             devices
         }
     };
-    let network: &'static Network = Box::leak(Box::new(start(devices, &config, &setup)));
+    let network: &'static Network =
+        Box::leak(Box::new(start(devices, &config, &config_v6, &setup)));
     match NETWORK.set(network) {
         Ok(network) => network.usable(),
         Err(network) => network.usable(),
@@ -113,6 +121,7 @@ pub fn network<'a>(setup: impl FnOnce() -> Setup<'a>) -> Result<&'static Network
 fn start(
     devices: Vec<devices::network::NetworkDevice>,
     config: &Config,
+    config_v6: &Config<Ipv6Addr>,
     setup: &Setup<'_>,
 ) -> Network {
     let ports = Arc::new(Ports::new(setup.seed));
@@ -122,22 +131,29 @@ fn start(
     for (index, device) in all.enumerate() {
         let (driver, mac) = (device.driver, device.mac);
         let mut stack = Stack::new(index, device, ports.clone(), limits);
-        let loopback_address = Address {
-            ip: Ipv4Addr::LOCALHOST,
-            prefix: 8,
-            gateway: None,
-            dns: vec![],
-        };
-        match config {
-            _ if index == 0 => stack.set_address(Some(loopback_address), clock::now_ns()),
-            // A static address is that of the first device; others ask for one.
-            Config::Static(address) if index == 1 => {
-                stack.set_address(Some(address.clone()), clock::now_ns());
+        let now_ns = clock::now_ns();
+        if index == LOOPBACK {
+            stack.set_address(Some(Address::of_host(Ipv4Addr::LOCALHOST, 8)), now_ns);
+            stack.add_address_v6(&Address::of_host(Ipv6Addr::LOCALHOST, 128), now_ns);
+        } else {
+            match config {
+                // A static address is that of the first device; others ask for one.
+                Config::Static(address) if index == 1 => {
+                    stack.set_address(Some(address.clone()), now_ns);
+                }
+                _ => stack.start_dhcp(now_ns),
             }
-            _ => stack.start_dhcp(clock::now_ns()),
+            if *config_v6 != Config::Off {
+                stack.start_ipv6(now_ns);
+            }
+            match config_v6 {
+                Config::Static(address) if index == 1 => stack.add_address_v6(address, now_ns),
+                _ => {}
+            }
         }
         stack.set_home();
-        let interface: &'static Interface = Box::leak(Box::new(Interface::new(driver, mac, stack)));
+        let interface: &'static Interface =
+            Box::leak(Box::new(Interface::new(index, driver, mac, stack)));
         if index == 1 && matches!(config, Config::Static(_)) {
             interface::report(interface, &interface.lock(), "the command line");
         }
@@ -173,75 +189,138 @@ impl Network {
     }
 
     /// Whether a socket can be bound to the address: none in particular, the loopback's, or one of ours.
-    pub fn is_bindable(&self, ip: Ipv4Addr) -> bool {
-        ip.is_unspecified() || ip.is_loopback() || self.is_own(ip)
+    pub fn is_bindable(&self, address: SocketAddr) -> bool {
+        let ip = address.ip();
+        ip.is_unspecified() || ip.is_loopback() || self.owner(ip).is_some()
     }
 
-    fn is_own(&self, ip: Ipv4Addr) -> bool {
-        self.devices().iter().any(|interface| {
-            interface
-                .lock()
-                .address()
-                .is_some_and(|address| address.ip == ip)
-        })
+    /// The index of the interface with a device that has an address.
+    fn owner(&self, ip: IpAddr) -> Option<usize> {
+        let mut devices = self.devices().iter();
+        let owner = devices.find(|interface| interface.lock().has_address(ip));
+        owner.map(|interface| interface.index())
     }
 
-    /// The interface that leads to `ip`; as long as none has an address, the first with a device.
+    /// The index of the interface of a scope, or of that which has an address; `None` if neither is given.
     ///
     /// # Errors
-    /// [`Error::NoInterface`] when there is none.
-    pub fn way(&self, ip: Ipv4Addr) -> Result<&'static Interface> {
+    /// [`Error::NoDevice`] when there is none.
+    pub fn chosen(&self, scope: u32, at: Option<IpAddr>) -> Result<Option<usize>> {
+        if let Some(index) = binding::index_of_scope(scope) {
+            let interface = self.interface(index).ok_or(Error::NoDevice)?;
+            return Ok(Some(interface.index()));
+        }
+        match at {
+            Some(ip) if ip.is_loopback() => Ok(Some(LOOPBACK)),
+            Some(ip) if !ip.is_unspecified() => self.owner(ip).map(Some).ok_or(Error::NoDevice),
+            _ => Ok(None),
+        }
+    }
+
+    /// The interface that leads to an address; as long as none does, the first with a device.
+    ///
+    /// # Errors
+    /// [`Error::NoInterface`] when there is none, [`Error::NoDevice`] when there is none of the address's scope, and [`Error::Invalid`]
+    /// when it has none, but means another station on each link.
+    pub fn way(&self, to: SocketAddr) -> Result<&'static Interface> {
+        let ip = to.ip();
         let loopback = self.interface(LOOPBACK).ok_or(Error::NoInterface)?;
         if ip.is_loopback() {
             loopback.start();
             return Ok(loopback);
         }
-        if self.is_own(ip) {
+        if self.owner(ip).is_some() {
             loopback.start();
             loopback.lock().add_host_address(ip);
             return Ok(loopback);
         }
-        let contains =
-            |address: &Address| Prefix::new(address.ip, address.prefix).contains(ip.into());
-        let has_address = |is_wanted: &dyn Fn(&Address) -> bool| {
-            self.devices()
-                .iter()
-                .copied()
-                .find(|interface| interface.lock().address().is_some_and(is_wanted))
-        };
-        has_address(&contains)
-            .or_else(|| has_address(&|address| address.gateway.is_some()))
-            .or_else(|| has_address(&|_| true))
-            .or_else(|| self.devices().first().copied())
+        if let SocketAddr::V6(v6) = to {
+            if let Some(index) = binding::index_of_scope(v6.scope_id()) {
+                return self.interface(index).ok_or(Error::NoDevice);
+            }
+            if v6.ip().is_unicast_link_local() && self.devices().len() > 1 {
+                return Err(Error::Invalid);
+            }
+        }
+        let mut best = None;
+        for interface in self.devices() {
+            let reach = interface.lock().reach(ip);
+            if reach > best.map_or(None, |(reach, _)| reach) || best.is_none() {
+                best = Some((reach, *interface));
+            }
+        }
+        best.map(|(_, interface)| interface)
             .ok_or(Error::NoInterface)
     }
 
-    /// The interface that leads to `ip`. Waits some time for an address if there is none yet.
+    /// The interface that leads to an address. Waits some time for an address of ours if there is none yet.
     ///
     /// # Errors
-    /// [`Error::NetworkUnreachable`] when no interface has an address in time.
-    pub fn route(&self, ip: Ipv4Addr, deadline_ns: Option<u64>) -> Result<&'static Interface> {
-        let interface = self.way(ip)?;
+    /// [`Error::NetworkUnreachable`] when no interface has an address in time; and as [`Network::way`].
+    pub fn route(&self, to: SocketAddr, deadline_ns: Option<u64>) -> Result<&'static Interface> {
+        let interface = self.way(to)?;
+        match self.await_address(interface, to, deadline_ns)? {
+            true => self.way(to),
+            false => Ok(interface),
+        }
+    }
+
+    /// Waits until an interface has an address to speak to another from, or will have none; whether it had to.
+    ///
+    /// # Errors
+    /// [`Error::NetworkUnreachable`] when it takes too long.
+    pub fn await_address(
+        &self,
+        interface: &'static Interface,
+        to: SocketAddr,
+        deadline_ns: Option<u64>,
+    ) -> Result<bool> {
+        let mut stack = interface.lock();
+        if !stack.may_find_way(to.ip()) {
+            return Ok(false);
+        }
         let patience = clock::now_ns().saturating_add(ADDRESS_PATIENCE_NS);
         let deadline_ns = deadline_ns.map_or(patience, |deadline| deadline.min(patience));
-        let mut stack = interface.lock();
-        while stack.address().is_none() {
+        while stack.may_find_way(to.ip()) {
             stack = socket::wait(&interface.address_changed, stack, false, Some(deadline_ns))
                 .map_err(|_| Error::NetworkUnreachable)?;
         }
-        drop(stack);
-        self.way(ip)
+        Ok(true)
     }
 
     /// The servers that know names.
-    pub fn dns_servers(&self) -> Vec<Ipv4Addr> {
-        let of = |interface: &&'static Interface| {
-            interface
-                .lock()
-                .address()
-                .map(|address| address.dns.clone())
-                .unwrap_or_default()
-        };
+    pub fn dns_servers(&self) -> Vec<SocketAddr> {
+        let mut servers = Vec::new();
+        for interface in self.devices() {
+            for ip in interface.lock().dns_servers() {
+                let server = binding::end(SocketAddr::new(ip, dns::PORT), interface.index());
+                if !servers.contains(&server) {
+                    servers.push(server);
+                }
+            }
+        }
+        servers
+    }
+
+    /// Domains in which short names are looked for.
+    pub fn domains(&self) -> Vec<String> {
+        let of = |interface: &&'static Interface| interface.lock().domains().to_vec();
         self.devices().iter().flat_map(of).collect()
+    }
+
+    /// Whether there is an address of IPv6 that is good for more than a link, and whether it is one of the whole Internet.
+    pub fn ipv6(&self) -> (bool, bool) {
+        let (mut has_any, mut has_global) = (false, false);
+        for interface in self.devices() {
+            for (ip, _) in interface.lock().addresses() {
+                if let IpAddr::V6(ip) = ip
+                    && !ip.is_unicast_link_local()
+                {
+                    has_any = true;
+                    has_global |= ip.octets()[0] >> 5 == 1;
+                }
+            }
+        }
+        (has_any, has_global)
     }
 }

@@ -1,11 +1,11 @@
-//! Echo requests, and what comes of them (RFC 792).
+//! Echo requests, and what comes of them (RFC 792, RFC 4443).
 //!
 //! Answers are recognised here: an echo reply by its identifier, sequence number, sender and content; an error by the request that it
 //! quotes. Requests of others are answered by the engine.
 
 use alloc::sync::Arc;
 use alloc::vec::Vec;
-use core::net::{IpAddr, Ipv4Addr};
+use core::net::{IpAddr, SocketAddr};
 
 use super::Network;
 use super::error::{Error, Result};
@@ -99,7 +99,7 @@ impl Stack {
     /// When it is too long, there is no way to the address, or too many wait for answers.
     pub fn begin_ping(
         &mut self,
-        to: Ipv4Addr,
+        to: IpAddr,
         len: usize,
         notifier: Arc<Notifier>,
         now_ns: u64,
@@ -119,7 +119,6 @@ impl Stack {
         pings.next_id = pings.next_id.wrapping_add(1);
         let id = pings.next_id;
         let content: Vec<u8> = (0..len).map(|at| at as u8).collect();
-        let to = IpAddr::V4(to);
         self.engine
             .send_echo(to, identifier, id as u16, &content, now_ns / 1000)?;
         if let Some(pings) = &mut self.engine.sockets.pings {
@@ -156,13 +155,13 @@ impl Network {
     /// - [`Error::HostUnreachable`], [`Error::NetworkUnreachable`]: a router says so; the latter also when there is no way to begin with.
     /// - [`Error::MessageTooLong`]: it would not fit into one packet.
     /// - [`Error::Invalid`]: the address is not one of a single host.
-    pub fn ping(&self, to: Ipv4Addr, len: usize, timeout_ns: u64) -> Result<Pong> {
+    pub fn ping(&self, to: SocketAddr, len: usize, timeout_ns: u64) -> Result<Pong> {
         let interface = self.route(to, None)?;
         let notifier: Arc<Notifier> = Arc::default();
         let begin_ns = clock::now_ns();
         let deadline_ns = Some(begin_ns.saturating_add(timeout_ns));
         let mut stack = interface.lock();
-        let id = stack.begin_ping(to, len, notifier.clone(), begin_ns)?;
+        let id = stack.begin_ping(to.ip(), len, notifier.clone(), begin_ns)?;
         loop {
             if let Some(outcome) = stack.ping_outcome(id, false) {
                 return outcome;

@@ -3,14 +3,15 @@
 use alloc::collections::{BTreeMap, VecDeque};
 use alloc::sync::Arc;
 use alloc::vec::Vec;
-use core::net::{Ipv4Addr, SocketAddr, SocketAddrV4};
+use core::net::{IpAddr, SocketAddr};
 
 use tcpip::{Admission, Tuple};
 
 use super::LOOPBACK;
+use super::binding::{self, Binding};
 use super::error::{Error, Result};
 use super::random::Random;
-use super::socket::udp::Mailbox;
+use super::socket::mailbox::Mailbox;
 use crate::scheduler::Notifier;
 use crate::sync::SpinLock;
 
@@ -21,17 +22,17 @@ pub const MAX_BACKLOG: usize = 4096;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct FourTuple {
     /// Our end.
-    pub local: SocketAddrV4,
+    pub local: SocketAddr,
     /// The peer's end.
-    pub remote: SocketAddrV4,
+    pub remote: SocketAddr,
 }
 
 impl FourTuple {
-    /// The ends of a connection over IPv4.
-    pub(super) fn from_tuple(tuple: &Tuple) -> Option<Self> {
-        match (tuple.local(), tuple.remote()) {
-            (SocketAddr::V4(local), SocketAddr::V4(remote)) => Some(Self { local, remote }),
-            _ => None,
+    /// The ends of a connection over the interface at an index.
+    pub(super) fn from_tuple(tuple: &Tuple, index: usize) -> Self {
+        Self {
+            local: binding::end(tuple.local(), index),
+            remote: binding::end(tuple.remote(), index),
         }
     }
 }
@@ -50,8 +51,8 @@ pub struct Pending {
 
 /// A socket that accepts connections.
 pub struct Listener {
-    /// Its address; unspecified for all of them.
-    pub address: SocketAddrV4,
+    /// Where it listens.
+    pub binding: Binding,
     /// Who waits for connections.
     pub notifier: Arc<Notifier>,
     queue: SpinLock<Queue>,
@@ -64,9 +65,9 @@ struct Queue {
 }
 
 impl Listener {
-    fn new(address: SocketAddrV4, backlog: usize, notifier: Arc<Notifier>) -> Arc<Self> {
+    fn new(binding: Binding, backlog: usize, notifier: Arc<Notifier>) -> Arc<Self> {
         Arc::new(Self {
-            address,
+            binding,
             notifier,
             queue: SpinLock::new(Queue {
                 ready: VecDeque::new(),
@@ -158,14 +159,14 @@ impl Entry for TcpUse {
 }
 
 impl Entry for Arc<Mailbox> {
-    fn can_share(&self, _: &Self) -> bool {
-        false
+    fn can_share(&self, other: &Self) -> bool {
+        self.is_shared() && other.is_shared()
     }
 }
 
 struct Tables {
-    tcp: BTreeMap<u16, Vec<(Ipv4Addr, TcpUse)>>,
-    udp: BTreeMap<u16, Vec<(Ipv4Addr, Arc<Mailbox>)>>,
+    tcp: BTreeMap<u16, Vec<(Binding, TcpUse)>>,
+    udp: BTreeMap<u16, Vec<(Binding, Arc<Mailbox>)>>,
     random: Random,
 }
 
@@ -174,70 +175,65 @@ pub struct Ports {
     tables: SpinLock<Tables>,
 }
 
-/// Whether two sockets of one port cannot be told apart.
-fn is_conflict(a: Ipv4Addr, b: Ipv4Addr) -> bool {
-    a == b || a.is_unspecified() || b.is_unspecified()
-}
-
-/// Finds the entry for an address: one bound to it before one bound to all.
-fn find<T>(entries: &[(Ipv4Addr, T)], address: Ipv4Addr) -> Option<&T> {
-    let bound_to = |wanted: Ipv4Addr| entries.iter().find(|(bound, _)| *bound == wanted);
-    bound_to(address)
-        .or_else(|| bound_to(Ipv4Addr::UNSPECIFIED))
-        .map(|(_, entry)| entry)
-}
-
 /// Which of the entries of a port listens for an address on an interface: one bound to it before one bound to all.
-fn listening(entries: &[(Ipv4Addr, TcpUse)], ip: Ipv4Addr, interface: usize) -> Option<usize> {
-    let at = |wanted: Ipv4Addr| {
-        entries.iter().position(|(bound, entry)| {
-            *bound == wanted && entry.listener.is_some() && entry.hears(interface)
-        })
-    };
-    at(ip).or_else(|| at(Ipv4Addr::UNSPECIFIED))
+fn listening(entries: &[(Binding, TcpUse)], ip: IpAddr, interface: usize) -> Option<usize> {
+    let mut best = None;
+    for (at, (binding, entry)) in entries.iter().enumerate() {
+        if entry.listener.is_none() || !entry.hears(interface) {
+            continue;
+        }
+        match binding.suits(ip) {
+            Some(2) => return Some(at),
+            Some(_) if best.is_none() => best = Some(at),
+            _ => {}
+        }
+    }
+    best
 }
 
-/// Enters `entry` at the wanted port, or at a free one if 0 is wanted; the port.
+/// Enters `entry` at the wanted port, or at a free one if 0 is wanted; what it is bound to then.
 fn claim<T: Entry>(
-    table: &mut BTreeMap<u16, Vec<(Ipv4Addr, T)>>,
+    table: &mut BTreeMap<u16, Vec<(Binding, T)>>,
     random: &mut Random,
-    address: SocketAddrV4,
+    binding: Binding,
     entry: T,
-) -> Result<u16> {
+) -> Result<Binding> {
     /// Tries at random before the search goes through in order.
     const TRIES: usize = 32;
     let is_free = |port: u16| {
         table.get(&port).is_none_or(|entries| {
             !entries
                 .iter()
-                .any(|(bound, other)| is_conflict(*bound, *address.ip()) && !entry.can_share(other))
+                .any(|(bound, other)| bound.overlaps(&binding) && !entry.can_share(other))
         })
     };
-    let port = match address.port() {
+    let port = match binding.address.port() {
         0 => (0..TRIES)
             .map(|_| random.next_port())
             .chain(0xC000..=0xFFFF)
             .find(|port| is_free(*port)),
         port => Some(port).filter(|port| is_free(*port)),
     };
-    let port = port.ok_or(Error::AddressInUse)?;
-    table.entry(port).or_default().push((*address.ip(), entry));
-    Ok(port)
+    let binding = binding.with_port(port.ok_or(Error::AddressInUse)?);
+    let entries = table.entry(binding.address.port()).or_default();
+    entries.push((binding, entry));
+    Ok(binding)
 }
 
 /// Takes the first entry for an address that `is_wanted`.
 fn remove<T>(
-    table: &mut BTreeMap<u16, Vec<(Ipv4Addr, T)>>,
-    address: SocketAddrV4,
+    table: &mut BTreeMap<u16, Vec<(Binding, T)>>,
+    binding: &Binding,
     is_wanted: impl Fn(&T) -> bool,
 ) {
-    if let Some(entries) = table.get_mut(&address.port()) {
-        let is_it = |(bound, entry): &(Ipv4Addr, T)| bound == address.ip() && is_wanted(entry);
+    let port = binding.address.port();
+    if let Some(entries) = table.get_mut(&port) {
+        let is_it = |(bound, entry): &(Binding, T)| bound == binding && is_wanted(entry);
         if let Some(at) = entries.iter().position(is_it) {
             entries.remove(at);
         }
         if entries.is_empty() {
-            table.remove(&address.port());
+            table.remove(&port);
         }
     }
 }
@@ -254,32 +250,32 @@ impl Ports {
         }
     }
 
-    /// Keeps a TCP port (any free one if it is 0); the address with its port. If it `is_shared`, others that are may have it too.
-    pub fn bind_tcp(&self, address: SocketAddrV4, is_shared: bool) -> Result<SocketAddrV4> {
+    /// Keeps a TCP port (any free one if it is 0); what it is bound to then. If it `is_shared`, others that are may have it too.
+    pub fn bind_tcp(&self, binding: Binding, is_shared: bool) -> Result<Binding> {
         let tables = &mut *self.tables.lock();
         let entry = TcpUse {
             listener: None,
             is_shared,
             interface: None,
         };
-        let port = claim(&mut tables.tcp, &mut tables.random, address, entry)?;
-        Ok(SocketAddrV4::new(*address.ip(), port))
+        claim(&mut tables.tcp, &mut tables.random, binding, entry)
     }
 
     /// Makes a bound port a listening one.
     pub fn listen(
         &self,
-        address: SocketAddrV4,
+        binding: Binding,
         backlog: usize,
         notifier: Arc<Notifier>,
     ) -> Result<Arc<Listener>> {
         let mut tables = self.tables.lock();
-        let entries = tables.tcp.get_mut(&address.port()).ok_or(Error::Invalid)?;
+        let entries = tables.tcp.get_mut(&binding.address.port());
         let entry = entries
+            .ok_or(Error::Invalid)?
             .iter_mut()
-            .find(|(bound, entry)| bound == address.ip() && entry.listener.is_none())
+            .find(|(bound, entry)| *bound == binding && entry.listener.is_none())
             .ok_or(Error::Invalid)?;
-        let listener = Listener::new(address, backlog, notifier);
+        let listener = Listener::new(binding, backlog, notifier);
         entry.1.listener = Some(listener.clone());
         Ok(listener)
     }
@@ -294,25 +290,29 @@ impl Ports {
         notifier: Arc<Notifier>,
     ) -> Result<Arc<Listener>> {
         let tables = &mut *self.tables.lock();
-        let mut address = SocketAddrV4::new(Ipv4Addr::UNSPECIFIED, port);
         let entry = TcpUse {
             listener: None,
             is_shared: false,
             interface: Some(interface),
         };
-        let port = claim(&mut tables.tcp, &mut tables.random, address, entry)?;
-        address.set_port(port);
-        let listener = Listener::new(address, backlog, notifier);
-        let entries = tables.tcp.get_mut(&port).ok_or(Error::Invalid)?;
+        let binding = claim(
+            &mut tables.tcp,
+            &mut tables.random,
+            Binding::all(port),
+            entry,
+        )?;
+        let listener = Listener::new(binding, backlog, notifier);
+        let entries = tables.tcp.get_mut(&binding.address.port());
+        let entries = entries.ok_or(Error::Invalid)?;
         let (_, entry) = entries.last_mut().ok_or(Error::Invalid)?;
         entry.listener = Some(listener.clone());
         Ok(listener)
     }
 
     /// Frees a TCP port of a socket that does not listen.
-    pub fn release_tcp(&self, address: SocketAddrV4) {
+    pub fn release_tcp(&self, binding: &Binding) {
         let is_wanted = |entry: &TcpUse| entry.listener.is_none();
-        remove(&mut self.tables.lock().tcp, address, is_wanted);
+        remove(&mut self.tables.lock().tcp, binding, is_wanted);
     }
 
     /// Frees the TCP port of a listener.
@@ -321,18 +321,14 @@ impl Ports {
             let known = entry.listener.as_ref();
             known.is_some_and(|known| Arc::ptr_eq(known, listener))
         };
-        remove(&mut self.tables.lock().tcp, listener.address, is_wanted);
+        remove(&mut self.tables.lock().tcp, &listener.binding, is_wanted);
     }
 
     /// Who accepts the next connection to `address` that comes in by an interface: of several that share it, one after the other.
-    pub(super) fn listener(
-        &self,
-        address: SocketAddrV4,
-        interface: usize,
-    ) -> Option<Arc<Listener>> {
+    pub(super) fn listener(&self, address: SocketAddr, interface: usize) -> Option<Arc<Listener>> {
         let tables = &mut *self.tables.lock();
         let entries = tables.tcp.get_mut(&address.port())?;
-        let at = listening(entries, *address.ip(), interface)?;
+        let at = listening(entries, address.ip(), interface)?;
         let listener = entries[at].1.listener.clone();
         if entries[at].1.is_shared {
             entries[at..].rotate_left(1);
@@ -341,12 +337,12 @@ impl Ports {
     }
 
     /// Whether a connection to `address` that comes in by an interface would be taken now.
-    pub(super) fn admits(&self, address: SocketAddrV4, interface: usize) -> Admission {
+    pub(super) fn admits(&self, address: SocketAddr, interface: usize) -> Admission {
         let tables = self.tables.lock();
         let Some(entries) = tables.tcp.get(&address.port()) else {
             return Admission::Refused;
         };
-        let listener = listening(entries, *address.ip(), interface)
+        let listener = listening(entries, address.ip(), interface)
             .and_then(|at| entries.get(at)?.1.listener.as_ref());
         match listener {
             None => Admission::Refused,
@@ -366,22 +362,50 @@ impl Ports {
             .find(|port| !tables.tcp.contains_key(port) && is_free(*port))
     }
 
-    /// Has datagrams for `address` (any free port if it is 0) go to `mailbox`; the address with its port.
-    pub fn bind_udp(&self, address: SocketAddrV4, mailbox: Arc<Mailbox>) -> Result<SocketAddrV4> {
+    /// Has datagrams for an address (any free port if it is 0) go to `mailbox`; what it is bound to then.
+    pub fn bind_udp(&self, binding: Binding, mailbox: Arc<Mailbox>) -> Result<Binding> {
         let tables = &mut *self.tables.lock();
-        let port = claim(&mut tables.udp, &mut tables.random, address, mailbox)?;
-        Ok(SocketAddrV4::new(*address.ip(), port))
+        claim(&mut tables.udp, &mut tables.random, binding, mailbox)
     }
 
-    /// Frees a UDP port.
-    pub fn release_udp(&self, address: SocketAddrV4) {
-        remove(&mut self.tables.lock().udp, address, |_| true);
+    /// Frees the UDP port of a mailbox.
+    pub fn release_udp(&self, binding: &Binding, mailbox: &Arc<Mailbox>) {
+        let is_wanted = |known: &Arc<Mailbox>| Arc::ptr_eq(known, mailbox);
+        remove(&mut self.tables.lock().udp, binding, is_wanted);
     }
 
-    /// Who gets datagrams for `address`.
-    pub(super) fn mailbox(&self, address: SocketAddrV4) -> Option<Arc<Mailbox>> {
+    /// Who gets datagrams for `address` from `remote`: who talks to that peer alone before others, who is bound to the address before
+    /// who is bound to all, and of those that share it whom the peer's address leads to.
+    pub(super) fn mailbox(&self, address: SocketAddr, remote: SocketAddr) -> Option<Arc<Mailbox>> {
         let tables = self.tables.lock();
-        find(tables.udp.get(&address.port())?, *address.ip()).cloned()
+        let entries = tables.udp.get(&address.port())?;
+        let rank = |(binding, mailbox): &(Binding, Arc<Mailbox>)| {
+            let fit = binding.suits(address.ip())?;
+            Some((mailbox.regard(remote)?, fit))
+        };
+        if let [entry] = entries.as_slice() {
+            return rank(entry).map(|_| entry.1.clone());
+        }
+        let best = entries.iter().filter_map(rank).max()?;
+        let mut equals = entries.iter().filter(|entry| rank(entry) == Some(best));
+        let count = equals.clone().count();
+        let turn = match count {
+            1 => 0,
+            _ => usize::from(remote.port()) % count,
+        };
+        equals.nth(turn).map(|(_, mailbox)| mailbox.clone())
+    }
+
+    /// All who get datagrams for a group, or for all stations.
+    pub(super) fn mailboxes(&self, address: SocketAddr, remote: SocketAddr) -> Vec<Arc<Mailbox>> {
+        let tables = self.tables.lock();
+        let entries = tables.udp.get(&address.port()).into_iter().flatten();
+        entries
+            .filter(|(binding, mailbox)| {
+                binding.suits(address.ip()).is_some() && mailbox.regard(remote).is_some()
+            })
+            .map(|(_, mailbox)| mailbox.clone())
+            .collect()
     }
 
     /// A number that is hard to guess.
@@ -392,12 +416,16 @@ impl Ports {
 
 #[cfg(test)]
 mod tests {
-    use super::{Error, Ports};
+    use super::{Binding, Error, Mailbox, Ports};
     use alloc::sync::Arc;
-    use core::net::{Ipv4Addr, SocketAddrV4};
+    use core::net::{IpAddr, SocketAddr};
 
-    fn at(address: [u8; 4], port: u16) -> SocketAddrV4 {
-        SocketAddrV4::new(Ipv4Addr::from(address), port)
+    fn at(address: [u8; 4], port: u16) -> Binding {
+        to(address, port).into()
+    }
+
+    fn to(address: [u8; 4], port: u16) -> SocketAddr {
+        SocketAddr::new(IpAddr::from(address), port)
     }
 
     #[test]
@@ -410,7 +438,7 @@ mod tests {
             ports.bind_tcp(at([127, 0, 0, 1], 80), false),
             Err(Error::AddressInUse)
         );
-        ports.release_tcp(any);
+        ports.release_tcp(&any);
         assert_eq!(ports.bind_tcp(any, false), Ok(any));
     }
 
@@ -426,7 +454,7 @@ mod tests {
         assert_eq!(ports.bind_tcp(any, false), Err(Error::AddressInUse));
         let next = || {
             ports
-                .listener(at([10, 0, 2, 15], 80), 1)
+                .listener(to([10, 0, 2, 15], 80), 1)
                 .expect("listening")
         };
         assert!(Arc::ptr_eq(&next(), &first));
@@ -447,7 +475,7 @@ mod tests {
         let (first, second) = (listen(1).expect("free"), listen(2).expect("free"));
         assert_eq!(listen(2).err(), Some(Error::AddressInUse));
         assert_eq!(ports.bind_tcp(any, true), Err(Error::AddressInUse));
-        let at_interface = |interface| ports.listener(at([10, 0, 2, 15], 80), interface);
+        let at_interface = |interface| ports.listener(to([10, 0, 2, 15], 80), interface);
         assert!(Arc::ptr_eq(&at_interface(1).expect("listening"), &first));
         assert!(Arc::ptr_eq(&at_interface(2).expect("listening"), &second));
         assert!(at_interface(3).is_none());
@@ -463,8 +491,8 @@ mod tests {
         let ports = Ports::new(7);
         let first = ports.bind_tcp(at([0; 4], 0), false).expect("free ports");
         let second = ports.bind_tcp(at([0; 4], 0), false).expect("free ports");
-        assert!(first.port() >= 0xC000 && second.port() >= 0xC000);
-        assert_ne!(first.port(), second.port());
+        assert!(first.address.port() >= 0xC000 && second.address.port() >= 0xC000);
+        assert_ne!(first.address.port(), second.address.port());
     }
 
     #[test]
@@ -472,9 +500,76 @@ mod tests {
         let ports = Ports::new(1);
         let local = at([127, 0, 0, 1], 80);
         ports.bind_tcp(local, false).expect("free");
-        assert!(ports.listener(local, 0).is_none(), "bound is not listening");
+        assert!(
+            ports.listener(local.address, 0).is_none(),
+            "bound is not listening"
+        );
         ports.listen(local, 1, Arc::default()).expect("bound");
-        assert!(ports.listener(local, 0).is_some());
-        assert!(ports.listener(at([10, 0, 2, 15], 80), 1).is_none());
+        assert!(ports.listener(local.address, 0).is_some());
+        assert!(ports.listener(to([10, 0, 2, 15], 80), 1).is_none());
+    }
+
+    #[test]
+    fn each_version_of_ip_has_its_own_listener_unless_one_hears_both() {
+        let ports = Ports::new(1);
+        let v6 = |text: &str, is_dual| Binding {
+            address: text.parse().expect("an address"),
+            is_dual,
+        };
+        let (four, six) = (at([0; 4], 80), v6("[::]:80", false));
+        assert_eq!(ports.bind_tcp(four, false), Ok(four));
+        assert_eq!(ports.bind_tcp(six, false), Ok(six));
+        assert_eq!(
+            ports.bind_tcp(Binding::all(80), false),
+            Err(Error::AddressInUse)
+        );
+        ports.release_tcp(&four);
+        ports.release_tcp(&six);
+        let all = Binding::all(80);
+        ports.bind_tcp(all, false).expect("free");
+        assert_eq!(ports.bind_tcp(four, false), Err(Error::AddressInUse));
+        ports.listen(all, 1, Arc::default()).expect("bound");
+        for peer in ["10.0.2.15:80", "[2001:db8::1]:80"] {
+            let to = peer.parse().expect("an address");
+            assert!(ports.listener(to, 1).is_some(), "{peer}");
+        }
+    }
+
+    #[test]
+    fn datagrams_go_to_who_knows_the_peer_and_the_address_best() {
+        let ports = Ports::new(1);
+        let shared = || {
+            let mailbox = Arc::new(Mailbox::default());
+            mailbox.share();
+            mailbox
+        };
+        let (any, own, friend) = (shared(), shared(), shared());
+        let (from, stranger) = (to([10, 0, 2, 2], 9), to([10, 0, 2, 3], 9));
+        let address = to([10, 0, 2, 15], 53);
+        ports.bind_udp(at([0; 4], 53), any.clone()).expect("free");
+        ports.bind_udp(address.into(), own.clone()).expect("shared");
+        ports
+            .bind_udp(at([0; 4], 53), friend.clone())
+            .expect("shared");
+        friend.know(from);
+        let unshared = Arc::new(Mailbox::default());
+        assert_eq!(
+            ports.bind_udp(at([0; 4], 53), unshared),
+            Err(Error::AddressInUse)
+        );
+        let goes_to = |mailbox: &Arc<Mailbox>, from| {
+            ports
+                .mailbox(address, from)
+                .is_some_and(|found| Arc::ptr_eq(&found, mailbox))
+        };
+        assert!(goes_to(&friend, from) && goes_to(&own, stranger));
+        let group = to([239, 1, 2, 3], 53);
+        assert_eq!(
+            ports.mailboxes(group, stranger).len(),
+            1,
+            "one is bound to another address"
+        );
+        ports.release_udp(&address.into(), &own);
+        assert!(goes_to(&any, stranger));
     }
 }

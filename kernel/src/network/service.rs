@@ -10,12 +10,11 @@
 use alloc::collections::{BTreeSet, VecDeque};
 use alloc::sync::Arc;
 use alloc::vec::Vec;
-use core::net::SocketAddrV4;
 
 use super::Network;
 use super::error::{Error, Result};
 use super::interface::Interface;
-use super::ports::{Listener, Pending};
+use super::ports::{FourTuple, Listener, Pending};
 use crate::arch::clock;
 use crate::scheduler::{self, Notifier, Observer, WaitQueue};
 use crate::sync::SpinLock;
@@ -45,14 +44,10 @@ pub enum End {
 /// A piece of news.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Event {
-    /// A connection was accepted: its number, and both ends.
+    /// A connection was accepted; [`Service::accepted`] tells its ends.
     Accepted {
         /// Its number.
         connection: u32,
-        /// Our end.
-        local: SocketAddrV4,
-        /// The peer's end.
-        remote: SocketAddrV4,
     },
     /// Bytes were received into the buffer.
     Received {
@@ -229,6 +224,8 @@ pub struct Service {
     free: Vec<u32>,
     deadlines: BTreeSet<(u64, u32)>,
     turns: u32,
+    /// Ends of the connection that was accepted last.
+    accepted: Option<FourTuple>,
 }
 
 /// What the thread looks at next.
@@ -263,12 +260,18 @@ impl Service {
             free: Vec::new(),
             deadlines: BTreeSet::new(),
             turns: 0,
+            accepted: None,
         })
     }
 
     /// The port where it listens.
     pub fn port(&self) -> u16 {
-        self.listener.address.port()
+        self.listener.binding.address.port()
+    }
+
+    /// The ends of the connection that was accepted last.
+    pub fn accepted(&self) -> Option<FourTuple> {
+        self.accepted
     }
 
     /// What ends it from outside.
@@ -366,11 +369,8 @@ impl Service {
         queue.add(connection);
         // Others may wait; there is one mark for all of them.
         queue.has_arrivals |= self.listener.is_ready();
-        Some(Event::Accepted {
-            connection,
-            local: pending.tuple.local,
-            remote: pending.tuple.remote,
-        })
+        self.accepted = Some(pending.tuple);
+        Some(Event::Accepted { connection })
     }
 
     /// Finds out what is new on a connection.

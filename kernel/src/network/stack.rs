@@ -4,10 +4,12 @@
 //! Nothing in here blocks, and time is always an argument, so tests run it on the host.
 
 use alloc::boxed::Box;
+use alloc::string::String;
 use alloc::sync::Arc;
-use core::net::{IpAddr, Ipv4Addr, SocketAddr, SocketAddrV4};
+use alloc::vec::Vec;
+use core::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
-use tcpip::{Capabilities, Engine, Limits, Ready, Settings, State};
+use tcpip::{Capabilities, Engine, Limits, Manner, Prefix, Reach, Ready, Settings, State};
 
 use super::above::Above;
 use super::config::Address;
@@ -75,11 +77,22 @@ impl tcpip::Device for Below {
 pub struct Stack {
     receiver: Box<dyn Receiver>,
     pub(super) engine: Engine<Below, Above>,
+    limits: Limits,
     /// The core that serves the stack, and what it knows.
     home: Option<Home>,
     address: Option<Address>,
+    /// Counts changes of addresses, by the engine or by calls.
     address_changes: u32,
-    lease_changes: u32,
+    /// What the engine had counted when it was looked at.
+    seen_changes: u32,
+    /// What was lent last.
+    leased: Option<Address>,
+    /// The lease is another than before.
+    is_lease_new: bool,
+    /// Addresses of IPv6 that the log knows.
+    told: Vec<IpAddr>,
+    /// Who knows names, by the command line.
+    dns_v6: Vec<Ipv6Addr>,
     /// Since when a DHCP server has been looked for in vain, if nobody was told so yet.
     searching_since: Option<u64>,
 }
@@ -91,6 +104,14 @@ struct Home {
     announced_us: u64,
     /// It was interrupted and has not looked yet.
     is_called: bool,
+}
+
+/// What has changed of an interface's addresses.
+pub(super) struct Changes {
+    /// The DHCP client has found or lost one.
+    pub(super) is_lease: bool,
+    /// Addresses that routers gave.
+    pub(super) new: Vec<IpAddr>,
 }
 
 /// How far a connection is.
@@ -122,10 +143,15 @@ impl Stack {
         Self {
             receiver: device.receiver,
             engine: Engine::new(Below(device.transmitter), above, capabilities, limits, key),
+            limits,
             home: None,
             address: None,
             address_changes: 0,
-            lease_changes: 0,
+            seen_changes: 0,
+            leased: None,
+            is_lease_new: false,
+            told: Vec::new(),
+            dns_v6: Vec::new(),
             searching_since: None,
         }
     }
@@ -153,24 +179,33 @@ impl Stack {
             self.engine.run_timers(now_us);
         }
         tcpip::Device::flush(&mut self.engine.device);
-        self.look_at_lease(now_us);
+        if self.engine.address_changes() != self.seen_changes || self.searching_since.is_some() {
+            self.look_at_addresses(now_us);
+        }
         room == 0
     }
 
-    /// Takes note of what the DHCP client has found or lost.
-    #[inline]
-    fn look_at_lease(&mut self, now_us: u64) {
-        let changes = self.engine.lease_changes();
-        if changes != self.lease_changes {
-            self.lease_changes = changes;
-            self.address = self.engine.lease().map(|lease| Address {
+    /// Takes note of what the DHCP client and routers have given or taken.
+    #[inline(never)]
+    fn look_at_addresses(&mut self, now_us: u64) {
+        let changes = self.engine.address_changes();
+        if changes != self.seen_changes {
+            self.seen_changes = changes;
+            self.address_changes = self.address_changes.wrapping_add(1);
+            let lease = self.engine.lease().map(|lease| Address {
                 ip: lease.address,
                 prefix: lease.prefix_len,
                 gateway: lease.gateway,
                 dns: lease.dns.clone(),
             });
-            self.address_changes = self.address_changes.wrapping_add(1);
-            self.searching_since = None;
+            if lease != self.leased {
+                self.is_lease_new = true;
+                self.leased.clone_from(&lease);
+                self.keep_address(lease);
+            }
+            if self.address.is_some() {
+                self.searching_since = None;
+            }
         }
         if let Some(since) = self.searching_since
             && now_us.saturating_sub(since) >= SILENCE_US
@@ -258,7 +293,115 @@ impl Stack {
         self.engine.stop_dhcp();
     }
 
-    /// Takes an address, or gives it up.
+    /// What has changed since this was asked last.
+    pub(super) fn take_changes(&mut self) -> Changes {
+        let now: Vec<IpAddr> = self
+            .engine
+            .addresses()
+            .map(|(ip, _)| ip)
+            .filter(|ip| matches!(ip, IpAddr::V6(ip) if !ip.is_unicast_link_local()))
+            .collect();
+        let before = core::mem::replace(&mut self.told, now.clone());
+        Changes {
+            is_lease: core::mem::take(&mut self.is_lease_new),
+            new: now.into_iter().filter(|ip| !before.contains(ip)).collect(),
+        }
+    }
+
+    fn keep_address(&mut self, address: Option<Address>) {
+        let prefix = address
+            .as_ref()
+            .map(|address| Prefix::new(address.ip, address.prefix));
+        let broadcast = prefix.and_then(Prefix::broadcast).map(IpAddr::from);
+        self.engine.sockets.broadcast = match broadcast {
+            Some(IpAddr::V4(ip)) => Some(ip),
+            _ => None,
+        };
+        self.address = address;
+    }
+
+    /// Starts IPv6: an address for this link, and what routers say.
+    pub fn start_ipv6(&mut self, now_ns: u64) {
+        self.engine.start_ipv6(now_ns / 1000);
+        self.finish();
+    }
+
+    /// Takes an address of IPv6 besides those that there are.
+    pub fn add_address_v6(&mut self, address: &Address<Ipv6Addr>, now_ns: u64) {
+        let ip = IpAddr::V6(address.ip);
+        self.engine.add_address(ip, address.prefix, now_ns / 1000);
+        if let Some(gateway) = address.gateway {
+            let any = IpAddr::V6(Ipv6Addr::UNSPECIFIED);
+            self.engine.add_route(any, 0, Some(IpAddr::V6(gateway)));
+        }
+        self.told.push(ip);
+        self.dns_v6.clone_from(&address.dns);
+        self.address_changes = self.address_changes.wrapping_add(1);
+    }
+
+    /// All addresses, and how many of their bits name the network.
+    pub fn addresses(&self) -> impl Iterator<Item = (IpAddr, u8)> {
+        self.engine.addresses()
+    }
+
+    /// Whether an address is one of the interface's.
+    pub fn has_address(&self, ip: IpAddr) -> bool {
+        self.engine.has_address(ip)
+    }
+
+    /// Who knows names, as far as is known here.
+    pub fn dns_servers(&self) -> impl Iterator<Item = IpAddr> {
+        let of_v4 = self.address.iter().flat_map(|address| &address.dns);
+        let of_v6 = self.dns_v6.iter().copied().map(IpAddr::V6);
+        of_v4
+            .copied()
+            .map(IpAddr::V4)
+            .chain(of_v6)
+            .chain(self.engine.router_dns())
+    }
+
+    /// Domains in which short names are looked for, by the lease.
+    pub fn domains(&self) -> &[String] {
+        self.engine.lease().map_or(&[], |lease| &lease.domains)
+    }
+
+    /// How near an address is, if it can be reached at all.
+    pub fn reach(&self, ip: IpAddr) -> Option<Reach> {
+        self.engine.reach(ip)
+    }
+
+    /// Whether a way to an address, if there is none, may yet be found.
+    pub fn may_find_way(&self, ip: IpAddr) -> bool {
+        match ip {
+            IpAddr::V4(_) => self.address.is_none(),
+            IpAddr::V6(_) => self.engine.reach(ip).is_none() && self.engine.is_configuring_ipv6(),
+        }
+    }
+
+    /// The address from which packets go to another.
+    pub fn source_for(&self, ip: IpAddr) -> Option<IpAddr> {
+        self.engine.reach(ip)?;
+        self.engine.source_for(ip)
+    }
+
+    /// Hears a group from now on, until it is left as often.
+    ///
+    /// # Errors
+    /// When it is no group, or there are too many.
+    pub fn join_group(&mut self, group: IpAddr, now_ns: u64) -> Result<()> {
+        self.engine.join_group(group, now_ns / 1000)?;
+        self.finish();
+        Ok(())
+    }
+
+    /// Takes a joining back.
+    pub fn leave_group(&mut self, group: IpAddr, now_ns: u64) {
+        // Who calls this has joined it.
+        let _ = self.engine.leave_group(group, now_ns / 1000);
+        self.finish();
+    }
+
+    /// Takes an address of IPv4, or gives it up.
     pub fn set_address(&mut self, address: Option<Address>, now_ns: u64) {
         if let Some(old) = &self.address {
             self.engine.remove_address(IpAddr::V4(old.ip));
@@ -273,11 +416,11 @@ impl Stack {
             }
             self.engine.begin_awaiting(now_ns / 1000);
         }
-        self.address = address;
+        self.keep_address(address);
         self.address_changes = self.address_changes.wrapping_add(1);
     }
 
-    /// The address, when there is one.
+    /// The address of IPv4, when there is one.
     pub fn address(&self) -> Option<&Address> {
         self.address.as_ref()
     }
@@ -288,16 +431,16 @@ impl Stack {
     }
 
     /// Lets the interface have one more address, for itself alone.
-    pub fn add_host_address(&mut self, ip: Ipv4Addr) {
-        let ip = IpAddr::V4(ip);
+    pub fn add_host_address(&mut self, ip: IpAddr) {
         if !self.engine.has_address(ip) {
-            self.engine.add_address(ip, 32, 0);
+            let bits = if ip.is_ipv4() { 32 } else { 128 };
+            self.engine.add_address(ip, bits, 0);
         }
     }
 
     /// Whether the address means all stations.
-    pub fn is_broadcast(&self, ip: Ipv4Addr) -> bool {
-        self.engine.is_broadcast(IpAddr::V4(ip))
+    pub fn is_broadcast(&self, ip: IpAddr) -> bool {
+        self.engine.is_broadcast(ip)
     }
 
     /// Begins a connection to `remote`, from `local` as far as that is given; when there is an address, if one is being looked for.
@@ -307,12 +450,11 @@ impl Stack {
     pub fn connect(
         &mut self,
         notifier: Arc<Notifier>,
-        local: SocketAddrV4,
-        remote: SocketAddrV4,
+        local: SocketAddr,
+        remote: SocketAddr,
         settings: Settings,
         now_ns: u64,
     ) -> Result<u32> {
-        let (local, remote) = (SocketAddr::V4(local), SocketAddr::V4(remote));
         let now_us = now_ns / 1000;
         let slot = self
             .engine
@@ -335,7 +477,8 @@ impl Stack {
 
     /// Both ends of a connection.
     pub fn tuple(&mut self, slot: u32) -> Option<FourTuple> {
-        FourTuple::from_tuple(&self.engine.tuple(slot)?)
+        let tuple = self.engine.tuple(slot)?;
+        Some(FourTuple::from_tuple(&tuple, self.engine.sockets.index))
     }
 
     /// What ended the connection, once.
@@ -387,6 +530,12 @@ impl Stack {
         self.engine.unread(slot)
     }
 
+    /// Whether so many bytes can be read, or all that there will ever be, or as many as there is room for.
+    pub fn has_as_much(&self, slot: u32, bytes: usize) -> bool {
+        self.engine.unread(slot) >= bytes.min(self.limits.receive_bytes / 2)
+            || !self.engine.may_receive(slot)
+    }
+
     /// The program gives the connection up. What is queued is still sent and the connection closed in order; or it is broken off at once,
     /// if `is_abrupt` or if there is something unread, so that the peer does not take it for read.
     pub fn release(&mut self, slot: u32, is_abrupt: bool, now_ns: u64) {
@@ -428,15 +577,14 @@ impl Stack {
     /// When it is too long, or there is no address to send from.
     pub fn send_datagram(
         &mut self,
-        from: SocketAddrV4,
-        to: SocketAddrV4,
+        from: SocketAddr,
+        to: SocketAddr,
         payload: &[u8],
-        ttl: u8,
+        manner: Manner,
         now_ns: u64,
     ) -> Result<()> {
-        let (from, to) = (SocketAddr::V4(from), SocketAddr::V4(to));
         self.engine
-            .send_datagram(from, to, payload, ttl.max(1), now_ns / 1000)?;
+            .send_datagram(from, to, payload, manner, now_ns / 1000)?;
         self.finish();
         Ok(())
     }
@@ -456,6 +604,12 @@ impl Stack {
             dropped_no_room: stats.requests_without_room,
             dropped_no_port: stats.no_port,
             connections: self.engine.census()[0] as u64,
+            dropped_inbox: self.engine.sockets.inbox_full,
+            dropped_fragments: stats.fragments_lost,
+            dropped_no_neighbor: stats.neighbor_lost,
+            dropped_no_memory: stats.no_memory,
+            dropped_segments: stats.unacceptable + stats.cookies_wrong,
+            unsaid: stats.icmp_limited + stats.challenges_limited,
         }
     }
 

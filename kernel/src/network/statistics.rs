@@ -26,4 +26,16 @@ pub struct Statistics {
     pub dropped_no_port: u64,
     /// Connections that there are.
     pub connections: u64,
+    /// Datagrams whose socket had no room for more, because its program reads too slowly.
+    pub dropped_inbox: u64,
+    /// Parts of packets that did not fit, overlapped, or whose packet never was whole.
+    pub dropped_fragments: u64,
+    /// Packets that waited in vain for the hardware address of their next station, or found no room to wait.
+    pub dropped_no_neighbor: u64,
+    /// Segments for which there was no memory.
+    pub dropped_no_memory: u64,
+    /// Segments outside of windows, of old times, or of no connection.
+    pub dropped_segments: u64,
+    /// Messages that were not sent because there were too many: errors, and challenges of TCP.
+    pub unsaid: u64,
 }

@@ -1,21 +1,22 @@
 //! The whole stack against smoltcp as an ordinary client, over a wire that can lose frames. Time is simulated.
 
 use alloc::sync::Arc;
-use core::net::{Ipv4Addr, SocketAddrV4};
+use core::net::{IpAddr, Ipv4Addr, SocketAddr};
 
 use proptest::prelude::*;
 use smoltcp::iface::{self, SocketHandle, SocketSet};
 use smoltcp::socket::{tcp, udp};
 use smoltcp::time::Instant;
 use smoltcp::wire::{EthernetAddress, HardwareAddress, IpCidr, Ipv4Cidr};
-use tcpip::{Limits, Settings};
+use tcpip::{Limits, Manner, Settings};
 
 use self::port::Port;
+use super::binding::Binding;
 use super::config::Address;
 use super::error::Error;
 use super::loopback::{SharedWire, join, new_wire};
 use super::ports::{Listener, Pending, Ports};
-use super::socket::udp::Mailbox;
+use super::socket::mailbox::Mailbox;
 use super::stack::{Progress, Stack};
 use crate::devices::network::Medium;
 use crate::scheduler::Readiness;
@@ -181,7 +182,7 @@ impl World {
     }
 
     fn listen(&mut self, port: u16, backlog: usize) -> Arc<Listener> {
-        let address = SocketAddrV4::new(Ipv4Addr::UNSPECIFIED, port);
+        let address = Binding::all(port);
         self.ports.bind_tcp(address, false).expect("free");
         self.ports
             .listen(address, backlog, Arc::default())
@@ -228,7 +229,7 @@ impl World {
 
     /// A connection to `port` that has been accepted.
     fn connected(&mut self, listener: &Listener) -> (SocketHandle, u32) {
-        let handle = self.dial(listener.address.port());
+        let handle = self.dial(listener.binding.address.port());
         self.settle();
         (handle, accept(listener).expect("connected").slot)
     }
@@ -571,11 +572,11 @@ fn a_large_answer_waits_for_a_slow_reader() {
 #[test]
 fn outgoing_connections_reach_refuse_and_time_out() {
     let mut world = World::new();
-    let any = SocketAddrV4::new(Ipv4Addr::UNSPECIFIED, 0);
+    let any = SocketAddr::new(IpAddr::V4(Ipv4Addr::UNSPECIFIED), 0);
     let peer = world.socket();
     world.tcp(peer).listen(8080).expect("fresh");
     let now_ns = world.now_ns();
-    let to = |port| SocketAddrV4::new(CLIENT, port);
+    let to = |port| SocketAddr::new(IpAddr::V4(CLIENT), port);
     let good = world
         .stack
         .connect(Arc::default(), any, to(8080), Settings::default(), now_ns)
@@ -612,10 +613,10 @@ fn outgoing_connections_reach_refuse_and_time_out() {
 fn datagrams_come_and_go() {
     let mut world = World::new();
     let mailbox = Arc::new(Mailbox::default());
-    let address = SocketAddrV4::new(Ipv4Addr::UNSPECIFIED, 53);
+    let address = SocketAddr::new(IpAddr::V4(Ipv4Addr::UNSPECIFIED), 53);
     world
         .ports
-        .bind_udp(address, mailbox.clone())
+        .bind_udp(address.into(), mailbox.clone())
         .expect("free");
     let buffer = || udp::PacketBuffer::new(vec![udp::PacketMetadata::EMPTY; 4], vec![0; 4096]);
     let mut socket = udp::Socket::new(buffer(), buffer());
@@ -624,17 +625,19 @@ fn datagrams_come_and_go() {
     let handle = world.sockets.add(socket);
     world.settle();
     assert_eq!(mailbox.take().as_deref(), Some(&b"who?"[..]));
-    let from = SocketAddrV4::new(Ipv4Addr::UNSPECIFIED, 53);
-    let to = SocketAddrV4::new(CLIENT, 5000);
+    let from = SocketAddr::new(IpAddr::V4(Ipv4Addr::UNSPECIFIED), 53);
+    let to = SocketAddr::new(IpAddr::V4(CLIENT), 5000);
     let now_ns = world.now_ns();
     assert_eq!(
-        world.stack.send_datagram(from, to, b"me", 64, now_ns),
+        world
+            .stack
+            .send_datagram(from, to, b"me", Manner::default(), now_ns),
         Ok(())
     );
     assert_eq!(
         world
             .stack
-            .send_datagram(from, to, &[0; 65_508], 64, now_ns),
+            .send_datagram(from, to, &[0; 65_508], Manner::default(), now_ns),
         Err(Error::MessageTooLong)
     );
     world.settle();
@@ -651,12 +654,12 @@ fn a_datagram_waits_for_the_hardware_address() {
     let mut socket = udp::Socket::new(buffer(), buffer());
     socket.bind(5000).expect("fresh");
     let handle = world.sockets.add(socket);
-    let from = SocketAddrV4::new(Ipv4Addr::UNSPECIFIED, 9);
-    let to = SocketAddrV4::new(CLIENT, 5000);
+    let from = SocketAddr::new(IpAddr::V4(Ipv4Addr::UNSPECIFIED), 9);
+    let to = SocketAddr::new(IpAddr::V4(CLIENT), 5000);
     let now_ns = world.now_ns();
     world
         .stack
-        .send_datagram(from, to, b"first", 64, now_ns)
+        .send_datagram(from, to, b"first", Manner::default(), now_ns)
         .expect("queued");
     world.settle();
     let socket: &mut udp::Socket = world.sockets.get_mut(handle);

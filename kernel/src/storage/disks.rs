@@ -103,6 +103,11 @@ impl Volume {
         }
     }
 
+    /// Bytes of a sector of the disk.
+    pub fn sector_len_bytes(&self) -> usize {
+        self.disk.cache.disk().sector_len_bytes()
+    }
+
     /// Whether the disk cannot be written.
     pub fn is_read_only(&self) -> bool {
         self.disk.cache.disk().is_read_only()

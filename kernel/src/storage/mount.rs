@@ -7,6 +7,8 @@ use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::fmt;
 
+use ext2::BlockDevice as _;
+
 use super::disks::{Disk, Volume};
 use super::partition::PartitionError;
 use super::vfs::ext2::Ext2;
@@ -15,6 +17,19 @@ use super::vfs::node::FileSystem;
 use super::vfs::operations;
 use crate::devices::block::BlockError;
 use crate::error::Errno;
+use crate::sync::OnceCell;
+
+/// Mounts a FAT: the volume, its name in messages, whether it is only read. Errors are in words.
+pub type OpenFat = fn(Volume, String, bool) -> Result<Arc<dyn FileSystem>, String>;
+
+/// How a FAT is mounted, in programs that have what it takes.
+static OPEN_FAT: OnceCell<OpenFat> = OnceCell::new();
+
+/// Says how a FAT is mounted. Until then there are none: what it takes is not in the image of every program.
+pub fn support_fat(open: OpenFat) {
+    // Whoever said it before said the same.
+    let _ = OPEN_FAT.set(open);
+}
 
 /// A wish to mount something.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -130,6 +145,8 @@ enum Cause {
         error: ext2::Error,
         partitions: Vec<u32>,
     },
+    Fat(String),
+    NoFat,
     NoDirectory,
     Path(Errno),
 }
@@ -170,6 +187,11 @@ impl fmt::Display for MountError {
                 }
                 Ok(())
             }
+            Cause::Fat(error) => write!(f, "the FAT on it: {error}"),
+            Cause::NoFat => f.write_str(
+                "it is a FAT, and this image has no driver for it; \
+                 the line file-systems = [\"fat\"] in [package.metadata.toro] of its Cargo.toml adds it",
+            ),
             Cause::NoDirectory => {
                 f.write_str("there is no such directory, and it cannot be created")
             }
@@ -204,6 +226,20 @@ impl fmt::Display for List<'_> {
     }
 }
 
+/// The requests, the root and then the shortest path first.
+fn in_order(requests: &[MountRequest]) -> Result<Vec<&MountRequest>, MountError> {
+    let rank = |request: &MountRequest| (!request.is_root(), request.path.len());
+    let mut sorted: Vec<&MountRequest> = Vec::with_capacity(requests.len());
+    for request in requests {
+        if sorted.iter().any(|other| other.overlaps(request)) {
+            return Err(request.error(Cause::Overlap));
+        }
+        let place = sorted.partition_point(|other| rank(other) <= rank(request));
+        sorted.insert(place, request);
+    }
+    Ok(sorted)
+}
+
 /// Builds the tree of names: the root, `devices` at `/dev`, and all that is asked for, the shortest path first. Without a request for
 /// the root, the root is what `make_scratch` makes.
 ///
@@ -215,13 +251,7 @@ pub fn mount_all(
     make_scratch: impl FnOnce() -> Arc<dyn FileSystem>,
     devices: Arc<dyn FileSystem>,
 ) -> Result<Namespace, MountError> {
-    let mut requests: Vec<&MountRequest> = requests.iter().collect();
-    requests.sort_by_key(|request| (!request.is_root(), request.path.len()));
-    for (i, request) in requests.iter().enumerate() {
-        if requests[..i].iter().any(|other| other.overlaps(request)) {
-            return Err(request.error(Cause::Overlap));
-        }
-    }
+    let mut requests = in_order(requests)?;
     let root = match requests.first() {
         Some(request) if request.is_root() => open(requests.remove(0), disks)?,
         _ => make_scratch(),
@@ -338,10 +368,34 @@ pub(super) fn open(
     disks: &[Arc<Disk>],
 ) -> Result<Arc<dyn FileSystem>, MountError> {
     let (volume, partitions) = volume(request, disks)?;
+    if is_fat(&volume) {
+        let open = OPEN_FAT.get().ok_or_else(|| request.error(Cause::NoFat))?;
+        return open(volume, request.to_string(), request.is_read_only)
+            .map_err(|error| request.error(Cause::Fat(error)));
+    }
     match Ext2::mount(volume, request.to_string(), request.is_read_only) {
         Ok(file_system) => Ok(Arc::new(file_system)),
         Err(error) => Err(request.error(Cause::FileSystem { error, partitions })),
     }
+}
+
+/// Whether a volume begins like a FAT, and is no ext2: that leaves the first sectors alone, so both can be found on a disk that was one and
+/// became the other. (Microsoft, "FAT: General Overview of On-Disk Format", "Boot Sector and BPB".)
+fn is_fat(volume: &Volume) -> bool {
+    let mut magic = [0; 2];
+    if volume.read(1080, &mut magic).is_ok() && magic == [0x53, 0xEF] {
+        return false;
+    }
+    let mut sector = [0; 512];
+    if volume.read(0, &mut sector).is_err() {
+        return false;
+    }
+    let sector_len = u16::from_le_bytes([sector[11], sector[12]]);
+    matches!(sector[0], 0xEB | 0xE9)
+        && sector[510..] == [0x55, 0xAA]
+        && matches!(sector_len, 512 | 1024 | 2048 | 4096)
+        && sector[13].is_power_of_two()
+        && matches!(sector[16], 1 | 2)
 }
 
 /// The directory and the name at which to mount. Where the file system there can be written, it is created.

@@ -262,3 +262,50 @@ fn the_tree_without_files_has_devices_alone() {
     assert_eq!(find(b"/tmp"), Ok(false));
     assert!(names.mounts()[0].is_read_only());
 }
+
+/// A FAT of 512 KiB without anything in it, made by mkfs.fat.
+fn fat() -> Vec<u8> {
+    let path = std::env::temp_dir().join(format!("toro-mount-fat-{}", std::process::id()));
+    std::fs::write(&path, vec![0; 512 << 10]).expect("a file");
+    let made = std::process::Command::new("mkfs.fat").arg(&path).output();
+    assert!(made.expect("mkfs.fat, of dosfstools").status.success());
+    let content = std::fs::read(&path).expect("the image");
+    std::fs::remove_file(&path).expect("there");
+    content
+}
+
+#[test]
+fn a_fat_is_found_by_itself_where_the_image_has_its_driver() {
+    let whole = fat();
+    let mut partitioned = vec![0; 1 << 20];
+    partitioned[450] = 0x0E;
+    partitioned[454..458].copy_from_slice(&100u32.to_le_bytes());
+    partitioned[458..462].copy_from_slice(&1024u32.to_le_bytes());
+    partitioned[510..512].copy_from_slice(&[0x55, 0xAA]);
+    partitioned[51_200..51_200 + whole.len()].copy_from_slice(&whole);
+    // No other test makes it known.
+    let text = refusal(&["disk0:/"], core::slice::from_ref(&whole));
+    assert!(
+        text.starts_with("cannot mount disk0 at /: it is a FAT") && text.contains("file-systems"),
+        "{text}"
+    );
+    super::mount::support_fat(super::vfs::fat::open);
+    for (request, disk) in [("disk0:/", &whole), ("disk0.1:/data", &partitioned)] {
+        let names = mount(&[request], core::slice::from_ref(disk)).expect("sound");
+        let path = format!("{}/New File", request.split_once(':').expect("a path").1);
+        let flags = libc::O_RDWR | libc::O_CREAT;
+        let file = operations::open(&names, names.root(), path.as_bytes(), flags, 0o644);
+        assert_eq!(file.expect("room").write(b"text"), Ok(4), "{path}");
+        assert_eq!(read(&names, &path).as_deref(), Ok(&b"text"[..]));
+    }
+    // What looks like one and is none.
+    let mut damaged = whole;
+    damaged[13] = 0x80;
+    damaged[14..24].fill(0xFF);
+    damaged[16] = 2;
+    let text = refusal(&["disk0:/"], &[damaged]);
+    assert!(
+        text.starts_with("cannot mount disk0 at /: the FAT on it: "),
+        "{text}"
+    );
+}

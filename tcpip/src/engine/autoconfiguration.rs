@@ -19,6 +19,8 @@ const TRIAL_US: u64 = SECOND;
 /// Questions for routers, and the time between them.
 const MAX_SOLICITATIONS: u8 = 3;
 const SOLICITATION_US: u64 = 4 * SECOND;
+/// How long routers may take to answer before it is believed that there are none.
+const ROUTER_PATIENCE_US: u64 = 3 * SECOND;
 /// An address whose router forgets it stays that long at least (RFC 4862, section 5.5.3), so that nobody can take it away at once.
 const LEAST_LIFETIME_US: u64 = 2 * 3600 * SECOND;
 /// Name servers that are kept.
@@ -30,10 +32,13 @@ pub(super) struct Autoconfiguration {
     trials: Vec<(Address, u64)>,
     asked: u8,
     ask_at: u64,
+    /// Until when the first answer of a router is awaited.
+    patience_until: u64,
+    /// It is known whether there are routers, and no address is being tried.
+    is_settled: bool,
     dns: Vec<Address>,
     /// Another host has our hardware address, or at least its address.
     is_given_up: bool,
-    changes: u32,
 }
 
 /// An address of a network for a hardware address (RFC 4291, appendix A).
@@ -60,10 +65,11 @@ impl<D: Device, S: Sockets> Engine<D, S> {
         self.autoconfiguration = Some(Autoconfiguration {
             trials: Vec::new(),
             asked: 0,
-            ask_at: now + TRIAL_US,
+            ask_at: now,
+            patience_until: now + ROUTER_PATIENCE_US,
+            is_settled: false,
             dns: Vec::new(),
             is_given_up: false,
-            changes: 0,
         });
         let link_local = address_of(
             Address::v6([0xFE, 0x80, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0]),
@@ -82,9 +88,11 @@ impl<D: Device, S: Sockets> Engine<D, S> {
             .flat_map(|one| one.dns.iter().map(|dns| IpAddr::from(*dns)))
     }
 
-    /// Grows whenever an address of IPv6 has come or gone.
-    pub fn ipv6_changes(&self) -> u32 {
-        self.autoconfiguration.as_ref().map_or(0, |one| one.changes)
+    /// Whether addresses are being tried, or the first answer of a router is awaited.
+    pub fn is_configuring_ipv6(&self) -> bool {
+        self.autoconfiguration
+            .as_ref()
+            .is_some_and(|one| !one.is_settled)
     }
 
     /// Finds out whether another host has an address (RFC 4862, section 5.4); if not, it is ours.
@@ -139,23 +147,23 @@ impl<D: Device, S: Sockets> Engine<D, S> {
         self.addresses
             .retain_routes(|route| route.valid_until > now);
         has_changed |= self.addresses.iter().count() != count;
-        let has_address = self
-            .addresses
-            .iter()
-            .any(|own| own.prefix.address.is_link_local() && !own.is_tentative);
-        let mut asks = false;
-        if one.asked < MAX_SOLICITATIONS && one.ask_at <= now && !one.is_given_up {
+        // Who has no address yet asks from none (RFC 4861, section 4.1), and so has its address a second earlier.
+        let asks = one.asked < MAX_SOLICITATIONS && one.ask_at <= now && !one.is_given_up;
+        if asks {
             one.asked += 1;
             one.ask_at = now + SOLICITATION_US;
-            asks = has_address;
         }
-        one.changes = one.changes.wrapping_add(u32::from(has_changed));
+        let is_settled = one.trials.is_empty() && one.patience_until <= now;
+        has_changed |= is_settled != core::mem::replace(&mut one.is_settled, is_settled);
+        self.address_changes = self.address_changes.wrapping_add(u32::from(has_changed));
         let ends = self.addresses.iter().map(|own| own.valid_until);
         let trials = one.trials.iter().map(|(_, at)| *at);
         let ask_at = (one.asked < MAX_SOLICITATIONS && !one.is_given_up).then_some(one.ask_at);
+        let patience = (!is_settled).then_some(one.patience_until);
         let next = ends
             .chain(trials)
             .chain(ask_at)
+            .chain(patience.filter(|until| *until > now))
             .filter(|at| *at != u64::MAX)
             .min();
         let next = next
@@ -198,6 +206,7 @@ impl<D: Device, S: Sockets> Engine<D, S> {
             return;
         };
         one.asked = MAX_SOLICITATIONS;
+        one.patience_until = one.patience_until.min(now);
         one.dns.clone_from(&options.dns_servers);
         one.dns.retain(|server| server.is_unicast());
         one.dns.truncate(MAX_DNS);

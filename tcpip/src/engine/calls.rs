@@ -59,9 +59,9 @@ impl<D: Device, S: Sockets> Engine<D, S> {
             false => {
                 Some(from).filter(|from| self.addresses.is_own(*from) && from.is_v4() == to.is_v4())
             }
-            true => self.addresses.source_for(to),
+            true => self.source_with_way(to),
         };
-        let is_awaiting = source.is_none() && from.is_unspecified() && self.is_awaiting;
+        let is_awaiting = source.is_none() && from.is_unspecified() && self.awaits(to);
         let any = if to.is_v4() {
             Address::ANY_V4
         } else {
@@ -109,6 +109,20 @@ impl<D: Device, S: Sockets> Engine<D, S> {
         Ok(slot)
     }
 
+    /// The address to speak to another from. One of IPv6 is no use as long as no router has told of a way.
+    fn source_with_way(&self, to: Address) -> Option<Address> {
+        let source = self.speaker_for(to)?;
+        (to.is_v4() || self.addresses.next_hop(to).is_some()).then_some(source)
+    }
+
+    /// Whether there may soon be an address to speak to another from.
+    fn awaits(&self, to: Address) -> bool {
+        match to.is_v4() {
+            true => self.is_awaiting,
+            false => self.is_configuring_ipv6(),
+        }
+    }
+
     /// Sends the request for a connection whose ends are known.
     fn begin(&mut self, slot: u32, now: u64) -> Result<(), Error> {
         let tuple = self.table.get(slot).ok_or(Error::NotConnected)?.tuple;
@@ -134,8 +148,11 @@ impl<D: Device, S: Sockets> Engine<D, S> {
                 continue;
             }
             let mut tuple = entry.tuple;
-            let Some(source) = self.addresses.source_for(tuple.remote) else {
-                self.awaiting.push(slot);
+            let Some(source) = self.source_with_way(tuple.remote) else {
+                match self.awaits(tuple.remote) {
+                    true => self.awaiting.push(slot),
+                    false => self.fail(slot, Error::NetworkUnreachable, now),
+                }
                 continue;
             };
             tuple.local = source;
@@ -265,6 +282,13 @@ impl<D: Device, S: Sockets> Engine<D, S> {
             .map_or(0, |entry| entry.connection.unacknowledged())
     }
 
+    /// Whether the peer may send more than what there is.
+    pub fn may_receive(&self, slot: u32) -> bool {
+        self.table
+            .get(slot)
+            .is_some_and(|entry| entry.connection.may_receive())
+    }
+
     /// Bytes received that nobody has read.
     pub fn unread(&self, slot: u32) -> usize {
         self.table
@@ -339,7 +363,8 @@ impl<D: Device, S: Sockets> Engine<D, S> {
     /// Changes the settings of a connection.
     pub fn configure(&mut self, slot: u32, settings: Settings, now: u64) {
         if let Some(entry) = self.table.get_mut(slot) {
-            if entry.connection.settings.hop_limit != settings.hop_limit {
+            let old = entry.connection.settings;
+            if (old.hop_limit, old.traffic_class) != (settings.hop_limit, settings.traffic_class) {
                 entry.path.valid_until = 0;
             }
             entry.connection.settings = settings;

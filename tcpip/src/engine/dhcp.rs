@@ -1,5 +1,6 @@
 //! The DHCP client (RFC 2131, section 4.4): looks for an address, keeps it, and gives it up when its lease is over.
 
+use alloc::string::String;
 use alloc::vec::Vec;
 use core::net::Ipv4Addr;
 
@@ -36,6 +37,8 @@ pub struct Lease {
     pub gateway: Option<Ipv4Addr>,
     /// Who knows names.
     pub dns: Vec<Ipv4Addr>,
+    /// Domains in which short names are looked for.
+    pub domains: Vec<String>,
 }
 
 #[derive(Clone, Debug)]
@@ -66,8 +69,6 @@ pub(super) struct Client {
     next_at: u64,
     wait: u64,
     lease: Option<Lease>,
-    /// How often the lease has changed.
-    changes: u32,
 }
 
 fn v4(address: Address) -> Ipv4Addr {
@@ -84,7 +85,6 @@ impl<D: Device, S: Sockets> Engine<D, S> {
             next_at: now,
             wait: FIRST_WAIT_US,
             lease: None,
-            changes: 0,
         });
         self.is_awaiting = true;
         self.run_dhcp(now);
@@ -105,11 +105,6 @@ impl<D: Device, S: Sockets> Engine<D, S> {
     /// What a server has lent, if one has.
     pub fn lease(&self) -> Option<&Lease> {
         self.dhcp.as_ref()?.lease.as_ref()
-    }
-
-    /// Grows whenever the lease changes.
-    pub fn lease_changes(&self) -> u32 {
-        self.dhcp.as_ref().map_or(0, |client| client.changes)
     }
 
     /// Does what is due.
@@ -191,6 +186,7 @@ impl<D: Device, S: Sockets> Engine<D, S> {
             destination: to,
             protocol: protocol::UDP,
             hop_limit: 64,
+            traffic_class: 0,
             len: udp::HEADER + message.len(),
         };
         // What is lost is repeated.
@@ -252,6 +248,7 @@ impl<D: Device, S: Sockets> Engine<D, S> {
                 .unwrap_or(24),
             gateway: answer.router.map(v4),
             dns: answer.dns.iter().copied().map(v4).collect(),
+            domains: answer.domains.clone(),
         };
         let seconds = answer.lease_s.unwrap_or(3600).max(LEAST_LEASE_S);
         let is_endless = seconds == u32::MAX;
@@ -292,7 +289,7 @@ impl<D: Device, S: Sockets> Engine<D, S> {
             return;
         }
         let old = client.lease.replace(lease.clone());
-        client.changes = client.changes.wrapping_add(1);
+        self.address_changes = self.address_changes.wrapping_add(1);
         self.is_awaiting = false;
         self.drop_lease(old.as_ref());
         self.addresses.add(Own {
@@ -335,7 +332,7 @@ impl<D: Device, S: Sockets> Engine<D, S> {
         (client.began_at, client.next_at, client.wait) = (now, now, FIRST_WAIT_US);
         let old = client.lease.take();
         if old.is_some() {
-            client.changes = client.changes.wrapping_add(1);
+            self.address_changes = self.address_changes.wrapping_add(1);
         }
         self.is_awaiting = true;
         self.drop_lease(old.as_ref());

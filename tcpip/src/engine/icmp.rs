@@ -134,6 +134,7 @@ impl<D: Device, S: Sockets> Engine<D, S> {
             destination,
             protocol,
             hop_limit: 64,
+            traffic_class: 0,
             len,
         }
     }

@@ -16,6 +16,15 @@ mod udp;
 pub use self::calls::Ready;
 pub use self::dhcp::Lease;
 
+/// How near an address is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Reach {
+    /// Somebody passes packets on.
+    Router,
+    /// It is on this link.
+    Link,
+}
+
 use alloc::vec::Vec;
 use core::net::IpAddr;
 
@@ -64,6 +73,8 @@ pub struct Engine<D, S: Sockets> {
     dhcp: Option<dhcp::Client>,
     autoconfiguration: Option<autoconfiguration::Autoconfiguration>,
     groups: groups::Groups,
+    /// Grows whenever the lease or an address of IPv6 changes.
+    address_changes: u32,
 }
 
 impl<D: Device, S: Sockets> Engine<D, S> {
@@ -103,6 +114,7 @@ impl<D: Device, S: Sockets> Engine<D, S> {
             dhcp: None,
             autoconfiguration: None,
             groups: groups::Groups::default(),
+            address_changes: 0,
         }
     }
 
@@ -221,6 +233,12 @@ impl<D: Device, S: Sockets> Engine<D, S> {
         self.neighbors.generation = self.neighbors.generation.wrapping_add(1);
     }
 
+    /// Grows whenever the lease changes, an address of IPv6 has come or gone, or none is awaited any more.
+    #[inline]
+    pub fn address_changes(&self) -> u32 {
+        self.address_changes
+    }
+
     /// Whether an address is ours.
     pub fn has_address(&self, ip: IpAddr) -> bool {
         self.addresses.is_own(ip.into())
@@ -232,6 +250,29 @@ impl<D: Device, S: Sockets> Engine<D, S> {
             .iter()
             .filter(|own| !own.is_tentative)
             .map(|own| (own.prefix.address.into(), own.prefix.len))
+    }
+
+    /// How near an address is, if there is a way to it and an address of ours to speak from.
+    pub fn reach(&self, to: IpAddr) -> Option<Reach> {
+        let to = Address::from(to);
+        self.speaker_for(to)?;
+        Some(match self.addresses.next_hop(to)? {
+            next if next == to => Reach::Link,
+            _ => Reach::Router,
+        })
+    }
+
+    /// The address of ours from which packets to another go.
+    pub fn source_for(&self, to: IpAddr) -> Option<IpAddr> {
+        self.speaker_for(to.into()).map(IpAddr::from)
+    }
+
+    /// The same. As long as a router may yet give an address that is good for more than this link, that of the link is not used for more.
+    fn speaker_for(&self, to: Address) -> Option<Address> {
+        let source = self.addresses.source_for(to)?;
+        let is_narrow = source.is_link_local() && !to.is_link_local() && !to.is_link_group();
+        let is_too_early = is_narrow && !to.is_v4() && self.is_configuring_ipv6();
+        (!is_too_early).then_some(source)
     }
 
     /// Whether an address means all stations.

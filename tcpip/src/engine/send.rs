@@ -23,6 +23,8 @@ pub(super) struct Outgoing {
     pub(super) destination: Address,
     pub(super) protocol: u8,
     pub(super) hop_limit: u8,
+    /// Class of traffic.
+    pub(super) traffic_class: u8,
     /// Bytes of payload.
     pub(super) len: usize,
 }
@@ -69,16 +71,23 @@ impl<D: Device, S: Sockets> Engine<D, S> {
         source: Address,
         destination: Address,
         hop_limit: u8,
+        traffic_class: u8,
         now: u64,
     ) -> Result<Option<Path>, Error> {
         let own = self.capabilities.mac;
         Ok(match self.hop(destination, now)? {
-            Hop::Direct => Some(Path::new(None, source, destination, hop_limit, u64::MAX)),
+            Hop::Direct => Some(Path::new(
+                None,
+                source,
+                destination,
+                (hop_limit, traffic_class),
+                u64::MAX,
+            )),
             Hop::At(mac, until) => Some(Path::new(
                 Some((own, mac)),
                 source,
                 destination,
-                hop_limit,
+                (hop_limit, traffic_class),
                 until,
             )),
             Hop::Asked(_) => None,
@@ -103,6 +112,7 @@ impl<D: Device, S: Sockets> Engine<D, S> {
                 out.hop_limit,
                 out.len,
             );
+            ip::mark(packet, out.traffic_class);
             fill(packet.get_mut(header..).unwrap_or_default());
         };
         self.send_bytes(out.destination, out.source.is_v4(), len, now, &mut write)
@@ -157,6 +167,7 @@ impl<D: Device, S: Sockets> Engine<D, S> {
             destination,
             protocol,
             hop_limit,
+            traffic_class,
             ..
         } = out;
         let is_v4 = source.is_v4();
@@ -183,10 +194,12 @@ impl<D: Device, S: Sockets> Engine<D, S> {
                         place,
                         false,
                     );
+                    ip::mark(packet, traffic_class);
                     put(packet, ip::V4_HEADER, part);
                 } else {
                     let len = extra + part.len();
                     ip::write_v6(packet, source, destination, FRAGMENT, hop_limit, len);
+                    ip::mark(packet, traffic_class);
                     let header = packet.get_mut(ip::V6_HEADER..).unwrap_or_default();
                     ip::write_v6_fragment(header, protocol, place);
                     put(packet, ip::V6_HEADER + extra, part);

@@ -466,8 +466,9 @@ impl<D: Device, S: Sockets> Engine<D, S> {
         let Some(entry) = self.table.get(slot) else {
             return false;
         };
-        let (tuple, hop_limit) = (entry.tuple, entry.connection.settings.hop_limit);
-        let path = self.path(tuple.local, tuple.remote, hop_limit, now);
+        let (tuple, settings) = (entry.tuple, entry.connection.settings);
+        let (hop_limit, class) = (settings.hop_limit, settings.traffic_class);
+        let path = self.path(tuple.local, tuple.remote, hop_limit, class, now);
         let generation = self.neighbors.generation;
         match path {
             Ok(Some(mut path)) => {
@@ -540,6 +541,7 @@ impl<D: Device, S: Sockets> Engine<D, S> {
             destination: tuple.remote,
             protocol: protocol::TCP,
             hop_limit: 64,
+            traffic_class: 0,
             len: header.len(),
         };
         self.stats.segments_out += 1;

@@ -124,10 +124,11 @@ impl Addresses {
 
     /// The address of ours to speak to another from (RFC 6724, section 5, as far as it matters here).
     pub(crate) fn source_for(&self, to: Address) -> Option<Address> {
+        let is_on_link = to.is_link_local() || to.is_link_group();
         let rank = |own: &Own| {
             let address = own.prefix.address;
-            let is_same_scope = address.is_link_local() == to.is_link_local()
-                && address.is_loopback() == to.is_loopback();
+            let is_same_scope =
+                address.is_link_local() == is_on_link && address.is_loopback() == to.is_loopback();
             let shared = (address.bits() ^ to.bits()).leading_zeros();
             (
                 address == to,
@@ -200,6 +201,8 @@ mod tests {
         assert_eq!(table.source_for(ip("8.8.8.8")), Some(ip("10.0.2.15")));
         assert_eq!(table.source_for(ip("fe80::9")), Some(ip("fe80::5")));
         assert_eq!(table.source_for(ip("2600::1")), Some(ip("2001:db8::5")));
+        assert_eq!(table.source_for(ip("ff02::fb")), Some(ip("fe80::5")));
+        assert_eq!(table.source_for(ip("ff05::2")), Some(ip("2001:db8::5")));
         table.iter_mut().for_each(|own| own.is_tentative = true);
         assert_eq!(table.source_for(ip("8.8.8.8")), None);
         assert!(!table.is_own(ip("10.0.2.15")));

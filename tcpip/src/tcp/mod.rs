@@ -179,6 +179,8 @@ pub struct Settings {
     pub keep_alive_probes: u8,
     /// How many routers a packet may pass.
     pub hop_limit: u8,
+    /// Class of traffic of its packets.
+    pub traffic_class: u8,
     /// How many seconds the peer may leave unanswered what was sent; 0: the default.
     pub user_timeout_s: u32,
 }
@@ -191,6 +193,7 @@ impl Default for Settings {
             keep_alive_interval_s: 75,
             keep_alive_probes: 9,
             hop_limit: 64,
+            traffic_class: 0,
             user_timeout_s: 0,
         }
     }

@@ -1,5 +1,6 @@
 //! Messages of DHCP (RFC 2131, RFC 2132), as a client needs them.
 
+use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 
 use super::be32;
@@ -13,6 +14,10 @@ const COOKIE: [u8; 4] = [99, 130, 83, 99];
 const LEAST: usize = 300;
 /// Servers for names that are kept.
 const MAX_DNS: usize = 4;
+
+/// Domains that are kept, and the bytes of the longest.
+const MAX_DOMAINS: usize = 6;
+const MAX_DOMAIN: usize = 253;
 
 /// Port of servers.
 pub(crate) const SERVER_PORT: u16 = 67;
@@ -70,8 +75,8 @@ impl Query {
             }
         }
         if self.kind != Kind::Decline {
-            // Mask, router, name servers, MTU, times; and how large an answer may be.
-            bytes.extend([55, 7, 1, 3, 6, 26, 51, 58, 59]);
+            // Mask, router, name servers, domains, MTU, times; and how large an answer may be.
+            bytes.extend([55, 9, 1, 3, 6, 15, 26, 51, 58, 59, 119]);
             bytes.extend([57, 2, 5, 0xDC]);
         }
         bytes.push(255);
@@ -92,6 +97,8 @@ pub(crate) struct Answer {
     pub(crate) prefix_len: Option<u8>,
     pub(crate) router: Option<Address>,
     pub(crate) dns: Vec<Address>,
+    /// Domains in which short names are looked for.
+    pub(crate) domains: Vec<String>,
     pub(crate) lease_s: Option<u32>,
     pub(crate) renew_s: Option<u32>,
     pub(crate) rebind_s: Option<u32>,
@@ -113,11 +120,13 @@ impl Answer {
             prefix_len: None,
             router: None,
             dns: Vec::new(),
+            domains: Vec::new(),
             lease_s: None,
             renew_s: None,
             rebind_s: None,
         };
         let mut options = bytes.get(FIXED..)?;
+        let mut search = Vec::new();
         while let [code, rest @ ..] = options {
             match code {
                 0 => options = rest,
@@ -125,10 +134,17 @@ impl Answer {
                 _ => {
                     let (len, rest) = rest.split_first()?;
                     let (body, rest) = rest.split_at_checked(usize::from(*len))?;
-                    answer.take(*code, body);
+                    match code {
+                        // A long one comes in several options (RFC 3397, section 2).
+                        119 => search.extend_from_slice(body),
+                        _ => answer.take(*code, body),
+                    }
                     options = rest;
                 }
             }
+        }
+        if !search.is_empty() {
+            answer.domains = read_domains(&search);
         }
         (answer.kind != Kind::Discover).then_some(answer)
     }
@@ -154,6 +170,7 @@ impl Answer {
                     .extend(servers.filter(|server| server.is_unicast()).take(MAX_DNS));
                 self.dns.truncate(MAX_DNS);
             }
+            (15, _) => self.domains.extend(domain(body)),
             (51, _) => self.lease_s = number,
             (54, _) => self.server = address,
             (58, _) => self.renew_s = number,
@@ -161,6 +178,58 @@ impl Answer {
             _ => {}
         }
     }
+}
+
+/// A domain, if the bytes are one: letters, digits and hyphens between dots.
+fn domain(bytes: &[u8]) -> Option<String> {
+    let text = core::str::from_utf8(bytes).ok()?;
+    let text = text.trim_end_matches(['\0', '.']);
+    let is_known = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_');
+    let is_label = |label: &str| (1..64).contains(&label.len()) && label.bytes().all(is_known);
+    (text.len() <= MAX_DOMAIN && text.split('.').all(is_label)).then(|| text.to_string())
+}
+
+/// Reads a list of domains as messages of the name system have them: ends may be somewhere before (RFC 3397).
+fn read_domains(bytes: &[u8]) -> Vec<String> {
+    let mut domains = Vec::new();
+    let mut at = 0;
+    while domains.len() < MAX_DOMAINS
+        && let Some((name, next)) = read_domain(bytes, at)
+    {
+        domains.extend(domain(&name));
+        at = next;
+    }
+    domains
+}
+
+/// Reads the domain at a place, its labels with dots between them; and where the next is.
+fn read_domain(bytes: &[u8], mut at: usize) -> Option<(Vec<u8>, usize)> {
+    let mut name = Vec::new();
+    let mut end = None;
+    while name.len() <= MAX_DOMAIN {
+        let (len, rest) = bytes.get(at..)?.split_first()?;
+        match len >> 6 {
+            0 if *len == 0 => return Some((name, end.unwrap_or(at + 1))),
+            0 => {
+                if !name.is_empty() {
+                    name.push(b'.');
+                }
+                name.extend_from_slice(rest.get(..usize::from(*len))?);
+                at += 1 + usize::from(*len);
+            }
+            3 => {
+                let to = usize::from(u16::from_be_bytes([len & 0x3F, *rest.first()?]));
+                // Only backwards, so that there is an end.
+                if to >= at {
+                    return None;
+                }
+                end.get_or_insert(at + 2);
+                at = to;
+            }
+            _ => return None,
+        }
+    }
+    None
 }
 
 #[cfg(test)]
@@ -206,6 +275,25 @@ mod tests {
         assert_eq!((answer.prefix_len, answer.lease_s), (Some(24), Some(100)));
         assert_eq!(answer.router, Some(Address::v4([10, 0, 2, 2])));
         assert_eq!(answer.dns.len(), 2);
+    }
+
+    #[test]
+    fn domains_are_read_from_both_options_and_from_parts() {
+        let domains = |options: &[u8]| {
+            let all = [&[53, 1, 5][..], options, &[255]].concat();
+            Answer::read(&answer(&all)).expect("right").domains
+        };
+        assert_eq!(domains(b"\x0f\x09a.example"), ["a.example"]);
+        assert_eq!(domains(b"\x0f\x04a..b\x0f\x03a b"), [""; 0]);
+        // `b.example`, then `c` with the end of the first, cut in the middle.
+        assert_eq!(
+            domains(b"\x0f\x01a\x77\x08\x01b\x07examp\x77\x08le\0\x01c\xc0\x02\0"),
+            ["b.example", "c.example"]
+        );
+        for lies in [&[0xC0, 0][..], &[1, b'a', 0xC0, 9], &[63, 1], &[0x80, 0]] {
+            let option = [&[119, lies.len() as u8], lies].concat();
+            assert_eq!(domains(&option), [""; 0], "{lies:?}");
+        }
     }
 
     #[test]

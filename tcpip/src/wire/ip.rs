@@ -249,6 +249,37 @@ pub(crate) fn write_v6(
     put(packet, 24, &destination.octets_v6());
 }
 
+/// Gives a packet whose header is written a class of traffic (RFC 2474); 0 is what it has.
+#[inline]
+pub(crate) fn mark(packet: &mut [u8], class: u8) {
+    if class != 0 {
+        mark_anew(packet, class);
+    }
+}
+
+#[inline(never)]
+fn mark_anew(packet: &mut [u8], class: u8) {
+    match packet.first().map(|first| first >> 4) {
+        Some(6) => put(packet, 0, &[0x60 | class >> 4, class << 4]),
+        _ => {
+            put(packet, 1, &[class]);
+            put(packet, 10, &[0, 0]);
+            let header = packet.get(..V4_HEADER).unwrap_or_default();
+            let checksum = Sum::default().add(header).checksum();
+            put(packet, 10, &checksum);
+        }
+    }
+}
+
+/// The class of traffic of a packet; 0 if there is no header.
+pub(crate) fn traffic_class(packet: &[u8]) -> u8 {
+    match packet {
+        [first, second, ..] if first >> 4 == 6 => first << 4 | second >> 4,
+        [_, second, ..] => *second,
+        _ => 0,
+    }
+}
+
 /// Writes a fragment header of IPv6.
 pub(crate) fn write_v6_fragment(bytes: &mut [u8], protocol: u8, place: Fragment) {
     put(bytes, 0, &[protocol, 0]);

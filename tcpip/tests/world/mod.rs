@@ -7,8 +7,8 @@ use std::collections::VecDeque;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
 use tcpip::{
-    Admission, Capabilities, Device, Engine, Error, Limits, Medium, Offload, Settings, Sockets,
-    Tuple,
+    Admission, Arrival, Capabilities, Device, Engine, Error, Limits, Medium, Offload, Settings,
+    Sockets, Tuple,
 };
 
 pub(crate) const A: IpAddr = IpAddr::V4(Ipv4Addr::new(10, 0, 2, 2));
@@ -67,6 +67,8 @@ pub(crate) struct Programs {
     pub(crate) notified: Vec<u32>,
     pub(crate) bound: Vec<u16>,
     pub(crate) datagrams: Vec<(SocketAddr, SocketAddr, Vec<u8>)>,
+    /// Hop limits and classes of traffic of these.
+    pub(crate) marks: Vec<(u8, u8)>,
     pub(crate) undeliverable: Vec<(SocketAddr, SocketAddr, Error)>,
     /// Who answered, identifier, number and content.
     pub(crate) echoes: Vec<(IpAddr, u16, u16, Vec<u8>)>,
@@ -93,10 +95,14 @@ impl Sockets for Programs {
         self.notified.push(slot);
     }
 
-    fn deliver(&mut self, local: SocketAddr, remote: SocketAddr, payload: &[u8]) -> bool {
-        let is_bound = self.bound.contains(&local.port());
+    fn deliver(&mut self, datagram: &Arrival<'_>) -> bool {
+        let is_bound = self.bound.contains(&datagram.local.port());
         if is_bound {
-            self.datagrams.push((local, remote, payload.to_vec()));
+            let (local, remote) = (datagram.local, datagram.remote);
+            self.marks
+                .push((datagram.hop_limit, datagram.traffic_class));
+            self.datagrams
+                .push((local, remote, datagram.payload.to_vec()));
         }
         is_bound
     }

@@ -19,6 +19,7 @@ use crate::qemu::{self, Launch, Source};
 use crate::settings::{Disk, Overrides, Settings};
 use crate::shell::Shell;
 use crate::values::{Accel, DiskBus, Size};
+use crate::volume::Kind as FileSystem;
 use anyhow::{Context, Result, bail};
 use cargo_metadata::{Package, TargetKind};
 use std::num::NonZeroUsize;
@@ -49,11 +50,16 @@ pub(super) fn run(
     let target_folder = workspace.target_directory.as_std_path();
     let output = target_folder.join("toro");
     let settings = settings(options, package, target_folder, shell)?;
+    let manifest = package.manifest_path.as_std_path();
+    let metadata = metadata::parse(&package.metadata, manifest)?;
+    let mut how = options.how.options(options.release);
+    how.has_fat =
+        metadata.file_systems.contains(&FileSystem::Fat) || disks::have_fat(&settings.disks);
     let mut binaries = compile_tests(
-        package.manifest_path.as_std_path(),
+        manifest,
         // A dependency may have the same name.
         &format!("{}@{}", package.name, package.version),
-        &options.how.options(options.release),
+        &how,
         &selection(options),
         &output,
         shell,

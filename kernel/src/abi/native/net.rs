@@ -4,10 +4,11 @@ use alloc::boxed::Box;
 use alloc::sync::Arc;
 use alloc::vec;
 use core::ffi::c_int;
-use core::net::Ipv4Addr;
+use core::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV6};
 
 use crate::abi::socket::start_network;
 use crate::error::{Errno, Result};
+use crate::network::binding;
 use crate::network::config::Address;
 use crate::network::dedicate::{Addressing, name_of};
 use crate::network::service::{End, Event, Events, Service};
@@ -53,10 +54,60 @@ pub(super) struct EventC {
     connection: u32,
     /// What was received, in bytes; or why it ended.
     value: usize,
-    local_ip: u32,
-    remote_ip: u32,
-    local_port: u16,
-    remote_port: u16,
+}
+
+/// An address of either version: its bytes (of IPv4, the first four), its scope, and its port.
+#[repr(C)]
+pub(super) struct AddressC {
+    bytes: [u8; 16],
+    scope: u32,
+    port: u16,
+    /// The prefix's length, of an interface's own address.
+    prefix: u8,
+    is_v6: bool,
+}
+
+/// The ends of a connection.
+#[repr(C)]
+pub(super) struct EndsC {
+    local: AddressC,
+    remote: AddressC,
+}
+
+impl AddressC {
+    fn new(address: SocketAddr, prefix: u8) -> Self {
+        let mut bytes = [0; 16];
+        let scope = match address {
+            SocketAddr::V4(v4) => {
+                bytes[..4].copy_from_slice(&v4.ip().octets());
+                0
+            }
+            SocketAddr::V6(v6) => {
+                bytes = v6.ip().octets();
+                v6.scope_id()
+            }
+        };
+        Self {
+            bytes,
+            scope,
+            port: address.port(),
+            prefix,
+            is_v6: address.is_ipv6(),
+        }
+    }
+
+    fn read(&self) -> SocketAddr {
+        let [a, b, c, d, ..] = self.bytes;
+        binding::canonical(match self.is_v6 {
+            true => SocketAddr::V6(SocketAddrV6::new(
+                Ipv6Addr::from(self.bytes),
+                self.port,
+                0,
+                self.scope,
+            )),
+            false => SocketAddr::new(IpAddr::V4(Ipv4Addr::new(a, b, c, d)), self.port),
+        })
+    }
 }
 
 const ACCEPTED: u32 = 0;
@@ -104,6 +155,37 @@ pub(super) unsafe extern "C" fn toro_net_interface(
         unsafe { info.write(described) };
         Ok(())
     }))
+}
+
+/// The addresses of the interface at an index, of both versions: as many as there is room for; how many there are.
+///
+/// # Safety
+/// 1. `count` addresses can be written at `addresses`.
+#[unsafe(no_mangle)]
+pub(super) unsafe extern "C" fn toro_net_addresses(
+    index: usize,
+    addresses: *mut AddressC,
+    count: usize,
+) -> isize {
+    let write = || -> Result<usize> {
+        let interface = start_network()?.interface(index);
+        let interface = interface.ok_or(Errno(libc::ENODEV))?;
+        let stack = interface.lock();
+        let mut total = 0;
+        for (at, (ip, prefix)) in stack.addresses().enumerate() {
+            total = at + 1;
+            if at < count {
+                let address = binding::end(SocketAddr::new(ip, 0), index);
+                // SAFETY: (1).
+                unsafe { addresses.add(at).write(AddressC::new(address, prefix)) };
+            }
+        }
+        Ok(total)
+    };
+    match write() {
+        Ok(total) => total as isize,
+        Err(Errno(number)) => -(number as isize),
+    }
 }
 
 fn describe(network: &'static Network, index: usize) -> Result<InterfaceInfo> {
@@ -217,23 +299,9 @@ fn event_c(news: Event) -> EventC {
         kind,
         connection,
         value,
-        local_ip: 0,
-        remote_ip: 0,
-        local_port: 0,
-        remote_port: 0,
     };
     match news {
-        Event::Accepted {
-            connection,
-            local,
-            remote,
-        } => EventC {
-            local_ip: local.ip().to_bits(),
-            remote_ip: remote.ip().to_bits(),
-            local_port: local.port(),
-            remote_port: remote.port(),
-            ..plain(ACCEPTED, connection, 0)
-        },
+        Event::Accepted { connection } => plain(ACCEPTED, connection, 0),
         Event::Received { connection, len } => plain(RECEIVED, connection, len),
         Event::Writable { connection } => plain(WRITABLE, connection, 0),
         Event::Ended { connection, end } => {
@@ -246,6 +314,24 @@ fn event_c(news: Event) -> EventC {
         }
         Event::TimedOut { connection } => plain(TIMED_OUT, connection, 0),
         Event::Stopped => plain(STOPPED, 0, 0),
+    }
+}
+
+/// The ends of the connection that the last piece of news accepted.
+///
+/// # Safety
+/// 1. `service` as in [`toro_net_service_next`].
+/// 2. `ends` can be written.
+#[unsafe(no_mangle)]
+pub(super) unsafe extern "C" fn toro_net_service_accepted(service: *mut Service, ends: *mut EndsC) {
+    // SAFETY: (1).
+    if let Some(tuple) = unsafe { &*service }.accepted() {
+        let made = EndsC {
+            local: AddressC::new(tuple.local, 0),
+            remote: AddressC::new(tuple.remote, 0),
+        };
+        // SAFETY: (2).
+        unsafe { ends.write(made) };
     }
 }
 
@@ -355,21 +441,24 @@ pub(super) struct PongC {
 /// Sends an echo request with `len` bytes of content, and waits for the answer.
 ///
 /// # Safety
-/// 1. `pong` can be written.
+/// 1. `address` can be read.
+/// 2. `pong` can be written.
 #[unsafe(no_mangle)]
 pub(super) unsafe extern "C" fn toro_net_ping(
-    address: u32,
+    address: *const AddressC,
     len: usize,
     timeout_ns: u64,
     pong: *mut PongC,
 ) -> c_int {
+    // SAFETY: (1).
+    let to = unsafe { &*address }.read();
     answer(start_network().and_then(|network| {
-        let answered = network.ping(Ipv4Addr::from_bits(address), len, timeout_ns)?;
+        let answered = network.ping(to, len, timeout_ns)?;
         let answered = PongC {
             round_trip_ns: answered.round_trip_ns,
             ttl: answered.ttl.into(),
         };
-        // SAFETY: (1).
+        // SAFETY: (2).
         unsafe { pong.write(answered) };
         Ok(())
     }))

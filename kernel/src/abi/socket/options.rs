@@ -1,20 +1,21 @@
-//! Options of sockets (`getsockopt`, `setsockopt`; Linux's socket(7), tcp(7), ip(7)).
+//! Options of sockets (`getsockopt`, `setsockopt`; Linux's socket(7), tcp(7), ip(7), ipv6(7)).
 
 use core::ffi::{c_int, c_void};
 use core::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use libc::socklen_t;
 
-use super::{Socket, with_socket};
+use super::{Socket, groups, with_socket};
 use crate::abi::{errno, unix};
 use crate::error::{Errno, Result};
 use crate::network::socket::tcp::NumberOption;
+use crate::network::socket::told::Told;
 
 /// Reads a value of an option.
 ///
 /// # Safety
 /// 1. `value` is null or points to `len` bytes. `T` is valid for all bit patterns.
-unsafe fn load_option<T: Copy>(value: *const c_void, len: socklen_t) -> Result<T> {
+pub(super) unsafe fn load<T: Copy>(value: *const c_void, len: socklen_t) -> Result<T> {
     if value.is_null() {
         return Err(Errno(libc::EFAULT));
     }
@@ -29,7 +30,7 @@ unsafe fn load_option<T: Copy>(value: *const c_void, len: socklen_t) -> Result<T
 ///
 /// # Safety
 /// 1. `len` is null or points to a length, and `to` points to that many bytes.
-unsafe fn store_option<T: Copy>(value: T, to: *mut c_void, len: *mut socklen_t) -> Result<()> {
+pub(super) unsafe fn store<T: Copy>(value: T, to: *mut c_void, len: *mut socklen_t) -> Result<()> {
     if to.is_null() || len.is_null() {
         return Err(Errno(libc::EFAULT));
     }
@@ -74,6 +75,27 @@ fn number_option(option: c_int) -> Result<(NumberOption, c_int)> {
     })
 }
 
+/// Which of what a program can be told of datagrams an option is.
+fn told_option(level: c_int, option: c_int) -> Option<Told> {
+    Some(match (level, option) {
+        (libc::IPPROTO_IP, libc::IP_PKTINFO) => Told::INFO_V4,
+        (libc::IPPROTO_IP, libc::IP_RECVTTL) => Told::HOP_LIMIT_V4,
+        (libc::IPPROTO_IP, libc::IP_RECVTOS) => Told::CLASS_V4,
+        (libc::IPPROTO_IPV6, libc::IPV6_RECVPKTINFO) => Told::INFO_V6,
+        (libc::IPPROTO_IPV6, libc::IPV6_RECVHOPLIMIT) => Told::HOP_LIMIT_V6,
+        (libc::IPPROTO_IPV6, libc::IPV6_RECVTCLASS) => Told::CLASS_V6,
+        _ => return None,
+    })
+}
+
+/// A byte as options have it; -1 is the default.
+fn byte_or(default: u8, value: c_int) -> Result<u8> {
+    match value {
+        -1 => Ok(default),
+        value => u8::try_from(value).map_err(|_| Errno(libc::EINVAL)),
+    }
+}
+
 impl Socket<'_> {
     fn timeout(&self, option: c_int) -> &AtomicU64 {
         match (self, option) {
@@ -84,10 +106,58 @@ impl Socket<'_> {
         }
     }
 
-    fn is_address_reused(&self) -> &AtomicBool {
+    /// The place of an option that is on or off, if it is one.
+    fn switch(&self, level: c_int, option: c_int) -> Option<&AtomicBool> {
+        Some(match (level, option, self) {
+            (libc::SOL_SOCKET, libc::SO_REUSEADDR, Socket::Tcp(socket)) => {
+                &socket.is_address_reused
+            }
+            (libc::SOL_SOCKET, libc::SO_REUSEADDR, Socket::Udp(socket)) => {
+                &socket.is_address_reused
+            }
+            (libc::SOL_SOCKET, libc::SO_REUSEPORT, Socket::Tcp(socket)) => &socket.is_port_shared,
+            (libc::SOL_SOCKET, libc::SO_REUSEPORT, Socket::Udp(socket)) => &socket.is_port_shared,
+            (libc::SOL_SOCKET, libc::SO_BROADCAST, Socket::Udp(socket)) => {
+                &socket.is_broadcast_allowed
+            }
+            // Urgent bytes stay where they are among the others, whatever is asked for.
+            (libc::SOL_SOCKET, libc::SO_OOBINLINE, Socket::Tcp(socket)) => &socket.is_urgent_inline,
+            _ => return None,
+        })
+    }
+
+    fn set_hop_limit(&self, hop_limit: u8) {
         match self {
-            Socket::Tcp(socket) => &socket.is_address_reused,
-            Socket::Udp(socket) => &socket.is_address_reused,
+            Socket::Tcp(socket) => socket.set_ttl(hop_limit),
+            Socket::Udp(socket) => socket.ttl.store(hop_limit, Ordering::Relaxed),
+        }
+    }
+
+    fn hop_limit(&self) -> u8 {
+        match self {
+            Socket::Tcp(socket) => socket.ttl(),
+            Socket::Udp(socket) => socket.ttl.load(Ordering::Relaxed),
+        }
+    }
+
+    fn set_traffic_class(&self, class: u8) {
+        match self {
+            Socket::Tcp(socket) => socket.set_traffic_class(class),
+            Socket::Udp(socket) => socket.traffic_class.store(class, Ordering::Relaxed),
+        }
+    }
+
+    fn traffic_class(&self) -> u8 {
+        match self {
+            Socket::Tcp(socket) => socket.traffic_class(),
+            Socket::Udp(socket) => socket.traffic_class.load(Ordering::Relaxed),
+        }
+    }
+
+    fn is_bound(&self) -> bool {
+        match self {
+            Socket::Tcp(socket) => socket.is_bound(),
+            Socket::Udp(socket) => socket.is_bound(),
         }
     }
 }
@@ -102,38 +172,33 @@ unsafe extern "C" fn setsockopt(
 ) -> c_int {
     let result = with_socket(descriptor, |socket, _| {
         // SAFETY: the caller's; integers and the two structures of integers are valid for all bit patterns.
-        let integer = || unsafe { load_option::<c_int>(value, len) };
+        let integer = || unsafe { load::<c_int>(value, len) };
+        if let Some(switch) = socket.switch(level, option) {
+            switch.store(integer()? != 0, Ordering::Relaxed);
+            return Ok(());
+        }
+        let is_v6 = socket.family().is_v6;
         match (level, option, &socket) {
-            (libc::SOL_SOCKET, libc::SO_REUSEADDR, _) => {
-                socket
-                    .is_address_reused()
-                    .store(integer()? != 0, Ordering::Relaxed);
-            }
             // A wish, as everywhere: the sizes follow from the memory of the machine, and can be asked for.
             (libc::SOL_SOCKET, libc::SO_RCVBUF | libc::SO_SNDBUF, _) => {
                 integer()?;
             }
             (libc::SOL_SOCKET, libc::SO_RCVTIMEO | libc::SO_SNDTIMEO, _) => {
                 // SAFETY: as above.
-                let timeout = timeout_ns(unsafe { load_option(value, len)? })?;
+                let timeout = timeout_ns(unsafe { load(value, len)? })?;
                 socket.timeout(option).store(timeout, Ordering::Relaxed);
-            }
-            (libc::SOL_SOCKET, libc::SO_REUSEPORT, Socket::Tcp(socket)) => {
-                socket
-                    .is_port_shared
-                    .store(integer()? != 0, Ordering::Relaxed);
-            }
-            (libc::SOL_SOCKET, libc::SO_BROADCAST, Socket::Udp(socket)) => {
-                socket
-                    .is_broadcast_allowed
-                    .store(integer()? != 0, Ordering::Relaxed);
             }
             (libc::SOL_SOCKET, libc::SO_KEEPALIVE, Socket::Tcp(socket)) => {
                 socket.set_keep_alive(integer()? != 0);
             }
+            (libc::SOL_SOCKET, libc::SO_RCVLOWAT, Socket::Tcp(socket)) => {
+                // 0 means 1, and what is negative means everything, as on Linux.
+                let bytes = u32::try_from(integer()?).unwrap_or(u32::MAX).max(1);
+                socket.low_water.store(bytes, Ordering::Relaxed);
+            }
             (libc::SOL_SOCKET, libc::SO_LINGER, Socket::Tcp(socket)) => {
                 // SAFETY: as above.
-                let linger: libc::linger = unsafe { load_option(value, len)? };
+                let linger: libc::linger = unsafe { load(value, len)? };
                 let seconds = u64::try_from(linger.l_linger).map_err(|_| Errno(libc::EINVAL))?;
                 let linger = if linger.l_onoff == 0 { 0 } else { seconds + 1 };
                 socket.linger.store(linger, Ordering::Relaxed);
@@ -148,19 +213,37 @@ unsafe extern "C" fn setsockopt(
                 socket.set_number(option, value.ok_or(Errno(libc::EINVAL))? as u32);
             }
             (libc::IPPROTO_IP, libc::IP_TTL, _) => {
-                let ttl = match integer()? {
-                    // The default.
-                    -1 => 64,
-                    ttl => u8::try_from(ttl)
-                        .ok()
-                        .filter(|ttl| *ttl != 0)
-                        .ok_or(Errno(libc::EINVAL))?,
-                };
-                match socket {
-                    Socket::Tcp(socket) => socket.set_ttl(ttl),
-                    Socket::Udp(socket) => socket.ttl.store(ttl, Ordering::Relaxed),
-                }
+                let ttl = Some(byte_or(64, integer()?)?).filter(|ttl| *ttl != 0);
+                socket.set_hop_limit(ttl.ok_or(Errno(libc::EINVAL))?);
             }
+            (libc::IPPROTO_IP, libc::IP_TOS, _) => {
+                let class = match len {
+                    // SAFETY: as above.
+                    1..4 => unsafe { load::<u8>(value, len)? },
+                    // Linux takes the lowest byte of any number.
+                    _ => integer()? as u8,
+                };
+                socket.set_traffic_class(class);
+            }
+            (libc::IPPROTO_IPV6, libc::IPV6_UNICAST_HOPS, _) if is_v6 => {
+                socket.set_hop_limit(byte_or(64, integer()?)?);
+            }
+            (libc::IPPROTO_IPV6, libc::IPV6_TCLASS, _) if is_v6 => {
+                socket.set_traffic_class(byte_or(0, integer()?)?);
+            }
+            (libc::IPPROTO_IPV6, libc::IPV6_V6ONLY, _) if is_v6 => {
+                if socket.is_bound() {
+                    return Err(Errno(libc::EINVAL));
+                }
+                let is_only = integer()? != 0;
+                socket.family().is_only.store(is_only, Ordering::Relaxed);
+            }
+            (libc::IPPROTO_IPV6, _, _) if !is_v6 => return Err(Errno(libc::ENOPROTOOPT)),
+            (_, _, Socket::Udp(socket)) => match told_option(level, option) {
+                Some(what) => socket.told.set(what, integer()? != 0),
+                // SAFETY: the caller's.
+                None => unsafe { groups::set(socket, level, option, value, len)? },
+            },
             _ => return Err(Errno(libc::ENOPROTOOPT)),
         }
         Ok(())
@@ -170,7 +253,7 @@ unsafe extern "C" fn setsockopt(
             match (level, option) {
                 (libc::SOL_SOCKET, libc::SO_RCVTIMEO | libc::SO_SNDTIMEO) => {
                     // SAFETY: the caller's; integers are valid for all bit patterns.
-                    let timeout = timeout_ns(unsafe { load_option(value, len)? })?;
+                    let timeout = timeout_ns(unsafe { load(value, len)? })?;
                     socket.timeout(option).store(timeout, Ordering::Relaxed);
                     Ok(())
                 }
@@ -198,13 +281,19 @@ unsafe extern "C" fn getsockopt(
                 l_linger: c_int::try_from(linger.saturating_sub(1)).unwrap_or(c_int::MAX),
             };
             // SAFETY: the caller's.
-            return unsafe { store_option(linger, value, len) };
+            return unsafe { store(linger, value, len) };
         }
         if level == libc::SOL_SOCKET && matches!(option, libc::SO_RCVTIMEO | libc::SO_SNDTIMEO) {
             let timeout = socket.timeout(option).load(Ordering::Relaxed);
             // SAFETY: the caller's.
-            return unsafe { store_option(timeval(timeout), value, len) };
+            return unsafe { store(timeval(timeout), value, len) };
         }
+        if let Some(switch) = socket.switch(level, option) {
+            let is_on = switch.load(Ordering::Relaxed);
+            // SAFETY: the caller's.
+            return unsafe { store(c_int::from(is_on), value, len) };
+        }
+        let is_v6 = socket.family().is_v6;
         let integer = match (level, option, &socket) {
             (libc::SOL_SOCKET, libc::SO_ERROR, Socket::Tcp(socket)) => {
                 socket.take_error().map_or(0, |error| Errno::from(error).0)
@@ -214,18 +303,18 @@ unsafe extern "C" fn getsockopt(
             }
             (libc::SOL_SOCKET, libc::SO_TYPE, Socket::Tcp(_)) => libc::SOCK_STREAM,
             (libc::SOL_SOCKET, libc::SO_TYPE, Socket::Udp(_)) => libc::SOCK_DGRAM,
+            (libc::SOL_SOCKET, libc::SO_DOMAIN, _) if is_v6 => libc::AF_INET6,
             (libc::SOL_SOCKET, libc::SO_DOMAIN, _) => libc::AF_INET,
             (libc::SOL_SOCKET, libc::SO_PROTOCOL, Socket::Tcp(_)) => libc::IPPROTO_TCP,
             (libc::SOL_SOCKET, libc::SO_PROTOCOL, Socket::Udp(_)) => libc::IPPROTO_UDP,
             (libc::SOL_SOCKET, libc::SO_ACCEPTCONN, Socket::Tcp(socket)) => {
                 c_int::from(socket.is_listening())
             }
-            (libc::SOL_SOCKET, libc::SO_REUSEADDR, _) => {
-                c_int::from(socket.is_address_reused().load(Ordering::Relaxed))
+            (libc::SOL_SOCKET, libc::SO_ACCEPTCONN, Socket::Udp(_)) => 0,
+            (libc::SOL_SOCKET, libc::SO_RCVLOWAT, Socket::Tcp(socket)) => {
+                c_int::try_from(socket.low_water.load(Ordering::Relaxed)).unwrap_or(c_int::MAX)
             }
-            (libc::SOL_SOCKET, libc::SO_REUSEPORT, Socket::Tcp(socket)) => {
-                c_int::from(socket.is_port_shared.load(Ordering::Relaxed))
-            }
+            (libc::SOL_SOCKET, libc::SO_RCVLOWAT | libc::SO_SNDLOWAT, _) => 1,
             (libc::SOL_SOCKET, libc::SO_RCVBUF | libc::SO_SNDBUF, _) => {
                 let (receive, send) = match &socket {
                     Socket::Tcp(socket) => socket.buffer_bytes(),
@@ -240,9 +329,6 @@ unsafe extern "C" fn getsockopt(
             (libc::SOL_SOCKET, libc::SO_KEEPALIVE, Socket::Tcp(socket)) => {
                 c_int::from(socket.keep_alive())
             }
-            (libc::SOL_SOCKET, libc::SO_BROADCAST, Socket::Udp(socket)) => {
-                c_int::from(socket.is_broadcast_allowed.load(Ordering::Relaxed))
-            }
             (libc::IPPROTO_TCP, libc::TCP_NODELAY, Socket::Tcp(socket)) => {
                 c_int::from(socket.nodelay())
             }
@@ -250,14 +336,27 @@ unsafe extern "C" fn getsockopt(
                 let (option, _) = number_option(option)?;
                 c_int::try_from(socket.number(option)).unwrap_or(c_int::MAX)
             }
-            (libc::IPPROTO_IP, libc::IP_TTL, Socket::Tcp(socket)) => c_int::from(socket.ttl()),
-            (libc::IPPROTO_IP, libc::IP_TTL, Socket::Udp(socket)) => {
-                c_int::from(socket.ttl.load(Ordering::Relaxed))
+            (libc::IPPROTO_IP, libc::IP_TTL, _) => c_int::from(socket.hop_limit()),
+            (libc::IPPROTO_IP, libc::IP_TOS, _) => c_int::from(socket.traffic_class()),
+            (libc::IPPROTO_IPV6, libc::IPV6_UNICAST_HOPS, _) if is_v6 => {
+                c_int::from(socket.hop_limit())
             }
+            (libc::IPPROTO_IPV6, libc::IPV6_TCLASS, _) if is_v6 => {
+                c_int::from(socket.traffic_class())
+            }
+            (libc::IPPROTO_IPV6, libc::IPV6_V6ONLY, _) if is_v6 => {
+                c_int::from(socket.family().is_only.load(Ordering::Relaxed))
+            }
+            (libc::IPPROTO_IPV6, _, _) if !is_v6 => return Err(Errno(libc::ENOPROTOOPT)),
+            (_, _, Socket::Udp(socket)) => match told_option(level, option) {
+                Some(what) => c_int::from(socket.told.all().contains(what)),
+                // SAFETY: the caller's.
+                None => return unsafe { groups::get(socket, level, option, value, len) },
+            },
             _ => return Err(Errno(libc::ENOPROTOOPT)),
         };
         // SAFETY: the caller's.
-        unsafe { store_option(integer, value, len) }
+        unsafe { store(integer, value, len) }
     });
     errno::status(result.or_else(|error| {
         unix::or_unix(error, descriptor, |socket, _| {
@@ -265,7 +364,7 @@ unsafe extern "C" fn getsockopt(
                 (libc::SOL_SOCKET, libc::SO_RCVTIMEO | libc::SO_SNDTIMEO) => {
                     let timeout = socket.timeout(option).load(Ordering::Relaxed);
                     // SAFETY: the caller's.
-                    return unsafe { store_option(timeval(timeout), value, len) };
+                    return unsafe { store(timeval(timeout), value, len) };
                 }
                 (libc::SOL_SOCKET, libc::SO_PEERCRED) => {
                     let peer = libc::ucred {
@@ -274,7 +373,7 @@ unsafe extern "C" fn getsockopt(
                         gid: 0,
                     };
                     // SAFETY: the caller's.
-                    return unsafe { store_option(peer, value, len) };
+                    return unsafe { store(peer, value, len) };
                 }
                 (libc::SOL_SOCKET, libc::SO_ERROR | libc::SO_PROTOCOL) => 0,
                 (libc::SOL_SOCKET, libc::SO_ACCEPTCONN) => c_int::from(socket.is_listening()),
@@ -283,7 +382,7 @@ unsafe extern "C" fn getsockopt(
                 _ => return Err(Errno(libc::ENOPROTOOPT)),
             };
             // SAFETY: the caller's.
-            unsafe { store_option(integer, value, len) }
+            unsafe { store(integer, value, len) }
         })
     }))
 }

@@ -6,7 +6,7 @@ use alloc::sync::Arc;
 use alloc::vec::Vec;
 
 use super::name::Name;
-use crate::abi::channel::{SOCKET_BYTES, is_over};
+use crate::abi::channel::{Files, SOCKET_BYTES, is_over};
 use crate::error::{Errno, Result};
 use crate::scheduler::Notifier;
 use crate::sync::SpinLock;
@@ -25,7 +25,7 @@ pub(super) struct Mailbox {
 
 #[derive(Default)]
 struct State {
-    messages: VecDeque<(Box<[u8]>, Name)>,
+    messages: VecDeque<(Box<[u8]>, Name, Files)>,
     used_bytes: usize,
     is_closed: bool,
     /// Sockets whose sender found no room, to be told once.
@@ -37,6 +37,7 @@ pub(super) struct Letter {
     pub(super) len: usize,
     pub(super) full_len: usize,
     pub(super) from: Name,
+    pub(super) files: Files,
 }
 
 impl Mailbox {
@@ -58,13 +59,14 @@ impl Mailbox {
     ) -> Result<Letter> {
         let mut state = self.state.lock();
         loop {
-            if let Some((data, from)) = state.messages.front() {
+            if let Some((data, from, files)) = state.messages.front() {
                 let len = data.len().min(buf.len());
                 buf[..len].copy_from_slice(&data[..len]);
                 let letter = Letter {
                     len,
                     full_len: data.len(),
                     from: from.clone(),
+                    files: files.clone(),
                 };
                 if !is_peek {
                     let taken = state.messages.pop_front();
@@ -82,6 +84,7 @@ impl Mailbox {
                     len: 0,
                     full_len: 0,
                     from: Name::default(),
+                    files: Files::new(),
                 });
             }
             if is_nonblocking || is_over(deadline_ns) {
@@ -94,8 +97,7 @@ impl Mailbox {
     /// Takes a datagram, whole or not at all. `sender` is told when there is room again, if there is none.
     pub(super) fn send(
         &self,
-        data: &[u8],
-        from: Name,
+        (data, from, files): (&[u8], Name, Files),
         sender: &Arc<Notifier>,
         is_nonblocking: bool,
         deadline_ns: Option<u64>,
@@ -119,7 +121,7 @@ impl Mailbox {
             (state, _) = self.room.wait(state, deadline_ns);
         }
         state.used_bytes += data.len() + OVERHEAD_BYTES;
-        state.messages.push_back((copy, from));
+        state.messages.push_back((copy, from, files));
         drop(state);
         self.reader.notify();
         Ok(data.len())
@@ -150,7 +152,7 @@ impl Mailbox {
     /// How many bytes the next datagram has.
     pub(super) fn unread(&self) -> usize {
         let state = self.state.lock();
-        state.messages.front().map_or(0, |(data, _)| data.len())
+        state.messages.front().map_or(0, |(data, ..)| data.len())
     }
 
     /// Nobody reads any more, and nobody sends.

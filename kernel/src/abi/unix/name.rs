@@ -47,18 +47,6 @@ pub(in crate::abi) unsafe fn load(address: *const sockaddr, len: socklen_t) -> R
     .into())
 }
 
-/// Whether an address is of the family.
-///
-/// # Safety
-/// 1. `address` is null or points to `len` bytes.
-pub(in crate::abi) unsafe fn is_of_family(address: *const sockaddr, len: socklen_t) -> bool {
-    // SAFETY: the length covers the family (1).
-    !address.is_null()
-        && len as usize >= PATH_OFFSET
-        && unsafe { address.cast::<libc::sa_family_t>().read_unaligned() }
-            == libc::AF_UNIX as libc::sa_family_t
-}
-
 /// Gives the caller an address, as much as fits, and its length.
 ///
 /// # Safety

@@ -5,6 +5,7 @@
 use alloc::vec::Vec;
 
 use super::mp_table;
+use super::start_info::RootPointer;
 use crate::memory;
 
 /// As many tables as are looked at.
@@ -98,23 +99,24 @@ pub(super) fn read_u32(bytes: &[u8], offset: usize) -> Option<u32> {
     read(bytes, offset).map(u32::from_le_bytes)
 }
 
-/// Reads the tables, or the MultiProcessor table where they name no processor; `rsdp_phys` is the root pointer's address, 0 if it must be looked for.
-pub fn read_tables(rsdp_phys: u64) -> Machine {
-    let mut machine = read_acpi(rsdp_phys);
+/// Reads the tables, or the MultiProcessor table where they name no processor. A root pointer that the loader does not know is looked for.
+pub fn read_tables(pointer: RootPointer) -> Machine {
+    let mut machine = read_acpi(pointer);
     if machine.processors.is_empty() {
         mp_table::read_table(&mut machine);
     }
     machine
 }
 
-fn read_acpi(rsdp_phys: u64) -> Machine {
+fn read_acpi(pointer: RootPointer) -> Machine {
     let mut machine = Machine::default();
-    let rsdp_phys = if rsdp_phys != 0 {
-        Some(rsdp_phys)
-    } else {
-        find_rsdp()
+    let at = |phys| Table::map(phys, 36).and_then(|table| open_root(table.bytes()));
+    let root = match pointer {
+        RootPointer::Unknown => find_rsdp().and_then(at),
+        RootPointer::At(phys) => at(phys),
+        RootPointer::Copy(bytes) => open_root(&bytes),
     };
-    let Some(root) = rsdp_phys.and_then(open_root) else {
+    let Some(root) = root else {
         return machine;
     };
     let entry_bytes = if root.signature() == b"XSDT" { 8 } else { 4 };
@@ -156,21 +158,19 @@ fn find_rsdp() -> Option<u64> {
     None
 }
 
-/// Opens the extended root table, or the old one.
-fn open_root(rsdp_phys: u64) -> Option<Table> {
-    let rsdp = Table::map(rsdp_phys, 36)?;
-    let bytes = rsdp.bytes();
+/// Opens the extended root table, or the old one, that a root pointer names.
+fn open_root(bytes: &[u8]) -> Option<Table> {
     if !bytes.starts_with(b"RSD PTR ") {
         return None;
     }
     let extended = read(bytes, 24).map(u64::from_le_bytes)?;
-    if bytes[15] >= 2
+    if read(bytes, 15)? >= [2]
         && extended != 0
         && let Some(table) = Table::open(extended).filter(|t| t.signature() == b"XSDT")
     {
         return Some(table);
     }
-    Table::open(u64::from(rsdp.u32(16)?)).filter(|t| t.signature() == b"RSDT")
+    Table::open(u64::from(read_u32(bytes, 16)?)).filter(|t| t.signature() == b"RSDT")
 }
 
 /// Multiple APIC description table (section 5.2.12).

@@ -24,6 +24,12 @@ impl Mmio {
         Ok(Self { base, len_bytes })
     }
 
+    /// A window on memory of a test, which outlives it.
+    #[cfg(test)]
+    pub(crate) fn model(base: usize, len_bytes: usize) -> Self {
+        Self { base, len_bytes }
+    }
+
     /// Length of the window, in bytes.
     pub fn len_bytes(&self) -> usize {
         self.len_bytes

@@ -1,25 +1,34 @@
-//! The console: serial line and VGA text screen at once, input from the serial line and the keyboard.
+//! The console: serial line and screen (VGA text, or pixels where the firmware has no text) at once, input from the serial line and the keyboard.
 
+mod framebuffer;
 pub mod input;
 pub mod keyboard;
 mod line;
 mod serial;
+mod terminal;
 mod vga;
 
 use core::fmt;
 
+use crate::arch::x86_64::start_info::Framebuffer;
 use crate::sync::SpinLock;
+use terminal::{Display, Screen};
 
-static SCREEN: SpinLock<Option<vga::Screen>> = SpinLock::new(None);
+static SCREEN: SpinLock<Option<Screen>> = SpinLock::new(None);
 
 /// Starts the serial line, so that even the first messages are seen.
 pub fn initialise_serial() {
     serial::initialise();
 }
 
-/// Starts the screen, if there is one. Needs memory to map it.
-pub fn initialise_screen() {
-    *SCREEN.lock() = vga::Screen::find();
+/// Starts the screen, if there is one: the `framebuffer` that the loader left, or else that of VGA. Needs memory to map it.
+pub fn initialise_screen(framebuffer: Option<&Framebuffer>) {
+    let display = match framebuffer {
+        // With pixels on, nobody sees the text.
+        Some(framebuffer) => framebuffer::Pixels::map(framebuffer).map(Display::Pixels),
+        None => vga::TextMode::find().map(Display::Text),
+    };
+    *SCREEN.lock() = display.map(Screen::new);
 }
 
 /// Writes bytes to serial line and screen; a newline gets its carriage return.

@@ -1,6 +1,10 @@
 //! Sockets as programs hold them: they block, time out, and say what they are ready for. What they stand on never blocks.
 
+pub mod family;
+pub mod groups;
+pub mod mailbox;
 pub mod tcp;
+pub mod told;
 pub mod udp;
 
 use super::error::{Error, Result};

@@ -1,14 +1,16 @@
 //! TCP sockets (RFC 9293) as programs hold them: one object from `socket()` on, which becomes a listener or a stream.
 
 use alloc::sync::Arc;
-use core::net::{Ipv4Addr, SocketAddrV4};
+use core::net::SocketAddr;
 use core::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, AtomicU64, Ordering};
 
 use tcpip::Settings;
 
+use super::family::Family;
 use super::{deadline, wait};
 use crate::arch::clock;
 use crate::network::Network;
+use crate::network::binding::{self, Binding};
 use crate::network::error::{Error, Result};
 use crate::network::interface::Interface;
 use crate::network::ports::{FourTuple, Listener};
@@ -16,12 +18,10 @@ use crate::network::stack::Progress;
 use crate::scheduler::{Notifier, Readiness};
 use crate::sync::SpinLock;
 
-const NO_ADDRESS: SocketAddrV4 = SocketAddrV4::new(Ipv4Addr::UNSPECIFIED, 0);
-
 #[derive(Clone)]
 enum Role {
     /// Neither yet; bound to an address or not.
-    Fresh(Option<SocketAddrV4>),
+    Fresh(Option<Binding>),
     Listener(Arc<Listener>),
     Stream(Stream),
 }
@@ -31,16 +31,17 @@ enum Role {
 struct Stream {
     interface: &'static Interface,
     slot: u32,
-    local: SocketAddrV4,
-    remote: SocketAddrV4,
-    /// The address that the program bound, whose port goes with the socket.
-    bound: Option<SocketAddrV4>,
+    local: SocketAddr,
+    remote: SocketAddr,
+    /// What the program bound, whose port goes with the socket.
+    bound: Option<Binding>,
 }
 
 /// Options of a socket, which a stream's stack is told of.
 struct Options {
     is_nodelay: AtomicBool,
     ttl: AtomicU8,
+    traffic_class: AtomicU8,
     is_keep_alive: AtomicBool,
     keep_alive_s: AtomicU32,
     keep_alive_interval_s: AtomicU32,
@@ -68,6 +69,8 @@ pub struct TcpSocket {
     role: SpinLock<Role>,
     options: Options,
     is_read_shut: AtomicBool,
+    /// Its version of IP.
+    pub family: Family,
     /// `SO_RCVTIMEO` in nanoseconds; 0: none.
     pub read_timeout_ns: AtomicU64,
     /// `SO_SNDTIMEO` in nanoseconds; 0: none.
@@ -78,15 +81,19 @@ pub struct TcpSocket {
     pub is_port_shared: AtomicBool,
     /// `SO_LINGER` in seconds plus 1; 0: off.
     pub linger: AtomicU64,
+    /// `SO_RCVLOWAT`: with less to read it is not readable, unless no more will come.
+    pub low_water: AtomicU32,
+    /// `SO_OOBINLINE`: kept for programs that ask.
+    pub is_urgent_inline: AtomicBool,
 }
 
 impl TcpSocket {
-    /// A socket without an address.
-    pub fn new(network: &'static Network) -> Self {
-        Self::with(network, Arc::default(), Role::Fresh(None))
+    /// A socket of a version of IP, without an address.
+    pub fn new(network: &'static Network, is_v6: bool) -> Self {
+        Self::with(network, is_v6, Arc::default(), Role::Fresh(None))
     }
 
-    fn with(network: &'static Network, notifier: Arc<Notifier>, role: Role) -> Self {
+    fn with(network: &'static Network, is_v6: bool, notifier: Arc<Notifier>, role: Role) -> Self {
         Self {
             network,
             notifier,
@@ -94,6 +101,7 @@ impl TcpSocket {
             options: Options {
                 is_nodelay: AtomicBool::new(false),
                 ttl: AtomicU8::new(64),
+                traffic_class: AtomicU8::new(0),
                 is_keep_alive: AtomicBool::new(false),
                 keep_alive_s: AtomicU32::new(7200),
                 keep_alive_interval_s: AtomicU32::new(75),
@@ -101,11 +109,14 @@ impl TcpSocket {
                 user_timeout_ms: AtomicU32::new(0),
             },
             is_read_shut: AtomicBool::new(false),
+            family: Family::new(is_v6),
             read_timeout_ns: AtomicU64::new(0),
             write_timeout_ns: AtomicU64::new(0),
             is_address_reused: AtomicBool::new(false),
             is_port_shared: AtomicBool::new(false),
             linger: AtomicU64::new(0),
+            low_water: AtomicU32::new(1),
+            is_urgent_inline: AtomicBool::new(false),
         }
     }
 
@@ -125,23 +136,24 @@ impl TcpSocket {
     ///
     /// # Errors
     /// When it has one, the address is not ours, or the port is taken.
-    pub fn bind(&self, address: SocketAddrV4) -> Result<()> {
-        if !self.network.is_bindable(*address.ip()) {
+    pub fn bind(&self, address: SocketAddr) -> Result<()> {
+        let binding = self.family.binding(address)?;
+        if !self.network.is_bindable(address) {
             return Err(Error::AddressNotAvailable);
         }
         let mut role = self.role.lock();
         match *role {
             Role::Fresh(None) => {
-                *role = Role::Fresh(Some(self.bind_port(address)?));
+                *role = Role::Fresh(Some(self.bind_port(binding)?));
                 Ok(())
             }
             _ => Err(Error::Invalid),
         }
     }
 
-    fn bind_port(&self, address: SocketAddrV4) -> Result<SocketAddrV4> {
+    fn bind_port(&self, binding: Binding) -> Result<Binding> {
         let is_shared = self.is_port_shared.load(Ordering::Relaxed);
-        self.network.ports.bind_tcp(address, is_shared)
+        self.network.ports.bind_tcp(binding, is_shared)
     }
 
     /// Accepts connections from now on; at most `backlog` wait.
@@ -150,17 +162,17 @@ impl TcpSocket {
     /// When it is a stream, or no port is free.
     pub fn listen(&self, backlog: usize) -> Result<()> {
         let mut role = self.role.lock();
-        let address = match &*role {
+        let binding = match &*role {
             Role::Listener(listener) => {
                 listener.set_backlog(backlog);
                 return Ok(());
             }
             Role::Stream(_) => return Err(Error::Invalid),
-            Role::Fresh(Some(address)) => *address,
-            Role::Fresh(None) => self.bind_port(NO_ADDRESS)?,
+            Role::Fresh(Some(binding)) => *binding,
+            Role::Fresh(None) => self.bind_port(self.family.binding(self.family.none())?)?,
         };
         *role = Role::Listener(self.network.ports.listen(
-            address,
+            binding,
             backlog,
             self.notifier.clone(),
         )?);
@@ -171,7 +183,7 @@ impl TcpSocket {
     ///
     /// # Errors
     /// [`Error::Invalid`] when the socket does not listen, [`Error::WouldBlock`].
-    pub fn accept(&self, is_nonblocking: bool) -> Result<(Self, SocketAddrV4)> {
+    pub fn accept(&self, is_nonblocking: bool) -> Result<(Self, SocketAddr)> {
         let Role::Listener(listener) = self.role() else {
             return Err(Error::Invalid);
         };
@@ -189,7 +201,8 @@ impl TcpSocket {
             remote,
             bound: None,
         };
-        let accepted = Self::with(self.network, pending.notifier, Role::Stream(stream));
+        let role = Role::Stream(stream);
+        let accepted = Self::with(self.network, self.family.is_v6, pending.notifier, role);
         if self.options.is_nodelay.load(Ordering::Relaxed) {
             accepted.set_nodelay(true);
         }
@@ -201,7 +214,8 @@ impl TcpSocket {
     ///
     /// # Errors
     /// What kept the connection from being made; [`Error::InProgress`] if it must not wait.
-    pub fn connect(&self, remote: SocketAddrV4, is_nonblocking: bool) -> Result<()> {
+    pub fn connect(&self, remote: SocketAddr, is_nonblocking: bool) -> Result<()> {
+        self.family.check(remote)?;
         let bound = match self.role() {
             Role::Fresh(bound) => bound,
             Role::Listener(_) => return Err(Error::Invalid),
@@ -214,16 +228,12 @@ impl TcpSocket {
             }
         };
         let deadline_ns = deadline(self.write_timeout_ns.load(Ordering::Relaxed));
-        // As everywhere, no address in particular means this machine.
-        let remote = match *remote.ip() {
-            ip if ip.is_unspecified() => SocketAddrV4::new(Ipv4Addr::LOCALHOST, remote.port()),
-            _ => remote,
-        };
+        let remote = binding::destination(remote);
         let interface = match is_nonblocking {
-            true => self.network.way(*remote.ip())?,
-            false => self.network.route(*remote.ip(), deadline_ns)?,
+            true => self.network.way(remote)?,
+            false => self.network.route(remote, deadline_ns)?,
         };
-        let local = bound.unwrap_or(NO_ADDRESS);
+        let local = bound.map_or(self.family.none(), |bound| bound.address);
         let mut stack = interface.lock();
         let settings = self.options.settings();
         let slot = stack.connect(
@@ -272,6 +282,19 @@ impl TcpSocket {
         let timeout_ns = self.read_timeout_ns.load(Ordering::Relaxed);
         let deadline_ns = deadline(timeout_ns);
         let mut stack = stream.interface.lock();
+        let low_water = self.low_water.load(Ordering::Relaxed) as usize;
+        if low_water > 1 {
+            let wanted = low_water.min(buf.len());
+            while !is_nonblocking && !stack.has_as_much(stream.slot, wanted) {
+                match wait(&self.notifier, stack, false, deadline_ns) {
+                    Ok(guard) => stack = guard,
+                    Err(_) => {
+                        stack = stream.interface.lock();
+                        break;
+                    }
+                }
+            }
+        }
         loop {
             match stack.receive(stream.slot, buf, is_peek, clock::now_ns()) {
                 Err(Error::WouldBlock) if self.is_read_shut.load(Ordering::Relaxed) => {
@@ -344,10 +367,10 @@ impl TcpSocket {
     }
 
     /// Its own address; unspecified as long as it has none.
-    pub fn local(&self) -> SocketAddrV4 {
+    pub fn local(&self) -> SocketAddr {
         match self.role() {
-            Role::Fresh(bound) => bound.unwrap_or(NO_ADDRESS),
-            Role::Listener(listener) => listener.address,
+            Role::Fresh(bound) => bound.map_or(self.family.none(), |bound| bound.address),
+            Role::Listener(listener) => listener.binding.address,
             // It may have had to wait for the machine's address.
             Role::Stream(stream) if stream.local.ip().is_unspecified() => {
                 let tuple = stream.interface.lock().tuple(stream.slot);
@@ -367,7 +390,7 @@ impl TcpSocket {
     ///
     /// # Errors
     /// When it is not connected.
-    pub fn peer(&self) -> Result<SocketAddrV4> {
+    pub fn peer(&self) -> Result<SocketAddr> {
         let stream = self.stream()?;
         match stream.interface.lock().progress(stream.slot) {
             Progress::Connected => Ok(stream.remote),
@@ -422,6 +445,22 @@ impl TcpSocket {
         self.options.ttl.load(Ordering::Relaxed)
     }
 
+    /// `IP_TOS`, `IPV6_TCLASS`: the class of traffic of its packets.
+    pub fn set_traffic_class(&self, class: u8) {
+        self.options.traffic_class.store(class, Ordering::Relaxed);
+        self.apply_options();
+    }
+
+    /// See [`TcpSocket::set_traffic_class`].
+    pub fn traffic_class(&self) -> u8 {
+        self.options.traffic_class.load(Ordering::Relaxed)
+    }
+
+    /// Whether it was given an address.
+    pub fn is_bound(&self) -> bool {
+        !matches!(&*self.role.lock(), Role::Fresh(None))
+    }
+
     /// `SO_KEEPALIVE`: asks a silent peer whether it is still there.
     pub fn set_keep_alive(&self, is_on: bool) {
         self.options.is_keep_alive.store(is_on, Ordering::Relaxed);
@@ -460,7 +499,13 @@ impl TcpSocket {
             Role::Listener(listener) if listener.is_ready() => Readiness::READABLE,
             Role::Listener(_) => Readiness::empty(),
             Role::Stream(stream) => {
-                let mut readiness = stream.interface.lock().readiness(stream.slot);
+                let mut stack = stream.interface.lock();
+                let mut readiness = stack.readiness(stream.slot);
+                let low_water = self.low_water.load(Ordering::Relaxed) as usize;
+                if low_water > 1 && !stack.has_as_much(stream.slot, low_water) {
+                    readiness -= Readiness::READABLE;
+                }
+                drop(stack);
                 if self.is_read_shut.load(Ordering::Relaxed) {
                     readiness |= Readiness::READABLE | Readiness::PEER_CLOSED;
                 }
@@ -500,6 +545,7 @@ impl Options {
             keep_alive_interval_s: number(&self.keep_alive_interval_s),
             keep_alive_probes: number(&self.keep_alive_probes) as u8,
             hop_limit: self.ttl.load(Ordering::Relaxed),
+            traffic_class: self.traffic_class.load(Ordering::Relaxed),
             user_timeout_s: number(&self.user_timeout_ms).div_ceil(1000),
         }
     }
@@ -510,7 +556,7 @@ impl Drop for TcpSocket {
         let role = core::mem::replace(&mut *self.role.lock(), Role::Fresh(None));
         match role {
             Role::Fresh(None) => {}
-            Role::Fresh(Some(address)) => self.network.ports.release_tcp(address),
+            Role::Fresh(Some(binding)) => self.network.ports.release_tcp(&binding),
             Role::Listener(listener) => {
                 self.network.ports.release_listener(&listener);
                 self.close_listener(&listener);
@@ -533,8 +579,8 @@ impl Drop for TcpSocket {
                 }
                 stack.release(stream.slot, linger == 1, clock::now_ns());
                 drop(stack);
-                if let Some(address) = stream.bound {
-                    self.network.ports.release_tcp(address);
+                if let Some(binding) = &stream.bound {
+                    self.network.ports.release_tcp(binding);
                 }
             }
         }

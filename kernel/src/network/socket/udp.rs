@@ -1,201 +1,206 @@
 //! UDP sockets (RFC 768).
 
-use alloc::boxed::Box;
-use alloc::collections::VecDeque;
 use alloc::sync::Arc;
-use core::net::{Ipv4Addr, SocketAddrV4};
+use core::net::{IpAddr, SocketAddr};
 use core::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
 
+use tcpip::Manner;
+
+use super::family::Family;
+use super::groups::Groups;
+use super::mailbox::{Mailbox, Origin, QUEUE_BYTES};
+use super::told::TellWhat;
 use super::{deadline, wait};
 use crate::arch::clock;
 use crate::network::Network;
+use crate::network::binding::{self, Binding};
 use crate::network::error::{Error, Result};
+use crate::network::interface::Interface;
 use crate::scheduler::{Notifier, Readiness};
 use crate::sync::SpinLock;
 
-/// How many bytes of datagrams wait to be read before more are dropped.
-const QUEUE_BYTES: usize = 64 << 10;
-/// What a datagram in the queue counts besides its bytes, so that empty ones are bounded too.
-const DATAGRAM_OVERHEAD: usize = 64;
-
-/// A datagram that has come in.
-struct Datagram {
-    from: SocketAddrV4,
-    payload: Box<[u8]>,
+/// What a program wants otherwise for one datagram (`IP_PKTINFO` and its kin).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Wishes {
+    /// The address to send from.
+    pub source: Option<IpAddr>,
+    /// The interface to send by.
+    pub interface: Option<usize>,
+    /// How many routers it may pass.
+    pub hop_limit: Option<u8>,
+    /// Its class of traffic.
+    pub traffic_class: Option<u8>,
 }
 
 #[derive(Default)]
-struct Inbox {
-    queue: VecDeque<Datagram>,
-    queued_bytes: usize,
-    peer: Option<SocketAddrV4>,
-    /// A datagram to the peer did not arrive, until a program asks.
-    error: Option<Error>,
-}
-
-/// Where datagrams for a port wait to be read.
-pub struct Mailbox {
-    /// Who waits for datagrams.
-    pub notifier: Notifier,
-    inbox: SpinLock<Inbox>,
-}
-
-impl Default for Mailbox {
-    fn default() -> Self {
-        Self {
-            notifier: Notifier::new(),
-            inbox: SpinLock::new(Inbox::default()),
-        }
-    }
-}
-
-impl Mailbox {
-    /// The oldest datagram, for tests.
-    #[cfg(test)]
-    pub(crate) fn take(&self) -> Option<Box<[u8]>> {
-        self.inbox
-            .lock()
-            .queue
-            .pop_front()
-            .map(|datagram| datagram.payload)
-    }
-
-    /// A datagram to `to` did not arrive. Who talks to that peer alone is told (RFC 1122, section 4.1.3.3).
-    pub(crate) fn fail(&self, to: SocketAddrV4, error: Error) {
-        let mut inbox = self.inbox.lock();
-        if inbox.peer == Some(to) && error != Error::MessageTooLong {
-            inbox.error = Some(error);
-            drop(inbox);
-            self.notifier.notify();
-        }
-    }
-
-    /// Puts a datagram in; drops it when the box is full, memory is short, or the socket only talks to somebody else.
-    pub(crate) fn deliver(&self, from: SocketAddrV4, payload: &[u8]) {
-        let mut inbox = self.inbox.lock();
-        let cost = payload.len() + DATAGRAM_OVERHEAD;
-        if inbox.queued_bytes + cost > QUEUE_BYTES || inbox.peer.is_some_and(|peer| peer != from) {
-            return;
-        }
-        let mut copy = alloc::vec::Vec::new();
-        if copy.try_reserve_exact(payload.len()).is_err() {
-            return;
-        }
-        copy.extend_from_slice(payload);
-        inbox.queued_bytes += cost;
-        inbox.queue.push_back(Datagram {
-            from,
-            payload: copy.into_boxed_slice(),
-        });
-        drop(inbox);
-        self.notifier.notify();
-    }
+struct Local {
+    binding: Option<Binding>,
+    /// The address that it speaks to its peer from.
+    source: Option<IpAddr>,
 }
 
 /// A UDP socket as a program holds it.
 pub struct UdpSocket {
     network: &'static Network,
     mailbox: Arc<Mailbox>,
-    local: SpinLock<Option<SocketAddrV4>>,
+    local: SpinLock<Local>,
     is_read_shut: AtomicBool,
-    /// `SO_REUSEADDR`: kept for programs that ask; ports here are free as soon as their socket is closed.
+    /// Its version of IP.
+    pub family: Family,
+    /// What it has to do with groups.
+    pub groups: Groups,
+    /// What it wants to be told of datagrams.
+    pub told: TellWhat,
+    /// `SO_REUSEADDR`: others that agree to it too may have the same address.
     pub is_address_reused: AtomicBool,
+    /// `SO_REUSEPORT`: likewise.
+    pub is_port_shared: AtomicBool,
     /// `SO_BROADCAST`.
     pub is_broadcast_allowed: AtomicBool,
     /// `SO_RCVTIMEO` in nanoseconds; 0: none.
     pub read_timeout_ns: AtomicU64,
     /// `SO_SNDTIMEO` in nanoseconds; 0: none.
     pub write_timeout_ns: AtomicU64,
-    /// `IP_TTL`.
+    /// `IP_TTL`, `IPV6_UNICAST_HOPS`.
     pub ttl: AtomicU8,
+    /// `IP_TOS`, `IPV6_TCLASS`.
+    pub traffic_class: AtomicU8,
 }
 
 impl UdpSocket {
-    /// A socket without an address.
-    pub fn new(network: &'static Network) -> Self {
+    /// A socket of a version of IP, without an address.
+    pub fn new(network: &'static Network, is_v6: bool) -> Self {
         Self {
             network,
             mailbox: Arc::default(),
-            local: SpinLock::new(None),
+            local: SpinLock::new(Local::default()),
             is_read_shut: AtomicBool::new(false),
+            family: Family::new(is_v6),
+            groups: Groups::default(),
+            told: TellWhat::default(),
             is_address_reused: AtomicBool::new(false),
+            is_port_shared: AtomicBool::new(false),
             is_broadcast_allowed: AtomicBool::new(false),
             read_timeout_ns: AtomicU64::new(0),
             write_timeout_ns: AtomicU64::new(0),
             ttl: AtomicU8::new(64),
+            traffic_class: AtomicU8::new(0),
         }
     }
 
-    /// Takes an address.
+    /// Takes an address: one of this machine, or a group's, to hear nothing else.
     ///
     /// # Errors
     /// When it has one, the address is not ours, or the port is taken.
-    pub fn bind(&self, address: SocketAddrV4) -> Result<()> {
-        if !self.network.is_bindable(*address.ip()) {
+    pub fn bind(&self, address: SocketAddr) -> Result<()> {
+        let binding = self.family.binding(address)?;
+        if !self.network.is_bindable(address) && !address.ip().is_multicast() {
             return Err(Error::AddressNotAvailable);
         }
         let mut local = self.local.lock();
-        if local.is_some() {
+        if local.binding.is_some() {
             return Err(Error::Invalid);
         }
-        *local = Some(self.network.ports.bind_udp(address, self.mailbox.clone())?);
+        let is_shared = self.is_address_reused.load(Ordering::Relaxed)
+            || self.is_port_shared.load(Ordering::Relaxed);
+        self.mailbox.is_shared.store(is_shared, Ordering::Relaxed);
+        let bound = self.network.ports.bind_udp(binding, self.mailbox.clone())?;
+        local.binding = Some(bound);
         Ok(())
     }
 
-    fn bound(&self) -> Result<SocketAddrV4> {
-        let local = *self.local.lock();
-        match local {
+    fn bound(&self) -> Result<SocketAddr> {
+        let bound = || self.local.lock().binding.map(|binding| binding.address);
+        match bound() {
             Some(address) => Ok(address),
-            None => {
-                self.bind(SocketAddrV4::new(Ipv4Addr::UNSPECIFIED, 0))?;
-                (*self.local.lock()).ok_or(Error::Invalid)
-            }
+            None => match self.bind(self.family.none()) {
+                // Another thread may have been faster.
+                Ok(()) | Err(Error::Invalid) => bound().ok_or(Error::Invalid),
+                Err(error) => Err(error),
+            },
         }
     }
 
     /// Talks only to `peer` from now on; `None` undoes that.
     ///
     /// # Errors
-    /// When there is no free port.
-    pub fn connect(&self, peer: Option<SocketAddrV4>) -> Result<()> {
-        self.bound()?;
-        let mut inbox = self.mailbox.inbox.lock();
-        inbox.peer = peer;
+    /// When there is no free port, or no way to the peer.
+    pub fn connect(&self, peer: Option<SocketAddr>) -> Result<()> {
+        let local = self.bound()?;
+        let peer = peer.map(binding::destination);
+        let mut source = None;
         if let Some(peer) = peer {
-            inbox.queue.retain(|datagram| datagram.from == peer);
-            let queued = inbox
-                .queue
-                .iter()
-                .map(|datagram| datagram.payload.len() + DATAGRAM_OVERHEAD);
-            inbox.queued_bytes = queued.sum();
+            self.family.check(peer)?;
+            let stack = self.outgoing(peer, &Wishes::default())?.lock();
+            if stack.is_broadcast(peer.ip()) && !self.is_broadcast_allowed.load(Ordering::Relaxed) {
+                return Err(Error::BroadcastNotAllowed);
+            }
+            source = match local.ip() {
+                ip if ip.is_unspecified() => stack.source_for(peer.ip()),
+                ip => Some(ip),
+            };
+            if source.is_none() {
+                return Err(Error::NetworkUnreachable);
+            }
         }
+        self.local.lock().source = source;
+        self.mailbox.inbox.lock().set_peer(peer);
         Ok(())
+    }
+
+    /// The interface by which datagrams go to an address.
+    fn outgoing(&self, to: SocketAddr, wishes: &Wishes) -> Result<&'static Interface> {
+        let is_scoped = matches!(to, SocketAddr::V6(to) if to.scope_id() != 0);
+        let chosen = match to.ip().is_multicast() && !is_scoped {
+            true => wishes.interface.or_else(|| self.groups.interface()),
+            false => None,
+        };
+        let deadline_ns = deadline(self.write_timeout_ns.load(Ordering::Relaxed));
+        let Some(index) = chosen else {
+            return self.network.route(to, deadline_ns);
+        };
+        let interface = self.network.interface(index).ok_or(Error::NoDevice)?;
+        self.network.await_address(interface, to, deadline_ns)?;
+        Ok(interface)
     }
 
     /// Sends a datagram to `to`, or to the peer.
     ///
     /// # Errors
     /// When there is no destination or no way to it, or the datagram is too long.
-    pub fn send(&self, payload: &[u8], to: Option<SocketAddrV4>) -> Result<usize> {
+    pub fn send(&self, payload: &[u8], to: Option<SocketAddr>, wishes: &Wishes) -> Result<usize> {
         let mut inbox = self.mailbox.inbox.lock();
         if let Some(error) = inbox.error.take() {
             return Err(error);
         }
-        let peer = inbox.peer;
+        let peer = inbox.peer();
         drop(inbox);
         let to = to.or(peer).ok_or(Error::NoDestination)?;
+        self.family.check(to)?;
         if to.port() == 0 {
             return Err(Error::Invalid);
         }
-        let local = self.bound()?;
-        let deadline_ns = deadline(self.write_timeout_ns.load(Ordering::Relaxed));
-        let interface = self.network.route(*to.ip(), deadline_ns)?;
+        let to = binding::destination(to);
+        let mut local = self.bound()?;
+        if let Some(source) = wishes.source {
+            local.set_ip(source);
+        }
+        let interface = self.outgoing(to, wishes)?;
         let mut stack = interface.lock();
-        if stack.is_broadcast(*to.ip()) && !self.is_broadcast_allowed.load(Ordering::Relaxed) {
+        if stack.is_broadcast(to.ip()) && !self.is_broadcast_allowed.load(Ordering::Relaxed) {
             return Err(Error::BroadcastNotAllowed);
         }
-        let ttl = self.ttl.load(Ordering::Relaxed);
-        stack.send_datagram(local, to, payload, ttl, clock::now_ns())?;
+        let hop_limit = match to.ip().is_multicast() {
+            true => self.groups.hop_limit.load(Ordering::Relaxed),
+            false => self.ttl.load(Ordering::Relaxed).max(1),
+        };
+        let class = self.traffic_class.load(Ordering::Relaxed);
+        let manner = Manner {
+            hop_limit: wishes.hop_limit.unwrap_or(hop_limit),
+            traffic_class: wishes.traffic_class.unwrap_or(class),
+            is_looped: self.groups.is_looped.load(Ordering::Relaxed),
+        };
+        stack.send_datagram(local, to, payload, manner, clock::now_ns())?;
         Ok(payload.len())
     }
 
@@ -208,12 +213,13 @@ impl UdpSocket {
         buf: &mut [u8],
         is_peek: bool,
         is_nonblocking: bool,
-    ) -> Result<(usize, SocketAddrV4)> {
-        let (len, _, from) = self.receive_from(buf, is_peek, is_nonblocking)?;
-        Ok((len, from))
+    ) -> Result<(usize, SocketAddr)> {
+        let (len, _, origin) = self.receive_from(buf, is_peek, is_nonblocking)?;
+        Ok((len, origin.map_or(self.family.none(), |origin| origin.from)))
     }
 
-    /// Takes the oldest datagram, as much as fits; how much that is, how long it was, and its sender. With `is_peek` it stays.
+    /// Takes the oldest datagram, as much as fits; how much that is, how long it was, and where it comes from (nowhere, if reading was
+    /// shut down). With `is_peek` it stays.
     ///
     /// # Errors
     /// [`Error::WouldBlock`].
@@ -222,29 +228,70 @@ impl UdpSocket {
         buf: &mut [u8],
         is_peek: bool,
         is_nonblocking: bool,
-    ) -> Result<(usize, usize, SocketAddrV4)> {
+    ) -> Result<(usize, usize, Option<Origin>)> {
         let deadline_ns = deadline(self.read_timeout_ns.load(Ordering::Relaxed));
         self.bound()?;
         let mut inbox = self.mailbox.inbox.lock();
         loop {
-            if let Some(datagram) = inbox.queue.front() {
+            if let Some(datagram) = inbox.first() {
                 let len = datagram.payload.len().min(buf.len());
                 buf[..len].copy_from_slice(&datagram.payload[..len]);
-                let (from, full_len) = (datagram.from, datagram.payload.len());
+                let (origin, full_len) = (datagram.origin, datagram.payload.len());
                 if !is_peek {
-                    inbox.queued_bytes -= full_len + DATAGRAM_OVERHEAD;
-                    inbox.queue.pop_front();
+                    inbox.pop();
                 }
-                return Ok((len, full_len, from));
+                return Ok((len, full_len, Some(origin)));
             }
             if let Some(error) = inbox.error.take() {
                 return Err(error);
             }
             if self.is_read_shut.load(Ordering::Relaxed) {
-                return Ok((0, 0, SocketAddrV4::new(Ipv4Addr::UNSPECIFIED, 0)));
+                return Ok((0, 0, None));
             }
             inbox = wait(&self.mailbox.notifier, inbox, is_nonblocking, deadline_ns)?;
         }
+    }
+
+    /// Hears a group: on the interface of a scope, on that which has an address, or on that by which the group is reached.
+    ///
+    /// # Errors
+    /// - [`Error::Invalid`]: it is no group of the socket's version.
+    /// - [`Error::NoDevice`]: there is no such interface.
+    /// - [`Error::AddressInUse`]: it was joined there before.
+    /// - [`Error::QueueFull`]: too many are.
+    pub fn join(&self, group: IpAddr, scope: u32, at: Option<IpAddr>) -> Result<()> {
+        let index = match self.network.chosen(scope, at)? {
+            Some(index) => index,
+            None => self.network.way(SocketAddr::new(group, 0))?.index(),
+        };
+        self.groups.join(self.network, group, index)
+    }
+
+    /// Takes a joining back.
+    ///
+    /// # Errors
+    /// [`Error::AddressNotAvailable`] when there was none, [`Error::NoDevice`].
+    pub fn leave(&self, group: IpAddr, scope: u32, at: Option<IpAddr>) -> Result<()> {
+        let index = self.network.chosen(scope, at)?;
+        self.groups.leave(self.network, group, index)
+    }
+
+    /// Chooses the interface by which it speaks to groups; none in particular for neither scope nor address.
+    ///
+    /// # Errors
+    /// [`Error::NoDevice`] when there is none, [`Error::AddressNotAvailable`] when none has the address.
+    pub fn speak_by(&self, scope: u32, at: Option<IpAddr>) -> Result<()> {
+        let index = self.network.chosen(scope, at)?;
+        let scope = index.map_or(0, binding::scope_of);
+        self.groups.scope.store(scope, Ordering::Relaxed);
+        Ok(())
+    }
+
+    /// The address of IPv4 of the interface that was chosen by [`UdpSocket::speak_by`].
+    pub fn spoken_by(&self) -> Option<core::net::Ipv4Addr> {
+        let interface = self.network.interface(self.groups.interface()?)?;
+        let stack = interface.lock();
+        stack.address().map(|address| address.ip)
     }
 
     /// Ends reading.
@@ -254,14 +301,25 @@ impl UdpSocket {
     }
 
     /// Its own address; unspecified as long as it has none.
-    pub fn local(&self) -> SocketAddrV4 {
-        let none = SocketAddrV4::new(Ipv4Addr::UNSPECIFIED, 0);
-        (*self.local.lock()).unwrap_or(none)
+    pub fn local(&self) -> SocketAddr {
+        let local = self.local.lock();
+        let Some(bound) = local.binding else {
+            return self.family.none();
+        };
+        match local.source {
+            Some(source) => SocketAddr::new(source, bound.address.port()),
+            None => bound.address,
+        }
+    }
+
+    /// Whether it was given an address.
+    pub fn is_bound(&self) -> bool {
+        self.local.lock().binding.is_some()
     }
 
     /// Whom it talks to.
-    pub fn peer(&self) -> Option<SocketAddrV4> {
-        self.mailbox.inbox.lock().peer
+    pub fn peer(&self) -> Option<SocketAddr> {
+        self.mailbox.inbox.lock().peer()
     }
 
     /// Bytes that can wait to be read, and to be sent.
@@ -278,13 +336,13 @@ impl UdpSocket {
     /// Bytes of the datagram that is read next (`FIONREAD`).
     pub fn unread(&self) -> usize {
         let inbox = self.mailbox.inbox.lock();
-        inbox.queue.front().map_or(0, |next| next.payload.len())
+        inbox.first().map_or(0, |next| next.payload.len())
     }
 
     /// What would not block.
     pub fn readiness(&self) -> Readiness {
         let inbox = self.mailbox.inbox.lock();
-        let is_readable = !inbox.queue.is_empty() || self.is_read_shut.load(Ordering::Relaxed);
+        let is_readable = inbox.first().is_some() || self.is_read_shut.load(Ordering::Relaxed);
         let mut readiness = Readiness::WRITABLE;
         readiness.set(Readiness::READABLE, is_readable || inbox.error.is_some());
         readiness.set(Readiness::ERROR, inbox.error.is_some());
@@ -299,8 +357,9 @@ impl UdpSocket {
 
 impl Drop for UdpSocket {
     fn drop(&mut self) {
-        if let Some(local) = *self.local.lock() {
-            self.network.ports.release_udp(local);
+        self.groups.leave_all(self.network);
+        if let Some(binding) = &self.local.lock().binding {
+            self.network.ports.release_udp(binding, &self.mailbox);
         }
     }
 }

@@ -1,7 +1,7 @@
 //! Addresses that come and go, and who waits for one.
 
 use alloc::sync::Arc;
-use core::net::{Ipv4Addr, SocketAddrV4};
+use core::net::{IpAddr, Ipv4Addr, SocketAddr};
 
 use smoltcp::wire::EthernetAddress;
 
@@ -134,10 +134,10 @@ fn a_connection_that_cannot_wait_is_begun_with_the_lease() {
     world.stack.start_dhcp(world.now_us * 1000);
     let peer = world.socket();
     world.tcp(peer).listen(8080).expect("fresh");
-    let any = SocketAddrV4::new(Ipv4Addr::UNSPECIFIED, 0);
+    let any = SocketAddr::new(IpAddr::V4(Ipv4Addr::UNSPECIFIED), 0);
     let now_ns = world.now_ns();
     let mut connect = |port| {
-        let to = SocketAddrV4::new(CLIENT, port);
+        let to = SocketAddr::new(IpAddr::V4(CLIENT), port);
         let begun =
             world
                 .stack
@@ -153,8 +153,8 @@ fn a_connection_that_cannot_wait_is_begun_with_the_lease() {
     world.serve_leases(true, start + 1_000_000);
     world.pass(5_000_000);
     assert_eq!(world.stack.progress(slot), Progress::Connected);
-    let local = world.stack.tuple(slot).map(|tuple| *tuple.local.ip());
-    assert_eq!(local, Some(SERVER));
+    let local = world.stack.tuple(slot).map(|tuple| tuple.local.ip());
+    assert_eq!(local, Some(SERVER.into()));
     assert_eq!(world.stack.census()[0], 1);
 }
 
@@ -163,8 +163,8 @@ fn a_connection_does_not_wait_for_ever_for_a_lease() {
     let mut world = World::new();
     world.stack.set_address(None, 0);
     world.stack.start_dhcp(world.now_us * 1000);
-    let any = SocketAddrV4::new(Ipv4Addr::UNSPECIFIED, 0);
-    let (now_ns, to) = (world.now_ns(), SocketAddrV4::new(CLIENT, 8080));
+    let any = SocketAddr::new(IpAddr::V4(Ipv4Addr::UNSPECIFIED), 0);
+    let (now_ns, to) = (world.now_ns(), SocketAddr::new(IpAddr::V4(CLIENT), 8080));
     let begun = world
         .stack
         .connect(Arc::default(), any, to, tcpip::Settings::default(), now_ns);

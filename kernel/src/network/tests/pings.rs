@@ -9,7 +9,8 @@ use core::net::Ipv4Addr;
 impl World {
     fn begin_ping(&mut self, to: Ipv4Addr, len: usize) -> Result<u32, Error> {
         let now_ns = self.now_ns();
-        self.stack.begin_ping(to, len, Arc::default(), now_ns)
+        self.stack
+            .begin_ping(to.into(), len, Arc::default(), now_ns)
     }
 
     /// The request in the last frame from the server, made an answer by `change`.

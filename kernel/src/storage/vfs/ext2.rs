@@ -16,7 +16,8 @@ use core::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use ext2::{Error, FileType, Inode, InodeNumber, MountOptions, NewAttributes, Time};
 
 use super::node::{
-    Changes, DirEntry, FileSystem, Metadata, NewNode, Node, NodeKind, NodeRef, Timestamp, Usage,
+    Changes, DirEntry, FileSystem, Metadata, NewNode, Node, NodeKind, NodeRef, Part, Timestamp,
+    Usage,
 };
 use crate::error::{Errno, Result};
 use crate::scheduler::{Change, Look, SharedTurn};
@@ -401,17 +402,19 @@ impl Node for Ext2Node {
         self.look(|file_system, inode| file_system.read(inode, offset, buf))
     }
 
+    fn find(&self, part: Part, offset: u64, _len_bytes: u64) -> Result<Option<u64>> {
+        let is_hole = part == Part::Hole;
+        self.look(|file_system, inode| file_system.find_part(inode, offset, is_hole))
+    }
+
     fn write_at(&self, offset: u64, data: &[u8]) -> Result<usize> {
         self.shared
             .change(|file_system| file_system.write(self.number, offset, data))
     }
 
     fn append(&self, data: &[u8]) -> Result<(usize, u64)> {
-        self.shared.change(|file_system| {
-            let end = file_system.inode(self.number)?.size();
-            let written = file_system.write(self.number, end, data)?;
-            Ok((written, end.saturating_add(written as u64)))
-        })
+        self.shared
+            .change(|file_system| file_system.append(self.number, data))
     }
 
     fn set_len(&self, len_bytes: u64) -> Result<()> {
@@ -460,21 +463,20 @@ impl Node for Ext2Node {
     fn read_dir(&self, cookie: u64, max: usize) -> Result<Vec<DirEntry>> {
         self.look(|file_system, inode| {
             let mut found = Vec::new();
-            for entry in file_system.read_dir(inode, cookie)? {
-                match entry {
-                    Ok(entry) if entry.is_dot() => continue,
-                    Ok(entry) => found.push(DirEntry {
+            let mut entries = file_system.read_dir(inode, cookie)?;
+            while found.len() < max {
+                match entries.next_entry() {
+                    Ok(None) => break,
+                    Ok(Some(entry)) if entry.is_dot() => {}
+                    Ok(Some(entry)) => found.push(DirEntry {
                         number: u64::from(entry.inode.0),
                         kind: entry.file_type.map(kind_of),
-                        name: Box::from(entry.name()),
+                        name: Box::from(entry.name),
                         next_cookie: entry.next_cookie,
                     }),
                     // What came before the damage is handed out first.
                     Err(_) if !found.is_empty() => break,
                     Err(error) => return Err(error),
-                }
-                if found.len() >= max {
-                    break;
                 }
             }
             Ok(found)

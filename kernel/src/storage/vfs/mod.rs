@@ -1,7 +1,7 @@
 //! The virtual file system: one tree of names over all file systems.
 //!
 //! [`node`] is what a file system gives, [`namespace`] the tree and the way along a path, [`operations`] what is done with
-//! names, [`file`] an open file. The file systems: [`tmpfs`], [`devfs`], and ext2 for disks.
+//! names, [`file`] an open file. The file systems: [`tmpfs`], [`devfs`], and [`ext2`] and [`fat`] for disks.
 
 use alloc::sync::Arc;
 use alloc::vec::Vec;
@@ -17,6 +17,10 @@ pub mod embedded;
 pub mod ext2;
 #[cfg(test)]
 mod ext2_tests;
+pub mod fat;
+mod fat_device;
+#[cfg(test)]
+mod fat_tests;
 pub mod file;
 mod lock;
 pub mod namespace;

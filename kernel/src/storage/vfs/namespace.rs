@@ -18,7 +18,7 @@ use crate::sync::SpinLock;
 
 /// Longest name, and longest path with its closing zero (Linux: `NAME_MAX`, `PATH_MAX`).
 const NAME_MAX: usize = 255;
-const PATH_MAX: usize = 4096;
+pub(super) const PATH_MAX: usize = 4096;
 /// Symbolic links followed on one way.
 const MAX_LINKS: u32 = 40;
 /// Entries that are kept; a power of two.
@@ -63,6 +63,16 @@ pub struct Entry {
     pub node: NodeRef,
     parent: Option<Arc<Entry>>,
     name: Box<[u8]>,
+}
+
+/// One after the other: the way to a place can be longer than the stack is deep.
+impl Drop for Entry {
+    fn drop(&mut self) {
+        let mut next = self.parent.take();
+        while let Some(mut entry) = next.and_then(Arc::into_inner) {
+            next = entry.parent.take();
+        }
+    }
 }
 
 impl Entry {
@@ -310,6 +320,10 @@ impl Namespace {
 
     /// What a name leads to changes, or just did: what is kept of it is wrong.
     pub fn forget(&self, directory: &Entry, name: &[u8]) {
+        if directory.mount.file_system.has_one_case() {
+            // It may be kept by another spelling.
+            return self.forget_all();
+        }
         let place = place_of(directory, name);
         let mut kept = self.kept.lock();
         kept.changes += 1;

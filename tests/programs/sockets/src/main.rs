@@ -1,7 +1,14 @@
 //! Uses std's sockets in the way its argument says; a second argument is an address of the host.
 
+mod groups;
+mod names;
+mod options;
+mod six;
+
 use std::io::{self, ErrorKind, Read, Write};
-use std::net::{Ipv4Addr, Shutdown, SocketAddr, TcpListener, TcpStream, ToSocketAddrs, UdpSocket};
+use std::net::{
+    Ipv4Addr, Ipv6Addr, Shutdown, SocketAddr, TcpListener, TcpStream, ToSocketAddrs, UdpSocket,
+};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -19,6 +26,13 @@ fn main() -> io::Result<()> {
         "refused" => refused(&address),
         "timeouts" => timeouts(&address),
         "loopback" => loopback(),
+        "ipv6" => six::ipv6(),
+        "two cores" => six::two_cores(),
+        "groups" => groups::own(),
+        "hear" => groups::hear(),
+        "names" => names::names(),
+        "servers" => names::servers(),
+        "options" => options::options(),
         "nothing" => nothing(&address),
         "resolve" => resolve(&address),
         "listen" => listen(),
@@ -225,7 +239,7 @@ fn resolve(address: &str) -> io::Result<()> {
 
 /// Holds a TCP port open and says how many connections came, until one says something.
 fn listen() -> io::Result<()> {
-    let listener = TcpListener::bind((Ipv4Addr::UNSPECIFIED, 80))?;
+    let listener = TcpListener::bind((Ipv6Addr::UNSPECIFIED, 80))?;
     println!("listening");
     let (mut stream, _) = listener.accept()?;
     println!("accepted");

@@ -1,10 +1,12 @@
-//! Uses file systems: `steps FOLDER` does each thing once, `random FOLDER SEED COUNT` many in any order, `cut FOLDER SEED` works until it is
+//! Uses file systems: `steps FOLDER` does each thing once, `random FOLDER SEED COUNT` many in any order, `plain FOLDER SEED COUNT`
+//! those of them that need no links, `fat FOLDER` what is different on a FAT, `cut FOLDER SEED` works until it is
 //! cut off and says what is durable, `verify FOLDER COUNT` looks whether that is there, `fail FOLDER` goes on after errors, `rest FOLDER`
-//! writes something and waits for ever, `exit FOLDER` writes and ends as abruptly as a program can. What the first two print is the same
+//! writes something and waits for ever, `exit FOLDER` writes and ends as abruptly as a program can. What `steps`, `random` and `plain` print is the same
 //! on Linux.
 
 mod cut;
 mod fail;
+mod fat;
 mod random;
 mod steps;
 
@@ -21,7 +23,9 @@ fn main() -> io::Result<()> {
     let folder = Path::new(args.get(1).map_or("", String::as_str));
     match args.first().map_or("", String::as_str) {
         "steps" => steps::run(folder)?,
-        "random" => random::run(folder, number(2), number(3))?,
+        "random" => random::run(folder, number(2), number(3), true)?,
+        "plain" => random::run(folder, number(2), number(3), false)?,
+        "fat" => fat::run(folder)?,
         "cut" => cut::work(folder, number(2))?,
         "verify" => cut::verify(folder, number(2))?,
         "fail" => fail::run(folder),

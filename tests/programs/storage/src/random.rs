@@ -32,24 +32,25 @@ pub(crate) fn content(seed: u64, len: usize) -> Vec<u8> {
     (0..len).map(|_| random.below(256) as u8).collect()
 }
 
-pub(crate) fn run(folder: &Path, seed: u64, count: u64) -> io::Result<()> {
+pub(crate) fn run(folder: &Path, seed: u64, count: u64, has_links: bool) -> io::Result<()> {
     let mut random = Random(seed);
     let mut open: Vec<File> = Vec::new();
     for index in 0..count {
-        let (what, result) = step(&mut random, folder, &mut open);
+        let (what, result) = step(&mut random, folder, &mut open, has_links);
         match result {
             Ok(value) => println!("{index} {what}: {value}"),
             Err(error) => println!("{index} {what}: error {:?}", error.raw_os_error()),
         }
     }
     drop(open);
-    tree(folder, folder)
+    tree(folder, folder, has_links)
 }
 
 fn step(
     random: &mut Random,
     folder: &Path,
     open: &mut Vec<File>,
+    has_links: bool,
 ) -> (&'static str, io::Result<u64>) {
     let path = random.path(folder);
     let other = random.path(folder);
@@ -65,8 +66,8 @@ fn step(
         5 => ("unlink", fs::remove_file(&path).map(|()| 0)),
         6 => ("rmdir", fs::remove_dir(&path).map(|()| 0)),
         7 | 8 => ("rename", fs::rename(&path, &other).map(|()| 0)),
-        9 => ("link", fs::hard_link(&path, &other).map(|()| 0)),
-        10 => (
+        9 if has_links => ("link", fs::hard_link(&path, &other).map(|()| 0)),
+        10 if has_links => (
             "symlink",
             symlink(random.path(Path::new("")), &path).map(|()| 0),
         ),
@@ -144,10 +145,11 @@ fn sum(bytes: &[u8]) -> u64 {
 }
 
 /// All that is there.
-fn tree(root: &Path, folder: &Path) -> io::Result<()> {
+fn tree(root: &Path, folder: &Path, has_links: bool) -> io::Result<()> {
     let mut entries: Vec<_> = fs::read_dir(folder)?.collect::<io::Result<_>>()?;
     entries.retain(|entry| entry.file_name() != "lost+found");
     entries.sort_by_key(|entry| entry.file_name());
+    let links = |facts: &fs::Metadata| if has_links { facts.nlink() } else { 1 };
     for entry in entries {
         let (path, kind) = (entry.path(), entry.file_type()?);
         let name = path
@@ -156,14 +158,14 @@ fn tree(root: &Path, folder: &Path) -> io::Result<()> {
             .display()
             .to_string();
         if kind.is_dir() {
-            println!("{name}/ {}", entry.metadata()?.nlink());
-            tree(root, &path)?;
+            println!("{name}/ {}", links(&entry.metadata()?));
+            tree(root, &path, has_links)?;
         } else if kind.is_symlink() {
             println!("{name} -> {}", fs::read_link(&path)?.display());
         } else {
             println!(
                 "{name} {} {:x}",
-                entry.metadata()?.nlink(),
+                links(&entry.metadata()?),
                 sum(&fs::read(&path)?)
             );
         }

@@ -89,8 +89,8 @@ fn start_with<R: Registers>(
 ) -> Result<NetworkDevice, Error> {
     use registers::{
         CTRL, CTRL_ASDE, CTRL_OFF, CTRL_SLU, ICR, IMC, IMS, INT_LSC, INT_RXDMT0, INT_RXO, INT_RXT0,
-        ITR, ITR_DEFAULT, MTA, MTA_WORDS, RCTL, RCTL_BAM, RCTL_EN, RCTL_SECRC, RDTR, RXCSUM,
-        RXCSUM_ON, TCTL, TCTL_COLLISION, TCTL_EN, TCTL_PSP, TIPG, TIPG_DEFAULT, TXDCTL,
+        ITR, ITR_DEFAULT, MTA, MTA_WORDS, RCTL, RCTL_BAM, RCTL_EN, RCTL_MPE, RCTL_SECRC, RDTR,
+        RXCSUM, RXCSUM_ON, TCTL, TCTL_COLLISION, TCTL_EN, TCTL_PSP, TIPG, TIPG_DEFAULT, TXDCTL,
         TXDCTL_82574,
     };
 
@@ -110,7 +110,7 @@ fn start_with<R: Registers>(
     registers.write(TIPG, TIPG_DEFAULT);
     registers.write(TCTL, TCTL_EN | TCTL_PSP | TCTL_COLLISION);
     registers.write(RDTR, 0);
-    registers.write(RCTL, RCTL_EN | RCTL_BAM | RCTL_SECRC);
+    registers.write(RCTL, RCTL_EN | RCTL_MPE | RCTL_BAM | RCTL_SECRC);
     registers.read(ICR);
     registers.write(IMC, !0);
     registers.write(IMS, INT_LSC | INT_RXDMT0 | INT_RXO | INT_RXT0);

@@ -44,6 +44,8 @@ pub(super) const INT_RXT0: u32 = 1 << 7;
 pub(super) const RCTL: usize = 0x0100;
 /// Receiver on.
 pub(super) const RCTL_EN: u32 = 1 << 1;
+/// Accept all multicast: the engine knows which groups are wanted.
+pub(super) const RCTL_MPE: u32 = 1 << 4;
 /// Accept broadcast.
 pub(super) const RCTL_BAM: u32 = 1 << 15;
 /// Strip the frame check sequence. Buffers are 2048 bytes when the size bits are 0.

@@ -4,8 +4,8 @@ use std::cell::RefCell;
 use std::sync::{Arc, Mutex};
 
 use super::registers::{
-    CTRL, CTRL_RST, EERD, RAH0, RAL0, RCTL, RCTL_EN, RDBAH, RDBAL, RDT, Registers, STATUS, TCTL,
-    TCTL_EN, TDBAH, TDBAL, TDT,
+    CTRL, CTRL_RST, EERD, RAH0, RAL0, RCTL, RCTL_EN, RCTL_MPE, RDBAH, RDBAL, RDT, Registers,
+    STATUS, TCTL, TCTL_EN, TDBAH, TDBAL, TDT,
 };
 use super::{Error, MODELS, start_with};
 use crate::devices::fake_memory::{device_read, device_write};
@@ -116,7 +116,8 @@ fn the_device_is_started_with_both_directions_on() {
     let device = Device::new();
     let started = device.started();
     assert_eq!(started.mac, MAC);
-    assert_ne!(device.read(RCTL) & RCTL_EN, 0);
+    let wanted = RCTL_EN | RCTL_MPE;
+    assert_eq!(device.read(RCTL) & wanted, wanted);
     assert_ne!(device.read(TCTL) & TCTL_EN, 0);
     assert_eq!(device.read(RDT), 63);
 }

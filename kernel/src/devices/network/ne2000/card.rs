@@ -7,10 +7,11 @@ use alloc::vec::Vec;
 
 use super::registers::{
     ADDRESS, BOUNDARY, COMMAND, CURRENT, DATA_CONFIGURATION, DATA_WORDS, INTERRUPT_MASK, MULTICAST,
-    OVERFLOW, PAGE_1, Ports, RECEIVE_BROADCAST, RECEIVE_CONFIGURATION, RECEIVE_NOTHING, RECEIVED,
-    REMOTE_COUNT, REMOTE_DONE, REMOTE_OFF, REMOTE_READ, REMOTE_START, REMOTE_WRITE, RESET,
-    RESET_DONE, RING_END, RING_START, START, STATUS, STOP, TRANSMIT, TRANSMIT_CONFIGURATION,
-    TRANSMIT_COUNT, TRANSMIT_ERROR, TRANSMIT_LOOPBACK, TRANSMIT_PAGE, TRANSMITTED,
+    OVERFLOW, PAGE_1, Ports, RECEIVE_BROADCAST, RECEIVE_CONFIGURATION, RECEIVE_MULTICAST,
+    RECEIVE_NOTHING, RECEIVED, REMOTE_COUNT, REMOTE_DONE, REMOTE_OFF, REMOTE_READ, REMOTE_START,
+    REMOTE_WRITE, RESET, RESET_DONE, RING_END, RING_START, START, STATUS, STOP, TRANSMIT,
+    TRANSMIT_CONFIGURATION, TRANSMIT_COUNT, TRANSMIT_ERROR, TRANSMIT_LOOPBACK, TRANSMIT_PAGE,
+    TRANSMITTED,
 };
 use crate::devices::network::{Error, is_usable};
 use crate::devices::patience::wait_until;
@@ -89,8 +90,9 @@ impl<P: Ports> Card<P> {
         for (register, byte) in (ADDRESS..).zip(mac) {
             self.ports.write(register, byte);
         }
+        // All groups: the engine knows which are wanted.
         for register in MULTICAST..MULTICAST + 8 {
-            self.ports.write(register, 0);
+            self.ports.write(register, 0xFF);
         }
         self.stop();
         self.empty_ring();
@@ -106,7 +108,8 @@ impl<P: Ports> Card<P> {
         self.ports.write(COMMAND, START | REMOTE_OFF);
         self.ports.write(STATUS, !0);
         self.ports.write(TRANSMIT_CONFIGURATION, 0);
-        self.ports.write(RECEIVE_CONFIGURATION, RECEIVE_BROADCAST);
+        self.ports
+            .write(RECEIVE_CONFIGURATION, RECEIVE_BROADCAST | RECEIVE_MULTICAST);
     }
 
     /// Looks at what happened, and sends what waits; whether something was received.

@@ -31,6 +31,8 @@ pub(super) const REMOTE_START: [u8; 2] = [0x08, 0x09];
 pub(super) const REMOTE_COUNT: [u8; 2] = [0x0A, 0x0B];
 pub(super) const RECEIVE_CONFIGURATION: u8 = 0x0C;
 pub(super) const RECEIVE_BROADCAST: u8 = 1 << 2;
+/// Those groups whose bits are set in the filter.
+pub(super) const RECEIVE_MULTICAST: u8 = 1 << 3;
 pub(super) const RECEIVE_NOTHING: u8 = 1 << 5;
 pub(super) const TRANSMIT_CONFIGURATION: u8 = 0x0D;
 pub(super) const TRANSMIT_LOOPBACK: u8 = 1 << 1;

@@ -14,8 +14,8 @@ use alloc::boxed::Box;
 use self::receive::ReceiveRing;
 use self::registers::{
     BUS_MODE, BUS_MODE_BURSTS, BUS_MODE_RESET, INTERRUPTS, MODE, MODE_FIXED, MODE_FULL_DUPLEX,
-    MODE_RECEIVE, MODE_TRANSMIT, NO_BUFFER, RECEIVED, ROM, ROM_CLOCK, ROM_IN, ROM_OUT, ROM_READ,
-    ROM_SELECT, STATUS, SUMMARIES, WINDOW_BYTES, Window,
+    MODE_PASS_GROUPS, MODE_RECEIVE, MODE_TRANSMIT, NO_BUFFER, RECEIVED, ROM, ROM_CLOCK, ROM_IN,
+    ROM_OUT, ROM_READ, ROM_SELECT, STATUS, SUMMARIES, WINDOW_BYTES, Window,
 };
 use self::transmit::TransmitRing;
 use super::{Error, Medium, NetworkDevice, is_usable};
@@ -80,7 +80,7 @@ fn start_with<R: Registers>(
 
     let receiver = ReceiveRing::new(registers.clone(), claim_irq())?;
     let mut transmitter = TransmitRing::new(registers.clone())?;
-    let mode = MODE_FIXED | MODE_FULL_DUPLEX | MODE_TRANSMIT;
+    let mode = MODE_FIXED | MODE_PASS_GROUPS | MODE_FULL_DUPLEX | MODE_TRANSMIT;
     registers.write(MODE, mode);
     if !transmitter.set_up(mac) {
         // It has the addresses of the lists, so their memory stays its.

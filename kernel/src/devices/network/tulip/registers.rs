@@ -29,6 +29,8 @@ pub(super) const SUMMARIES: u32 = 3 << 15;
 /// Operation mode.
 pub(super) const MODE: usize = 0x30;
 pub(super) const MODE_RECEIVE: u32 = 1 << 1;
+/// All groups pass: the engine knows which are wanted.
+pub(super) const MODE_PASS_GROUPS: u32 = 1 << 7;
 pub(super) const MODE_FULL_DUPLEX: u32 = 1 << 9;
 pub(super) const MODE_TRANSMIT: u32 = 1 << 13;
 /// The port for 100 Mb/s, without heartbeat, sending when a whole frame is in the chip; a bit that must be one.

@@ -110,7 +110,7 @@ fn describe(memory: &DmaBuffer) {
         (shared::TRANSPORT_REVISION, 1),
         (shared::QUEUES_LEN, 2 * shared::QUEUE_BYTES as u32),
         (shared::MTU, MTU as u32),
-        (shared::RECEIVE_MODE, shared::RECEIVE_OWN_AND_BROADCAST),
+        (shared::RECEIVE_MODE, shared::RECEIVE_OWN_AND_GROUPS),
     ] {
         memory.write(at, value);
     }

@@ -52,8 +52,8 @@ pub(super) mod shared {
     pub(crate) const INTERRUPTS: usize = 81;
     pub(crate) const EVENT_INTERRUPT: usize = 82;
     pub(crate) const RECEIVE_MODE: usize = 120;
-    /// Frames to its own address, and broadcasts.
-    pub(crate) const RECEIVE_OWN_AND_BROADCAST: u32 = 1 | 4;
+    /// Frames to its own address, to all, and to any group: the engine knows which are wanted.
+    pub(crate) const RECEIVE_OWN_AND_GROUPS: u32 = 1 | 4 | 8;
     pub(crate) const EVENTS: usize = 696;
 
     /// Behind it: descriptions of the transmit queue and the receive queue, aligned to 128 bytes.

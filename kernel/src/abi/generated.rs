@@ -1,0 +1,46 @@
+//! Files that are made when they are opened, where the file system has none of the name.
+//!
+//! A family of functions brings its files along: an entry in a section that the linker script gathers, and that is there only in programs
+//! which use the family, as nothing else refers to the entry.
+
+use alloc::boxed::Box;
+use core::ffi::c_int;
+
+use super::object;
+use crate::error::{Errno, Result};
+use crate::storage::vfs::file::OpenFile;
+
+/// A file that is made when it is opened, to be read only.
+pub(super) struct Generated {
+    /// Its path, from the root.
+    pub(super) path: &'static [u8],
+    /// Makes it.
+    pub(super) open: fn() -> Result<OpenFile>,
+}
+
+unsafe extern "C" {
+    /// Where the linker script puts them (`image.ld`).
+    static toro_generated_start: u8;
+    static toro_generated_end: u8;
+}
+
+fn all() -> &'static [Generated] {
+    let (start, end) = (
+        &raw const toro_generated_start,
+        &raw const toro_generated_end,
+    );
+    let count = (end as usize - start as usize) / size_of::<Generated>();
+    // SAFETY: the section consists of such entries and of nothing else, and is never written.
+    unsafe { core::slice::from_raw_parts(start.cast::<Generated>(), count) }
+}
+
+/// Opens a file that the file system does not have (`error` says so), if it is one of these.
+#[cold]
+pub(super) fn open(error: Errno, path: &[u8], flags: c_int) -> Result<c_int> {
+    let is_it = |file: &&Generated| file.path == path;
+    if error != Errno(libc::ENOENT) || flags & libc::O_ACCMODE != libc::O_RDONLY {
+        return Err(error);
+    }
+    let file = (all().iter().find(is_it).ok_or(error)?.open)()?;
+    object::insert(Box::new(file), (flags & libc::O_CLOEXEC) as u32)
+}

@@ -1,0 +1,61 @@
+//! The version of IP of a socket. One of IPv6 speaks IPv4 too, unless it was told not to (RFC 3493, sections 3.7 and 5.3).
+
+use core::net::SocketAddr;
+use core::sync::atomic::{AtomicBool, Ordering};
+
+use crate::network::binding::{self, Binding};
+use crate::network::error::{Error, Result};
+
+/// The version of IP of a socket.
+pub struct Family {
+    /// It was made for IPv6.
+    pub is_v6: bool,
+    /// `IPV6_V6ONLY`.
+    pub is_only: AtomicBool,
+}
+
+impl Family {
+    /// Of a socket that was just made.
+    pub(super) const fn new(is_v6: bool) -> Self {
+        Self {
+            is_v6,
+            is_only: AtomicBool::new(false),
+        }
+    }
+
+    fn is_dual(&self) -> bool {
+        self.is_v6 && !self.is_only.load(Ordering::Relaxed)
+    }
+
+    /// No address and no port.
+    pub(super) const fn none(&self) -> SocketAddr {
+        binding::none(self.is_v6)
+    }
+
+    /// What a socket is bound to that takes an address.
+    ///
+    /// # Errors
+    /// [`Error::Invalid`] when the address is of a version that it does not speak.
+    pub(super) fn binding(&self, address: SocketAddr) -> Result<Binding> {
+        let is_dual = self.is_dual();
+        if address.is_ipv6() != self.is_v6 && !is_dual {
+            return Err(Error::Invalid);
+        }
+        let is_all = address.is_ipv6() && address.ip().is_unspecified();
+        Ok(Binding {
+            address,
+            is_dual: is_dual && is_all,
+        })
+    }
+
+    /// Whether it can speak to an address.
+    ///
+    /// # Errors
+    /// [`Error::NetworkUnreachable`] when it cannot.
+    pub(super) fn check(&self, address: SocketAddr) -> Result<()> {
+        match address.is_ipv6() == self.is_v6 || self.is_dual() {
+            true => Ok(()),
+            false => Err(Error::NetworkUnreachable),
+        }
+    }
+}

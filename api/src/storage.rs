@@ -45,6 +45,31 @@ pub struct Disk {
     pub is_read_only: bool,
     /// Its partitions, as far as the table is sound.
     pub partitions: Vec<Volume>,
+    /// How useful its cache was so far.
+    pub cache: Cache,
+}
+
+/// What a disk's cache has done since the start, in blocks of 4 KiB.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct Cache {
+    /// Blocks that were in memory when they were read.
+    pub hits: u64,
+    /// Blocks that were read from the disk.
+    pub misses: u64,
+    /// Blocks that were written to memory, each as often as it was.
+    pub written: u64,
+    /// Commands that wrote to the disk.
+    pub write_commands: u64,
+    /// Memory that it has taken so far, in bytes. It is never given back, and has a bound.
+    pub len_bytes: u64,
+}
+
+impl Cache {
+    /// Which part of what was read came from memory, from 0 to 1; 0 where nothing was read.
+    pub fn hit_rate(&self) -> f64 {
+        let reads = self.hits.saturating_add(self.misses);
+        self.hits as f64 / reads.max(1) as f64
+    }
 }
 
 /// A disk or a partition, as it was when it was asked for.
@@ -87,6 +112,13 @@ fn at(index: usize) -> Result<Disk> {
         core: info.core as usize,
         is_dedicated: info.is_dedicated,
         is_read_only: info.is_read_only,
+        cache: Cache {
+            hits: info.hits,
+            misses: info.misses,
+            written: info.written,
+            write_commands: info.write_commands,
+            len_bytes: info.cache_bytes,
+        },
     })
 }
 
@@ -194,7 +226,7 @@ pub fn flush(name: &str) -> Result<()> {
 ///
 /// # Errors
 /// [`Error::NoSuchDevice`]; [`Error::Busy`] for a volume that is mounted, or a part of which is; [`Error::Invalid`] with the reason: a path
-/// that cannot be used, something else mounted there, no file system that Toro knows.
+/// that cannot be used, something else mounted there, no file system that Toro knows: that is ext2, and FAT where the key `file-systems` asks for it.
 pub fn mount(name: &str, path: &str, is_read_only: bool) -> Result<()> {
     let known = volume(name)?;
     if known.mounted_at.is_some() {

@@ -10,7 +10,7 @@ use crate::error::corrupt;
 use crate::filesystem::FileSystem;
 use crate::layout::NAME_LEN_MAX;
 use crate::order::NewName;
-use crate::records::{Record, needed, records, records_from, set_inode, set_len, write};
+use crate::records::{Record, Sought, needed, records, records_from, set_inode, set_len, write};
 use crate::write_state::Room;
 use crate::{BlockDevice, Error, FileType, Inode, InodeNumber, Place};
 
@@ -115,9 +115,11 @@ impl<D: BlockDevice> FileSystem<D> {
     ) -> Result<Option<Entry>, Error> {
         let block = self.directory_block(directory, logical)?;
         let bytes = self.look(block, scratch)?;
+        let sought = Sought::new(name);
         for record in records(bytes) {
             let record = record.map_err(|offset| damaged(directory, logical, offset))?;
-            if record.is_of(bytes, name) {
+            let may_be = record.inode != 0 && record.name_len == name.len();
+            if may_be && sought.is(record.name(bytes)) {
                 return Ok(Some(Entry {
                     logical,
                     block,

@@ -41,6 +41,35 @@ impl<D: BlockDevice> FileSystem<D> {
         }
     }
 
+    /// Where a regular file has a hole (`is_hole`), or else content, at or after byte `offset`; `None`
+    /// where there is no more of it. Behind the end of the file is a hole.
+    ///
+    /// # Errors
+    /// As [`FileSystem::read`].
+    pub fn find_part(
+        &self,
+        inode: &Inode,
+        offset: u64,
+        is_hole: bool,
+    ) -> Result<Option<u64>, Error> {
+        match inode.file_type {
+            FileType::File => {}
+            FileType::Directory => return Err(Error::IsADirectory),
+            _ => return Err(Error::NotAFile),
+        }
+        let block_size = u64::from(self.geometry.block_size);
+        let end = inode.size.div_ceil(block_size);
+        let mut logical = offset.checked_div(block_size).unwrap_or(0);
+        while logical < end {
+            let run = self.run(inode, logical, end.saturating_sub(logical))?;
+            if run.start.is_none() == is_hole {
+                return Ok(Some(logical.saturating_mul(block_size).max(offset)));
+            }
+            logical = logical.saturating_add(u64::from(run.count));
+        }
+        Ok(is_hole.then_some(inode.size.max(offset)))
+    }
+
     /// [`FileSystem::read`] for whatever has its content in blocks.
     pub(crate) fn read_content(
         &self,

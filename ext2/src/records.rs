@@ -26,21 +26,42 @@ impl Record {
         }
     }
 
-    /// Is it in use, with this name, in the block it was found in?
-    pub(crate) fn is_of(&self, block: &[u8], name: &[u8]) -> bool {
-        self.inode != 0 && self.name_len == name.len() && {
-            let own = self.name(block);
-            // Names of one length mostly differ at the end.
-            own.last() == name.last() && own == name
-        }
-    }
-
     /// The name, in the block the record was found in.
     pub(crate) fn name<'a>(&self, block: &'a [u8]) -> &'a [u8] {
         let start = self.offset.saturating_add(DIR_ENTRY_HEADER_LEN);
         block
             .get(start..start.saturating_add(self.name_len))
             .unwrap_or_default()
+    }
+}
+
+/// A name that is looked for among many. Names of one length mostly differ at the end, so that is compared first.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Sought<'a> {
+    name: &'a [u8],
+    end: u64,
+}
+
+impl<'a> Sought<'a> {
+    pub(crate) fn new(name: &'a [u8]) -> Self {
+        let end = end(name);
+        Self { name, end }
+    }
+
+    /// Is it this one?
+    #[inline]
+    pub(crate) fn is(&self, other: &[u8]) -> bool {
+        end(other) == self.end && other == self.name
+    }
+}
+
+/// The last bytes of a name as a number.
+#[inline]
+fn end(name: &[u8]) -> u64 {
+    match (name.last_chunk(), name.last_chunk()) {
+        (Some(last_8), _) => u64::from_le_bytes(*last_8),
+        (None, Some(last_4)) => u32::from_le_bytes(*last_4).into(),
+        (None, None) => 0,
     }
 }
 

@@ -82,8 +82,13 @@ pub(crate) extern "C" fn start(start_info_phys: u64, protocol: Protocol) -> ! {
             "not enough memory to start: give the machine more"
         ));
     }
-    local_apic::start_timer_count();
-    local_apic::set_timer_hz(clock::initialise(local_apic::timer_count));
+    let counter = if local_apic::counts() {
+        local_apic::start_timer_count();
+        clock::Counter::Down(local_apic::timer_count)
+    } else {
+        clock::Counter::Unused
+    };
+    local_apic::set_timer_hz(clock::initialise(counter));
     interrupts::enable_timer();
     syscall::initialise();
     entropy::initialise();

@@ -27,7 +27,7 @@ impl Limits {
     /// What a connection may have in each direction, however short memory is.
     pub const ASSURED_BYTES: usize = 4096;
 
-    /// What fits a machine with that much memory: connections and their buffers take half of it at most.
+    /// What fits a machine with that much memory: connections and their buffers take five eighths of it at most.
     #[must_use]
     pub fn for_memory(memory_bytes: u64) -> Self {
         const MIB: u64 = 1 << 20;
@@ -37,7 +37,7 @@ impl Limits {
             _ => (4 << 20, 2048, 16384),
         };
         // A connection takes about 1 KiB with its program's part, and what it is assured of.
-        let connections = (memory_bytes / 4 / (2 * Self::ASSURED_BYTES as u64 + 1024)).max(32);
+        let connections = (memory_bytes / 8 * 3 / (2 * Self::ASSURED_BYTES as u64 + 1024)).max(32);
         let connections = connections.min(1 << 20) as usize;
         Self {
             connections,

@@ -1,15 +1,18 @@
 //! The harness of the tests that boot virtual machines: `cargo test -p vm-tests` (the tests are in `vm/`).
 //!
 //! A test names a program and a machine ([`Guest`]), starts it, and judges the [`Running`] machine from outside: its
-//! console, its end, its network ([`http`], or frame by frame [`wire`]). A program is built once in a test run. Whatever
+//! console, its end, its network ([`http`], or frame by frame [`wire`]). What the tool itself does not start is a [`Bare`] machine. A program is built once in a test run. Whatever
 //! fails shows the console. Deadlines are far beyond what a machine needs: only what hangs meets them.
 
+mod bare;
 mod guest;
 pub mod http;
 mod program;
 mod site;
 pub mod wire;
 
+pub use bare::Bare;
+pub use cargo_toro::build::Format;
 pub use cargo_toro::values::{Boot, DiskBus, Machine, Nic, Size};
 pub use guest::{Ended, Guest, Running};
 pub use program::build_error;

@@ -47,6 +47,10 @@ fn what_is_typed_reaches_the_program() {
     guest.send("parts\nand more\n");
     guest.wait_for(r#"you said "two parts""#);
     guest.wait_for(r#"you said "and more""#);
+    guest.send("tty\n");
+    guest.wait_for("say it to the terminal");
+    guest.send("directly\n");
+    guest.wait_for(r#"on the terminal "directly\n", Ok(9)"#);
     guest.send("end\n");
     guest.end().showing(0, &["done"]);
 }

@@ -141,6 +141,8 @@ fn the_memory_file_system_is_written() {
             "longer \"fIRSt se\\0\\0\"",
             "again Err(AlreadyExists)\r\nagain Err(AlreadyExists)",
             "moved false 10",
+            "/dev/tty is shown\r\n/dev/tty is a terminal true",
+            "/dev/console is shown\r\n/dev/console is a terminal true",
             "not empty Err(DirectoryNotEmpty)",
             "large is whole true",
             "copied 1000000",

@@ -167,6 +167,32 @@ fn ext2_is_a_file_system_as_on_linux() {
 }
 
 #[test]
+fn disks_without_a_cache_of_their_own_are_written_too() {
+    let args = ["steps", "/data"];
+    let here = on_host(&args);
+    for (device, controller) in [
+        ("virtio-blk-pci", None),
+        ("ide-hd,bus=ide.0", None),
+        ("nvme,serial=1", None),
+        ("ide-hd,bus=ahci.0", Some("ahci,id=ahci")),
+    ] {
+        let disk = Disk::new("-b 1024", "24M");
+        let drive = format!(
+            "if=none,id=data,format=raw,cache=writethrough,file={}",
+            disk.path().display()
+        );
+        let device = format!("{device},drive=data");
+        let mut words = Vec::new();
+        words.extend(controller.map(|name| ["-device", name]));
+        words.extend([["-drive", &drive], ["-device", &device]]);
+        let guest = guest(&args).qemu(words.as_flattened());
+        let guest = guest.kernel_word("mount=disk0:/data");
+        same(&here, guest.run());
+        disk.is_sound();
+    }
+}
+
+#[test]
 fn any_sequence_leaves_what_it_leaves_on_linux_and_nothing_to_repair() {
     for (seed, options) in [
         ("1", "-b 1024"),
@@ -259,7 +285,15 @@ fn a_disk_that_is_full_or_only_to_be_read_is_an_error() {
     let args = ["fail", "/"];
     let full = Disk::new("-b 1024 -N 64", "128k");
     let console = guest(&args).disk_at(&full.path(), "/").run();
-    console.showing(0, &["write: error 28", "sync: ok", "still here"]);
+    console.showing(
+        0,
+        &[
+            "write: error 28",
+            "sync: ok",
+            "exchange: error 22",
+            "still here",
+        ],
+    );
     full.is_sound();
     let console = guest(&args).disk(&ext2_image(site.path()), "/,ro").run();
     console.showing(

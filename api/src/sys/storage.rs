@@ -11,6 +11,11 @@ pub(crate) struct DiskInfo {
     pub(crate) core: u32,
     pub(crate) is_dedicated: bool,
     pub(crate) is_read_only: bool,
+    pub(crate) hits: u64,
+    pub(crate) misses: u64,
+    pub(crate) written: u64,
+    pub(crate) write_commands: u64,
+    pub(crate) cache_bytes: u64,
 }
 
 /// What there is to know of a volume.
@@ -85,6 +90,11 @@ pub(crate) fn disk(index: usize) -> Result<DiskInfo, i32> {
         core: 0,
         is_dedicated: false,
         is_read_only: false,
+        hits: 0,
+        misses: 0,
+        written: 0,
+        write_commands: 0,
+        cache_bytes: 0,
     };
     // SAFETY: the place is written by the call only.
     checked(unsafe { c::toro_storage_disk(index, &raw mut info) }).map(|()| info)

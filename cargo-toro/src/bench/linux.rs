@@ -13,7 +13,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 /// What Debian calls the newest kernel for virtual machines.
-const META_PACKAGE: &str = "linux-image-cloud-amd64";
+pub(super) const META_PACKAGE: &str = "linux-image-cloud-amd64";
 /// The target that the tool's own programs have too; its standard library is there.
 const TARGET: &str = "x86_64-unknown-linux-gnu";
 /// Words for the kernel: quick to start, and nothing that slows it down.
@@ -55,8 +55,16 @@ pub(super) fn guest(package: &str, manifest: &Path, folder: &Path, shell: &Shell
     let archive = cache.join(format!("{package}.cpio"));
     let content = fs::read(&program).with_context(|| format!("{}", program.display()))?;
     let modules = modules(&cache)?;
-    fs::write(&archive, cpio(&content, &modules))
-        .with_context(|| format!("{}", archive.display()))?;
+    let mut files = vec![
+        ("init", PROGRAM, &content[..]),
+        (MODULE_FOLDER, FOLDER, &[]),
+    ];
+    files.extend(
+        modules
+            .iter()
+            .map(|(name, content)| (name.as_str(), FILE, &content[..])),
+    );
+    fs::write(&archive, cpio(&files)).with_context(|| format!("{}", archive.display()))?;
     Ok(Linux { kernel, archive })
 }
 
@@ -132,7 +140,7 @@ fn unpacked_kernel(cache: &Path) -> Option<PathBuf> {
 }
 
 /// The package that the meta package stands for, in what `apt-cache depends` says.
-fn newest(depends: &str) -> Option<&str> {
+pub(super) fn newest(depends: &str) -> Option<&str> {
     let mut packages = depends
         .lines()
         .filter_map(|line| line.trim().strip_prefix("Depends: "));
@@ -155,7 +163,7 @@ fn program(package: &str, manifest: &Path, cache: &Path) -> Result<PathBuf> {
 }
 
 /// Runs a command, for what it prints.
-fn output(command: &mut Command) -> Result<String> {
+pub(super) fn output(command: &mut Command) -> Result<String> {
     let name = command.get_program().display().to_string();
     let output = command
         .output()
@@ -166,27 +174,27 @@ fn output(command: &mut Command) -> Result<String> {
     Ok(String::from_utf8_lossy(&output.stdout).into_owned())
 }
 
-/// An archive with `/init`, the console that the kernel opens for it, and other files.
-fn cpio(init: &[u8], files: &[(String, Vec<u8>)]) -> Vec<u8> {
-    const FOLDER: u32 = 0o040_755;
-    const PROGRAM: u32 = 0o100_755;
-    const FILE: u32 = 0o100_644;
+/// Type and rights of a folder in an archive.
+pub(super) const FOLDER: u32 = 0o040_755;
+/// Type and rights of a program or any other file.
+pub(super) const PROGRAM: u32 = 0o100_755;
+const FILE: u32 = 0o100_644;
+
+/// An archive with these files (name, mode, content), of which `/init` is started, and the console that the kernel opens for it.
+pub(super) fn cpio(files: &[(&str, u32, &[u8])]) -> Vec<u8> {
     const DEVICE: u32 = 0o020_600;
     /// Name, mode, device, content.
     type Entry<'a> = (&'a str, u32, (u32, u32), &'a [u8]);
-    let mut entries: Vec<Entry<'_>> = vec![
+    let mut archive = Vec::new();
+    let first: [Entry<'_>; 2] = [
         ("dev", FOLDER, (0, 0), &[]),
         ("dev/console", DEVICE, (5, 1), &[]),
-        ("init", PROGRAM, (0, 0), init),
-        (MODULE_FOLDER, FOLDER, (0, 0), &[]),
     ];
-    entries.extend(
-        files
-            .iter()
-            .map(|(name, content)| (name.as_str(), FILE, (0, 0), &content[..])),
-    );
-    entries.push(("TRAILER!!!", 0, (0, 0), &[]));
-    let mut archive = Vec::new();
+    let files = files
+        .iter()
+        .map(|&(name, mode, content)| (name, mode, (0, 0), content));
+    let last: Entry<'_> = ("TRAILER!!!", 0, (0, 0), &[]);
+    let entries = first.into_iter().chain(files).chain([last]);
     for (number, (name, mode, (major, minor), content)) in (1..).zip(entries) {
         let fields: [u32; 13] = [
             number,
@@ -218,7 +226,7 @@ fn cpio(init: &[u8], files: &[(String, Vec<u8>)]) -> Vec<u8> {
 
 #[cfg(test)]
 mod tests {
-    use super::{cpio, newest};
+    use super::{FILE, PROGRAM, cpio, newest};
 
     #[test]
     fn the_newest_kernel_is_what_the_meta_package_depends_on() {
@@ -229,7 +237,10 @@ mod tests {
 
     #[test]
     fn an_archive_has_headers_of_110_bytes_and_everything_on_multiples_of_4() {
-        let archive = cpio(b"12345", &[("modules/0-a.ko".into(), b"module".to_vec())]);
+        let archive = cpio(&[
+            ("init", PROGRAM, b"12345"),
+            ("modules/0-a.ko", FILE, b"module"),
+        ]);
         let text = String::from_utf8_lossy(&archive);
         let at = text.find("init\0").unwrap();
         assert_eq!(at % 4, 110 % 4);

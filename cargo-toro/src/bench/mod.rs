@@ -1,8 +1,8 @@
 //! Benchmarks: figures of size, start, requests and idling, each from a virtual machine that a user can start too.
 //!
-//! [`size`], [`boot`], [`http`], [`idle`], [`cores`], [`storage`] and [`mkfs`] are the measures; each returns [`report::Figure`]s. They stand on [`subject`]
+//! [`size`], [`boot`], [`http`], [`idle`], [`cores`], [`storage`], [`mkfs`] and [`net`] are the measures; each returns [`report::Figure`]s. They stand on [`subject`]
 //! (a program built and put into a machine), [`counter`] (guest instructions, counted by a plugin in QEMU), [`load`] (an
-//! HTTP client), [`process`] (what QEMU costs the host) and [`statistics`]. [`linux`] is the guest to compare with, [`serving`] the rest of `cores`. [`profile`] shows where instructions go.
+//! HTTP client), [`process`] (what QEMU costs the host) and [`statistics`]. [`linux`] and [`nginx`] are the guests to compare with, [`serving`] the rest of `cores`. [`profile`] shows where instructions go.
 //! docs/benchmarks.md explains the figures.
 
 pub mod options;
@@ -16,11 +16,14 @@ mod idle;
 mod linux;
 mod load;
 mod mkfs;
+mod net;
+mod nginx;
 pub mod process;
 mod profile;
 mod report;
 mod serving;
 mod size;
+mod starts;
 mod statistics;
 mod storage;
 mod subject;
@@ -38,7 +41,7 @@ pub(crate) fn run(measure: &Measure, shell: &Shell) -> Result<()> {
     type Part = fn(&Bench, &mut Report) -> Result<()>;
     let (options, parts): (Options, &[Part]) = match measure {
         Measure::Size(options) => (options.clone(), &[size::measure]),
-        Measure::Boot(options) => (options.clone(), &[boot::measure]),
+        Measure::Boot(options) => (options.clone(), &[boot::measure, starts::measure]),
         Measure::Http(options) => (options.clone(), &[http::measure]),
         Measure::Idle(options) => (options.clone(), &[idle::measure]),
         Measure::Cores(options) => (options.clone(), &[cores::measure, serving::measure]),
@@ -47,6 +50,8 @@ pub(crate) fn run(measure: &Measure, shell: &Shell) -> Result<()> {
             None => ((&options.comparison).into(), &[storage::measure]),
         },
         Measure::Mkfs(options) => (options.into(), &[mkfs::measure]),
+        Measure::Net(options) if !net::is_inside() => return net::enter(options, shell),
+        Measure::Net(options) => (options.clone(), &[net::measure]),
         Measure::All(options) => (
             options.clone(),
             &[size::measure, boot::measure, http::measure, idle::measure],

@@ -29,7 +29,7 @@ pub struct Bench {
 pub enum Measure {
     /// Size of the images, and the smallest memory they run in
     Size(Options),
-    /// Instructions and time from the start to the first answer
+    /// Instructions and time from the start to the first answer, whether every firmware starts it, and with how much memory
     Boot(Options),
     /// Cost of requests, requests a second, errors and growth under load
     Http(Options),
@@ -43,6 +43,8 @@ pub enum Measure {
     Storage(Storage),
     /// The speed of `cargo toro mkfs`, against mke2fs and genext2fs
     Mkfs(Comparison),
+    /// Requests, connections and bulk on a tap, against nginx on Linux (needs Linux, wrk and Debian packages)
+    Net(Options),
     /// Show the functions that executed the most instructions
     Profile(Profile),
 }

@@ -15,6 +15,8 @@ pub(super) enum Unit {
     Mib,
     /// KiB.
     Kib,
+    /// MiB a second of wall clock.
+    MibPerSecond,
     /// Milliseconds of wall clock.
     Milliseconds,
     /// Microseconds.
@@ -38,6 +40,7 @@ impl Unit {
             Self::InstructionsPerSecond => "instructions/s",
             Self::Mib => "MiB",
             Self::Kib => "KiB",
+            Self::MibPerSecond => "MiB/s",
             Self::Milliseconds => "ms",
             Self::Microseconds => "µs",
             Self::Nanoseconds => "ns",

@@ -31,6 +31,7 @@ const IMAGE: Size = Size::mib(320);
 const PATIENCE: Duration = Duration::from_secs(300);
 /// What the program prints before and after a measure, and at the end.
 const BEGIN: &str = "begin ";
+const CACHE: &str = "cache ";
 const FIGURE: &str = "figure ";
 const LAST: &str = "figures end";
 /// From when on counts are taken: the program rests for longer.
@@ -162,7 +163,7 @@ fn next_measure(guest: &Guest, count: usize) -> Result<Option<String>> {
     }
 }
 
-/// The rows of one measure: its time, and its instructions.
+/// The rows of one measure: its time, its instructions, and how much was read from Toro's cache.
 fn add(bench: &Bench, report: &mut Report, measure: &str, toro: &Side, linux: Option<&Side>) {
     let time = |side: &Side| Some(median(side.times.get(measure)?)? / NANOSECONDS);
     let count = |side: &Side| side.counts.get(measure).copied();
@@ -182,6 +183,15 @@ fn add(bench: &Bench, report: &mut Report, measure: &str, toro: &Side, linux: Op
             None => figure,
         });
     }
+    if let Some((hits, misses)) = toro
+        .reads
+        .get(measure)
+        .filter(|reads| reads.0 + reads.1 > 0.0)
+    {
+        let rate = 100.0 * hits / (hits + misses);
+        let name = format!("{measure}: read from the cache");
+        report.add(Figure::new(name, rate, Unit::Percent));
+    }
 }
 
 /// A system, and what was measured there.
@@ -194,6 +204,8 @@ struct Side {
     times: HashMap<String, Vec<f64>>,
     /// Instructions an operation.
     counts: HashMap<String, f64>,
+    /// Blocks that the last run read from its cache, and from the disk.
+    reads: HashMap<String, (f64, f64)>,
 }
 
 impl Side {
@@ -204,6 +216,7 @@ impl Side {
             order: Vec::new(),
             times: HashMap::new(),
             counts: HashMap::new(),
+            reads: HashMap::new(),
         }
     }
 
@@ -214,6 +227,7 @@ impl Side {
         if figures.is_empty() {
             bail!("the program has printed no figures");
         }
+        self.reads = parse_reads(&console);
         self.order = figures.iter().map(|figure| figure.name.clone()).collect();
         for figure in figures {
             self.times
@@ -280,6 +294,16 @@ fn parse(console: &str) -> Vec<Told> {
     lines.collect()
 }
 
+/// Lines `cache NAME = HITS and MISSES`.
+fn parse_reads(console: &str) -> HashMap<String, (f64, f64)> {
+    let lines = console.lines().filter_map(|line| {
+        let (name, value) = line.trim().strip_prefix(CACHE)?.split_once(" = ")?;
+        let (hits, misses) = value.split_once(" and ")?;
+        Some((name.to_owned(), (hits.parse().ok()?, misses.parse().ok()?)))
+    });
+    lines.collect()
+}
+
 /// Makes the image with what the program reads.
 fn make_image(bench: &Bench, image: &Path) -> Result<()> {
     bench.shell.status("Making", "the disk");
@@ -333,7 +357,7 @@ fn copy(image: &Path, to: &Path) -> Result<()> {
 
 #[cfg(test)]
 mod tests {
-    use super::{Told, parse};
+    use super::{Told, parse, parse_reads};
 
     #[test]
     fn figures_are_found_among_other_lines() {
@@ -344,5 +368,10 @@ mod tests {
             operations: 10.0,
         };
         assert_eq!(parse(console), [told]);
+        let reads = parse_reads("cache a b = 3 and 1\r\ncache c = 1\n");
+        assert_eq!(
+            reads.into_iter().collect::<Vec<_>>(),
+            [("a b".into(), (3.0, 1.0))]
+        );
     }
 }

@@ -239,9 +239,15 @@ impl Bench {
         self.machinery(subject, way, &settings, Some(subject.port()))
     }
 
-    /// A machine for a program that does not serve, with nothing in it.
-    pub(super) fn plain_machine(&self, subject: &Subject, way: Way) -> Result<Machinery> {
+    /// A machine for a program that does not serve, with nothing in it, and the memory that the program asks for if none is given.
+    pub(super) fn plain_machine(
+        &self,
+        subject: &Subject,
+        way: Way,
+        memory: Option<Size>,
+    ) -> Result<Machinery> {
         let overrides = Overrides {
+            memory,
             nic: Some(crate::values::Nic::None),
             ..Overrides::default()
         };
@@ -275,13 +281,46 @@ impl Bench {
         self.machinery(subject, way, &settings, None)
     }
 
+    /// What starts a program on a tap that exists, in a machine with one core and this much memory.
+    pub(super) fn on_tap(
+        &self,
+        subject: &Subject,
+        tap: &str,
+        address: Address,
+        memory: Size,
+    ) -> Result<Launch> {
+        let overrides = Overrides {
+            machine: Some(Machine::Pc),
+            nic: self.options.machine.nic,
+            address: Some(address),
+            memory: Some(memory),
+            cores: Some(1),
+            ..Overrides::default()
+        };
+        let program = &subject.program;
+        let settings = Settings::new(&program.metadata, program.folder(), overrides)?;
+        let source = bootable(
+            &subject.linked,
+            subject.name(),
+            self.folder(),
+            &settings,
+            Some(Boot::Kernel),
+        )?;
+        let mut launch = Launch::new(&settings, source, self.accelerator);
+        launch.network = Network::Tap(tap.into());
+        Ok(launch)
+    }
+
     /// The machine of `machinery` with the image of another program, which is told to leave network and disks alone.
     pub(super) fn other_image(
         &self,
         machinery: &Machinery,
         subject: &Subject,
     ) -> Result<Machinery> {
-        let source = self.plain_machine(subject, machinery.way)?.launch.source;
+        let source = self
+            .plain_machine(subject, machinery.way, None)?
+            .launch
+            .source;
         Ok(machinery.with_source(source))
     }
 

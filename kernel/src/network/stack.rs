@@ -168,6 +168,7 @@ impl Stack {
         }
         let mut room = BATCH;
         while room != 0
+            && self.receiver.is_ready()
             && let Some(frame) = self.receiver.frame()
         {
             self.engine.receive(frame.bytes, frame.is_verified, now_us);

@@ -2,12 +2,14 @@
 //!
 //! One cache a disk, over a [`BlockDriver`]; file systems come through [`super::disks::Volume`]. It is set-associative: a block can lie in
 //! one of eight places, the least recently used of which it takes. So it is bounded, and a look-up costs the same at any size.
-//! What was only ever written gives way to what is written next: a log that grows for ever takes a few blocks, not the whole cache.
+//! What was only ever written gives way to what is written next: a log that grows for ever takes a few blocks ([`WRITTEN_SHARE`]), not the
+//! whole cache, and no new memory once it has those.
 //!
 //! Reads that follow each other read ahead. What is large goes between the disk and the caller's buffer. Small writes stay here until
 //! [`BlockCache::flush`], or until there are too many of them; between two flushes they get to the disk in any order, so whoever needs an order flushes.
 //! A block that could not be written stays, and is tried again by the next flush, which says so if it fails: no write is lost without a word.
 
+use alloc::collections::VecDeque;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 
@@ -24,6 +26,11 @@ const MAX_AHEAD: usize = 16;
 const MAX_RUN: usize = 64;
 /// From how many whole blocks on a write goes to the disk at once.
 const DIRECT_RUN: usize = 4;
+/// Which part of the cache blocks take that were written, are on the disk, and were never read; and how many there can be in any case.
+const WRITTEN_SHARE: usize = 32;
+const WRITTEN_MIN: usize = 16;
+/// Of those, how many go at most when one comes.
+const LEAVE_AT_ONCE: usize = 4;
 /// The place in the arena of a way that was never used.
 const NOWHERE: usize = usize::MAX;
 
@@ -69,12 +76,17 @@ struct State {
     /// The bytes of all blocks. Its memory is reserved at the start, in one piece, so that the cache does not scatter over the
     /// memory of programs, and filled from the front as blocks come.
     arena: Vec<u8>,
+    /// Places in the arena that nothing has any more.
+    idle: Vec<usize>,
+    /// Blocks that came by being written, the oldest first; some of them may be gone or were read since.
+    written: VecDeque<u64>,
     /// Counts accesses; the smaller a way's number, the longer ago it was used.
     uses: u64,
     /// Counts writes: what was read before one must not be put in the cache after it.
     writes: u64,
-    /// How many ways are dirty.
+    /// How many ways are dirty, and in which sets there are some, or were: a bit for each.
     dirty: usize,
+    dirty_sets: Vec<u64>,
     /// The block after the last one read, and how much to read ahead if that is the next: grows with the run.
     next: u64,
     ahead: usize,
@@ -82,8 +94,39 @@ struct State {
 }
 
 impl State {
+    fn set_of(&self, block: u64) -> usize {
+        block as usize & (self.sets.len() - 1)
+    }
+
+    /// Notes that the way of a block has become dirty.
+    fn note_dirty(&mut self, block: u64) {
+        let set = self.set_of(block);
+        self.dirty_sets[set / 64] |= 1 << (set % 64);
+        self.dirty += 1;
+    }
+
+    /// The dirty blocks, in ascending order.
+    fn dirty_blocks(&mut self) -> Vec<u64> {
+        let mut blocks = Vec::with_capacity(self.dirty);
+        for (index, word) in self.dirty_sets.iter_mut().enumerate() {
+            let mut rest = *word;
+            while rest != 0 {
+                let bit = rest.trailing_zeros();
+                rest &= rest - 1;
+                let ways = &self.sets[index * 64 + bit as usize];
+                let before = blocks.len();
+                blocks.extend(ways.iter().filter(|way| way.is_dirty).map(|way| way.block));
+                if blocks.len() == before {
+                    *word &= !(1 << bit);
+                }
+            }
+        }
+        blocks.sort_unstable();
+        blocks
+    }
+
     fn way(&mut self, block: u64) -> Option<&mut Way> {
-        let index = block as usize & (self.sets.len() - 1);
+        let index = self.set_of(block);
         self.sets[index]
             .iter_mut()
             .find(|way| way.block == block && way.len != 0)
@@ -103,7 +146,7 @@ impl State {
     /// written, if it can, in that of another that was only written. There may be none.
     fn insert(&mut self, block: u64, data: &[u8], is_written: bool) -> Option<&mut Way> {
         self.uses += 1;
-        let index = block as usize & (self.sets.len() - 1);
+        let index = self.set_of(block);
         let ways = &mut self.sets[index];
         let same = ways
             .iter()
@@ -113,6 +156,11 @@ impl State {
         let place = same.or_else(|| clean.min_by_key(|&way| worth(&ways[way])))?;
         let way = &mut ways[place];
         let data = &data[..data.len().min(BLOCK_LEN)];
+        if way.start == NOWHERE
+            && let Some(start) = self.idle.pop()
+        {
+            way.start = start;
+        }
         if way.start != NOWHERE {
             self.arena[way.start..way.start + data.len()].copy_from_slice(data);
         } else if self.arena.capacity() - self.arena.len() >= BLOCK_LEN {
@@ -134,6 +182,34 @@ impl State {
         Some(way)
     }
 
+    /// Notes that a block came by being written, and lets the oldest of its kind go where there are many.
+    fn note_written(&mut self, block: u64) {
+        let most = (self.sets.len() * WAYS / WRITTEN_SHARE).max(WRITTEN_MIN);
+        for _ in 0..LEAVE_AT_ONCE {
+            if self.written.len() < most {
+                break;
+            }
+            let Some(oldest) = self.written.front().copied() else {
+                break;
+            };
+            let mut start = NOWHERE;
+            if let Some(way) = self.way(oldest)
+                && way.is_unread
+            {
+                if way.is_dirty {
+                    break;
+                }
+                start = core::mem::replace(&mut way.start, NOWHERE);
+                way.len = 0;
+            }
+            self.written.pop_front();
+            if start != NOWHERE {
+                self.idle.push(start);
+            }
+        }
+        self.written.push_back(block);
+    }
+
     /// Writes to a block that is here; `data` reaches not beyond it. Whether it was here.
     fn overwrite(&mut self, block: u64, within: usize, data: &[u8]) -> bool {
         self.uses += 1;
@@ -146,7 +222,9 @@ impl State {
         let is_new = !core::mem::replace(&mut way.is_dirty, true);
         self.arena[start..start + data.len()].copy_from_slice(data);
         self.writes += 1;
-        self.dirty += usize::from(is_new);
+        if is_new {
+            self.note_dirty(block);
+        }
         true
     }
 
@@ -187,9 +265,12 @@ impl BlockCache {
             state: SpinLock::new(State {
                 sets: alloc::vec![[empty; WAYS]; set_count],
                 arena,
+                idle: Vec::new(),
+                written: VecDeque::new(),
                 uses: 0,
                 writes: 0,
                 dirty: 0,
+                dirty_sets: alloc::vec![0; set_count.div_ceil(64)],
                 next: u64::MAX,
                 ahead: 0,
                 counts: Counts::default(),
@@ -206,6 +287,11 @@ impl BlockCache {
     /// Bytes of the disk.
     pub fn len_bytes(&self) -> u64 {
         self.len_bytes
+    }
+
+    /// Bytes of memory that it has used for blocks so far: at most its capacity.
+    pub fn used_bytes(&self) -> usize {
+        self.state.lock().arena.len()
     }
 
     /// How useful it was so far.
@@ -395,7 +481,8 @@ impl BlockCache {
                 state.writes += 1;
                 if let Some(way) = state.insert(block, &content, true) {
                     way.is_dirty = true;
-                    state.dirty += 1;
+                    state.note_dirty(block);
+                    state.note_written(block);
                     if state.dirty <= limit {
                         return Ok(());
                     }
@@ -437,17 +524,13 @@ impl BlockCache {
 
     /// Writes to the disk what differs from it, neighbours at once. The caller has the turn, so nothing changes meanwhile.
     fn write_dirty(&self) -> Result<(), BlockError> {
-        let mut blocks: Vec<u64> = {
-            let state = self.state.lock();
+        let blocks = {
+            let mut state = self.state.lock();
             if state.dirty == 0 {
                 return Ok(());
             }
-            let ways = state.sets.iter().flatten();
-            ways.filter(|way| way.is_dirty)
-                .map(|way| way.block)
-                .collect()
+            state.dirty_blocks()
         };
-        blocks.sort_unstable();
         let mut result = Ok(());
         let mut rest = &blocks[..];
         let mut row = Vec::new();

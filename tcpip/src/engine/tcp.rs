@@ -92,8 +92,11 @@ impl<D: Device, S: Sockets> Engine<D, S> {
         if segment.is_opening() {
             return self.receive_request(tuple, segment, now);
         }
-        if self.half_open.get(tuple).is_some() {
-            return self.receive_half_open(tuple, segment, now);
+        if let Some(known) = self.half_open.get(tuple) {
+            let (agreement, answered) = (known.agreement, known.answered);
+            // Time echoed from another connection is no answer to ours.
+            let round_trip = (answered == 1).then(|| now.saturating_sub(known.since));
+            return self.receive_half_open(tuple, segment, agreement, round_trip, now);
         }
         let flags = segment.flags & (Flags::SYN | Flags::RST | Flags::ACK | Flags::FIN);
         if flags == Flags::ACK && self.receive_cookie(tuple, segment, now) {
@@ -184,11 +187,14 @@ impl<D: Device, S: Sockets> Engine<D, S> {
     }
 
     /// A segment for a handshake that is not through.
-    fn receive_half_open(&mut self, tuple: &Tuple, segment: &Segment<'_>, now: u64) {
-        let Some(known) = self.half_open.get(tuple) else {
-            return;
-        };
-        let (agreement, since, answered) = (known.agreement, known.since, known.answered);
+    fn receive_half_open(
+        &mut self,
+        tuple: &Tuple,
+        segment: &Segment<'_>,
+        agreement: Agreement,
+        round_trip: Option<u64>,
+        now: u64,
+    ) {
         let next = agreement.irs + 1;
         if segment.flags.contains(Flags::RST) {
             if segment.seq == next {
@@ -206,8 +212,6 @@ impl<D: Device, S: Sockets> Engine<D, S> {
         if segment.seq.is_before(next) || segment.seq.is_after(next + first_window(&self.limits)) {
             return self.send_handshake(tuple, &agreement, false, now);
         }
-        // Time echoed from another connection is no answer to ours.
-        let round_trip = (answered == 1).then(|| now.saturating_sub(since));
         if self.open(tuple, &agreement, round_trip, segment, now) {
             self.half_open.remove(tuple);
         }
@@ -272,7 +276,12 @@ impl<D: Device, S: Sockets> Engine<D, S> {
             entry.holder = Some(holder);
         }
         self.stats.accepted += 1;
-        self.receive_segment(slot, segment, now);
+        // Nearly always the segment says nothing more than that.
+        let is_bare = segment.payload.is_empty() && !segment.flags.contains(Flags::FIN);
+        match is_bare && segment.seq == agreement.irs + 1 {
+            true => self.settle(slot, News::empty(), now),
+            false => self.receive_segment(slot, segment, now),
+        }
         true
     }
 

@@ -19,6 +19,13 @@ pub(super) struct DiskInfo {
     core: u32,
     is_dedicated: bool,
     is_read_only: bool,
+    /// Of the cache: its blocks that were read from memory and from the disk, those that were written, in how many commands.
+    hits: u64,
+    misses: u64,
+    written: u64,
+    write_commands: u64,
+    /// And the memory that it has taken so far.
+    cache_bytes: u64,
 }
 
 /// What there is to know of a volume, a disk or a partition.
@@ -81,6 +88,7 @@ pub(super) unsafe extern "C" fn toro_storage_disk(index: usize, info: *mut DiskI
         let (core, is_dedicated) = volumes.home(index).ok_or(Errno(libc::ENODEV))?;
         let disk = volumes.disks().get(index).ok_or(Errno(libc::ENODEV))?;
         let driver = disk.cache.disk();
+        let counts = disk.cache.counts();
         let mut described = DiskInfo {
             model: [0; 96],
             len_bytes: disk.cache.len_bytes(),
@@ -88,6 +96,11 @@ pub(super) unsafe extern "C" fn toro_storage_disk(index: usize, info: *mut DiskI
             core: core as u32,
             is_dedicated,
             is_read_only: driver.is_read_only(),
+            hits: counts.hits,
+            misses: counts.misses,
+            written: counts.written,
+            write_commands: counts.write_commands,
+            cache_bytes: disk.cache.used_bytes() as u64,
         };
         put(driver.name(), &mut described.model);
         // SAFETY: (1).

@@ -31,12 +31,15 @@ global_asm!(
     .align 4
     .long 0x1BADB002, 2, -(0x1BADB002 + 2)
 
-    // The header of Multiboot 2: magic, architecture, length, checksum, and no tag but the last one.
+    // The header of Multiboot 2: magic, architecture, length, checksum. Tags: a framebuffer, if it can be had (type 5,
+    // optional; width, height and bits of a pixel are wishes); the end.
     .section .rodata.toro.multiboot2, "a"
     .align 8
 toro_multiboot2:
     .long 0xE85250D6, 0, toro_multiboot2_end - toro_multiboot2
     .long -(0xE85250D6 + (toro_multiboot2_end - toro_multiboot2))
+    .word 5, 1
+    .long 20, 1024, 768, 32, 0
     .long 0, 8
 toro_multiboot2_end:
 

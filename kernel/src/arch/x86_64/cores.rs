@@ -271,6 +271,7 @@ extern "C" fn core_main(starting: &'static Starting) -> ! {
         core_local::enter(core);
         descriptors::load(&mut *starting.tables.load(Ordering::Relaxed));
     }
+    clock::enable_on_this_core();
     local_apic::enable(core);
     syscall::initialise();
     interrupts::enable_timer();

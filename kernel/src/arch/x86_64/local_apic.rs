@@ -158,6 +158,11 @@ pub fn timer_count() -> u32 {
     read(register::TIMER_CURRENT)
 }
 
+/// Whether the timers count by themselves, so that their frequency must be known; else they look at the time-stamp counter.
+pub fn counts() -> bool {
+    !HAS_TSC_DEADLINE.load(Ordering::Relaxed)
+}
+
 /// Notes the frequency of the timers' counters.
 pub fn set_timer_hz(hz: u64) {
     TIMER_HZ.store(hz, Ordering::Relaxed);

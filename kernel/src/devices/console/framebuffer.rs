@@ -46,6 +46,7 @@ const fn font() -> [[u8; GLYPH_HEIGHT]; GLYPHS] {
 pub(super) struct Pixels {
     memory: Mmio,
     pitch_bytes: usize,
+    pixel_bytes: usize,
     columns: usize,
     rows: usize,
     /// Pixels of the screen for one of a glyph, in each direction.
@@ -62,8 +63,8 @@ impl Pixels {
     pub(super) fn map(framebuffer: &Framebuffer) -> Option<Self> {
         let memory = Mmio::map(framebuffer.phys, framebuffer.len_bytes()).ok()?;
         let pixels = Self::new(framebuffer, memory)?;
-        for offset in (0..framebuffer.len_bytes()).step_by(4) {
-            pixels.memory.write(offset, pixels.colours[0]);
+        for offset in 0..framebuffer.len_bytes() / 4 {
+            pixels.memory.write(offset * 4, 0_u32);
         }
         Some(pixels)
     }
@@ -86,6 +87,7 @@ impl Pixels {
         Some(Self {
             memory,
             pitch_bytes: framebuffer.pitch_bytes as usize,
+            pixel_bytes: usize::from(framebuffer.pixel_bytes),
             columns,
             rows,
             scale,
@@ -141,7 +143,7 @@ impl Pixels {
         let paper = self.colours[usize::from(attribute >> 4 & 7)];
         let has_cursor = self.has_cursor && cell == self.cursor;
         let (row, column) = (cell / self.columns, cell % self.columns);
-        let left = column * GLYPH_WIDTH * self.scale * 4;
+        let left = column * GLYPH_WIDTH * self.scale * self.pixel_bytes;
         for y in 0..GLYPH_HEIGHT * self.scale {
             let line = y / self.scale;
             let bits = match FONT[glyph][line] {
@@ -151,9 +153,21 @@ impl Pixels {
             let start = (row * GLYPH_HEIGHT * self.scale + y) * self.pitch_bytes + left;
             for x in 0..GLYPH_WIDTH * self.scale {
                 let is_ink = bits & 0x80 >> (x / self.scale) != 0;
-                self.memory
-                    .write(start + x * 4, if is_ink { ink } else { paper });
+                self.set(
+                    start + x * self.pixel_bytes,
+                    if is_ink { ink } else { paper },
+                );
             }
+        }
+    }
+
+    /// Sets a pixel, by its place in bytes.
+    fn set(&self, offset: usize, colour: u32) {
+        if self.pixel_bytes == 4 {
+            return self.memory.write(offset, colour);
+        }
+        for (index, &byte) in colour.to_le_bytes()[..3].iter().enumerate() {
+            self.memory.write(offset + index, byte);
         }
     }
 }
@@ -179,6 +193,7 @@ mod tests {
                 pitch_bytes,
                 width,
                 height,
+                pixel_bytes: 4,
                 shifts: [16, 8, 0],
             };
             let memory = vec![0xDEAD_BEEF; framebuffer.len_bytes() / 4];
@@ -254,6 +269,33 @@ mod tests {
         // What is beyond the lines is not touched.
         let pitch = fake.framebuffer.pitch_bytes as usize / 4;
         assert_eq!(fake.memory[320..pitch], [0xDEAD_BEEF; 4]);
+    }
+
+    #[test]
+    fn pixels_of_three_bytes_lie_side_by_side() {
+        let framebuffer = Framebuffer {
+            phys: 4096,
+            pitch_bytes: 33,
+            width: 8,
+            height: 16,
+            pixel_bytes: 3,
+            shifts: [16, 8, 0],
+        };
+        let mut memory = [0_u8; 33 * 16];
+        let window = Mmio::model(memory.as_mut_ptr() as usize, memory.len());
+        let mut pixels = Pixels::new(&framebuffer, window).unwrap();
+        pixels.show_cursor(false);
+        // White on blue.
+        pixels.put(0, u16::from_le_bytes([b'L', 0x1F]));
+        drop(pixels);
+        for (y, row) in memory.chunks(33).enumerate() {
+            for (x, pixel) in row[..24].chunks(3).enumerate() {
+                let is_ink = FONT[usize::from(b'L' - b' ')][y] & 0x80 >> x != 0;
+                let expected = if is_ink { [0xFF; 3] } else { [0xAA, 0, 0] };
+                assert_eq!(pixel, expected);
+            }
+            assert_eq!(row[24..], [0; 9]);
+        }
     }
 
     #[test]

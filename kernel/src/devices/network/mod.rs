@@ -125,7 +125,8 @@ pub trait Receiver: Send {
         None
     }
 
-    /// Has the device interrupt for the next frame. Whether one is there already, for which it may not interrupt.
+    /// Has the device interrupt for the next frame, and gives back to it what it was not given yet. Whether a frame is there already, for
+    /// which it may not interrupt.
     fn listen(&mut self) -> bool {
         self.is_ready()
     }

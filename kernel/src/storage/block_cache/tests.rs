@@ -267,6 +267,59 @@ fn a_log_that_grows_takes_few_blocks_of_the_cache() {
 }
 
 #[test]
+fn a_log_of_small_lines_takes_no_new_memory_once_it_has_its_share() {
+    let (disk, cache) = cache(4096 * BLOCK_LEN, 2048 * BLOCK_LEN);
+    let mut buf = [0; 100];
+    let read = 3000 * BLOCK_LEN as u64;
+    cache.write(read, &[3; 100]).expect("on the disk");
+    cache.read(read, &mut buf).expect("is here");
+    let line = [b'l'; 100];
+    let mut at = 0;
+    let mut log = |blocks: usize| {
+        let end = at + (blocks * BLOCK_LEN) as u64;
+        while at < end {
+            cache.write(at, &line).expect("on the disk");
+            at += line.len() as u64;
+            if at.is_multiple_of(line.len() as u64 * 500) {
+                cache.flush().expect("works");
+            }
+        }
+        cache.used_bytes()
+    };
+    let early = log(100);
+    assert!(early <= 90 * BLOCK_LEN, "{early} bytes for 2048 blocks");
+    assert_eq!(log(2000), early);
+    cache.flush().expect("works");
+    assert!(
+        disk.content.lock()[..at as usize]
+            .iter()
+            .all(|byte| *byte == b'l')
+    );
+    // What was read since it was written is no log.
+    let misses = cache.counts().misses;
+    cache.read(read, &mut buf).expect("is here");
+    assert_eq!((buf, cache.counts().misses), ([3; 100], misses));
+}
+
+#[test]
+fn the_memory_of_a_cache_has_a_bound_whatever_is_read_and_written() {
+    let capacity = 64 * BLOCK_LEN;
+    let (_, cache) = cache(1000 * BLOCK_LEN, capacity);
+    let mut buf = [0; BLOCK_LEN];
+    for round in 0..5000u64 {
+        let at = round * 7919 % 999 * BLOCK_LEN as u64;
+        if round % 3 == 0 {
+            cache.write(at, &buf[..100]).expect("on the disk");
+        } else {
+            cache.read(at, &mut buf).expect("on the disk");
+        }
+        assert!(cache.used_bytes() <= capacity);
+    }
+    let state = cache.state.lock();
+    assert!(state.arena.capacity() <= capacity && state.written.len() <= 128);
+}
+
+#[test]
 fn what_could_not_be_written_is_told_and_tried_again() {
     let (disk, cache) = cache(20 * BLOCK_LEN, 64 * BLOCK_LEN);
     cache.write(0, &[1; BLOCK_LEN]).expect("in the cache");
@@ -291,4 +344,24 @@ fn a_disk_that_cannot_be_written_says_so_at_once() {
     disk.is_read_only.store(true, Ordering::Relaxed);
     assert_eq!(cache.write(0, &[1; 10]), Err(BlockError::ReadOnly));
     cache.flush().expect("nothing to write");
+}
+
+#[test]
+fn what_was_written_anywhere_in_a_large_cache_gets_to_the_disk() {
+    let (disk, cache) = cache(2000 * BLOCK_LEN, 1024 * BLOCK_LEN);
+    for round in 0..3u8 {
+        let blocks = (usize::from(round)..2000).step_by(37);
+        for block in blocks.clone() {
+            let at = block * BLOCK_LEN + 5;
+            cache.write(at as u64, &[round; 7]).expect("on the disk");
+        }
+        cache.flush().expect("a sound disk");
+        let content = disk.content.lock();
+        for block in blocks {
+            assert_eq!(content[block * BLOCK_LEN + 5..][..7], [round; 7], "{block}");
+        }
+    }
+    let commands = disk.writes.load(Ordering::Relaxed);
+    cache.flush().expect("a sound disk");
+    assert_eq!(disk.writes.load(Ordering::Relaxed), commands);
 }

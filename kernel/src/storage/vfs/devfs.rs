@@ -1,4 +1,4 @@
-//! `/dev`: the devices that programs expect everywhere (Linux: null(4), random(4), full(4)).
+//! `/dev`: the devices that programs expect everywhere (Linux: null(4), random(4), full(4), console(4), tty(4)).
 
 use alloc::sync::Arc;
 use alloc::vec::Vec;
@@ -6,6 +6,7 @@ use alloc::vec::Vec;
 use super::node::{
     Changes, DirEntry, FileSystem, Metadata, NewNode, Node, NodeKind, NodeRef, Timestamp, Usage,
 };
+use crate::devices::console;
 use crate::error::{Errno, Result};
 use crate::sync::OnceCell;
 
@@ -73,16 +74,24 @@ enum Device {
     Zero,
     Full,
     Random,
+    /// The machine's only terminal, which is the one of the program, too.
+    Console,
 }
 
-/// Name, kind and Linux's minor number (of major 1).
-const DEVICES: [(&[u8], Device, u32); 5] = [
-    (b"null", Device::Null, 3),
-    (b"zero", Device::Zero, 5),
-    (b"full", Device::Full, 7),
-    (b"random", Device::Random, 8),
-    (b"urandom", Device::Random, 9),
+/// Name, kind and Linux's major and minor numbers (admin-guide/devices.txt).
+const DEVICES: [(&[u8], Device, (u32, u32)); 7] = [
+    (b"null", Device::Null, (1, 3)),
+    (b"zero", Device::Zero, (1, 5)),
+    (b"full", Device::Full, (1, 7)),
+    (b"random", Device::Random, (1, 8)),
+    (b"urandom", Device::Random, (1, 9)),
+    (b"tty", Device::Console, (5, 0)),
+    (b"console", Device::Console, (5, 1)),
 ];
+
+fn number_of((major, minor): (u32, u32)) -> u64 {
+    u64::from(major << 8 | minor)
+}
 
 /// The file system.
 pub struct Devfs {
@@ -95,7 +104,7 @@ struct Directory {
 
 struct DeviceNode {
     device: Device,
-    minor: u32,
+    numbers: (u32, u32),
     entropy: Entropy,
 }
 
@@ -167,14 +176,14 @@ impl Node for Directory {
             .ok_or(Errno(libc::ENOENT))?;
         Ok(Arc::new(DeviceNode {
             device: row.1,
-            minor: row.2,
+            numbers: row.2,
             entropy: self.entropy,
         }))
     }
 
     fn read_dir(&self, cookie: u64, max: usize) -> Result<Vec<DirEntry>> {
         let entries = DEVICES.iter().zip(1..).map(|(row, next_cookie)| DirEntry {
-            number: u64::from(row.2),
+            number: number_of(row.2),
             kind: Some(NodeKind::CharacterDevice),
             name: row.0.into(),
             next_cookie,
@@ -203,7 +212,7 @@ impl Node for DeviceNode {
     }
 
     fn number(&self) -> u64 {
-        u64::from(self.minor)
+        number_of(self.numbers)
     }
 
     fn metadata(&self) -> Result<Metadata> {
@@ -211,7 +220,7 @@ impl Node for DeviceNode {
             NodeKind::CharacterDevice,
             self.number(),
             0o666,
-            (1, self.minor),
+            self.numbers,
         ))
     }
 
@@ -220,6 +229,7 @@ impl Node for DeviceNode {
             Device::Null => return Ok(0),
             Device::Zero | Device::Full => buf.fill(0),
             Device::Random => (self.entropy)(buf),
+            Device::Console => return Ok(console::input::read(buf, false).unwrap_or(0)),
         }
         Ok(buf.len())
     }
@@ -227,6 +237,10 @@ impl Node for DeviceNode {
     fn write_at(&self, _offset: u64, data: &[u8]) -> Result<usize> {
         match self.device {
             Device::Full => Err(Errno(libc::ENOSPC)),
+            Device::Console => {
+                console::write(data);
+                Ok(data.len())
+            }
             _ => Ok(data.len()),
         }
     }

@@ -16,7 +16,8 @@ use core::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use ext2::{Error, FileType, Inode, InodeNumber, MountOptions, NewAttributes, Time};
 
 use super::node::{
-    Changes, DirEntry, FileSystem, Metadata, NewNode, Node, NodeKind, NodeRef, Timestamp, Usage,
+    Changes, DirEntry, FileSystem, Metadata, NewNode, Node, NodeKind, NodeRef, Part, Timestamp,
+    Usage,
 };
 use crate::error::{Errno, Result};
 use crate::scheduler::{Change, Look, SharedTurn};
@@ -399,6 +400,11 @@ impl Node for Ext2Node {
 
     fn read_at(&self, offset: u64, buf: &mut [u8]) -> Result<usize> {
         self.look(|file_system, inode| file_system.read(inode, offset, buf))
+    }
+
+    fn find(&self, part: Part, offset: u64, _len_bytes: u64) -> Result<Option<u64>> {
+        let is_hole = part == Part::Hole;
+        self.look(|file_system, inode| file_system.find_part(inode, offset, is_hole))
     }
 
     fn write_at(&self, offset: u64, data: &[u8]) -> Result<usize> {

@@ -248,3 +248,36 @@ fn at_rest_nothing_is_left_to_repair() {
     tree.unmount();
     assert_eq!(state(), 1);
 }
+
+/// Data at 64 KiB and 192 KiB, 4 KiB each, and a hole at the end of 256 KiB.
+#[test]
+fn holes_and_what_is_between_them_are_found() {
+    let tree = Tree::mount(&empty_disk());
+    let file = tree.open("/sparse", O_RDWR | O_CREAT).expect("new");
+    let none = Err(Errno(libc::ENXIO));
+    assert_eq!(file.seek(0, libc::SEEK_DATA), none);
+    file.write_at(64 << 10, &[1; 4096]).expect("room");
+    file.write_at(192 << 10, &[2; 4096]).expect("room");
+    file.set_len(256 << 10).expect("longer");
+    for (from, data, hole) in [
+        (0, Ok(65_536), Ok(0)),
+        (5, Ok(65_536), Ok(5)),
+        (65_535, Ok(65_536), Ok(65_535)),
+        (65_536, Ok(65_536), Ok(69_632)),
+        (66_000, Ok(66_000), Ok(69_632)),
+        (69_632, Ok(196_608), Ok(69_632)),
+        (200_703, Ok(200_703), Ok(200_704)),
+        (200_704, none, Ok(200_704)),
+        (262_143, none, Ok(262_143)),
+        (262_144, none, none),
+        (-1, none, none),
+    ] {
+        assert_eq!(file.seek(from, libc::SEEK_DATA), data, "data from {from}");
+        assert_eq!(file.seek(from, libc::SEEK_HOLE), hole, "a hole from {from}");
+    }
+    // Without one it is at the end.
+    let whole = tree.open("/whole", O_RDWR | O_CREAT).expect("new");
+    whole.write(&[3; 10_000]).expect("room");
+    assert_eq!(whole.seek(0, libc::SEEK_HOLE), Ok(10_000));
+    assert_eq!(whole.seek(9999, libc::SEEK_DATA), Ok(9999));
+}

@@ -7,7 +7,7 @@ use core::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use super::lock;
 use super::namespace::Entry;
-use super::node::{DirEntry, NodeKind};
+use super::node::{DirEntry, NodeKind, Part};
 use crate::error::{Errno, Result};
 use crate::scheduler::Turn;
 
@@ -191,11 +191,15 @@ impl OpenFile {
             libc::SEEK_CUR => self.offset.load(Ordering::Relaxed),
             libc::SEEK_END => len()?,
             libc::SEEK_DATA | libc::SEEK_HOLE => {
-                // As if files had no holes but the one at the end.
+                let none = Errno(libc::ENXIO);
                 let len = len()?;
                 let from = u64::try_from(delta).ok().filter(|from| *from < len);
-                let from = from.ok_or(Errno(libc::ENXIO))?;
-                let offset = if whence == libc::SEEK_DATA { from } else { len };
+                let part = match whence {
+                    libc::SEEK_DATA => Part::Data,
+                    _ => Part::Hole,
+                };
+                let found = self.entry.node.find(part, from.ok_or(none)?, len)?;
+                let offset = found.ok_or(none)?.min(len);
                 self.offset.store(offset, Ordering::Relaxed);
                 return Ok(offset);
             }

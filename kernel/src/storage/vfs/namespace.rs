@@ -18,7 +18,7 @@ use crate::sync::SpinLock;
 
 /// Longest name, and longest path with its closing zero (Linux: `NAME_MAX`, `PATH_MAX`).
 const NAME_MAX: usize = 255;
-const PATH_MAX: usize = 4096;
+pub(super) const PATH_MAX: usize = 4096;
 /// Symbolic links followed on one way.
 const MAX_LINKS: u32 = 40;
 /// Entries that are kept; a power of two.

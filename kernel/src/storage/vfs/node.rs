@@ -161,6 +161,15 @@ pub struct Usage {
     pub magic: i64,
 }
 
+/// A part of a file.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Part {
+    /// What has a place in storage, and may be anything.
+    Data,
+    /// What has none, and reads as zeros. Behind the end of a file is a hole.
+    Hole,
+}
+
 /// A file system: where its nodes begin.
 pub trait FileSystem: Send + Sync {
     /// The root directory.
@@ -224,6 +233,18 @@ pub trait Node: Any + Send + Sync {
     fn read_at(&self, offset: u64, buf: &mut [u8]) -> Result<usize> {
         let _ = (offset, buf);
         Err(Errno(self.not_a_file()))
+    }
+
+    /// Where a part of this kind is: `offset` if it is in one, else where the next one begins. `len_bytes` is the file's size, which is larger
+    /// than `offset`. `None`: all from there on is a hole.
+    ///
+    /// # Errors
+    /// As [`Node::read_at`].
+    fn find(&self, part: Part, offset: u64, len_bytes: u64) -> Result<Option<u64>> {
+        Ok(Some(match part {
+            Part::Data => offset,
+            Part::Hole => len_bytes,
+        }))
     }
 
     /// Writes from byte `offset` on, and returns how much; less than asked for only when the storage is full.

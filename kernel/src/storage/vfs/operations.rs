@@ -4,7 +4,7 @@
 use alloc::sync::Arc;
 
 use super::file::{Access, OpenFile};
-use super::namespace::{Entry, Found, Last, LastLink, Namespace};
+use super::namespace::{Entry, Found, Last, LastLink, Namespace, PATH_MAX};
 use super::node::{NewNode, Node, NodeKind};
 use crate::error::{Errno, Result};
 
@@ -108,6 +108,9 @@ pub fn make_directory(
 pub fn make_symlink(names: &Namespace, target: &[u8], base: Base<'_>, path: &[u8]) -> Result<()> {
     if target.is_empty() {
         return Err(Errno(libc::ENOENT));
+    }
+    if target.len() >= PATH_MAX {
+        return Err(Errno(libc::ENAMETOOLONG));
     }
     let found = find_new(names, base, path)?;
     create(&found, NewNode::Symlink(target), 0o777).map(|_| ())

@@ -13,7 +13,8 @@ use core::any::Any;
 use core::sync::atomic::{AtomicU64, Ordering};
 
 use super::node::{
-    Changes, DirEntry, FileSystem, Metadata, NewNode, Node, NodeKind, NodeRef, Timestamp, Usage,
+    Changes, DirEntry, FileSystem, Metadata, NewNode, Node, NodeKind, NodeRef, Part, Timestamp,
+    Usage,
 };
 use crate::error::{Errno, Result};
 use crate::sync::SpinLock;
@@ -437,6 +438,26 @@ impl Node for TmpNode {
 
     fn read_at(&self, offset: u64, buf: &mut [u8]) -> Result<usize> {
         Ok(self.body.lock().pages()?.read(offset, buf))
+    }
+
+    fn find(&self, part: Part, offset: u64, _len_bytes: u64) -> Result<Option<u64>> {
+        let mut body = self.body.lock();
+        let pages = &body.pages()?.pages;
+        let page = offset / PAGE_LEN_U64;
+        let is_there = pages.contains_key(&page);
+        Ok(match part {
+            Part::Data if is_there => Some(offset),
+            Part::Data => pages
+                .range(page..)
+                .next()
+                .map(|(index, _)| index * PAGE_LEN_U64),
+            Part::Hole if !is_there => Some(offset),
+            Part::Hole => {
+                let follow = (page..).zip(pages.range(page..));
+                let count = follow.take_while(|(next, (index, _))| next == *index);
+                Some((page + count.count() as u64) * PAGE_LEN_U64)
+            }
+        })
     }
 
     fn write_at(&self, offset: u64, data: &[u8]) -> Result<usize> {

@@ -7,6 +7,7 @@ use toro::net::{self, Addressing, Connection, Service};
 /// How many bytes can be asked for.
 const BYTES: usize = 64 << 20;
 const PORT: u16 = 80;
+const SMALL_BYTES: usize = 1024;
 const MAX_HEAD_BYTES: usize = 8192;
 const MAX_HEADERS: usize = 32;
 
@@ -58,8 +59,13 @@ impl Client {
             let count: usize = request.path?.strip_prefix('/')?.parse().ok()?;
             let body = bytes.get(..count)?;
             let head = format!("HTTP/1.1 200 OK\r\nContent-Length: {count}\r\n\r\n");
-            connection.send(head.as_bytes()).ok()?;
-            connection.send_static(body).ok()?;
+            if count <= SMALL_BYTES {
+                // In one segment.
+                connection.send(&[head.as_bytes(), body].concat()).ok()?;
+            } else {
+                connection.send(head.as_bytes()).ok()?;
+                connection.send_static(body).ok()?;
+            }
         }
         // Clients here ask for one thing after the other, so a body may follow, but no request.
         let rest = self.head.split_off(len);

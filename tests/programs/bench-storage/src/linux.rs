@@ -97,3 +97,8 @@ fn loopback_up() {
 pub(crate) fn sync_all() {
     sync();
 }
+
+/// Linux does not tell.
+pub(crate) fn cache_reads() -> Option<(u64, u64)> {
+    None
+}

@@ -16,7 +16,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 /// So that counts taken from outside begin and end in it.
-const REST: Duration = Duration::from_millis(300);
+const REST: Duration = Duration::from_millis(500);
 const MIB: usize = 1 << 20;
 const PIECE: usize = 64 << 10;
 const PAGE: usize = 4 << 10;
@@ -52,9 +52,14 @@ fn main() -> Result<()> {
     for (name, measure) in measures {
         println!("begin {name}");
         thread::sleep(REST);
+        let before = system::cache_reads();
         let start = Instant::now();
         let operations = measure()?;
         let each = start.elapsed().as_nanos() as f64 / operations as f64;
+        if let Some((before, after)) = before.zip(system::cache_reads()) {
+            let (hits, misses) = (after.0 - before.0, after.1 - before.1);
+            println!("cache {name} = {hits} and {misses}");
+        }
         thread::sleep(REST);
         println!("figure {name} = {each:.1} of {operations}");
     }

@@ -2,7 +2,7 @@
 //! cannot be done, `sync FOLDER` writes to a disk that fails, `list FOLDER` counts names. Each step prints what it found; the test knows what is right.
 
 use std::fs::{self, File, OpenOptions};
-use std::io::{self, BufRead, BufReader, ErrorKind, Read, Seek, SeekFrom, Write};
+use std::io::{self, BufRead, BufReader, ErrorKind, IsTerminal, Read, Seek, SeekFrom, Write};
 use std::path::Path;
 
 fn main() -> io::Result<()> {
@@ -190,6 +190,11 @@ fn write(folder: &Path) -> io::Result<()> {
         path.exists(),
         fs::read_to_string(folder.join("x/y/moved"))?.len()
     );
+    for name in ["/dev/tty", "/dev/console"] {
+        let mut terminal = fs::File::options().read(true).write(true).open(name)?;
+        terminal.write_all(format!("{name} is shown\n").as_bytes())?;
+        println!("{name} is a terminal {}", terminal.is_terminal());
+    }
     println!(
         "not empty {:?}",
         fs::remove_dir(folder.join("x/y")).map_err(|error| error.kind())

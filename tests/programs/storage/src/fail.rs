@@ -1,7 +1,9 @@
 //! Goes on after errors: whatever fails is an error, and the program lives.
 
+use std::ffi::CString;
 use std::fs::{self, File};
 use std::io::{self, Write};
+use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
 fn show<T>(what: &str, result: io::Result<T>) {
@@ -29,6 +31,21 @@ pub(crate) fn run(folder: &Path) {
         show("read", fs::read(folder.join("a.txt")));
         show("list", fs::read_dir(folder).map(Iterator::count));
         show("remove", fs::remove_file(path));
+    }
+    // ext2 of Linux does not exchange names either.
+    let name = |name: &str| CString::new(folder.join(name).as_os_str().as_bytes());
+    if let (Ok(one), Ok(other)) = (name("a.txt"), name(".")) {
+        let here = libc::AT_FDCWD;
+        let flags = libc::RENAME_EXCHANGE;
+        // SAFETY: C strings.
+        let result = unsafe { libc::renameat2(here, one.as_ptr(), here, other.as_ptr(), flags) };
+        show(
+            "exchange",
+            match result {
+                0 => Ok(()),
+                _ => Err(io::Error::last_os_error()),
+            },
+        );
     }
     println!("still here");
 }

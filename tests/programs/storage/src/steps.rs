@@ -1,6 +1,6 @@
 //! Each thing once.
 
-use std::ffi::OsStr;
+use std::ffi::{CString, OsStr};
 use std::fs::{self, File, FileTimes, OpenOptions, Permissions, TryLockError};
 use std::io::{self, IoSlice, IoSliceMut, Read, Seek, SeekFrom, Write};
 use std::os::fd::AsRawFd;
@@ -36,6 +36,7 @@ pub(crate) fn run(folder: &Path) -> io::Result<()> {
     mappings(&folder.join("mappings"))?;
     crates(&folder.join("crates"))?;
     devices();
+    holes(&folder.join("holes"))?;
     show("names", names(folder));
     fs::remove_dir_all(folder.join("directories"))?;
     Ok(())
@@ -181,6 +182,33 @@ fn naming(folder: &Path) -> io::Result<()> {
     fs::remove_file(at("full/x"))?;
     show("folder over empty", fs::rename(at("d"), at("full")));
     show("moved", names(&at("full")));
+    let rename_to_free = |from: &str, to: &str| {
+        let path = |name: &str| CString::new(at(name).as_os_str().as_bytes());
+        let (from, to) = (path(from)?, path(to)?);
+        let here = libc::AT_FDCWD;
+        // SAFETY: C strings.
+        let result = unsafe {
+            libc::renameat2(
+                here,
+                from.as_ptr(),
+                here,
+                to.as_ptr(),
+                libc::RENAME_NOREPLACE,
+            )
+        };
+        match result {
+            0 => Ok(()),
+            _ => Err(io::Error::last_os_error()),
+        }
+    };
+    show("taken", rename_to_free("b", "full"));
+    show("taken by itself", rename_to_free("b", "b"));
+    show("free", rename_to_free("b", "free"));
+    show("nothing", rename_to_free("b", "full"));
+    show("back", rename_to_free("free", "b"));
+    for len in [4096, 65_536] {
+        show("long target", symlink("t".repeat(len), at("endless")));
+    }
     show("rename itself", fs::rename(at("b"), at("b")));
     show("link", fs::hard_link(at("b"), at("hard")));
     show("links", fs::metadata(at("b")).map(|facts| facts.nlink()));
@@ -315,6 +343,12 @@ fn directories(folder: &Path) -> io::Result<()> {
     show("very deep", fs::create_dir_all(&deepest));
     fs::write(deepest.join("bottom"), "here")?;
     show("bottom", fs::read_to_string(deepest.join("bottom")));
+    let deepest = folder.join("500").join("d/".repeat(500));
+    show("500 levels", fs::create_dir_all(&deepest));
+    fs::write(deepest.join("bottom"), "there")?;
+    show("bottom", fs::read_to_string(deepest.join("bottom")));
+    show("up", fs::rename(deepest.join("bottom"), folder.join("top")));
+    show("removed", fs::remove_dir_all(folder.join("500")));
     let many = folder.join("many");
     fs::create_dir(&many)?;
     for index in 0..3000 {
@@ -443,6 +477,45 @@ fn crates(folder: &Path) -> io::Result<()> {
         }
     }
     Ok(())
+}
+
+/// Holes, as far as they are larger than the blocks of any file system, and room that is made.
+fn holes(path: &Path) -> io::Result<()> {
+    let file = OpenOptions::new()
+        .read(true)
+        .write(true)
+        .create_new(true)
+        .open(path)?;
+    file.write_all_at(&[1; 65_536], 262_144)?;
+    file.write_all_at(&[2; 65_536], 1_048_576)?;
+    file.set_len(2_000_000)?;
+    file.sync_all()?;
+    for (name, whence) in [("data", libc::SEEK_DATA), ("hole", libc::SEEK_HOLE)] {
+        for from in [
+            0, 262_143, 262_144, 300_000, 327_680, 1_100_000, 1_114_112, 1_999_999, 2_000_000,
+        ] {
+            // SAFETY: an open file.
+            let found = unsafe { libc::lseek(file.as_raw_fd(), from, whence) };
+            let found = if found < 0 {
+                Err(io::Error::last_os_error())
+            } else {
+                Ok(found)
+            };
+            show(&format!("{name} from {from}"), found);
+        }
+    }
+    // SAFETY: an open file.
+    let allocate = |offset, len| unsafe { libc::posix_fallocate(file.as_raw_fd(), offset, len) };
+    println!(
+        "allocated {} {} {}",
+        allocate(0, 100_000),
+        allocate(1_990_000, 20_000),
+        allocate(0, 0)
+    );
+    show("longer", file.metadata().map(|facts| facts.len()));
+    let mut start = [9; 4];
+    show("zeros", file.read_at(&mut start, 50_000).map(|_| start));
+    fs::remove_file(path)
 }
 
 fn devices() {

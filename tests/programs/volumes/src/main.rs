@@ -83,6 +83,12 @@ fn blocks() {
     let busy = Err(Error::Busy("disk0".into()));
     assert_eq!(storage::write("disk0", 0, b"no"), busy);
     storage::read("disk0", 1024, &mut buf[..2]).expect("reading does no harm");
+    let before = storage::disk("disk1").expect("a disk").cache;
+    storage::read("disk1", 0, &mut buf[..512]).expect("bytes");
+    storage::read("disk1", 0, &mut buf[..512]).expect("bytes");
+    let after = storage::disk("disk1").expect("a disk").cache;
+    assert!(after.hits > before.hits && after.hit_rate() > 0.0);
+    assert!((4096..=64 << 20).contains(&after.len_bytes));
     println!("blocks: done");
 }
 

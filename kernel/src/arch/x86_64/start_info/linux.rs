@@ -74,11 +74,10 @@ fn screen(memory: &impl Physical, phys: u64) -> Result<Option<Framebuffer>, Star
         pitch_bytes: u16_at(offset::SCREEN_LINE)?,
         width: u16_at(offset::SCREEN_WIDTH)?,
         height: u16_at(offset::SCREEN_HEIGHT)?,
+        pixel_bytes: u8::try_from(u16_at(offset::SCREEN_DEPTH)? / 8).unwrap_or(0),
         shifts: [colours[1], colours[3], colours[5]],
     };
-    let bits_per_pixel = u16_at(offset::SCREEN_DEPTH)?;
-    let bits_per_pixel = u8::try_from(bits_per_pixel).unwrap_or(0);
-    Ok(framebuffer.checked(bits_per_pixel, [colours[0], colours[2], colours[4]]))
+    Ok(framebuffer.checked([colours[0], colours[2], colours[4]]))
 }
 
 #[cfg(test)]

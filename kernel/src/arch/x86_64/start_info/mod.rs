@@ -56,7 +56,7 @@ pub enum RootPointer {
     Copy([u8; 36]),
 }
 
-/// A screen of pixels of 32 bits.
+/// A screen of pixels of 24 or 32 bits.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Framebuffer {
     /// Physical address of the first pixel.
@@ -67,6 +67,8 @@ pub struct Framebuffer {
     pub width: u32,
     /// Lines.
     pub height: u32,
+    /// Bytes of a pixel: 3 or 4.
+    pub pixel_bytes: u8,
     /// The lowest bit of red, green and blue in a pixel; each has eight.
     pub shifts: [u8; 3],
 }
@@ -75,17 +77,20 @@ impl Framebuffer {
     /// No screen is wider or higher.
     const MAX_PIXELS: u32 = 16384;
 
-    /// A framebuffer that makes sense: pixels of 32 bits, lines that do not overlap, colours of eight bits inside of their pixel.
-    fn checked(self, bits_per_pixel: u8, colour_bits: [u8; 3]) -> Option<Self> {
-        let has_pixels = bits_per_pixel == 32
+    /// A framebuffer that makes sense: pixels of three or four bytes, lines that do not overlap, colours of eight bits inside of their
+    /// pixel.
+    fn checked(self, colour_bits: [u8; 3]) -> Option<Self> {
+        let most_shift = self.pixel_bytes.saturating_sub(1) * 8;
+        let has_pixels = matches!(self.pixel_bytes, 3 | 4)
             && colour_bits == [8; 3]
-            && self.shifts.iter().all(|&shift| shift <= 24);
+            && self.shifts.iter().all(|&shift| shift <= most_shift);
         let has_lines = (1..=Self::MAX_PIXELS).contains(&self.width)
             && (1..=Self::MAX_PIXELS).contains(&self.height)
             && self.pitch_bytes <= 4 * Self::MAX_PIXELS
-            && self.pitch_bytes.is_multiple_of(4)
-            && self.pitch_bytes >= self.width * 4;
-        (has_pixels && has_lines && self.phys != 0 && self.phys.is_multiple_of(4)).then_some(self)
+            && self.pitch_bytes >= self.width * u32::from(self.pixel_bytes);
+        let is_aligned = self.pixel_bytes == 3
+            || (self.pitch_bytes.is_multiple_of(4) && self.phys.is_multiple_of(4));
+        (has_pixels && has_lines && is_aligned && self.phys != 0).then_some(self)
     }
 
     /// Its length in bytes.
@@ -139,7 +144,10 @@ impl StartInfo {
             root: RootPointer::Unknown,
             framebuffer: None,
         };
+        // qboot (QEMU's microvm) says that it were Multiboot 1, and hands over PVH's information. No flags of Multiboot look like that.
+        let is_pvh = protocol == Protocol::MULTIBOOT1 && pvh::is_magic(memory, phys);
         match protocol {
+            _ if is_pvh => pvh::read(memory, phys, &mut info),
             Protocol::MULTIBOOT1 => multiboot1::read(memory, phys, &mut info),
             Protocol::MULTIBOOT2 => multiboot2::read(memory, phys, &mut info),
             Protocol::LINUX => linux::read(memory, phys, &mut info),
@@ -257,9 +265,10 @@ fn multiboot_framebuffer(
         pitch_bytes: u32_at(memory, phys, 8, WHAT)?,
         width: u32_at(memory, phys, 12, WHAT)?,
         height: u32_at(memory, phys, 16, WHAT)?,
+        pixel_bytes: bits_per_pixel / 8,
         shifts: [colours[0], colours[2], colours[4]],
     };
-    Ok(framebuffer.checked(bits_per_pixel, [colours[1], colours[3], colours[5]]))
+    Ok(framebuffer.checked([colours[1], colours[3], colours[5]]))
 }
 
 /// The memory of this machine.
@@ -321,11 +330,11 @@ mod tests {
             pitch_bytes: 5120,
             width: 1280,
             height: 800,
+            pixel_bytes: 4,
             shifts: [16, 8, 0],
         };
-        assert!(screen.checked(32, [8; 3]).is_some());
-        assert!(screen.checked(24, [8; 3]).is_none());
-        assert!(screen.checked(32, [5, 6, 5]).is_none());
+        assert!(screen.checked([8; 3]).is_some());
+        assert!(screen.checked([5, 6, 5]).is_none());
         for wrong in [
             Framebuffer { phys: 0, ..screen },
             Framebuffer {
@@ -344,8 +353,17 @@ mod tests {
                 shifts: [25, 8, 0],
                 ..screen
             },
+            Framebuffer {
+                shifts: [17, 8, 0],
+                pixel_bytes: 3,
+                ..screen
+            },
+            Framebuffer {
+                pixel_bytes: 2,
+                ..screen
+            },
         ] {
-            assert!(wrong.checked(32, [8; 3]).is_none(), "{wrong:?}");
+            assert!(wrong.checked([8; 3]).is_none(), "{wrong:?}");
         }
     }
 

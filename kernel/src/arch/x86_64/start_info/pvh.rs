@@ -11,6 +11,11 @@ const MAGIC: u32 = 0x336E_C578;
 /// The command line of the module that is a framebuffer.
 const FRAMEBUFFER: &[u8; 17] = b"toro-framebuffer\0";
 
+/// Whether a start information lies there.
+pub(super) fn is_magic(memory: &impl Physical, phys: u64) -> bool {
+    u32_at(memory, phys, 0, WHAT) == Ok(MAGIC)
+}
+
 pub(super) fn read(
     memory: &impl Physical,
     phys: u64,
@@ -101,6 +106,13 @@ mod tests {
             (screen.width, screen.height, screen.pitch_bytes),
             (1280, 800, 5120)
         );
+    }
+
+    #[test]
+    fn a_loader_that_calls_itself_multiboot_is_known_by_what_it_gives() {
+        let info = memory().read(Protocol::MULTIBOOT1, 0x1000).ok().unwrap();
+        assert_eq!(info.command_line(), "log=info");
+        assert_eq!(info.ranges().len(), 1);
     }
 
     #[test]

@@ -206,6 +206,9 @@ impl Receiver for ReceiveQueue {
     }
 
     fn listen(&mut self) -> bool {
+        if self.unpublished != 0 {
+            self.publish();
+        }
         if !core::mem::replace(&mut self.is_listening, true) {
             self.queue.set_silent(false);
         }
@@ -232,12 +235,7 @@ impl Receiver for ReceiveQueue {
             }
             self.release();
         }
-        let Some(lent) = &self.current else {
-            if self.unpublished != 0 {
-                self.publish();
-            }
-            return None;
-        };
+        let lent = self.current.as_ref()?;
         let bytes = match lent.place {
             Place::Buffers(start) => self.buffers.bytes(start..start + lent.len_bytes),
             Place::Gathered => &self.gathered,

@@ -55,7 +55,7 @@ pub enum Action {
     /// Remove a service from a host; its data disks stay
     Down(Down),
     /// Write what an orchestrator or another hypervisor needs to run a program
-    Export(Export),
+    Export(Box<Export>),
 }
 
 /// Where services run.

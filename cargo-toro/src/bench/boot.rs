@@ -28,7 +28,7 @@ pub(super) fn measure(bench: &Bench, report: &mut Report) -> Result<()> {
         &bench.options.machine,
         &[Way::MICROVM, Way::PC_PVH, Way::PC_BIOS],
     ) {
-        let machinery = bench.plain_machine(&hello, way)?;
+        let machinery = bench.plain_machine(&hello, way, None)?;
         let name = format!("{HELLO}, start to end ({way})");
         count(bench, report, &machinery, name, None, || {
             counted_end(bench, &machinery, true)
@@ -91,7 +91,7 @@ fn median_of(bench: &Bench, mut run: impl FnMut() -> Result<u64>) -> Result<f64>
 }
 
 /// Instructions to the end of the machine.
-fn counted_end(bench: &Bench, machinery: &Machinery, has_status: bool) -> Result<u64> {
+pub(super) fn counted_end(bench: &Bench, machinery: &Machinery, has_status: bool) -> Result<u64> {
     let counter = Counter::new(bench.folder());
     let plugin = bench.plugin().map_err(|reason| anyhow!("{reason}"))?;
     let (_, end) = machinery.run(Some((plugin, &counter)))?;

@@ -34,7 +34,9 @@ pub(super) fn measure(bench: &Bench, report: &mut Report) -> Result<()> {
     bench
         .shell
         .status("Measuring", format_args!("cores on Toro"));
-    let mut guest = bench.plain_machine(&subject, Way::PC_PVH)?.start(None)?;
+    let mut guest = bench
+        .plain_machine(&subject, Way::PC_PVH, None)?
+        .start(None)?;
     let toro = figures(&mut guest.vm)?;
     drop(guest);
     let manifest = subject.manifest();

@@ -23,6 +23,7 @@ mod profile;
 mod report;
 mod serving;
 mod size;
+mod starts;
 mod statistics;
 mod storage;
 mod subject;
@@ -40,7 +41,7 @@ pub(crate) fn run(measure: &Measure, shell: &Shell) -> Result<()> {
     type Part = fn(&Bench, &mut Report) -> Result<()>;
     let (options, parts): (Options, &[Part]) = match measure {
         Measure::Size(options) => (options.clone(), &[size::measure]),
-        Measure::Boot(options) => (options.clone(), &[boot::measure]),
+        Measure::Boot(options) => (options.clone(), &[boot::measure, starts::measure]),
         Measure::Http(options) => (options.clone(), &[http::measure]),
         Measure::Idle(options) => (options.clone(), &[idle::measure]),
         Measure::Cores(options) => (options.clone(), &[cores::measure, serving::measure]),

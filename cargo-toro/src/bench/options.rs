@@ -29,7 +29,7 @@ pub struct Bench {
 pub enum Measure {
     /// Size of the images, and the smallest memory they run in
     Size(Options),
-    /// Instructions and time from the start to the first answer
+    /// Instructions and time from the start to the first answer, whether every firmware starts it, and with how much memory
     Boot(Options),
     /// Cost of requests, requests a second, errors and growth under load
     Http(Options),

@@ -75,7 +75,7 @@ pub(super) fn run(options: &Profile, shell: &Shell) -> Result<()> {
         ));
     } else {
         let (_, end) = bench
-            .plain_machine(&subject, way)?
+            .plain_machine(&subject, way, None)?
             .run(Some((plugin, &counter)))?;
         shell.detail("Ended", describe(&end));
         Counts::new(&counter.blocks()?, &[])

@@ -36,7 +36,7 @@ pub(super) fn measure(bench: &Bench, report: &mut Report) -> Result<()> {
             Figure::new(format!("{}, boot ELF", subject.name()), size, Unit::Mib).at_most(limit),
         );
     }
-    let plain = bench.plain_machine(&hello, bench.way(&hello))?;
+    let plain = bench.plain_machine(&hello, bench.way(&hello), None)?;
     let smallest = search(bench, &hello, &plain, |machinery| {
         Ok(machinery.run(None)?.1 == End::Exited(0))
     })?;

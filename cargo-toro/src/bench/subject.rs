@@ -239,9 +239,15 @@ impl Bench {
         self.machinery(subject, way, &settings, Some(subject.port()))
     }
 
-    /// A machine for a program that does not serve, with nothing in it.
-    pub(super) fn plain_machine(&self, subject: &Subject, way: Way) -> Result<Machinery> {
+    /// A machine for a program that does not serve, with nothing in it, and the memory that the program asks for if none is given.
+    pub(super) fn plain_machine(
+        &self,
+        subject: &Subject,
+        way: Way,
+        memory: Option<Size>,
+    ) -> Result<Machinery> {
         let overrides = Overrides {
+            memory,
             nic: Some(crate::values::Nic::None),
             ..Overrides::default()
         };
@@ -311,7 +317,10 @@ impl Bench {
         machinery: &Machinery,
         subject: &Subject,
     ) -> Result<Machinery> {
-        let source = self.plain_machine(subject, machinery.way)?.launch.source;
+        let source = self
+            .plain_machine(subject, machinery.way, None)?
+            .launch
+            .source;
         Ok(machinery.with_source(source))
     }
 

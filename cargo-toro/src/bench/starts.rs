@@ -1,0 +1,133 @@
+//! Whether a machine starts each time, on every firmware, and what a start takes beyond the firmware's part, whatever memory there is.
+
+use super::boot::counted_end;
+use super::firmware;
+use super::report::{Figure, Report, Unit};
+use super::statistics::median;
+use super::subject::{Bench, HELLO, Machinery, Way};
+use crate::values::{Boot, Machine, Size};
+use crate::vm::End;
+use anyhow::{Context, Result};
+use std::time::Duration;
+
+/// As often each machine is started to see whether it does.
+const STARTS: u32 = 20;
+const MILLISECONDS: f64 = 1e3;
+/// From the entry to the end of a program that prints a line, in milliseconds.
+const ENTRY_LIMIT: f64 = 10.0;
+/// To the first answer, by the firmware's own time.
+const FIRMWARE_LIMIT: f64 = 1.5;
+/// What a start costs with much memory, by what it costs with little.
+const MEMORY_LIMIT: f64 = 1.05;
+/// The memory of a machine where none other is meant, which is also enough for UEFI.
+const MEMORY: Size = Size::mib(128);
+const MEMORIES: [Size; 4] = [
+    MEMORY,
+    Size::mib(1 << 10),
+    Size::mib(4 << 10),
+    Size::mib(16 << 10),
+];
+
+/// Measures the starts of hello, and one of the service against the firmware.
+pub(super) fn measure(bench: &Bench, report: &mut Report) -> Result<()> {
+    let hello = bench.build(HELLO)?;
+    let q35 = |boot| Way {
+        machine: Machine::Q35,
+        boot,
+    };
+    let ways = [
+        Way::MICROVM,
+        Way::PC_PVH,
+        Way::PC_BIOS,
+        q35(Boot::Kernel),
+        q35(Boot::Disk),
+        q35(Boot::Uefi),
+    ];
+    for way in Way::chosen(&bench.options.machine, &ways) {
+        let machinery = bench.plain_machine(&hello, way, Some(MEMORY))?;
+        bench
+            .shell
+            .status("Starting", format_args!("{HELLO}, {STARTS} times ({way})"));
+        let mut failed = 0;
+        for _ in 0..STARTS {
+            let (_, end) = machinery.run(None)?;
+            failed += u32::from(end != End::Exited(0));
+        }
+        let name = format!("{HELLO}, starts of {STARTS} that failed ({way})");
+        report.add(Figure::new(name, f64::from(failed), Unit::Count).at_most(0.0));
+    }
+
+    let way = Way::PC_PVH;
+    let machinery = bench.plain_machine(&hello, way, Some(MEMORY))?;
+    let firmware = machinery.with_source(firmware::image(way, bench.folder())?);
+    bench
+        .shell
+        .status("Timing", format_args!("the kernel's entry ({way})"));
+    let beyond = times(bench, &machinery)? - times(bench, &firmware)?;
+    let name = format!("{HELLO}, time from entry to end, {MEMORY} ({way})");
+    report.add(Figure::new(name, beyond, Unit::Milliseconds).at_most(ENTRY_LIMIT));
+
+    measure_memory(bench, report, |memory| {
+        bench.plain_machine(&hello, way, Some(memory))
+    })?;
+
+    let way = Way::PC_BIOS;
+    let service = bench.service()?;
+    let machinery = bench.service_machine(&service, way)?;
+    let firmware = machinery.with_source(firmware::image(way, bench.folder())?);
+    bench.shell.status(
+        "Timing",
+        format_args!("{} and the firmware ({way})", service.name()),
+    );
+    let mut answers = Vec::new();
+    for _ in 0..bench.options.runs {
+        answers.push(in_ms(machinery.start(None)?.first_answer()?));
+    }
+    let answer = median(&answers).context("nothing was measured")?;
+    let ratio = answer / times(bench, &firmware)?;
+    let name = format!(
+        "{}, first answer by the firmware's time ({way})",
+        service.name()
+    );
+    report.add(Figure::new(name, ratio, Unit::Ratio).at_most(FIRMWARE_LIMIT));
+    Ok(())
+}
+
+/// Adds what a start costs with each memory, and the most by the least.
+fn measure_memory(
+    bench: &Bench,
+    report: &mut Report,
+    machine: impl Fn(Size) -> Result<Machinery>,
+) -> Result<()> {
+    let mut counts = Vec::new();
+    for memory in MEMORIES {
+        let name = format!("{HELLO}, start to end, {memory} (pc, PVH)");
+        if bench.plugin().is_err() {
+            report.add(bench.uncounted(name, Unit::Instructions));
+            continue;
+        }
+        bench.shell.status("Counting", &name);
+        let count = counted_end(bench, &machine(memory)?, true)? as f64;
+        counts.push(count);
+        report.add(Figure::new(name, count, Unit::Instructions));
+    }
+    let most = counts.iter().copied().reduce(f64::max);
+    if let Some((most, least)) = most.zip(counts.iter().copied().reduce(f64::min)) {
+        let name = format!("{HELLO}, most memory by least");
+        report.add(Figure::new(name, most / least, Unit::Ratio).at_most(MEMORY_LIMIT));
+    }
+    Ok(())
+}
+
+/// The median of the times that a machine takes to its end, in milliseconds.
+fn times(bench: &Bench, machinery: &Machinery) -> Result<f64> {
+    let mut times = Vec::new();
+    for _ in 0..bench.options.runs {
+        times.push(in_ms(machinery.run(None)?.0));
+    }
+    median(&times).context("nothing was measured")
+}
+
+fn in_ms(time: Duration) -> f64 {
+    time.as_secs_f64() * MILLISECONDS
+}

@@ -1,7 +1,7 @@
 //! The guest to compare with: Debian's kernel for clouds with one static program as its first process, in the same emulator.
 //!
-//! The kernel comes as a package by `apt-get download` and is kept under `target/toro/bench/linux`, with the modules for disks ([`MODULES`]). The program is built by cargo with the
-//! host's linker; the archive that holds it is written here (format "newc": Linux, Documentation/driver-api/early-userspace/buffer-format.rst).
+//! The kernel comes as a package by `apt-get download` and is kept under `target/toro/bench/linux`, with the modules for disks ([`MODULES`]).
+//! The program is built by cargo with the host's linker; the archive that holds it is written here (format "newc": Linux, Documentation/driver-api/early-userspace/buffer-format.rst).
 
 use crate::compile::cargo;
 use crate::failure::Failure;
@@ -183,7 +183,7 @@ const FILE: u32 = 0o100_644;
 /// An archive with these files (name, mode, content), of which `/init` is started, and the console that the kernel opens for it.
 pub(super) fn cpio(files: &[(&str, u32, &[u8])]) -> Vec<u8> {
     const DEVICE: u32 = 0o020_600;
-    /// Name, mode, device, content.
+    /// Name, mode, the device's numbers, content.
     type Entry<'a> = (&'a str, u32, (u32, u32), &'a [u8]);
     let mut archive = Vec::new();
     let first: [Entry<'_>; 2] = [

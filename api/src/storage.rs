@@ -226,7 +226,7 @@ pub fn flush(name: &str) -> Result<()> {
 ///
 /// # Errors
 /// [`Error::NoSuchDevice`]; [`Error::Busy`] for a volume that is mounted, or a part of which is; [`Error::Invalid`] with the reason: a path
-/// that cannot be used, something else mounted there, no file system that Toro knows.
+/// that cannot be used, something else mounted there, no file system that Toro knows: that is ext2, and FAT where the key `file-systems` asks for it.
 pub fn mount(name: &str, path: &str, is_read_only: bool) -> Result<()> {
     let known = volume(name)?;
     if known.mounted_at.is_some() {

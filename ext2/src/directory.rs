@@ -19,6 +19,8 @@ use crate::{BlockDevice, Error, FileType, Inode, InodeNumber, Place};
 
 /// How much of a directory is read at once; the longest entry that matters fits in.
 const WINDOW: usize = 512;
+/// The longest entry that matters.
+const ENTRY_LEN_MAX: usize = DIR_ENTRY_HEADER_LEN + NAME_LEN_MAX;
 
 /// An entry of a directory.
 #[derive(Clone, Copy)]
@@ -116,31 +118,18 @@ enum Stop {
 }
 
 impl<D: BlockDevice> ReadDir<'_, D> {
-    /// The next entry, without a copy of its name; none at the end, and after an error.
+    /// The next entry, without a copy of its name; none at the end. After an error there is nothing more to ask for.
     ///
     /// # Errors
     /// [`Error::Corrupt`], [`Error::Device`].
     pub fn next_entry(&mut self) -> Result<Option<DirEntryRef<'_>>, Error> {
-        match self.next_used() {
-            Ok(None) => Ok(None),
-            Ok(Some((start, header))) => self.view(start, &header).map(Some),
-            Err(error) => {
-                self.position = u64::MAX;
-                Err(error)
-            }
-        }
-    }
-
-    /// The offset and the header of the next entry that is in use.
-    fn next_used(&mut self) -> Result<Option<(u64, DirEntryHeader)>, Error> {
         let skip_to = self.skip_to;
         while self.position < self.directory.size {
             let start = self.position;
             let header = self.header()?;
-            let record_len = u64::from(header.record_len.get());
-            self.position = start.saturating_add(record_len);
+            self.position = start.saturating_add(header.record_len.get().into());
             if header.inode.get() != 0 && start >= skip_to {
-                return Ok(Some((start, header)));
+                return self.view(start, &header).map(Some);
             }
             self.skip_unless(|start, header, _| start >= skip_to && is_used(header))?;
         }
@@ -242,8 +231,10 @@ impl<D: BlockDevice> ReadDir<'_, D> {
                 "entry at offset {offset} does not fit in its block"
             ));
         }
-        let bytes = self.bytes(offset, DIR_ENTRY_HEADER_LEN, left)?;
-        let header = DirEntryHeader::read_from_bytes(bytes)
+        // With its name, however long that is.
+        let len = ENTRY_LEN_MAX.min(usize::try_from(left).unwrap_or(ENTRY_LEN_MAX));
+        let bytes = self.bytes(offset, len, left)?;
+        let (header, _) = DirEntryHeader::read_from_prefix(bytes)
             .map_err(|_| corrupt!(place, "entry at offset {offset} is cut off"))?;
         let record_len = u64::from(header.record_len.get());
         if record_len < 12 || !record_len.is_multiple_of(4) {
@@ -261,8 +252,8 @@ impl<D: BlockDevice> ReadDir<'_, D> {
         Ok(header)
     }
 
-    /// Checks an entry that is in use.
-    fn view(&mut self, start: u64, header: &DirEntryHeader) -> Result<DirEntryRef<'_>, Error> {
+    /// Checks an entry that is in use, and whose header was read just now.
+    fn view(&self, start: u64, header: &DirEntryHeader) -> Result<DirEntryRef<'_>, Error> {
         let place = Place::Directory(self.directory.number.0);
         let file_system = self.file_system;
         let next_cookie = self.position;
@@ -297,10 +288,14 @@ impl<D: BlockDevice> ReadDir<'_, D> {
         } else {
             None
         };
-        let name = self
-            .bytes(start, entry_len, record_len)?
-            .get(DIR_ENTRY_HEADER_LEN..)
-            .unwrap_or_default();
+        let from = usize::try_from(start.saturating_sub(self.window_start)).unwrap_or(usize::MAX);
+        let entry = self
+            .window
+            .get(from..)
+            .and_then(|tail| tail.get(..entry_len));
+        let name = entry
+            .and_then(|entry| entry.get(DIR_ENTRY_HEADER_LEN..))
+            .ok_or_else(|| corrupt!(place, "entry at offset {start} is cut off"))?;
         if name.iter().any(|byte| matches!(byte, b'/' | 0)) {
             return Err(corrupt!(
                 place,

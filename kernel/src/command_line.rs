@@ -23,10 +23,8 @@ pub struct VirtioMmioDevice {
 pub struct CommandLine {
     /// Values of `mount=`: disk and path.
     pub mounts: Vec<String>,
-    /// Value of `net=`.
-    pub network: String,
-    /// Value of `net6=`: `auto`, `off`, or an address.
-    pub network_v6: String,
+    /// The words `net=` and `net6=`; see [`CommandLine::network`].
+    pub networks: Vec<String>,
     /// `NAME=VALUE` for the program's environment.
     pub environment: Vec<String>,
     /// The directory in which the program starts, in place of the root.
@@ -52,8 +50,7 @@ impl CommandLine {
     pub fn parse(image: &str, loader: &str) -> Self {
         let mut this = Self {
             mounts: Vec::new(),
-            network: "dhcp".to_string(),
-            network_v6: "auto".to_string(),
+            networks: Vec::new(),
             environment: Vec::new(),
             directory: None,
             arguments: Vec::new(),
@@ -67,6 +64,13 @@ impl CommandLine {
         this.read(image);
         this.read(loader);
         this
+    }
+
+    /// The value of `net=` or `net6=`, the last if there are several; empty if there is none.
+    pub fn network(&self, name: &str) -> &str {
+        let mut last_first = self.networks.iter().rev();
+        let found = last_first.find_map(|word| word.strip_prefix(name)?.strip_prefix('='));
+        found.unwrap_or_default()
     }
 
     fn read(&mut self, text: &str) {
@@ -90,8 +94,7 @@ impl CommandLine {
         };
         match name {
             "mount" => self.mounts.push(value.to_string()),
-            "net" => self.network = value.to_string(),
-            "net6" => self.network_v6 = value.to_string(),
+            "net" | "net6" => self.networks.push(word.to_string()),
             "placement" => match Placement::named(value) {
                 Some(rule) => self.placement = rule,
                 None => return false,
@@ -186,7 +189,7 @@ mod tests {
             "net=off env=A=1 mount=disk0:/ arg=x arg=y",
             "net=dhcp env=B=2 arg=z log=debug",
         );
-        assert_eq!(line.network, "dhcp");
+        assert_eq!((line.network("net"), line.network("net6")), ("dhcp", ""));
         assert_eq!(line.environment, ["A=1", "B=2"]);
         assert_eq!(line.mounts, ["disk0:/"]);
         assert_eq!(line.arguments, ["z"]);

@@ -168,6 +168,17 @@ fn the_example_ping_counts_what_comes_back() {
         ],
     );
     assert_eq!(console.matches("3 received").count(), 2);
+    let guest = Guest::new("ping").boot(Boot::Kernel);
+    let six = guest.args(&["-c", "3", "-i", "0.05", "-s", "1400", "fec0::2", "::1"]);
+    let console = six.run().showing(
+        0,
+        &[
+            "PING fec0::2 (fec0::2): 1400 bytes",
+            "1400 bytes from fec0::2: seq=3 ttl=",
+            "1400 bytes from ::1: seq=1 ttl=64",
+        ],
+    );
+    assert_eq!(console.matches("3 received").count(), 2);
     // Nobody has this address.
     let guest = Guest::new("ping").boot(Boot::Kernel);
     let lonely = guest.args(&["-c", "2", "-i", "0.01", "-W", "0.1", "10.0.2.77"]);

@@ -141,6 +141,24 @@ fn a_machine_is_found_and_reached_over_ipv6() {
 }
 
 #[test]
+fn a_service_by_callbacks_hears_both_versions_of_ip() {
+    let plug = Plug::new();
+    let guest = Guest::new("http")
+        .boot(Boot::Kernel)
+        .address("10.0.2.15/24,gateway=10.0.2.2")
+        .cable(&plug.netdev())
+        .start();
+    let mut wire = plug.wire();
+    guest.wait_for("Serving on port 80");
+    wire.find_guest();
+    let (_, _, flags) = wire.connect(syn(5001));
+    assert_eq!(flags, flag::SYN | flag::ACK);
+    let on_link = wire.guest_on_link();
+    let (_, _, flags) = wire.connect_v6(on_link, syn(5002));
+    assert_eq!(flags, flag::SYN | flag::ACK);
+}
+
+#[test]
 fn groups_are_joined_heard_and_left_for_others_to_see() {
     let plug = Plug::new();
     let guest = Guest::new("test-sockets")

@@ -183,15 +183,17 @@ const FILE: u32 = 0o100_644;
 /// An archive with these files (name, mode, content), of which `/init` is started, and the console that the kernel opens for it.
 pub(super) fn cpio(files: &[(&str, u32, &[u8])]) -> Vec<u8> {
     const DEVICE: u32 = 0o020_600;
+    /// Name, mode, device, content.
+    type Entry<'a> = (&'a str, u32, (u32, u32), &'a [u8]);
     let mut archive = Vec::new();
-    let first: [(&str, u32, (u32, u32), &[u8]); 2] = [
+    let first: [Entry<'_>; 2] = [
         ("dev", FOLDER, (0, 0), &[]),
         ("dev/console", DEVICE, (5, 1), &[]),
     ];
     let files = files
         .iter()
         .map(|&(name, mode, content)| (name, mode, (0, 0), content));
-    let last: (&str, u32, (u32, u32), &[u8]) = ("TRAILER!!!", 0, (0, 0), &[]);
+    let last: Entry<'_> = ("TRAILER!!!", 0, (0, 0), &[]);
     let entries = first.into_iter().chain(files).chain([last]);
     for (number, (name, mode, (major, minor), content)) in (1..).zip(entries) {
         let fields: [u32; 13] = [

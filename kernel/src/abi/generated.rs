@@ -3,19 +3,16 @@
 //! A family of functions brings its files along: an entry in a section that the linker script gathers, and that is there only in programs
 //! which use the family, as nothing else refers to the entry.
 
-use alloc::boxed::Box;
 use core::ffi::c_int;
 
-use super::object;
 use crate::error::{Errno, Result};
-use crate::storage::vfs::file::OpenFile;
 
 /// A file that is made when it is opened, to be read only.
 pub(super) struct Generated {
     /// Its path, from the root.
     pub(super) path: &'static [u8],
-    /// Makes it.
-    pub(super) open: fn() -> Result<OpenFile>,
+    /// Makes it; its descriptor.
+    pub(super) open: fn(flags: c_int) -> Result<c_int>,
 }
 
 unsafe extern "C" {
@@ -41,6 +38,5 @@ pub(super) fn open(error: Errno, path: &[u8], flags: c_int) -> Result<c_int> {
     if error != Errno(libc::ENOENT) || flags & libc::O_ACCMODE != libc::O_RDONLY {
         return Err(error);
     }
-    let file = (all().iter().find(is_it).ok_or(error)?.open)()?;
-    object::insert(Box::new(file), (flags & libc::O_CLOEXEC) as u32)
+    (all().iter().find(is_it).ok_or(error)?.open)(flags)
 }

@@ -55,11 +55,11 @@ pub(super) unsafe extern "C" fn memfd_create(name: *const c_char, flags: c_uint)
     })())
 }
 
-/// A file to be read only, of this content.
+/// A file to be read only, of this content; its descriptor.
 ///
 /// # Errors
 /// `ENOSPC` or `ENOMEM`.
-pub(super) fn of_content(name: &[u8], content: &[u8]) -> Result<OpenFile> {
+pub(super) fn of_content(name: &[u8], content: &[u8], flags: c_int) -> Result<c_int> {
     let root = tree()?.root();
     let _turn = CREATING.take();
     let node = root.node.create(NAME, NewNode::File, 0o444)?;
@@ -69,11 +69,8 @@ pub(super) fn of_content(name: &[u8], content: &[u8]) -> Result<OpenFile> {
         can_read: true,
         can_write: false,
     };
-    Ok(OpenFile::new(
-        Namespace::created(root, name, node),
-        access,
-        false,
-    ))
+    let file = OpenFile::new(Namespace::created(root, name, node), access, false);
+    object::insert(Box::new(file), (flags & libc::O_CLOEXEC) as u32)
 }
 
 const NAME: &[u8] = b"memfd";

@@ -232,9 +232,9 @@ fn read_scoped(node: &str) -> Option<SocketAddr> {
 #[unsafe(link_section = ".toro.generated")]
 static SERVERS: Generated = Generated {
     path: b"/etc/resolv.conf",
-    open: || {
+    open: |flags| {
         let settings = dns::of_network(start_network()?);
-        memfd::of_content(b"resolv.conf", settings.to_text().as_bytes())
+        memfd::of_content(b"resolv.conf", settings.to_text().as_bytes(), flags)
     },
 };
 

@@ -245,7 +245,7 @@ impl Network {
         let mut best = None;
         for interface in self.devices() {
             let reach = interface.lock().reach(ip);
-            if reach > best.map_or(None, |(reach, _)| reach) || best.is_none() {
+            if reach > best.and_then(|(reach, _)| reach) || best.is_none() {
                 best = Some((reach, *interface));
             }
         }

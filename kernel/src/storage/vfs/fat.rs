@@ -18,6 +18,7 @@ use alloc::vec::Vec;
 use core::any::Any;
 use core::sync::atomic::{AtomicBool, Ordering};
 
+use hadris_fat::CacheOptions;
 use hadris_fat::sync::FatFs;
 use hadris_fs::{
     Clock, DateTime, DirCursor, ErrorKind, FileType, FsResult, MountOptions, Name, NodeId,
@@ -128,6 +129,8 @@ impl Fat {
         let device = Device::new(volume).ok_or("the disk has no sectors")?;
         let mut fat =
             FatFs::mount(device, options).map_err(|error| format!("{}", error.into_error()))?;
+        // Sectors are kept below (`super::super::block_cache`); places in long files are not.
+        fat = fat.with_cache(CacheOptions::new().with_blocks(0));
         if fat.was_dirty() && !is_read_only {
             log::warn!("{what} was not unmounted: fsck.fat can look for what was lost");
         }
@@ -361,10 +364,15 @@ impl Shared {
         let result = work(&mut state);
         self.changed(&state);
         drop(state);
+        self.note_change();
+        result.map_err(|error| self.errno(&error))
+    }
+
+    /// What was changed gets to the disk before long.
+    fn note_change(&self) {
         if !self.is_changed.swap(true, Ordering::Relaxed) {
             write_behind::begin();
         }
-        result.map_err(|error| self.errno(&error))
     }
 
     /// After a change, or a sync.
@@ -412,7 +420,8 @@ impl Drop for FatNode {
             let root = self.shared.root;
             // There is nobody to tell. What stays goes at the next mount.
             let _ = state.fat.unlink(root, Name::new(&name));
-            self.shared.is_changed.store(true, Ordering::Relaxed);
+            drop(state);
+            self.shared.note_change();
         }
     }
 }

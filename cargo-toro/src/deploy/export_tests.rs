@@ -122,3 +122,186 @@ fn what_a_target_does_not_have_is_refused() {
     assert!(firecracker(&machine(&card)).is_err());
     assert!(kubevirt(&machine(&card), "x").is_err());
 }
+
+/// What an object may have: its place (keys from the top, lists left out), the keys that it must have, those that it may have.
+type Shape = (
+    &'static str,
+    &'static [&'static str],
+    &'static [&'static str],
+);
+
+/// Demands that every object of a description has a known place, all that it must have and nothing that is not known there.
+fn demand_shape(value: &Value, place: &str, shapes: &[Shape]) {
+    match value {
+        Value::Array(list) => list.iter().for_each(|one| demand_shape(one, place, shapes)),
+        Value::Object(object) => {
+            let shape = shapes.iter().find(|(known, ..)| *known == place);
+            let (_, must, may) = shape.unwrap_or_else(|| panic!("unknown object: {place}"));
+            for key in *must {
+                assert!(object.contains_key(*key), "{place} lacks {key}");
+            }
+            for (key, value) in object {
+                let is_known = must.contains(&key.as_str()) || may.contains(&key.as_str());
+                assert!(is_known, "{place} has {key}, which is unknown there");
+                demand_shape(
+                    value,
+                    format!("{place}/{key}").trim_start_matches('/'),
+                    shapes,
+                );
+            }
+        }
+        _ => {}
+    }
+}
+
+/// After src/firecracker/swagger/firecracker.yaml of Firecracker 1.7, the definitions `FullVmConfiguration` and what it leads to.
+#[test]
+fn firecracker_gets_no_key_that_its_schema_lacks() {
+    let settings = with_ports();
+    let config = firecracker(&machine(&settings)).unwrap();
+    let shapes: [Shape; 5] = [
+        (
+            "",
+            &[],
+            &[
+                "balloon",
+                "boot-source",
+                "drives",
+                "machine-config",
+                "network-interfaces",
+            ],
+        ),
+        (
+            "boot-source",
+            &["kernel_image_path"],
+            &["boot_args", "initrd_path"],
+        ),
+        (
+            "drives",
+            &["drive_id", "is_root_device", "path_on_host"],
+            &["is_read_only", "cache_type", "io_engine"],
+        ),
+        (
+            "machine-config",
+            &["mem_size_mib", "vcpu_count"],
+            &["smt", "huge_pages"],
+        ),
+        (
+            "network-interfaces",
+            &["host_dev_name", "iface_id"],
+            &["guest_mac"],
+        ),
+    ];
+    demand_shape(&config, "", &shapes);
+}
+
+/// After vmm/src/api/openapi/cloud-hypervisor.yaml of Cloud Hypervisor, the schema `VmConfig` and what it leads to.
+#[test]
+fn cloud_hypervisor_gets_no_key_that_its_schema_lacks() {
+    let settings = with_ports();
+    let config = cloud_hypervisor(&machine(&settings));
+    let shapes: [Shape; 8] = [
+        (
+            "",
+            &["payload"],
+            &["cpus", "memory", "disks", "net", "serial", "console"],
+        ),
+        ("cpus", &["boot_vcpus", "max_vcpus"], &["topology"]),
+        ("memory", &["size"], &["shared", "hugepages"]),
+        ("payload", &[], &["firmware", "kernel", "cmdline"]),
+        ("disks", &[], &["path", "readonly", "direct", "num_queues"]),
+        ("net", &[], &["tap", "ip", "mask", "mac", "num_queues"]),
+        ("serial", &["mode"], &["file", "socket"]),
+        ("console", &["mode"], &["file"]),
+    ];
+    demand_shape(&config, "", &shapes);
+}
+
+/// After the types of KubeVirt's API `kubevirt.io/v1` (staging/src/kubevirt.io/api/core/v1/schema.go and types.go) and those of Kubernetes
+/// that it stands on.
+#[test]
+fn kubernetes_gets_no_key_that_its_types_lack() {
+    const SPEC: &str = "spec/template/spec";
+    let settings = with_ports();
+    let list = kubevirt(&machine(&settings), "registry/web:1").unwrap();
+    let shapes = |kind: &str| -> Vec<Shape> {
+        let top: Shape = ("", &["apiVersion", "kind", "metadata", "spec"], &[]);
+        let metadata: Shape = ("metadata", &["name"], &["labels"]);
+        let mut shapes = vec![top, metadata];
+        shapes.extend::<Vec<Shape>>(match kind {
+            "VirtualMachine" => vec![
+                ("spec", &["template"], &["runStrategy", "running"]),
+                ("spec/template", &["spec"], &["metadata"]),
+                ("spec/template/metadata", &[], &["labels"]),
+                ("spec/template/metadata/labels", &[], &["app"]),
+                (SPEC, &["domain"], &["volumes", "networks"]),
+                (
+                    "spec/template/spec/domain",
+                    &["devices"],
+                    &["cpu", "memory"],
+                ),
+                ("spec/template/spec/domain/cpu", &[], &["cores"]),
+                ("spec/template/spec/domain/memory", &[], &["guest"]),
+                (
+                    "spec/template/spec/domain/devices",
+                    &[],
+                    &["disks", "interfaces", "autoattachPodInterface"],
+                ),
+                (
+                    "spec/template/spec/domain/devices/disks",
+                    &["name"],
+                    &["bootOrder", "disk"],
+                ),
+                (
+                    "spec/template/spec/domain/devices/disks/disk",
+                    &[],
+                    &["bus"],
+                ),
+                (
+                    "spec/template/spec/domain/devices/interfaces",
+                    &["name"],
+                    &["masquerade", "model", "ports"],
+                ),
+                (
+                    "spec/template/spec/domain/devices/interfaces/masquerade",
+                    &[],
+                    &[],
+                ),
+                (
+                    "spec/template/spec/domain/devices/interfaces/ports",
+                    &["port"],
+                    &["name", "protocol"],
+                ),
+                (
+                    "spec/template/spec/volumes",
+                    &["name"],
+                    &["containerDisk", "persistentVolumeClaim"],
+                ),
+                ("spec/template/spec/volumes/containerDisk", &["image"], &[]),
+                (
+                    "spec/template/spec/volumes/persistentVolumeClaim",
+                    &["claimName"],
+                    &["readOnly"],
+                ),
+                ("spec/template/spec/networks", &["name"], &["pod"]),
+                ("spec/template/spec/networks/pod", &[], &[]),
+            ],
+            "Service" => vec![
+                ("spec", &["ports"], &["selector", "type"]),
+                ("spec/selector", &[], &["app"]),
+                ("spec/ports", &["port"], &["name", "protocol", "targetPort"]),
+            ],
+            "PersistentVolumeClaim" => vec![
+                ("spec", &["resources"], &["accessModes", "volumeMode"]),
+                ("spec/resources", &["requests"], &[]),
+                ("spec/resources/requests", &["storage"], &[]),
+            ],
+            other => panic!("unknown kind {other}"),
+        });
+        shapes
+    };
+    for item in list["items"].as_array().unwrap() {
+        let kind = item["kind"].as_str().unwrap();
+        demand_shape(item, "", &shapes(kind));
+    }
+}

@@ -31,6 +31,10 @@ pub struct Deploy {
 
 #[allow(missing_docs, reason = "clap shows the docs of the options as help")]
 #[derive(Debug, Subcommand)]
+#[allow(
+    clippy::large_enum_variant,
+    reason = "there is one, read from the command line"
+)]
 pub enum Action {
     /// Install what a host needs
     Prepare(Prepare),

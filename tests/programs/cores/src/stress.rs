@@ -34,7 +34,7 @@ fn memory_goes_home(seed: u64) {
                         .wrapping_mul(6_364_136_223_846_793_005)
                         .wrapping_add(1);
                     // Up to 64 KiB, small ones more often.
-                    let len = 1 + (chance >> 48) as usize >> (chance >> 40 & 15);
+                    let len = (chance >> 48) as usize >> (chance >> 40 & 15);
                     let _ = next.try_send(vec![round as u8; len.max(1)]);
                     while let Ok(mut block) = receiver.try_recv() {
                         let byte = block[0];

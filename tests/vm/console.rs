@@ -55,6 +55,23 @@ fn what_is_typed_reaches_the_program() {
     guest.end().showing(0, &["done"]);
 }
 
+#[test]
+fn a_raw_terminal_gives_each_byte_as_it_comes() {
+    let mut guest = guest().start();
+    guest.wait_for("ready");
+    guest.send("raw\n");
+    guest.wait_for("settings 0 0");
+    guest.wait_for("25 rows, 80 columns");
+    guest.wait_for("type\r\n");
+    guest.send("a\r\x1b[Aq");
+    guest.wait_for("typed [97, 13, 27, 91, 65, 113], then 0");
+    // By lines again.
+    guest.send("hello\r");
+    guest.wait_for(r#"you said "hello""#);
+    guest.send("end\n");
+    guest.end().showing(0, &["done"]);
+}
+
 /// The keyboard is typed on line by line, and what is typed shows on the screen.
 #[test]
 fn what_is_typed_on_the_keyboard_reaches_the_program() {

@@ -104,7 +104,7 @@ extern "C" fn clock() -> libc::clock_t {
 /// # Safety
 /// `out` is null or can be written.
 #[unsafe(no_mangle)]
-unsafe extern "C" fn time(out: *mut libc::time_t) -> libc::time_t {
+pub(super) unsafe extern "C" fn time(out: *mut libc::time_t) -> libc::time_t {
     let now = (clock::wall_ns() / 1_000_000_000) as libc::time_t;
     if !out.is_null() {
         // SAFETY: not null, and the caller's.
@@ -118,7 +118,10 @@ unsafe extern "C" fn time(out: *mut libc::time_t) -> libc::time_t {
 /// # Safety
 /// `time` can be read, `out` can be written.
 #[unsafe(no_mangle)]
-unsafe extern "C" fn gmtime_r(time: *const libc::time_t, out: *mut libc::tm) -> *mut libc::tm {
+pub(super) unsafe extern "C" fn gmtime_r(
+    time: *const libc::time_t,
+    out: *mut libc::tm,
+) -> *mut libc::tm {
     // SAFETY: null, or the caller's.
     let date = unsafe { get(time) }.ok_or(Errno(libc::EFAULT));
     c_result(

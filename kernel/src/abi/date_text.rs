@@ -7,7 +7,7 @@ use core::ffi::{c_char, c_int};
 use super::calendar::{day_of, seconds_of};
 use super::convert::{get, text};
 
-const DAYS: [&str; 7] = [
+pub(super) const DAYS: [&str; 7] = [
     "Sunday",
     "Monday",
     "Tuesday",
@@ -16,7 +16,7 @@ const DAYS: [&str; 7] = [
     "Friday",
     "Saturday",
 ];
-const MONTHS: [&str; 12] = [
+pub(super) const MONTHS: [&str; 12] = [
     "January",
     "February",
     "March",
@@ -229,4 +229,48 @@ pub(super) unsafe extern "C" fn ctime_r(
         }
         asctime_r(&raw const date, out)
     }
+}
+
+/// Memory that the next call overwrites.
+struct Shared(core::cell::UnsafeCell<[c_char; 26]>);
+
+// SAFETY: only the two functions use it, whose contract is that one thread calls them.
+unsafe impl Sync for Shared {}
+
+static SHARED: Shared = Shared(core::cell::UnsafeCell::new([0; 26]));
+
+/// As [`asctime_r`], in memory that the next call overwrites.
+///
+/// # Safety
+/// `date` can be read; no other thread calls this.
+#[unsafe(no_mangle)]
+unsafe extern "C" fn asctime(date: *const libc::tm) -> *mut c_char {
+    // SAFETY: the same contract.
+    unsafe { asctime_r(date, SHARED.0.get().cast()) }
+}
+
+/// As [`ctime_r`], in memory that the next call overwrites.
+///
+/// # Safety
+/// `time` can be read; no other thread calls this.
+#[unsafe(no_mangle)]
+unsafe extern "C" fn ctime(time: *const libc::time_t) -> *mut c_char {
+    // SAFETY: the same contract.
+    unsafe { ctime_r(time, SHARED.0.get().cast()) }
+}
+
+/// As [`strftime`]: there is one locale.
+///
+/// # Safety
+/// As there.
+#[unsafe(no_mangle)]
+unsafe extern "C" fn strftime_l(
+    out: *mut c_char,
+    len: usize,
+    format: *const c_char,
+    date: *const libc::tm,
+    _locale: *mut core::ffi::c_void,
+) -> usize {
+    // SAFETY: the same contract.
+    unsafe { strftime(out, len, format, date) }
 }

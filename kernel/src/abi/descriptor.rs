@@ -114,7 +114,7 @@ unsafe fn lock_range(descriptor: c_int, command: c_int, lock: *mut libc::flock64
     Ok(0)
 }
 
-/// Controls what is behind a descriptor: only what holds for all kinds.
+/// Controls what is behind a descriptor: what holds for all kinds, and [`super::terminal`]s.
 ///
 /// # Safety
 /// `argument` points at what the request says.
@@ -138,22 +138,26 @@ pub unsafe extern "C" fn ioctl(descriptor: c_int, request: c_ulong, argument: *m
             }
             libc::FIOCLEX => object::set_close_on_exec(descriptor, true),
             libc::FIONCLEX => object::set_close_on_exec(descriptor, false),
-            _ => Err(Errno(libc::ENOTTY)),
+            // SAFETY: the caller's promise.
+            _ => unsafe { super::terminal::control(&description, request, argument.cast()) },
         }
     })())
 }
 
-/// Whether a descriptor is a terminal's: a character device with one of their major numbers (Linux: admin-guide/devices.txt).
+/// Whether there is a terminal: a character device with one of their major numbers (Linux: admin-guide/devices.txt).
+pub(super) fn is_terminal(description: &Description) -> Result<bool> {
+    const TERMINALS: [u32; 3] = [4, 5, 136];
+    // SAFETY: a structure of integers, for which zeros are values.
+    let mut stat: libc::stat64 = unsafe { core::mem::zeroed() };
+    description.object().stat(&mut stat)?;
+    let is_device = stat.st_mode & libc::S_IFMT == libc::S_IFCHR;
+    Ok(is_device && TERMINALS.contains(&libc::major(stat.st_rdev)))
+}
+
+/// Whether a descriptor is a terminal's.
 #[unsafe(no_mangle)]
 pub extern "C" fn isatty(descriptor: c_int) -> c_int {
-    const TERMINALS: [u32; 3] = [4, 5, 136];
-    let is_terminal = object::get(descriptor).and_then(|description| {
-        // SAFETY: a structure of integers, for which zeros are valid.
-        let mut stat: libc::stat64 = unsafe { core::mem::zeroed() };
-        description.object().stat(&mut stat)?;
-        let is_device = stat.st_mode & libc::S_IFMT == libc::S_IFCHR;
-        Ok(is_device && TERMINALS.contains(&libc::major(stat.st_rdev)))
-    });
+    let is_terminal = object::get(descriptor).and_then(|description| is_terminal(&description));
     match is_terminal {
         Ok(true) => 1,
         Ok(false) => {

@@ -43,6 +43,10 @@ impl Object for OpenFile {
         Self::write(self, buf)
     }
 
+    fn seek(&self, offset: i64, whence: c_int) -> Result<u64> {
+        Self::seek(self, offset, whence)
+    }
+
     fn stat(&self, stat: &mut libc::stat64) -> Result<()> {
         metadata::fill(stat, self.entry()).map(|_| ())
     }
@@ -388,9 +392,9 @@ pub unsafe extern "C" fn pwritev64(
 /// Always safe to call; `unsafe` only as C functions with two names are.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn lseek64(descriptor: c_int, offset: i64, whence: c_int) -> i64 {
-    c_result(with_file(descriptor, libc::ESPIPE, |file| {
-        file.seek(offset, whence).map(|offset| offset as i64)
-    }))
+    let sought =
+        object::get(descriptor).and_then(|description| description.object().seek(offset, whence));
+    c_result(sought.map(|offset| offset as i64))
 }
 
 /// Sets an open file's size.

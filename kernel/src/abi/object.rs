@@ -48,6 +48,14 @@ pub trait Object: Any + Send + Sync {
         Err(Errno(libc::ENOTTY))
     }
 
+    /// Moves the place where is read and written.
+    ///
+    /// # Errors
+    /// `ESPIPE` of what has none; `EINVAL` before the beginning.
+    fn seek(&self, _offset: i64, _whence: i32) -> Result<u64> {
+        Err(Errno(libc::ESPIPE))
+    }
+
     /// Fills in `stat` (zeroed before).
     ///
     /// # Errors
@@ -249,6 +257,11 @@ pub fn get(descriptor: i32) -> Result<Arc<Description>> {
         .lock()
         .slot(descriptor)
         .map(|slot| slot.description.clone())
+}
+
+/// The highest descriptor that may be in use.
+pub fn highest() -> u32 {
+    TABLE.lock().slots.len().saturating_sub(1) as u32
 }
 
 /// Takes a descriptor out of the table; the object goes with its last descriptor.

@@ -185,6 +185,36 @@ pub(super) unsafe extern "C" fn execvpe(
     unsafe { execute(name, true) }
 }
 
+/// As [`execve`], with the arguments one by one.
+///
+/// # Safety
+/// As there.
+#[unsafe(no_mangle)]
+unsafe extern "C" fn execl(path: *const c_char) -> c_int {
+    // SAFETY: the same contract.
+    unsafe { execute(path, false) }
+}
+
+/// As [`execl`].
+///
+/// # Safety
+/// As there.
+#[unsafe(no_mangle)]
+unsafe extern "C" fn execle(path: *const c_char) -> c_int {
+    // SAFETY: the same contract.
+    unsafe { execute(path, false) }
+}
+
+/// As [`execvp`], with the arguments one by one.
+///
+/// # Safety
+/// As there.
+#[unsafe(no_mangle)]
+unsafe extern "C" fn execlp(name: *const c_char) -> c_int {
+    // SAFETY: the same contract.
+    unsafe { execute(name, true) }
+}
+
 /// # Safety
 /// 1. `name` is null or a C string.
 unsafe fn spawn(name: *const c_char, is_searched: bool) -> c_int {
@@ -253,6 +283,27 @@ prepared_for_nothing! {
     posix_spawnattr_setpgroup(*mut c_void, libc::pid_t);
     posix_spawnattr_setsigdefault(*mut c_void, *const libc::sigset_t);
     posix_spawnattr_setsigmask(*mut c_void, *const libc::sigset_t);
+    posix_spawnattr_setschedparam(*mut c_void, *const libc::sched_param);
+    posix_spawnattr_setschedpolicy(*mut c_void, c_int);
+    posix_spawn_file_actions_addclosefrom_np(*mut c_void, c_int);
+    posix_spawn_file_actions_addfchdir_np(*mut c_void, c_int);
+    posix_spawn_file_actions_addtcsetpgrp_np(*mut c_void, c_int);
+}
+
+/// What would be done in a new process is not kept, so it cannot be told.
+macro_rules! not_kept {
+    ($($name:ident)*) => {$(
+        /// Tells nothing: see [`posix_spawn`].
+        #[unsafe(no_mangle)]
+        extern "C" fn $name(_attributes: *const c_void, _out: *mut c_void) -> c_int {
+            libc::ENOSYS
+        }
+    )*};
+}
+
+not_kept! {
+    posix_spawnattr_getflags posix_spawnattr_getpgroup posix_spawnattr_getsigdefault posix_spawnattr_getsigmask
+    posix_spawnattr_getschedparam posix_spawnattr_getschedpolicy
 }
 
 /// There are no children.
@@ -640,5 +691,6 @@ pub(super) unsafe extern "C" fn getrusage(who: c_int, out: *mut libc::rusage) ->
 
 super::convert::also_named! {
     getrlimit64 = getrlimit(resource: c_uint, out: *mut libc::rlimit64) -> c_int;
+    prlimit = prlimit64(process: libc::pid_t, resource: c_uint, new: *const libc::rlimit64, old: *mut libc::rlimit64) -> c_int;
     setrlimit64 = setrlimit(resource: c_uint, new: *const libc::rlimit64) -> c_int;
 }

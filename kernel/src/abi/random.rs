@@ -68,3 +68,47 @@ unsafe extern "C" fn rand_r(seed: *mut c_uint) -> c_int {
         (mixed(u64::from(*seed)) >> 33) as c_int
     }
 }
+
+/// A number from -2³¹ to below 2³¹.
+#[unsafe(no_mangle)]
+extern "C" fn mrand48() -> c_long {
+    c_long::from((next() >> 32) as i32)
+}
+
+/// The seed before, in memory that the next call overwrites.
+struct Before(core::cell::UnsafeCell<[u16; 3]>);
+
+// SAFETY: only `seed48` uses it, whose contract is that one thread calls it.
+unsafe impl Sync for Before {}
+
+static BEFORE: Before = Before(core::cell::UnsafeCell::new([0; 3]));
+
+/// Sets the seed; what it was.
+///
+/// # Safety
+/// Three words can be read; no other thread calls this.
+#[unsafe(no_mangle)]
+unsafe extern "C" fn seed48(seed: *const [u16; 3]) -> *mut u16 {
+    // SAFETY: the caller's.
+    let [low, middle, high] = unsafe { seed.read() }.map(u64::from);
+    let before = STATE.swap(high << 32 | middle << 16 | low, Ordering::Relaxed);
+    let words = [before as u16, (before >> 16) as u16, (before >> 32) as u16];
+    // SAFETY: one thread calls this.
+    unsafe { BEFORE.0.get().write(words) };
+    BEFORE.0.get().cast()
+}
+
+/// Sets the seed, and the constants of a generator that this is not.
+///
+/// # Safety
+/// Seven words can be read.
+#[unsafe(no_mangle)]
+unsafe extern "C" fn lcong48(parameters: *const [u16; 7]) {
+    // SAFETY: the caller's.
+    let parameters = unsafe { parameters.read() };
+    let seed = parameters[..3]
+        .iter()
+        .rev()
+        .fold(0, |seed, &word| seed << 16 | u64::from(word));
+    STATE.store(seed, Ordering::Relaxed);
+}

@@ -6,13 +6,13 @@
 //! ends with `EINTR` but those that wait for signals.
 
 use core::ffi::{c_int, c_void};
-use core::sync::atomic::{AtomicU64, Ordering};
+use core::sync::atomic::{AtomicPtr, AtomicU64, Ordering};
 
 use super::convert::{c_result, c_status, get, put};
 use super::{program, trap};
 use crate::arch::clock;
 use crate::error::{Errno, Result};
-use crate::scheduler::{Thread, WaitQueue, thread};
+use crate::scheduler::{Thread, WaitQueue, registry, thread};
 use crate::sync::SpinLock;
 
 const SIGNALS: usize = 64;
@@ -51,6 +51,9 @@ static PENDING: AtomicU64 = AtomicU64::new(0);
 /// How many handlers have run, and those who wait for a handler or a pending signal.
 static EVENTS: SpinLock<u64> = SpinLock::new(0);
 static WAITING: WaitQueue = WaitQueue::new();
+
+/// Who else wants to know that signals wait: a `fn()`, or null.
+static LISTENER: AtomicPtr<()> = AtomicPtr::new(core::ptr::null_mut());
 
 const fn bit(signal: c_int) -> u64 {
     1 << (signal - 1)
@@ -126,6 +129,68 @@ pub(super) fn send_to(target: &Thread, signal: c_int) -> Result<()> {
 fn tell_waiting() {
     *EVENTS.lock() += 1;
     WAITING.wake_all();
+    let listener = LISTENER.load(Ordering::Acquire);
+    if !listener.is_null() {
+        // SAFETY: only `listen` stores here.
+        unsafe { core::mem::transmute::<*mut (), fn()>(listener)() };
+    }
+}
+
+/// Has `function` called whenever signals have begun to wait.
+pub(super) fn listen(function: fn()) {
+    // Else the compiler takes the only function that is ever given into every program.
+    LISTENER.store(
+        core::hint::black_box(function as *mut ()),
+        Ordering::Release,
+    );
+}
+
+/// Has signals wait for who asks, as `sigwait` does; or no longer.
+pub(super) fn await_signals(set: u64, is_begun: bool) {
+    let mut awaited = AWAITED.lock();
+    for (index, count) in awaited.iter_mut().enumerate() {
+        if set >> index & 1 != 0 {
+            *count = count.wrapping_add(if is_begun { 1 } else { u32::MAX });
+        }
+    }
+}
+
+/// Takes one of the signals that wait out of a set, if there is one.
+pub(super) fn take_waiting(set: u64) -> Option<c_int> {
+    for pending in [&thread::current().signals.pending, &PENDING] {
+        let wanted = pending.load(Ordering::Relaxed) & set;
+        let lowest = wanted & wanted.wrapping_neg();
+        if lowest != 0 && pending.fetch_and(!lowest, Ordering::Relaxed) & lowest != 0 {
+            return Some(lowest.trailing_zeros() as c_int + 1);
+        }
+    }
+    None
+}
+
+/// Sends the program a signal from a thread that is there for nothing else, with what a handler is told of it. It waits if somebody waits
+/// for it, or if the main thread blocks it.
+pub(super) fn send_told(info: &mut libc::siginfo_t) -> Result<()> {
+    let signal = info.si_signo;
+    let signal_bit = 1 << index(signal)?;
+    let mut main_blocks = false;
+    registry::for_each_thread(|thread| {
+        let blocked = thread.signals.blocked.load(Ordering::Relaxed);
+        main_blocks |= thread.is_main() && blocked & signal_bit != 0;
+    });
+    if main_blocks || is_awaited(index(signal)?) {
+        PENDING.fetch_or(signal_bit, Ordering::Relaxed);
+        tell_waiting();
+        return Ok(());
+    }
+    blocked().store(0, Ordering::Relaxed);
+    match take_action(signal) {
+        Some(action) if action.is_function() => {
+            // SAFETY: a structure of integers and pointers, for which zeros are values.
+            run(action, info, &mut unsafe { core::mem::zeroed() });
+            Ok(())
+        }
+        _ => send(signal),
+    }
 }
 
 /// What is to be done about a signal now. One that is to be done once is forgotten.
@@ -234,7 +299,7 @@ pub(super) fn with_broken_pipe(result: Result<usize>) -> Result<usize> {
     result
 }
 
-fn bits_of(set: &libc::sigset_t) -> u64 {
+pub(super) fn bits_of(set: &libc::sigset_t) -> u64 {
     // SAFETY: the set is an array of words, of which the first holds all signals there are.
     unsafe { (&raw const *set).cast::<u64>().read() }
 }
@@ -583,16 +648,9 @@ pub(super) unsafe extern "C" fn sigsuspend(mask: *const libc::sigset_t) -> c_int
 
 /// Takes a pending signal out of a set; waits for one until the deadline.
 fn take_pending(set: u64, deadline_ns: Option<u64>) -> Result<c_int> {
-    let count = |change: fn(&mut u32)| {
-        let mut awaited = AWAITED.lock();
-        let wanted = awaited.iter_mut().zip(0..);
-        wanted
-            .filter(|(_, index)| set >> index & 1 != 0)
-            .for_each(|(count, _)| change(count));
-    };
-    count(|count| *count += 1);
+    await_signals(set, true);
     let result = wait_for_pending(set, deadline_ns);
-    count(|count| *count -= 1);
+    await_signals(set, false);
     result
 }
 
@@ -608,12 +666,8 @@ pub(super) fn take_pending_until(set: u64, timeout: Option<libc::timespec>) -> R
 fn wait_for_pending(set: u64, deadline_ns: Option<u64>) -> Result<c_int> {
     let mut events = EVENTS.lock();
     loop {
-        for pending in [&thread::current().signals.pending, &PENDING] {
-            let wanted = pending.load(Ordering::Relaxed) & set;
-            let lowest = wanted & wanted.wrapping_neg();
-            if lowest != 0 && pending.fetch_and(!lowest, Ordering::Relaxed) & lowest != 0 {
-                return Ok(lowest.trailing_zeros() as c_int + 1);
-            }
+        if let Some(signal) = take_waiting(set) {
+            return Ok(signal);
         }
         if deadline_ns.is_some_and(|deadline_ns| deadline_ns <= clock::now_ns()) {
             return Err(Errno(libc::EAGAIN));
@@ -685,4 +739,22 @@ pub(super) extern "C" fn __libc_current_sigrtmin() -> c_int {
 #[unsafe(no_mangle)]
 pub(super) extern "C" fn __libc_current_sigrtmax() -> c_int {
     SIGNALS as c_int
+}
+
+/// Sends a process a signal with a value, which is dropped: handlers are told of the signal alone.
+#[unsafe(no_mangle)]
+extern "C" fn sigqueue(process: libc::pid_t, signal: c_int, _value: libc::sigval) -> c_int {
+    kill(process, signal)
+}
+
+/// `tgkill` of the kernel as C has it: a thread of a process, by its number.
+#[unsafe(no_mangle)]
+extern "C" fn tgkill(process: libc::pid_t, id: libc::pid_t, signal: c_int) -> c_int {
+    c_status(super::signal_calls::tgkill(process, id, signal).map(drop))
+}
+
+/// Has a handler's calls begin anew, or end with `EINTR`: no call ends so.
+#[unsafe(no_mangle)]
+extern "C" fn siginterrupt(signal: c_int, _interrupts: c_int) -> c_int {
+    c_status(check(signal))
 }

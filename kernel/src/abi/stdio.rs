@@ -19,7 +19,7 @@ impl Object for Terminal {
     }
 
     fn write(&self, buf: &[u8], _is_nonblocking: bool) -> Result<usize> {
-        console::write(buf);
+        console::write_of_program(buf);
         Ok(buf.len())
     }
 

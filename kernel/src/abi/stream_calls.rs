@@ -19,7 +19,7 @@ use super::{errno, object};
 use crate::error::{Errno, Result};
 
 /// The flags of `open` that a mode asks for.
-fn open_flags(mode: &[u8]) -> Result<c_int> {
+pub(super) fn open_flags(mode: &[u8]) -> Result<c_int> {
     let (first, rest) = mode.split_first().ok_or(Errno(libc::EINVAL))?;
     let access = match (rest.contains(&b'+'), first) {
         (true, _) => libc::O_RDWR,
@@ -45,7 +45,7 @@ fn open_flags(mode: &[u8]) -> Result<c_int> {
     Ok(access | making | is_new | cloexec)
 }
 
-fn stream(descriptor: c_int, flags: c_int) -> *mut File {
+pub(super) fn stream(descriptor: c_int, flags: c_int) -> *mut File {
     Box::into_raw(Box::new(File::new(flags, descriptor, Buffering::Full)))
 }
 
@@ -576,7 +576,70 @@ extern "C" fn system(command: *const c_char) -> c_int {
     127 << 8
 }
 
+/// Where a stream is, to be given to [`fsetpos64`]: glibc's structure begins with the offset.
+///
+/// # Safety
+/// `file` is an open stream, `out` can be written.
+#[unsafe(no_mangle)]
+unsafe extern "C" fn fgetpos64(file: *mut File, out: *mut i64) -> c_int {
+    // SAFETY: the caller's.
+    match unsafe { ftello64(file) } {
+        -1 => -1,
+        offset => {
+            // SAFETY: the caller's.
+            unsafe { out.write(offset) };
+            0
+        }
+    }
+}
+
+/// Goes where a stream was.
+///
+/// # Safety
+/// `file` is an open stream, `place` is from [`fgetpos64`].
+#[unsafe(no_mangle)]
+unsafe extern "C" fn fsetpos64(file: *mut File, place: *const i64) -> c_int {
+    // SAFETY: the caller's.
+    unsafe { fseeko64(file, place.read(), libc::SEEK_SET) }
+}
+
+/// Reads a word.
+///
+/// # Safety
+/// `file` is an open stream.
+#[unsafe(no_mangle)]
+unsafe extern "C" fn getw(file: *mut File) -> c_int {
+    let mut word: c_int = EOF;
+    // SAFETY: a local variable, and the caller's stream.
+    unsafe { fread((&raw mut word).cast(), size_of::<c_int>(), 1, file) };
+    word
+}
+
+/// A stream's buffer by lines.
+///
+/// # Safety
+/// `file` is an open stream.
+#[unsafe(no_mangle)]
+unsafe extern "C" fn setlinebuf(file: *mut File) {
+    // SAFETY: the caller's stream.
+    unsafe { setvbuf(file, null_mut(), libc::_IOLBF, 0) };
+}
+
+/// Reads a byte from the standard input.
+#[unsafe(no_mangle)]
+extern "C" fn getchar_unlocked() -> c_int {
+    getchar()
+}
+
+/// Writes a byte to the standard output.
+#[unsafe(no_mangle)]
+extern "C" fn putchar_unlocked(byte: c_int) -> c_int {
+    putchar(byte)
+}
+
 also_named! {
+    fgetpos = fgetpos64(file: *mut File, out: *mut i64) -> c_int;
+    fsetpos = fsetpos64(file: *mut File, place: *const i64) -> c_int;
     fopen = fopen64(path: *const c_char, mode: *const c_char) -> *mut File;
     freopen = freopen64(path: *const c_char, mode: *const c_char, file: *mut File) -> *mut File;
     tmpfile = tmpfile64() -> *mut File;

@@ -6,6 +6,11 @@ use core::sync::atomic::{AtomicU32, Ordering, fence};
 
 use libc::{msghdr, sockaddr, socklen_t};
 
+use super::attributes::{
+    fgetxattr, flistxattr, fremovexattr, fsetxattr, getxattr, lgetxattr, listxattr, llistxattr,
+    lremovexattr, lsetxattr, removexattr, setxattr,
+};
+use super::calendar::time;
 use super::clock::{
     self, clock_getres, clock_gettime, clock_nanosleep, deadline_of, gettimeofday, nanosleep,
 };
@@ -14,17 +19,28 @@ use super::descriptor::{dup, dup2, dup3, fcntl, flock, ioctl};
 use super::directory::{chdir, fchdir, mkdir, mkdirat, rmdir, umask};
 use super::epoll::{epoll_create, epoll_create1, epoll_ctl, epoll_pwait, epoll_pwait2, epoll_wait};
 use super::event::eventfd;
+use super::extra_files::{
+    close_range, fadvise, futimesat, mknod, mknodat, preadv2, pwritev2, readahead, sync_file_range,
+    utime,
+};
 use super::file::{
-    close, copy_file_range, fdatasync, fsync, ftruncate64, lseek64, open64, openat64, pread64,
-    preadv64, pwrite64, pwritev64, read, readv, sendfile64, splice, sync, syncfs, truncate64,
-    write, writev,
+    close, copy_file_range, creat64, fdatasync, fsync, ftruncate64, lseek64, open64, openat64,
+    pread64, preadv64, pwrite64, pwritev64, read, readv, sendfile64, splice, sync, syncfs,
+    truncate64, write, writev,
+};
+use super::identity::{
+    getcpu, getresgid, getresuid, personality, setfsgid, setfsuid, setregid, setreuid, times,
+};
+use super::interval::{
+    alarm, getitimer, setitimer, timer_create, timer_delete, timer_getoverrun, timer_gettime,
+    timer_settime,
 };
 use super::machine::{getrandom, sysinfo, uname};
 use super::memfd::memfd_create;
-use super::memory::{madvise, mmap64, mprotect, msync, munmap};
+use super::memory::{madvise, mmap64, mprotect, mremap, msync, munmap};
 use super::metadata::{
     access, chmod, chown, faccessat, fchmod, fchmodat, fchown, fchownat, fstat64, fstatat64,
-    lchown, lstat64, stat64, statx, utimensat,
+    lchown, lstat64, stat64, statx, utimensat, utimes,
 };
 use super::path::{
     link, linkat, readlink, readlinkat, rename, renameat, renameat2, symlink, symlinkat, unlink,
@@ -33,15 +49,27 @@ use super::path::{
 use super::pipe::{pipe, pipe2};
 use super::poll::{poll, ppoll};
 use super::process::{
-    getegid, geteuid, getgid, getpgid, getpgrp, getpid, getppid, getpriority, getrlimit, getrusage,
-    getsid, gettid, getuid, prctl, prlimit64, setgid, setpgid, setrlimit, setsid, setuid, wait4,
+    chroot, execve, getegid, geteuid, getgid, getgroups, getpgid, getpgrp, getpid, getppid,
+    getpriority, getrlimit, getrusage, getsid, gettid, getuid, prctl, prlimit64,
+    sched_get_priority_max, sched_get_priority_min, sched_getscheduler, sched_setscheduler, setgid,
+    setgroups, setpgid, setpriority, setresgid, setresuid, setrlimit, setsid, setuid, wait4,
+    waitid,
 };
-use super::signal::{kill, pause, sigaltstack};
+use super::refused::{
+    adjtimex, clock_adjtime, clock_settime, mount, name_to_handle_at, open_by_handle_at,
+    pivot_root, ptrace, reboot, setdomainname, sethostname, setns, settimeofday, swapoff, swapon,
+    umount2, unshare, vhangup,
+};
+use super::residence::{mincore, mlock, mlock2, mlockall, munlock, munlockall};
+use super::select::{pselect, select};
+use super::signal::{blocked_meanwhile, kill, pause, sigaltstack};
 use super::signal_calls::{
     rt_sigaction, rt_sigpending, rt_sigprocmask, rt_sigsuspend, rt_sigtimedwait, tgkill, tkill,
 };
+use super::signal_descriptor::signals_behind;
 use super::space::{fallocate64, fstatfs64, statfs64};
-use super::thread::{sched_getaffinity, sched_yield};
+use super::thread::{sched_getaffinity, sched_setaffinity, sched_yield};
+use super::thread_attributes::{sched_getparam, sched_rr_get_interval, sched_setparam};
 use super::timer::{timerfd_create, timerfd_gettime, timerfd_settime};
 use super::{errno, object, program};
 use crate::arch::clock as clocks;
@@ -80,6 +108,14 @@ unsafe extern "C" {
     ) -> isize;
     fn sendmsg(descriptor: c_int, message: *const msghdr, flags: c_int) -> isize;
     fn recvmsg(descriptor: c_int, message: *mut msghdr, flags: c_int) -> isize;
+    fn sendmmsg(d: c_int, messages: *mut libc::mmsghdr, count: c_uint, flags: c_int) -> c_int;
+    fn recvmmsg(
+        descriptor: c_int,
+        messages: *mut libc::mmsghdr,
+        count: c_uint,
+        flags: c_int,
+        timeout: *mut libc::timespec,
+    ) -> c_int;
     fn setsockopt(
         descriptor: c_int,
         level: c_int,
@@ -158,7 +194,18 @@ fn dispatch(call: &Arguments) -> Result<usize> {
         return unsafe { futex_call(a, b as c_int, c as u32, d, e, f as u32) };
     }
     let otherwise = |number| match number {
-        libc::SYS_eventfd => eventfd(a as c_uint, 0).result(),
+        // SAFETY: the caller's arguments.
+        libc::SYS_pselect6 => unsafe { pselect_call(&call.values) },
+        // SAFETY: as above.
+        libc::SYS_signalfd => unsafe { signalfd_call(a as c_int, b as _, c, 0) },
+        // SAFETY: as above.
+        libc::SYS_signalfd4 => unsafe { signalfd_call(a as c_int, b as _, c, d as c_int) },
+        // The thread's own number, as of `gettid`; nobody waits at the address when it ends but who joins it by C's functions.
+        libc::SYS_set_tid_address => gettid().result(),
+        // The thread-local storage is the kernel's.
+        libc::SYS_arch_prctl => Err(Errno(libc::EPERM)),
+        // A segment that does not grow: the break stays where it is, as the call tells a failure.
+        libc::SYS_brk => Ok(0),
         // SAFETY: the caller's arguments.
         libc::SYS_getcwd => unsafe { getcwd_call(a as *mut c_void, b) },
         // SAFETY: as above.
@@ -292,6 +339,8 @@ fn dispatch(call: &Arguments) -> Result<usize> {
         SYS_recvfrom = recvfrom(0 1 2 3 4 5);
         SYS_sendmsg = sendmsg(0 1 2);
         SYS_recvmsg = recvmsg(0 1 2);
+        SYS_sendmmsg = sendmmsg(0 1 2 3);
+        SYS_recvmmsg = recvmmsg(0 1 2 3 4);
         SYS_setsockopt = setsockopt(0 1 2 3 4);
         SYS_getsockopt = getsockopt(0 1 2 3 4);
         SYS_clock_gettime = clock_gettime(0 1);
@@ -326,7 +375,186 @@ fn dispatch(call: &Arguments) -> Result<usize> {
         SYS_pause = pause();
         SYS_sigaltstack = sigaltstack(0 1);
         SYS_sched_yield = sched_yield();
+        SYS_sched_setaffinity = sched_setaffinity(0 1 2);
+        SYS_sched_getscheduler = sched_getscheduler(0);
+        SYS_sched_setscheduler = sched_setscheduler(0 1 2);
+        SYS_sched_getparam = sched_getparam(0 1);
+        SYS_sched_setparam = sched_setparam(0 1);
+        SYS_sched_get_priority_max = sched_get_priority_max(0);
+        SYS_sched_get_priority_min = sched_get_priority_min(0);
+        SYS_sched_rr_get_interval = sched_rr_get_interval(0 1);
+        SYS_setpriority = setpriority(0 1 2);
+        SYS_getcpu = getcpu(0 1);
+        SYS_time = time(0);
+        SYS_times = times(0);
+        SYS_select = select(0 1 2 3 4);
+        SYS_mremap = mremap(0 1 2 3);
+        SYS_mlock = mlock(0 1);
+        SYS_mlock2 = mlock2(0 1 2);
+        SYS_munlock = munlock(0 1);
+        SYS_mlockall = mlockall(0);
+        SYS_munlockall = munlockall();
+        SYS_mincore = mincore(0 1 2);
+        SYS_close_range = close_range(0 1 2);
+        SYS_preadv2 = preadv2(0 1 2 3 5);
+        SYS_pwritev2 = pwritev2(0 1 2 3 5);
+        SYS_fadvise64 = fadvise(0 1 2 3);
+        SYS_readahead = readahead(0 1 2);
+        SYS_sync_file_range = sync_file_range(0 1 2 3);
+        SYS_creat = creat64(0 1);
+        SYS_mknod = mknod(0 1 2);
+        SYS_mknodat = mknodat(0 1 2 3);
+        SYS_utime = utime(0 1);
+        SYS_utimes = utimes(0 1);
+        SYS_futimesat = futimesat(0 1 2);
+        SYS_getgroups = getgroups(0 1);
+        SYS_setgroups = setgroups(0 1);
+        SYS_getresuid = getresuid(0 1 2);
+        SYS_getresgid = getresgid(0 1 2);
+        SYS_setresuid = setresuid(0 1 2);
+        SYS_setresgid = setresgid(0 1 2);
+        SYS_setreuid = setreuid(0 1);
+        SYS_setregid = setregid(0 1);
+        SYS_setfsuid = setfsuid(0);
+        SYS_setfsgid = setfsgid(0);
+        SYS_personality = personality(0);
+        SYS_execve = execve(0 1 2);
+        SYS_waitid = waitid(0 1 2 3);
+        SYS_alarm = alarm(0);
+        SYS_getitimer = getitimer(0 1);
+        SYS_setitimer = setitimer(0 1 2);
+        SYS_timer_create = timer_create_call(0 1 2);
+        SYS_timer_settime = timer_settime_call(0 1 2 3);
+        SYS_timer_gettime = timer_gettime_call(0 1);
+        SYS_timer_getoverrun = timer_getoverrun_call(0);
+        SYS_timer_delete = timer_delete_call(0);
+        SYS_eventfd = eventfd_call(0);
+        SYS_chroot = chroot(0);
+        SYS_getxattr = getxattr(0 1 2 3);
+        SYS_lgetxattr = lgetxattr(0 1 2 3);
+        SYS_fgetxattr = fgetxattr(0 1 2 3);
+        SYS_setxattr = setxattr(0 1 2 3 4);
+        SYS_lsetxattr = lsetxattr(0 1 2 3 4);
+        SYS_fsetxattr = fsetxattr(0 1 2 3 4);
+        SYS_listxattr = listxattr(0 1 2);
+        SYS_llistxattr = llistxattr(0 1 2);
+        SYS_flistxattr = flistxattr(0 1 2);
+        SYS_removexattr = removexattr(0 1);
+        SYS_lremovexattr = lremovexattr(0 1);
+        SYS_fremovexattr = fremovexattr(0 1);
+        SYS_mount = mount();
+        SYS_umount2 = umount2();
+        SYS_pivot_root = pivot_root();
+        SYS_swapon = swapon();
+        SYS_swapoff = swapoff();
+        SYS_sethostname = sethostname();
+        SYS_setdomainname = setdomainname();
+        SYS_clock_settime = clock_settime();
+        SYS_settimeofday = settimeofday();
+        SYS_adjtimex = adjtimex();
+        SYS_clock_adjtime = clock_adjtime();
+        SYS_reboot = reboot();
+        SYS_vhangup = vhangup();
+        SYS_ptrace = ptrace();
+        SYS_unshare = unshare();
+        SYS_setns = setns();
+        SYS_open_by_handle_at = open_by_handle_at();
+        SYS_name_to_handle_at = name_to_handle_at();
     }
+}
+
+/// `signalfd4`: sets are one word here.
+///
+/// # Safety
+/// 1. `set` is null or can be read.
+unsafe fn signalfd_call(
+    descriptor: c_int,
+    set: *const u64,
+    set_bytes: usize,
+    flags: c_int,
+) -> Result<usize> {
+    if set_bytes != size_of::<u64>() {
+        return Err(Errno(libc::EINVAL));
+    }
+    // SAFETY: the caller's promise (1).
+    let set = unsafe { get(set) }.ok_or(Errno(libc::EFAULT))?;
+    signals_behind(descriptor, set, flags).map(|descriptor| descriptor as usize)
+}
+
+/// `pselect6`: the last argument leads to the set of signals and its size.
+///
+/// # Safety
+/// 1. Sets and time are null or can be read and written, as the call's manual page has them.
+unsafe fn pselect_call(values: &[usize; 6]) -> Result<usize> {
+    let &[count, read, write, exception, timeout, signals] = values;
+    // SAFETY: the caller's promise (1).
+    let mask = unsafe { get(signals as *const [usize; 2]) }.map_or(0, |[set, _]| set);
+    // SAFETY: as above.
+    let blocked = unsafe { get(mask as *const u64) };
+    let _blocked = blocked.map(blocked_meanwhile);
+    // SAFETY: as above.
+    let ready = unsafe {
+        pselect(
+            count as c_int,
+            read as *mut _,
+            write as *mut _,
+            exception as *mut _,
+            timeout as *const _,
+            core::ptr::null(),
+        )
+    };
+    ready.result()
+}
+
+/// Timers by the numbers of the kernel of Linux, which are an `int`.
+///
+/// # Safety
+/// 1. `event` is null or can be read, `out` can be written.
+unsafe fn timer_create_call(
+    clock: libc::clockid_t,
+    event: *const libc::sigevent,
+    out: *mut c_int,
+) -> c_int {
+    let mut timer = 0;
+    // SAFETY: the caller's promise (1), and a local variable.
+    unsafe {
+        let status = timer_create(clock, event, &raw mut timer);
+        if status == 0 {
+            out.write(timer as c_int);
+        }
+        status
+    }
+}
+
+/// # Safety
+/// As of [`timer_settime`].
+unsafe fn timer_settime_call(
+    timer: c_int,
+    flags: c_int,
+    new: *const libc::itimerspec,
+    old: *mut libc::itimerspec,
+) -> c_int {
+    // SAFETY: the same contract.
+    unsafe { timer_settime(timer as usize, flags, new, old) }
+}
+
+/// # Safety
+/// As of [`timer_gettime`].
+unsafe fn timer_gettime_call(timer: c_int, out: *mut libc::itimerspec) -> c_int {
+    // SAFETY: the same contract.
+    unsafe { timer_gettime(timer as usize, out) }
+}
+
+fn timer_getoverrun_call(timer: c_int) -> c_int {
+    timer_getoverrun(timer as usize)
+}
+
+fn timer_delete_call(timer: c_int) -> c_int {
+    timer_delete(timer as usize)
+}
+
+fn eventfd_call(initial: c_uint) -> c_int {
+    eventfd(initial, 0)
 }
 
 unsafe extern "C" {

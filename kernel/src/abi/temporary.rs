@@ -16,7 +16,7 @@ const TRIES: usize = 100;
 ///
 /// # Safety
 /// 1. `template` is a C string that can be written.
-unsafe fn with_name(
+pub(super) unsafe fn with_name(
     template: *mut c_char,
     suffix_len: c_int,
     make: impl Fn(*const c_char) -> c_int,

@@ -199,3 +199,44 @@ pub(super) extern "C" fn strerror(error: c_int) -> *const c_char {
     // Entries are never changed, and their text does not move with them.
     text.as_ptr()
 }
+
+/// What a signal means; the texts are Linux's usual ones.
+#[unsafe(no_mangle)]
+extern "C" fn strsignal(signal: c_int) -> *const c_char {
+    match signal {
+        libc::SIGHUP => c"Hangup",
+        libc::SIGINT => c"Interrupt",
+        libc::SIGQUIT => c"Quit",
+        libc::SIGILL => c"Illegal instruction",
+        libc::SIGTRAP => c"Trace/breakpoint trap",
+        libc::SIGABRT => c"Aborted",
+        libc::SIGBUS => c"Bus error",
+        libc::SIGFPE => c"Floating point exception",
+        libc::SIGKILL => c"Killed",
+        libc::SIGUSR1 => c"User defined signal 1",
+        libc::SIGSEGV => c"Segmentation fault",
+        libc::SIGUSR2 => c"User defined signal 2",
+        libc::SIGPIPE => c"Broken pipe",
+        libc::SIGALRM => c"Alarm clock",
+        libc::SIGTERM => c"Terminated",
+        libc::SIGSTKFLT => c"Stack fault",
+        libc::SIGCHLD => c"Child exited",
+        libc::SIGCONT => c"Continued",
+        libc::SIGSTOP => c"Stopped (signal)",
+        libc::SIGTSTP => c"Stopped",
+        libc::SIGTTIN => c"Stopped (tty input)",
+        libc::SIGTTOU => c"Stopped (tty output)",
+        libc::SIGURG => c"Urgent I/O condition",
+        libc::SIGXCPU => c"CPU time limit exceeded",
+        libc::SIGXFSZ => c"File size limit exceeded",
+        libc::SIGVTALRM => c"Virtual timer expired",
+        libc::SIGPROF => c"Profiling timer expired",
+        libc::SIGWINCH => c"Window changed",
+        libc::SIGIO => c"I/O possible",
+        libc::SIGPWR => c"Power failure",
+        libc::SIGSYS => c"Bad system call",
+        34..=64 => c"Real-time signal",
+        _ => c"Unknown signal",
+    }
+    .as_ptr()
+}

@@ -22,6 +22,8 @@ struct Attributes {
     stack_start: usize,
     guard_bytes: usize,
     is_detached: c_int,
+    /// Cores to start on, a bit for each; 0 for any.
+    cores: u64,
 }
 
 const _: () = assert!(size_of::<Attributes>() <= size_of::<libc::pthread_attr_t>());
@@ -66,10 +68,11 @@ pub(super) unsafe extern "C" fn pthread_create(
     // Only a program with threads has one that can end by a fault alone.
     fault::set_stage(Stage::Thread, fault::end_thread);
     let start = Box::into_raw(Box::new(Start { function, argument }));
+    let chosen = attributes.map_or(0, |a| a.cores & all_cores());
+    let wanted = (chosen != 0).then(|| chosen.trailing_zeros() as usize);
     match scheduler::spawn_on(
-        thread::current()
-            .next_core
-            .take()
+        wanted
+            .or_else(|| thread::current().next_core.take())
             .unwrap_or_else(scheduler::place),
         thread_main,
         start as usize,
@@ -170,6 +173,7 @@ pub(super) unsafe extern "C" fn pthread_attr_init(out: *mut libc::pthread_attr_t
         stack_start: 0,
         guard_bytes: GUARD_BYTES,
         is_detached: 0,
+        cores: 0,
     };
     // SAFETY: the caller's attributes, which are large enough.
     unsafe { out.cast::<Attributes>().write(attributes) };
@@ -216,6 +220,7 @@ pub(super) unsafe extern "C" fn pthread_getattr_np(
         stack_start,
         guard_bytes: GUARD_BYTES,
         is_detached: 0,
+        cores: 0,
     };
     // SAFETY: the caller's attributes, which are large enough.
     unsafe { out.cast::<Attributes>().write(attributes) };
@@ -362,6 +367,11 @@ pub(super) extern "C" fn sched_yield() -> c_int {
     0
 }
 
+/// A bit for each core; there are at most 64.
+fn all_cores() -> u64 {
+    u64::MAX >> (64 - scheduler::core_count())
+}
+
 #[unsafe(no_mangle)]
 pub(super) unsafe extern "C" fn sched_getaffinity(
     _: libc::pid_t,
@@ -372,7 +382,7 @@ pub(super) unsafe extern "C" fn sched_getaffinity(
     if bytes < 8 {
         return errno::set(Errno(libc::EINVAL));
     }
-    let cores = u64::MAX >> (64 - scheduler::core_count());
+    let cores = all_cores();
     // SAFETY: the caller's mask of `bytes` bytes.
     unsafe {
         mask.cast::<u8>().write_bytes(0, bytes);
@@ -427,4 +437,94 @@ pub(super) unsafe extern "C" fn sched_setaffinity(
     } else {
         errno::set(Errno(libc::EPERM))
     }
+}
+
+/// Whether threads to come are detached.
+///
+/// # Safety
+/// `attributes` were filled in, `out` can be written.
+#[unsafe(no_mangle)]
+unsafe extern "C" fn pthread_attr_getdetachstate(
+    attributes: *const libc::pthread_attr_t,
+    out: *mut c_int,
+) -> c_int {
+    // SAFETY: the caller's.
+    unsafe { *out = (*attributes.cast::<Attributes>()).is_detached };
+    0
+}
+
+/// Threads have stacks of the kernel's, with a guard page: a stack of the program's own is refused.
+#[unsafe(no_mangle)]
+extern "C" fn pthread_attr_setstack(_: *mut c_void, _start: *mut c_void, _bytes: usize) -> c_int {
+    libc::ENOTSUP
+}
+
+/// See [`pthread_attr_setstack`].
+#[unsafe(no_mangle)]
+extern "C" fn pthread_attr_setstackaddr(_: *mut c_void, _start: *mut c_void) -> c_int {
+    libc::ENOTSUP
+}
+
+/// Tells where a stack ends, at its upper end.
+///
+/// # Safety
+/// `attributes` were filled in, `out` can be written.
+#[unsafe(no_mangle)]
+unsafe extern "C" fn pthread_attr_getstackaddr(
+    attributes: *const libc::pthread_attr_t,
+    out: *mut *mut c_void,
+) -> c_int {
+    // SAFETY: the caller's.
+    unsafe {
+        let attributes = &*attributes.cast::<Attributes>();
+        *out = (attributes.stack_start + attributes.stack_bytes) as *mut c_void;
+    }
+    0
+}
+
+/// Says on which cores threads to come may run; they start on the first of them and stay there.
+///
+/// # Safety
+/// `out` was filled in, `bytes` bytes of the mask can be read.
+#[unsafe(no_mangle)]
+unsafe extern "C" fn pthread_attr_setaffinity_np(
+    out: *mut libc::pthread_attr_t,
+    bytes: usize,
+    mask: *const libc::cpu_set_t,
+) -> c_int {
+    if bytes < 8 || mask.is_null() {
+        return libc::EINVAL;
+    }
+    // SAFETY: the caller's mask of `bytes` bytes, and attributes.
+    unsafe {
+        let cores = mask.cast::<u64>().read_unaligned();
+        if cores & all_cores() == 0 {
+            return libc::EINVAL;
+        }
+        (*out.cast::<Attributes>()).cores = cores;
+    }
+    0
+}
+
+/// Tells on which cores threads to come may run.
+///
+/// # Safety
+/// `attributes` were filled in, `bytes` bytes of the mask can be written.
+#[unsafe(no_mangle)]
+unsafe extern "C" fn pthread_attr_getaffinity_np(
+    attributes: *const libc::pthread_attr_t,
+    bytes: usize,
+    mask: *mut libc::cpu_set_t,
+) -> c_int {
+    if bytes < 8 || mask.is_null() {
+        return libc::EINVAL;
+    }
+    // SAFETY: the caller's mask of `bytes` bytes, and attributes.
+    unsafe {
+        let chosen = (*attributes.cast::<Attributes>()).cores;
+        mask.cast::<u8>().write_bytes(0, bytes);
+        let cores = if chosen == 0 { all_cores() } else { chosen };
+        mask.cast::<u64>().write_unaligned(cores);
+    }
+    0
 }

@@ -33,7 +33,7 @@ struct Place {
 }
 
 /// Opaque: a frame of the crate `unwinding`.
-enum UnwindContext {}
+pub(crate) enum UnwindContext {}
 
 unsafe extern "C" {
     fn _Unwind_Backtrace(

@@ -18,4 +18,6 @@ pub(crate) use dispatch::diverted;
 #[cfg(not(test))]
 pub use dispatch::{Stage, Verdict, on_exception, set_stage};
 #[cfg(not(test))]
+pub(crate) use end_thread::UnwindContext;
+#[cfg(not(test))]
 pub use end_thread::end_thread;

@@ -8,7 +8,7 @@ use core::mem::ManuallyDrop;
 use core::ptr::null;
 use core::sync::atomic::{AtomicU8, AtomicU32, AtomicU64, Ordering};
 
-use super::wait::WaitQueue;
+use super::wait::{WaitOutcome, WaitQueue};
 use crate::arch::x86_64::{context, core_local};
 use crate::image;
 use crate::memory::areas::{self, Access};
@@ -126,6 +126,8 @@ pub struct Signals {
     pub pending: AtomicU64,
     /// Start and length of the stack for handlers that the thread asked for.
     pub alternate_stack: SpinLock<(usize, usize)>,
+    /// What the thread said about being cancelled: bit 0 not at all, bit 1 at any time.
+    pub cancellation: AtomicU8,
 }
 
 impl Signals {
@@ -140,6 +142,7 @@ impl Signals {
             blocked: AtomicU64::new(blocked),
             pending: AtomicU64::new(0),
             alternate_stack: SpinLock::new((0, 0)),
+            cancellation: AtomicU8::new(0),
         }
     }
 }
@@ -425,6 +428,23 @@ impl Thread {
     pub(super) fn finish(&self, result: usize) {
         *self.end.lock() = Some(result);
         self.ended.wake_all();
+    }
+
+    /// Waits until the thread has ended, or the time `deadline_ns` since boot; whether it has ended.
+    pub fn ends_until(&self, deadline_ns: u64) -> bool {
+        let mut end = self.end.lock();
+        loop {
+            if end.is_some() {
+                return true;
+            }
+            let outcome;
+            (end, outcome) = self
+                .ended
+                .wait_for(Waiting::Join(self.id), end, Some(deadline_ns));
+            if outcome == WaitOutcome::TimedOut {
+                return end.is_some();
+            }
+        }
     }
 
     /// Waits until the thread has ended, for its result.

@@ -64,7 +64,23 @@ impl<T: Copy, const N: usize> Ring<T, N> {
     }
 }
 
+/// How the program wants what is typed (`abi/terminal.rs`).
+#[derive(Clone, Copy)]
+pub struct Mode {
+    /// The keyboard's lines are edited and come whole; else each key comes as what a terminal sends for it.
+    pub is_by_lines: bool,
+    /// What is typed on the keyboard shows on the screen.
+    pub is_shown: bool,
+    /// The return key sends a newline, not a carriage return.
+    pub return_is_newline: bool,
+    /// A read waits at most so long, and then reads nothing; `None` is until there is something.
+    pub wait_ns: Option<u64>,
+}
+
 struct State {
+    mode: Mode,
+    /// What a terminal sends for a key; there once the program has set a mode, so that others carry none of it.
+    sequence: Option<fn(KeyEvent) -> Option<keyboard::Sequence>>,
     bytes: Ring<u8, BUFFER_BYTES>,
     keys: Ring<Key, MAX_KEYS>,
     line: Line,
@@ -74,6 +90,13 @@ struct State {
 }
 
 static STATE: SpinLock<State> = SpinLock::new(State {
+    mode: Mode {
+        is_by_lines: true,
+        is_shown: true,
+        return_is_newline: true,
+        wait_ns: None,
+    },
+    sequence: None,
     bytes: Ring::new(0),
     keys: Ring::new(Key::Byte(0)),
     line: Line::new(),
@@ -135,7 +158,8 @@ fn fill(state: &mut State) {
     while has_room(state)
         && let Some(byte) = super::serial::read()
     {
-        let byte = if byte == b'\r' { b'\n' } else { byte };
+        let is_newline = byte == b'\r' && (state.is_raw || state.mode.return_is_newline);
+        let byte = if is_newline { b'\n' } else { byte };
         match state.is_raw {
             true => state.keys.push(Key::Byte(byte)),
             false => state.bytes.push(byte),
@@ -152,8 +176,12 @@ impl State {
         if self.is_raw {
             return self.keys.push(Key::Event(event));
         }
+        if !self.mode.is_by_lines {
+            return self.take_key_alone(event);
+        }
         match self.line.take(event) {
             Typed::Nothing => {}
+            Typed::Shown(_) | Typed::Erased(_) if !self.mode.is_shown => {}
             Typed::Shown(byte) => super::write_screen(&[byte]),
             Typed::Erased(count) => (0..count).for_each(|_| super::write_screen(b"\x08 \x08")),
             Typed::EndOfFile => self.has_ended = true,
@@ -164,6 +192,20 @@ impl State {
                 }
                 line.iter().for_each(|&byte| self.bytes.push(byte));
             }
+        }
+    }
+
+    /// Takes a key as the bytes that a terminal sends for it.
+    fn take_key_alone(&mut self, event: KeyEvent) {
+        let Some(sequence) = self.sequence.and_then(|sequence| sequence(event)) else {
+            return;
+        };
+        for &byte in sequence.as_bytes() {
+            let is_return = byte == b'\n' && !self.mode.return_is_newline;
+            self.bytes.push(if is_return { b'\r' } else { byte });
+        }
+        if self.mode.is_shown {
+            super::write_screen(sequence.as_bytes());
         }
     }
 }
@@ -185,6 +227,10 @@ pub fn is_ready() -> bool {
 pub fn read(buf: &mut [u8], is_nonblocking: bool) -> Option<usize> {
     let can_interrupt = start();
     let mut state = STATE.lock();
+    let end_ns = state
+        .mode
+        .wait_ns
+        .map(|wait_ns| clock::now_ns().saturating_add(wait_ns));
     loop {
         fill(&mut state);
         let mut count = 0;
@@ -201,9 +247,40 @@ pub fn read(buf: &mut [u8], is_nonblocking: bool) -> Option<usize> {
         if is_nonblocking {
             return None;
         }
-        let deadline_ns = (!can_interrupt).then(|| clock::now_ns() + POLL_NS);
-        (state, _) = ARRIVED.wait(state, deadline_ns);
+        let now_ns = clock::now_ns();
+        if end_ns.is_some_and(|end_ns| end_ns <= now_ns) {
+            return Some(0);
+        }
+        let poll_ns = (!can_interrupt).then(|| now_ns + POLL_NS);
+        let until_ns = [end_ns, poll_ns].into_iter().flatten().min();
+        (state, _) = ARRIVED.wait(state, until_ns);
     }
+}
+
+/// Sets how the program wants what is typed; drops what was typed before and not read, if it is to.
+pub fn set_mode(mode: Mode, drops_unread: bool) {
+    {
+        let state = &mut *STATE.lock();
+        if state.mode.is_by_lines && !mode.is_by_lines {
+            // Who wants keys wants those of an unfinished line, too.
+            let line = state.line.finish();
+            line.iter().for_each(|&byte| state.bytes.push(byte));
+        }
+        state.mode = mode;
+        state.sequence = core::hint::black_box(Some(keyboard::sequence));
+    }
+    if drops_unread {
+        drop_unread();
+    }
+}
+
+/// Drops what was typed and not read.
+pub fn drop_unread() {
+    start();
+    let mut state = STATE.lock();
+    fill(&mut state);
+    while state.bytes.pop().is_some() {}
+    state.line.finish();
 }
 
 /// Has single keys come, for [`read_key`], in place of bytes and lines; or bytes and lines again. What was typed before and not read is

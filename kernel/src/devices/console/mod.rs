@@ -9,6 +9,7 @@ mod terminal;
 mod vga;
 
 use core::fmt;
+use core::sync::atomic::{AtomicBool, Ordering};
 
 use crate::arch::x86_64::start_info::Framebuffer;
 use crate::sync::SpinLock;
@@ -40,6 +41,23 @@ pub fn write(bytes: &[u8]) {
     {
         screen.write(bytes);
     }
+}
+
+/// Whether a newline of the program gets a carriage return on the serial line.
+static NEWLINE_RETURNS: AtomicBool = AtomicBool::new(true);
+
+/// Has newlines that the program writes get a carriage return, or not. The screen begins a line in any case, and so does the kernel.
+pub fn set_newline_returns(returns: bool) {
+    NEWLINE_RETURNS.store(returns, Ordering::Relaxed);
+}
+
+/// As [`write`], for the program: newlines as it wants them.
+pub fn write_of_program(bytes: &[u8]) {
+    if NEWLINE_RETURNS.load(Ordering::Relaxed) {
+        return write(bytes);
+    }
+    serial::write_plain(bytes);
+    write_screen(bytes);
 }
 
 /// Writes bytes to the screen alone: what is typed on the keyboard in front of it.

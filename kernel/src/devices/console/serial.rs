@@ -107,6 +107,13 @@ pub(super) fn write(bytes: &[u8]) {
     }
 }
 
+/// As [`write`], without a carriage return before newlines.
+pub(super) fn write_plain(bytes: &[u8]) {
+    if IS_PRESENT.load(Ordering::Relaxed) {
+        bytes.iter().for_each(|&byte| send(byte));
+    }
+}
+
 pub(super) fn read() -> Option<u8> {
     let early = EARLY.swap(0, Ordering::Relaxed);
     if early & EARLY_IS_THERE != 0 {

@@ -3,8 +3,11 @@
 mod dates;
 mod formats;
 mod jumps;
+mod memory_streams;
 mod scans;
 mod streams;
+mod threads;
+mod words;
 
 fn main() {
     formats::steps();
@@ -12,5 +15,8 @@ fn main() {
     streams::steps();
     jumps::steps();
     dates::steps();
+    words::steps();
+    memory_streams::steps();
+    threads::steps();
     println!("all steps done");
 }

@@ -1,6 +1,41 @@
 //! Shows what it was given: arguments, environment, standard input.
+#![allow(unsafe_code, reason = "it calls C functions of terminals")]
 
 use std::io::BufRead;
+
+/// Reads what is typed byte by byte, up to a `q`, with a terminal that leaves bytes as they are.
+fn raw() {
+    // SAFETY: a structure of integers that is filled in, and buffers of the lengths that are told.
+    unsafe {
+        let mut settings: libc::termios = std::mem::zeroed();
+        let mut size: libc::winsize = std::mem::zeroed();
+        println!(
+            "settings {} {}",
+            libc::tcgetattr(0, &raw mut settings),
+            libc::ioctl(1, libc::TIOCGWINSZ, &raw mut size)
+        );
+        println!("{} rows, {} columns", size.ws_row, size.ws_col);
+        let before = settings;
+        libc::cfmakeraw(&raw mut settings);
+        libc::tcsetattr(0, libc::TCSAFLUSH, &raw const settings);
+        print!("type\r\n");
+        std::io::Write::flush(&mut std::io::stdout()).expect("a console");
+        let mut typed = Vec::new();
+        while typed.last() != Some(&b'q') {
+            let mut byte = 0_u8;
+            if libc::read(0, (&raw mut byte).cast(), 1) == 1 {
+                typed.push(byte);
+            }
+        }
+        // A read that must not wait.
+        settings.c_cc[libc::VMIN] = 0;
+        libc::tcsetattr(0, libc::TCSANOW, &raw const settings);
+        let mut byte = 0_u8;
+        let nothing = libc::read(0, (&raw mut byte).cast(), 1);
+        libc::tcsetattr(0, libc::TCSANOW, &raw const before);
+        println!("typed {typed:?}, then {nothing}");
+    }
+}
 
 fn main() {
     println!(
@@ -22,6 +57,7 @@ fn main() {
                 let read = std::io::BufReader::new(terminal).read_line(&mut line);
                 println!("on the terminal {line:?}, {read:?}");
             }
+            Ok("raw") => raw(),
             Ok(line) => println!("you said {line:?}"),
             Err(error) => println!("error {error}"),
         }

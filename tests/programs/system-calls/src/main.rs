@@ -1,6 +1,7 @@
 //! Makes system calls by the instruction, as rustix does without a C library; each line is the same on Linux.
 #![allow(unsafe_code, reason = "it makes system calls itself")]
 
+mod others;
 mod signals;
 
 use rustix::buffer::spare_capacity;
@@ -20,6 +21,7 @@ fn main() {
     files();
     registers();
     signals::run();
+    others::run();
     println!("all steps done");
 }
 

@@ -232,40 +232,47 @@ impl Look {
             counter,
         }
     }
+
+    /// How long it took.
+    fn ticks(&self) -> u64 {
+        self.after.wrapping_sub(self.before)
+    }
 }
 
 /// Measures the time-stamp counter and another one, which counts down, for 2 ms; in hertz. When the host takes the processor away in a
 /// look, the measurement is not worth much: then there is another one, and the best counts.
 fn measure(mut sample: impl FnMut() -> u32) -> (u64, u64) {
     const MAX_TRIES: u32 = 5;
-    /// Good enough: the looks took so little of what was measured.
-    const GOOD: u64 = 500;
+    /// A look that takes longer than so many of the quickest was disturbed.
+    const DISTURBED: u64 = 8;
     /// A machine without the timer ends a measurement after a number of looks.
     const MAX_LOOKS: u32 = 300_000;
     let mut best = (u64::MAX, (0, 0));
     for _ in 0..MAX_TRIES {
         pit::start();
+        // The first one takes long where code is translated when it is first executed.
+        Look::take(&mut sample);
         let start = Look::take(&mut sample);
         let mut end = Look::take(&mut sample);
         let mut looks = 0;
+        let mut quickest = start.ticks().min(end.ticks());
         while u64::from(start.pit.wrapping_sub(end.pit)) < pit::TICKS && looks < MAX_LOOKS {
             end = Look::take(&mut sample);
+            quickest = quickest.min(end.ticks());
             looks += 1;
         }
         let elapsed = u64::from(start.pit.wrapping_sub(end.pit)).max(1);
         let ticks = end.before.wrapping_sub(start.before);
-        let in_looks = (start.after - start.before) + (end.after - end.before);
+        let in_looks = start.ticks().max(end.ticks());
         let counted = u64::from(start.counter.wrapping_sub(end.counter));
         let found = (
             ticks.saturating_mul(pit::HZ) / elapsed,
             counted * pit::HZ / elapsed,
         );
-        // Parts in a million.
-        let error = in_looks.saturating_mul(1_000_000) / ticks.max(1);
-        if error < best.0 {
-            best = (error, found);
+        if in_looks < best.0 {
+            best = (in_looks, found);
         }
-        if error < 1_000_000 / GOOD || looks == MAX_LOOKS {
+        if in_looks <= quickest.saturating_mul(DISTURBED) || looks == MAX_LOOKS {
             break;
         }
     }

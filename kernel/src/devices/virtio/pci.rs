@@ -1,5 +1,6 @@
 //! Virtio over PCI (section 4.1): structures of registers that capabilities of the vendor kind lead to.
 
+use core::cell::OnceCell;
 use core::sync::atomic::{AtomicUsize, Ordering};
 
 use super::queue::Queue;
@@ -18,6 +19,8 @@ const TRANSITIONAL_BLOCK: u16 = 0x1001;
 const CAPABILITY_VENDOR: u8 = 0x09;
 /// Queues of one device that a driver here uses at most.
 const MAX_QUEUES: usize = 4;
+/// Base address registers of a function.
+const BARS: usize = 6;
 /// Length of the longest kind of capability.
 const CAPABILITY_BYTES: u8 = 20;
 
@@ -71,6 +74,8 @@ impl PciTransport {
         pci.enable();
         let mut found: [Option<Mmio>; 5] = [None; 5];
         let mut notify_multiplier = 0;
+        // Asked for once each: a machine that is emulated lays its memory out anew at each of the writes that it takes.
+        let bars = [const { OnceCell::new() }; BARS];
         let is_ours =
             |&(id, at): &(u8, u8)| id == CAPABILITY_VENDOR && at <= u8::MAX - CAPABILITY_BYTES;
         for (_, at) in pci.capabilities().filter(is_ours) {
@@ -79,7 +84,7 @@ impl PciTransport {
                 let slot = &mut found[usize::from(kind)];
                 // The first of a kind is the one the device prefers.
                 if slot.is_none() {
-                    *slot = map(pci, at)?;
+                    *slot = map(pci, at, &bars)?;
                     if kind == NOTIFY {
                         notify_multiplier = pci.read32(at + 16);
                     }
@@ -113,10 +118,18 @@ impl PciTransport {
 }
 
 /// Maps the structure that a capability describes; `None` if it is not in memory.
-fn map(pci: &PciDevice, at: u8) -> Result<Option<Mmio>, Error> {
+fn map(
+    pci: &PciDevice,
+    at: u8,
+    bars: &[OnceCell<Option<Bar>>; BARS],
+) -> Result<Option<Mmio>, Error> {
     /// More than any structure in use here needs.
     const MAX_BYTES: u32 = 0x1_0000;
-    let Some(Bar::Memory { phys, len_bytes }) = pci.bar(pci.read8(at + 4)) else {
+    let index = pci.read8(at + 4);
+    let bar = bars
+        .get(usize::from(index))
+        .and_then(|bar| *bar.get_or_init(|| pci.bar(index)));
+    let Some(Bar::Memory { phys, len_bytes }) = bar else {
         return Ok(None);
     };
     let (offset, len) = (pci.read32(at + 8), pci.read32(at + 12).min(MAX_BYTES));

@@ -84,6 +84,9 @@ mod linux {
     const TABLES: u32 = BASE + 0x2_0000;
     /// Where the loader finds the entry, from its start.
     const ENTRY_AT: usize = 8;
+    const ROOT_AT: usize = 16;
+    /// Memory that neither firmware nor kernel uses.
+    const ACPI: u64 = 0x9_4000;
 
     core::arch::global_asm!(
         r#"
@@ -94,9 +97,10 @@ test_loader:
         jmp 1f
         .balign 8
         .quad 0                               // the entry, filled in
+        .quad 0                               // ACPI's root pointer, filled in; 0: the one it was told itself
         .quad 0, 0x00AF9B000000FFFF, 0x00CF93000000FFFF
-        .word 23                              // at 40
-        .long {BASE} + 16
+        .word 23                              // at 48
+        .long {BASE} + 24
 1:      cli
         cld
         // The memory map, the command line, the root pointer.
@@ -112,6 +116,9 @@ test_loader:
         mov eax, [ebx + 24]
         mov [{ZERO_PAGE} + 0x228], eax
         mov eax, [ebx + 32]
+        mov ecx, [{BASE} + 16]
+        test ecx, ecx
+        cmovnz eax, ecx
         mov [{ZERO_PAGE} + 0x70], eax
         // The first GiB in pages of 2 MiB.
         mov dword ptr [{TABLES}], {TABLES} + 0x1003
@@ -131,7 +138,7 @@ test_loader:
         rdmsr
         or eax, 0x100
         wrmsr
-        lgdt [{BASE} + 40]
+        lgdt [{BASE} + 48]
         mov eax, 0x80000011
         mov cr0, eax
         .byte 0xEA
@@ -159,8 +166,8 @@ test_loader_end:
         static test_loader_end: u8;
     }
 
-    /// The loader as an ELF with a PVH note, which goes on to `entry`.
-    fn loader(entry: u64) -> Vec<u8> {
+    /// The loader as an ELF with a PVH note, which goes on to `entry` and passes the root pointer on that lies at `root`, if it is not 0.
+    fn loader(entry: u64, root: u64) -> Vec<u8> {
         const CODE_AT: u32 = 0x100;
         // SAFETY: both are labels of the code above, which is read-only data, in this order.
         let mut code = unsafe {
@@ -169,6 +176,7 @@ test_loader_end:
             std::slice::from_raw_parts(start, len).to_vec()
         };
         code[ENTRY_AT..ENTRY_AT + 8].copy_from_slice(&entry.to_le_bytes());
+        code[ROOT_AT..ROOT_AT + 8].copy_from_slice(&root.to_le_bytes());
         let note = [4, 4, 18, u32::from_le_bytes(*b"Xen\0"), BASE]
             .map(u32::to_le_bytes)
             .concat();
@@ -201,20 +209,81 @@ test_loader_end:
         elf
     }
 
-    #[test]
-    fn the_64_bit_protocol_of_linux_starts_it() {
+    /// `hello` in a machine with one core, which gets these tables of ACPI at [`ACPI`], or its own; the console.
+    fn run(tables: Option<&[u8]>) -> String {
         let bare = Bare::new("q35");
         let kernel = bare.image("hello", Format::Elf);
         let elf = std::fs::read(&kernel).expect("an ELF");
         let entry = u64::from_le_bytes(elf[24..32].try_into().expect("an entry"));
         let path = bare.folder().join("loader.elf");
-        std::fs::write(&path, loader(entry)).expect("a file");
-        let bare = bare
+        std::fs::write(&path, loader(entry, tables.map_or(0, |_| ACPI))).expect("a file");
+        let given = bare.folder().join("acpi");
+        std::fs::write(&given, tables.unwrap_or_default()).expect("a file");
+        let mut bare = bare
             .file("-kernel", "", &path)
-            .file("-device", "loader,file=", &kernel);
-        let console = bare.qemu(&["-append", "word=unknown"]).run();
+            .file("-device", "loader,file=", &kernel)
+            .qemu(&["-append", "word=unknown"]);
+        if tables.is_some() {
+            let prefix = format!("loader,addr={ACPI:#x},force-raw=on,file=");
+            bare = bare.file("-device", &prefix, &given);
+        }
+        bare.run()
+    }
+
+    #[test]
+    fn the_64_bit_protocol_of_linux_starts_it() {
+        let console = run(None);
         assert!(
             console.contains("command line: `word=unknown`"),
+            "{console}"
+        );
+        assert!(console.contains(LINE) && console.contains(END), "{console}");
+    }
+
+    /// Has the sum of all bytes be 0, by the one at `place`.
+    fn with_sum(mut bytes: Vec<u8>, place: usize) -> Vec<u8> {
+        bytes[place] = 0;
+        bytes[place] = bytes.iter().fold(0, |sum, byte| sum.wrapping_sub(*byte));
+        bytes
+    }
+
+    /// A table of ACPI (ACPI 6.5, section 5.2.6).
+    fn table(signature: &str, content: &[u8]) -> Vec<u8> {
+        let len = u32::try_from(36 + content.len()).expect("a small table");
+        let mut bytes = signature.as_bytes().to_vec();
+        bytes.extend(len.to_le_bytes());
+        bytes.resize(36, 0);
+        bytes.extend(content);
+        with_sum(bytes, 9)
+    }
+
+    /// Tables that list these cores by the numbers of their local APICs.
+    fn tables(cores: &[u8]) -> Vec<u8> {
+        let mut listed = [0xFEE0_0000_u32.to_le_bytes(), 1_u32.to_le_bytes()].concat();
+        for core in cores {
+            listed.extend([0, 8, *core, *core, 1, 0, 0, 0]);
+        }
+        let madt = table("APIC", &listed);
+        let xsdt = table("XSDT", &(ACPI + 0x200).to_le_bytes());
+        // The root pointer (section 5.2.5.3): a sum over its first 20 bytes, and one over all.
+        let mut root = b"RSD PTR \0toro  \x02\0\0\0\0".to_vec();
+        root = with_sum(root, 8);
+        root.extend(36_u32.to_le_bytes());
+        root.extend((ACPI + 0x100).to_le_bytes());
+        root.extend([0; 4]);
+        let mut bytes = with_sum(root, 32);
+        for (place, table) in [(0x100, xsdt), (0x200, madt)] {
+            bytes.resize(place, 0);
+            bytes.extend(table);
+        }
+        bytes
+    }
+
+    #[test]
+    fn a_core_that_does_not_answer_is_named_and_left_out() {
+        let console = run(Some(&tables(&[0, 5])));
+        assert!(
+            console.contains("core with local APIC 5 does not answer: left out"),
             "{console}"
         );
         assert!(console.contains(LINE) && console.contains(END), "{console}");

@@ -11,6 +11,11 @@ pub fn cpu_time(process: u32) -> Option<Duration> {
     parse_stat(&fs::read_to_string(format!("/proc/{process}/stat")).ok()?)
 }
 
+/// CPU time of the first thread of a process.
+pub(super) fn main_thread_time(process: u32) -> Option<Duration> {
+    parse_stat(&fs::read_to_string(format!("/proc/{process}/task/{process}/stat")).ok()?)
+}
+
 /// Bytes of memory the process has in RAM.
 pub(super) fn resident_bytes(process: u32) -> Option<u64> {
     parse_status(&fs::read_to_string(format!("/proc/{process}/status")).ok()?)

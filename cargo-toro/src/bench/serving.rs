@@ -60,59 +60,81 @@ fn scaling(bench: &Bench, report: &mut Report, machinery: Machinery) -> Result<(
         .zip(&second)
         .flat_map(|(a, b)| [*a, *b])
         .collect();
-    let mut times = [Vec::new(), Vec::new()];
-    let mut costs = [Vec::new(), Vec::new()];
+    let mut loads = [Vec::new(), Vec::new()];
     for round in 0..=ROUNDS {
         for (cards, addresses) in [&first, &both].into_iter().enumerate() {
-            let (time, cost) = load(&mut guest, addresses)?;
+            let load = load(&mut guest, addresses)?;
             // The first round fills caches.
             if round > 0 {
-                times[cards].push(time);
-                costs[cards].extend(cost);
+                loads[cards].push(load);
             }
         }
     }
-    let [one, two] = times.map(|times| median(&times).unwrap_or_default());
-    for (name, time) in [("one core", one), ("two cores", two)] {
-        let figure = Figure::new(
-            format!("requests, {name}"),
-            1.0 / time,
-            Unit::RequestsPerSecond,
-        );
-        report.add(figure);
+    let of =
+        |loads: &[Load], what: Part| median(&loads.iter().filter_map(what).collect::<Vec<_>>());
+    let names = ["one core", "two cores"];
+    for (name, loads) in names.iter().zip(&loads) {
+        let rate = of(loads, |load| Some(1.0 / load.time)).unwrap_or_default();
+        let name = format!("requests, {name}");
+        report.add(Figure::new(name, rate, Unit::RequestsPerSecond));
     }
+    for (name, loads) in names.iter().zip(&loads) {
+        let parts: [(&str, Part); 2] = [
+            ("this host's processors in use", |load| load.host_use),
+            ("QEMU's thread for both cards in use", |load| {
+                load.thread_use
+            }),
+        ];
+        for (what, part) in parts {
+            if let Some(used) = of(loads, part) {
+                let name = format!("{what}, {name}");
+                report.add(Figure::new(name, 100.0 * used, Unit::Percent));
+            }
+        }
+    }
+    let [one, two] = loads
+        .each_ref()
+        .map(|loads| of(loads, |load| Some(load.time)).unwrap_or_default());
     let figure = Figure::new("time a request, two cores / one", two / one, Unit::Ratio);
-    report.add(figure.at_most(TIME_LIMIT));
-    if let [Some(one), Some(two)] = costs.map(|costs| median(&costs)) {
-        let figure = Figure::new(
-            "QEMU's CPU time a request, two cores / one",
-            two / one,
-            Unit::Ratio,
-        );
-        report.add(
-            figure.note("with what QEMU does for the user network, on one thread for both cards"),
-        );
-    }
+    let note = "no more is seen where QEMU's one thread for cards, or this host's processors, are in use already";
+    report.add(figure.at_most(TIME_LIMIT).note(note));
     Ok(())
 }
 
-/// Seconds a request, and seconds of QEMU's CPU time each.
-fn load(guest: &mut Guest, addresses: &[SocketAddr]) -> Result<(f64, Option<f64>)> {
+/// A figure of a load, if this host tells it.
+type Part = fn(&Load) -> Option<f64>;
+
+/// A load on one card or both.
+struct Load {
+    /// Seconds a request.
+    time: f64,
+    /// How much of this host's processors QEMU and the client used.
+    host_use: Option<f64>,
+    /// How much of a processor QEMU's first thread used, which carries the frames of all cards.
+    thread_use: Option<f64>,
+}
+
+fn load(guest: &mut Guest, addresses: &[SocketAddr]) -> Result<Load> {
     let plan = Plan {
         connections: addresses.len(),
         requests: LOAD.requests * addresses.len() / LOAD.connections,
         ..LOAD
     };
     guest.target.addresses = addresses.to_vec();
-    let process = guest.vm.process_id();
-    let before = process::cpu_time(process);
-    let outcome = http::loaded(guest, plan)?;
-    let used = before.zip(process::cpu_time(process));
-    let each = |seconds: f64| seconds / plan.requests as f64;
-    Ok((
-        each(outcome.elapsed.as_secs_f64()),
-        used.map(|(before, after)| each(after.saturating_sub(before).as_secs_f64())),
-    ))
+    let qemu = guest.vm.process_id();
+    let used = || Some(process::cpu_time(qemu)? + process::cpu_time(std::process::id())?);
+    let (before, thread_before) = (used(), process::main_thread_time(qemu));
+    let seconds = http::loaded(guest, plan)?.elapsed.as_secs_f64();
+    let thread = thread_before.zip(process::main_thread_time(qemu));
+    let processors = std::thread::available_parallelism().map_or(1, usize::from);
+    Ok(Load {
+        time: seconds / plan.requests as f64,
+        host_use: before.zip(used()).map(|(before, after)| {
+            after.saturating_sub(before).as_secs_f64() / seconds / processors as f64
+        }),
+        thread_use: thread
+            .map(|(before, after)| after.saturating_sub(before).as_secs_f64() / seconds),
+    })
 }
 
 /// Gives the machine another card, on a user network of its own; the addresses that lead to the service on it.

@@ -3,6 +3,7 @@
 use super::ImageError;
 use super::elf::Elf;
 use super::symbols::Functions;
+use iced_x86::{Decoder, DecoderOptions, Mnemonic};
 
 /// The instruction `syscall` (Intel SDM volume 2B).
 const INSTRUCTION: [u8; 2] = [0x0F, 0x05];
@@ -33,7 +34,7 @@ const OWN_CRATES: [&str; 19] = [
 /// The C functions of the kernel.
 const ABI: &str = include_str!("../../../kernel/abi.txt");
 
-/// Whether the instruction stands in a linked program's own code (or bytes that look like it, which only makes the image larger).
+/// Whether the instruction stands in a linked program's own code. What cannot be told counts as yes, which only makes the image larger.
 ///
 /// # Errors
 /// When `linked` is no program that can be an image.
@@ -41,12 +42,19 @@ pub(crate) fn has_system_call_instruction(linked: &[u8]) -> Result<bool, ImageEr
     let elf = Elf::parse(linked)?;
     let functions = Functions::read(linked, &elf)?.into_vec();
     Ok(functions.iter().any(|function| {
-        !is_own(&function.name)
-            && elf
-                .bytes(function.address, function.end)
-                .windows(2)
-                .any(|pair| pair == INSTRUCTION)
+        let code = elf.bytes(function.address, function.end);
+        !is_own(&function.name) && executes_it(code)
     }))
+}
+
+/// Whether the instruction is among those of a function. Its bytes may be a part of another one.
+fn executes_it(code: &[u8]) -> bool {
+    code.windows(2).any(|pair| pair == INSTRUCTION)
+        && Decoder::new(64, code, DecoderOptions::NONE)
+            .iter()
+            .any(|instruction| {
+                instruction.is_invalid() || instruction.mnemonic() == Mnemonic::Syscall
+            })
 }
 
 /// Whether a function belongs to std or to the kernel.
@@ -65,7 +73,7 @@ fn is_own(name: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::super::testing::{Linked, Symbol};
-    use super::{INSTRUCTION, has_system_call_instruction, is_own};
+    use super::{INSTRUCTION, executes_it, has_system_call_instruction, is_own};
 
     #[test]
     fn crates_and_c_functions_are_told_apart() {
@@ -86,6 +94,16 @@ mod tests {
         ] {
             assert!(!is_own(foreign), "{foreign}");
         }
+    }
+
+    #[test]
+    fn a_number_with_the_bytes_of_the_instruction_is_none() {
+        // mov eax, 0x050F; ret
+        assert!(!executes_it(&[0xB8, 0x0F, 0x05, 0, 0, 0xC3]));
+        // mov eax, 39; syscall; ret
+        assert!(executes_it(&[0xB8, 39, 0, 0, 0, 0x0F, 0x05, 0xC3]));
+        // The instruction behind what is none in this mode.
+        assert!(executes_it(&[0x06, 0x0F, 0x05]));
     }
 
     #[test]

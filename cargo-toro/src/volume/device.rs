@@ -6,6 +6,11 @@ use anyhow::{Context, Result, bail};
 use ext2::{BlockDevice, DeviceError};
 use std::fs::File;
 use std::path::Path;
+use std::time::Duration;
+
+/// For how long a lock of another one is waited for: a fifth of a second.
+const LOCK_TRIES: u32 = 20;
+const LOCK_PAUSE: Duration = Duration::from_millis(10);
 
 /// What an image is opened for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -60,9 +65,16 @@ impl FileDevice {
         let is_writing = access == Access::Write;
         let file = File::options().read(true).write(is_writing).open(path);
         let file = file.with_context(|| format!("cannot open {shown}"))?;
-        let is_free =
-            host::lock_image(&file, is_writing).with_context(|| format!("cannot lock {shown}"))?;
-        if !is_free {
+        let lock =
+            || host::lock_image(&file, is_writing).with_context(|| format!("cannot lock {shown}"));
+        // A process that is being started holds what its parent had open until it executes its program.
+        let mut tries_left = LOCK_TRIES;
+        while !lock()? {
+            if tries_left > 0 {
+                tries_left -= 1;
+                std::thread::sleep(LOCK_PAUSE);
+                continue;
+            }
             let message = format!("{shown} is in use by a virtual machine or another command");
             bail!(Failure::new(message, "end that first"));
         }

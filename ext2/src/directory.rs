@@ -422,26 +422,42 @@ impl<D: BlockDevice> FileSystem<D> {
     /// if the entry or the inode is wrong, or the directory found does not have `directory` as its
     /// parent.
     pub fn find(&self, directory: &Inode, name: &[u8]) -> Result<Inode, Error> {
-        let mut entries = self.read_dir(directory, 0)?;
+        if !directory.is_directory() {
+            return Err(Error::NotADirectory);
+        }
         if name.len() > NAME_LEN_MAX {
             return Err(Error::NameTooLong);
         }
-        if self.write.names.blocks(directory.number.0, name).is_some() {
-            let entry = self.find_entry(directory, name)?.ok_or(Error::NotFound)?;
-            return self.enter(directory, name, entry.inode, None);
-        }
-        let (number, stated_type) = loop {
-            entries.skip_others(name)?;
-            match entries.next_entry()? {
-                None => return Err(Error::NotFound),
-                Some(entry) if entry.name == name => break (entry.inode, entry.file_type),
-                Some(_) => {}
-            }
+        let found = if self.write.names.blocks(directory.number.0, name).is_some() {
+            let entry = self.find_entry(directory, name)?;
+            entry.map(|entry| (entry.inode, None))
+        } else {
+            self.find_in_order(directory, name)?
         };
+        let (number, stated_type) = found.ok_or(Error::NotFound)?;
         if self.is_dead(number)? {
             return Err(Error::NotFound);
         }
         self.enter(directory, name, number, stated_type)
+    }
+
+    /// Finds a name by passing all entries before it.
+    fn find_in_order(
+        &self,
+        directory: &Inode,
+        name: &[u8],
+    ) -> Result<Option<(InodeNumber, Option<FileType>)>, Error> {
+        let mut entries = self.read_dir(directory, 0)?;
+        loop {
+            entries.skip_others(name)?;
+            match entries.next_entry()? {
+                None => return Ok(None),
+                Some(entry) if entry.name == name => {
+                    return Ok(Some((entry.inode, entry.file_type)));
+                }
+                Some(_) => {}
+            }
+        }
     }
 
     /// Reads the inode that an entry leads to, and checks that the two agree.

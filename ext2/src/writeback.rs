@@ -24,9 +24,11 @@
 //! So bits of bitmaps are set early and cleared late, and a file system that was not unmounted may be
 //! mounted and written without a repair: what is lost is free space, until e2fsck finds it.
 //!
-//! Two things cannot be had without a journal, and `e2fsck -p` asks a human if the power is cut between the
-//! flushes of just these: a directory has two names while it is renamed; and what a rename replaced
-//! has none until it is gone (nothing is lost then: it is what was to go).
+//! Three things cannot be had without a journal, and `e2fsck -p` asks a human if the power is cut between the
+//! flushes of just these: a directory has two names while it is renamed; what a rename replaced
+//! has none until it is gone (nothing is lost then: it is what was to go); and when several files that
+//! were removed are still in use, and one more is removed or closed, some may be out of their list
+//! (`orphan.rs`; these were to go too).
 //!
 //! # Commit points
 //!

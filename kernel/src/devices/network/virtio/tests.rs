@@ -38,7 +38,7 @@ impl Device {
     }
 
     fn started(self: &Arc<Self>) -> NetworkDevice {
-        start(self.clone(), || None).expect("a good device")
+        start(self.clone(), || None, Vec::new()).expect("a good device")
     }
 
     /// One that has everything: checksums, large frames both ways, buffers that are merged, event indices.
@@ -131,9 +131,15 @@ impl Transport for Device {
 #[test]
 fn a_device_without_needed_features_is_refused() {
     let without_mac = Device::new(VERSION_1);
-    assert_eq!(start(without_mac, || None).err(), Some(Error::Features));
+    assert_eq!(
+        start(without_mac, || None, Vec::new()).err(),
+        Some(Error::Features)
+    );
     let of_old = Device::new(0b10_0011);
-    assert_eq!(start(of_old, || None).err(), Some(Error::Features));
+    assert_eq!(
+        start(of_old, || None, Vec::new()).err(),
+        Some(Error::Features)
+    );
 }
 
 #[test]

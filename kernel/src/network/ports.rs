@@ -509,6 +509,22 @@ mod tests {
     }
 
     #[test]
+    fn each_lane_has_its_own_listener_and_one_without_gets_that_of_another() {
+        let ports = Ports::new(1);
+        let listen = |lane| ports.listen_on((1, lane), 80, 1, Arc::default());
+        let (first, third) = (listen(0).expect("free"), listen(2).expect("free"));
+        assert_eq!(listen(2).err(), Some(Error::AddressInUse));
+        let of_lane = |lane| {
+            let found = ports.listener(to([10, 0, 2, 15], 80), 1, lane);
+            found.expect("listening")
+        };
+        assert!(Arc::ptr_eq(&of_lane(0), &first) && Arc::ptr_eq(&of_lane(2), &third));
+        assert!(Arc::ptr_eq(&of_lane(1), &first), "of those that there are");
+        ports.release_listener(&first);
+        assert!(Arc::ptr_eq(&of_lane(0), &third));
+    }
+
+    #[test]
     fn port_0_gets_a_free_dynamic_port() {
         let ports = Ports::new(7);
         let first = ports.bind_tcp(at([0; 4], 0), false).expect("free ports");

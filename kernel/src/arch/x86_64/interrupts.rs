@@ -349,6 +349,16 @@ impl Irq {
         Some((this, message))
     }
 
+    /// A line that nothing claims, for tests on the host.
+    #[cfg(test)]
+    pub(crate) fn of_test(line: u8) -> Self {
+        Self {
+            line,
+            share: 1,
+            pin: None,
+        }
+    }
+
     fn next_line() -> Option<u8> {
         let line = NEXT_LINE.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |next| {
             (usize::from(next) < MAX_LINES).then_some(next + 1)

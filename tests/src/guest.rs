@@ -26,6 +26,7 @@ pub struct Guest {
     overrides: Overrides,
     boot: Option<Boot>,
     cable: Option<Vec<OsString>>,
+    card: String,
     /// Faults of disks, by number: a configuration of QEMU's blkdebug.
     faults: Vec<(usize, String)>,
     /// More words for QEMU.
@@ -42,6 +43,7 @@ impl Guest {
             overrides: Overrides::default(),
             boot: None,
             cable: None,
+            card: "e1000".into(),
             faults: Vec::new(),
             extra: Vec::new(),
             kernel_words: String::new(),
@@ -175,6 +177,12 @@ impl Guest {
         self
     }
 
+    /// Takes another card than an e1000 for [`Guest::cable`]: QEMU's name of the device, with properties.
+    pub fn card(mut self, device: &str) -> Self {
+        self.card = device.into();
+        self
+    }
+
     /// Starts it.
     pub fn start(mut self) -> Running {
         let (program, folder) = (&self.linked.program, self.folder.path());
@@ -213,9 +221,10 @@ impl Guest {
             launch.nic = Nic::None;
             launch.network = Network::User(Vec::new());
             launch.extra = cable;
-            launch
-                .extra
-                .extend(["-device".into(), "e1000,netdev=net0,romfile=".into()]);
+            launch.extra.extend([
+                "-device".into(),
+                format!("{},netdev=net0,romfile=", self.card).into(),
+            ]);
         }
         for (disk, configuration) in &self.faults {
             let file = folder.join(format!("faults{disk}"));

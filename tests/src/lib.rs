@@ -7,6 +7,7 @@
 mod bare;
 mod guest;
 pub mod http;
+pub mod namespace;
 mod program;
 mod site;
 pub mod wire;

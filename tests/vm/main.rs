@@ -1,6 +1,7 @@
 //! Tests that boot virtual machines; see the crate `vm_tests` for the harness.
 
 mod addresses;
+mod bochs;
 mod boot;
 mod build;
 mod buses;

@@ -63,7 +63,7 @@ impl<D: BlockDevice> FileSystem<D> {
             Some(target) => {
                 let old = self.enter(&to_parent, to.name, target.inode, None)?;
                 self.check_replaceable(&inode, &old)?;
-                Some((target, old))
+                Some((target, self.with_sure_links(old)?))
             }
         };
         if is_moved_directory && target.is_none() {

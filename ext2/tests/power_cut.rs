@@ -4,7 +4,8 @@
 //! After each cut the image is checked by our own checker, without a repair, for holding together and
 //! for everything that was synced; a sample also after `e2fsck -p`, as machines run it at boot, which must
 //! not stop to ask a human (but where `writeback.rs` says so), and after being mounted and
-//! written again without a repair. `EXT2_TEST_CUTS` multiplies how much is tried.
+//! written again without a repair. Some are the start of another workload, which is cut in its turn.
+//! `EXT2_TEST_CUTS` multiplies how much is tried, `EXT2_TEST_SEED` is added to what chance begins with.
 
 #[path = "common/check.rs"]
 mod check;
@@ -26,6 +27,8 @@ use proptest::test_runner::{Config, RngSeed, TestRunner};
 use tempfile::tempdir;
 
 const SECTOR: usize = 512;
+/// Of how many cuts some are followed by another workload.
+const AGAIN_EVERY: usize = 600;
 
 enum Event {
     Write(usize, Vec<u8>),
@@ -79,30 +82,36 @@ struct History {
     syncs: Vec<(usize, usize)>,
 }
 
-fn run_workload(image: Vec<u8>, operations: &[Op]) -> History {
+/// Fails if what is there cannot be a model: a directory that was cut off while it moved has two names.
+fn run_workload(image: Vec<u8>, operations: &[Op]) -> Result<History, ext2::Error> {
     let recorder = Recorder {
         image: RefCell::new(image),
         events: RefCell::default(),
     };
     let mut disk = FileSystem::mount(&recorder, MountOptions::default()).expect("mount");
-    let mut model = Model::read(&disk).expect("read everything");
+    let mut model = Model::read(&disk)?;
     let mut states = vec![(0, Rc::new(model.clone()))];
     let mut syncs = vec![(0, 0)];
     for op in operations {
         let before = recorder.events.borrow().len();
         model.apply(&mut disk, op);
+        if matches!(op, Op::Remount) {
+            disk.unmount().expect("unmount");
+            model.unmounted();
+            disk = FileSystem::mount(&recorder, MountOptions::default()).expect("mount again");
+        }
         states.push((before, Rc::new(model.clone())));
         if matches!(op, Op::Fsync(_) | Op::Sync | Op::Remount) {
             syncs.push((recorder.events.borrow().len(), states.len() - 1));
         }
     }
     drop(disk);
-    History {
+    Ok(History {
         operations: operations.to_vec(),
         events: recorder.events.into_inner(),
         states,
         syncs,
-    }
+    })
 }
 
 /// What may be there after a cut.
@@ -153,8 +162,8 @@ impl Allowed {
         }
     }
 
-    /// May e2fsck have asked this?
-    fn may_ask(&self, text: &str) -> bool {
+    /// May e2fsck have asked this? `left` are inodes that an earlier cut left without names.
+    fn may_ask(&self, text: &str, left: &BTreeSet<u32>) -> bool {
         let unattached: Vec<u32> = text
             .lines()
             .filter_map(|line| line.split_once("Unattached inode ")?.1.trim().parse().ok())
@@ -162,7 +171,8 @@ impl Allowed {
         let is_moving = ["is a link to directory", "'..' in", "Unconnected directory"]
             .iter()
             .any(|question| text.contains(question));
-        (!unattached.is_empty() && unattached.iter().all(|n| self.replaced.contains(n)))
+        let is_known = |number| self.replaced.contains(number) || left.contains(number);
+        (!unattached.is_empty() && unattached.iter().all(is_known))
             || (is_moving && !self.moved_directories.is_empty())
             || text.contains("corrupted orphan linked list")
     }
@@ -313,6 +323,8 @@ struct Counts {
     repaired: usize,
     asked: usize,
     continued: usize,
+    again: usize,
+    cuts_again: usize,
     events: usize,
 }
 
@@ -323,6 +335,9 @@ struct Trial<'a> {
     file: &'a Path,
     variants: usize,
     repair_every: usize,
+    /// What an earlier cut may have left without names; none before there was one.
+    left: BTreeSet<u32>,
+    is_again: bool,
 }
 
 impl Trial<'_> {
@@ -362,7 +377,8 @@ impl Trial<'_> {
                         println!("{op:?}");
                     }
                     panic!(
-                        "cut after event {done} of {}, variant {variant}, synced state {synced} of {last}: {error}",
+                        "{}cut after event {done} of {}, variant {variant}, synced state {synced} of {last}: {error}",
+                        if self.is_again { "second " } else { "" },
                         self.history.events.len()
                     );
                 }
@@ -435,7 +451,35 @@ impl Trial<'_> {
             let result = allowed.check(&kept, lost);
             result.map_err(|error| format!("written: {error}"))?;
         }
+        if !self.is_again && self.counts.cuts % AGAIN_EVERY < self.variants {
+            self.cut_again(image, allowed);
+        }
         Ok(())
+    }
+
+    /// Goes on with other operations on what a cut left, and cuts those.
+    fn cut_again(&mut self, image: &[u8], allowed: &Allowed) {
+        let seed = self.chance.next();
+        let history = run_workload(image.to_vec(), &some_operations(seed, 40));
+        let Ok(history) = history else {
+            return;
+        };
+        self.counts.again += 1;
+        let before = self.counts.cuts;
+        let mut trial = Trial {
+            history: &history,
+            chance: Chance(seed | 1),
+            counts: self.counts,
+            file: self.file,
+            variants: 2,
+            repair_every: 17,
+            left: allowed.replaced.clone(),
+            is_again: true,
+        };
+        trial.run(image.to_vec());
+        // When it is time again is not for these to say.
+        self.counts.cuts_again += self.counts.cuts - before;
+        self.counts.cuts = before + 1;
     }
 
     /// Runs `e2fsck -p`, which must leave nothing that is not repaired.
@@ -443,7 +487,7 @@ impl Trial<'_> {
         std::fs::write(self.file, image).expect("write the image");
         let mut result = self.e2fsck("-p");
         if let Err(text) = &result
-            && allowed.may_ask(text)
+            && allowed.may_ask(text, &self.left)
         {
             self.counts.asked += 1;
             result = self.e2fsck("-fy");
@@ -536,10 +580,23 @@ fn made_by_us(block_size: u32, blocks: u64) -> Vec<u8> {
     image.into_inner()
 }
 
-fn made_by_mke2fs(work: &Path, size: &str, options: &[&str]) -> Vec<u8> {
+fn some_operations(seed: u64, most: usize) -> Vec<Op> {
+    let config = Config {
+        rng_seed: RngSeed::Fixed(seed),
+        failure_persistence: None,
+        ..Config::default()
+    };
+    let mut runner = TestRunner::new(config);
+    let tree = operations(most, 40_000).new_tree(&mut runner);
+    tree.expect("operations").current()
+}
+
+fn made_by_mke2fs(work: &Path, names: u8, size: &str, options: &[&str]) -> Vec<u8> {
     let (folder, image) = (work.join("folder"), work.join("made"));
-    std::fs::create_dir_all(folder.join("there")).expect("make a folder");
-    for index in 0..40 {
+    std::fs::create_dir_all(&folder).expect("make a folder");
+    let _ = std::fs::remove_dir_all(folder.join("there"));
+    std::fs::create_dir(folder.join("there")).expect("make a folder");
+    for index in 0..names {
         let path = folder.join(format!("there/{index}-{}", "l".repeat(90)));
         std::fs::write(path, vec![index; 500]).expect("write a file");
     }
@@ -552,6 +609,8 @@ fn made_by_mke2fs(work: &Path, size: &str, options: &[&str]) -> Vec<u8> {
 fn what_was_synced_survives_every_power_cut() {
     let factor = std::env::var("EXT2_TEST_CUTS");
     let factor: u64 = factor.ok().and_then(|n| n.parse().ok()).unwrap_or(1);
+    let first_seed = std::env::var("EXT2_TEST_SEED");
+    let first_seed: u64 = first_seed.ok().and_then(|n| n.parse().ok()).unwrap_or(0);
     let work = tempdir().expect("make a folder");
     let file = work.path().join("image");
     let images = [
@@ -559,26 +618,31 @@ fn what_was_synced_survives_every_power_cut() {
         made_by_us(4096, 200),
         made_by_mke2fs(
             work.path(),
+            40,
             "1200K",
             &["-b", "1024", "-g", "256", "-N", "200"],
         ),
-        made_by_mke2fs(work.path(), "800K", &["-b", "1024", "-r", "0", "-N", "100"]),
-        made_by_mke2fs(work.path(), "1M", &["-b", "2048", "-I", "128", "-N", "100"]),
+        made_by_mke2fs(
+            work.path(),
+            40,
+            "800K",
+            &["-b", "1024", "-r", "0", "-N", "100"],
+        ),
+        made_by_mke2fs(
+            work.path(),
+            40,
+            "1M",
+            &["-b", "2048", "-I", "128", "-N", "100"],
+        ),
+        // A directory whose blocks need pointers.
+        made_by_mke2fs(work.path(), 180, "1M", &["-b", "1024", "-N", "300"]),
     ];
     let mut counts = Counts::default();
     for (index, image) in images.iter().enumerate() {
         for round in 0..factor {
-            let seed = round * 31 + index as u64 + 1;
-            let config = Config {
-                rng_seed: RngSeed::Fixed(seed),
-                failure_persistence: None,
-                ..Config::default()
-            };
-            let mut runner = TestRunner::new(config);
-            let tree = operations(120, 40_000)
-                .new_tree(&mut runner)
-                .expect("operations");
-            let history = run_workload(image.clone(), &tree.current());
+            let seed = first_seed + round * 31 + index as u64 + 1;
+            let history = run_workload(image.clone(), &some_operations(seed, 120));
+            let history = history.expect("read everything");
             let mut trial = Trial {
                 history: &history,
                 chance: Chance(seed.wrapping_mul(0x9E37_79B9_7F4A_7C15)),
@@ -586,13 +650,22 @@ fn what_was_synced_survives_every_power_cut() {
                 file: &file,
                 variants: if factor > 1 { 6 } else { 3 },
                 repair_every: 25,
+                left: BTreeSet::new(),
+                is_again: false,
             };
             trial.run(image.clone());
         }
     }
     println!(
-        "{} cuts after {} events; {} of them repaired by e2fsck, {} written again without a repair; e2fsck asked {} times",
-        counts.cuts, counts.events, counts.repaired, counts.continued, counts.asked
+        "{} cuts after {} events; {} of them repaired by e2fsck, {} written again without a repair; \
+         {} followed by other operations with {} cuts; e2fsck asked {} times",
+        counts.cuts,
+        counts.events,
+        counts.repaired,
+        counts.continued,
+        counts.again,
+        counts.cuts_again,
+        counts.asked
     );
     assert!(counts.cuts > 1000, "only {} cuts", counts.cuts);
 }

@@ -28,7 +28,7 @@ use tempfile::tempdir;
 
 const SECTOR: usize = 512;
 /// Of how many cuts some are followed by another workload.
-const AGAIN_EVERY: usize = 600;
+const AGAIN_EVERY: usize = 200;
 
 enum Event {
     Write(usize, Vec<u8>),
@@ -82,14 +82,20 @@ struct History {
     syncs: Vec<(usize, usize)>,
 }
 
-/// Fails if what is there cannot be a model: a directory that was cut off while it moved has two names.
-fn run_workload(image: Vec<u8>, operations: &[Op]) -> Result<History, ext2::Error> {
+/// None if what is there cannot be a model: a directory that was cut off while it moved has two names.
+fn run_workload(image: Vec<u8>, operations: &[Op]) -> Option<History> {
     let recorder = Recorder {
         image: RefCell::new(image),
         events: RefCell::default(),
     };
     let mut disk = FileSystem::mount(&recorder, MountOptions::default()).expect("mount");
-    let mut model = Model::read(&disk)?;
+    let mut model = Model::read(&disk).ok()?;
+    let mut named = BTreeSet::new();
+    for (_, number) in entries(&model) {
+        if matches!(model.nodes[&number].body, Body::Directory(_)) && !named.insert(number) {
+            return None;
+        }
+    }
     let mut states = vec![(0, Rc::new(model.clone()))];
     let mut syncs = vec![(0, 0)];
     for op in operations {
@@ -106,7 +112,7 @@ fn run_workload(image: Vec<u8>, operations: &[Op]) -> Result<History, ext2::Erro
         }
     }
     drop(disk);
-    Ok(History {
+    Some(History {
         operations: operations.to_vec(),
         events: recorder.events.into_inner(),
         states,
@@ -329,12 +335,16 @@ struct Counts {
 }
 
 struct Trial<'a> {
+    /// For reports: the image, and what chance began with.
+    what: &'a str,
     history: &'a History,
     chance: Chance,
     counts: &'a mut Counts,
     file: &'a Path,
     variants: usize,
     repair_every: usize,
+    /// How many cuts there were.
+    tried: usize,
     /// What an earlier cut may have left without names; none before there was one.
     left: BTreeSet<u32>,
     is_again: bool,
@@ -377,7 +387,8 @@ impl Trial<'_> {
                         println!("{op:?}");
                     }
                     panic!(
-                        "{}cut after event {done} of {}, variant {variant}, synced state {synced} of {last}: {error}",
+                        "{}: {}cut after event {done} of {}, variant {variant}, synced state {synced} of {last}: {error}",
+                        self.what,
                         if self.is_again { "second " } else { "" },
                         self.history.events.len()
                     );
@@ -408,24 +419,25 @@ impl Trial<'_> {
 
     fn judge(&mut self, image: &[u8], allowed: &Allowed) -> Result<(), String> {
         self.counts.cuts += 1;
+        self.tried += 1;
         check::check(image)?;
         let found = read_found(image).map_err(|error| error.to_string())?;
         allowed.check(&found, None)?;
-        if self.counts.cuts.is_multiple_of(self.repair_every) {
+        if self.tried.is_multiple_of(self.repair_every) {
             self.counts.repaired += 1;
-            let repaired = self.repair(image, allowed)?;
+            let (repaired, text) = self.repair(image, allowed)?;
             let found = read_found(&repaired).map_err(|error| format!("repaired: {error}"))?;
             let root = InodeNumber(2).0;
             let lost = found.names.get(&(root, b"lost+found".to_vec())).copied();
             let result = allowed.check(&found, lost);
-            result.map_err(|error| format!("repaired: {error}"))?;
+            result.map_err(|error| format!("repaired: {error}\n{text}"))?;
         }
-        if self.counts.cuts % self.repair_every == self.repair_every / 2 {
+        if self.tried % self.repair_every == self.repair_every / 2 {
             self.counts.continued += 1;
             find_everything(image, allowed)?;
             let written = go_on_writing(image)?;
             check::check(&written).map_err(|error| format!("written: {error}"))?;
-            let repaired = self.repair(&written, allowed)?;
+            let (repaired, text) = self.repair(&written, allowed)?;
             let found = read_found(&repaired).map_err(|error| format!("written: {error}"))?;
             let lost = found.names.get(&(2, b"lost+found".to_vec())).copied();
             let mut kept = Found::default();
@@ -449,9 +461,9 @@ impl Trial<'_> {
                 }
             }
             let result = allowed.check(&kept, lost);
-            result.map_err(|error| format!("written: {error}"))?;
+            result.map_err(|error| format!("written: {error}\n{text}"))?;
         }
-        if !self.is_again && self.counts.cuts % AGAIN_EVERY < self.variants {
+        if !self.is_again && self.tried % AGAIN_EVERY == AGAIN_EVERY / 2 {
             self.cut_again(image, allowed);
         }
         Ok(())
@@ -461,29 +473,29 @@ impl Trial<'_> {
     fn cut_again(&mut self, image: &[u8], allowed: &Allowed) {
         let seed = self.chance.next();
         let history = run_workload(image.to_vec(), &some_operations(seed, 40));
-        let Ok(history) = history else {
+        let Some(history) = history else {
             return;
         };
         self.counts.again += 1;
         let before = self.counts.cuts;
         let mut trial = Trial {
+            what: self.what,
             history: &history,
             chance: Chance(seed | 1),
             counts: self.counts,
             file: self.file,
             variants: 2,
             repair_every: 17,
+            tried: 0,
             left: allowed.replaced.clone(),
             is_again: true,
         };
         trial.run(image.to_vec());
-        // When it is time again is not for these to say.
         self.counts.cuts_again += self.counts.cuts - before;
-        self.counts.cuts = before + 1;
     }
 
-    /// Runs `e2fsck -p`, which must leave nothing that is not repaired.
-    fn repair(&mut self, image: &[u8], allowed: &Allowed) -> Result<Vec<u8>, String> {
+    /// Runs `e2fsck -p`, which must leave nothing that is not repaired, and returns what it said.
+    fn repair(&mut self, image: &[u8], allowed: &Allowed) -> Result<(Vec<u8>, String), String> {
         std::fs::write(self.file, image).expect("write the image");
         let mut result = self.e2fsck("-p");
         if let Err(text) = &result
@@ -497,7 +509,8 @@ impl Trial<'_> {
             return Err(text);
         }
         self.e2fsck("-fn")?;
-        Ok(std::fs::read(self.file).expect("read the image"))
+        let repaired = std::fs::read(self.file).expect("read the image");
+        Ok((repaired, text))
     }
 
     fn e2fsck(&self, how: &str) -> Result<String, String> {
@@ -607,10 +620,10 @@ fn made_by_mke2fs(work: &Path, names: u8, size: &str, options: &[&str]) -> Vec<u
 
 #[test]
 fn what_was_synced_survives_every_power_cut() {
-    let factor = std::env::var("EXT2_TEST_CUTS");
-    let factor: u64 = factor.ok().and_then(|n| n.parse().ok()).unwrap_or(1);
-    let first_seed = std::env::var("EXT2_TEST_SEED");
-    let first_seed: u64 = first_seed.ok().and_then(|n| n.parse().ok()).unwrap_or(0);
+    let number = |name| -> Option<u64> { std::env::var(name).ok()?.parse().ok() };
+    let factor = number("EXT2_TEST_CUTS").unwrap_or(1);
+    let first_seed = number("EXT2_TEST_SEED").unwrap_or(0);
+    let variants = number("EXT2_TEST_CUTS").map_or(3, |_| 6);
     let work = tempdir().expect("make a folder");
     let file = work.path().join("image");
     let images = [
@@ -644,12 +657,14 @@ fn what_was_synced_survives_every_power_cut() {
             let history = run_workload(image.clone(), &some_operations(seed, 120));
             let history = history.expect("read everything");
             let mut trial = Trial {
+                what: &format!("image {index}, seed {}", first_seed + round * 31),
                 history: &history,
                 chance: Chance(seed.wrapping_mul(0x9E37_79B9_7F4A_7C15)),
                 counts: &mut counts,
                 file: &file,
-                variants: if factor > 1 { 6 } else { 3 },
-                repair_every: 25,
+                variants,
+                repair_every: number("EXT2_TEST_REPAIR_EVERY").map_or(25, |n| n as usize),
+                tried: 0,
                 left: BTreeSet::new(),
                 is_again: false,
             };

@@ -25,7 +25,8 @@ pub struct Guest {
     linked: Arc<Linked>,
     overrides: Overrides,
     boot: Option<Boot>,
-    cable: Option<Vec<OsString>>,
+    cable: Option<(Nic, String)>,
+    /// Properties of that card.
     card: String,
     /// Faults of disks, by number: a configuration of QEMU's blkdebug.
     faults: Vec<(usize, String)>,
@@ -43,7 +44,7 @@ impl Guest {
             overrides: Overrides::default(),
             boot: None,
             cable: None,
-            card: "e1000".into(),
+            card: String::new(),
             faults: Vec::new(),
             extra: Vec::new(),
             kernel_words: String::new(),
@@ -172,14 +173,19 @@ impl Guest {
     }
 
     /// Plugs the network card into something else than the user network: words for QEMU that make a netdev `net0`.
-    pub fn cable(mut self, netdev: &str) -> Self {
-        self.cable = Some(vec!["-netdev".into(), netdev.into()]);
+    pub fn cable(self, netdev: &str) -> Self {
+        self.cable_to(Nic::E1000, netdev)
+    }
+
+    /// The same with a network card of this kind.
+    pub fn cable_to(mut self, nic: Nic, netdev: &str) -> Self {
+        self.cable = Some((nic, netdev.to_owned()));
         self
     }
 
-    /// Takes another card than an e1000 for [`Guest::cable`]: QEMU's name of the device, with properties.
-    pub fn card(mut self, device: &str) -> Self {
-        self.card = device.into();
+    /// Gives the card of [`Guest::cable`] properties, as QEMU writes them.
+    pub fn card(mut self, properties: &str) -> Self {
+        self.card = format!(",{properties}");
         self
     }
 
@@ -217,14 +223,16 @@ impl Guest {
             .expect("an accelerator")
             .accelerator;
         let mut launch = Launch::new(&settings, source, accelerator);
-        if let Some(cable) = self.cable {
+        if let Some((nic, netdev)) = self.cable {
             launch.nic = Nic::None;
             launch.network = Network::User(Vec::new());
-            launch.extra = cable;
-            launch.extra.extend([
-                "-device".into(),
-                format!("{},netdev=net0,romfile=", self.card).into(),
-            ]);
+            let device = match nic {
+                Nic::Virtio => "virtio-net-pci",
+                _ => "e1000",
+            };
+            let device = format!("{device},netdev=net0,romfile={}", self.card);
+            let words = ["-netdev", &netdev, "-device", &device];
+            launch.extra = words.iter().map(OsString::from).collect();
         }
         for (disk, configuration) in &self.faults {
             let file = folder.join(format!("faults{disk}"));

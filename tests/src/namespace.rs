@@ -1,61 +1,64 @@
-//! Tests that need a network of their own: they run in a network namespace, with a tap that leads to the machine.
+//! A network of the test's own with Linux in it: the test is run once more as a process in a new network namespace, where it may make
+//! interfaces and nothing of the host's network is changed. Whoever is not root becomes it in a namespace of users.
 
-use std::path::Path;
-use std::process::{Command, Stdio};
+use crate::program;
+use std::io::Write;
+use std::process::Command;
 
 /// Says that this process is in the namespace.
 const INSIDE: &str = "TORO_TEST_NAMESPACE";
+/// Makes a failure of what would be skipped: set it where namespaces are known to work.
+const DEMANDED: &str = "TORO_DEMAND_NAMESPACES";
 
-/// The tap, the host's address on it, and the guest's.
-pub const TAP: &str = "toro0";
-/// See there.
-pub const HOST: &str = "10.79.0.1";
-/// See there.
-pub const GUEST: &str = "10.79.0.2";
-
-/// Runs `work` of the test of this full name in a process and a namespace of their own, with a tap of so many queues. Hosts that do not let
-/// users have namespaces and taps leave the test out, with a word.
+/// Whether the test goes on: in the namespace it does. Elsewhere it is run there, and has been judged when this returns; where that is not
+/// possible it is skipped, with a line on standard error that the test harness does not hide. `test` is the test's name as the harness
+/// knows it, and `programs` are those that it boots: they are built outside.
 ///
 /// # Panics
-/// When the test fails there.
-pub fn run(test: &str, queues: u32, work: impl FnOnce()) {
+/// When the test fails.
+pub fn enter(test: &str, programs: &[&str]) -> bool {
     if std::env::var_os(INSIDE).is_some() {
-        make_tap(queues);
-        return work();
+        return true;
     }
-    let unshare = || {
-        let mut command = Command::new("unshare");
-        command.args(["--user", "--map-root-user", "--net"]);
-        command
+    let Some(words) = way_in() else {
+        let reason = "it needs Linux with `ip`, `unshare`, /dev/net/tun, and the right to make network namespaces";
+        assert!(std::env::var_os(DEMANDED).is_none(), "{reason}");
+        // Not by `eprintln!`, which is shown of tests that fail only.
+        let _ = writeln!(std::io::stderr(), "skipped: {test}: {reason}");
+        return false;
     };
-    let try_it = ["ip", "tuntap", "add", "dev", TAP, "mode", "tap"];
-    let tried = unshare().args(try_it).stderr(Stdio::null()).status();
-    if !Path::new("/dev/net/tun").exists() || !tried.is_ok_and(|status| status.success()) {
-        eprintln!("{test} is left out: this host gives no network namespace with a tap");
-        return;
+    for program in programs {
+        program::linked(program);
     }
-    let this = std::env::current_exe().expect("a test has a file");
-    let output = unshare()
-        .arg(this)
+    let status = Command::new("unshare")
+        .args(words)
+        .arg(std::env::current_exe().expect("this test"))
         .args(["--exact", test, "--nocapture"])
         .env(INSIDE, "1")
-        .output()
-        .expect("unshare runs");
-    let text = String::from_utf8_lossy(&output.stdout);
-    let errors = String::from_utf8_lossy(&output.stderr);
-    assert!(output.status.success(), "{text}\n{errors}");
-    assert!(text.contains("1 passed"), "there is no such test: {text}");
+        .status()
+        .expect("unshare was here a moment ago");
+    assert!(status.success(), "{test} failed in its namespace: {status}");
+    false
 }
 
-fn make_tap(queues: u32) {
-    let queues = if queues > 1 { " multi_queue" } else { "" };
-    for words in [
-        "link set lo up".to_owned(),
-        format!("tuntap add dev {TAP} mode tap{queues}"),
-        format!("addr add {HOST}/24 dev {TAP}"),
-        format!("link set {TAP} up"),
-    ] {
-        let status = Command::new("ip").args(words.split(' ')).status();
-        assert!(status.is_ok_and(|status| status.success()), "ip {words}");
-    }
+/// Words for `unshare` that are allowed here, if taps can be made behind them.
+fn way_in() -> Option<&'static [&'static str]> {
+    let ways: [&[&str]; 2] = [&["--net"], &["--net", "--user", "--map-root-user"]];
+    ways.into_iter().find(|words| {
+        let mut command = Command::new("unshare");
+        command.args(*words);
+        command.args(["ip", "tuntap", "add", "dev", "toro0", "mode", "tap"]);
+        command.output().is_ok_and(|output| output.status.success())
+    })
+}
+
+/// Runs `ip` with words between blanks.
+///
+/// # Panics
+/// When it fails.
+pub fn ip(words: &str) {
+    let output = Command::new("ip").args(words.split(' ')).output();
+    let output = output.expect("the program ip");
+    let message = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "ip {words}: {message}");
 }

@@ -3,22 +3,33 @@
 use std::io::{Read, Write};
 use std::net::{IpAddr, Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::time::Duration;
-use vm_tests::namespace::{self, GUEST, HOST, TAP};
-use vm_tests::{Boot, Guest, Running};
+use vm_tests::{Boot, Guest, Nic, Running, namespace};
 
 const CORES: u32 = 2;
+const TAP: &str = "toro1";
+const HOST: &str = "10.79.0.1";
+const GUEST: &str = "10.79.0.2";
+const PROGRAM: &str = "test-services";
 
 /// A machine with a queue for each core.
 fn started() -> Running {
+    for words in [
+        "link set lo up".to_owned(),
+        format!("tuntap add dev {TAP} mode tap multi_queue"),
+        format!("addr add {HOST}/24 dev {TAP}"),
+        format!("link set {TAP} up"),
+    ] {
+        namespace::ip(&words);
+    }
     let netdev = format!("tap,id=net0,ifname={TAP},script=no,downscript=no,queues={CORES}");
     let vectors = 2 * CORES + 2;
-    let guest = Guest::new("test-services")
+    let guest = Guest::new(PROGRAM)
         .args(&["queues", HOST])
         .boot(Boot::Kernel)
         .cores(CORES)
         .address(&format!("{GUEST}/24"))
-        .cable(&netdev)
-        .card(&format!("virtio-net-pci,mq=on,vectors={vectors}"))
+        .cable_to(Nic::Virtio, &netdev)
+        .card(&format!("mq=on,vectors={vectors}"))
         .start();
     guest.wait_for("2 queues");
     guest
@@ -44,64 +55,60 @@ fn ask(stream: &mut TcpStream, words: &[u8], len: usize) -> Vec<u8> {
 
 #[test]
 fn each_core_serves_the_connections_of_its_queue() {
-    namespace::run(
-        "queues::each_core_serves_the_connections_of_its_queue",
-        CORES,
-        || {
-            let guest = started();
-            let mut counts = [0; CORES as usize];
-            let mut streams: Vec<TcpStream> = (0..60).map(|_| connect(80)).collect();
-            let answers: Vec<u8> = streams
-                .iter_mut()
-                .map(|stream| ask(stream, b"which core", 1)[0])
-                .collect();
-            for core in &answers {
-                counts[usize::from(*core)] += 1;
-            }
-            assert!(counts.iter().all(|count| *count >= 10), "{counts:?}");
-            // It stays there, and more than a segment goes both ways.
-            let text = vec![b'x'; 10_000];
-            for (stream, core) in streams.iter_mut().zip(&answers) {
-                assert_eq!(ask(stream, &text, text.len()), text);
-                assert_eq!(ask(stream, b"which core", 1)[0], *core);
-            }
-            for stream in &mut streams {
-                stream.shutdown(Shutdown::Write).expect("a stream");
-                let mut rest = String::new();
-                stream.read_to_string(&mut rest).expect("an end in order");
-                assert_eq!(rest, "good bye");
-            }
-            guest.power_button();
-            guest.end().with_status(130);
-        },
-    );
+    let test = "queues::each_core_serves_the_connections_of_its_queue";
+    if !namespace::enter(test, &[PROGRAM]) {
+        return;
+    }
+    let guest = started();
+    let mut counts = [0; CORES as usize];
+    let mut streams: Vec<TcpStream> = (0..60).map(|_| connect(80)).collect();
+    let answers: Vec<u8> = streams
+        .iter_mut()
+        .map(|stream| ask(stream, b"which core", 1)[0])
+        .collect();
+    for core in &answers {
+        counts[usize::from(*core)] += 1;
+    }
+    assert!(counts.iter().all(|count| *count >= 10), "{counts:?}");
+    // It stays there, and more than a segment goes both ways.
+    let text = vec![b'x'; 10_000];
+    for (stream, core) in streams.iter_mut().zip(&answers) {
+        assert_eq!(ask(stream, &text, text.len()), text);
+        assert_eq!(ask(stream, b"which core", 1)[0], *core);
+    }
+    for stream in &mut streams {
+        stream.shutdown(Shutdown::Write).expect("a stream");
+        let mut rest = String::new();
+        stream.read_to_string(&mut rest).expect("an end in order");
+        assert_eq!(rest, "good bye");
+    }
+    guest.power_button();
+    guest.end().with_status(130);
 }
 
 #[test]
 fn sockets_of_std_work_on_all_queues_both_ways() {
-    namespace::run(
-        "queues::sockets_of_std_work_on_all_queues_both_ways",
-        CORES,
-        || {
-            let home = TcpListener::bind((HOST, 9000)).expect("a free port");
-            let guest = started();
-            let mut streams: Vec<TcpStream> = (0..30).map(|_| connect(81)).collect();
-            for (number, stream) in streams.iter_mut().enumerate() {
-                let words = format!("word {number:04}");
-                assert_eq!(ask(stream, words.as_bytes(), 9), words.as_bytes());
-            }
-            // Each core calls ten times.
-            connect(82);
-            for _ in 0..20 {
-                let (mut caller, _) = home.accept().expect("a caller");
-                let mut word = [0; 5];
-                caller.read_exact(&mut word).expect("a word");
-                assert_eq!(&word, b"hello");
-                caller.write_all(b"and you").expect("a reader");
-            }
-            guest.wait_for("calls: done");
-            guest.power_button();
-            guest.end().with_status(130);
-        },
-    );
+    let test = "queues::sockets_of_std_work_on_all_queues_both_ways";
+    if !namespace::enter(test, &[PROGRAM]) {
+        return;
+    }
+    let guest = started();
+    let home = TcpListener::bind((HOST, 9000)).expect("a free port");
+    let mut streams: Vec<TcpStream> = (0..30).map(|_| connect(81)).collect();
+    for (number, stream) in streams.iter_mut().enumerate() {
+        let words = format!("word {number:04}");
+        assert_eq!(ask(stream, words.as_bytes(), 9), words.as_bytes());
+    }
+    // Each core calls ten times.
+    connect(82);
+    for _ in 0..20 {
+        let (mut caller, _) = home.accept().expect("a caller");
+        let mut word = [0; 5];
+        caller.read_exact(&mut word).expect("a word");
+        assert_eq!(&word, b"hello");
+        caller.write_all(b"and you").expect("a reader");
+    }
+    guest.wait_for("calls: done");
+    guest.power_button();
+    guest.end().with_status(130);
 }

@@ -78,17 +78,14 @@ pub struct Setup<'a> {
     pub memory_bytes: u64,
 }
 
-/// The network, started with `setup` if this is the first call.
-///
-/// # Errors
-/// [`Error::NoInterface`] when there is no device and the network is not switched off.
-pub fn network<'a>(setup: impl FnOnce() -> Setup<'a>) -> Result<&'static Network> {
+/// The network, started with `setup` if this is the first call. Without a device it is the loopback alone.
+pub fn network<'a>(setup: impl FnOnce() -> Setup<'a>) -> &'static Network {
     if let Some(network) = NETWORK.get() {
-        return network.usable();
+        return network;
     }
     let _guard = STARTING.lock();
     if let Some(network) = NETWORK.get() {
-        return network.usable();
+        return network;
     }
     let setup = setup();
     let config = Config::parse(setup.net).unwrap_or_else(|error| {
@@ -104,8 +101,8 @@ pub fn network<'a>(setup: impl FnOnce() -> Setup<'a>) -> Result<&'static Network
         _ => {
             let devices = devices::network::find(setup.virtio_mmio);
             if devices.is_empty() {
-                log::error!(
-                    "network: no network interface found; supported: virtio-net, e1000, e1000e, vmxnet3, ne2000, tulip"
+                log::warn!(
+                    "network: no network interface found, there is only the loopback; supported: virtio-net, e1000, e1000e, vmxnet3, ne2000, tulip"
                 );
             }
             devices
@@ -113,14 +110,10 @@ pub fn network<'a>(setup: impl FnOnce() -> Setup<'a>) -> Result<&'static Network
     };
     let network: &'static Network =
         Box::leak(Box::new(start(devices, &config, &config_v6, &setup)));
-    let network = match NETWORK.set(network) {
-        Ok(network) => {
-            network.start_lanes();
-            network
-        }
-        Err(network) => network,
-    };
-    network.usable()
+    // Nobody else sets it while the lock is held.
+    let network = NETWORK.set(network).copied().unwrap_or(network);
+    network.start_lanes();
+    network
 }
 
 fn start(
@@ -188,14 +181,6 @@ fn start(
 }
 
 impl Network {
-    fn usable(&'static self) -> Result<&'static Self> {
-        if self.interfaces.len() < 2 {
-            Err(Error::NoInterface)
-        } else {
-            Ok(self)
-        }
-    }
-
     /// The interface at an index, as [`ports::Pending`] names it.
     pub fn interface(&self, index: usize) -> Option<&'static Interface> {
         self.interfaces.get(index).copied()
@@ -246,8 +231,8 @@ impl Network {
     /// The interface that leads to an address; as long as none does, the first with a device.
     ///
     /// # Errors
-    /// [`Error::NoInterface`] when there is none, [`Error::NoDevice`] when there is none of the address's scope, and [`Error::Invalid`]
-    /// when it has none, but means another station on each link.
+    /// [`Error::NetworkUnreachable`] when there is none but the loopback, [`Error::NoDevice`] when there is none of the address's scope, and
+    /// [`Error::Invalid`] when it has none, but means another station on each link.
     pub fn way(&self, to: SocketAddr) -> Result<&'static Interface> {
         let ip = to.ip();
         let loopback = self.interface(LOOPBACK).ok_or(Error::NoInterface)?;
@@ -276,7 +261,7 @@ impl Network {
             }
         }
         best.map(|(_, interface)| interface)
-            .ok_or(Error::NoInterface)
+            .ok_or(Error::NetworkUnreachable)
     }
 
     /// The interface that leads to an address. Waits some time for an address of ours if there is none yet.

@@ -135,10 +135,7 @@ fn text(from: &str) -> [u8; 16] {
 /// How many interfaces there are, with the loopback.
 #[unsafe(no_mangle)]
 pub(super) extern "C" fn toro_net_interface_count() -> isize {
-    match start_network() {
-        Ok(network) => network.interface_count() as isize,
-        Err(Errno(number)) => -(number as isize),
-    }
+    start_network().interface_count() as isize
 }
 
 /// Describes the interface at an index.
@@ -150,12 +147,13 @@ pub(super) unsafe extern "C" fn toro_net_interface(
     index: usize,
     info: *mut InterfaceInfo,
 ) -> c_int {
-    answer(start_network().and_then(|network| {
+    let network = start_network();
+    answer((|| {
         let described = describe(network, index)?;
         // SAFETY: (1).
         unsafe { info.write(described) };
         Ok(())
-    }))
+    })())
 }
 
 /// The addresses of the interface at an index, of both versions: as many as there is room for; how many there are.
@@ -169,7 +167,7 @@ pub(super) unsafe extern "C" fn toro_net_addresses(
     count: usize,
 ) -> isize {
     let write = || -> Result<usize> {
-        let interface = start_network()?.interface(index);
+        let interface = start_network().interface(index);
         let interface = interface.ok_or(Errno(libc::ENODEV))?;
         let stack = interface.lock();
         let mut total = 0;
@@ -220,14 +218,15 @@ pub(super) unsafe extern "C" fn toro_net_dedicate(
 ) -> c_int {
     // SAFETY: (1).
     let wanted = unsafe { &*addressing };
-    answer(start_network().and_then(|network| {
+    let network = start_network();
+    answer((|| {
         let addressing = match wanted.kind {
             0 => Addressing::Keep,
             1 => Addressing::Dhcp,
             _ => Addressing::Static(static_address(wanted)?),
         };
         Ok(network.dedicate(index, core, addressing)?)
-    }))
+    })())
 }
 
 fn static_address(wanted: &AddressingC) -> Result<Address> {
@@ -264,7 +263,8 @@ pub(super) unsafe extern "C" fn toro_net_service_new(
     port: u16,
     parts: *mut ServiceParts,
 ) -> c_int {
-    answer(start_network().and_then(|network| {
+    let network = start_network();
+    answer((|| {
         let service = Service::new(network, index, queue, port)?;
         let made = ServiceParts {
             events: Arc::into_raw(service.events()),
@@ -275,7 +275,7 @@ pub(super) unsafe extern "C" fn toro_net_service_new(
         // SAFETY: (1).
         unsafe { parts.write(made) };
         Ok(())
-    }))
+    })())
 }
 
 /// Waits for a service's next piece of news.
@@ -455,7 +455,8 @@ pub(super) unsafe extern "C" fn toro_net_ping(
 ) -> c_int {
     // SAFETY: (1).
     let to = unsafe { &*address }.read();
-    answer(start_network().and_then(|network| {
+    let network = start_network();
+    answer((|| {
         let answered = network.ping(to, len, timeout_ns)?;
         let answered = PongC {
             round_trip_ns: answered.round_trip_ns,
@@ -464,7 +465,7 @@ pub(super) unsafe extern "C" fn toro_net_ping(
         // SAFETY: (2).
         unsafe { pong.write(answered) };
         Ok(())
-    }))
+    })())
 }
 
 /// What the interface at an index has counted.
@@ -476,11 +477,12 @@ pub(super) unsafe extern "C" fn toro_net_statistics(
     index: usize,
     statistics: *mut Statistics,
 ) -> c_int {
-    answer(start_network().and_then(|network| {
+    let network = start_network();
+    answer((|| {
         let interface = network.interface(index).ok_or(Errno(libc::ENODEV))?;
         let counted = interface.statistics();
         // SAFETY: (1).
         unsafe { statistics.write(counted) };
         Ok(())
-    }))
+    })())
 }

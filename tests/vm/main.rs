@@ -21,6 +21,7 @@ mod loaders;
 mod media;
 mod preemption;
 mod promises;
+mod queues;
 mod services;
 mod sockets;
 mod storage;

@@ -3,24 +3,28 @@
 use std::io::{Read, Write};
 use std::net::{IpAddr, Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::time::Duration;
-use vm_tests::{Boot, Guest, Nic, Running, namespace};
+use vm_tests::namespace::{enter, ip};
+use vm_tests::{Boot, Guest, Running};
 
 const CORES: u32 = 2;
-const TAP: &str = "toro1";
+/// The tap, the host's address on it, and the guest's.
+const TAP: &str = "toro0";
 const HOST: &str = "10.79.0.1";
 const GUEST: &str = "10.79.0.2";
+
+/// The program that is booted.
 const PROGRAM: &str = "test-services";
+
+/// Makes a tap of as many queues as there are cores.
+fn make_tap() {
+    ip("link set lo up");
+    ip(&format!("tuntap add dev {TAP} mode tap multi_queue"));
+    ip(&format!("addr add {HOST}/24 dev {TAP}"));
+    ip(&format!("link set {TAP} up"));
+}
 
 /// A machine with a queue for each core.
 fn started() -> Running {
-    for words in [
-        "link set lo up".to_owned(),
-        format!("tuntap add dev {TAP} mode tap multi_queue"),
-        format!("addr add {HOST}/24 dev {TAP}"),
-        format!("link set {TAP} up"),
-    ] {
-        namespace::ip(&words);
-    }
     let netdev = format!("tap,id=net0,ifname={TAP},script=no,downscript=no,queues={CORES}");
     let vectors = 2 * CORES + 2;
     let guest = Guest::new(PROGRAM)
@@ -28,8 +32,8 @@ fn started() -> Running {
         .boot(Boot::Kernel)
         .cores(CORES)
         .address(&format!("{GUEST}/24"))
-        .cable_to(Nic::Virtio, &netdev)
-        .card(&format!("mq=on,vectors={vectors}"))
+        .cable(&netdev)
+        .card(&format!("virtio-net-pci,mq=on,vectors={vectors}"))
         .start();
     guest.wait_for("2 queues");
     guest
@@ -55,10 +59,13 @@ fn ask(stream: &mut TcpStream, words: &[u8], len: usize) -> Vec<u8> {
 
 #[test]
 fn each_core_serves_the_connections_of_its_queue() {
-    let test = "queues::each_core_serves_the_connections_of_its_queue";
-    if !namespace::enter(test, &[PROGRAM]) {
+    if !enter(
+        "queues::each_core_serves_the_connections_of_its_queue",
+        &[PROGRAM],
+    ) {
         return;
     }
+    make_tap();
     let guest = started();
     let mut counts = [0; CORES as usize];
     let mut streams: Vec<TcpStream> = (0..60).map(|_| connect(80)).collect();
@@ -88,12 +95,15 @@ fn each_core_serves_the_connections_of_its_queue() {
 
 #[test]
 fn sockets_of_std_work_on_all_queues_both_ways() {
-    let test = "queues::sockets_of_std_work_on_all_queues_both_ways";
-    if !namespace::enter(test, &[PROGRAM]) {
+    if !enter(
+        "queues::sockets_of_std_work_on_all_queues_both_ways",
+        &[PROGRAM],
+    ) {
         return;
     }
-    let guest = started();
+    make_tap();
     let home = TcpListener::bind((HOST, 9000)).expect("a free port");
+    let guest = started();
     let mut streams: Vec<TcpStream> = (0..30).map(|_| connect(81)).collect();
     for (number, stream) in streams.iter_mut().enumerate() {
         let words = format!("word {number:04}");

@@ -176,12 +176,6 @@ impl Counter {
             .fold(0, |sum, &count| sum.wrapping_add(count)))
     }
 
-    /// The same of each of the first CPUs.
-    pub(super) fn each(&self, cpus: usize) -> Result<Vec<u64>> {
-        let header = self.header()?;
-        Ok(header[FIRST_CPU..].iter().copied().take(cpus).collect())
-    }
-
     /// The blocks that were translated so far.
     pub(super) fn blocks(&self) -> Result<Vec<Block>> {
         let header = self.header()?;

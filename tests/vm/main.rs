@@ -17,6 +17,7 @@ mod faults;
 mod files;
 mod impaired;
 mod loaders;
+mod malformed;
 mod media;
 mod preemption;
 mod promises;

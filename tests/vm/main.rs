@@ -18,6 +18,7 @@ mod faults;
 mod files;
 mod impaired;
 mod loaders;
+mod malformed;
 mod media;
 mod preemption;
 mod promises;

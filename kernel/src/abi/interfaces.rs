@@ -148,38 +148,36 @@ fn entry(
 /// `out` can be written.
 #[unsafe(no_mangle)]
 unsafe extern "C" fn getifaddrs(out: *mut *mut ifaddrs) -> c_int {
-    c_status((|| {
-        let all = facts(start_network());
-        let mut first: *mut ifaddrs = null_mut();
-        for facts in all.iter().rev() {
-            for &(ip, prefix) in facts.addresses.iter().rev() {
-                let mask = mask_of(ip, prefix);
-                let broadcast = match (ip, mask) {
-                    (IpAddr::V4(ip), IpAddr::V4(mask)) if facts.index != LOOPBACK => {
-                        Some(SocketAddr::new((ip | !mask).into(), 0))
-                    }
-                    _ => None,
-                };
-                let places = [
-                    Place::of(binding::end(SocketAddr::new(ip, 0), facts.index)),
-                    Place::of(SocketAddr::new(mask, 0)),
-                    broadcast.map_or(NONE, Place::of),
-                ];
-                first = entry(facts, places, first);
-                // SAFETY: `entry` made it, and the list is its first field.
-                let whole = unsafe { &mut *first.cast::<Entry>() };
-                whole.list.ifa_netmask = (&raw mut whole.mask).cast();
-                if broadcast.is_some() {
-                    whole.list.ifa_ifu = (&raw mut whole.broadcast).cast();
+    let all = facts(start_network());
+    let mut first: *mut ifaddrs = null_mut();
+    for facts in all.iter().rev() {
+        for &(ip, prefix) in facts.addresses.iter().rev() {
+            let mask = mask_of(ip, prefix);
+            let broadcast = match (ip, mask) {
+                (IpAddr::V4(ip), IpAddr::V4(mask)) if facts.index != LOOPBACK => {
+                    Some(SocketAddr::new((ip | !mask).into(), 0))
                 }
+                _ => None,
+            };
+            let places = [
+                Place::of(binding::end(SocketAddr::new(ip, 0), facts.index)),
+                Place::of(SocketAddr::new(mask, 0)),
+                broadcast.map_or(NONE, Place::of),
+            ];
+            first = entry(facts, places, first);
+            // SAFETY: `entry` made it, and the list is its first field.
+            let whole = unsafe { &mut *first.cast::<Entry>() };
+            whole.list.ifa_netmask = (&raw mut whole.mask).cast();
+            if broadcast.is_some() {
+                whole.list.ifa_ifu = (&raw mut whole.broadcast).cast();
             }
         }
-        for facts in all.iter().rev() {
-            first = entry(facts, [Place::of_link(facts), NONE, NONE], first);
-        }
-        // SAFETY: the caller's place.
-        unsafe { put(out, first) }
-    })())
+    }
+    for facts in all.iter().rev() {
+        first = entry(facts, [Place::of_link(facts), NONE, NONE], first);
+    }
+    // SAFETY: the caller's place.
+    c_status(unsafe { put(out, first) })
 }
 
 /// Frees a list.

@@ -399,7 +399,8 @@ impl Thread {
         self.state.load(Ordering::Acquire) == State::Ended as u8
     }
 
-    pub(super) fn is_blocked(&self) -> bool {
+    /// Whether the thread waits for something.
+    pub fn is_blocked(&self) -> bool {
         self.state.load(Ordering::Acquire) == State::Blocked as u8
     }
 

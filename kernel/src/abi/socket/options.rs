@@ -375,7 +375,10 @@ unsafe extern "C" fn getsockopt(
                     // SAFETY: the caller's.
                     return unsafe { store(peer, value, len) };
                 }
-                (libc::SOL_SOCKET, libc::SO_ERROR | libc::SO_PROTOCOL) => 0,
+                (libc::SOL_SOCKET, libc::SO_ERROR) => {
+                    socket.take_error().map_or(0, |Errno(number)| number)
+                }
+                (libc::SOL_SOCKET, libc::SO_PROTOCOL) => 0,
                 (libc::SOL_SOCKET, libc::SO_ACCEPTCONN) => c_int::from(socket.is_listening()),
                 (libc::SOL_SOCKET, libc::SO_TYPE) => socket.kind(),
                 (libc::SOL_SOCKET, libc::SO_DOMAIN) => libc::AF_UNIX,

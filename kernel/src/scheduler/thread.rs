@@ -72,6 +72,8 @@ pub(super) mod mark {
     pub(in crate::scheduler) const KILLED: u8 = 8;
     /// It waits in a way that [`KILLED`] ends.
     pub(in crate::scheduler) const KILLABLE: u8 = 16;
+    /// It is there only so that its core has one.
+    pub(in crate::scheduler) const IDLE: u8 = 32;
 }
 
 /// The thread control block, which `fs` leads to (System V ABI, x86-64 TLS variant II); thread-local storage lies below it.
@@ -392,6 +394,11 @@ impl Thread {
 
     pub(super) fn thread_pointer(&self) -> usize {
         self.storage.block as usize
+    }
+
+    /// Whether the thread does nothing, but is the first of its core.
+    pub fn is_idle(&self) -> bool {
+        self.marks.load(Ordering::Relaxed) & mark::IDLE != 0
     }
 
     /// Whether the thread has ended.

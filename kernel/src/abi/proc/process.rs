@@ -72,6 +72,9 @@ pub(super) fn threads() -> Vec<Task> {
     loop {
         let mut count = 0;
         let look = |thread: &Thread| {
+            if thread.is_idle() {
+                return;
+            }
             count += 1;
             if tasks.len() < tasks.capacity() {
                 tasks.push(Task {

@@ -206,6 +206,12 @@ unsafe extern "C" fn setsockopt(
             (libc::IPPROTO_TCP, libc::TCP_NODELAY, Socket::Tcp(socket)) => {
                 socket.set_nodelay(integer()? != 0);
             }
+            (libc::IPPROTO_TCP, libc::TCP_QUICKACK, Socket::Tcp(socket)) => {
+                socket.set_quick_ack(integer()? != 0);
+            }
+            (libc::IPPROTO_TCP, libc::TCP_CORK, Socket::Tcp(socket)) => {
+                socket.set_corked(integer()? != 0);
+            }
             (libc::IPPROTO_TCP, _, Socket::Tcp(socket)) => {
                 let (option, most) = number_option(option)?;
                 let least = i32::from(option != NumberOption::UserTimeoutMs);
@@ -331,6 +337,12 @@ unsafe extern "C" fn getsockopt(
             }
             (libc::IPPROTO_TCP, libc::TCP_NODELAY, Socket::Tcp(socket)) => {
                 c_int::from(socket.nodelay())
+            }
+            (libc::IPPROTO_TCP, libc::TCP_QUICKACK, Socket::Tcp(socket)) => {
+                c_int::from(socket.quick_ack())
+            }
+            (libc::IPPROTO_TCP, libc::TCP_CORK, Socket::Tcp(socket)) => {
+                c_int::from(socket.is_corked())
             }
             (libc::IPPROTO_TCP, _, Socket::Tcp(socket)) => {
                 let (option, _) = number_option(option)?;

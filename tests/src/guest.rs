@@ -25,7 +25,7 @@ pub struct Guest {
     linked: Arc<Linked>,
     overrides: Overrides,
     boot: Option<Boot>,
-    cable: Option<Vec<OsString>>,
+    cable: Option<(Nic, String)>,
     /// Faults of disks, by number: a configuration of QEMU's blkdebug.
     faults: Vec<(usize, String)>,
     /// More words for QEMU.
@@ -170,8 +170,13 @@ impl Guest {
     }
 
     /// Plugs the network card into something else than the user network: words for QEMU that make a netdev `net0`.
-    pub fn cable(mut self, netdev: &str) -> Self {
-        self.cable = Some(vec!["-netdev".into(), netdev.into()]);
+    pub fn cable(self, netdev: &str) -> Self {
+        self.cable_to(Nic::E1000, netdev)
+    }
+
+    /// The same with a network card of this kind.
+    pub fn cable_to(mut self, nic: Nic, netdev: &str) -> Self {
+        self.cable = Some((nic, netdev.to_owned()));
         self
     }
 
@@ -209,13 +214,15 @@ impl Guest {
             .expect("an accelerator")
             .accelerator;
         let mut launch = Launch::new(&settings, source, accelerator);
-        if let Some(cable) = self.cable {
+        if let Some((nic, netdev)) = self.cable {
             launch.nic = Nic::None;
             launch.network = Network::User(Vec::new());
-            launch.extra = cable;
-            launch
-                .extra
-                .extend(["-device".into(), "e1000,netdev=net0,romfile=".into()]);
+            let device = match nic {
+                Nic::Virtio => "virtio-net-pci,netdev=net0,romfile=",
+                _ => "e1000,netdev=net0,romfile=",
+            };
+            let words = ["-netdev", &netdev, "-device", device];
+            launch.extra = words.iter().map(OsString::from).collect();
         }
         for (disk, configuration) in &self.faults {
             let file = folder.join(format!("faults{disk}"));

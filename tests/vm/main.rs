@@ -2,6 +2,7 @@
 
 mod about;
 mod addresses;
+mod bochs;
 mod boot;
 mod build;
 mod buses;
@@ -10,11 +11,13 @@ mod cards;
 mod clock;
 mod console;
 mod cores;
+mod crowds;
 mod disk_errors;
 mod disks;
 mod fat;
 mod faults;
 mod files;
+mod impaired;
 mod loaders;
 mod media;
 mod preemption;

@@ -1,5 +1,6 @@
 //! Tests that boot virtual machines; see the crate `vm_tests` for the harness.
 
+mod about;
 mod addresses;
 mod bochs;
 mod boot;

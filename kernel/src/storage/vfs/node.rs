@@ -228,6 +228,14 @@ pub trait Node: Any + Send + Sync {
     /// `EIO` when they cannot be read.
     fn metadata(&self) -> Result<Metadata>;
 
+    /// What whoever opens the node reads in its place: a file that is made when it is opened. `None`: the node itself.
+    ///
+    /// # Errors
+    /// As the function that makes it.
+    fn opened(&self) -> Result<Option<NodeRef>> {
+        Ok(None)
+    }
+
     /// Reads from byte `offset` on; less than asked for only at the end.
     ///
     /// # Errors

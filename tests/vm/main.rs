@@ -1,6 +1,7 @@
 //! Tests that boot virtual machines; see the crate `vm_tests` for the harness.
 
 mod addresses;
+mod bochs;
 mod boot;
 mod build;
 mod buses;
@@ -9,15 +10,18 @@ mod cards;
 mod clock;
 mod console;
 mod cores;
+mod crowds;
 mod disk_errors;
 mod disks;
 mod fat;
 mod faults;
 mod files;
+mod impaired;
 mod loaders;
 mod media;
 mod preemption;
 mod promises;
+mod queues;
 mod services;
 mod sockets;
 mod storage;

@@ -6,6 +6,7 @@ use super::load::{self, Target};
 use super::options::{MachineOptions, Options};
 use super::report::{Conditions, Figure, Unit};
 use crate::accel;
+use crate::address::AddressV4;
 use crate::build::{Contents, Format, bootable, write_image};
 use crate::compile::{Options as CompileOptions, compile};
 use crate::disks::{self, Request};
@@ -14,7 +15,7 @@ use crate::program::Program;
 use crate::qemu::{self, Accelerator, Launch, Network, Source};
 use crate::settings::{Overrides, Settings};
 use crate::shell::Shell;
-use crate::values::{Address, Boot, DiskBus, DiskOption, Machine, Port, Protocol, Size};
+use crate::values::{Boot, DiskBus, DiskOption, Machine, Port, Protocol, Size};
 use crate::vm::{End, Vm};
 use anyhow::{Context, Result, bail};
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
@@ -312,7 +313,7 @@ impl Bench {
         &self,
         subject: &Subject,
         tap: &str,
-        address: Address,
+        address: AddressV4,
         memory: Size,
     ) -> Result<Launch> {
         let overrides = Overrides {
@@ -351,7 +352,7 @@ impl Bench {
     }
 
     fn settings(&self, subject: &Subject, way: Way, overrides: Overrides) -> Result<Settings> {
-        let address = format!("{ADDRESS},gateway={GATEWAY},dns=10.0.2.3").parse::<Address>()?;
+        let address = format!("{ADDRESS},gateway={GATEWAY},dns=10.0.2.3").parse::<AddressV4>()?;
         let overrides = Overrides {
             machine: Some(way.machine),
             nic: overrides.nic.or(self.options.machine.nic),

@@ -52,6 +52,8 @@ impl Stream {
 /// Options of a socket, which a stream's stack is told of.
 struct Options {
     is_nodelay: AtomicBool,
+    is_quick_ack: AtomicBool,
+    is_corked: AtomicBool,
     ttl: AtomicU8,
     traffic_class: AtomicU8,
     is_keep_alive: AtomicBool,
@@ -115,6 +117,8 @@ impl TcpSocket {
             stream: OnceCell::new(),
             options: Options {
                 is_nodelay: AtomicBool::new(false),
+                is_quick_ack: AtomicBool::new(false),
+                is_corked: AtomicBool::new(false),
                 ttl: AtomicU8::new(64),
                 traffic_class: AtomicU8::new(0),
                 is_keep_alive: AtomicBool::new(false),
@@ -457,6 +461,28 @@ impl TcpSocket {
         self.options.is_nodelay.load(Ordering::Relaxed)
     }
 
+    /// `TCP_QUICKACK`: what comes is acknowledged at once. Unlike on Linux it stays so until it is taken back.
+    pub fn set_quick_ack(&self, is_on: bool) {
+        self.options.is_quick_ack.store(is_on, Ordering::Relaxed);
+        self.apply_options();
+    }
+
+    /// See [`TcpSocket::set_quick_ack`].
+    pub fn quick_ack(&self) -> bool {
+        self.options.is_quick_ack.load(Ordering::Relaxed)
+    }
+
+    /// `TCP_CORK`: short segments wait until it is taken back or nothing more comes.
+    pub fn set_corked(&self, is_on: bool) {
+        self.options.is_corked.store(is_on, Ordering::Relaxed);
+        self.apply_options();
+    }
+
+    /// See [`TcpSocket::set_corked`].
+    pub fn is_corked(&self) -> bool {
+        self.options.is_corked.load(Ordering::Relaxed)
+    }
+
     /// `IP_TTL`.
     pub fn set_ttl(&self, ttl: u8) {
         self.options.ttl.store(ttl.max(1), Ordering::Relaxed);
@@ -560,6 +586,8 @@ impl Options {
         let number = |option: &AtomicU32| option.load(Ordering::Relaxed);
         Settings {
             is_nodelay: self.is_nodelay.load(Ordering::Relaxed),
+            is_quick_ack: self.is_quick_ack.load(Ordering::Relaxed),
+            is_corked: self.is_corked.load(Ordering::Relaxed),
             keep_alive_s: if is_keep_alive {
                 number(&self.keep_alive_s)
             } else {

@@ -2,9 +2,10 @@
 //!
 //! Options are those of QEMU's manual ("Invocation"); they hold for version 6.2 and later.
 
+use crate::address::{AddressV4, Static};
 use crate::failure::Failure;
 use crate::settings::Settings;
-use crate::values::{Address, DiskBus, Machine, Nic, Port, Protocol, Size};
+use crate::values::{DiskBus, Machine, Nic, Port, Protocol, Size};
 use anyhow::{Context, Result, bail};
 use std::ffi::OsString;
 use std::net::Ipv4Addr;
@@ -90,7 +91,7 @@ pub struct Launch {
     pub nic: Nic,
     pub network: Network,
     /// The guest's address: the user network is laid around it.
-    pub address: Address,
+    pub address: AddressV4,
     pub screen: Screen,
     /// More words for QEMU, as they are.
     pub extra: Vec<OsString>,
@@ -292,15 +293,15 @@ impl Launch {
 }
 
 /// QEMU's user network around the guest's `address`, with ports of the host that lead into it.
-pub(crate) fn user_network(address: Address, ports: &[Port]) -> Result<String> {
+pub(crate) fn user_network(address: AddressV4, ports: &[Port]) -> Result<String> {
     let mut option = "user,id=net0".to_owned();
     let mut guest = String::new();
-    if let Address::Static {
+    if let AddressV4::Static(Static {
         address,
         prefix,
         gateway,
         dns,
-    } = address
+    }) = address
     {
         guest = address.to_string();
         let network = |address: Ipv4Addr| {

@@ -14,7 +14,7 @@ fn pc() -> Launch {
         disks: vec![],
         nic: Nic::E1000,
         network: Network::User(vec![]),
-        address: Address::Dhcp,
+        address: AddressV4::Dhcp,
         screen: Screen::None,
         extra: vec![],
     }

@@ -104,6 +104,8 @@ unsafe extern "Rust" {
     safe fn toro_file_systems(mounts: &[String]) -> Result<(), MountError>;
     /// In the same way, what makes FAT known, or leaves it out.
     safe fn toro_fat();
+    /// And what mounts `/proc` and `/sys`, or does not.
+    safe fn toro_proc();
 }
 
 /// Makes FAT known.
@@ -116,6 +118,18 @@ fn toro_with_fat() {
 #[unsafe(no_mangle)]
 fn toro_without_fat() {}
 
+/// Mounts `/proc` and `/sys`.
+#[unsafe(no_mangle)]
+fn toro_with_proc() {
+    if let Err(error) = abi::proc::mount() {
+        ::log::warn!("/proc is not there: {error:?}");
+    }
+}
+
+/// Leaves them out.
+#[unsafe(no_mangle)]
+fn toro_without_proc() {}
+
 /// Mounts what the words `mount=` ask for.
 #[unsafe(no_mangle)]
 fn toro_all_file_systems(mounts: &[String]) -> Result<(), MountError> {
@@ -124,7 +138,9 @@ fn toro_all_file_systems(mounts: &[String]) -> Result<(), MountError> {
         .iter()
         .map(|word| MountRequest::parse(word))
         .collect();
-    storage::start(&requests?, &command_line().virtio_mmio)
+    storage::start(&requests?, &command_line().virtio_mmio)?;
+    toro_proc();
+    Ok(())
 }
 
 #[unsafe(no_mangle)]

@@ -25,7 +25,8 @@ pub struct Guest {
     linked: Arc<Linked>,
     overrides: Overrides,
     boot: Option<Boot>,
-    cable: Option<Vec<OsString>>,
+    cable: Option<String>,
+    card: String,
     /// Faults of disks, by number: a configuration of QEMU's blkdebug.
     faults: Vec<(usize, String)>,
     /// More words for QEMU.
@@ -42,6 +43,7 @@ impl Guest {
             overrides: Overrides::default(),
             boot: None,
             cable: None,
+            card: "e1000".into(),
             faults: Vec::new(),
             extra: Vec::new(),
             kernel_words: String::new(),
@@ -171,7 +173,13 @@ impl Guest {
 
     /// Plugs the network card into something else than the user network: words for QEMU that make a netdev `net0`.
     pub fn cable(mut self, netdev: &str) -> Self {
-        self.cable = Some(vec!["-netdev".into(), netdev.into()]);
+        self.cable = Some(netdev.to_owned());
+        self
+    }
+
+    /// Takes another card than an e1000 for [`Guest::cable`]: QEMU's name of the device, with properties.
+    pub fn card(mut self, device: &str) -> Self {
+        self.card = device.into();
         self
     }
 
@@ -209,13 +217,12 @@ impl Guest {
             .expect("an accelerator")
             .accelerator;
         let mut launch = Launch::new(&settings, source, accelerator);
-        if let Some(cable) = self.cable {
+        if let Some(netdev) = self.cable {
             launch.nic = Nic::None;
             launch.network = Network::User(Vec::new());
-            launch.extra = cable;
-            launch
-                .extra
-                .extend(["-device".into(), "e1000,netdev=net0,romfile=".into()]);
+            let card = format!("{},netdev=net0,romfile=", self.card);
+            let words = ["-netdev", &netdev, "-device", &card];
+            launch.extra = words.iter().map(OsString::from).collect();
         }
         for (disk, configuration) in &self.faults {
             let file = folder.join(format!("faults{disk}"));

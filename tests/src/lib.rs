@@ -1,13 +1,17 @@
 //! The harness of the tests that boot virtual machines: `cargo test -p vm-tests` (the tests are in `vm/`).
 //!
 //! A test names a program and a machine ([`Guest`]), starts it, and judges the [`Running`] machine from outside: its
-//! console, its end, its network ([`http`], or frame by frame [`wire`]). What the tool itself does not start is a [`Bare`] machine. A program is built once in a test run. Whatever
+//! console, its end, its network ([`http`], frame by frame [`wire`], or with Linux at the other end of a bad cable [`relay`]). What the tool itself does not start is a [`Bare`] machine. A program is built once in a test run. Whatever
 //! fails shows the console. Deadlines are far beyond what a machine needs: only what hangs meets them.
 
 mod bare;
+pub mod crowd;
+pub mod frame;
 mod guest;
 pub mod http;
+pub mod namespace;
 mod program;
+pub mod relay;
 mod site;
 pub mod wire;
 

@@ -1,5 +1,6 @@
 //! Tests that boot virtual machines; see the crate `vm_tests` for the harness.
 
+mod about;
 mod addresses;
 mod bochs;
 mod boot;
@@ -10,15 +11,19 @@ mod cards;
 mod clock;
 mod console;
 mod cores;
+mod crowds;
 mod disk_errors;
 mod disks;
 mod fat;
 mod faults;
 mod files;
+mod impaired;
 mod loaders;
+mod malformed;
 mod media;
 mod preemption;
 mod promises;
+mod queues;
 mod services;
 mod sockets;
 mod storage;

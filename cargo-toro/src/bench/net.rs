@@ -10,10 +10,11 @@ use super::nginx::{self, Nginx};
 use super::options::Options;
 use super::report::{Figure, Report, Unit};
 use super::subject::{Bench, describe};
+use crate::address::AddressV4;
 use crate::failure::Failure;
 use crate::qemu::{Launch, Source};
 use crate::shell::Shell;
-use crate::values::{Address, Size};
+use crate::values::Size;
 use crate::vm::Vm;
 use anyhow::{Context, Result, bail};
 use std::io::{Read, Write};
@@ -180,7 +181,7 @@ struct Server {
 /// Measures.
 pub(super) fn measure(bench: &Bench, report: &mut Report) -> Result<()> {
     make_tap()?;
-    let address = format!("{GUEST}/24,gateway={HOST}").parse::<Address>()?;
+    let address = format!("{GUEST}/24,gateway={HOST}").parse::<AddressV4>()?;
     let launch = |name: &str| bench.on_tap(&bench.build(name)?, TAP, address, MEMORY);
     let toro = Server {
         name: "Toro",

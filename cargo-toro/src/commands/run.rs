@@ -33,7 +33,7 @@ pub(super) fn run(options: &Run, shell: &Shell) -> Result<u8> {
         ..options.vm.overrides(&options.args)
     };
     let settings = Settings::new(&program.metadata, program.folder(), overrides)?;
-    let choice = accel::choose(options.vm.accel)?;
+    let choice = accel::choose(options.vm.guest.accel)?;
     shell.detail(
         "Accelerator",
         format_args!("{:?}: {}", choice.accelerator, choice.reason),

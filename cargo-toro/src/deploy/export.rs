@@ -304,7 +304,7 @@ fn nomad(machine: &Machine<'_>) -> Result<String> {
         }
     }
     // QEMU's user network gives the address of the metadata only where it is told; Nomad's forwards go to what DHCP gives.
-    if settings.address != crate::values::Address::Dhcp {
+    if settings.address != crate::address::AddressV4::Dhcp {
         bail!(Failure::new(
             "Nomad's QEMU driver leads ports to the address that DHCP gives",
             "use --address dhcp"

@@ -48,6 +48,7 @@ mod patterns;
 mod pipe;
 mod poll;
 mod print;
+pub mod proc;
 pub mod process;
 pub mod program;
 mod random;

@@ -135,8 +135,12 @@ bitflags! {
         const NODELAY = 1 << 10;
         /// Nobody holds it any more.
         const ORPHAN = 1 << 11;
+        /// What comes is acknowledged at once.
+        const QUICK_ACK = 1 << 12;
         /// What was cut off was found to be at fault for silence.
         const SHORTENED = 1 << 13;
+        /// Short segments wait until they are full, or for a word of the program.
+        const CORKED = 1 << 14;
     }
 }
 
@@ -171,6 +175,10 @@ pub(crate) struct Agreement {
 pub struct Settings {
     /// Short segments go out though others are not acknowledged (no Nagle).
     pub is_nodelay: bool,
+    /// What comes is acknowledged at once, not with what is sent next.
+    pub is_quick_ack: bool,
+    /// Short segments wait until they are full, the program has no more to send, or this is taken back.
+    pub is_corked: bool,
     /// After how many seconds a silent peer is asked whether it is there; 0: never.
     pub keep_alive_s: u32,
     /// How many seconds are between such questions.
@@ -189,6 +197,8 @@ impl Default for Settings {
     fn default() -> Self {
         Self {
             is_nodelay: false,
+            is_quick_ack: false,
+            is_corked: false,
             keep_alive_s: 0,
             keep_alive_interval_s: 75,
             keep_alive_probes: 9,
@@ -416,9 +426,12 @@ impl Connection {
         self.state
     }
 
-    /// Short segments go out though others are not acknowledged.
-    pub(crate) fn set_nodelay(&mut self, is_nodelay: bool) {
-        self.bits.set(Bits::NODELAY, is_nodelay);
+    /// Takes the program's settings over.
+    pub(crate) fn configure(&mut self, settings: Settings) {
+        self.bits.set(Bits::NODELAY, settings.is_nodelay);
+        self.bits.set(Bits::QUICK_ACK, settings.is_quick_ack);
+        self.bits.set(Bits::CORKED, settings.is_corked);
+        self.settings = settings;
     }
 
     /// It is given up then, unless it gets further.

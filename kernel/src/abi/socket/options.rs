@@ -206,6 +206,12 @@ unsafe extern "C" fn setsockopt(
             (libc::IPPROTO_TCP, libc::TCP_NODELAY, Socket::Tcp(socket)) => {
                 socket.set_nodelay(integer()? != 0);
             }
+            (libc::IPPROTO_TCP, libc::TCP_QUICKACK, Socket::Tcp(socket)) => {
+                socket.set_quick_ack(integer()? != 0);
+            }
+            (libc::IPPROTO_TCP, libc::TCP_CORK, Socket::Tcp(socket)) => {
+                socket.set_corked(integer()? != 0);
+            }
             (libc::IPPROTO_TCP, _, Socket::Tcp(socket)) => {
                 let (option, most) = number_option(option)?;
                 let least = i32::from(option != NumberOption::UserTimeoutMs);
@@ -332,6 +338,12 @@ unsafe extern "C" fn getsockopt(
             (libc::IPPROTO_TCP, libc::TCP_NODELAY, Socket::Tcp(socket)) => {
                 c_int::from(socket.nodelay())
             }
+            (libc::IPPROTO_TCP, libc::TCP_QUICKACK, Socket::Tcp(socket)) => {
+                c_int::from(socket.quick_ack())
+            }
+            (libc::IPPROTO_TCP, libc::TCP_CORK, Socket::Tcp(socket)) => {
+                c_int::from(socket.is_corked())
+            }
             (libc::IPPROTO_TCP, _, Socket::Tcp(socket)) => {
                 let (option, _) = number_option(option)?;
                 c_int::try_from(socket.number(option)).unwrap_or(c_int::MAX)
@@ -375,7 +387,10 @@ unsafe extern "C" fn getsockopt(
                     // SAFETY: the caller's.
                     return unsafe { store(peer, value, len) };
                 }
-                (libc::SOL_SOCKET, libc::SO_ERROR | libc::SO_PROTOCOL) => 0,
+                (libc::SOL_SOCKET, libc::SO_ERROR) => {
+                    socket.take_error().map_or(0, |Errno(number)| number)
+                }
+                (libc::SOL_SOCKET, libc::SO_PROTOCOL) => 0,
                 (libc::SOL_SOCKET, libc::SO_ACCEPTCONN) => c_int::from(socket.is_listening()),
                 (libc::SOL_SOCKET, libc::SO_TYPE) => socket.kind(),
                 (libc::SOL_SOCKET, libc::SO_DOMAIN) => libc::AF_UNIX,

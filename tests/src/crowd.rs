@@ -121,9 +121,7 @@ pub fn will_reset(stream: &TcpStream) -> io::Result<()> {
 
 /// The bytes that the program sends, from the first on.
 pub fn pattern(len: u32) -> Vec<u8> {
-    (0..len)
-        .map(|at| (at ^ at >> 8 ^ at >> 16) as u8)
-        .collect()
+    (0..len).map(|at| (at ^ at >> 8 ^ at >> 16) as u8).collect()
 }
 
 /// Asks for bytes.

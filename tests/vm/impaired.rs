@@ -142,7 +142,9 @@ fn peers_that_vanish_are_forgotten() {
                     ask_for(&mut stream, 4 << 20).unwrap();
                     stream.read_exact(&mut [0; 50_000]).unwrap();
                 }
-                1 => stream.write_all(&[&b"u"[..], &[7; 30_000]].concat()).unwrap(),
+                1 => stream
+                    .write_all(&[&b"u"[..], &[7; 30_000]].concat())
+                    .unwrap(),
                 2 => stream.write_all(b"e").unwrap(),
                 _ => echo(&stream, b"still here"),
             }

@@ -217,7 +217,15 @@ impl Run {
     }
 
     fn judge(&self) {
-        let [connections, slots, tuples, orphans, timers, half_open, bytes] = self.host.census();
+        let [
+            connections,
+            slots,
+            tuples,
+            orphans,
+            timers,
+            half_open,
+            bytes,
+        ] = self.host.census();
         assert!(connections <= LIMITS.connections && slots <= LIMITS.connections);
         assert!(tuples <= slots && orphans <= LIMITS.orphans && half_open <= LIMITS.half_open);
         assert!(timers <= connections + 10);
@@ -241,7 +249,14 @@ impl Run {
             self.host.run_timers(self.now);
         }
         let [connections, _, tuples, orphans, _, half_open, bytes] = self.host.census();
-        let left = [connections, tuples, orphans, half_open, bytes, self.host.time_wait()];
+        let left = [
+            connections,
+            tuples,
+            orphans,
+            half_open,
+            bytes,
+            self.host.time_wait(),
+        ];
         assert_eq!(left, [0; 6], "all of it ends");
     }
 
@@ -374,7 +389,11 @@ impl Run {
             6 => 1,
             _ => 0,
         };
-        let lie = if shape & 8 != 0 { input.byte() as i8 } else { 0 };
+        let lie = if shape & 8 != 0 {
+            input.byte() as i8
+        } else {
+            0
+        };
         let mut body = self.body(input, protocol);
         if matches!(protocol, ICMP | IGMP) && body.len() >= 4 {
             body[2..4].fill(0);
@@ -420,7 +439,11 @@ impl Run {
         let (from, to) = (self.address_v6(input), self.address_v6(input));
         let shape = input.byte();
         let hops = if shape & 1 == 0 { 255 } else { 1 };
-        let lie = if shape & 2 != 0 { input.byte() as i8 } else { 0 };
+        let lie = if shape & 2 != 0 {
+            input.byte() as i8
+        } else {
+            0
+        };
         let mut protocol = input.choose(&[ICMP_V6, ICMP_V6, UDP, TCP, 59, 7]);
         let mut body = match protocol {
             // Those that hosts listen to.
@@ -471,7 +494,10 @@ impl Run {
             2 => number.wrapping_add_signed(i32::from(input.short() as i16)),
             _ => number.wrapping_add(input.word()),
         };
-        let (mut seq, mut ack) = (near(input, heard.ack, shape), near(input, heard.seq, shape >> 2));
+        let (mut seq, mut ack) = (
+            near(input, heard.ack, shape),
+            near(input, heard.seq, shape >> 2),
+        );
         let (mut port, mut host_port) = (heard.port, heard.host_port);
         if shape & 16 != 0 {
             // Somebody else.
@@ -479,7 +505,11 @@ impl Run {
             (seq, ack) = (u32::from(port) << 16, 0);
         }
         let window = if shape & 32 != 0 { input.short() } else { 4096 };
-        let options = if shape & 64 != 0 { input.bytes(40) } else { &[] };
+        let options = if shape & 64 != 0 {
+            input.bytes(40)
+        } else {
+            &[]
+        };
         let payload = match shape & 128 {
             0 => 0,
             _ => usize::from(input.byte()) * 6,
@@ -513,7 +543,9 @@ impl Run {
         let far = SocketAddr::from((PEER_V6, PORT));
         match (what, slot) {
             (0, Some(slot)) => {
-                let _ = self.host.read(slot, &mut [0; 500], input.byte() & 1 != 0, self.now);
+                let _ = self
+                    .host
+                    .read(slot, &mut [0; 500], input.byte() & 1 != 0, self.now);
             }
             (1, Some(slot)) => {
                 let bytes = vec![0x33; usize::from(input.short()) % 40_000];
@@ -547,7 +579,9 @@ impl Run {
                     0 => (SocketAddr::new(B, BOUND), SocketAddr::new(A, 9)),
                     _ => (SocketAddr::from((self.link_local, BOUND)), far),
                 };
-                let _ = self.host.send_datagram(from, to, &bytes, Manner::default(), self.now);
+                let _ = self
+                    .host
+                    .send_datagram(from, to, &bytes, Manner::default(), self.now);
             }
             (7, _) => {
                 let _ = self.host.send_echo(A, 1, 2, b"echo", self.now);

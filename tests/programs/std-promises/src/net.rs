@@ -129,6 +129,15 @@ fn tcp() {
         show!(
             name,
             (
+                stream.set_quickack(true).kind(),
+                stream.quickack().kind(),
+                stream.set_quickack(false).kind(),
+                stream.quickack().kind()
+            )
+        );
+        show!(
+            name,
+            (
                 stream.ttl().kind(),
                 stream.set_ttl(7).kind(),
                 stream.ttl().kind()

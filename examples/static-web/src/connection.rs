@@ -17,6 +17,8 @@ use crate::response::{Persistence, Status};
 
 /// What the input starts with; most requests are smaller.
 const FIRST_INPUT_BYTES: usize = 2 << 10;
+/// And the output: the head of an answer with a small page.
+const FIRST_OUTPUT_BYTES: usize = 1 << 10;
 /// Answers are collected up to here before they are sent.
 pub(crate) const MAX_OUTPUT_BYTES: usize = 16 << 10;
 /// How much of what a refused peer still sends is read, and how long, before the connection is closed.
@@ -210,7 +212,7 @@ impl<'a> Output<'a> {
     fn new(stream: &'a TcpStream) -> Self {
         Self {
             stream,
-            buffer: Vec::new(),
+            buffer: Vec::with_capacity(FIRST_OUTPUT_BYTES),
             sent: 0,
             status: Status::Ok,
         }

@@ -121,7 +121,7 @@ fn toro_without_fat() {}
 /// Mounts `/proc` and `/sys`.
 #[unsafe(no_mangle)]
 fn toro_with_proc() {
-    if let Err(error) = abi::proc::mount() {
+    if let Err(error) = abi::procfs::mount() {
         ::log::warn!("/proc is not there: {error:?}");
     }
 }

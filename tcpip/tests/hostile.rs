@@ -94,6 +94,23 @@ fn an_old_request_for_a_connection_that_is_over_leaves_nothing() {
     assert_eq!(left, [0; 5]);
 }
 
+/// Frames whose type says another version of IP than the packet.
+#[test]
+fn a_packet_in_a_frame_of_the_other_version_is_dropped() {
+    for (frame_type, is_taken) in [([8, 0], true), ([0x86, 0xDD], false)] {
+        let mut world = World::new(5);
+        world.b.sockets.bound.push(53);
+        let datagram = [0, 53, 0, 53, 0, 9, 0, 0, b'x'];
+        let mut packet = vec![
+            0x45, 0, 0, 29, 0, 0, 0, 0, 64, 17, 0, 0, 10, 0, 2, 2, 10, 0, 2, 15,
+        ];
+        packet.extend(datagram);
+        let frame = [&world::MAC_B[..], &world::MAC_A, &frame_type, &packet].concat();
+        world.b.receive(&frame, true, world.now);
+        assert_eq!(world.b.sockets.datagrams.len(), usize::from(is_taken));
+    }
+}
+
 proptest! {
     #![proptest_config(ProptestConfig { cases: 1000, failure_persistence: None, ..ProptestConfig::default() })]
 

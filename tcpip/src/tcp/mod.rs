@@ -191,6 +191,10 @@ pub struct Settings {
     pub traffic_class: u8,
     /// How many seconds the peer may leave unanswered what was sent; 0: the default.
     pub user_timeout_s: u32,
+    /// As many bytes at most wait to be read, and to be sent: no more than [`Limits`] allow in any case.
+    pub receive_bytes: u32,
+    /// See `receive_bytes`.
+    pub transmit_bytes: u32,
 }
 
 impl Default for Settings {
@@ -205,6 +209,8 @@ impl Default for Settings {
             hop_limit: 64,
             traffic_class: 0,
             user_timeout_s: 0,
+            receive_bytes: u32::MAX,
+            transmit_bytes: u32::MAX,
         }
     }
 }
@@ -368,7 +374,7 @@ impl Connection {
         self.recover = isn;
         self.ts_offset = ts_offset;
         self.receive_scale = window_scale(limits.receive_bytes);
-        self.receive_limit = FIRST_WINDOW.min(limits.receive_bytes as u32);
+        self.receive_limit = self.receive_limit.min(limits.receive_bytes as u32);
         self.mss = u32::from(mss.max(48));
         self.progress_at = now_us;
         self.expire_at = NEVER;
@@ -431,6 +437,8 @@ impl Connection {
         self.bits.set(Bits::NODELAY, settings.is_nodelay);
         self.bits.set(Bits::QUICK_ACK, settings.is_quick_ack);
         self.bits.set(Bits::CORKED, settings.is_corked);
+        // What the peer was told that it may send stays.
+        self.receive_limit = self.receive_limit.min(settings.receive_bytes);
         self.settings = settings;
     }
 
@@ -567,6 +575,7 @@ impl Connection {
         let elapsed = cx.now_us.saturating_sub(self.read_since);
         if elapsed < round_us && !cx.pool.is_tight() {
             let most = cx.limits.receive_bytes.min(1 << 30) as u32;
+            let most = most.min(self.settings.receive_bytes);
             let most = if self.receive_scale == 0 {
                 most.min(0xFFFF)
             } else {
@@ -581,7 +590,10 @@ impl Connection {
     /// How much may wait to be sent: as much as can be under way twice.
     fn send_limit(&self, limits: &Limits) -> usize {
         let wanted = (2 * self.congestion.window as usize).max(FIRST_WINDOW as usize);
-        wanted.min(limits.transmit_bytes).max(Limits::ASSURED_BYTES)
+        let most = limits
+            .transmit_bytes
+            .min(self.settings.transmit_bytes as usize);
+        wanted.min(most).max(Limits::ASSURED_BYTES)
     }
 
     /// Queues bytes to be sent, as many as fit; how many.

@@ -397,6 +397,24 @@ fn behind_a_cork_only_full_segments_go_until_it_is_drawn_or_nothing_more_comes()
 }
 
 #[test]
+fn no_more_waits_than_the_program_wants_but_what_was_offered_stays() {
+    let mut bench = Bench::new();
+    bench.one.configure(Settings {
+        receive_bytes: 2304,
+        transmit_bytes: 5000,
+        ..Settings::default()
+    });
+    let offered = bench.one.edge;
+    bench.take(0, 0, ACK, &[1; 1000]);
+    bench.take(1000, 0, ACK, &[1; 1000]);
+    assert_eq!(
+        bench.one.edge, offered,
+        "nothing is taken back, nothing added"
+    );
+    assert_eq!(bench.one.send_limit(&LIMITS), 5000);
+}
+
+#[test]
 fn a_single_segment_is_acknowledged_at_once_where_that_is_asked_for() {
     let mut bench = Bench::new();
     bench.one.configure(Settings {

@@ -6,6 +6,7 @@ use core::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use libc::socklen_t;
 
 use super::{Socket, groups, with_socket};
+use crate::abi::channel::SOCKET_BYTES;
 use crate::abi::{errno, unix};
 use crate::error::{Errno, Result};
 use crate::network::socket::tcp::NumberOption;
@@ -62,6 +63,15 @@ fn timeval(timeout_ns: u64) -> libc::timeval {
         tv_sec: (timeout_ns / 1_000_000_000) as i64,
         tv_usec: (timeout_ns / 1000 % 1_000_000) as i64,
     }
+}
+
+/// Halves of the least that Linux makes buffers (`SOCK_MIN_RCVBUF`, `SOCK_MIN_SNDBUF`): it doubles what it is told.
+const MIN_RECEIVE_BYTES: u32 = 1152;
+const MIN_SEND_BYTES: u32 = 2304;
+
+/// The size of a buffer that a program asks for: what is negative means as much as there can be, as on Linux.
+fn buffer_bytes(asked: c_int, least: u32) -> u32 {
+    u32::try_from(asked).unwrap_or(c_int::MAX as u32).max(least)
 }
 
 /// Which number an option of TCP is, and the largest that Linux takes.
@@ -179,9 +189,19 @@ unsafe extern "C" fn setsockopt(
         }
         let is_v6 = socket.family().is_v6;
         match (level, option, &socket) {
-            // A wish, as everywhere: the sizes follow from the memory of the machine, and can be asked for.
-            (libc::SOL_SOCKET, libc::SO_RCVBUF | libc::SO_SNDBUF, _) => {
-                integer()?;
+            (libc::SOL_SOCKET, libc::SO_RCVBUF, socket) => {
+                let bytes = buffer_bytes(integer()?, MIN_RECEIVE_BYTES);
+                match socket {
+                    Socket::Tcp(socket) => socket.set_number(NumberOption::ReceiveBytes, bytes),
+                    Socket::Udp(socket) => socket.set_receive_bytes(bytes as usize),
+                }
+            }
+            (libc::SOL_SOCKET, libc::SO_SNDBUF, socket) => {
+                let bytes = buffer_bytes(integer()?, MIN_SEND_BYTES);
+                match socket {
+                    Socket::Tcp(socket) => socket.set_number(NumberOption::TransmitBytes, bytes),
+                    Socket::Udp(socket) => socket.set_send_bytes(bytes as usize),
+                }
             }
             (libc::SOL_SOCKET, libc::SO_RCVTIMEO | libc::SO_SNDTIMEO, _) => {
                 // SAFETY: as above.
@@ -393,6 +413,7 @@ unsafe extern "C" fn getsockopt(
                 (libc::SOL_SOCKET, libc::SO_PROTOCOL) => 0,
                 (libc::SOL_SOCKET, libc::SO_ACCEPTCONN) => c_int::from(socket.is_listening()),
                 (libc::SOL_SOCKET, libc::SO_TYPE) => socket.kind(),
+                (libc::SOL_SOCKET, libc::SO_RCVBUF | libc::SO_SNDBUF) => SOCKET_BYTES as c_int,
                 (libc::SOL_SOCKET, libc::SO_DOMAIN) => libc::AF_UNIX,
                 _ => return Err(Errno(libc::ENOPROTOOPT)),
             };

@@ -223,40 +223,40 @@ impl OpenFile {
         let _turn = self.turn.take();
         let start = self.offset.load(Ordering::Relaxed);
         let mut next = start;
-        let listed = self.list_from(start, &mut |entry| {
-            let is_taken = take(entry);
+        let mut take_next = |entry: &DirEntry<'_>, next_cookie| {
+            let is_taken = take(&DirEntry {
+                next_cookie,
+                ..*entry
+            });
             if is_taken {
-                next = entry.next_cookie;
+                next = next_cookie;
             }
             is_taken
+        };
+        // Two cookies are for `.` and `..`.
+        let dots = [
+            (".", &self.entry, 0),
+            ("..", self.entry.parent_or_self(), 1),
+        ];
+        let are_taken = dots.into_iter().filter(|dot| dot.2 >= start).all(|dot| {
+            let entry = DirEntry {
+                number: dot.1.node.number(),
+                kind: Some(NodeKind::Directory),
+                name: dot.0.as_bytes(),
+                next_cookie: 0,
+            };
+            take_next(&entry, dot.2 + 1)
         });
+        let cookie = start.saturating_sub(2);
+        let listed = if are_taken {
+            let mut take_more =
+                |entry: &DirEntry<'_>| take_next(entry, entry.next_cookie.saturating_add(2));
+            self.entry.node.read_dir(cookie, &mut take_more)
+        } else {
+            Ok(())
+        };
         self.offset.store(next, Ordering::Relaxed);
         if next == start { listed } else { Ok(()) }
-    }
-
-    /// Two cookies are for `.` and `..`.
-    fn list_from(&self, start: u64, take: &mut TakeEntry<'_>) -> Result<()> {
-        let mut take_dots = |name, number, next_cookie| {
-            take(&DirEntry {
-                number,
-                kind: Some(NodeKind::Directory),
-                name,
-                next_cookie,
-            })
-        };
-        if start < 1 && !take_dots(b".", self.entry.node.number(), 1) {
-            return Ok(());
-        }
-        if start < 2 && !take_dots(b"..", self.entry.parent_or_self().node.number(), 2) {
-            return Ok(());
-        }
-        let cookie = start.saturating_sub(2);
-        self.entry.node.read_dir(cookie, &mut |entry| {
-            take(&DirEntry {
-                next_cookie: entry.next_cookie.saturating_add(2),
-                ..*entry
-            })
-        })
     }
 
     /// The next entry of a directory: its name and kind.

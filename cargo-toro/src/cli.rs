@@ -1,12 +1,12 @@
 //! The command line of the tool itself.
 
-use crate::address_v6::AddressV6;
+use crate::address::{AddressV4, AddressV6};
 use crate::build::Format;
 use crate::compile::Options;
 use crate::settings::Overrides;
 use crate::values::{
-    Accel, Address, Boot, DiskBus, DiskOption, Display, EmbedOption, LogLevel, Machine, Nic,
-    Placement, Port, Size, Variable,
+    Accel, Boot, DiskBus, DiskOption, Display, EmbedOption, LogLevel, Machine, Nic, Placement,
+    Port, Size, Variable,
 };
 use crate::volume::Kind;
 use crate::volume::partitions::Table;
@@ -172,6 +172,50 @@ pub struct VmOptions {
     /// A disk image and where it is mounted (again for more); the first one at / unless another is
     #[arg(long, value_name = "IMAGE[:/MOUNT]")]
     pub disk: Vec<DiskOption>,
+    #[command(flatten)]
+    pub guest: GuestOptions,
+    /// Use this tap interface, which must exist, in place of the user network
+    #[arg(long, value_name = "NAME", conflicts_with = "publish")]
+    pub tap: Option<String>,
+    /// Queues of the tap interface, which `ip tuntap add NAME mode tap multi_queue` makes: with a virtio card each core
+    /// has one, as far as they go
+    #[arg(long, value_name = "COUNT", requires = "tap", default_value_t = 1,
+        value_parser = clap::value_parser!(u32).range(1..=64))]
+    pub queues: u32,
+    /// How the image is booted [default: kernel on microvm, disk on the others]
+    #[arg(long, value_enum)]
+    pub boot: Option<Boot>,
+    /// Where the screen is shown
+    #[arg(long, value_enum, default_value = "none")]
+    pub display: Display,
+    /// End the machine after this time
+    #[arg(long, value_name = "SECONDS")]
+    pub timeout: Option<u64>,
+    /// One more word for QEMU (again for more)
+    #[arg(long, value_name = "WORD", allow_hyphen_values = true)]
+    pub qemu_arg: Vec<OsString>,
+    /// Print the QEMU command line and start nothing
+    #[arg(long)]
+    pub dry_run: bool,
+}
+
+impl VmOptions {
+    /// What goes before the metadata, with the program's arguments.
+    pub fn overrides(&self, args: &[String]) -> Overrides {
+        Overrides {
+            disks: self.disk.clone(),
+            ports: self.publish.clone(),
+            args: args.to_vec(),
+            ..self.guest.overrides()
+        }
+    }
+}
+
+/// The machine that a program runs in, whoever starts it.
+#[allow(missing_docs, reason = "clap shows the docs of the options as help")]
+#[derive(Debug, Clone, Args)]
+#[command(next_help_heading = "Virtual machine")]
+pub struct GuestOptions {
     /// What the disks hang on [default: virtio]
     #[arg(long, value_enum, value_name = "BUS")]
     pub disk_bus: Option<DiskBus>,
@@ -195,39 +239,21 @@ pub struct VmOptions {
     pub nic: Option<Nic>,
     /// The guest's address: dhcp, or ADDRESS/PREFIX[,gateway=ADDRESS][,dns=ADDRESS]
     #[arg(long, value_name = "ADDRESS")]
-    pub address: Option<Address>,
+    pub address: Option<AddressV4>,
     /// The guest's address of IPv6: auto (what routers give), off, or ADDRESS/PREFIX[,gateway=ADDRESS][,dns=ADDRESS]
     #[arg(long, value_name = "ADDRESS")]
     pub address6: Option<AddressV6>,
-    /// Use this tap interface, which must exist, in place of the user network
-    #[arg(long, value_name = "NAME", conflicts_with = "publish")]
-    pub tap: Option<String>,
-    /// How the image is booted [default: kernel on microvm, disk on the others]
-    #[arg(long, value_enum)]
-    pub boot: Option<Boot>,
     /// What executes the guest
     #[arg(long, value_enum, default_value = "auto")]
     pub accel: Accel,
-    /// Where the screen is shown
-    #[arg(long, value_enum, default_value = "none")]
-    pub display: Display,
     /// How much the kernel says on the console
     #[arg(long, value_enum, value_name = "LEVEL")]
     pub log: Option<LogLevel>,
-    /// End the machine after this time
-    #[arg(long, value_name = "SECONDS")]
-    pub timeout: Option<u64>,
-    /// One more word for QEMU (again for more)
-    #[arg(long, value_name = "WORD", allow_hyphen_values = true)]
-    pub qemu_arg: Vec<OsString>,
-    /// Print the QEMU command line and start nothing
-    #[arg(long)]
-    pub dry_run: bool,
 }
 
-impl VmOptions {
-    /// What goes before the metadata, with the program's arguments.
-    pub fn overrides(&self, args: &[String]) -> Overrides {
+impl GuestOptions {
+    /// What goes before the metadata.
+    pub fn overrides(&self) -> Overrides {
         Overrides {
             memory: self.memory,
             cores: self.cores,
@@ -235,14 +261,11 @@ impl VmOptions {
             machine: self.machine,
             nic: self.nic,
             disk_bus: self.disk_bus,
-            disks: self.disk.clone(),
-            embed: Vec::new(),
-            ports: self.publish.clone(),
             address: self.address,
             address_v6: self.address6,
             env: self.env.clone(),
-            args: args.to_vec(),
             log: self.log,
+            ..Overrides::default()
         }
     }
 }

@@ -32,7 +32,7 @@
 extern crate alloc;
 
 pub mod accel;
-pub mod address_v6;
+pub mod address;
 pub mod bench;
 pub mod build;
 pub mod cli;

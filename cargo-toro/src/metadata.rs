@@ -19,9 +19,9 @@
 //! preemption = true
 //! ```
 
-use crate::address_v6::AddressV6;
+use crate::address::{AddressV4, AddressV6};
 use crate::failure::Failure;
-use crate::values::{Address, DiskBus, EmbedOption, Machine, Nic, Placement, Port, Size};
+use crate::values::{DiskBus, EmbedOption, Machine, Nic, Placement, Port, Size};
 use crate::volume::Kind as FileSystem;
 use anyhow::{Context, Result};
 use serde::Deserialize;
@@ -58,7 +58,7 @@ pub struct Metadata {
     #[serde(default)]
     pub ports: Vec<Port>,
     /// The guest's address.
-    pub address: Option<Address>,
+    pub address: Option<AddressV4>,
     /// The guest's address of IPv6.
     pub address6: Option<AddressV6>,
     /// The program's environment.

@@ -2,9 +2,10 @@
 //!
 //! Options are those of QEMU's manual ("Invocation"); they hold for version 6.2 and later.
 
+use crate::address::{AddressV4, Static};
 use crate::failure::Failure;
 use crate::settings::Settings;
-use crate::values::{Address, DiskBus, Machine, Nic, Port, Protocol, Size};
+use crate::values::{DiskBus, Machine, Nic, Port, Protocol, Size};
 use anyhow::{Context, Result, bail};
 use std::ffi::OsString;
 use std::net::Ipv4Addr;
@@ -59,7 +60,12 @@ pub enum Network {
     /// QEMU's user network, which needs no privileges, with ports of the host that lead into it.
     User(Vec<Port>),
     /// A tap interface that exists.
-    Tap(String),
+    Tap {
+        /// Its name.
+        name: String,
+        /// How many queues it is asked for; with more than one it must have been made so.
+        queues: u32,
+    },
 }
 
 /// Where the screen is shown.
@@ -90,7 +96,7 @@ pub struct Launch {
     pub nic: Nic,
     pub network: Network,
     /// The guest's address: the user network is laid around it.
-    pub address: Address,
+    pub address: AddressV4,
     pub screen: Screen,
     /// More words for QEMU, as they are.
     pub extra: Vec<OsString>,
@@ -276,31 +282,44 @@ impl Launch {
             (Nic::Virtio, Machine::Microvm) => "virtio-net-device,netdev=net0",
             (Nic::Virtio, _) => "virtio-net-pci,netdev=net0,romfile=",
         };
+        let queues = match self.network {
+            Network::Tap { queues, .. } => queues,
+            Network::User(_) => 1,
+        };
+        let several = match queues {
+            1 => String::new(),
+            count => format!(",queues={count}"),
+        };
         words.option(
             "-netdev",
             Some(match &self.network {
                 Network::User(ports) => user_network(self.address, ports)?,
-                Network::Tap(name) => format!(
-                    "tap,id=net0,ifname={},script=no,downscript=no",
+                Network::Tap { name, .. } => format!(
+                    "tap,id=net0,ifname={},script=no,downscript=no{several}",
                     escaped(name)
                 ),
             }),
         );
-        words.option("-device", Some(device.into()));
+        let several = match queues {
+            1 => String::new(),
+            // A message for each queue, one for that of commands and one for the configuration.
+            count => format!(",mq=on,vectors={}", 2 * count + 2),
+        };
+        words.option("-device", Some(format!("{device}{several}")));
         Ok(())
     }
 }
 
 /// QEMU's user network around the guest's `address`, with ports of the host that lead into it.
-pub(crate) fn user_network(address: Address, ports: &[Port]) -> Result<String> {
+pub(crate) fn user_network(address: AddressV4, ports: &[Port]) -> Result<String> {
     let mut option = "user,id=net0".to_owned();
     let mut guest = String::new();
-    if let Address::Static {
+    if let AddressV4::Static(Static {
         address,
         prefix,
         gateway,
         dns,
-    } = address
+    }) = address
     {
         guest = address.to_string();
         let network = |address: Ipv4Addr| {

@@ -1,12 +1,11 @@
 //! What a virtual machine shall be: the metadata of the program with the options of the command line over it.
 
-use crate::address_v6::AddressV6;
+use crate::address::{AddressV4, AddressV6};
 use crate::command_line::CommandLine;
 use crate::failure::Failure;
 use crate::metadata::Metadata;
 use crate::values::{
-    Address, DiskBus, DiskOption, EmbedOption, LogLevel, Machine, Nic, Placement, Port, Size,
-    Variable,
+    DiskBus, DiskOption, EmbedOption, LogLevel, Machine, Nic, Placement, Port, Size, Variable,
 };
 use anyhow::{Result, bail};
 use std::collections::BTreeMap;
@@ -39,7 +38,7 @@ pub struct Overrides {
     /// `--publish`
     pub ports: Vec<Port>,
     /// `--address`
-    pub address: Option<Address>,
+    pub address: Option<AddressV4>,
     /// `--address6`
     pub address_v6: Option<AddressV6>,
     /// `--env`
@@ -85,7 +84,7 @@ pub struct Settings {
     pub disks: Vec<Disk>,
     pub embed: Vec<Embed>,
     pub ports: Vec<Port>,
-    pub address: Address,
+    pub address: AddressV4,
     pub address_v6: AddressV6,
     pub env: BTreeMap<String, String>,
     /// Where in the guest the program starts; without it in `/`.
@@ -150,7 +149,7 @@ impl Settings {
         let mut line = CommandLine::default();
         match (self.nic, self.address) {
             (Nic::None, _) => line.push("net=off"),
-            (_, Address::Dhcp) => {}
+            (_, AddressV4::Dhcp) => {}
             (_, address) => line.push(&format!("net={address}")),
         }
         match (self.nic, self.address_v6) {

@@ -150,11 +150,12 @@ fn inodes(memory: &[u8], disk: &[u8], first: u32, phase: Phase, context: &Contex
     let size = context.inode_size.max(1);
     let mut version = Vec::with_capacity(memory.len());
     for ((new, old), number) in memory.chunks(size).zip(disk.chunks(size)).zip(first..) {
-        if new == old {
+        let hold = context.holds.get(&number).copied();
+        // What was renamed may look as before, if that took no time, but has two names for a while.
+        if new == old && hold.is_none() {
             version.extend_from_slice(old);
             continue;
         }
-        let hold = context.holds.get(&number).copied();
         let order = context.order;
         let fate = Fate {
             hold,
@@ -236,9 +237,11 @@ fn inode<'a>(new: &'a [u8], old: &'a [u8], phase: Phase, fate: &Fate) -> (&'a [u
 
 #[cfg(test)]
 mod tests {
-    use super::{Fate, Phase, directory, early_offsets, inode};
-    use crate::bytes::put;
+    use super::{Context, Fate, Phase, directory, early_offsets, inode, inodes};
+    use crate::bytes::{put, u16_at};
+    use crate::order::Order;
     use crate::records::{Record, coalesce, records, set_inode, set_len, write};
+    use alloc::collections::BTreeMap;
     use alloc::vec;
     use alloc::vec::Vec;
 
@@ -369,6 +372,24 @@ mod tests {
         // Renamed, then linked again: three names may be there for a while.
         let (old, new) = (raw(1, 5), raw(2, 5));
         assert_eq!(inode(&new, &old, Phase::Link(0), &held), (&*new, 3));
+    }
+
+    #[test]
+    fn an_inode_that_was_renamed_and_looks_as_before_counts_both_names() {
+        let both = [raw(1, 5), raw(1, 6)].concat();
+        let context = Context {
+            holds: &BTreeMap::from([(8, 1)]),
+            orphans: &[],
+            order: &Order::default(),
+            inode_size: 128,
+        };
+        let links = |bytes: &[u8]| [u16_at(bytes, 26), u16_at(bytes, 128 + 26)];
+        let version = inodes(&both, &both, 7, Phase::Prepare, &context);
+        assert_eq!(links(&version), [1, 2]);
+        let version = inodes(&both, &version, 7, Phase::Unlink, &context);
+        assert_eq!(links(&version), [1, 2]);
+        let version = inodes(&both, &version, 7, Phase::Drop, &context);
+        assert_eq!(version, both);
     }
 
     #[test]

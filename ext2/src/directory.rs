@@ -7,6 +7,7 @@
 //! directory's `..` leads back to where it was found. So what is reached by name from the root is a
 //! tree, whatever is on the disk: a loop shows as a wrong `..`.
 
+use alloc::vec::Vec;
 use core::fmt;
 
 use zerocopy::FromBytes;
@@ -224,91 +225,19 @@ impl<D: BlockDevice> ReadDir<'_, D> {
     fn header(&mut self) -> Result<DirEntryHeader, Error> {
         let offset = self.position;
         let left = self.left_in_block();
-        let place = Place::Directory(self.directory.number.0);
-        if left < DIR_ENTRY_HEADER_LEN as u64 {
-            return Err(corrupt!(
-                place,
-                "entry at offset {offset} does not fit in its block"
-            ));
-        }
+        let directory = self.directory.number;
         // With its name, however long that is.
         let len = ENTRY_LEN_MAX.min(usize::try_from(left).unwrap_or(ENTRY_LEN_MAX));
         let bytes = self.bytes(offset, len, left)?;
-        let (header, _) = DirEntryHeader::read_from_prefix(bytes)
-            .map_err(|_| corrupt!(place, "entry at offset {offset} is cut off"))?;
-        let record_len = u64::from(header.record_len.get());
-        if record_len < 12 || !record_len.is_multiple_of(4) {
-            return Err(corrupt!(
-                place,
-                "entry at offset {offset} has record length {record_len}"
-            ));
-        }
-        if record_len > left {
-            return Err(corrupt!(
-                place,
-                "entry at offset {offset} has record length {record_len}, but its block ends after {left}"
-            ));
-        }
-        Ok(header)
+        check_record(directory, offset, bytes, left)
     }
 
     /// Checks an entry that is in use, and whose header was read just now.
     fn view(&self, start: u64, header: &DirEntryHeader) -> Result<DirEntryRef<'_>, Error> {
-        let place = Place::Directory(self.directory.number.0);
-        let file_system = self.file_system;
-        let next_cookie = self.position;
-        let record_len = u64::from(header.record_len.get());
-        let mut name_len = usize::from(header.name_len);
-        if !file_system.has_file_types {
-            name_len |= usize::from(header.file_type) << 8;
-        }
-        let entry_len = name_len.saturating_add(DIR_ENTRY_HEADER_LEN);
-        if name_len == 0 || name_len > NAME_LEN_MAX || entry_len as u64 > record_len {
-            return Err(corrupt!(
-                place,
-                "entry at offset {start} has a name of {name_len} bytes in a record of {record_len}"
-            ));
-        }
-        let inode = header.inode.get();
-        if inode > file_system.facts.inodes {
-            return Err(corrupt!(
-                place,
-                "entry at offset {start} leads to inode {inode}, beyond the end ({} inodes)",
-                file_system.facts.inodes
-            ));
-        }
-        if inode != ROOT_INODE && inode < file_system.first_inode {
-            return Err(corrupt!(
-                place,
-                "entry at offset {start} leads to inode {inode}, which is reserved"
-            ));
-        }
-        let file_type = if file_system.has_file_types {
-            FileType::from_entry(header.file_type)
-        } else {
-            None
-        };
         let from = usize::try_from(start.saturating_sub(self.window_start)).unwrap_or(usize::MAX);
-        let entry = self
-            .window
-            .get(from..)
-            .and_then(|tail| tail.get(..entry_len));
-        let name = entry
-            .and_then(|entry| entry.get(DIR_ENTRY_HEADER_LEN..))
-            .ok_or_else(|| corrupt!(place, "entry at offset {start} is cut off"))?;
-        if name.iter().any(|byte| matches!(byte, b'/' | 0)) {
-            return Err(corrupt!(
-                place,
-                "entry at offset {start} has the name \"{}\"",
-                name.escape_ascii()
-            ));
-        }
-        Ok(DirEntryRef {
-            inode: InodeNumber(inode),
-            file_type,
-            name,
-            next_cookie,
-        })
+        let record = self.window.get(from..).unwrap_or_default();
+        self.file_system
+            .check_entry(self.directory.number, start, header, record)
     }
 
     /// `len` bytes at an offset, of which at least `left` lie in the same block. Reads on only if
@@ -350,6 +279,43 @@ impl<D: BlockDevice> ReadDir<'_, D> {
         let window = self.window.get_mut(..self.window_len).unwrap_or_default();
         Ok(self.file_system.read_block(block, in_block, window)?)
     }
+}
+
+/// The header of a record, which begins with `bytes`, with a length that leads on within its block, of which `left` bytes are left.
+#[inline(always)]
+fn check_record(
+    directory: InodeNumber,
+    offset: u64,
+    bytes: &[u8],
+    left: u64,
+) -> Result<DirEntryHeader, Error> {
+    if let Ok((header, _)) = DirEntryHeader::read_from_prefix(bytes) {
+        let record_len = header.record_len.get();
+        if record_len >= 12 && record_len & 3 == 0 && u64::from(record_len) <= left {
+            return Ok(header);
+        }
+    }
+    Err(wrong_record(directory, offset, bytes, left))
+}
+
+/// What is wrong with a record that [`check_record`] refused.
+#[cold]
+fn wrong_record(directory: InodeNumber, offset: u64, bytes: &[u8], left: u64) -> Error {
+    let place = Place::Directory(directory.0);
+    let Ok((header, _)) = DirEntryHeader::read_from_prefix(bytes) else {
+        return corrupt!(place, "entry at offset {offset} does not fit in its block");
+    };
+    let record_len = u64::from(header.record_len.get());
+    if record_len > left {
+        return corrupt!(
+            place,
+            "entry at offset {offset} has record length {record_len}, but its block ends after {left}"
+        );
+    }
+    corrupt!(
+        place,
+        "entry at offset {offset} has record length {record_len}"
+    )
 }
 
 impl<D: BlockDevice> Iterator for ReadDir<'_, D> {
@@ -405,6 +371,136 @@ impl<D: BlockDevice> FileSystem<D> {
             window_start: 0,
             window_len: 0,
         })
+    }
+
+    /// Hands the entries of a directory from a cookie on, as [`FileSystem::read_dir`] has them, to `take`, until that says that it did
+    /// not take one. Names that lead to nothing after a power cut are left out.
+    ///
+    /// # Errors
+    /// [`Error::NotADirectory`], [`Error::Corrupt`], [`Error::Device`].
+    pub fn list(
+        &self,
+        directory: &Inode,
+        cookie: u64,
+        mut take: impl FnMut(&DirEntryRef<'_>) -> bool,
+    ) -> Result<(), Error> {
+        if !directory.is_directory() {
+            return Err(Error::NotADirectory);
+        }
+        let block_size = u64::from(self.geometry.block_size);
+        let may_be_dead = !self.facts.is_clean;
+        let mut scratch = Vec::new();
+        let first = cookie.checked_div(block_size).unwrap_or(0);
+        for logical in first..self.directory_blocks(directory) {
+            let block = self.directory_block(directory, logical)?;
+            let mut tail = self.look(block, &mut scratch)?;
+            let end = logical.saturating_add(1).saturating_mul(block_size);
+            while !tail.is_empty() {
+                let left = tail.len() as u64;
+                let offset = end.saturating_sub(left);
+                let header = check_record(directory.number, offset, tail, left)?;
+                let (record, rest) = tail
+                    .split_at_checked(usize::from(header.record_len.get()))
+                    .unwrap_or((tail, &[]));
+                tail = rest;
+                if header.inode.get() == 0 || offset < cookie {
+                    continue;
+                }
+                let entry = self.check_entry(directory.number, offset, &header, record)?;
+                if may_be_dead && self.is_dead(entry.inode)? {
+                    continue;
+                }
+                if !take(&entry) {
+                    return Ok(());
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Checks an entry that is in use: its header, and the bytes of its record.
+    #[inline(always)]
+    fn check_entry<'a>(
+        &self,
+        directory: InodeNumber,
+        start: u64,
+        header: &DirEntryHeader,
+        record: &'a [u8],
+    ) -> Result<DirEntryRef<'a>, Error> {
+        let record_len = u64::from(header.record_len.get());
+        let inode = header.inode.get();
+        let name_len = self.name_len(header);
+        let entry_end = name_len.saturating_add(DIR_ENTRY_HEADER_LEN);
+        let is_sound = name_len != 0
+            && name_len <= NAME_LEN_MAX
+            && entry_end as u64 <= record_len
+            && inode <= self.facts.inodes
+            && (inode >= self.first_inode || inode == ROOT_INODE);
+        match record.get(DIR_ENTRY_HEADER_LEN..entry_end) {
+            Some(name) if is_sound && can_be_name(name) => Ok(DirEntryRef {
+                inode: InodeNumber(inode),
+                file_type: if self.has_file_types {
+                    FileType::from_entry(header.file_type)
+                } else {
+                    None
+                },
+                name,
+                next_cookie: start.saturating_add(record_len),
+            }),
+            name => Err(self.wrong_entry(directory, start, header, name)),
+        }
+    }
+
+    fn name_len(&self, header: &DirEntryHeader) -> usize {
+        let high = if self.has_file_types {
+            0
+        } else {
+            usize::from(header.file_type) << 8
+        };
+        usize::from(header.name_len) | high
+    }
+
+    /// What is wrong with an entry that [`FileSystem::check_entry`] refused; its name, if there is room for that.
+    #[cold]
+    fn wrong_entry(
+        &self,
+        directory: InodeNumber,
+        start: u64,
+        header: &DirEntryHeader,
+        name: Option<&[u8]>,
+    ) -> Error {
+        let place = Place::Directory(directory.0);
+        let record_len = header.record_len.get();
+        let name_len = self.name_len(header);
+        let inode = header.inode.get();
+        let entry_end = name_len.saturating_add(DIR_ENTRY_HEADER_LEN);
+        if name_len == 0 || name_len > NAME_LEN_MAX || entry_end > usize::from(record_len) {
+            return corrupt!(
+                place,
+                "entry at offset {start} has a name of {name_len} bytes in a record of {record_len}"
+            );
+        }
+        if inode > self.facts.inodes {
+            return corrupt!(
+                place,
+                "entry at offset {start} leads to inode {inode}, beyond the end ({} inodes)",
+                self.facts.inodes
+            );
+        }
+        if inode != ROOT_INODE && inode < self.first_inode {
+            return corrupt!(
+                place,
+                "entry at offset {start} leads to inode {inode}, which is reserved"
+            );
+        }
+        match name {
+            Some(name) => corrupt!(
+                place,
+                "entry at offset {start} has the name \"{}\"",
+                name.escape_ascii()
+            ),
+            None => corrupt!(place, "entry at offset {start} is cut off"),
+        }
     }
 
     /// Finds a name in a directory.
@@ -531,4 +627,43 @@ fn is_used(header: &[u8; DIR_ENTRY_HEADER_LEN]) -> bool {
 
 fn is_dot(name: &[u8]) -> bool {
     matches!(name, b"." | b"..")
+}
+
+/// Is there neither `/` nor NUL in a name? Eight bytes are looked at at once.
+#[inline]
+fn can_be_name(name: &[u8]) -> bool {
+    const ONES: u64 = u64::from_ne_bytes([1; 8]);
+    const SLASHES: u64 = u64::from_ne_bytes([b'/'; 8]);
+    let has_zero = |word: u64| word.wrapping_sub(ONES) & !word & (ONES << 7) != 0;
+    let is_odd = |chunk: &[u8; 8]| {
+        let word = u64::from_ne_bytes(*chunk);
+        has_zero(word) || has_zero(word ^ SLASHES)
+    };
+    let (chunks, rest) = name.as_chunks();
+    let is_rest_odd = match name.last_chunk() {
+        Some(last) => is_odd(last),
+        None => rest.iter().any(|byte| matches!(byte, b'/' | 0)),
+    };
+    !is_rest_odd && !chunks.iter().any(is_odd)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::can_be_name;
+
+    #[test]
+    fn a_name_has_no_slash_and_no_nul_wherever() {
+        for len in 0..40 {
+            let mut name = alloc::vec![0x80u8; len];
+            assert!(can_be_name(&name));
+            for at in 0..len {
+                for odd in [b'/', 0] {
+                    name[at] = odd;
+                    assert!(!can_be_name(&name), "{odd} at {at} of {len}");
+                }
+                name[at] = b'0';
+                assert!(can_be_name(&name), "{at} of {len}");
+            }
+        }
+    }
 }

@@ -55,7 +55,7 @@ const TYPES: [(FileType, u16, u8, &str); 7] = [
 ];
 
 impl FileType {
-    fn from_mode(mode: u16) -> Option<Self> {
+    pub(crate) fn from_mode(mode: u16) -> Option<Self> {
         TYPES
             .iter()
             .find(|row| row.1 == mode >> 12)

@@ -51,6 +51,7 @@ mod geometry;
 mod inode;
 mod inode_write;
 mod layout;
+mod link_counts;
 pub mod make;
 mod map_write;
 mod names;

@@ -35,6 +35,7 @@ impl<D: BlockDevice> FileSystem<D> {
         if inode.is_directory() {
             return Err(Error::IsADirectory);
         }
+        let inode = self.with_sure_links(inode)?;
         self.remove_entry(directory, name, &entry)?;
         self.lose_name(&inode, directory)
     }

@@ -63,7 +63,7 @@ impl<D: BlockDevice> FileSystem<D> {
             Some(target) => {
                 let old = self.enter(&to_parent, to.name, target.inode, None)?;
                 self.check_replaceable(&inode, &old)?;
-                Some((target, old))
+                Some((target, self.with_sure_links(old)?))
             }
         };
         if is_moved_directory && target.is_none() {
@@ -84,11 +84,11 @@ impl<D: BlockDevice> FileSystem<D> {
         self.remove_link(inode.number)?;
         if is_moved_directory {
             self.set_parent(&inode, to.directory)?;
+            self.add_link(to.directory)?;
             self.remove_link(from.directory)?;
-            if !is_replacing {
-                self.add_link(to.directory)?;
-            }
-        } else if inode.is_directory() && is_replacing {
+        }
+        if inode.is_directory() && is_replacing {
+            // Until the other one is gone on the disk, both count there.
             self.remove_link(to.directory)?;
         }
         Ok(())

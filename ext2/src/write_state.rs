@@ -50,6 +50,8 @@ pub(crate) struct WriteState {
     pub(crate) is_marked: bool,
     /// Counts of free blocks and inodes differ from those on the disk.
     pub(crate) are_counts_changed: bool,
+    /// Links were counted since mounting (`link_counts.rs`). It lasts.
+    pub(crate) are_links_counted: bool,
     /// Something was written since the last flush of the device.
     pub(crate) needs_flush: bool,
     /// The current operation has changed something in memory.
@@ -103,6 +105,7 @@ impl Default for WriteState {
             found_state: 0,
             is_marked: false,
             are_counts_changed: false,
+            are_links_counted: false,
             needs_flush: false,
             is_touched: false,
             holds: BTreeMap::new(),

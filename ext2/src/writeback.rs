@@ -22,7 +22,8 @@
 //! 4. A name that is moved comes before the old one goes, and links are counted before and uncounted after.
 //!
 //! So bits of bitmaps are set early and cleared late, and a file system that was not unmounted may be
-//! mounted and written without a repair: what is lost is free space, until e2fsck finds it.
+//! mounted and written without a repair: what is lost is free space, until e2fsck finds it. Links are
+//! counted anew before one is removed (`link_counts.rs`).
 //!
 //! Three things cannot be had without a journal, and `e2fsck -p` asks a human if the power is cut between the
 //! flushes of just these: a directory has two names while it is renamed; what a rename replaced

@@ -4,7 +4,8 @@
 //! After each cut the image is checked by our own checker, without a repair, for holding together and
 //! for everything that was synced; a sample also after `e2fsck -p`, as machines run it at boot, which must
 //! not stop to ask a human (but where `writeback.rs` says so), and after being mounted and
-//! written again without a repair. `EXT2_TEST_CUTS` multiplies how much is tried.
+//! written again without a repair. Some are the start of another workload, which is cut in its turn.
+//! `EXT2_TEST_CUTS` multiplies how much is tried, `EXT2_TEST_SEED` is added to what chance begins with.
 
 #[path = "common/check.rs"]
 mod check;
@@ -19,13 +20,15 @@ use std::process::Command;
 use std::rc::Rc;
 
 use ext2::make::{Builder, Options};
-use ext2::{BlockDevice, DeviceError, FileSystem, InodeNumber, MountOptions, NewAttributes};
+use ext2::{BlockDevice, DeviceError, FileSystem, MountOptions, NewAttributes};
 use model::{Body, Model, Op, operations};
 use proptest::strategy::{Strategy, ValueTree};
 use proptest::test_runner::{Config, RngSeed, TestRunner};
 use tempfile::tempdir;
 
 const SECTOR: usize = 512;
+/// Of how many cuts some are followed by another workload.
+const AGAIN_EVERY: usize = 200;
 
 enum Event {
     Write(usize, Vec<u8>),
@@ -79,30 +82,42 @@ struct History {
     syncs: Vec<(usize, usize)>,
 }
 
-fn run_workload(image: Vec<u8>, operations: &[Op]) -> History {
+/// None if what is there cannot be a model: a directory that was cut off while it moved has two names.
+fn run_workload(image: Vec<u8>, operations: &[Op]) -> Option<History> {
     let recorder = Recorder {
         image: RefCell::new(image),
         events: RefCell::default(),
     };
     let mut disk = FileSystem::mount(&recorder, MountOptions::default()).expect("mount");
-    let mut model = Model::read(&disk).expect("read everything");
+    let mut model = Model::read(&disk).ok()?;
+    let mut named = BTreeSet::new();
+    for (_, number) in entries(&model) {
+        if matches!(model.nodes[&number].body, Body::Directory(_)) && !named.insert(number) {
+            return None;
+        }
+    }
     let mut states = vec![(0, Rc::new(model.clone()))];
     let mut syncs = vec![(0, 0)];
     for op in operations {
         let before = recorder.events.borrow().len();
         model.apply(&mut disk, op);
+        if matches!(op, Op::Remount) {
+            disk.unmount().expect("unmount");
+            model.unmounted();
+            disk = FileSystem::mount(&recorder, MountOptions::default()).expect("mount again");
+        }
         states.push((before, Rc::new(model.clone())));
         if matches!(op, Op::Fsync(_) | Op::Sync | Op::Remount) {
             syncs.push((recorder.events.borrow().len(), states.len() - 1));
         }
     }
     drop(disk);
-    History {
+    Some(History {
         operations: operations.to_vec(),
         events: recorder.events.into_inner(),
         states,
         syncs,
-    }
+    })
 }
 
 /// What may be there after a cut.
@@ -153,8 +168,8 @@ impl Allowed {
         }
     }
 
-    /// May e2fsck have asked this?
-    fn may_ask(&self, text: &str) -> bool {
+    /// May e2fsck have asked this? `left` are inodes that an earlier cut left without names.
+    fn may_ask(&self, text: &str, left: &BTreeSet<u32>) -> bool {
         let unattached: Vec<u32> = text
             .lines()
             .filter_map(|line| line.split_once("Unattached inode ")?.1.trim().parse().ok())
@@ -162,13 +177,24 @@ impl Allowed {
         let is_moving = ["is a link to directory", "'..' in", "Unconnected directory"]
             .iter()
             .any(|question| text.contains(question));
-        (!unattached.is_empty() && unattached.iter().all(|n| self.replaced.contains(n)))
+        let is_known = |number| self.replaced.contains(number) || left.contains(number);
+        (!unattached.is_empty() && unattached.iter().all(is_known))
             || (is_moving && !self.moved_directories.is_empty())
             || text.contains("corrupted orphan linked list")
     }
 
-    /// Checks what was found. `lost` is the directory that e2fsck puts things into.
-    fn check(&self, found: &Found, lost: Option<u32>) -> Result<(), String> {
+    /// Checks what was found, after a repair if there was one.
+    fn check(&self, found: &Found, repair: Option<&Repaired>) -> Result<(), String> {
+        // The directory that e2fsck puts things into.
+        let lost = repair.and_then(|_| found.names.get(&(2, b"lost+found".to_vec())).copied());
+        // Of the two names of a directory e2fsck removes one when it may.
+        let may_lose = |numbers: &BTreeSet<Option<u32>>| {
+            repair.is_some_and(|repair| repair.has_asked)
+                && numbers
+                    .iter()
+                    .flatten()
+                    .any(|n| self.moved_directories.contains(n))
+        };
         for ((directory, name), number) in &found.names {
             let is_allowed = self
                 .names
@@ -181,7 +207,8 @@ impl Allowed {
         }
         for ((directory, name), numbers) in &self.names {
             let is_there = found.names.contains_key(&(*directory, name.clone()));
-            if !is_there && !numbers.contains(&None) && found.nodes.contains_key(directory) {
+            let is_lost = !is_there && !numbers.contains(&None) && !may_lose(numbers);
+            if is_lost && found.nodes.contains_key(directory) {
                 let shown = name.escape_ascii();
                 return Err(format!("{shown} of {directory} is lost"));
             }
@@ -306,6 +333,14 @@ fn read_found(image: &[u8]) -> Result<Found, ext2::Error> {
     Ok(found)
 }
 
+/// What e2fsck made of an image.
+struct Repaired {
+    image: Vec<u8>,
+    text: String,
+    /// It wanted to know whether it may, and it might.
+    has_asked: bool,
+}
+
 /// How often what was tried.
 #[derive(Default)]
 struct Counts {
@@ -313,16 +348,25 @@ struct Counts {
     repaired: usize,
     asked: usize,
     continued: usize,
+    again: usize,
+    cuts_again: usize,
     events: usize,
 }
 
 struct Trial<'a> {
+    /// For reports: the image, and what chance began with.
+    what: &'a str,
     history: &'a History,
     chance: Chance,
     counts: &'a mut Counts,
     file: &'a Path,
     variants: usize,
     repair_every: usize,
+    /// How many cuts there were.
+    tried: usize,
+    /// What an earlier cut may have left without names; none before there was one.
+    left: BTreeSet<u32>,
+    is_again: bool,
 }
 
 impl Trial<'_> {
@@ -362,7 +406,9 @@ impl Trial<'_> {
                         println!("{op:?}");
                     }
                     panic!(
-                        "cut after event {done} of {}, variant {variant}, synced state {synced} of {last}: {error}",
+                        "{}: {}cut after event {done} of {}, variant {variant}, synced state {synced} of {last}: {error}",
+                        self.what,
+                        if self.is_again { "second " } else { "" },
                         self.history.events.len()
                     );
                 }
@@ -392,26 +438,25 @@ impl Trial<'_> {
 
     fn judge(&mut self, image: &[u8], allowed: &Allowed) -> Result<(), String> {
         self.counts.cuts += 1;
+        self.tried += 1;
         check::check(image)?;
         let found = read_found(image).map_err(|error| error.to_string())?;
         allowed.check(&found, None)?;
-        if self.counts.cuts.is_multiple_of(self.repair_every) {
+        if self.tried.is_multiple_of(self.repair_every) {
             self.counts.repaired += 1;
             let repaired = self.repair(image, allowed)?;
-            let found = read_found(&repaired).map_err(|error| format!("repaired: {error}"))?;
-            let root = InodeNumber(2).0;
-            let lost = found.names.get(&(root, b"lost+found".to_vec())).copied();
-            let result = allowed.check(&found, lost);
-            result.map_err(|error| format!("repaired: {error}"))?;
+            let found =
+                read_found(&repaired.image).map_err(|error| format!("repaired: {error}"))?;
+            let result = allowed.check(&found, Some(&repaired));
+            result.map_err(|error| format!("repaired: {error}\n{}", repaired.text))?;
         }
-        if self.counts.cuts % self.repair_every == self.repair_every / 2 {
+        if self.tried % self.repair_every == self.repair_every / 2 {
             self.counts.continued += 1;
             find_everything(image, allowed)?;
             let written = go_on_writing(image)?;
             check::check(&written).map_err(|error| format!("written: {error}"))?;
             let repaired = self.repair(&written, allowed)?;
-            let found = read_found(&repaired).map_err(|error| format!("written: {error}"))?;
-            let lost = found.names.get(&(2, b"lost+found".to_vec())).copied();
+            let found = read_found(&repaired.image).map_err(|error| format!("written: {error}"))?;
             let mut kept = Found::default();
             let new = |name: &[u8]| name.starts_with(b"after-");
             for (name, number) in &found.names {
@@ -432,20 +477,50 @@ impl Trial<'_> {
                     kept.nodes.insert(number, node);
                 }
             }
-            let result = allowed.check(&kept, lost);
-            result.map_err(|error| format!("written: {error}"))?;
+            let result = allowed.check(&kept, Some(&repaired));
+            result.map_err(|error| format!("written: {error}\n{}", repaired.text))?;
+        }
+        if !self.is_again && self.tried % AGAIN_EVERY == AGAIN_EVERY / 2 {
+            self.cut_again(image, allowed);
         }
         Ok(())
     }
 
-    /// Runs `e2fsck -p`, which must leave nothing that is not repaired.
-    fn repair(&mut self, image: &[u8], allowed: &Allowed) -> Result<Vec<u8>, String> {
+    /// Goes on with other operations on what a cut left, and cuts those.
+    fn cut_again(&mut self, image: &[u8], allowed: &Allowed) {
+        let seed = self.chance.next();
+        let history = run_workload(image.to_vec(), &some_operations(seed, 40));
+        let Some(history) = history else {
+            return;
+        };
+        self.counts.again += 1;
+        let before = self.counts.cuts;
+        let mut trial = Trial {
+            what: self.what,
+            history: &history,
+            chance: Chance(seed | 1),
+            counts: self.counts,
+            file: self.file,
+            variants: 2,
+            repair_every: 17,
+            tried: 0,
+            left: allowed.replaced.clone(),
+            is_again: true,
+        };
+        trial.run(image.to_vec());
+        self.counts.cuts_again += self.counts.cuts - before;
+    }
+
+    /// Runs `e2fsck -p`, which must leave nothing that is not repaired, and returns what it said.
+    fn repair(&mut self, image: &[u8], allowed: &Allowed) -> Result<Repaired, String> {
         std::fs::write(self.file, image).expect("write the image");
         let mut result = self.e2fsck("-p");
+        let mut has_asked = false;
         if let Err(text) = &result
-            && allowed.may_ask(text)
+            && allowed.may_ask(text, &self.left)
         {
             self.counts.asked += 1;
+            has_asked = true;
             result = self.e2fsck("-fy");
         }
         let text = result?;
@@ -453,7 +528,11 @@ impl Trial<'_> {
             return Err(text);
         }
         self.e2fsck("-fn")?;
-        Ok(std::fs::read(self.file).expect("read the image"))
+        Ok(Repaired {
+            image: std::fs::read(self.file).expect("read the image"),
+            text,
+            has_asked,
+        })
     }
 
     fn e2fsck(&self, how: &str) -> Result<String, String> {
@@ -536,10 +615,23 @@ fn made_by_us(block_size: u32, blocks: u64) -> Vec<u8> {
     image.into_inner()
 }
 
-fn made_by_mke2fs(work: &Path, size: &str, options: &[&str]) -> Vec<u8> {
+fn some_operations(seed: u64, most: usize) -> Vec<Op> {
+    let config = Config {
+        rng_seed: RngSeed::Fixed(seed),
+        failure_persistence: None,
+        ..Config::default()
+    };
+    let mut runner = TestRunner::new(config);
+    let tree = operations(most, 40_000).new_tree(&mut runner);
+    tree.expect("operations").current()
+}
+
+fn made_by_mke2fs(work: &Path, names: u8, size: &str, options: &[&str]) -> Vec<u8> {
     let (folder, image) = (work.join("folder"), work.join("made"));
-    std::fs::create_dir_all(folder.join("there")).expect("make a folder");
-    for index in 0..40 {
+    std::fs::create_dir_all(&folder).expect("make a folder");
+    let _ = std::fs::remove_dir_all(folder.join("there"));
+    std::fs::create_dir(folder.join("there")).expect("make a folder");
+    for index in 0..names {
         let path = folder.join(format!("there/{index}-{}", "l".repeat(90)));
         std::fs::write(path, vec![index; 500]).expect("write a file");
     }
@@ -550,8 +642,10 @@ fn made_by_mke2fs(work: &Path, size: &str, options: &[&str]) -> Vec<u8> {
 
 #[test]
 fn what_was_synced_survives_every_power_cut() {
-    let factor = std::env::var("EXT2_TEST_CUTS");
-    let factor: u64 = factor.ok().and_then(|n| n.parse().ok()).unwrap_or(1);
+    let number = |name| -> Option<u64> { std::env::var(name).ok()?.parse().ok() };
+    let factor = number("EXT2_TEST_CUTS").unwrap_or(1);
+    let first_seed = number("EXT2_TEST_SEED").unwrap_or(0);
+    let variants = number("EXT2_TEST_CUTS").map_or(3, |_| 6);
     let work = tempdir().expect("make a folder");
     let file = work.path().join("image");
     let images = [
@@ -559,40 +653,56 @@ fn what_was_synced_survives_every_power_cut() {
         made_by_us(4096, 200),
         made_by_mke2fs(
             work.path(),
+            40,
             "1200K",
             &["-b", "1024", "-g", "256", "-N", "200"],
         ),
-        made_by_mke2fs(work.path(), "800K", &["-b", "1024", "-r", "0", "-N", "100"]),
-        made_by_mke2fs(work.path(), "1M", &["-b", "2048", "-I", "128", "-N", "100"]),
+        made_by_mke2fs(
+            work.path(),
+            40,
+            "800K",
+            &["-b", "1024", "-r", "0", "-N", "100"],
+        ),
+        made_by_mke2fs(
+            work.path(),
+            40,
+            "1M",
+            &["-b", "2048", "-I", "128", "-N", "100"],
+        ),
+        // A directory whose blocks need pointers.
+        made_by_mke2fs(work.path(), 180, "1M", &["-b", "1024", "-N", "300"]),
     ];
     let mut counts = Counts::default();
     for (index, image) in images.iter().enumerate() {
         for round in 0..factor {
-            let seed = round * 31 + index as u64 + 1;
-            let config = Config {
-                rng_seed: RngSeed::Fixed(seed),
-                failure_persistence: None,
-                ..Config::default()
-            };
-            let mut runner = TestRunner::new(config);
-            let tree = operations(120, 40_000)
-                .new_tree(&mut runner)
-                .expect("operations");
-            let history = run_workload(image.clone(), &tree.current());
+            let seed = first_seed + round * 31 + index as u64 + 1;
+            let history = run_workload(image.clone(), &some_operations(seed, 120));
+            let history = history.expect("read everything");
             let mut trial = Trial {
+                what: &format!("image {index}, seed {}", first_seed + round * 31),
                 history: &history,
                 chance: Chance(seed.wrapping_mul(0x9E37_79B9_7F4A_7C15)),
                 counts: &mut counts,
                 file: &file,
-                variants: if factor > 1 { 6 } else { 3 },
-                repair_every: 25,
+                variants,
+                repair_every: number("EXT2_TEST_REPAIR_EVERY").map_or(25, |n| n as usize),
+                tried: 0,
+                left: BTreeSet::new(),
+                is_again: false,
             };
             trial.run(image.clone());
         }
     }
     println!(
-        "{} cuts after {} events; {} of them repaired by e2fsck, {} written again without a repair; e2fsck asked {} times",
-        counts.cuts, counts.events, counts.repaired, counts.continued, counts.asked
+        "{} cuts after {} events; {} of them repaired by e2fsck, {} written again without a repair; \
+         {} followed by other operations with {} cuts; e2fsck asked {} times",
+        counts.cuts,
+        counts.events,
+        counts.repaired,
+        counts.continued,
+        counts.again,
+        counts.cuts_again,
+        counts.asked
     );
     assert!(counts.cuts > 1000, "only {} cuts", counts.cuts);
 }

@@ -86,6 +86,7 @@ fn a_fault_of_a_thread_ends_only_the_thread() {
         ("illegal", "invalid opcode"),
         ("general", "general protection fault"),
         ("x87", "x87 floating-point error"),
+        ("x87 late", "x87 floating-point error"),
     ];
     for (fault, reason) in faults {
         let console = ending(&format!("{fault} in thread"));

@@ -1,6 +1,8 @@
 //! Tests that boot virtual machines; see the crate `vm_tests` for the harness.
 
+mod about;
 mod addresses;
+mod bochs;
 mod boot;
 mod build;
 mod buses;
@@ -21,6 +23,7 @@ mod malformed;
 mod media;
 mod preemption;
 mod promises;
+mod queues;
 mod services;
 mod sockets;
 mod storage;

@@ -27,6 +27,13 @@ fn an_interrupted_thread_finds_its_registers_and_its_red_zone() {
 }
 
 #[test]
+fn an_interrupted_thread_leaves_the_x87_stack_to_others() {
+    program("x87")
+        .run()
+        .showing(0, &["x87 stacks in use: 0, sums [8, 8]"]);
+}
+
+#[test]
 fn a_thread_that_is_mostly_in_the_kernel_shares_its_core() {
     program("kernel").run().showing(0, &["slept: true"]);
 }

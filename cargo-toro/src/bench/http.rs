@@ -1,12 +1,12 @@
 //! What requests cost, and whether a long load leaves anything behind.
 
 use super::counter::Counter;
+use super::guest_memory::GuestMemory;
 use super::load::{self, Outcome, Plan};
 use super::process;
 use super::report::{Figure, Report, Unit};
 use super::subject::{Bench, Guest, Machinery};
-use anyhow::{Context, Result, bail};
-use std::path::{Path, PathBuf};
+use anyhow::{Result, bail};
 use std::time::Duration;
 
 /// So that caches are filled and the connection is made before counting begins.
@@ -38,28 +38,30 @@ pub(super) fn measure(bench: &Bench, report: &mut Report) -> Result<()> {
     let machinery = bench.service_machine(&service, bench.way(&service))?;
     let machinery = machinery.for_connections(CONNECTIONS);
     let limits = [REQUEST_LIMIT, CONNECTION_LIMIT].map(Some);
-    count(bench, report, &machinery, limits)?;
+    count(bench, report, &machinery, "", limits)?;
     for is_kept_alive in [true, false] {
         measure_load(bench, report, &machinery, is_kept_alive)?;
     }
     Ok(())
 }
 
-/// Instructions a request on a kept connection, and of one on a connection of its own.
+/// Instructions a request on a kept connection, and of one on a connection of its own. The names of the figures begin with `who`.
 pub(super) fn count(
     bench: &Bench,
     report: &mut Report,
     machinery: &Machinery,
+    who: &str,
     limits: [Option<f64>; 2],
 ) -> Result<()> {
     let names = [
         "keep-alive request, one at a time",
         "new connection with one request",
-    ];
+    ]
+    .map(|name| format!("{who}{name}"));
     let Ok(plugin) = bench.plugin() else {
         names
             .iter()
-            .for_each(|&name| report.add(bench.uncounted(name, Unit::Instructions)));
+            .for_each(|name| report.add(bench.uncounted(name, Unit::Instructions)));
         return Ok(());
     };
     let counter = Counter::new(bench.folder());
@@ -67,7 +69,7 @@ pub(super) fn count(
     guest.first_answer()?;
     let parts = [(true, COUNTED_REQUESTS), (false, COUNTED_CONNECTIONS)];
     for ((name, (is_kept_alive, requests)), limit) in names.into_iter().zip(parts).zip(limits) {
-        bench.shell.status("Counting", name);
+        bench.shell.status("Counting", &name);
         let plan = Plan {
             connections: 1,
             requests,
@@ -217,50 +219,4 @@ fn measure_load(
         report.add(figure.note("with QEMU's own: its code cache and its sockets"));
     }
     Ok(())
-}
-
-/// The guest's memory as a sparse file: its blocks are the pages that the guest has ever used.
-struct GuestMemory {
-    folder: tempfile::TempDir,
-}
-
-impl GuestMemory {
-    /// A place in a file system that lives in memory, if the host has one.
-    fn new(scratch: &Path) -> Result<Self> {
-        let shared = Path::new("/dev/shm");
-        let folder = tempfile::Builder::new()
-            .prefix("toro-bench")
-            .tempdir_in(shared);
-        let folder = folder.or_else(|_| tempfile::tempdir_in(scratch));
-        Ok(Self {
-            folder: folder.context("there is no place for the guest's memory")?,
-        })
-    }
-
-    fn path(&self) -> PathBuf {
-        self.folder.path().join("memory")
-    }
-
-    fn arguments(&self, machinery: &Machinery) -> [std::ffi::OsString; 4] {
-        let path = self.path().display().to_string().replace(',', ",,");
-        let size = machinery.launch.memory.bytes;
-        let backend = format!("memory-backend-file,id=memory,size={size},mem-path={path},share=on");
-        [
-            "-object".into(),
-            backend.into(),
-            "-machine".into(),
-            "memory-backend=memory".into(),
-        ]
-    }
-
-    fn touched_bytes(&self) -> Result<u64> {
-        let metadata = std::fs::metadata(self.path()).context("cannot see the guest's memory")?;
-        #[cfg(unix)]
-        {
-            use std::os::unix::fs::MetadataExt;
-            Ok(metadata.blocks() * 512)
-        }
-        #[cfg(not(unix))]
-        Ok(metadata.len())
-    }
 }

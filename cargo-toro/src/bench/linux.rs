@@ -147,8 +147,8 @@ pub(super) fn newest(depends: &str) -> Option<&str> {
     packages.find(|package| package.starts_with("linux-image-"))
 }
 
-/// Builds the program for a Linux, with nothing that it would have to find there.
-fn program(package: &str, manifest: &Path, cache: &Path) -> Result<PathBuf> {
+/// Builds the program for a Linux, with nothing that it would have to find there, and without symbols.
+pub(super) fn program(package: &str, manifest: &Path, cache: &Path) -> Result<PathBuf> {
     let target = cache.join("target");
     let mut command = Command::new(cargo());
     command
@@ -157,7 +157,10 @@ fn program(package: &str, manifest: &Path, cache: &Path) -> Result<PathBuf> {
         .arg(manifest)
         .arg("--target-dir")
         .arg(&target)
-        .env("RUSTFLAGS", "-C target-feature=+crt-static");
+        .env(
+            "RUSTFLAGS",
+            "-C target-feature=+crt-static -C strip=symbols",
+        );
     output(&mut command).with_context(|| format!("cannot build {package} for Linux"))?;
     Ok(target.join(TARGET).join("release").join(package))
 }

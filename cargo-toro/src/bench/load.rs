@@ -10,8 +10,8 @@ use anyhow::Result;
 use socket2::{Domain, Socket, Type};
 use std::io::{self, BufRead, BufReader, Read, Write};
 use std::net::{Ipv4Addr, SocketAddr, TcpStream};
-use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 /// How long an answer may take.
@@ -53,43 +53,62 @@ pub(super) struct Outcome {
     pub(super) first_failure: Option<String>,
     /// From the first request to the last answer.
     pub(super) elapsed: Duration,
+    /// How long each answer took, with its connection where it had one of its own; shortest first.
+    pub(super) times: Vec<Duration>,
+}
+
+impl Outcome {
+    /// In which time so many hundredths of all answers came.
+    pub(super) fn percentile(&self, hundredths: usize) -> Option<Duration> {
+        let place = (self.times.len() * hundredths).div_ceil(100);
+        self.times.get(place.saturating_sub(1)).copied()
+    }
 }
 
 /// Loads `target`. Failures are counted, and the load goes on.
 pub(super) fn run(target: &Target, plan: Plan) -> Result<Outcome> {
     let taken = AtomicUsize::new(0);
     let failures = Mutex::new((0, None));
+    let times = Mutex::new(Vec::with_capacity(plan.requests));
     let start = Instant::now();
     std::thread::scope(|scope| {
-        let (taken, failures) = (&taken, &failures);
+        let (taken, failures, times) = (&taken, &failures, &times);
         for address in target.addresses.iter().cycle().take(plan.connections) {
             scope.spawn(move || {
                 let mut client = None;
+                let mut own_times = Vec::with_capacity(plan.requests / plan.connections.max(1));
                 while taken.fetch_add(1, Ordering::Relaxed) < plan.requests
                     && crate::interrupt::count() == 0
                 {
-                    if let Err(error) =
-                        request(&mut client, *address, &target.path, plan.is_kept_alive)
-                    {
-                        client = None;
-                        let mut failures = failures
-                            .lock()
-                            .unwrap_or_else(std::sync::PoisonError::into_inner);
-                        failures.0 += 1;
-                        failures.1.get_or_insert_with(|| error.to_string());
+                    let begin = Instant::now();
+                    match request(&mut client, *address, &target.path, plan.is_kept_alive) {
+                        Ok(()) => own_times.push(begin.elapsed()),
+                        Err(error) => {
+                            client = None;
+                            let mut failures =
+                                failures.lock().unwrap_or_else(PoisonError::into_inner);
+                            failures.0 += 1;
+                            failures.1.get_or_insert_with(|| error.to_string());
+                        }
                     }
                 }
+                let mut times = times.lock().unwrap_or_else(PoisonError::into_inner);
+                times.extend(own_times);
             });
         }
     });
+    let elapsed = start.elapsed();
     super::check_interrupt()?;
     let (failures, first_failure) = failures
         .into_inner()
-        .unwrap_or_else(std::sync::PoisonError::into_inner);
+        .unwrap_or_else(PoisonError::into_inner);
+    let mut times = times.into_inner().unwrap_or_else(PoisonError::into_inner);
+    times.sort_unstable();
     Ok(Outcome {
         failures,
         first_failure,
-        elapsed: start.elapsed(),
+        elapsed,
+        times,
     })
 }
 
@@ -345,6 +364,26 @@ mod tests {
     fn a_kept_connection_is_used_again() {
         let target = serve(|connection, _| (connection == 0).then_some(PAGE));
         assert_eq!(run(&target, plan(20, true)).unwrap().failures, 0);
+    }
+
+    #[test]
+    fn of_a_hundred_times_the_percentile_is_that_many_from_the_shortest() {
+        let times: Vec<_> = (1..=100).map(Duration::from_millis).collect();
+        let outcome = |times: &[Duration]| Outcome {
+            failures: 0,
+            first_failure: None,
+            elapsed: Duration::ZERO,
+            times: times.to_vec(),
+        };
+        assert_eq!(outcome(&times).percentile(99), Some(times[98]));
+        assert_eq!(outcome(&times[..3]).percentile(99), Some(times[2]));
+        assert_eq!(outcome(&[]).percentile(99), None);
+    }
+
+    #[test]
+    fn every_answer_has_its_time() {
+        let target = serve(|_, _| Some(PAGE));
+        assert_eq!(run(&target, plan(20, true)).unwrap().times.len(), 20);
     }
 
     #[test]

@@ -2,7 +2,7 @@
 //!
 //! [`size`], [`boot`], [`http`], [`idle`], [`cores`], [`storage`], [`mkfs`] and [`net`] are the measures; each returns [`report::Figure`]s. They stand on [`subject`]
 //! (a program built and put into a machine), [`counter`] (guest instructions, counted by a plugin in QEMU), [`load`] (an
-//! HTTP client), [`process`] (what QEMU costs the host) and [`statistics`]. [`linux`] and [`nginx`] are the guests to compare with, [`serving`] the rest of `cores`. [`profile`] shows where instructions go.
+//! HTTP client), [`process`] (what QEMU costs the host) and [`statistics`]. [`linux`] and [`debian`] make the guests to compare with ([`nginx`] is one), [`services`] is the rest of `http` and [`serving`] of `cores`. [`profile`] shows where instructions go.
 //! docs/benchmarks.md explains the figures.
 
 pub mod options;
@@ -10,17 +10,21 @@ pub mod options;
 mod boot;
 mod cores;
 mod counter;
+mod debian;
 mod firmware;
+mod guest_memory;
 mod http;
 mod idle;
 mod linux;
 mod load;
 mod mkfs;
 mod net;
+mod net_cores;
 mod nginx;
 pub mod process;
 mod profile;
 mod report;
+mod services;
 mod serving;
 mod size;
 mod starts;
@@ -42,7 +46,11 @@ pub(crate) fn run(measure: &Measure, shell: &Shell) -> Result<()> {
     let (options, parts): (Options, &[Part]) = match measure {
         Measure::Size(options) => (options.clone(), &[size::measure]),
         Measure::Boot(options) => (options.clone(), &[boot::measure, starts::measure]),
-        Measure::Http(options) => (options.clone(), &[http::measure]),
+        // Who measures a program of their own is not told of ours.
+        Measure::Http(options) if options.program != subject::SERVICE => {
+            (options.clone(), &[http::measure])
+        }
+        Measure::Http(options) => (options.clone(), &[http::measure, services::measure]),
         Measure::Idle(options) => (options.clone(), &[idle::measure]),
         Measure::Cores(options) => (options.clone(), &[cores::measure, serving::measure]),
         Measure::Storage(options) => match &options.profile {

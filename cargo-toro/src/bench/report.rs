@@ -51,6 +51,11 @@ impl Unit {
         }
     }
 
+    /// Whether more of it is better.
+    fn is_rate(self) -> bool {
+        matches!(self, Self::RequestsPerSecond | Self::MibPerSecond)
+    }
+
     fn decimals(self) -> usize {
         match self {
             Self::Mib | Self::Ratio | Self::Percent => 2,
@@ -70,14 +75,14 @@ impl Unit {
     }
 }
 
-/// The same, measured of something else: what takes less is better.
+/// The same, measured of something else: what takes less is better, and what does more in a second.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub(super) struct Comparison {
     /// What that is.
     pub(super) with: &'static str,
     /// In the figure's unit.
     pub(super) value: f64,
-    /// This by the figure's value. A limit is for this, and the least.
+    /// How many times better the figure is. A limit is for this, and the least.
     pub(super) times: f64,
 }
 
@@ -131,7 +136,10 @@ impl Figure {
     /// The same measured of something else, and how many times better this has to be, if it has to.
     pub(super) fn against(mut self, with: &'static str, value: f64, least: Option<f64>) -> Self {
         if let Some(own) = self.value {
-            let times = value / own;
+            let times = match self.unit.is_rate() {
+                true => own / value,
+                false => value / own,
+            };
             self.limit = least;
             self.is_within = least.map(|least| times >= least);
             self.comparison = Some(Comparison { with, value, times });
@@ -347,13 +355,15 @@ Toro 1.0.0; QEMU 7; Tcg; medians of 10.
             Figure::new("fast", 2.0, Unit::Milliseconds).against("Linux", 4.0, Some(1.0)),
             Figure::new("slow", 2.0, Unit::Milliseconds).against("Linux", 1.0, Some(1.0)),
             Figure::new("free", 2.0, Unit::Milliseconds).against("Linux", 1.0, None),
+            Figure::new("rate", 2.0, Unit::MibPerSecond).against("Linux", 1.0, Some(1.0)),
         ];
         let expected = "\
-figure  measured       against   better by         limit
-fast      2.0 ms  Linux 4.0 ms  2.00 times  ≥ 1.00 times     OK
-slow      2.0 ms  Linux 1.0 ms  0.50 times  ≥ 1.00 times  UNDER
-free      2.0 ms  Linux 1.0 ms  0.50 times
-2 figures have a limit, 1 do not keep to it.
+figure  measured        against   better by         limit
+fast      2.0 ms   Linux 4.0 ms  2.00 times  ≥ 1.00 times     OK
+slow      2.0 ms   Linux 1.0 ms  0.50 times  ≥ 1.00 times  UNDER
+free      2.0 ms   Linux 1.0 ms  0.50 times
+rate     2 MiB/s  Linux 1 MiB/s  2.00 times  ≥ 1.00 times     OK
+3 figures have a limit, 1 do not keep to it.
 Toro 1.0.0; QEMU 7; Tcg; medians of 10.
 ";
         assert_eq!(report(figures).table(), expected);

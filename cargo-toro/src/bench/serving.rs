@@ -38,7 +38,7 @@ pub(super) fn measure(bench: &Bench, report: &mut Report) -> Result<()> {
     let bench = &Bench::new(options, bench.shell)?;
     let service = bench.service()?;
     let machinery = bench.service_machine(&service, Way::PC_PVH)?;
-    http::count(bench, report, &machinery, [Some(REQUEST_LIMIT), None])?;
+    http::count(bench, report, &machinery, "", [Some(REQUEST_LIMIT), None])?;
     let mut two_cores = machinery;
     two_cores.launch.cores = 2;
     idle::measure_machine(bench, report, &two_cores)?;

@@ -42,13 +42,23 @@ pub(super) fn measure(bench: &Bench, report: &mut Report) -> Result<()> {
     })?;
     report.add(figure(&hello, &plain, smallest));
     let machinery = bench.service_machine(&service, bench.way(&service))?;
+    measure_memory(bench, report, &service, machinery)
+}
+
+/// Measures the smallest memory in which a service serves.
+pub(super) fn measure_memory(
+    bench: &Bench,
+    report: &mut Report,
+    service: &Subject,
+    machinery: Machinery,
+) -> Result<()> {
     let machinery = machinery.for_connections(LOAD.connections);
-    let smallest = search(bench, &service, &machinery, |machinery| {
+    let smallest = search(bench, service, &machinery, |machinery| {
         let mut guest = machinery.start(None)?;
         guest.answer_within(PATIENCE)?;
         Ok(load::run(&guest.target, LOAD)?.failures == 0)
     })?;
-    report.add(figure(&service, &machinery, smallest).at_most(MEMORY_LIMIT_MIB));
+    report.add(figure(service, &machinery, smallest).at_most(MEMORY_LIMIT_MIB));
     Ok(())
 }
 

@@ -6,6 +6,7 @@ use super::load::{self, Target};
 use super::options::{MachineOptions, Options};
 use super::report::{Conditions, Figure, Unit};
 use crate::accel;
+use crate::address::AddressV4;
 use crate::build::{Contents, Format, bootable, write_image};
 use crate::compile::{Options as CompileOptions, compile};
 use crate::disks::{self, Request};
@@ -14,7 +15,7 @@ use crate::program::Program;
 use crate::qemu::{self, Accelerator, Launch, Network, Source};
 use crate::settings::{Overrides, Settings};
 use crate::shell::Shell;
-use crate::values::{Address, Boot, DiskBus, DiskOption, Machine, Port, Protocol, Size};
+use crate::values::{Boot, DiskBus, DiskOption, Machine, Port, Protocol, Size};
 use crate::vm::{End, Vm};
 use anyhow::{Context, Result, bail};
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
@@ -38,6 +39,10 @@ const SILENCE: Duration = Duration::from_secs(2);
 const TRY: Duration = Duration::from_millis(100);
 /// Between two tries.
 const PAUSE: Duration = Duration::from_millis(1);
+
+/// A guest's address in QEMU's user network, and its gateway.
+pub(super) const ADDRESS: &str = "10.0.2.15/24";
+pub(super) const GATEWAY: &str = "10.0.2.2";
 
 /// A machine and a way to boot it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -239,6 +244,28 @@ impl Bench {
         self.machinery(subject, way, &settings, Some(subject.port()))
     }
 
+    /// A machine with one core, a virtio card and so much memory, for a service without disks that is asked for `/`.
+    pub(super) fn network_machine(&self, subject: &Subject, memory: Size) -> Result<Machinery> {
+        let way = Way::PC_PVH;
+        let overrides = Overrides {
+            memory: Some(memory),
+            cores: Some(1),
+            nic: Some(
+                self.options
+                    .machine
+                    .nic
+                    .unwrap_or(crate::values::Nic::Virtio),
+            ),
+            ..Overrides::default()
+        };
+        let settings = self.settings(subject, way, overrides)?;
+        let machinery = self.machinery(subject, way, &settings, Some(subject.port()))?;
+        Ok(Machinery {
+            path: "/".into(),
+            ..machinery
+        })
+    }
+
     /// A machine for a program that does not serve, with nothing in it, and the memory that the program asks for if none is given.
     pub(super) fn plain_machine(
         &self,
@@ -286,7 +313,7 @@ impl Bench {
         &self,
         subject: &Subject,
         tap: &str,
-        address: Address,
+        address: AddressV4,
         memory: Size,
     ) -> Result<Launch> {
         let overrides = Overrides {
@@ -307,7 +334,10 @@ impl Bench {
             Some(Boot::Kernel),
         )?;
         let mut launch = Launch::new(&settings, source, self.accelerator);
-        launch.network = Network::Tap(tap.into());
+        launch.network = Network::Tap {
+            name: tap.into(),
+            queues: 1,
+        };
         Ok(launch)
     }
 
@@ -325,7 +355,7 @@ impl Bench {
     }
 
     fn settings(&self, subject: &Subject, way: Way, overrides: Overrides) -> Result<Settings> {
-        let address = "10.0.2.15/24,gateway=10.0.2.2,dns=10.0.2.3".parse::<Address>()?;
+        let address = format!("{ADDRESS},gateway={GATEWAY},dns=10.0.2.3").parse::<AddressV4>()?;
         let overrides = Overrides {
             machine: Some(way.machine),
             nic: overrides.nic.or(self.options.machine.nic),
@@ -425,6 +455,20 @@ impl Machinery {
             guest_port: None,
             ..self.clone()
         }
+    }
+
+    /// The same machine with a Linux in it, whose service listens at the same port.
+    pub(super) fn with_linux(&self, kernel: PathBuf, archive: PathBuf) -> Self {
+        let mut linux = self.clone();
+        linux.launch.source = Source::Kernel {
+            elf: kernel,
+            command_line: super::linux::COMMAND_LINE.into(),
+        };
+        linux
+            .launch
+            .extra
+            .extend(["-initrd".into(), archive.into()]);
+        linux
     }
 
     /// The same for a load of that many connections at a time.

@@ -46,7 +46,7 @@ pub(super) fn run(options: &Debug, shell: &Shell) -> Result<u8> {
         ..options.vm.overrides(&options.args)
     };
     let settings = Settings::new(&program.metadata, program.folder(), overrides)?;
-    let choice = accel::choose(options.vm.accel)?;
+    let choice = accel::choose(options.vm.guest.accel)?;
     crate::qemu::version()?;
     let folder = program.output_folder().join("debug");
     let mut how = options.how.options(false);

@@ -1,11 +1,8 @@
 //! The options of `cargo toro deploy`.
 
 use super::health::Health;
-use crate::address_v6::AddressV6;
-use crate::cli::Which;
-use crate::values::{
-    Accel, Address, DiskBus, LogLevel, Machine, Nic, Placement, Port, Size, Variable,
-};
+use crate::cli::{GuestOptions, Which};
+use crate::values::Port;
 use clap::{Args, Subcommand, ValueEnum};
 use std::net::Ipv4Addr;
 use std::path::PathBuf;
@@ -133,39 +130,8 @@ pub struct MachineOptions {
     /// Put the service on this bridge of the host, with an address of its own, in place of leading ports into it
     #[arg(long, value_name = "NAME", conflicts_with = "publish")]
     pub bridge: Option<String>,
-    /// Memory, such as 64M
-    #[arg(long, short, value_name = "SIZE")]
-    pub memory: Option<Size>,
-    /// Number of cores
-    #[arg(long, short, value_name = "COUNT")]
-    pub cores: Option<u32>,
-    /// On which core a thread starts whose creator does not choose one
-    #[arg(long, value_enum, value_name = "RULE")]
-    pub placement: Option<Placement>,
-    /// Machine model
-    #[arg(long, value_enum)]
-    pub machine: Option<Machine>,
-    /// Network card
-    #[arg(long, value_enum)]
-    pub nic: Option<Nic>,
-    /// What the disks hang on
-    #[arg(long, value_enum, value_name = "BUS")]
-    pub disk_bus: Option<DiskBus>,
-    /// The service's address: dhcp, or ADDRESS/PREFIX[,gateway=ADDRESS][,dns=ADDRESS]
-    #[arg(long, value_name = "ADDRESS")]
-    pub address: Option<Address>,
-    /// The service's address of IPv6: auto (what routers give), off, or ADDRESS/PREFIX[,gateway=ADDRESS][,dns=ADDRESS]
-    #[arg(long, value_name = "ADDRESS")]
-    pub address6: Option<AddressV6>,
-    /// An environment variable of the program (again for more)
-    #[arg(long, short, value_name = "NAME=VALUE")]
-    pub env: Vec<Variable>,
-    /// What executes the guest
-    #[arg(long, value_enum, default_value = "auto")]
-    pub accel: Accel,
-    /// How much the kernel says on the console
-    #[arg(long, value_enum, value_name = "LEVEL")]
-    pub log: Option<LogLevel>,
+    #[command(flatten)]
+    pub guest: GuestOptions,
 }
 
 /// When a service that ended is started again.

@@ -239,20 +239,10 @@ pub(super) fn settings(
     args: &[String],
 ) -> Result<Settings> {
     let overrides = Overrides {
-        memory: machine.memory,
-        cores: machine.cores,
-        placement: machine.placement,
-        machine: machine.machine,
-        nic: machine.nic,
-        disk_bus: machine.disk_bus,
-        disks: Vec::new(),
         embed: which.how.embed.clone(),
         ports: machine.publish.clone(),
-        address: machine.address,
-        address_v6: machine.address6,
-        env: machine.env.clone(),
         args: args.to_vec(),
-        log: machine.log,
+        ..machine.guest.overrides()
     };
     let mut settings = Settings::new(&program.metadata, program.folder(), overrides)?;
     for port in &mut settings.ports {
@@ -289,7 +279,7 @@ fn build(options: &Up, program: &Program, host: &Host, shell: &Shell) -> Result<
             "give each a name of its own: that is how a host keeps them"
         ));
     }
-    let accelerator = match (machine.accel, host.has_kvm) {
+    let accelerator = match (machine.guest.accel, host.has_kvm) {
         (Accel::Kvm, false) => bail!(Failure::new(
             format!(
                 "KVM is of no use on {}: no /dev/kvm, or no vmx or svm in /proc/cpuinfo",
@@ -300,7 +290,7 @@ fn build(options: &Up, program: &Program, host: &Host, shell: &Shell) -> Result<
         (Accel::Tcg, _) | (Accel::Auto, false) => Accelerator::Tcg,
         (Accel::Auto | Accel::Kvm, true) => Accelerator::Kvm,
     };
-    if accelerator == Accelerator::Tcg && machine.accel == Accel::Auto {
+    if accelerator == Accelerator::Tcg && machine.guest.accel == Accel::Auto {
         shell.note(format_args!(
             "{} has no KVM that works: the machine is emulated",
             host.name()

@@ -163,50 +163,46 @@ struct Lines<'a> {
 
 impl<'a> Lines<'a> {
     fn next(&mut self) -> Result<Option<&'a [u8]>, Status> {
-        // A line may hold tabs and bytes above ASCII, but no control characters, among them a CR that does not end it.
-        let (mut classes, mut last) = (0, 0);
         let rest = &self.bytes[self.at..];
-        for (len, &byte) in rest.iter().enumerate() {
-            if byte == b'\n' {
-                self.at += len + 1;
-                let (line, end) = rest[..len].split_at(len - usize::from(last == CR));
-                classes |= if end.is_empty() { last } else { 0 };
-                return if classes & (CONTROL | CR) == 0 {
-                    Ok(Some(line))
-                } else {
-                    Err(Status::BadRequest)
-                };
-            }
-            classes |= last;
-            last = CLASSES[usize::from(byte)];
-        }
-        Ok(None)
+        // A line may hold tabs and bytes above ASCII, but no control characters, among them a CR that does not end it: the first ends it.
+        let is_control = |byte: &u8| IS_CONTROL[usize::from(*byte)];
+        let Some(len) = rest.iter().position(is_control) else {
+            return Ok(None);
+        };
+        let (line, end) = rest.split_at(len);
+        let end_len = match end {
+            [b'\n', ..] => 1,
+            [b'\r', b'\n', ..] => 2,
+            b"\r" => return Ok(None),
+            _ => return Err(Status::BadRequest),
+        };
+        self.at += len + end_len;
+        Ok(Some(line))
     }
 }
 
-/// Part of a token (RFC 9110, 5.6.2).
-const TOKEN: u8 = 1;
-/// CR.
-const CR: u8 = 2;
-/// Any other control character that has no place in a head.
-const CONTROL: u8 = 4;
-
-/// The class of each byte: heads are read byte by byte, and this is most of what a request costs here.
-const CLASSES: [u8; 256] = {
-    let mut classes = [0; 256];
+/// Which bytes have no place within a line.
+const IS_CONTROL: [bool; 256] = {
+    let mut is_control = [false; 256];
     let mut byte = 0;
     while byte < 128 {
-        classes[byte as usize] = match byte {
-            b'\r' => CR,
-            b'\t' => 0,
-            0..=0x1f | 0x7f => CONTROL,
-            b'!' | b'#'..=b'\'' | b'*' | b'+' | b'-' | b'.' | b'^'..=b'`' | b'|' | b'~' => TOKEN,
-            b'0'..=b'9' | b'A'..=b'Z' | b'a'..=b'z' => TOKEN,
-            _ => 0,
-        };
+        is_control[byte as usize] = matches!(byte, 0..=0x1f | 0x7f) && byte != b'\t';
         byte += 1;
     }
-    classes
+    is_control
+};
+
+/// Which bytes may be part of a token (RFC 9110, 5.6.2).
+const IS_TOKEN: [bool; 256] = {
+    let mut is_token = [false; 256];
+    let mut byte = 0;
+    while byte < 128 {
+        is_token[byte as usize] = matches!(byte,
+            b'!' | b'#'..=b'\'' | b'*' | b'+' | b'-' | b'.' | b'^'..=b'`' | b'|' | b'~'
+                | b'0'..=b'9' | b'A'..=b'Z' | b'a'..=b'z');
+        byte += 1;
+    }
+    is_token
 };
 
 /// Path and query of a target that is written as such or as a whole URI (RFC 9112, 3.2).
@@ -229,7 +225,7 @@ fn origin_form(target: &[u8]) -> Option<&[u8]> {
 
 /// The length of the token that `bytes` begin with.
 fn token_len(bytes: &[u8]) -> usize {
-    let is_part = |byte: &u8| CLASSES[usize::from(*byte)] == TOKEN;
+    let is_part = |byte: &u8| IS_TOKEN[usize::from(*byte)];
     bytes.iter().take_while(|byte| is_part(byte)).count()
 }
 

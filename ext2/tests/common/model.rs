@@ -124,10 +124,14 @@ impl Model {
                     let mut entries = BTreeMap::new();
                     for entry in disk.read_dir(&inode, 0)? {
                         let entry = entry?;
+                        let inner = match disk.find(&inode, entry.name()) {
+                            // A name behind which the power was cut.
+                            Err(Error::NotFound) => continue,
+                            inner => inner?,
+                        };
                         if !entry.is_dot() {
                             let old = entries.insert(entry.name().to_vec(), entry.inode.0);
                             assert_eq!(old, None, "two entries {:?}", entry.name());
-                            let inner = disk.find(&inode, entry.name())?;
                             to_read.push((inner, inode.number().0));
                         }
                     }
@@ -247,8 +251,9 @@ impl Model {
     /// Does an operation on both, and checks that they agree on its result. Returns whether the crate
     /// asked for a remount.
     pub(crate) fn apply<D: BlockDevice>(&mut self, disk: &mut FileSystem<D>, op: &Op) {
-        self.now += 1;
         self.seed += 1;
+        // Some things happen in the same second.
+        self.now += i64::from(!self.seed.is_multiple_of(3));
         disk.set_time(Time {
             seconds: self.now,
             nanoseconds: 0,
@@ -444,6 +449,7 @@ impl Model {
                 let f = self.pick(*f, |_| true).expect("there is a root");
                 disk.fsync(number(f)).expect("sync");
             }
+            Op::Sync if self.seed.is_multiple_of(2) => disk.mark_clean().expect("sync"),
             Op::Sync | Op::Remount => disk.sync().expect("sync"),
         }
     }

@@ -200,12 +200,14 @@ impl Instance {
             scheduler::yield_now();
         }
         loop {
-            let count = self.collect(events);
-            if count != 0 {
-                if !self.queue.lock().indices.is_empty() {
-                    self.sleepers.wake_one();
+            if !self.queue.lock().indices.is_empty() {
+                let count = self.collect(events);
+                if count != 0 {
+                    if !self.queue.lock().indices.is_empty() {
+                        self.sleepers.wake_one();
+                    }
+                    return count;
                 }
-                return count;
             }
             if deadline_ns.is_some_and(|deadline| deadline <= clock::now_ns()) {
                 // Somebody who only ever looks lets devices bring something to see.

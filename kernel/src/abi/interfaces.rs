@@ -148,38 +148,36 @@ fn entry(
 /// `out` can be written.
 #[unsafe(no_mangle)]
 unsafe extern "C" fn getifaddrs(out: *mut *mut ifaddrs) -> c_int {
-    c_status((|| {
-        let all = facts(start_network()?);
-        let mut first: *mut ifaddrs = null_mut();
-        for facts in all.iter().rev() {
-            for &(ip, prefix) in facts.addresses.iter().rev() {
-                let mask = mask_of(ip, prefix);
-                let broadcast = match (ip, mask) {
-                    (IpAddr::V4(ip), IpAddr::V4(mask)) if facts.index != LOOPBACK => {
-                        Some(SocketAddr::new((ip | !mask).into(), 0))
-                    }
-                    _ => None,
-                };
-                let places = [
-                    Place::of(binding::end(SocketAddr::new(ip, 0), facts.index)),
-                    Place::of(SocketAddr::new(mask, 0)),
-                    broadcast.map_or(NONE, Place::of),
-                ];
-                first = entry(facts, places, first);
-                // SAFETY: `entry` made it, and the list is its first field.
-                let whole = unsafe { &mut *first.cast::<Entry>() };
-                whole.list.ifa_netmask = (&raw mut whole.mask).cast();
-                if broadcast.is_some() {
-                    whole.list.ifa_ifu = (&raw mut whole.broadcast).cast();
+    let all = facts(start_network());
+    let mut first: *mut ifaddrs = null_mut();
+    for facts in all.iter().rev() {
+        for &(ip, prefix) in facts.addresses.iter().rev() {
+            let mask = mask_of(ip, prefix);
+            let broadcast = match (ip, mask) {
+                (IpAddr::V4(ip), IpAddr::V4(mask)) if facts.index != LOOPBACK => {
+                    Some(SocketAddr::new((ip | !mask).into(), 0))
                 }
+                _ => None,
+            };
+            let places = [
+                Place::of(binding::end(SocketAddr::new(ip, 0), facts.index)),
+                Place::of(SocketAddr::new(mask, 0)),
+                broadcast.map_or(NONE, Place::of),
+            ];
+            first = entry(facts, places, first);
+            // SAFETY: `entry` made it, and the list is its first field.
+            let whole = unsafe { &mut *first.cast::<Entry>() };
+            whole.list.ifa_netmask = (&raw mut whole.mask).cast();
+            if broadcast.is_some() {
+                whole.list.ifa_ifu = (&raw mut whole.broadcast).cast();
             }
         }
-        for facts in all.iter().rev() {
-            first = entry(facts, [Place::of_link(facts), NONE, NONE], first);
-        }
-        // SAFETY: the caller's place.
-        unsafe { put(out, first) }
-    })())
+    }
+    for facts in all.iter().rev() {
+        first = entry(facts, [Place::of_link(facts), NONE, NONE], first);
+    }
+    // SAFETY: the caller's place.
+    c_status(unsafe { put(out, first) })
 }
 
 /// Frees a list.
@@ -204,24 +202,18 @@ unsafe extern "C" fn freeifaddrs(first: *mut ifaddrs) {
 unsafe extern "C" fn if_nametoindex(name: *const c_char) -> c_uint {
     // SAFETY: the caller's string.
     let name = unsafe { CStr::from_ptr(name) }.to_bytes();
-    let found = start_network().map(|network| {
-        (0..network.interface_count()).find(|&index| name_of(index).as_bytes() == name)
-    });
-    match found {
-        Ok(Some(index)) => index as c_uint + 1,
-        Ok(None) => {
+    let mut indices = 0..start_network().interface_count();
+    match indices.find(|&index| name_of(index).as_bytes() == name) {
+        Some(index) => index as c_uint + 1,
+        None => {
             errno::set(Errno(libc::ENODEV));
-            0
-        }
-        Err(error) => {
-            errno::set(error);
             0
         }
     }
 }
 
 fn name_at(index: c_uint) -> Result<String> {
-    let network = start_network()?;
+    let network = start_network();
     let index = (index as usize).checked_sub(1);
     let index = index.filter(|&index| index < network.interface_count());
     index.map(name_of).ok_or(Errno(libc::ENXIO))
@@ -253,13 +245,7 @@ unsafe extern "C" fn if_indextoname(index: c_uint, out: *mut c_char) -> *mut c_c
 /// Lists the interfaces, with an entry of zeros at the end.
 #[unsafe(no_mangle)]
 extern "C" fn if_nameindex() -> *mut libc::if_nameindex {
-    let all = match start_network() {
-        Ok(network) => facts(network),
-        Err(error) => {
-            errno::set(error);
-            return null_mut();
-        }
-    };
+    let all = facts(start_network());
     // The names lie behind the entries, in the same memory.
     let entries_bytes = (all.len() + 1) * size_of::<libc::if_nameindex>();
     let list =

@@ -183,7 +183,7 @@ fn find_addresses(node: Option<&str>, wish: &Wish) -> Result<Vec<SocketAddr>, c_
         if let Some(known) = known.filter(|known| !known.is_empty()) {
             return wanted.of(known);
         }
-        let network = start_network().map_err(|_| ResolveError::NoServer)?;
+        let network = start_network();
         let settings = match file(b"/etc/resolv.conf").map(|text| Settings::parse(&text)) {
             Some(settings) if !settings.servers.is_empty() => settings,
             Some(settings) => Settings {
@@ -233,7 +233,7 @@ fn read_scoped(node: &str) -> Option<SocketAddr> {
 static SERVERS: Generated = Generated {
     path: b"/etc/resolv.conf",
     open: |flags| {
-        let settings = dns::of_network(start_network()?);
+        let settings = dns::of_network(start_network());
         memfd::of_content(b"resolv.conf", settings.to_text().as_bytes(), flags)
     },
 };

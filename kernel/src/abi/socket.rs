@@ -62,14 +62,14 @@ impl From<Error> for Errno {
 }
 
 /// The network, started at the first call.
-pub(super) fn start_network() -> Result<&'static Network> {
-    Ok(network::network(|| Setup {
+pub(super) fn start_network() -> &'static Network {
+    network::network(|| Setup {
         net: command_line().network("net"),
         net6: command_line().network("net6"),
         virtio_mmio: &command_line().virtio_mmio,
         seed: entropy::random_u64(),
         memory_bytes: frames::usage().1 as u64,
-    })?)
+    })
 }
 
 fn stat_socket(stat: &mut libc::stat64) {
@@ -192,8 +192,8 @@ extern "C" fn socket(domain: c_int, kind: c_int, protocol: c_int) -> c_int {
         let status = status_flags(flags);
         let network = start_network();
         let object: Box<dyn Object> = match (kind & !flags, protocol) {
-            (libc::SOCK_STREAM, 0 | libc::IPPROTO_TCP) => Box::new(TcpSocket::new(network?, is_v6)),
-            (libc::SOCK_DGRAM, 0 | libc::IPPROTO_UDP) => Box::new(UdpSocket::new(network?, is_v6)),
+            (libc::SOCK_STREAM, 0 | libc::IPPROTO_TCP) => Box::new(TcpSocket::new(network, is_v6)),
+            (libc::SOCK_DGRAM, 0 | libc::IPPROTO_UDP) => Box::new(UdpSocket::new(network, is_v6)),
             (libc::SOCK_STREAM | libc::SOCK_DGRAM, _) => {
                 return Err(Errno(libc::EPROTONOSUPPORT));
             }

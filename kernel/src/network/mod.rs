@@ -12,6 +12,7 @@ pub mod dedicate;
 pub mod dns;
 mod error;
 pub mod interface;
+mod lanes;
 mod loopback;
 pub mod ping;
 pub mod ports;
@@ -77,17 +78,14 @@ pub struct Setup<'a> {
     pub memory_bytes: u64,
 }
 
-/// The network, started with `setup` if this is the first call.
-///
-/// # Errors
-/// [`Error::NoInterface`] when there is no device and the network is not switched off.
-pub fn network<'a>(setup: impl FnOnce() -> Setup<'a>) -> Result<&'static Network> {
+/// The network, started with `setup` if this is the first call. Without a device it is the loopback alone.
+pub fn network<'a>(setup: impl FnOnce() -> Setup<'a>) -> &'static Network {
     if let Some(network) = NETWORK.get() {
-        return network.usable();
+        return network;
     }
     let _guard = STARTING.lock();
     if let Some(network) = NETWORK.get() {
-        return network.usable();
+        return network;
     }
     let setup = setup();
     let config = Config::parse(setup.net).unwrap_or_else(|error| {
@@ -103,8 +101,8 @@ pub fn network<'a>(setup: impl FnOnce() -> Setup<'a>) -> Result<&'static Network
         _ => {
             let devices = devices::network::find(setup.virtio_mmio);
             if devices.is_empty() {
-                log::error!(
-                    "network: no network interface found; supported: virtio-net, e1000, e1000e, vmxnet3, ne2000, tulip"
+                log::warn!(
+                    "network: no network interface found, there is only the loopback; supported: virtio-net, e1000, e1000e, vmxnet3, ne2000, tulip"
                 );
             }
             devices
@@ -112,10 +110,10 @@ pub fn network<'a>(setup: impl FnOnce() -> Setup<'a>) -> Result<&'static Network
     };
     let network: &'static Network =
         Box::leak(Box::new(start(devices, &config, &config_v6, &setup)));
-    match NETWORK.set(network) {
-        Ok(network) => network.usable(),
-        Err(network) => network.usable(),
-    }
+    // Nobody else sets it while the lock is held.
+    let network = NETWORK.set(network).copied().unwrap_or(network);
+    network.start_lanes();
+    network
 }
 
 fn start(
@@ -128,8 +126,10 @@ fn start(
     let limits = Limits::for_memory(setup.memory_bytes);
     let all = core::iter::once(loopback::device()).chain(devices);
     let mut interfaces = Vec::new();
-    for (index, device) in all.enumerate() {
+    for (index, mut device) in all.enumerate() {
         let (driver, mac) = (device.driver, device.mac);
+        let more = lanes::take_more(&mut device);
+        let limits = limits.of_lane(more.len() + 1);
         let mut stack = Stack::new(index, device, ports.clone(), limits);
         let now_ns = clock::now_ns();
         if index == LOOPBACK {
@@ -152,8 +152,18 @@ fn start(
             }
         }
         stack.set_home();
-        let interface: &'static Interface =
-            Box::leak(Box::new(Interface::new(index, driver, mac, stack)));
+        let interface = Interface::new(index, driver, mac, stack);
+        let interface: &'static Interface = match more.is_empty() {
+            true => Box::leak(Box::new(interface)),
+            false => {
+                let more = more.into_iter().map(|(core, device)| {
+                    let stack = Stack::new(index, device, ports.clone(), limits);
+                    Interface::new(index, driver, mac, stack).at(core)
+                });
+                let lanes = core::iter::once(interface).chain(more).collect();
+                lanes::link(lanes, [ports.random_u64(), ports.random_u64()])
+            }
+        };
         if index == 1 && matches!(config, Config::Static(_)) {
             interface::report(interface, &interface.lock(), "the command line");
         }
@@ -171,17 +181,18 @@ fn start(
 }
 
 impl Network {
-    fn usable(&'static self) -> Result<&'static Self> {
-        if self.interfaces.len() < 2 {
-            Err(Error::NoInterface)
-        } else {
-            Ok(self)
-        }
-    }
-
     /// The interface at an index, as [`ports::Pending`] names it.
     pub fn interface(&self, index: usize) -> Option<&'static Interface> {
         self.interfaces.get(index).copied()
+    }
+
+    /// A lane of the interface at an index, as [`ports::Pending`] names it.
+    pub fn lane(&self, index: usize, lane: usize) -> Option<&'static Interface> {
+        let interface = self.interface(index)?;
+        match interface.lanes_with_steering() {
+            Some((lanes, _)) => lanes.get(lane).copied(),
+            None => (lane == 0).then_some(interface),
+        }
     }
 
     fn devices(&self) -> &[&'static Interface] {
@@ -220,8 +231,8 @@ impl Network {
     /// The interface that leads to an address; as long as none does, the first with a device.
     ///
     /// # Errors
-    /// [`Error::NoInterface`] when there is none, [`Error::NoDevice`] when there is none of the address's scope, and [`Error::Invalid`]
-    /// when it has none, but means another station on each link.
+    /// [`Error::NetworkUnreachable`] when there is none but the loopback, [`Error::NoDevice`] when there is none of the address's scope, and
+    /// [`Error::Invalid`] when it has none, but means another station on each link.
     pub fn way(&self, to: SocketAddr) -> Result<&'static Interface> {
         let ip = to.ip();
         let loopback = self.interface(LOOPBACK).ok_or(Error::NoInterface)?;
@@ -250,7 +261,7 @@ impl Network {
             }
         }
         best.map(|(_, interface)| interface)
-            .ok_or(Error::NoInterface)
+            .ok_or(Error::NetworkUnreachable)
     }
 
     /// The interface that leads to an address. Waits some time for an address of ours if there is none yet.

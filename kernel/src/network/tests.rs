@@ -21,7 +21,6 @@ use super::stack::{Progress, Stack};
 use crate::devices::network::Medium;
 use crate::scheduler::Readiness;
 
-mod checksum;
 mod closing;
 mod leases;
 mod pings;
@@ -441,13 +440,13 @@ fn syn_frame(source_port: u16) -> Vec<u8> {
 
 /// Makes the checksums of an IPv4 frame right, as far as its lengths allow.
 fn vouch(mut frame: Vec<u8>) -> Vec<u8> {
-    use self::checksum::Sum;
+    use smoltcp::wire::checksum;
     if frame.len() < 34 {
         return frame;
     }
     frame[24..26].fill(0);
-    let header = Sum::default().add(&frame[14..34]).checksum();
-    frame[24..26].copy_from_slice(&header);
+    let header = !checksum::data(&frame[14..34]);
+    frame[24..26].copy_from_slice(&header.to_be_bytes());
     let total = usize::from(u16::from_be_bytes([frame[16], frame[17]])) + 14;
     let at = match frame[23] {
         6 => 50,
@@ -461,11 +460,14 @@ fn vouch(mut frame: Vec<u8>) -> Vec<u8> {
     frame[at..at + 2].fill(0);
     let address = |at: usize| Ipv4Addr::new(frame[at], frame[at + 1], frame[at + 2], frame[at + 3]);
     let sum = match frame[23] {
-        1 => Sum::default(),
-        protocol => Sum::pseudo_header(address(26), address(30), protocol, (total - 34) as u16),
+        1 => 0,
+        protocol => {
+            let len_bytes = (total - 34) as u32;
+            checksum::pseudo_header_v4(&address(26), &address(30), protocol.into(), len_bytes)
+        }
     };
-    let checksum = sum.add(&frame[34..total]).checksum();
-    frame[at..at + 2].copy_from_slice(&checksum);
+    let sum = !checksum::combine(&[sum, checksum::data(&frame[34..total])]);
+    frame[at..at + 2].copy_from_slice(&sum.to_be_bytes());
     frame
 }
 

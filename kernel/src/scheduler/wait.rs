@@ -1,6 +1,7 @@
 //! Queues of threads that wait for something.
 
 use core::ptr::null_mut;
+use core::sync::atomic::{AtomicBool, Ordering, fence};
 
 use super::control::{self, Killed};
 use super::core::{InterruptsHeld, block, prepare_to_block, wake};
@@ -44,6 +45,8 @@ unsafe impl Send for List {}
 /// Threads that wait, first come first served. What they wait for is the caller's, under a lock of the caller's.
 pub struct WaitQueue {
     list: SpinLock<List>,
+    /// Whether somebody is in the list; changed under its lock.
+    is_occupied: AtomicBool,
 }
 
 impl List {
@@ -89,7 +92,14 @@ impl WaitQueue {
                 first: null_mut(),
                 last: null_mut(),
             }),
+            is_occupied: AtomicBool::new(false),
         }
+    }
+
+    /// Notes whether the list, whose lock is held, has somebody in it.
+    fn note(&self, list: &List) {
+        self.is_occupied
+            .store(!list.first.is_null(), Ordering::Relaxed);
     }
 
     /// Releases `guard`, sleeps until woken or until `deadline_ns` (nanoseconds since boot), takes the lock again. No wake-up
@@ -148,8 +158,11 @@ impl WaitQueue {
         };
         let pointer = &raw mut waiter;
         prepare_to_block();
+        let mut list = self.list.lock();
         // SAFETY: the waiter outlives its time in the list: it is unlinked below if nobody did it before.
-        self.list.lock().push(unsafe { &mut *pointer });
+        list.push(unsafe { &mut *pointer });
+        self.note(&list);
+        drop(list);
         release();
         block(deadline_ns);
         let mut list = self.list.lock();
@@ -157,13 +170,25 @@ impl WaitQueue {
         if unsafe { (*pointer).is_queued } {
             // SAFETY: it says that it is in the list.
             unsafe { list.unlink(pointer) };
+            self.note(&list);
             return WaitOutcome::TimedOut;
         }
         WaitOutcome::Woken
     }
 
     /// Wakes up to `most` threads whose key fits, longest waiting first; how many.
-    pub(super) fn wake_where(&self, most: usize, mut fits: impl FnMut(Key) -> bool) -> usize {
+    #[inline]
+    pub(super) fn wake_where(&self, most: usize, fits: impl FnMut(Key) -> bool) -> usize {
+        // As strong as taking the list's lock: who is in the list when the caller has changed what they wait for is seen.
+        fence(Ordering::SeqCst);
+        match self.is_occupied.load(Ordering::Relaxed) {
+            true => self.wake_listed(most, fits),
+            false => 0,
+        }
+    }
+
+    #[inline(never)]
+    fn wake_listed(&self, most: usize, mut fits: impl FnMut(Key) -> bool) -> usize {
         let _held = InterruptsHeld::new();
         let mut list = self.list.lock();
         let mut count = 0;
@@ -181,6 +206,7 @@ impl WaitQueue {
             }
             waiter = next;
         }
+        self.note(&list);
         count
     }
 

@@ -8,12 +8,12 @@ use core::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV6};
 
 use crate::abi::socket::start_network;
 use crate::error::{Errno, Result};
+use crate::network::Network;
 use crate::network::binding;
 use crate::network::config::Address;
 use crate::network::dedicate::{Addressing, name_of};
 use crate::network::service::{End, Event, Events, Service};
 use crate::network::statistics::Statistics;
-use crate::network::{LOOPBACK, Network};
 
 /// What there is to know of an interface. Addresses are numbers whose first byte is the highest; 0 is none.
 #[repr(C)]
@@ -26,6 +26,7 @@ pub(super) struct InterfaceInfo {
     core: u32,
     address: u32,
     gateway: u32,
+    queues: u32,
 }
 
 /// How a dedicated interface gets its address.
@@ -134,10 +135,7 @@ fn text(from: &str) -> [u8; 16] {
 /// How many interfaces there are, with the loopback.
 #[unsafe(no_mangle)]
 pub(super) extern "C" fn toro_net_interface_count() -> isize {
-    match start_network() {
-        Ok(network) => network.interface_count() as isize,
-        Err(Errno(number)) => -(number as isize),
-    }
+    start_network().interface_count() as isize
 }
 
 /// Describes the interface at an index.
@@ -149,12 +147,13 @@ pub(super) unsafe extern "C" fn toro_net_interface(
     index: usize,
     info: *mut InterfaceInfo,
 ) -> c_int {
-    answer(start_network().and_then(|network| {
+    let network = start_network();
+    answer((|| {
         let described = describe(network, index)?;
         // SAFETY: (1).
         unsafe { info.write(described) };
         Ok(())
-    }))
+    })())
 }
 
 /// The addresses of the interface at an index, of both versions: as many as there is room for; how many there are.
@@ -168,7 +167,7 @@ pub(super) unsafe extern "C" fn toro_net_addresses(
     count: usize,
 ) -> isize {
     let write = || -> Result<usize> {
-        let interface = start_network()?.interface(index);
+        let interface = start_network().interface(index);
         let interface = interface.ok_or(Errno(libc::ENODEV))?;
         let stack = interface.lock();
         let mut total = 0;
@@ -203,6 +202,7 @@ fn describe(network: &'static Network, index: usize) -> Result<InterfaceInfo> {
         gateway: address
             .and_then(|address| address.gateway)
             .map_or(0, |gateway| gateway.to_bits()),
+        queues: interface.lanes().len() as u32,
     })
 }
 
@@ -218,14 +218,15 @@ pub(super) unsafe extern "C" fn toro_net_dedicate(
 ) -> c_int {
     // SAFETY: (1).
     let wanted = unsafe { &*addressing };
-    answer(start_network().and_then(|network| {
+    let network = start_network();
+    answer((|| {
         let addressing = match wanted.kind {
             0 => Addressing::Keep,
             1 => Addressing::Dhcp,
             _ => Addressing::Static(static_address(wanted)?),
         };
         Ok(network.dedicate(index, core, addressing)?)
-    }))
+    })())
 }
 
 fn static_address(wanted: &AddressingC) -> Result<Address> {
@@ -251,28 +252,30 @@ fn static_address(wanted: &AddressingC) -> Result<Address> {
     })
 }
 
-/// Makes a service at a port of the interface at an index. Its service belongs to the thread that will use it, its events to anybody.
+/// Makes a service at a port of the interface at an index, on the core of one of its queues. Its service belongs to the thread that will use it, its events to anybody.
 ///
 /// # Safety
 /// 1. `parts` can be written.
 #[unsafe(no_mangle)]
 pub(super) unsafe extern "C" fn toro_net_service_new(
     index: usize,
+    queue: usize,
     port: u16,
     parts: *mut ServiceParts,
 ) -> c_int {
-    answer(start_network().and_then(|network| {
-        let service = Service::new(network, index, port)?;
+    let network = start_network();
+    answer((|| {
+        let service = Service::new(network, index, queue, port)?;
         let made = ServiceParts {
             events: Arc::into_raw(service.events()),
-            core: network.interface(index).map_or(LOOPBACK, |one| one.core()) as u32,
+            core: network.lane(index, queue).map_or(0, |one| one.core()) as u32,
             port: u32::from(service.port()),
             service: Box::into_raw(Box::new(service)),
         };
         // SAFETY: (1).
         unsafe { parts.write(made) };
         Ok(())
-    }))
+    })())
 }
 
 /// Waits for a service's next piece of news.
@@ -452,7 +455,8 @@ pub(super) unsafe extern "C" fn toro_net_ping(
 ) -> c_int {
     // SAFETY: (1).
     let to = unsafe { &*address }.read();
-    answer(start_network().and_then(|network| {
+    let network = start_network();
+    answer((|| {
         let answered = network.ping(to, len, timeout_ns)?;
         let answered = PongC {
             round_trip_ns: answered.round_trip_ns,
@@ -461,7 +465,7 @@ pub(super) unsafe extern "C" fn toro_net_ping(
         // SAFETY: (2).
         unsafe { pong.write(answered) };
         Ok(())
-    }))
+    })())
 }
 
 /// What the interface at an index has counted.
@@ -473,11 +477,12 @@ pub(super) unsafe extern "C" fn toro_net_statistics(
     index: usize,
     statistics: *mut Statistics,
 ) -> c_int {
-    answer(start_network().and_then(|network| {
+    let network = start_network();
+    answer((|| {
         let interface = network.interface(index).ok_or(Errno(libc::ENODEV))?;
-        let counted = interface.lock().statistics();
+        let counted = interface.statistics();
         // SAFETY: (1).
         unsafe { statistics.write(counted) };
         Ok(())
-    }))
+    })())
 }

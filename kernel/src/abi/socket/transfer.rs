@@ -6,10 +6,12 @@ use core::net::SocketAddr;
 use libc::{sockaddr, socklen_t};
 
 use super::{Socket, address, with_socket};
-use crate::abi::object::Description;
+use crate::abi::object::{self, Description};
 use crate::abi::{errno, signal, unix};
 use crate::error::{Errno, Result};
+use crate::network;
 use crate::network::socket::mailbox::Origin;
+use crate::network::socket::tcp::TcpSocket;
 use crate::network::socket::udp::Wishes;
 
 /// Where something is sent to, and how.
@@ -87,6 +89,21 @@ const RECEIVE_FLAGS: c_int = libc::MSG_DONTWAIT
 
 fn is_nonblocking(flags: c_int, description: &Description) -> bool {
     flags & libc::MSG_DONTWAIT != 0 || description.is_nonblocking()
+}
+
+/// Runs `call` on a TCP socket, told whether it must not wait, if that is all that the flags ask for: most calls go this short way.
+#[inline]
+fn with_stream(
+    descriptor: c_int,
+    flags: c_int,
+    call: impl FnOnce(&TcpSocket, bool) -> network::Result<usize>,
+) -> Option<Result<usize>> {
+    if flags & !(libc::MSG_NOSIGNAL | libc::MSG_DONTWAIT) != 0 {
+        return None;
+    }
+    let description = object::get(descriptor).ok()?;
+    let socket = description.downcast::<TcpSocket>()?;
+    Some(call(socket, is_nonblocking(flags, &description)).map_err(Errno::from))
 }
 
 /// Sends from a buffer.
@@ -248,7 +265,13 @@ unsafe extern "C" fn send(
     flags: c_int,
 ) -> isize {
     // SAFETY: the caller's.
-    unsafe { sendto(descriptor, data, len, flags, core::ptr::null(), 0) }
+    let data = unsafe { bytes(data.cast(), len) };
+    errno::count(data.and_then(|data| {
+        with_stream(descriptor, flags, |socket, is_nonblocking| {
+            socket.send(data, is_nonblocking)
+        })
+        .unwrap_or_else(|| send_bytes(descriptor, data, flags, Parcel::default()))
+    }))
 }
 
 #[unsafe(no_mangle)]
@@ -267,9 +290,21 @@ unsafe extern "C" fn sendto(
 
 #[unsafe(no_mangle)]
 unsafe extern "C" fn recv(descriptor: c_int, buf: *mut c_void, len: usize, flags: c_int) -> isize {
-    let null = core::ptr::null_mut();
     // SAFETY: the caller's.
-    unsafe { recvfrom(descriptor, buf, len, flags, null, core::ptr::null_mut()) }
+    let result = unsafe { bytes_mut(buf.cast(), len) }.and_then(|buf| {
+        let receive =
+            |socket: &TcpSocket, is_nonblocking| socket.receive(buf, false, is_nonblocking);
+        with_stream(descriptor, flags, receive).transpose()
+    });
+    match result {
+        Ok(None) => {
+            let null = core::ptr::null_mut();
+            // SAFETY: the caller's.
+            unsafe { recvfrom(descriptor, buf, len, flags, null, core::ptr::null_mut()) }
+        }
+        Ok(Some(len)) => len as isize,
+        Err(error) => errno::set(error) as isize,
+    }
 }
 
 #[unsafe(no_mangle)]

@@ -104,6 +104,8 @@ impl Frame {
     }
 }
 
+/// All exceptions masked, round to nearest (Intel SDM volume 1, 10.2.3).
+const DEFAULT_MXCSR: u32 = 0x1F80;
 /// Number of the page fault.
 pub const PAGE_FAULT: u64 = 14;
 
@@ -185,6 +187,11 @@ toro_exception_diverted:
     .cfi_offset r14, {saved} + 8 * 14
     .cfi_offset r15, {saved} + 8 * 15
     .cfi_offset rip, {saved} + 8 * 16
+    // Default floating-point control: the handler is not to meet the exception that it is called for.
+    fninit
+    push {mxcsr}
+    ldmxcsr [rsp]
+    add rsp, 8
     mov rdi, rbx
     call {diverted}
     mov rsp, rbx
@@ -202,6 +209,7 @@ toro_exception_entries:
     handler = sym handle,
     diverted = sym crate::fault::diverted,
     saved = const -SAVED_BYTES,
+    mxcsr = const DEFAULT_MXCSR,
 );
 
 unsafe extern "C" {
@@ -353,7 +361,7 @@ pub unsafe extern "C" fn call_from(
         "push qword ptr [rdi + {rip}]",
         // Default floating-point control, and no exception that is still to be reported.
         "fninit",
-        "push 0x1F80",
+        "push {mxcsr}",
         "ldmxcsr [rsp]",
         "add rsp, 8",
         "mov rax, rsi",
@@ -366,5 +374,6 @@ pub unsafe extern "C" fn call_from(
         extended = const offset_of!(Caller, extended),
         rsp = const offset_of!(Caller, rsp),
         rip = const offset_of!(Caller, rip),
+        mxcsr = const DEFAULT_MXCSR,
     )
 }

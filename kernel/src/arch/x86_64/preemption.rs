@@ -98,6 +98,8 @@ toro_tick:
     sub rsp, 512
     and rsp, -16
     fxsave [rsp]
+    // Its numbers on the x87 stack would be in the way of the next thread's.
+    fninit
     cld
     sti
     call [{preempt}]

@@ -1,8 +1,60 @@
 //! Large objects: runs of whole frames, or an area of single frames where no run is long enough.
+//!
+//! A short run that is freed may wait for the next object of its length ([`Spares`]): buffers come and go with each request.
 
-use crate::memory::areas;
+use core::cell::Cell;
+use core::ptr::null_mut;
+
+use super::local;
 use crate::memory::frames::{self, FRAME_BYTES, FrameInfo};
 use crate::memory::paging::{self, AREAS_END, AREAS_START};
+use crate::memory::{OutOfMemory, areas};
+
+/// The longest run that is kept, in frames.
+const LONGEST_SPARE: usize = 4;
+/// As many bytes as a core keeps in such runs at most.
+#[cfg(test)]
+pub(super) const MOST_SPARE_BYTES: usize = LONGEST_SPARE * (LONGEST_SPARE + 1) / 2 * FRAME_BYTES;
+
+/// For each length in frames, from 1 on, a run that was freed, or null. Of one core alone.
+pub(super) struct Spares([Cell<*mut u8>; LONGEST_SPARE]);
+
+impl Spares {
+    /// None.
+    pub(super) const fn new() -> Self {
+        Self([const { Cell::new(null_mut()) }; LONGEST_SPARE])
+    }
+
+    /// The run of that length, or null.
+    #[inline]
+    fn take(&self, frames: usize) -> *mut u8 {
+        let place = self.0.get(frames.wrapping_sub(1));
+        place.map_or(null_mut(), |place| place.replace(null_mut()))
+    }
+
+    /// Keeps a run, whose frame says how long it is; whether there is room for it.
+    #[inline]
+    fn keep(&self, run: *mut u8, frames: usize) -> bool {
+        match self.0.get(frames.wrapping_sub(1)) {
+            Some(place) if place.get().is_null() => {
+                place.set(run);
+                true
+            }
+            _ => false,
+        }
+    }
+
+    /// Gives the runs back to the frames.
+    pub(super) fn release(&self) {
+        for (place, frames) in self.0.iter().zip(1..) {
+            let run = place.replace(null_mut());
+            if !run.is_null() {
+                // SAFETY: a run of that length, which nobody uses.
+                unsafe { frames::free(run.addr(), frames) };
+            }
+        }
+    }
+}
 
 /// A large object's memory.
 #[derive(Clone, Copy)]
@@ -43,11 +95,22 @@ fn frames_of(size: usize) -> Option<usize> {
 /// Allocates; null when there is no memory.
 pub(super) fn allocate(size: usize, align: usize) -> *mut u8 {
     let Some(frames) = frames_of(size) else {
-        return core::ptr::null_mut();
+        return null_mut();
     };
+    if align <= FRAME_BYTES {
+        let spare = local().spares.take(frames);
+        if !spare.is_null() {
+            return spare;
+        }
+    }
     // A block is aligned to its size, rounded up to a power of two; for more alignment, take more and give the rest back.
     let taken = frames.max(align / FRAME_BYTES);
-    let Ok(address) = frames::allocate(taken, usize::MAX, FrameInfo::Run(frames as u32)) else {
+    let allocate = || frames::allocate(taken, usize::MAX, FrameInfo::Run(frames as u32));
+    let address = allocate().or_else(|OutOfMemory| {
+        local().release_unused();
+        allocate()
+    });
+    let Ok(address) = address else {
         return allocate_area(frames * FRAME_BYTES, align);
     };
     if taken > frames {
@@ -60,9 +123,9 @@ pub(super) fn allocate(size: usize, align: usize) -> *mut u8 {
 /// A large object when no run of frames is long enough: single frames, made to follow each other by the page tables.
 fn allocate_area(bytes: usize, align: usize) -> *mut u8 {
     if bytes > frames::usage().0 || align > FRAME_BYTES || !paging::is_installed() {
-        return core::ptr::null_mut();
+        return null_mut();
     }
-    areas::create_backed(bytes).map_or(core::ptr::null_mut(), |address| address as *mut u8)
+    areas::create_backed(bytes).map_or(null_mut(), |address| address as *mut u8)
 }
 
 /// Frees.
@@ -72,6 +135,7 @@ fn allocate_area(bytes: usize, align: usize) -> *mut u8 {
 pub(super) unsafe fn free(object: *mut u8, place: Place) {
     let address = object.addr();
     match place {
+        Place::Run(frames) if local().spares.keep(object, frames) => {}
         // SAFETY: (1); the run is as long as its information says.
         Place::Run(frames) => unsafe { frames::free(address, frames) },
         // SAFETY: (1); the area was made for this object.

@@ -6,6 +6,7 @@ use core::ptr::null_mut;
 use super::atomic::{AtomicPtr, AtomicUsize, Ordering};
 use super::classes::CLASSES;
 use super::hand_back::{FreeObject, HandBack};
+use super::large::Spares;
 use super::span::{SPAN_FRAMES, Span};
 use crate::memory::OutOfMemory;
 use crate::memory::frames::{self, FrameInfo};
@@ -17,6 +18,8 @@ const WAKE_BYTES: usize = 32 << 10;
 pub struct LocalHeap {
     /// Spans that may have room, by class; the first one is allocated from.
     listed: [Cell<*mut Span>; CLASSES.len()],
+    /// Runs that large objects left.
+    pub(super) spares: Spares,
     handed_back: Incoming,
 }
 
@@ -39,6 +42,7 @@ impl LocalHeap {
     pub const fn new() -> Self {
         Self {
             listed: [const { Cell::new(null_mut()) }; CLASSES.len()],
+            spares: Spares::new(),
             handed_back: Incoming {
                 objects: HandBack(AtomicPtr::new(null_mut())),
                 bytes: AtomicUsize::new(0),
@@ -115,7 +119,7 @@ impl LocalHeap {
     fn new_span(&self, class: usize) -> Result<*mut Span, OutOfMemory> {
         let allocate = || frames::allocate(SPAN_FRAMES, usize::MAX, FrameInfo::Span);
         let span = allocate().or_else(|OutOfMemory| {
-            self.release_empty_spans();
+            self.release_unused();
             allocate()
         })? as *mut Span;
         // SAFETY: fresh frames, mapped one to one, aligned to their size.
@@ -173,8 +177,9 @@ impl LocalHeap {
         unsafe { frames::free((&raw const *span).addr(), SPAN_FRAMES) };
     }
 
-    /// Gives the empty spans back that are kept.
-    pub(super) fn release_empty_spans(&self) {
+    /// Gives back the empty spans and the runs that are kept.
+    pub(super) fn release_unused(&self) {
+        self.spares.release();
         for list in &self.listed {
             let mut span = list.get();
             while !span.is_null() {

@@ -16,18 +16,18 @@ use crate::network::interface::Interface;
 use crate::network::ports::{FourTuple, Listener};
 use crate::network::stack::Progress;
 use crate::scheduler::{Notifier, Readiness};
-use crate::sync::SpinLock;
+use crate::sync::{OnceCell, SpinLock};
 
 #[derive(Clone)]
 enum Role {
     /// Neither yet; bound to an address or not.
     Fresh(Option<Binding>),
     Listener(Arc<Listener>),
-    Stream(Stream),
+    /// [`TcpSocket::stream`] says which.
+    Stream,
 }
 
 /// A connection and where it is.
-#[derive(Clone, Copy)]
 struct Stream {
     interface: &'static Interface,
     slot: u32,
@@ -37,9 +37,23 @@ struct Stream {
     bound: Option<Binding>,
 }
 
+impl Stream {
+    /// Its own address.
+    fn local(&self) -> SocketAddr {
+        if !self.local.ip().is_unspecified() {
+            return self.local;
+        }
+        // It may have had to wait for the machine's address.
+        let tuple = self.interface.lock().tuple(self.slot);
+        tuple.map_or(self.local, |tuple| tuple.local)
+    }
+}
+
 /// Options of a socket, which a stream's stack is told of.
 struct Options {
     is_nodelay: AtomicBool,
+    is_quick_ack: AtomicBool,
+    is_corked: AtomicBool,
     ttl: AtomicU8,
     traffic_class: AtomicU8,
     is_keep_alive: AtomicBool,
@@ -47,6 +61,10 @@ struct Options {
     keep_alive_interval_s: AtomicU32,
     keep_alive_probes: AtomicU32,
     user_timeout_ms: AtomicU32,
+    receive_bytes: AtomicU32,
+    transmit_bytes: AtomicU32,
+    /// Something was changed, which accepted sockets take over.
+    is_changed: AtomicBool,
 }
 
 /// Options that are numbers.
@@ -60,6 +78,10 @@ pub enum NumberOption {
     KeepAliveProbes,
     /// `TCP_USER_TIMEOUT`: how long what was sent may stay unanswered; 0: the default.
     UserTimeoutMs,
+    /// `SO_RCVBUF`: as many bytes at most wait to be read.
+    ReceiveBytes,
+    /// `SO_SNDBUF`: and to be sent.
+    TransmitBytes,
 }
 
 /// A TCP socket as a program holds it.
@@ -67,6 +89,8 @@ pub struct TcpSocket {
     network: &'static Network,
     notifier: Arc<Notifier>,
     role: SpinLock<Role>,
+    /// What it is once it is a stream; it stays that one.
+    stream: OnceCell<Stream>,
     options: Options,
     is_read_shut: AtomicBool,
     /// Its version of IP.
@@ -90,16 +114,19 @@ pub struct TcpSocket {
 impl TcpSocket {
     /// A socket of a version of IP, without an address.
     pub fn new(network: &'static Network, is_v6: bool) -> Self {
-        Self::with(network, is_v6, Arc::default(), Role::Fresh(None))
+        Self::with(network, is_v6, Arc::default())
     }
 
-    fn with(network: &'static Network, is_v6: bool, notifier: Arc<Notifier>, role: Role) -> Self {
+    fn with(network: &'static Network, is_v6: bool, notifier: Arc<Notifier>) -> Self {
         Self {
             network,
             notifier,
-            role: SpinLock::new(role),
+            role: SpinLock::new(Role::Fresh(None)),
+            stream: OnceCell::new(),
             options: Options {
                 is_nodelay: AtomicBool::new(false),
+                is_quick_ack: AtomicBool::new(false),
+                is_corked: AtomicBool::new(false),
                 ttl: AtomicU8::new(64),
                 traffic_class: AtomicU8::new(0),
                 is_keep_alive: AtomicBool::new(false),
@@ -107,6 +134,9 @@ impl TcpSocket {
                 keep_alive_interval_s: AtomicU32::new(75),
                 keep_alive_probes: AtomicU32::new(9),
                 user_timeout_ms: AtomicU32::new(0),
+                receive_bytes: AtomicU32::new(u32::MAX),
+                transmit_bytes: AtomicU32::new(u32::MAX),
+                is_changed: AtomicBool::new(false),
             },
             is_read_shut: AtomicBool::new(false),
             family: Family::new(is_v6),
@@ -125,11 +155,17 @@ impl TcpSocket {
         self.role.lock().clone()
     }
 
-    fn stream(&self) -> Result<Stream> {
-        match &*self.role.lock() {
-            Role::Stream(stream) => Ok(*stream),
-            _ => Err(Error::NotConnected),
-        }
+    #[inline]
+    fn stream(&self) -> Result<&Stream> {
+        self.stream.get().ok_or(Error::NotConnected)
+    }
+
+    /// Makes it a stream; one that is it already (two threads connect it at once) gives the connection back.
+    fn become_stream(&self, stream: Stream) -> core::result::Result<&Stream, Stream> {
+        let mut role = self.role.lock();
+        let stream = self.stream.set(stream)?;
+        *role = Role::Stream;
+        Ok(stream)
     }
 
     /// Takes an address.
@@ -167,7 +203,7 @@ impl TcpSocket {
                 listener.set_backlog(backlog);
                 return Ok(());
             }
-            Role::Stream(_) => return Err(Error::Invalid),
+            Role::Stream => return Err(Error::Invalid),
             Role::Fresh(Some(binding)) => *binding,
             Role::Fresh(None) => self.bind_port(self.family.binding(self.family.none())?)?,
         };
@@ -191,7 +227,7 @@ impl TcpSocket {
         let pending = listener.pop(is_nonblocking, deadline_ns)?;
         let interface = self
             .network
-            .interface(pending.interface)
+            .lane(pending.interface, pending.lane)
             .ok_or(Error::NoInterface)?;
         let FourTuple { local, remote } = pending.tuple;
         let stream = Stream {
@@ -201,12 +237,26 @@ impl TcpSocket {
             remote,
             bound: None,
         };
-        let role = Role::Stream(stream);
-        let accepted = Self::with(self.network, self.family.is_v6, pending.notifier, role);
-        if self.options.is_nodelay.load(Ordering::Relaxed) {
-            accepted.set_nodelay(true);
-        }
+        let accepted = Self::with(self.network, self.family.is_v6, pending.notifier);
+        // It is new, so it becomes one.
+        let _ = accepted.become_stream(stream);
+        self.bequeath(&accepted);
         Ok((accepted, remote))
+    }
+
+    /// Gives an accepted socket its options, as Linux does.
+    fn bequeath(&self, accepted: &Self) {
+        for (own, heirs) in [
+            (&self.read_timeout_ns, &accepted.read_timeout_ns),
+            (&self.write_timeout_ns, &accepted.write_timeout_ns),
+            (&self.linger, &accepted.linger),
+        ] {
+            heirs.store(own.load(Ordering::Relaxed), Ordering::Relaxed);
+        }
+        if self.options.is_changed.load(Ordering::Relaxed) {
+            accepted.options.copy_from(&self.options);
+            accepted.apply_options();
+        }
     }
 
     /// Connects to `remote`, waiting until the handshake is through. If it must not wait and the machine has no address yet, the
@@ -219,7 +269,8 @@ impl TcpSocket {
         let bound = match self.role() {
             Role::Fresh(bound) => bound,
             Role::Listener(_) => return Err(Error::Invalid),
-            Role::Stream(stream) => {
+            Role::Stream => {
+                let stream = self.stream()?;
                 return Err(match stream.interface.lock().progress(stream.slot) {
                     Progress::Connecting => Error::AlreadyInProgress,
                     Progress::Connected => Error::AlreadyConnected,
@@ -234,6 +285,7 @@ impl TcpSocket {
             false => self.network.route(remote, deadline_ns)?,
         };
         let local = bound.map_or(self.family.none(), |bound| bound.address);
+        let interface = interface.lane_for(remote, local.port());
         let mut stack = interface.lock();
         let settings = self.options.settings();
         let slot = stack.connect(
@@ -252,7 +304,11 @@ impl TcpSocket {
             bound,
         };
         drop(stack);
-        *self.role.lock() = Role::Stream(stream);
+        if let Err(stream) = self.become_stream(stream) {
+            let mut stack = interface.lock();
+            stack.release(stream.slot, true, clock::now_ns());
+            return Err(Error::AlreadyInProgress);
+        }
         let mut stack = interface.lock();
         loop {
             match stack.progress(slot) {
@@ -371,19 +427,21 @@ impl TcpSocket {
         match self.role() {
             Role::Fresh(bound) => bound.map_or(self.family.none(), |bound| bound.address),
             Role::Listener(listener) => listener.binding.address,
-            // It may have had to wait for the machine's address.
-            Role::Stream(stream) if stream.local.ip().is_unspecified() => {
-                let tuple = stream.interface.lock().tuple(stream.slot);
-                tuple.map_or(stream.local, |tuple| tuple.local)
-            }
-            Role::Stream(stream) => stream.local,
+            Role::Stream => self.stream().map_or(self.family.none(), Stream::local),
         }
     }
 
-    /// Bytes that can wait to be read, and to be sent.
+    /// Bytes that can wait to be read, and to be sent; what the program chose counts double, as on Linux.
     pub fn buffer_bytes(&self) -> (usize, usize) {
         let limits = &self.network.limits;
-        (limits.receive_bytes, limits.transmit_bytes)
+        let bytes = |option, most: usize| match self.number(option) {
+            u32::MAX => most,
+            chosen => 2 * most.min(chosen as usize),
+        };
+        (
+            bytes(NumberOption::ReceiveBytes, limits.receive_bytes),
+            bytes(NumberOption::TransmitBytes, limits.transmit_bytes),
+        )
     }
 
     /// The peer's address.
@@ -416,6 +474,7 @@ impl TcpSocket {
     }
 
     fn apply_options(&self) {
+        self.options.is_changed.store(true, Ordering::Relaxed);
         if let Ok(stream) = self.stream() {
             let settings = self.options.settings();
             let mut stack = stream.interface.lock();
@@ -432,6 +491,28 @@ impl TcpSocket {
     /// See [`TcpSocket::set_nodelay`].
     pub fn nodelay(&self) -> bool {
         self.options.is_nodelay.load(Ordering::Relaxed)
+    }
+
+    /// `TCP_QUICKACK`: what comes is acknowledged at once. Unlike on Linux it stays so until it is taken back.
+    pub fn set_quick_ack(&self, is_on: bool) {
+        self.options.is_quick_ack.store(is_on, Ordering::Relaxed);
+        self.apply_options();
+    }
+
+    /// See [`TcpSocket::set_quick_ack`].
+    pub fn quick_ack(&self) -> bool {
+        self.options.is_quick_ack.load(Ordering::Relaxed)
+    }
+
+    /// `TCP_CORK`: short segments wait until it is taken back or nothing more comes.
+    pub fn set_corked(&self, is_on: bool) {
+        self.options.is_corked.store(is_on, Ordering::Relaxed);
+        self.apply_options();
+    }
+
+    /// See [`TcpSocket::set_corked`].
+    pub fn is_corked(&self) -> bool {
+        self.options.is_corked.load(Ordering::Relaxed)
     }
 
     /// `IP_TTL`.
@@ -484,6 +565,8 @@ impl TcpSocket {
             NumberOption::KeepAliveIntervalSeconds => &self.options.keep_alive_interval_s,
             NumberOption::KeepAliveProbes => &self.options.keep_alive_probes,
             NumberOption::UserTimeoutMs => &self.options.user_timeout_ms,
+            NumberOption::ReceiveBytes => &self.options.receive_bytes,
+            NumberOption::TransmitBytes => &self.options.transmit_bytes,
         }
     }
 
@@ -494,24 +577,24 @@ impl TcpSocket {
 
     /// What would not block.
     pub fn readiness(&self) -> Readiness {
-        match self.role() {
-            Role::Fresh(_) => Readiness::HANGUP | Readiness::WRITABLE,
-            Role::Listener(listener) if listener.is_ready() => Readiness::READABLE,
-            Role::Listener(_) => Readiness::empty(),
-            Role::Stream(stream) => {
-                let mut stack = stream.interface.lock();
-                let mut readiness = stack.readiness(stream.slot);
-                let low_water = self.low_water.load(Ordering::Relaxed) as usize;
-                if low_water > 1 && !stack.has_as_much(stream.slot, low_water) {
-                    readiness -= Readiness::READABLE;
-                }
-                drop(stack);
-                if self.is_read_shut.load(Ordering::Relaxed) {
-                    readiness |= Readiness::READABLE | Readiness::PEER_CLOSED;
-                }
-                readiness
-            }
+        let Ok(stream) = self.stream() else {
+            return match self.role() {
+                Role::Listener(listener) if listener.is_ready() => Readiness::READABLE,
+                Role::Listener(_) => Readiness::empty(),
+                Role::Fresh(_) | Role::Stream => Readiness::HANGUP | Readiness::WRITABLE,
+            };
+        };
+        let mut stack = stream.interface.lock();
+        let mut readiness = stack.readiness(stream.slot);
+        let low_water = self.low_water.load(Ordering::Relaxed) as usize;
+        if low_water > 1 && !stack.has_as_much(stream.slot, low_water) {
+            readiness -= Readiness::READABLE;
         }
+        drop(stack);
+        if self.is_read_shut.load(Ordering::Relaxed) {
+            readiness |= Readiness::READABLE | Readiness::PEER_CLOSED;
+        }
+        readiness
     }
 
     /// Who wants to know.
@@ -521,7 +604,7 @@ impl TcpSocket {
 
     fn close_listener(&self, listener: &Listener) {
         for pending in listener.close() {
-            if let Some(interface) = self.network.interface(pending.interface) {
+            if let Some(interface) = self.network.lane(pending.interface, pending.lane) {
                 interface
                     .lock()
                     .release(pending.slot, true, clock::now_ns());
@@ -537,6 +620,8 @@ impl Options {
         let number = |option: &AtomicU32| option.load(Ordering::Relaxed);
         Settings {
             is_nodelay: self.is_nodelay.load(Ordering::Relaxed),
+            is_quick_ack: self.is_quick_ack.load(Ordering::Relaxed),
+            is_corked: self.is_corked.load(Ordering::Relaxed),
             keep_alive_s: if is_keep_alive {
                 number(&self.keep_alive_s)
             } else {
@@ -547,6 +632,36 @@ impl Options {
             hop_limit: self.ttl.load(Ordering::Relaxed),
             traffic_class: self.traffic_class.load(Ordering::Relaxed),
             user_timeout_s: number(&self.user_timeout_ms).div_ceil(1000),
+            receive_bytes: number(&self.receive_bytes),
+            transmit_bytes: number(&self.transmit_bytes),
+        }
+    }
+
+    /// Takes over what another socket has.
+    fn copy_from(&self, other: &Self) {
+        for (own, others) in [
+            (&self.is_nodelay, &other.is_nodelay),
+            (&self.is_quick_ack, &other.is_quick_ack),
+            (&self.is_corked, &other.is_corked),
+            (&self.is_keep_alive, &other.is_keep_alive),
+        ] {
+            own.store(others.load(Ordering::Relaxed), Ordering::Relaxed);
+        }
+        for (own, others) in [
+            (&self.ttl, &other.ttl),
+            (&self.traffic_class, &other.traffic_class),
+        ] {
+            own.store(others.load(Ordering::Relaxed), Ordering::Relaxed);
+        }
+        for (own, others) in [
+            (&self.keep_alive_s, &other.keep_alive_s),
+            (&self.keep_alive_interval_s, &other.keep_alive_interval_s),
+            (&self.keep_alive_probes, &other.keep_alive_probes),
+            (&self.user_timeout_ms, &other.user_timeout_ms),
+            (&self.receive_bytes, &other.receive_bytes),
+            (&self.transmit_bytes, &other.transmit_bytes),
+        ] {
+            own.store(others.load(Ordering::Relaxed), Ordering::Relaxed);
         }
     }
 }
@@ -561,7 +676,10 @@ impl Drop for TcpSocket {
                 self.network.ports.release_listener(&listener);
                 self.close_listener(&listener);
             }
-            Role::Stream(stream) => {
+            Role::Stream => {
+                let Some(stream) = self.stream.get() else {
+                    return;
+                };
                 let linger = self.linger.load(Ordering::Relaxed);
                 let mut stack = stream.interface.lock();
                 if linger > 1 {

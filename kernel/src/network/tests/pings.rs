@@ -5,6 +5,7 @@ use crate::network::error::Error;
 use crate::network::ping::Pong;
 use alloc::sync::Arc;
 use core::net::Ipv4Addr;
+use smoltcp::wire::checksum;
 
 impl World {
     fn begin_ping(&mut self, to: Ipv4Addr, len: usize) -> Result<u32, Error> {
@@ -26,8 +27,8 @@ impl World {
         change(&mut frame[14..]);
         let fix = |bytes: &mut [u8], at: usize| {
             bytes[at..at + 2].fill(0);
-            let sum = super::checksum::Sum::default().add(bytes).checksum();
-            bytes[at..at + 2].copy_from_slice(&sum);
+            let sum = !checksum::data(bytes);
+            bytes[at..at + 2].copy_from_slice(&sum.to_be_bytes());
         };
         fix(&mut frame[14..34], 10);
         fix(&mut frame[34..], 2);

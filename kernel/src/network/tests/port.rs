@@ -8,8 +8,8 @@ use core::net::Ipv4Addr;
 
 use smoltcp::phy::{self, Checksum, ChecksumCapabilities, DeviceCapabilities};
 use smoltcp::time::Instant;
+use smoltcp::wire::checksum;
 
-use super::checksum::Sum;
 use crate::devices::network::{ChecksumRequest, Medium, Transmitter};
 
 const ETHERNET_HEADER: usize = 14;
@@ -105,10 +105,11 @@ fn fill_checksum(
     };
     let address =
         |at: usize| Ipv4Addr::new(header[at], header[at + 1], header[at + 2], header[at + 3]);
-    let sum = Sum::pseudo_header(address(12), address(16), protocol, segment.len() as u16);
+    let len_bytes = segment.len() as u32;
+    let sum = checksum::pseudo_header_v4(&address(12), &address(16), protocol.into(), len_bytes);
     let field = segment.get_mut(at..at + 2)?;
     if is_offloaded {
-        field.copy_from_slice(&sum.fold());
+        field.copy_from_slice(&sum.to_be_bytes());
         let start = packet_at + 20;
         return Some(ChecksumRequest {
             start: start as u8,
@@ -117,12 +118,11 @@ fn fill_checksum(
         });
     }
     field.fill(0);
-    let checksum = match sum.add(segment).checksum() {
-        // In UDP, 0 means that there is none.
-        [0, 0] if protocol == PROTOCOL_UDP => [0xFF; 2],
-        checksum => checksum,
-    };
-    segment[at..at + 2].copy_from_slice(&checksum);
+    let sum = !checksum::combine(&[sum, checksum::data(segment)]);
+    // In UDP, 0 means that there is none.
+    let is_none = sum == 0 && protocol == PROTOCOL_UDP;
+    let sum = if is_none { u16::MAX } else { sum };
+    segment[at..at + 2].copy_from_slice(&sum.to_be_bytes());
     None
 }
 

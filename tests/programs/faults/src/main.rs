@@ -38,6 +38,7 @@ fn main() -> Result<ExitCode, String> {
         "general in thread" => in_thread(read_far)?,
         "simd in thread" => in_thread(simd_error)?,
         "x87 in thread" => in_thread(x87_error)?,
+        "x87 late in thread" => in_thread(x87_error_late)?,
         "memory of the kernel in thread" => in_thread(|| copy_to_null(16))?,
         "drops" => drops(),
         "scope" => scope(),
@@ -186,6 +187,21 @@ fn x87_error() {
     unsafe {
         asm!("push {0}", "fldcw [rsp]", "add rsp, 8", "fld1", "fldz", "fdivp", "fwait", in(reg) 0x037B_u64)
     };
+}
+
+/// The processor tells of the division only at the next instruction of its kind, and other threads run before that.
+#[inline(never)]
+fn x87_error_late() {
+    let control = 0x037B_u64;
+    // SAFETY: it is not sound: the test wants the fault.
+    unsafe {
+        asm!("push {0}", "fldcw [rsp]", "add rsp, 8", "fld1", "fldz", "fdivp",
+            in(reg) control)
+    };
+    std::thread::sleep(std::time::Duration::from_millis(1));
+    println!("slept");
+    // SAFETY: as above.
+    unsafe { asm!("fwait") };
 }
 
 /// The kernel's own `memcpy` meets a null pointer of the program.

@@ -16,6 +16,7 @@ fn main() {
         Some("sleep") => sleep(),
         Some("share") => share(),
         Some("registers") => registers(),
+        Some("x87") => x87(),
         Some("stress") => stress(),
         Some("serve") => serve(),
         Some("kernel") => in_the_kernel(),
@@ -113,6 +114,40 @@ fn spin_with_registers(seed: u64) -> u64 {
         );
     }
     wrong
+}
+
+/// Threads that are interrupted with numbers on the x87 stack leave it empty for a thread that comes back from sleep.
+fn x87() {
+    let hogs: Vec<_> = (0..2).map(|_| thread::spawn(hog_with_x87)).collect();
+    let mut used = 0;
+    for _ in 0..30 {
+        thread::sleep(Duration::from_millis(3));
+        let mut environment = [0_u32; 7];
+        // SAFETY: stores the environment, of 28 bytes, and loads it again.
+        unsafe { asm!("fnstenv [{0}]", "fldenv [{0}]", in(reg) environment.as_mut_ptr()) };
+        // Two bits for each register, both set where it is empty.
+        used += u32::from(environment[2] & 0xFFFF != 0xFFFF);
+    }
+    IS_OVER.store(true, Ordering::Relaxed);
+    let sums: Vec<_> = hogs.into_iter().map(|hog| hog.join().unwrap()).collect();
+    println!("x87 stacks in use: {used}, sums {sums:?}");
+}
+
+/// Spins with eight numbers on the x87 stack, and adds them.
+fn hog_with_x87() -> i32 {
+    let mut sum = 0_i32;
+    while !IS_OVER.load(Ordering::Relaxed) {
+        // SAFETY: takes from the stack as much as it puts there.
+        unsafe {
+            asm!("fld1", "fld1", "fld1", "fld1", "fld1", "fld1", "fld1", "fld1",
+                "2: dec {count}", "jnz 2b",
+                "faddp", "faddp", "faddp", "faddp", "faddp", "faddp", "faddp", "fistp dword ptr [{sum}]",
+                sum = in(reg) &raw mut sum, count = inout(reg) 1_000_000_u64 => _,
+                out("st(0)") _, out("st(1)") _, out("st(2)") _, out("st(3)") _,
+                out("st(4)") _, out("st(5)") _, out("st(6)") _, out("st(7)") _);
+        }
+    }
+    sum
 }
 
 /// Many threads compute with numbers, memory and locks.

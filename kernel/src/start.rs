@@ -35,6 +35,7 @@ pub fn command_line() -> &'static CommandLine {
 /// Called by the boot code on the boot stack with interrupts off; `start_info_phys` is where the loader left its information, in the
 /// form of its protocol.
 pub(crate) extern "C" fn start(start_info_phys: u64, protocol: Protocol) -> ! {
+    let measurement = clock::TscMeasurement::begin();
     console::initialise_serial();
     core_local::initialise_boot_core();
     // SAFETY: the entries are those of `exceptions` and `interrupts`; this is the only call, and interrupts are off.
@@ -82,13 +83,11 @@ pub(crate) extern "C" fn start(start_info_phys: u64, protocol: Protocol) -> ! {
             "not enough memory to start: give the machine more"
         ));
     }
-    let counter = if local_apic::counts() {
+    let counter = local_apic::counts().then(|| {
         local_apic::start_timer_count();
-        clock::Counter::Down(local_apic::timer_count)
-    } else {
-        clock::Counter::Unused
-    };
-    local_apic::set_timer_hz(clock::initialise(counter));
+        clock::CounterMeasurement::begin(local_apic::timer_count)
+    });
+    local_apic::set_timer_hz(clock::initialise(measurement, counter));
     interrupts::enable_timer();
     syscall::initialise();
     entropy::initialise();

@@ -51,6 +51,20 @@ impl Limits {
             fragment_bytes: (memory_bytes / 256).clamp(64 << 10, 4 * MIB) as usize,
         }
     }
+
+    /// What each of so many lanes may hold, so that together they hold no more.
+    #[must_use]
+    pub fn of_lane(self, lanes: usize) -> Self {
+        let share = |whole: usize, least: usize| (whole / lanes.max(1)).max(least);
+        Self {
+            connections: share(self.connections, 32),
+            buffer_bytes: share(self.buffer_bytes, 256 << 10),
+            half_open: share(self.half_open, 64),
+            orphans: share(self.orphans, 16),
+            time_wait: share(self.time_wait, 256),
+            ..self
+        }
+    }
 }
 
 macro_rules! stats {

@@ -4,6 +4,7 @@ use core::net::{IpAddr, SocketAddr};
 
 use crate::address::Tuple;
 use crate::error::Error;
+use crate::steering::{Parcel, To};
 
 /// Whether a port takes connections.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -81,6 +82,12 @@ pub trait Sockets {
     /// An echo request did not reach its host.
     fn echo_failed(&mut self, to: IpAddr, id: u16, sequence: u16, error: Error) {
         let _ = (to, id, sequence, error);
+    }
+
+    /// Hands something to other lanes of the interface ([`crate::Steering`]). What finds no room there is lost, as anywhere on its way. An
+    /// engine that is alone never calls it.
+    fn hand_over(&mut self, to: To, parcel: Parcel) {
+        let _ = (to, parcel);
     }
 
     /// A port for an outgoing connection that nobody has and that `is_free` agrees with.

@@ -1,7 +1,7 @@
 //! The program `test-crowd` in a machine whose network is Linux's, over a [`Relay`]; and what its clients do.
 
 use crate::relay::{ADDRESS, Relay, Weather};
-use crate::{Boot, DEADLINE, Guest, Nic, Running};
+use crate::{Boot, DEADLINE, Guest, Running};
 use socket2::{Domain, SockRef, Socket, Type};
 use std::io::{self, Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpStream};
@@ -40,10 +40,10 @@ pub struct Crowd {
 
 impl Crowd {
     /// Starts the program. The seed says what happens to frames.
-    pub fn start(seed: u64, nic: Nic) -> Self {
+    pub fn start(seed: u64, card: &str) -> Self {
         let mut relay = Relay::new();
         let guest = Guest::new("test-crowd").boot(Boot::Kernel).address(ADDRESS);
-        let guest = guest.cable_to(nic, &relay.netdev()).start();
+        let guest = guest.cable(&relay.netdev()).card(card).start();
         relay.join(seed);
         guest.wait_for("serving crowds");
         let crowd = Self { guest, relay };

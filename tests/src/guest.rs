@@ -25,7 +25,8 @@ pub struct Guest {
     linked: Arc<Linked>,
     overrides: Overrides,
     boot: Option<Boot>,
-    cable: Option<(Nic, String)>,
+    cable: Option<String>,
+    card: String,
     /// Faults of disks, by number: a configuration of QEMU's blkdebug.
     faults: Vec<(usize, String)>,
     /// More words for QEMU.
@@ -42,6 +43,7 @@ impl Guest {
             overrides: Overrides::default(),
             boot: None,
             cable: None,
+            card: "e1000".into(),
             faults: Vec::new(),
             extra: Vec::new(),
             kernel_words: String::new(),
@@ -170,13 +172,14 @@ impl Guest {
     }
 
     /// Plugs the network card into something else than the user network: words for QEMU that make a netdev `net0`.
-    pub fn cable(self, netdev: &str) -> Self {
-        self.cable_to(Nic::E1000, netdev)
+    pub fn cable(mut self, netdev: &str) -> Self {
+        self.cable = Some(netdev.to_owned());
+        self
     }
 
-    /// The same with a network card of this kind.
-    pub fn cable_to(mut self, nic: Nic, netdev: &str) -> Self {
-        self.cable = Some((nic, netdev.to_owned()));
+    /// Takes another card than an e1000 for [`Guest::cable`]: QEMU's name of the device, with properties.
+    pub fn card(mut self, device: &str) -> Self {
+        self.card = device.into();
         self
     }
 
@@ -214,14 +217,11 @@ impl Guest {
             .expect("an accelerator")
             .accelerator;
         let mut launch = Launch::new(&settings, source, accelerator);
-        if let Some((nic, netdev)) = self.cable {
+        if let Some(netdev) = self.cable {
             launch.nic = Nic::None;
             launch.network = Network::User(Vec::new());
-            let device = match nic {
-                Nic::Virtio => "virtio-net-pci,netdev=net0,romfile=",
-                _ => "e1000,netdev=net0,romfile=",
-            };
-            let words = ["-netdev", &netdev, "-device", device];
+            let card = format!("{},netdev=net0,romfile=", self.card);
+            let words = ["-netdev", &netdev, "-device", &card];
             launch.extra = words.iter().map(OsString::from).collect();
         }
         for (disk, configuration) in &self.faults {

@@ -122,6 +122,8 @@ impl Relay {
             "link set {TAP} address {a:02x}:{b:02x}:{c:02x}:{d:02x}:{e:02x}:{f:02x}"
         ));
         ip(&format!("addr add {LINUX}/24 dev {TAP}"));
+        // Its address of IPv6 shall be there at once.
+        let _ = std::fs::write(format!("/proc/sys/net/ipv6/conf/{TAP}/accept_dad"), "0");
         ip(&format!("link set {TAP} up"));
         // A crowd needs all ports, and again at once; and has more strangers in it than Linux remembers by itself.
         for (name, value) in [
@@ -219,8 +221,12 @@ impl Relay {
 
     /// The same by IPv6: the address that the machine gives itself on the link.
     pub fn address_v6(&self, port: u16) -> SocketAddr {
-        let index = std::fs::read_to_string(format!("/sys/class/net/{TAP}/ifindex"));
-        let index = index.ok().and_then(|text| text.trim().parse().ok());
+        // `2: toro0: <BROADCAST,…`. What is in /sys belongs to the namespace outside.
+        let link = ip(&format!("-oneline link show dev {TAP}"));
+        let index = link
+            .split(':')
+            .next()
+            .and_then(|number| number.parse().ok());
         let [a, b, c, d, e, f] = GUEST_MAC.map(u16::from);
         let ip = Ipv6Addr::from([
             0xFE80,
@@ -242,6 +248,9 @@ impl Drop for Relay {
             let _ = tap.kill();
             let _ = tap.wait();
         }
+        // There may be another after it.
+        let words = ["tuntap", "del", "dev", TAP, "mode", "tap"];
+        let _ = Command::new("ip").args(words).output();
     }
 }
 

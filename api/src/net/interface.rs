@@ -25,6 +25,8 @@ pub struct Interface {
     pub address: Option<(Ipv4Addr, u8)>,
     /// Who forwards to other networks.
     pub gateway: Option<Ipv4Addr>,
+    /// Pairs of queues of its card that are used. Each is served by a core of its own, the first by [`Interface::core`].
+    pub queues: usize,
 }
 
 /// How a dedicated interface gets its address of IPv4; those of IPv6 stay what they are.
@@ -79,6 +81,7 @@ fn at(index: usize) -> std::result::Result<Interface, i32> {
         is_dedicated: info.is_dedicated,
         address: some(info.address).map(|address| (address, info.prefix)),
         gateway: some(info.gateway),
+        queues: info.queues as usize,
     })
 }
 
@@ -107,7 +110,7 @@ pub fn interface(name: &str) -> Result<Interface> {
     find(name).map(|(_, interface)| interface)
 }
 
-/// Gives an interface to a core for good, and an address. Its interrupts go to that core and its protocol stack runs there from
+/// Gives an interface with all its queues to a core for good, and an address. Its interrupts go to that core and its protocol stack runs there from
 /// then on; sockets and connections that there are stay as they are. Returns as soon as that is so; an address by DHCP may come later.
 ///
 /// # Errors

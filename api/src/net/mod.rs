@@ -5,7 +5,7 @@
 //! protocol stack are there from then on. Sockets of `std` go on working from any core, next to services.
 //!
 //! A [`Service`] answers the connections of one port of one interface by callbacks on the interface's core, with no thread for a
-//! connection. See [`serve`].
+//! connection. See [`serve`]. A card with several queues is served by as many cores; [`serve_each`] has a service on each of them.
 //!
 //! ```no_run
 //! use toro::net::{self, Connection, Service};
@@ -40,7 +40,7 @@ mod statistics;
 
 pub use interface::{Addressing, Interface, dedicate, interface, interfaces};
 pub use ping::{MAX_PING_BYTES, PingError, Pong, ping, ping_scoped};
-pub use service::{Close, Connection, Handle, Service, serve};
+pub use service::{Close, Connection, Handle, Service, serve, serve_each};
 pub use statistics::{Statistics, print_statistics, statistics};
 
 /// `errno` as the kernel numbers them (Linux, `asm-generic/errno-base.h`, `asm-generic/errno.h`).

@@ -227,13 +227,45 @@ impl Handle {
 
 /// Serves the connections of a port of one interface (of any free port if it is 0), over IPv4 and IPv6; programs of the same machine reach it by the
 /// loopback, too. The callbacks run on the core that the interface belongs to, wherever this is called; an interface that no core was
-/// given stays where it is, so give it to a core before. Other interfaces can have services of their own at the same port.
+/// given stays where it is, so give it to a core before. Other interfaces can have services of their own at the same port. Of an interface with
+/// several queues it serves the connections of all of them, from the first one's core; see [`serve_each`].
 ///
 /// # Errors
 /// [`Error::NoSuchDevice`]; [`Error::PortTaken`] when a socket of `std` or another service has the port; [`Error::OutOfMemory`].
 pub fn serve<S: Service>(interface: &str, port: u16, service: S) -> Result<Handle> {
     let (index, _) = find(interface)?;
-    let made = sys::net::new_service(index, port);
+    start((index, 0), interface, port, service)
+}
+
+/// Serves the connections of a port of one interface on every core that serves a queue of it: `make` is given the number of each queue, and
+/// what it makes serves the connections of that queue on its core. They share nothing, and which connection belongs to which queue follows
+/// from its ends. With one queue it is the same as [`serve`].
+///
+/// # Errors
+/// As of [`serve`]; then services that were started before the error go on.
+pub fn serve_each<S: Service>(
+    interface: &str,
+    mut port: u16,
+    mut make: impl FnMut(usize) -> S,
+) -> Result<Vec<Handle>> {
+    let (index, found) = find(interface)?;
+    let mut handles = Vec::new();
+    for queue in 0..found.queues.max(1) {
+        let handle = start((index, queue), interface, port, make(queue))?;
+        port = handle.port;
+        handles.push(handle);
+    }
+    Ok(handles)
+}
+
+/// Starts a service for a queue of the interface at an index.
+fn start<S: Service>(
+    (index, queue): (usize, usize),
+    interface: &str,
+    port: u16,
+    service: S,
+) -> Result<Handle> {
+    let made = sys::net::new_service(index, queue, port);
     let (connections, stopper, core, port) = made.map_err(|errno| match errno {
         errno::EADDRINUSE => Error::PortTaken(port),
         errno::ENOMEM => Error::OutOfMemory,

@@ -16,6 +16,7 @@ pub(crate) struct InterfaceInfo {
     pub(crate) core: u32,
     pub(crate) address: u32,
     pub(crate) gateway: u32,
+    pub(crate) queues: u32,
 }
 
 /// How a dedicated interface gets its address: 0, as it is; 1, by DHCP; 2, the one that follows.
@@ -199,7 +200,12 @@ mod c {
         ) -> isize;
         pub(super) fn toro_net_service_accepted(service: *mut KernelService, ends: *mut Ends);
         pub(super) fn toro_net_statistics(index: usize, statistics: *mut Statistics) -> c_int;
-        pub(super) fn toro_net_service_new(index: usize, port: u16, parts: *mut Parts) -> c_int;
+        pub(super) fn toro_net_service_new(
+            index: usize,
+            queue: usize,
+            port: u16,
+            parts: *mut Parts,
+        ) -> c_int;
         pub(super) fn toro_net_service_next(
             service: *mut KernelService,
             buf: *mut u8,
@@ -308,7 +314,11 @@ unsafe impl Send for Stopper {}
 unsafe impl Sync for Stopper {}
 
 /// A new service, what stops it, its core and its port.
-pub(crate) fn new_service(index: usize, port: u16) -> Result<(Service, Stopper, usize, u16), i32> {
+pub(crate) fn new_service(
+    index: usize,
+    queue: usize,
+    port: u16,
+) -> Result<(Service, Stopper, usize, u16), i32> {
     let mut parts = Parts {
         service: std::ptr::null_mut(),
         events: std::ptr::null(),
@@ -316,7 +326,7 @@ pub(crate) fn new_service(index: usize, port: u16) -> Result<(Service, Stopper, 
         port: 0,
     };
     // SAFETY: the place is written by the call only.
-    checked(unsafe { c::toro_net_service_new(index, port, &raw mut parts) })?;
+    checked(unsafe { c::toro_net_service_new(index, queue, port, &raw mut parts) })?;
     let service = Service {
         service: parts.service,
     };

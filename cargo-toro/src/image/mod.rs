@@ -95,6 +95,11 @@ pub(crate) fn least_memory(boot_elf: &[u8]) -> Result<u64, ImageError> {
     Ok(elf::Elf::parse(boot_elf)?.memory_end() + KERNEL_BYTES)
 }
 
+/// The address at which loaders enter a linked program.
+pub(crate) fn entry(linked: &[u8]) -> Result<u64, ImageError> {
+    Ok(elf::Elf::parse(linked)?.entry())
+}
+
 /// The functions of a linked program, sorted by address.
 pub(crate) fn functions(linked: &[u8]) -> Result<Vec<Function>, ImageError> {
     let elf = elf::Elf::parse(linked)?;

@@ -3,6 +3,7 @@
 //! In the usual case a request costs one `read` and one `write`, and allocates nothing. Requests that came together
 //! (pipelining) are answered together.
 
+use std::fmt::Write as _;
 use std::io::{self, ErrorKind, Read, Write};
 use std::net::{Shutdown, TcpStream};
 use std::time::{Duration, Instant};
@@ -16,6 +17,8 @@ use crate::response::{Persistence, Status};
 
 /// What the input starts with; most requests are smaller.
 const FIRST_INPUT_BYTES: usize = 2 << 10;
+/// And the output: the head of an answer with a small page.
+const FIRST_OUTPUT_BYTES: usize = 1 << 10;
 /// Answers are collected up to here before they are sent.
 pub(crate) const MAX_OUTPUT_BYTES: usize = 16 << 10;
 /// How much of what a refused peer still sends is read, and how long, before the connection is closed.
@@ -35,7 +38,9 @@ pub(crate) fn serve(
     let mut input = Input::new(stream, idle);
     let mut output = Output::new(stream);
     let mut responder = Responder::new(files, Clock::new());
-    let peer = stream.peer_addr()?.to_string();
+    // With room for any address, so that it is not moved while it is written.
+    let mut peer = String::with_capacity(64);
+    let _ = write!(peer, "{}", stream.peer_addr()?);
     loop {
         let before = output.count();
         let mut is_refused = false;
@@ -207,7 +212,7 @@ impl<'a> Output<'a> {
     fn new(stream: &'a TcpStream) -> Self {
         Self {
             stream,
-            buffer: Vec::new(),
+            buffer: Vec::with_capacity(FIRST_OUTPUT_BYTES),
             sent: 0,
             status: Status::Ok,
         }

@@ -7,6 +7,8 @@ const MONTHS: [&str; 12] = [
     "Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec",
 ];
 const DAY_SECONDS: u64 = 86_400;
+/// Bytes of a date.
+const LEN: usize = "Sun, 06 Nov 1994 08:49:37 GMT".len();
 /// The first second of the year 10000, which has no such date.
 const END: u64 = 253_402_300_800;
 
@@ -21,14 +23,28 @@ pub(crate) fn text(seconds: u64) -> String {
     let seconds = seconds.min(END - 1);
     let (days, second) = (seconds / DAY_SECONDS, seconds % DAY_SECONDS);
     let (year, month, day) = civil(days);
-    format!(
-        "{}, {day:02} {} {year:04} {:02}:{:02}:{:02} GMT",
-        DAYS[(days % 7) as usize],
-        MONTHS[month],
-        second / 3600,
-        second / 60 % 60,
-        second % 60
-    )
+    let mut text = String::with_capacity(LEN);
+    text += DAYS[(days % 7) as usize];
+    text += ", ";
+    push_two(&mut text, day);
+    text.push(' ');
+    text += MONTHS[month];
+    text.push(' ');
+    push_two(&mut text, year / 100);
+    push_two(&mut text, year % 100);
+    for (separator, part) in [(' ', second / 3600), (':', second / 60), (':', second)] {
+        text.push(separator);
+        push_two(&mut text, part % 60);
+    }
+    text += " GMT";
+    text
+}
+
+/// The two digits of a number below 100.
+fn push_two(text: &mut String, number: u64) {
+    for digit in [number / 10, number % 10] {
+        text.push(char::from(b'0' + digit as u8));
+    }
 }
 
 /// Seconds since 1970 of a date in the one form that is in use; `None` for anything else.

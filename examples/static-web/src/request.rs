@@ -164,20 +164,33 @@ struct Lines<'a> {
 impl<'a> Lines<'a> {
     fn next(&mut self) -> Result<Option<&'a [u8]>, Status> {
         let rest = &self.bytes[self.at..];
-        let Some(len) = rest.iter().position(|&byte| byte == b'\n') else {
+        // A line may hold tabs and bytes above ASCII, but no control characters, among them a CR that does not end it: the first ends it.
+        let is_control = |byte: &u8| IS_CONTROL[usize::from(*byte)];
+        let Some(len) = rest.iter().position(is_control) else {
             return Ok(None);
         };
-        self.at += len + 1;
-        let line = rest[..len].strip_suffix(b"\r").unwrap_or(&rest[..len]);
-        // A line may hold tabs and bytes above ASCII, but no control characters, among them a CR that does not end it. All bytes are looked
-        // at, without a branch for each: so the compiler takes many at once.
-        let is_control = |byte: u8| (byte < b' ') & (byte != b'\t') | (byte == 0x7f);
-        match line.iter().fold(false, |any, &byte| any | is_control(byte)) {
-            false => Ok(Some(line)),
-            true => Err(Status::BadRequest),
-        }
+        let (line, end) = rest.split_at(len);
+        let end_len = match end {
+            [b'\n', ..] => 1,
+            [b'\r', b'\n', ..] => 2,
+            b"\r" => return Ok(None),
+            _ => return Err(Status::BadRequest),
+        };
+        self.at += len + end_len;
+        Ok(Some(line))
     }
 }
+
+/// Which bytes have no place within a line.
+const IS_CONTROL: [bool; 256] = {
+    let mut is_control = [false; 256];
+    let mut byte = 0;
+    while byte < 128 {
+        is_control[byte as usize] = matches!(byte, 0..=0x1f | 0x7f) && byte != b'\t';
+        byte += 1;
+    }
+    is_control
+};
 
 /// Which bytes may be part of a token (RFC 9110, 5.6.2).
 const IS_TOKEN: [bool; 256] = {

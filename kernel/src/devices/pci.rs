@@ -26,6 +26,8 @@ const MSI_64_BIT: u16 = 1 << 7;
 const CAPABILITY_MSIX: u8 = 0x11;
 const MSIX_ENABLE: u16 = 1 << 15;
 const MSIX_MASK_ALL: u16 = 1 << 14;
+/// Number of the last entry of the table.
+const MSIX_LAST: u16 = 0x7FF;
 const MSIX_ENTRY_BYTES: usize = 16;
 const COMMAND_IO: u16 = 1;
 const COMMAND_MEMORY: u16 = 2;
@@ -181,32 +183,46 @@ impl PciDevice {
 
     /// Has the device send `message` as its interrupt 0, in place of using its pin (MSI-X); whether it can. What the interrupt is for is
     /// told to the device in its own way.
-    pub fn enable_msix(&self, message: Message) -> bool {
+    pub fn enable_msix(&self, messages: &[Message]) -> bool {
         let Some((_, at)) = self.capabilities().find(|(id, _)| *id == CAPABILITY_MSIX) else {
             return false;
         };
+        let control = self.read16(at + 2);
+        if messages.len() > usize::from(control & MSIX_LAST) + 1 {
+            return false;
+        }
+        let len_bytes = messages.len() * MSIX_ENTRY_BYTES;
         let place = self.read32(at + 4);
         let offset = u64::from(place & !7);
         let table = match self.bar((place & 7) as u8) {
-            Some(Bar::Memory { phys, len_bytes })
-                if offset + MSIX_ENTRY_BYTES as u64 <= len_bytes =>
-            {
-                Mmio::map(phys + offset, MSIX_ENTRY_BYTES)
-            }
+            Some(Bar::Memory {
+                phys,
+                len_bytes: room,
+            }) if offset + len_bytes as u64 <= room => phys + offset,
             _ => return false,
         };
-        let Ok(table) = table else {
-            return false;
-        };
-        table.write(0, message.address as u32);
-        table.write(4, (message.address >> 32) as u32);
-        table.write(8, message.data);
-        // Not masked.
-        table.write(12, 0u32);
-        interrupts::keep_message_place(message, MessagePlace::Table(table));
-        let control = self.read16(at + 2);
+        for (index, message) in messages.iter().enumerate() {
+            let place = table + (index * MSIX_ENTRY_BYTES) as u64;
+            let Ok(entry) = Mmio::map(place, MSIX_ENTRY_BYTES) else {
+                return false;
+            };
+            entry.write(0, message.address as u32);
+            entry.write(4, (message.address >> 32) as u32);
+            entry.write(8, message.data);
+            // Not masked.
+            entry.write(12, 0u32);
+            interrupts::keep_message_place(*message, MessagePlace::Table(entry));
+        }
         self.write16(at + 2, control & !MSIX_MASK_ALL | MSIX_ENABLE);
         true
+    }
+
+    /// How many messages the device can tell apart (MSI-X).
+    pub fn message_count(&self) -> usize {
+        let found = self.capabilities().find(|(id, _)| *id == CAPABILITY_MSIX);
+        found.map_or(0, |(_, at)| {
+            usize::from(self.read16(at + 2) & MSIX_LAST) + 1
+        })
     }
 
     /// Claims an interrupt for a device that has one for everything: by message (MSI), else its pin.

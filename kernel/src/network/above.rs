@@ -3,10 +3,11 @@
 use alloc::sync::Arc;
 use core::net::{IpAddr, Ipv4Addr, SocketAddr};
 
-use tcpip::{Admission, Arrival, Sockets, Tuple};
+use tcpip::{Admission, Arrival, Parcel, Sockets, To, Tuple};
 
 use super::binding;
 use super::error::Error;
+use super::lanes::Mail;
 use super::ping::Pings;
 use super::ports::{FourTuple, Pending, Ports};
 use crate::scheduler::Notifier;
@@ -22,6 +23,10 @@ pub(super) struct Above {
     pub(super) broadcast: Option<Ipv4Addr>,
     /// Datagrams whose socket had no room for more.
     pub(super) inbox_full: u64,
+    /// The other lanes of the interface, if it has several.
+    pub(super) mail: Option<Mail>,
+    /// Which of them this is.
+    pub(super) lane: usize,
 }
 
 impl Above {
@@ -33,6 +38,8 @@ impl Above {
             pings: None,
             broadcast: None,
             inbox_full: 0,
+            mail: None,
+            lane: 0,
         }
     }
 
@@ -52,15 +59,16 @@ impl Sockets for Above {
     type Holder = Arc<Notifier>;
 
     fn admits(&mut self, local: SocketAddr) -> Admission {
-        self.ports.admits(local, self.index)
+        self.ports.admits(local, self.index, self.lane)
     }
 
     fn accept(&mut self, slot: u32, tuple: &Tuple) -> Option<Arc<Notifier>> {
         let tuple = FourTuple::from_tuple(tuple, self.index);
-        let listener = self.ports.listener(tuple.local, self.index)?;
+        let listener = self.ports.listener(tuple.local, self.index, self.lane)?;
         let notifier: Arc<Notifier> = Arc::default();
         let pending = Pending {
             interface: self.index,
+            lane: self.lane,
             slot,
             tuple,
             notifier: notifier.clone(),
@@ -113,6 +121,12 @@ impl Sockets for Above {
     fn echo_failed(&mut self, to: IpAddr, id: u16, sequence: u16, error: tcpip::Error) {
         if let Some(pings) = &mut self.pings {
             pings.failed(to, id, sequence, Error::from(error));
+        }
+    }
+
+    fn hand_over(&mut self, to: To, parcel: Parcel) {
+        if let Some(mail) = &self.mail {
+            mail.send(to, parcel);
         }
     }
 

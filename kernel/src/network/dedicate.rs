@@ -11,13 +11,10 @@ use super::binding;
 use super::config::Address;
 use super::error::{Error, Result};
 use super::interface::{self, Interface};
-use super::{LOOPBACK, NETWORK, Network};
+use super::{LOOPBACK, Network, lanes};
 use crate::arch::clock;
-use crate::arch::x86_64::core_local;
-use crate::scheduler::{self, Name};
-
-/// Stack of the thread that registers an interface on another core.
-const STACK_BYTES: usize = 16 << 10;
+use crate::arch::x86_64::core_local::{self, CoreLocal};
+use crate::scheduler;
 
 /// What a dedicated interface shall do about its address.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -54,16 +51,6 @@ pub fn scope_of_name(name: &str) -> Option<u32> {
     index_of(name).map(binding::scope_of)
 }
 
-/// Registers an interface with the core on which this thread runs.
-extern "C" fn adopt(index: usize) -> ! {
-    scheduler::begin();
-    let interface = NETWORK.get().and_then(|network| network.interface(index));
-    if let Some(interface) = interface {
-        interface.register();
-    }
-    scheduler::exit(0)
-}
-
 impl Network {
     /// The index and the interface of a name.
     ///
@@ -80,7 +67,7 @@ impl Network {
         self.interfaces.len()
     }
 
-    /// Gives an interface to a core for good, with an address.
+    /// Gives an interface with all its lanes to a core for good, with an address.
     ///
     /// # Errors
     /// - [`Error::NoInterface`]: there is none at the index.
@@ -97,7 +84,8 @@ impl Network {
         if !interface.claim() {
             return Err(Error::AlreadyDedicated);
         }
-        let result = self.move_interface(index, interface, home);
+        let mut lanes = interface.lanes().into_iter().enumerate();
+        let result = lanes.try_for_each(|(number, lane)| move_lane((index, number), lane, home));
         if result.is_err() {
             interface.give_up_claim();
             return result;
@@ -116,29 +104,28 @@ impl Network {
         }
         Ok(())
     }
+}
 
-    fn move_interface(
-        &self,
-        index: usize,
-        interface: &'static Interface,
-        home: &'static core_local::CoreLocal,
-    ) -> Result<()> {
-        let core = home.index();
-        if core == interface.core() {
-            return Ok(());
-        }
-        // Registered first, so that nothing that the line announces there finds nobody.
-        if core == scheduler::current_core() {
-            interface.register();
-        } else {
-            scheduler::spawn_on(core, adopt, index, STACK_BYTES, Name::new(b"adopt"))
-                .map_err(|_| Error::OutOfMemory)?
-                .join();
-        }
-        match interface.move_to(home) {
-            true => Ok(()),
-            false => Err(Error::NotSupported),
-        }
+/// Gives a lane of an interface to a core.
+fn move_lane(
+    place: (usize, usize),
+    lane: &'static Interface,
+    home: &'static CoreLocal,
+) -> Result<()> {
+    let core = home.index();
+    if core == lane.core() {
+        return Ok(());
+    }
+    // Registered first, so that nothing that the line announces there finds nobody.
+    if core == scheduler::current_core() {
+        lane.register();
+    } else {
+        let thread = lanes::register_on(core, place).map_err(|_| Error::OutOfMemory)?;
+        thread.join();
+    }
+    match lane.move_to(home) {
+        true => Ok(()),
+        false => Err(Error::NotSupported),
     }
 }
 

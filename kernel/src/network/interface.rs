@@ -1,12 +1,17 @@
 //! A stack behind a lock, as a service of the core its device is dedicated to.
 
+use alloc::vec;
+use alloc::vec::Vec;
 use core::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 
+use tcpip::Steering;
+
 use super::stack::Stack;
+use super::statistics::Statistics;
 use crate::arch::clock;
 use crate::arch::x86_64::core_local::CoreLocal;
 use crate::scheduler::{self, Notifier, Service};
-use crate::sync::{SpinGuard, SpinLock};
+use crate::sync::{OnceCell, SpinGuard, SpinLock};
 
 /// How often the stack is asked in a row as long as it has work; in between other cores may use it.
 const ROUNDS: usize = 8;
@@ -27,6 +32,8 @@ pub struct Interface {
     core: AtomicUsize,
     /// The cores that ask it, a bit for each: the one it belongs to, and those it has left.
     registered: AtomicU64,
+    /// All lanes of the interface, of which this is one, if it has several.
+    lanes: OnceCell<(Vec<&'static Interface>, Steering)>,
 }
 
 impl Interface {
@@ -41,7 +48,45 @@ impl Interface {
             is_dedicated: AtomicBool::new(false),
             core: AtomicUsize::new(scheduler::current_core()),
             registered: AtomicU64::new(0),
+            lanes: OnceCell::new(),
         }
+    }
+
+    /// The same for a stack that another core serves.
+    pub(super) fn at(self, home: &'static CoreLocal) -> Self {
+        self.core.store(home.index(), Ordering::Relaxed);
+        self.stack.lock().set_home_at(home);
+        self
+    }
+
+    /// Notes that there are others of the same card.
+    pub(super) fn set_lanes(&self, lanes: Vec<&'static Self>, steering: Steering) {
+        // Nobody else does.
+        let _ = self.lanes.set((lanes, steering));
+    }
+
+    /// All lanes, and which connection belongs to which, if there are several.
+    #[inline]
+    pub(super) fn lanes_with_steering(&self) -> Option<(&[&'static Self], &Steering)> {
+        let (lanes, steering) = self.lanes.get()?;
+        Some((lanes, steering))
+    }
+
+    /// All lanes, this one if there are no others.
+    pub fn lanes(&'static self) -> Vec<&'static Self> {
+        match self.lanes.get() {
+            Some((lanes, _)) => lanes.clone(),
+            None => vec![self],
+        }
+    }
+
+    /// What was counted so far, in all lanes.
+    pub fn statistics(&'static self) -> Statistics {
+        let lanes = self.lanes().into_iter();
+        lanes.fold(Statistics::default(), |sum, lane| {
+            let of_lane = lane.lock().statistics();
+            sum.plus(&of_lane)
+        })
     }
 
     /// Has the core that calls serve the interface, whenever it is the one that the interface belongs to.

@@ -75,6 +75,7 @@ pub(super) fn join(
             wire: to,
             buffer: Vec::new(),
         }),
+        more: Vec::new(),
     }
 }
 

@@ -12,6 +12,7 @@ pub mod dedicate;
 pub mod dns;
 mod error;
 pub mod interface;
+mod lanes;
 mod loopback;
 pub mod ping;
 pub mod ports;
@@ -110,7 +111,9 @@ pub fn network<'a>(setup: impl FnOnce() -> Setup<'a>) -> &'static Network {
     let network: &'static Network =
         Box::leak(Box::new(start(devices, &config, &config_v6, &setup)));
     // Nobody else sets it while the lock is held.
-    NETWORK.set(network).copied().unwrap_or(network)
+    let network = NETWORK.set(network).copied().unwrap_or(network);
+    network.start_lanes();
+    network
 }
 
 fn start(
@@ -123,8 +126,10 @@ fn start(
     let limits = Limits::for_memory(setup.memory_bytes);
     let all = core::iter::once(loopback::device()).chain(devices);
     let mut interfaces = Vec::new();
-    for (index, device) in all.enumerate() {
+    for (index, mut device) in all.enumerate() {
         let (driver, mac) = (device.driver, device.mac);
+        let more = lanes::take_more(&mut device);
+        let limits = limits.of_lane(more.len() + 1);
         let mut stack = Stack::new(index, device, ports.clone(), limits);
         let now_ns = clock::now_ns();
         if index == LOOPBACK {
@@ -147,8 +152,18 @@ fn start(
             }
         }
         stack.set_home();
-        let interface: &'static Interface =
-            Box::leak(Box::new(Interface::new(index, driver, mac, stack)));
+        let interface = Interface::new(index, driver, mac, stack);
+        let interface: &'static Interface = match more.is_empty() {
+            true => Box::leak(Box::new(interface)),
+            false => {
+                let more = more.into_iter().map(|(core, device)| {
+                    let stack = Stack::new(index, device, ports.clone(), limits);
+                    Interface::new(index, driver, mac, stack).at(core)
+                });
+                let lanes = core::iter::once(interface).chain(more).collect();
+                lanes::link(lanes, [ports.random_u64(), ports.random_u64()])
+            }
+        };
         if index == 1 && matches!(config, Config::Static(_)) {
             interface::report(interface, &interface.lock(), "the command line");
         }
@@ -169,6 +184,15 @@ impl Network {
     /// The interface at an index, as [`ports::Pending`] names it.
     pub fn interface(&self, index: usize) -> Option<&'static Interface> {
         self.interfaces.get(index).copied()
+    }
+
+    /// A lane of the interface at an index, as [`ports::Pending`] names it.
+    pub fn lane(&self, index: usize, lane: usize) -> Option<&'static Interface> {
+        let interface = self.interface(index)?;
+        match interface.lanes_with_steering() {
+            Some((lanes, _)) => lanes.get(lane).copied(),
+            None => (lane == 0).then_some(interface),
+        }
     }
 
     fn devices(&self) -> &[&'static Interface] {

@@ -41,7 +41,9 @@ impl FourTuple {
 pub struct Pending {
     /// Which interface it came in by.
     pub interface: usize,
-    /// Its place in that interface's table.
+    /// Which of that interface's lanes has it.
+    pub lane: usize,
+    /// Its place in that lane's table.
     pub slot: u32,
     /// Both ends.
     pub tuple: FourTuple,
@@ -133,15 +135,24 @@ struct TcpUse {
     listener: Option<Arc<Listener>>,
     /// Others that agree to it too may have the same address (`SO_REUSEPORT`), and get connections by turns.
     is_shared: bool,
-    /// The one interface where it listens; none for all of them.
-    interface: Option<usize>,
+    /// The one interface where it listens, and the lane it likes best; none for all of them.
+    place: Option<(usize, usize)>,
 }
 
 impl TcpUse {
     /// Whether connections that come in by an interface are for it. By the loopback come those of this machine, for all.
     fn hears(&self, interface: usize) -> bool {
-        self.interface
-            .is_none_or(|own| own == interface || interface == LOOPBACK)
+        self.place
+            .is_none_or(|(own, _)| own == interface || interface == LOOPBACK)
+    }
+
+    /// How welcome connections of a lane are.
+    fn preference(&self, lane: usize) -> u8 {
+        match self.place {
+            Some((_, own)) if own == lane => 2,
+            None => 1,
+            Some(_) => 0,
+        }
     }
 }
 
@@ -153,7 +164,7 @@ trait Entry {
 
 impl Entry for TcpUse {
     fn can_share(&self, other: &Self) -> bool {
-        let is_apart = matches!((self.interface, other.interface), (Some(a), Some(b)) if a != b);
+        let is_apart = matches!((self.place, other.place), (Some(a), Some(b)) if a != b);
         is_apart || self.is_shared && other.is_shared
     }
 }
@@ -175,20 +186,26 @@ pub struct Ports {
     tables: SpinLock<Tables>,
 }
 
-/// Which of the entries of a port listens for an address on an interface: one bound to it before one bound to all.
-fn listening(entries: &[(Binding, TcpUse)], ip: IpAddr, interface: usize) -> Option<usize> {
+/// Which of the entries of a port listens for an address on an interface: one bound to it before one bound to all, then one of the same
+/// lane before others, then the first.
+fn listening(
+    entries: &[(Binding, TcpUse)],
+    ip: IpAddr,
+    (interface, lane): (usize, usize),
+) -> Option<usize> {
     let mut best = None;
     for (at, (binding, entry)) in entries.iter().enumerate() {
         if entry.listener.is_none() || !entry.hears(interface) {
             continue;
         }
-        match binding.suits(ip) {
-            Some(2) => return Some(at),
-            Some(_) if best.is_none() => best = Some(at),
-            _ => {}
+        if let Some(fit) = binding.suits(ip) {
+            let rank = (fit, entry.preference(lane));
+            if best.is_none_or(|(_, known)| rank > known) {
+                best = Some((at, rank));
+            }
         }
     }
-    best
+    best.map(|(at, _)| at)
 }
 
 /// Enters `entry` at the wanted port, or at a free one if 0 is wanted; what it is bound to then.
@@ -256,7 +273,7 @@ impl Ports {
         let entry = TcpUse {
             listener: None,
             is_shared,
-            interface: None,
+            place: None,
         };
         claim(&mut tables.tcp, &mut tables.random, binding, entry)
     }
@@ -280,11 +297,11 @@ impl Ports {
         Ok(listener)
     }
 
-    /// Keeps a TCP port (any free one if it is 0) on one interface alone, whatever its address, and listens there. Other interfaces
-    /// may have listeners of their own at the same port.
+    /// Keeps a TCP port (any free one if it is 0) on one interface alone, whatever its address, and listens there. Other interfaces, and
+    /// other lanes of it, may have listeners of their own at the same port; as long as a lane has none, any of them gets its connections.
     pub fn listen_on(
         &self,
-        interface: usize,
+        (interface, lane): (usize, usize),
         port: u16,
         backlog: usize,
         notifier: Arc<Notifier>,
@@ -293,7 +310,7 @@ impl Ports {
         let entry = TcpUse {
             listener: None,
             is_shared: false,
-            interface: Some(interface),
+            place: Some((interface, lane)),
         };
         let binding = claim(
             &mut tables.tcp,
@@ -325,10 +342,15 @@ impl Ports {
     }
 
     /// Who accepts the next connection to `address` that comes in by an interface: of several that share it, one after the other.
-    pub(super) fn listener(&self, address: SocketAddr, interface: usize) -> Option<Arc<Listener>> {
+    pub(super) fn listener(
+        &self,
+        address: SocketAddr,
+        interface: usize,
+        lane: usize,
+    ) -> Option<Arc<Listener>> {
         let tables = &mut *self.tables.lock();
         let entries = tables.tcp.get_mut(&address.port())?;
-        let at = listening(entries, address.ip(), interface)?;
+        let at = listening(entries, address.ip(), (interface, lane))?;
         let listener = entries[at].1.listener.clone();
         if entries[at].1.is_shared {
             entries[at..].rotate_left(1);
@@ -337,12 +359,12 @@ impl Ports {
     }
 
     /// Whether a connection to `address` that comes in by an interface would be taken now.
-    pub(super) fn admits(&self, address: SocketAddr, interface: usize) -> Admission {
+    pub(super) fn admits(&self, address: SocketAddr, interface: usize, lane: usize) -> Admission {
         let tables = self.tables.lock();
         let Some(entries) = tables.tcp.get(&address.port()) else {
             return Admission::Refused;
         };
-        let listener = listening(entries, address.ip(), interface)
+        let listener = listening(entries, address.ip(), (interface, lane))
             .and_then(|at| entries.get(at)?.1.listener.as_ref());
         match listener {
             None => Admission::Refused,
@@ -454,7 +476,7 @@ mod tests {
         assert_eq!(ports.bind_tcp(any, false), Err(Error::AddressInUse));
         let next = || {
             ports
-                .listener(to([10, 0, 2, 15], 80), 1)
+                .listener(to([10, 0, 2, 15], 80), 1, 0)
                 .expect("listening")
         };
         assert!(Arc::ptr_eq(&next(), &first));
@@ -471,11 +493,11 @@ mod tests {
     fn each_interface_can_have_a_listener_of_its_own_at_a_port() {
         let ports = Ports::new(1);
         let any = at([0; 4], 80);
-        let listen = |interface| ports.listen_on(interface, 80, 1, Arc::default());
+        let listen = |interface| ports.listen_on((interface, 0), 80, 1, Arc::default());
         let (first, second) = (listen(1).expect("free"), listen(2).expect("free"));
         assert_eq!(listen(2).err(), Some(Error::AddressInUse));
         assert_eq!(ports.bind_tcp(any, true), Err(Error::AddressInUse));
-        let at_interface = |interface| ports.listener(to([10, 0, 2, 15], 80), interface);
+        let at_interface = |interface| ports.listener(to([10, 0, 2, 15], 80), interface, 0);
         assert!(Arc::ptr_eq(&at_interface(1).expect("listening"), &first));
         assert!(Arc::ptr_eq(&at_interface(2).expect("listening"), &second));
         assert!(at_interface(3).is_none());
@@ -484,6 +506,22 @@ mod tests {
         ports.release_listener(&second);
         assert_eq!(ports.bind_tcp(any, false), Ok(any));
         assert_eq!(listen(1).err(), Some(Error::AddressInUse));
+    }
+
+    #[test]
+    fn each_lane_has_its_own_listener_and_one_without_gets_that_of_another() {
+        let ports = Ports::new(1);
+        let listen = |lane| ports.listen_on((1, lane), 80, 1, Arc::default());
+        let (first, third) = (listen(0).expect("free"), listen(2).expect("free"));
+        assert_eq!(listen(2).err(), Some(Error::AddressInUse));
+        let of_lane = |lane| {
+            let found = ports.listener(to([10, 0, 2, 15], 80), 1, lane);
+            found.expect("listening")
+        };
+        assert!(Arc::ptr_eq(&of_lane(0), &first) && Arc::ptr_eq(&of_lane(2), &third));
+        assert!(Arc::ptr_eq(&of_lane(1), &first), "of those that there are");
+        ports.release_listener(&first);
+        assert!(Arc::ptr_eq(&of_lane(0), &third));
     }
 
     #[test]
@@ -501,12 +539,12 @@ mod tests {
         let local = at([127, 0, 0, 1], 80);
         ports.bind_tcp(local, false).expect("free");
         assert!(
-            ports.listener(local.address, 0).is_none(),
+            ports.listener(local.address, 0, 0).is_none(),
             "bound is not listening"
         );
         ports.listen(local, 1, Arc::default()).expect("bound");
-        assert!(ports.listener(local.address, 0).is_some());
-        assert!(ports.listener(to([10, 0, 2, 15], 80), 1).is_none());
+        assert!(ports.listener(local.address, 0, 0).is_some());
+        assert!(ports.listener(to([10, 0, 2, 15], 80), 1, 0).is_none());
     }
 
     #[test]
@@ -531,7 +569,7 @@ mod tests {
         ports.listen(all, 1, Arc::default()).expect("bound");
         for peer in ["10.0.2.15:80", "[2001:db8::1]:80"] {
             let to = peer.parse().expect("an address");
-            assert!(ports.listener(to, 1).is_some(), "{peer}");
+            assert!(ports.listener(to, 1, 0).is_some(), "{peer}");
         }
     }
 

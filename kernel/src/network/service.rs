@@ -237,13 +237,19 @@ enum Task {
 }
 
 impl Service {
-    /// Listens at a port (any free one if it is 0) of the interface at an index.
+    /// Listens at a port (any free one if it is 0) of the interface at an index, for the connections of one of its lanes, and for those of
+    /// lanes that have no service.
     ///
     /// # Errors
     /// [`Error::NoInterface`], or [`Error::AddressInUse`] when a socket or a service has the port.
-    pub fn new(network: &'static Network, interface: usize, port: u16) -> Result<Self> {
+    pub fn new(
+        network: &'static Network,
+        interface: usize,
+        lane: usize,
+        port: u16,
+    ) -> Result<Self> {
         network
-            .interface(interface)
+            .lane(interface, lane)
             .ok_or(Error::NoInterface)?
             .start();
         let notifier: Arc<Notifier> = Arc::default();
@@ -251,7 +257,7 @@ impl Service {
         notifier.subscribe(LISTENER, events.clone());
         let listener = network
             .ports
-            .listen_on(interface, port, BACKLOG, notifier)?;
+            .listen_on((interface, lane), port, BACKLOG, notifier)?;
         Ok(Self {
             network,
             listener,
@@ -337,7 +343,7 @@ impl Service {
     /// Takes one connection that waits to be accepted.
     fn accept(&mut self) -> Option<Event> {
         let pending = self.listener.pop(true, None).ok()?;
-        let interface = self.network.interface(pending.interface)?;
+        let interface = self.network.lane(pending.interface, pending.lane)?;
         let connection = match self.free.pop() {
             Some(free) => free,
             None => {
@@ -584,7 +590,7 @@ impl Service {
     }
 
     fn refuse(&self, pending: Pending) {
-        if let Some(interface) = self.network.interface(pending.interface) {
+        if let Some(interface) = self.network.lane(pending.interface, pending.lane) {
             let mut stack = interface.lock();
             stack.release(pending.slot, true, clock::now_ns());
         }

@@ -9,11 +9,14 @@ use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
-use tcpip::{Capabilities, Engine, Limits, Manner, Prefix, Reach, Ready, Settings, State};
+use tcpip::{
+    Capabilities, Engine, Limits, Manner, Prefix, Reach, Ready, Settings, State, Steering,
+};
 
 use super::above::Above;
 use super::config::Address;
 use super::error::{Error, Result};
+use super::lanes::{Inbox, MAX_PARCELS, Mail};
 use super::ports::{FourTuple, Ports};
 use super::statistics::Statistics;
 use crate::arch::interrupts;
@@ -25,6 +28,8 @@ use crate::scheduler::{Notifier, Readiness};
 
 /// Frames handled in one go before another core may take the lock.
 const BATCH: usize = 8;
+/// As many batches hold what can wait in an inbox.
+const MAX_ROUNDS: usize = MAX_PARCELS / BATCH;
 /// How long a DHCP server may be silent before that is worth a word.
 const SILENCE_US: u64 = 6_000_000;
 
@@ -166,6 +171,7 @@ impl Stack {
         if let Some(pings) = &mut self.engine.sockets.pings {
             pings.now_ns = now_ns;
         }
+        let has_more_parcels = self.engine.sockets.mail.is_some() && self.take_parcels(now_us);
         let mut room = BATCH;
         while room != 0
             && self.receiver.is_ready()
@@ -182,7 +188,29 @@ impl Stack {
         if self.engine.address_changes() != self.seen_changes || self.searching_since.is_some() {
             self.look_at_addresses(now_us);
         }
+        room == 0 || has_more_parcels
+    }
+
+    /// Takes what other lanes have handed over, a bounded number of parcels; whether there may be more.
+    #[inline(never)]
+    fn take_parcels(&mut self, now_us: u64) -> bool {
+        let mut room = BATCH;
+        while room != 0
+            && let Some(inbox) = self.engine.sockets.mail.as_ref().and_then(Mail::own)
+            && inbox.has_any()
+            && let Some(parcel) = inbox.pop()
+        {
+            self.engine.take(parcel, now_us);
+            room -= 1;
+        }
         room == 0
+    }
+
+    /// The stack is one of several lanes of an interface from now on.
+    pub(super) fn join_lanes(&mut self, mail: Mail, steering: Steering, lane: usize) {
+        self.engine.sockets.mail = Some(mail);
+        self.engine.sockets.lane = lane;
+        self.engine.set_steering(steering);
     }
 
     /// Takes note of what the DHCP client and routers have given or taken.
@@ -226,13 +254,22 @@ impl Stack {
         if self.receiver.listen() {
             return Some(0);
         }
+        let inbox = self.engine.sockets.mail.as_ref().and_then(Mail::own);
+        if inbox.is_some_and(Inbox::has_any) {
+            return Some(0);
+        }
         next.map(|at| at.saturating_mul(1000))
     }
 
     /// The calling core serves the stack from now on.
     pub fn set_home(&mut self) {
+        self.set_home_at(core_local::current());
+    }
+
+    /// A core serves the stack from now on.
+    pub(super) fn set_home_at(&mut self, core: &'static CoreLocal) {
         self.home = Some(Home {
-            core: core_local::current(),
+            core,
             announced_us: u64::MAX,
             is_called: false,
         });
@@ -250,13 +287,20 @@ impl Stack {
                 self.home = old;
                 false
             }
-            Some(_) => true,
+            Some(_) => self.move_inbox(core),
             // Without interrupts, the core has to look by itself.
             None => {
                 interrupts::wake(core);
-                true
+                self.move_inbox(core)
             }
         }
+    }
+
+    fn move_inbox(&self, core: &CoreLocal) -> bool {
+        if let Some(inbox) = self.engine.sockets.mail.as_ref().and_then(Mail::own) {
+            inbox.set_core(core.index());
+        }
+        true
     }
 
     /// Ends a call: the core that serves the stack learns of an earlier time or of frames that only it takes.
@@ -284,6 +328,7 @@ impl Stack {
         }
         self.searching_since = Some(now_ns / 1000);
         self.engine.start_dhcp(now_ns / 1000);
+        self.engine.share_addresses();
         self.finish();
     }
 
@@ -291,6 +336,7 @@ impl Stack {
     pub fn stop_dhcp(&mut self) {
         self.searching_since = None;
         self.engine.stop_dhcp();
+        self.engine.share_addresses();
     }
 
     /// What has changed since this was asked last.
@@ -323,6 +369,7 @@ impl Stack {
     /// Starts IPv6: an address for this link, and what routers say.
     pub fn start_ipv6(&mut self, now_ns: u64) {
         self.engine.start_ipv6(now_ns / 1000);
+        self.engine.share_addresses();
         self.finish();
     }
 
@@ -334,6 +381,7 @@ impl Stack {
             let any = IpAddr::V6(Ipv6Addr::UNSPECIFIED);
             self.engine.add_route(any, 0, Some(IpAddr::V6(gateway)));
         }
+        self.engine.share_addresses();
         self.told.push(ip);
         self.dns_v6.clone_from(&address.dns);
         self.address_changes = self.address_changes.wrapping_add(1);
@@ -416,6 +464,7 @@ impl Stack {
             }
             self.engine.begin_awaiting(now_ns / 1000);
         }
+        self.engine.share_addresses();
         self.keep_address(address);
         self.address_changes = self.address_changes.wrapping_add(1);
     }
@@ -456,6 +505,12 @@ impl Stack {
         now_ns: u64,
     ) -> Result<u32> {
         let now_us = now_ns / 1000;
+        // The addresses may be among what the core of this lane has not looked at yet.
+        let mut rounds = 0..MAX_ROUNDS;
+        while rounds.next().is_some()
+            && self.engine.sockets.mail.is_some()
+            && self.take_parcels(now_us)
+        {}
         let slot = self
             .engine
             .connect(notifier, local, remote, settings, now_us)?;
@@ -592,6 +647,8 @@ impl Stack {
     /// What was counted so far.
     pub fn statistics(&self) -> Statistics {
         let stats = self.engine.stats();
+        let inbox = self.engine.sockets.mail.as_ref().and_then(Mail::own);
+        let parcels = inbox.map_or(0, Inbox::dropped);
         Statistics {
             received_frames: stats.frames_in,
             received_bytes: stats.bytes_in,
@@ -604,7 +661,7 @@ impl Stack {
             dropped_no_room: stats.requests_without_room,
             dropped_no_port: stats.no_port,
             connections: self.engine.census()[0] as u64,
-            dropped_inbox: self.engine.sockets.inbox_full,
+            dropped_inbox: self.engine.sockets.inbox_full + parcels,
             dropped_fragments: stats.fragments_lost,
             dropped_no_neighbor: stats.neighbor_lost,
             dropped_no_memory: stats.no_memory,

@@ -39,3 +39,46 @@ pub struct Statistics {
     /// Messages that were not sent because there were too many: errors, and challenges of TCP.
     pub unsaid: u64,
 }
+
+impl Statistics {
+    /// Both together.
+    pub(super) fn plus(mut self, other: &Self) -> Self {
+        let Self {
+            received_frames,
+            received_bytes,
+            sent_frames,
+            sent_bytes,
+            dropped_unusable,
+            dropped_no_buffer,
+            refused,
+            dropped_backlog,
+            dropped_no_room,
+            dropped_no_port,
+            connections,
+            dropped_inbox,
+            dropped_fragments,
+            dropped_no_neighbor,
+            dropped_no_memory,
+            dropped_segments,
+            unsaid,
+        } = &mut self;
+        *received_frames += other.received_frames;
+        *received_bytes += other.received_bytes;
+        *sent_frames += other.sent_frames;
+        *sent_bytes += other.sent_bytes;
+        *dropped_unusable += other.dropped_unusable;
+        *dropped_no_buffer += other.dropped_no_buffer;
+        *refused += other.refused;
+        *dropped_backlog += other.dropped_backlog;
+        *dropped_no_room += other.dropped_no_room;
+        *dropped_no_port += other.dropped_no_port;
+        *connections += other.connections;
+        *dropped_inbox += other.dropped_inbox;
+        *dropped_fragments += other.dropped_fragments;
+        *dropped_no_neighbor += other.dropped_no_neighbor;
+        *dropped_no_memory += other.dropped_no_memory;
+        *dropped_segments += other.dropped_segments;
+        *unsaid += other.unsaid;
+        self
+    }
+}

@@ -467,7 +467,7 @@ impl Run {
             let kind = input.choose(&[0, 60, 43, 44]);
             let mut header = vec![protocol, 0, 0, 0, 0, 0, 0, 0];
             if kind == 44 {
-                let place = input.choose(&[1, 0, 8, 0xFFF8]) | input.short() % 4;
+                let place = input.choose(&[1, 0, 8, 0xFFF8]) | (input.short() % 4);
                 header[2..4].copy_from_slice(&place.to_be_bytes());
                 header[7] = input.byte() % 4;
             } else {

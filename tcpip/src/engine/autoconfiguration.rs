@@ -90,9 +90,13 @@ impl<D: Device, S: Sockets> Engine<D, S> {
 
     /// Whether addresses are being tried, or the first answer of a router is awaited.
     pub fn is_configuring_ipv6(&self) -> bool {
-        self.autoconfiguration
-            .as_ref()
-            .is_some_and(|one| !one.is_settled)
+        match &self.autoconfiguration {
+            Some(one) => !one.is_settled,
+            None => self
+                .book
+                .as_ref()
+                .is_some_and(|book| book.is_configuring_ipv6),
+        }
     }
 
     /// Finds out whether another host has an address (RFC 4862, section 5.4); if not, it is ours.

@@ -38,7 +38,7 @@ bitflags! {
 
 impl<D: Device, S: Sockets> Engine<D, S> {
     /// Begins a connection to `remote`, from `local` as far as that is given; when there is an address, if one is being looked for.
-    /// Its slot.
+    /// Its slot. With several lanes, a port that is given must be one of this lane.
     ///
     /// # Errors
     /// When there is no way to the peer, no free port, or no memory.
@@ -77,10 +77,12 @@ impl<D: Device, S: Sockets> Engine<D, S> {
             local_port: port,
             remote_port: remote.port(),
         };
-        let (table, time_wait) = (&self.table, &self.time_wait);
+        let (table, time_wait, steering) = (&self.table, &self.time_wait, &self.steering);
         let is_free = |port| {
             let tuple = tuple(port);
-            table.find(&tuple).is_none() && !time_wait.contains(&tuple)
+            steering.other(&tuple).is_none()
+                && table.find(&tuple).is_none()
+                && !time_wait.contains(&tuple)
         };
         let port = match local.port() {
             0 => self

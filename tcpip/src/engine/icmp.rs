@@ -65,7 +65,9 @@ impl<D: Device, S: Sockets> Engine<D, S> {
                     self.sockets.echoed(from, hop_limit, id, sequence, content);
                 }
             }
-            Message::Failure(failure, quoted) => self.receive_failure(failure, quoted, now),
+            Message::Failure(failure, quoted) => {
+                self.receive_failure(packet, is_verified, (failure, quoted), now);
+            }
             Message::Other(kind, body) => self.receive_ndp(packet, kind, body, now),
         }
     }
@@ -174,7 +176,13 @@ impl<D: Device, S: Sockets> Engine<D, S> {
     }
 
     /// A packet of ours did not arrive.
-    fn receive_failure(&mut self, failure: Failure, quoted: &[u8], now: u64) {
+    fn receive_failure(
+        &mut self,
+        packet: &Packet<'_>,
+        is_verified: bool,
+        (failure, quoted): (Failure, &[u8]),
+        now: u64,
+    ) {
         let Some(quote) = Quote::read(quoted).filter(|quote| self.addresses.is_own(quote.source))
         else {
             return;
@@ -198,7 +206,9 @@ impl<D: Device, S: Sockets> Engine<D, S> {
                     local_port: quote.source_port,
                     remote_port: quote.destination_port,
                 };
-                if let Some(slot) = self.table.find(&tuple) {
+                if let Some(lane) = self.steering.other(&tuple) {
+                    self.hand_packet(lane, packet, is_verified);
+                } else if let Some(slot) = self.table.find(&tuple) {
                     self.fail_segment(slot, Seq(quote.sequence), failure, error, now);
                 }
             }

@@ -8,6 +8,7 @@ mod calls;
 mod dhcp;
 mod groups;
 mod icmp;
+mod lanes;
 mod receive;
 mod send;
 mod tcp;
@@ -38,6 +39,7 @@ use crate::ip::neighbors::Neighbors;
 use crate::limits::{Limits, Stats};
 use crate::seq::Seq;
 use crate::sockets::Sockets;
+use crate::steering::{Book, Steering};
 use crate::table::Table;
 use crate::tcp::buffer::Pool;
 use crate::tcp::{Connection, Context, State};
@@ -75,6 +77,9 @@ pub struct Engine<D, S: Sockets> {
     groups: groups::Groups,
     /// Grows whenever the lease or an address of IPv6 changes.
     address_changes: u32,
+    steering: Steering,
+    /// What the lane knows of the addresses by others, or has told them last.
+    book: Option<Book>,
 }
 
 impl<D: Device, S: Sockets> Engine<D, S> {
@@ -115,6 +120,8 @@ impl<D: Device, S: Sockets> Engine<D, S> {
             autoconfiguration: None,
             groups: groups::Groups::default(),
             address_changes: 0,
+            steering: Steering::alone(),
+            book: None,
         }
     }
 
@@ -138,7 +145,7 @@ impl<D: Device, S: Sockets> Engine<D, S> {
     pub fn run_timers(&mut self, now: u64) {
         for _ in 0..TIMER_BATCH {
             let Some(key) = self.timers.pop(now) else {
-                return;
+                break;
             };
             match key {
                 Key::Connection(slot) => self.run_connection(slot, now),
@@ -168,6 +175,7 @@ impl<D: Device, S: Sockets> Engine<D, S> {
                 Key::Groups => self.run_groups(now),
             }
         }
+        self.share_addresses();
     }
 
     fn run_connection(&mut self, slot: u32, now: u64) {

@@ -5,6 +5,7 @@ use crate::device::{Device, Medium};
 use crate::engine::Engine;
 use crate::ip::fragments::Outcome;
 use crate::sockets::Sockets;
+use crate::steering::FIRST;
 use crate::timers::Key;
 use crate::wire::arp::{self, Arp};
 use crate::wire::dhcp::CLIENT_PORT;
@@ -29,14 +30,21 @@ impl<D: Device, S: Sockets> Engine<D, S> {
                     return;
                 };
                 let [.., a, b] = *header;
-                match [a, b] {
-                    ethernet::IPV4 | ethernet::IPV6 => packet,
+                let version = match [a, b] {
+                    ethernet::IPV4 => 4,
+                    ethernet::IPV6 => 6,
                     ethernet::ARP => return self.receive_arp(packet, now),
                     _ => {
                         self.stats.not_for_us += 1;
                         return;
                     }
+                };
+                // Filters on the way judge by the frame's type.
+                if packet.first().is_none_or(|first| first >> 4 != version) {
+                    self.stats.damaged += 1;
+                    return;
                 }
+                packet
             }
         };
         let Some(packet) = Packet::read(packet, is_verified) else {
@@ -50,7 +58,7 @@ impl<D: Device, S: Sockets> Engine<D, S> {
     }
 
     #[inline]
-    fn receive_packet(&mut self, packet: &Packet<'_>, is_verified: bool, now: u64) {
+    pub(super) fn receive_packet(&mut self, packet: &Packet<'_>, is_verified: bool, now: u64) {
         if packet.protocol == protocol::TCP {
             self.stats.segments_in += 1;
             let Some(segment) = Segment::read(packet, is_verified) else {
@@ -65,7 +73,7 @@ impl<D: Device, S: Sockets> Engine<D, S> {
             };
             return match self.table.find(&tuple) {
                 Some(slot) => self.receive_segment(slot, &segment, now),
-                None => self.receive_stray(&tuple, &segment, now),
+                None => self.receive_unknown(packet, is_verified, &tuple, &segment, now),
             };
         }
         self.receive_other(packet, is_verified, now);
@@ -73,6 +81,15 @@ impl<D: Device, S: Sockets> Engine<D, S> {
 
     #[inline(never)]
     fn receive_other(&mut self, packet: &Packet<'_>, is_verified: bool, now: u64) {
+        if !self.steering.is_first() {
+            return self.hand_packet(FIRST, packet, is_verified);
+        }
+        self.receive_first(packet, is_verified, now);
+        self.share_addresses();
+    }
+
+    /// What is not of TCP, in the first lane.
+    fn receive_first(&mut self, packet: &Packet<'_>, is_verified: bool, now: u64) {
         // Offers of an address come to that address, which is not ours yet.
         if self.dhcp.is_some()
             && packet.protocol == protocol::UDP
@@ -108,10 +125,13 @@ impl<D: Device, S: Sockets> Engine<D, S> {
             || address.is_multicast() && self.is_member(address)
     }
 
-    fn receive_fragment(&mut self, packet: &Packet<'_>, now: u64) {
+    pub(super) fn receive_fragment(&mut self, packet: &Packet<'_>, now: u64) {
         let Some(part) = packet.fragment else {
             return;
         };
+        if !self.steering.is_first() {
+            return self.hand_packet(FIRST, packet, false);
+        }
         if !self.is_for_us(packet.destination) || !is_possible_source(packet.source) {
             self.stats.wrong_address += 1;
             return;
@@ -137,7 +157,10 @@ impl<D: Device, S: Sockets> Engine<D, S> {
         }
     }
 
-    fn receive_arp(&mut self, packet: &[u8], now: u64) {
+    pub(super) fn receive_arp(&mut self, packet: &[u8], now: u64) {
+        if !self.steering.is_first() {
+            return self.hand_arp(packet);
+        }
         let Some(arp) = Arp::read(packet).filter(|arp| ethernet::is_unicast(arp.sender_mac)) else {
             self.stats.damaged += 1;
             return;

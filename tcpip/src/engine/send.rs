@@ -291,6 +291,7 @@ impl<D: Device, S: Sockets> Engine<D, S> {
     /// A neighbour has told its hardware address: what waits for it goes out.
     pub(super) fn learn(&mut self, address: Address, mac: Mac, is_wanted: bool, now: u64) {
         let waiting = self.neighbors.learn(address, mac, is_wanted, now);
+        self.tell_neighbor(address, mac);
         for mut frame in waiting.packets {
             crate::wire::put(&mut frame, 0, &mac);
             self.send_frame(frame.len(), &mut |buffer| buffer.copy_from_slice(&frame));

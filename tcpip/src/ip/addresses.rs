@@ -31,7 +31,7 @@ pub(crate) struct Route {
 }
 
 /// Addresses and routes.
-#[derive(Default)]
+#[derive(Clone, Default, PartialEq, Eq)]
 pub(crate) struct Addresses {
     own: Vec<Own>,
     routes: Vec<Route>,

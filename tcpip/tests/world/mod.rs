@@ -7,8 +7,8 @@ use std::collections::VecDeque;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
 use tcpip::{
-    Admission, Arrival, Capabilities, Device, Engine, Error, Limits, Medium, Offload, Settings,
-    Sockets, Tuple,
+    Admission, Arrival, Capabilities, Device, Engine, Error, Limits, Medium, Offload, Parcel,
+    Settings, Sockets, To, Tuple,
 };
 
 pub(crate) const A: IpAddr = IpAddr::V4(Ipv4Addr::new(10, 0, 2, 2));
@@ -72,6 +72,8 @@ pub(crate) struct Programs {
     pub(crate) undeliverable: Vec<(SocketAddr, SocketAddr, Error)>,
     /// Who answered, identifier, number and content.
     pub(crate) echoes: Vec<(IpAddr, u16, u16, Vec<u8>)>,
+    /// What was handed to other lanes.
+    pub(crate) handed: Vec<(To, Parcel)>,
     next_port: u16,
 }
 
@@ -113,6 +115,10 @@ impl Sockets for Programs {
 
     fn echoed(&mut self, from: IpAddr, _: u8, id: u16, sequence: u16, content: &[u8]) {
         self.echoes.push((from, id, sequence, content.to_vec()));
+    }
+
+    fn hand_over(&mut self, to: To, parcel: Parcel) {
+        self.handed.push((to, parcel));
     }
 
     fn ephemeral_port(&mut self, is_free: &dyn Fn(u16) -> bool) -> Option<u16> {

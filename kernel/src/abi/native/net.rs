@@ -8,12 +8,12 @@ use core::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV6};
 
 use crate::abi::socket::start_network;
 use crate::error::{Errno, Result};
+use crate::network::Network;
 use crate::network::binding;
 use crate::network::config::Address;
 use crate::network::dedicate::{Addressing, name_of};
 use crate::network::service::{End, Event, Events, Service};
 use crate::network::statistics::Statistics;
-use crate::network::{LOOPBACK, Network};
 
 /// What there is to know of an interface. Addresses are numbers whose first byte is the highest; 0 is none.
 #[repr(C)]
@@ -26,6 +26,7 @@ pub(super) struct InterfaceInfo {
     core: u32,
     address: u32,
     gateway: u32,
+    queues: u32,
 }
 
 /// How a dedicated interface gets its address.
@@ -201,6 +202,7 @@ fn describe(network: &'static Network, index: usize) -> Result<InterfaceInfo> {
         gateway: address
             .and_then(|address| address.gateway)
             .map_or(0, |gateway| gateway.to_bits()),
+        queues: interface.lanes().len() as u32,
     })
 }
 
@@ -250,22 +252,23 @@ fn static_address(wanted: &AddressingC) -> Result<Address> {
     })
 }
 
-/// Makes a service at a port of the interface at an index. Its service belongs to the thread that will use it, its events to anybody.
+/// Makes a service at a port of the interface at an index, on the core of one of its queues. Its service belongs to the thread that will use it, its events to anybody.
 ///
 /// # Safety
 /// 1. `parts` can be written.
 #[unsafe(no_mangle)]
 pub(super) unsafe extern "C" fn toro_net_service_new(
     index: usize,
+    queue: usize,
     port: u16,
     parts: *mut ServiceParts,
 ) -> c_int {
     let network = start_network();
     answer((|| {
-        let service = Service::new(network, index, port)?;
+        let service = Service::new(network, index, queue, port)?;
         let made = ServiceParts {
             events: Arc::into_raw(service.events()),
-            core: network.interface(index).map_or(LOOPBACK, |one| one.core()) as u32,
+            core: network.lane(index, queue).map_or(0, |one| one.core()) as u32,
             port: u32::from(service.port()),
             service: Box::into_raw(Box::new(service)),
         };
@@ -477,7 +480,7 @@ pub(super) unsafe extern "C" fn toro_net_statistics(
     let network = start_network();
     answer((|| {
         let interface = network.interface(index).ok_or(Errno(libc::ENODEV))?;
-        let counted = interface.lock().statistics();
+        let counted = interface.statistics();
         // SAFETY: (1).
         unsafe { statistics.write(counted) };
         Ok(())

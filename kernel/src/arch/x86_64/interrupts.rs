@@ -330,7 +330,12 @@ impl Irq {
     /// Claims a line for a device that interrupts by writing messages (MSI-X), and the message. `None` when all lines are taken, or
     /// this core is none that a message can name.
     pub fn claim_message() -> Option<(Self, Message)> {
-        let address = message_address(core_local::current())?;
+        Self::claim_message_to(core_local::current())
+    }
+
+    /// The same for a line that interrupts another core.
+    pub fn claim_message_to(core: &CoreLocal) -> Option<(Self, Message)> {
+        let address = message_address(core)?;
         let line = Self::next_line()?;
         let message = Message {
             address: address.into(),
@@ -342,6 +347,16 @@ impl Irq {
             pin: None,
         };
         Some((this, message))
+    }
+
+    /// A line that nothing claims, for tests on the host.
+    #[cfg(test)]
+    pub(crate) fn of_test(line: u8) -> Self {
+        Self {
+            line,
+            share: 1,
+            pin: None,
+        }
     }
 
     fn next_line() -> Option<u8> {

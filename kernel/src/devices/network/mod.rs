@@ -16,8 +16,9 @@ use alloc::vec::Vec;
 use core::fmt::{self, Display};
 
 use crate::arch::interrupts::Irq;
+use crate::arch::x86_64::core_local::{self, CoreLocal};
 use crate::command_line::VirtioMmioDevice;
-use crate::devices::pci;
+use crate::devices::pci::{self, PciDevice};
 use crate::devices::virtio as virtio_bus;
 use crate::devices::virtio::mmio::MmioTransport;
 use crate::devices::virtio::pci::PciTransport;
@@ -100,6 +101,18 @@ pub struct NetworkDevice {
     pub mtu: usize,
     /// Whether [`Transmitter::send`] can fill in TCP and UDP checksums.
     pub has_checksum_offload: bool,
+    /// The receiving half.
+    pub receiver: Box<dyn Receiver>,
+    /// The sending half.
+    pub transmitter: Box<dyn Transmitter>,
+    /// More of both, for other cores: the device says by which of them a frame comes.
+    pub more: Vec<QueuePair>,
+}
+
+/// A receiving and a sending half that a core can have for itself.
+pub struct QueuePair {
+    /// The core that the receiving half interrupts.
+    pub core: &'static CoreLocal,
     /// The receiving half.
     pub receiver: Box<dyn Receiver>,
     /// The sending half.
@@ -214,13 +227,7 @@ pub fn find(virtio_mmio: &[VirtioMmioDevice]) -> Vec<NetworkDevice> {
         } else if ne2000::is_supported(&device) {
             keep("ne2000", ne2000::start(&device), &mut found);
         } else if virtio_bus::pci::device_id(&device) == Some(virtio_bus::NETWORK) {
-            let started = PciTransport::new(&device).and_then(|mut transport| {
-                let message = transport.claim_message(&device);
-                let claim =
-                    || message.or_else(|| Irq::claim_legacy(device.interrupt_line()?, true));
-                virtio::start(Arc::new(transport), claim)
-            });
-            keep("virtio-net", started, &mut found);
+            keep("virtio-net", start_virtio(&device), &mut found);
         }
     }
     for place in virtio_mmio {
@@ -231,12 +238,35 @@ pub fn find(virtio_mmio: &[VirtioMmioDevice]) -> Vec<NetworkDevice> {
             let claim = || Irq::claim_global(place.interrupt, true);
             keep(
                 "virtio-net",
-                virtio::start(Arc::new(transport), claim),
+                virtio::start(Arc::new(transport), claim, Vec::new()),
                 &mut found,
             );
         }
     }
     found
+}
+
+/// Starts a virtio card on the PCI bus, with a pair of queues for each core if it has as many.
+fn start_virtio(device: &PciDevice) -> Result<NetworkDevice, virtio_bus::Error> {
+    let mut transport = PciTransport::new(device)?;
+    let cores: Vec<_> = cores().take(virtio::pair_count(&transport)).collect();
+    if cores.len() > 1
+        && let Some(lines) = transport.claim_messages(device, &cores, virtio::QUEUES_OF_PAIR)
+    {
+        let mut lines = lines.into_iter().zip(cores);
+        let first = lines.next().map(|(line, _)| line);
+        return virtio::start(Arc::new(transport), || first, lines.collect());
+    }
+    let message = transport.claim_message(device);
+    let claim = || message.or_else(|| Irq::claim_legacy(device.interrupt_line()?, true));
+    virtio::start(Arc::new(transport), claim, Vec::new())
+}
+
+/// All cores, this one first.
+fn cores() -> impl Iterator<Item = &'static CoreLocal> {
+    let own = core_local::current();
+    let others = (0..core_local::count()).filter_map(core_local::get);
+    core::iter::once(own).chain(others.filter(move |core| !core::ptr::eq(*core, own)))
 }
 
 fn keep<E: Display>(

@@ -1,12 +1,14 @@
 //! Virtio over PCI (section 4.1): structures of registers that capabilities of the vendor kind lead to.
 
+use alloc::vec::Vec;
 use core::cell::OnceCell;
 use core::sync::atomic::{AtomicUsize, Ordering};
 
 use super::queue::Queue;
 use super::{Error, Transport};
-use crate::arch::interrupts::Irq;
+use crate::arch::interrupts::{Irq, Message};
 use crate::arch::mmio::Mmio;
+use crate::arch::x86_64::core_local::{CoreLocal, MAX_CORES};
 use crate::devices::pci::{Bar, PciDevice};
 
 const VENDOR: u16 = 0x1AF4;
@@ -17,8 +19,8 @@ const TRANSITIONAL_NETWORK: u16 = 0x1000;
 const TRANSITIONAL_BLOCK: u16 = 0x1001;
 
 const CAPABILITY_VENDOR: u8 = 0x09;
-/// Queues of one device that a driver here uses at most.
-const MAX_QUEUES: usize = 4;
+/// Queues of one device that can be used: a network card has a pair for each core, and one by which it is told how many.
+const MAX_QUEUES: usize = 2 * MAX_CORES + 1;
 /// Base address registers of a function.
 const BARS: usize = 6;
 /// Length of the longest kind of capability.
@@ -62,7 +64,9 @@ pub struct PciTransport {
     notify_multiplier: u32,
     /// Where to notify of each queue: looked up once, since each access costs an exit to the host.
     notify_offsets: [AtomicUsize; MAX_QUEUES],
-    has_message: bool,
+    /// Messages by which the queues interrupt, and how many queues in a row share one.
+    messages: u16,
+    queues_per_message: u16,
 }
 
 impl PciTransport {
@@ -104,7 +108,8 @@ impl PciTransport {
             device,
             notify_multiplier,
             notify_offsets: [const { AtomicUsize::new(usize::MAX) }; MAX_QUEUES],
-            has_message: false,
+            messages: 0,
+            queues_per_message: u16::MAX,
         })
     }
 
@@ -112,8 +117,32 @@ impl PciTransport {
     /// is started. `None` where there are no messages.
     pub fn claim_message(&mut self, pci: &PciDevice) -> Option<Irq> {
         let (irq, message) = Irq::claim_message()?;
-        self.has_message = pci.enable_msix(message);
-        self.has_message.then_some(irq)
+        self.messages = u16::from(pci.enable_msix(&[message]));
+        (self.messages != 0).then_some(irq)
+    }
+
+    /// Has every `queues_per_message` queues in a row interrupt a core of their own, and what is left the last; call it before the device
+    /// is started. Nothing where there are not messages for all of the cores: then each would wait for another.
+    pub fn claim_messages(
+        &mut self,
+        pci: &PciDevice,
+        cores: &[&'static CoreLocal],
+        queues_per_message: u16,
+    ) -> Option<Vec<Irq>> {
+        if pci.message_count() < cores.len() {
+            return None;
+        }
+        let claimed: Option<Vec<(Irq, Message)>> = cores
+            .iter()
+            .map(|core| Irq::claim_message_to(core))
+            .collect();
+        let (lines, messages): (Vec<_>, Vec<_>) = claimed?.into_iter().unzip();
+        if !pci.enable_msix(&messages) {
+            return None;
+        }
+        self.messages = u16::try_from(messages.len()).ok()?;
+        self.queues_per_message = queues_per_message;
+        Some(lines)
     }
 }
 
@@ -189,8 +218,9 @@ impl Transport for PciTransport {
             self.common.write(register, address as u32);
             self.common.write(register + 4, (address >> 32) as u32);
         }
-        if self.has_message {
-            self.common.write(QUEUE_MESSAGE, 0u16);
+        if let Some(last) = self.messages.checked_sub(1) {
+            let message = (index / self.queues_per_message).min(last);
+            self.common.write(QUEUE_MESSAGE, message);
         }
         self.common.write(QUEUE_ENABLE, 1u16);
     }
@@ -205,7 +235,7 @@ impl Transport for PciTransport {
 
     fn acknowledge_interrupt(&self) {
         // Reading takes the cause away. A message has none.
-        if !self.has_message {
+        if self.messages == 0 {
             self.isr.read::<u8>(0);
         }
     }

@@ -227,7 +227,7 @@ impl TcpSocket {
         let pending = listener.pop(is_nonblocking, deadline_ns)?;
         let interface = self
             .network
-            .interface(pending.interface)
+            .lane(pending.interface, pending.lane)
             .ok_or(Error::NoInterface)?;
         let FourTuple { local, remote } = pending.tuple;
         let stream = Stream {
@@ -285,6 +285,7 @@ impl TcpSocket {
             false => self.network.route(remote, deadline_ns)?,
         };
         let local = bound.map_or(self.family.none(), |bound| bound.address);
+        let interface = interface.lane_for(remote, local.port());
         let mut stack = interface.lock();
         let settings = self.options.settings();
         let slot = stack.connect(
@@ -603,7 +604,7 @@ impl TcpSocket {
 
     fn close_listener(&self, listener: &Listener) {
         for pending in listener.close() {
-            if let Some(interface) = self.network.interface(pending.interface) {
+            if let Some(interface) = self.network.lane(pending.interface, pending.lane) {
                 interface
                     .lock()
                     .release(pending.slot, true, clock::now_ns());

@@ -3,12 +3,13 @@
 //! What there is is a table ([`Item`]); whoever mounts it brings the functions that make the content. An open file keeps what was made for
 //! it, so that it reads as one piece however often it is read. Sizes are told as 0: nobody knows before it is made.
 
-use alloc::boxed::Box;
 use alloc::string::ToString;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 
-use super::node::{DirEntry, FileSystem, Metadata, Node, NodeKind, NodeRef, Timestamp, Usage};
+use super::node::{
+    DirEntry, FileSystem, Metadata, Node, NodeKind, NodeRef, TakeEntry, Timestamp, Usage,
+};
 use crate::error::{Errno, Result};
 
 /// Makes the content of a file, or the target of a link. It is told the number of the innermost [`Item::Numbers`] on the way, or 0.
@@ -95,11 +96,11 @@ impl Place {
         })
     }
 
-    fn entry(&self, name: &[u8], item: &Item, next_cookie: u64) -> DirEntry {
+    fn entry<'a>(&self, name: &'a [u8], item: &Item, next_cookie: u64) -> DirEntry<'a> {
         DirEntry {
             number: self.number_of(name),
             kind: Some(kind_of(item)),
-            name: Box::from(name),
+            name,
             next_cookie,
         }
     }
@@ -167,27 +168,26 @@ impl Node for Place {
         Ok(Arc::new(self.child(name)?))
     }
 
-    fn read_dir(&self, cookie: u64, max: usize) -> Result<Vec<DirEntry>> {
-        let first = usize::try_from(cookie).unwrap_or(usize::MAX);
-        Ok(match self.item {
+    fn read_dir(&self, cookie: u64, take: &mut TakeEntry<'_>) -> Result<()> {
+        match self.item {
             Item::Directory(rows) => {
-                let rows = rows.iter().zip(1..).skip(first).take(max);
-                rows.map(|((name, item), next)| self.entry(name.as_bytes(), item, next))
-                    .collect()
+                let first = usize::try_from(cookie).unwrap_or(usize::MAX);
+                let mut rows = rows.iter().zip(1..).skip(first);
+                rows.all(|((name, item), next)| take(&self.entry(name.as_bytes(), item, next)));
             }
             // Cookies are the numbers themselves, plus 1: they stay right when others come and go.
             Item::Numbers(all, item) => {
                 let mut all = all();
                 all.sort_unstable();
-                let rest = all.into_iter().filter(|number| *number >= cookie).take(max);
-                rest.map(|number| {
+                let mut rest = all.into_iter().filter(|number| *number >= cookie);
+                rest.all(|number| {
                     let next = number.saturating_add(1);
-                    self.entry(number.to_string().as_bytes(), item, next)
-                })
-                .collect()
+                    take(&self.entry(number.to_string().as_bytes(), item, next))
+                });
             }
             _ => return Err(Errno(libc::ENOTDIR)),
-        })
+        }
+        Ok(())
     }
 }
 
@@ -306,12 +306,21 @@ mod tests {
         let numbers = names
             .resolve(names.root(), b"numbers", LastLink::Follow)
             .expect("there");
-        let (mut listed, mut cookie) = (Vec::new(), 0);
-        while let Some(entry) = numbers.node.read_dir(cookie, 1).expect("a list").pop() {
-            cookie = entry.next_cookie;
-            let child = numbers.node.lookup(&entry.name).expect("there");
-            assert_eq!(child.number(), entry.number);
-            listed.push(String::from_utf8_lossy(&entry.name).into_owned());
+        let mut listed = Vec::new();
+        let mut cookie = Some(0);
+        // One at a time.
+        while let Some(from) = cookie.take() {
+            let mut take = |entry: &super::DirEntry<'_>| {
+                let is_first = cookie.is_none();
+                if is_first {
+                    cookie = Some(entry.next_cookie);
+                    let child = numbers.node.lookup(entry.name).expect("there");
+                    assert_eq!(child.number(), entry.number);
+                    listed.push(String::from_utf8_lossy(entry.name).into_owned());
+                }
+                is_first
+            };
+            numbers.node.read_dir(from, &mut take).expect("a list");
         }
         assert_eq!(listed, ["7", "12", "300"]);
     }

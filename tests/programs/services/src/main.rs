@@ -1,6 +1,7 @@
 //! Services with callbacks, and interfaces that belong to cores: asked by threads of the same machine, through the loopback. Given the
-//! argument `serve`, it serves until the power button.
+//! argument `serve`, it serves until the power button; with `queues` and the host's address, on all queues of its card.
 
+mod queues;
 mod words;
 
 use std::io::{ErrorKind, Read, Write};
@@ -23,6 +24,9 @@ fn main() {
         println!("serving on core {core}");
         service.join().expect("no panic in on_init");
         return;
+    }
+    if let Some(host) = std::env::args().nth(2) {
+        return queues::serve(host.parse().expect("an address"));
     }
     interfaces();
     let core = toro::core::count() - 1;

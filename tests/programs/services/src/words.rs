@@ -101,6 +101,7 @@ impl Service for Words {
                 talk.flood = Some(0);
                 talk.go_on(connection);
             }
+            b"which core" => connection.send(&[self.core as u8]).expect("little waits"),
             b"hurry" => connection.set_timeout(Some(HURRY)),
             _ => {
                 connection.send(data).expect("little waits");

@@ -159,7 +159,7 @@ pub(super) fn discover(devices: &[PciDevice], disks: &mut Vec<Arc<dyn BlockDrive
 /// An interrupt, and whether it is by message.
 fn claim(device: &PciDevice) -> Option<(Irq, bool)> {
     if let Some((irq, message)) = Irq::claim_message()
-        && (device.enable_msix(message) || device.enable_msi(message))
+        && (device.enable_msix(&[message]) || device.enable_msi(message))
     {
         return Some((irq, true));
     }

@@ -10,6 +10,7 @@ mod tests;
 
 use alloc::boxed::Box;
 use alloc::sync::Arc;
+use alloc::vec::Vec;
 
 use self::card::{Card, MAX_FRAME_BYTES};
 use self::registers::{PORTS, Ports, RealPorts};
@@ -66,6 +67,7 @@ fn start_with<P: Ports>(
             card,
             frame: [0; MAX_FRAME_BYTES],
         }),
+        more: Vec::new(),
     })
 }
 

@@ -4,7 +4,7 @@
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 
-use super::{DATA_VALID, MIN_FRAME_BYTES, NEEDS_CHECKSUM, RECEIVE};
+use super::{DATA_VALID, MIN_FRAME_BYTES, NEEDS_CHECKSUM};
 use crate::arch::interrupts::Irq;
 #[cfg(test)]
 use crate::devices::fake_memory::DmaBuffer;
@@ -44,6 +44,7 @@ struct Lent {
 pub(super) struct ReceiveQueue {
     transport: Arc<dyn Transport>,
     pub(super) irq: Option<Irq>,
+    index: u16,
     queue: Queue,
     buffers: DmaBuffer,
     /// Length of each.
@@ -68,6 +69,7 @@ impl ReceiveQueue {
     /// Over a queue, all of whose entries the device gets by [`ReceiveQueue::fill`].
     pub(super) fn new(
         transport: Arc<dyn Transport>,
+        index: u16,
         queue: Queue,
         buffer_bytes: usize,
         header: usize,
@@ -77,6 +79,7 @@ impl ReceiveQueue {
         Ok(Self {
             transport,
             irq: None,
+            index,
             buffers: DmaBuffer::new(usize::from(queue.len()) * buffer_bytes)?,
             queue,
             buffer_bytes,
@@ -101,7 +104,7 @@ impl ReceiveQueue {
             self.queue.offer(entry);
         }
         if self.queue.publish() {
-            self.transport.notify(RECEIVE);
+            self.transport.notify(self.index);
         }
     }
 
@@ -115,7 +118,7 @@ impl ReceiveQueue {
         let is_due =
             self.queue.has_event_index() || self.returned >= RETURN_BATCH.min(self.queue.len() / 2);
         if is_due {
-            self.transport.notify(RECEIVE);
+            self.transport.notify(self.index);
             self.returned = 0;
         }
     }

@@ -2,7 +2,9 @@
 
 use std::sync::{Arc, Mutex};
 
-use super::{BUFFER_BYTES, HEADER_BYTES, LARGE_RECEIVE_BUFFER_BYTES, start};
+use super::{BUFFER_BYTES, HEADER_BYTES, LARGE_RECEIVE_BUFFER_BYTES, pair_count, start};
+use crate::arch::interrupts::Irq;
+use crate::arch::x86_64::core_local::{self, CoreLocal};
 use crate::devices::fake_memory::{device_read, device_write};
 use crate::devices::network::{ChecksumRequest, NetworkDevice, Segmentation};
 use crate::devices::virtio::queue::Queue;
@@ -10,14 +12,43 @@ use crate::devices::virtio::queue::model::DeviceSide;
 use crate::devices::virtio::{EVENT_INDEX, Error, Transport, VERSION_1};
 
 const FEATURES_OK: u8 = 8;
+/// Pairs of queues of the model, and where that for commands is.
+const MAX_PAIRS: usize = 3;
+const CONTROL_QUEUE: usize = 2 * MAX_PAIRS;
+const QUEUES: usize = CONTROL_QUEUE + 1;
+/// The features of such a device.
+const SEVERAL_QUEUES: u64 = 1 << 17 | 1 << 22;
 const MAC: [u8; 6] = [0x52, 0x54, 0, 0x12, 0x34, 0x56];
 
 struct Model {
     status: u8,
     offered: u64,
     accepted: u64,
-    queues: [DeviceSide; 2],
-    notices: [usize; 2],
+    queues: [DeviceSide; QUEUES],
+    notices: [usize; QUEUES],
+    /// Pairs of queues that it was told to use.
+    pairs: u16,
+    /// What it answers to commands; nothing if it is deaf.
+    answer: Option<u8>,
+}
+
+impl Model {
+    /// Does what a command says.
+    fn obey(&mut self) {
+        let Some(answer) = self.answer else {
+            return;
+        };
+        let [table, ..] = self.queues[CONTROL_QUEUE].addresses;
+        let (entry, address, len) = self.queues[CONTROL_QUEUE].next().expect("a command");
+        let [class, command, low, high]: [u8; 4] = device_read(address);
+        assert_eq!((class, command, len), (4, 0, 4));
+        self.pairs = u16::from_le_bytes([low, high]);
+        // The answer's place is the next entry's.
+        let next: [u8; 2] = device_read(table + u64::from(entry) * 16 + 14);
+        let place = table + u64::from(u16::from_le_bytes(next)) * 16;
+        device_write(u64::from_le_bytes(device_read(place)), &[answer]);
+        self.queues[CONTROL_QUEUE].give_back(u32::from(entry), 1);
+    }
 }
 
 struct Device(Mutex<Model>);
@@ -28,8 +59,10 @@ impl Device {
             status: 0,
             offered,
             accepted: 0,
-            queues: [DeviceSide::default(); 2],
-            notices: [0; 2],
+            queues: [DeviceSide::default(); QUEUES],
+            notices: [0; QUEUES],
+            pairs: 1,
+            answer: Some(0),
         })))
     }
 
@@ -38,7 +71,7 @@ impl Device {
     }
 
     fn started(self: &Arc<Self>) -> NetworkDevice {
-        start(self.clone(), || None).expect("a good device")
+        start(self.clone(), || None, Vec::new()).expect("a good device")
     }
 
     /// One that has everything: checksums, large frames both ways, buffers that are merged, event indices.
@@ -117,11 +150,16 @@ impl Transport for Device {
         self.0.lock().expect("one thread").queues[usize::from(index)] = side;
     }
     fn notify(&self, index: u16) {
-        self.0.lock().expect("one thread").notices[usize::from(index)] += 1;
+        let mut model = self.0.lock().expect("one thread");
+        model.notices[usize::from(index)] += 1;
+        if usize::from(index) == CONTROL_QUEUE {
+            model.obey();
+        }
     }
     fn acknowledge_interrupt(&self) {}
     fn config(&self, offset: usize) -> u8 {
-        MAC[offset]
+        let pairs = (MAX_PAIRS as u16).to_le_bytes();
+        [MAC.as_slice(), &[1, 0], &pairs].concat()[offset]
     }
     fn config32(&self, _: usize) -> u32 {
         0
@@ -131,9 +169,15 @@ impl Transport for Device {
 #[test]
 fn a_device_without_needed_features_is_refused() {
     let without_mac = Device::new(VERSION_1);
-    assert_eq!(start(without_mac, || None).err(), Some(Error::Features));
+    assert_eq!(
+        start(without_mac, || None, Vec::new()).err(),
+        Some(Error::Features)
+    );
     let of_old = Device::new(0b10_0011);
-    assert_eq!(start(of_old, || None).err(), Some(Error::Features));
+    assert_eq!(
+        start(of_old, || None, Vec::new()).err(),
+        Some(Error::Features)
+    );
 }
 
 #[test]
@@ -360,4 +404,69 @@ fn a_device_that_sends_nothing_fills_the_queue_and_no_more() {
         );
     }
     assert!(started.transmitter.has_room());
+}
+
+/// Lines and cores for further pairs.
+fn others(count: u32) -> Vec<(Irq, &'static CoreLocal)> {
+    (1..=count)
+        .map(|number| (Irq::of_test(number as u8), core_local::allocate(number)))
+        .collect()
+}
+
+#[test]
+fn each_pair_of_queues_has_its_own_frames() {
+    let device = Device::new(VERSION_1 | EVENT_INDEX | SEVERAL_QUEUES | 0b10_0011);
+    assert_eq!(pair_count(&*device), MAX_PAIRS);
+    let mut started = start(device.clone(), || None, others(2)).expect("a good device");
+    assert_eq!(started.more.len(), 2);
+    assert_eq!(device.0.lock().expect("one thread").pairs, 3);
+    for (number, pair) in started.more.iter_mut().enumerate() {
+        assert_eq!(pair.core.apic_id(), number as u32 + 1);
+        let (receive, transmit) = (2 * number + 2, 2 * number + 3);
+        let mut model = device.0.lock().expect("one thread");
+        let (entry, address, _) = model.queues[receive].next().expect("a buffer on offer");
+        device_write(address, &[0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1, 0]);
+        device_write(address + HEADER_BYTES as u64, &[number as u8; 60]);
+        model.queues[receive].give_back(u32::from(entry), 72);
+        drop(model);
+        let frame = pair.receiver.frame().expect("a frame");
+        assert_eq!(frame.bytes, [number as u8; 60]);
+        pair.receiver.release();
+        assert!(pair.transmitter.has_room());
+        pair.transmitter.buffer(60).fill(number as u8 + 7);
+        pair.transmitter.send(60, None);
+        pair.transmitter.flush();
+        let mut model = device.0.lock().expect("one thread");
+        assert_eq!(model.notices[transmit], 1, "its own queue is told");
+        let (_, address, len) = model.queues[transmit].next().expect("a frame");
+        assert_eq!(len, 72);
+        let sent: [u8; 60] = device_read(address + HEADER_BYTES as u64);
+        assert_eq!(sent, [number as u8 + 7; 60]);
+    }
+    assert!(!started.receiver.is_ready());
+}
+
+#[test]
+fn a_device_that_does_not_go_along_with_several_pairs_has_one() {
+    for answer in [Some(1), None] {
+        let device = Device::new(VERSION_1 | SEVERAL_QUEUES | 0b10_0011);
+        device.0.lock().expect("one thread").answer = answer;
+        let mut started = start(device.clone(), || None, others(1)).expect("a good device");
+        assert!(started.more.is_empty());
+        device.receive(0, &[5; 60], 72);
+        assert!(started.receiver.frame().is_some());
+    }
+    let without_commands = Device::new(VERSION_1 | 1 << 22 | 0b10_0011);
+    assert_eq!(pair_count(&*without_commands), 1);
+    let started = start(without_commands, || None, others(1)).expect("a good device");
+    assert!(started.more.is_empty());
+}
+
+#[test]
+fn more_pairs_than_are_asked_for_are_left_alone() {
+    let device = Device::new(VERSION_1 | SEVERAL_QUEUES | 0b10_0011);
+    let started = start(device.clone(), || None, Vec::new()).expect("a good device");
+    assert!(started.more.is_empty());
+    let model = device.0.lock().expect("one thread");
+    assert_eq!((model.pairs, model.accepted & SEVERAL_QUEUES), (1, 0));
 }

@@ -5,7 +5,7 @@ use alloc::sync::Arc;
 use alloc::vec;
 use alloc::vec::Vec;
 
-use super::{BUFFER_BYTES, NEEDS_CHECKSUM, TRANSMIT};
+use super::{BUFFER_BYTES, HEADER_BYTES, NEEDS_CHECKSUM};
 #[cfg(test)]
 use crate::devices::fake_memory::DmaBuffer;
 use crate::devices::network::{ChecksumRequest, Segmentation, Transmitter};
@@ -35,6 +35,7 @@ struct Span {
 /// The sending half of a card.
 pub(super) struct TransmitQueue {
     transport: Arc<dyn Transport>,
+    index: u16,
     queue: Queue,
     buffers: DmaBuffer,
     spans: Vec<Span>,
@@ -50,6 +51,7 @@ impl TransmitQueue {
     /// Over a queue, with a header of that length before each frame.
     pub(super) fn new(
         transport: Arc<dyn Transport>,
+        index: u16,
         mut queue: Queue,
         header: usize,
         has_segmentation: bool,
@@ -58,6 +60,7 @@ impl TransmitQueue {
         queue.set_silent(true);
         Ok(Self {
             transport,
+            index,
             buffers: DmaBuffer::new(usize::from(queue.len()) * BUFFER_BYTES)?,
             spans: vec![Span::default(); usize::from(queue.len())],
             queue,
@@ -103,9 +106,15 @@ impl TransmitQueue {
         }
         let start = usize::from(self.next) * BUFFER_BYTES;
         let bytes = self.buffers.bytes_mut(start..start + self.header);
-        let (fields, rest) = bytes.split_at_mut(header.len().min(self.header));
-        fields.copy_from_slice(&header);
-        rest.fill(0);
+        // Of a length that is known, they are written without a call.
+        match bytes.first_chunk_mut::<HEADER_BYTES>() {
+            Some(whole) => {
+                let [fields @ .., _, _] = whole;
+                *fields = header;
+                whole[header.len()..].fill(0);
+            }
+            None => bytes.copy_from_slice(&header),
+        }
         let address = self.buffers.phys() + start as u64;
         self.queue.set_buffer(self.next, address, len as u32, false);
         self.queue.offer(self.next);
@@ -186,7 +195,7 @@ impl Transmitter for TransmitQueue {
         if self.is_unpublished {
             self.is_unpublished = false;
             if self.queue.publish() {
-                self.transport.notify(TRANSMIT);
+                self.transport.notify(self.index);
             }
         }
     }

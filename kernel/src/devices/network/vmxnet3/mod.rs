@@ -10,6 +10,7 @@ mod tests;
 mod transmit;
 
 use alloc::boxed::Box;
+use alloc::vec::Vec;
 
 use self::receive::ReceiveRing;
 use self::registers::{
@@ -97,6 +98,7 @@ fn start_with<R: Registers>(
         has_checksum_offload: true,
         receiver: Box::new(receiver),
         transmitter: Box::new(transmitter),
+        more: Vec::new(),
     })
 }
 

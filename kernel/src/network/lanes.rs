@@ -1,0 +1,223 @@
+//! Cards with several pairs of queues: a stack and a core for each of them, which are the lanes of one interface.
+//!
+//! The lanes share nothing but their [`Inbox`]es, through which they hand each other what came by the wrong queue. The first lane is the
+//! interface's own stack, and has all that is not of TCP; `tcpip/src/steering.rs` says which connection belongs to which.
+
+use alloc::boxed::Box;
+use alloc::collections::VecDeque;
+use alloc::sync::Arc;
+use alloc::vec::Vec;
+use core::net::SocketAddr;
+use core::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+
+use tcpip::{Parcel, Steering, To};
+
+use super::interface::Interface;
+use super::{NETWORK, Network};
+use crate::arch::interrupts;
+use crate::arch::x86_64::core_local::{self, CoreLocal};
+use crate::devices::network::{NetworkDevice, QueuePair};
+use crate::memory::OutOfMemory;
+use crate::scheduler::{self, Name, Thread};
+use crate::sync::SpinLock;
+
+/// Parcels that may wait in a lane.
+pub(super) const MAX_PARCELS: usize = 512;
+
+/// What other lanes have handed to one.
+pub(super) struct Inbox {
+    parcels: SpinLock<VecDeque<Parcel>>,
+    /// There may be some: a load tells.
+    has_any: AtomicBool,
+    /// The core that takes them.
+    core: AtomicUsize,
+    dropped: AtomicU64,
+}
+
+impl Inbox {
+    fn new(core: usize) -> Self {
+        Self {
+            parcels: SpinLock::new(VecDeque::new()),
+            has_any: AtomicBool::new(false),
+            core: AtomicUsize::new(core),
+            dropped: AtomicU64::new(0),
+        }
+    }
+
+    /// Another core takes them from now on.
+    pub(super) fn set_core(&self, core: usize) {
+        self.core.store(core, Ordering::Relaxed);
+        self.wake();
+    }
+
+    fn wake(&self) {
+        if let Some(core) = core_local::get(self.core.load(Ordering::Relaxed)) {
+            interrupts::wake(core);
+        }
+    }
+
+    /// Puts a parcel in, if there is room. Addresses always find some: older ones are of no use any more.
+    fn push(&self, parcel: Parcel) {
+        let mut parcels = self.parcels.lock();
+        if matches!(parcel, Parcel::Addresses(_)) {
+            parcels.retain(|parcel| !matches!(parcel, Parcel::Addresses(_)));
+        } else if parcels.len() >= MAX_PARCELS {
+            self.dropped.fetch_add(1, Ordering::Relaxed);
+            return;
+        }
+        parcels.push_back(parcel);
+        let was_told = self.has_any.swap(true, Ordering::Relaxed);
+        drop(parcels);
+        // Who was told takes all that there is.
+        if !was_told {
+            self.wake();
+        }
+    }
+
+    /// Whether there is something to take.
+    #[inline]
+    pub(super) fn has_any(&self) -> bool {
+        self.has_any.load(Ordering::Relaxed)
+    }
+
+    /// Takes the oldest parcel.
+    pub(super) fn pop(&self) -> Option<Parcel> {
+        let mut parcels = self.parcels.lock();
+        let parcel = parcels.pop_front();
+        self.has_any.store(!parcels.is_empty(), Ordering::Relaxed);
+        parcel
+    }
+
+    /// Parcels that found no room.
+    pub(super) fn dropped(&self) -> u64 {
+        self.dropped.load(Ordering::Relaxed)
+    }
+}
+
+/// The inboxes of all lanes of an interface, as one of them sees them.
+pub(super) struct Mail {
+    inboxes: Arc<[Inbox]>,
+    own: usize,
+}
+
+impl Mail {
+    /// The inbox of this lane.
+    #[inline]
+    pub(super) fn own(&self) -> Option<&Inbox> {
+        self.inboxes.get(self.own)
+    }
+
+    /// Puts a parcel into the inboxes of other lanes.
+    pub(super) fn send(&self, to: To, parcel: Parcel) {
+        let others = self.inboxes.iter().enumerate();
+        match to {
+            To::Lane(lane) => {
+                if let Some(inbox) = self.inboxes.get(lane) {
+                    inbox.push(parcel);
+                }
+            }
+            To::Others => others
+                .filter(|(lane, _)| *lane != self.own)
+                .for_each(|(_, inbox)| inbox.push(parcel.clone())),
+        }
+    }
+}
+
+/// Makes a device of each further pair of queues, for the core that has it.
+pub(super) fn take_more(device: &mut NetworkDevice) -> Vec<(&'static CoreLocal, NetworkDevice)> {
+    let pairs = core::mem::take(&mut device.more).into_iter();
+    let of_pair = |pair: QueuePair| NetworkDevice {
+        receiver: pair.receiver,
+        transmitter: pair.transmitter,
+        more: Vec::new(),
+        driver: device.driver,
+        mac: device.mac,
+        medium: device.medium,
+        mtu: device.mtu,
+        has_checksum_offload: device.has_checksum_offload,
+    };
+    pairs.map(|pair| (pair.core, of_pair(pair))).collect()
+}
+
+/// Makes the interfaces of all lanes ones that know each other. The first is the one that others know.
+pub(super) fn link(lanes: Vec<Interface>, key: [u64; 2]) -> &'static Interface {
+    let count = lanes.len();
+    let inboxes: Arc<[Inbox]> = lanes.iter().map(|lane| Inbox::new(lane.core())).collect();
+    let lanes: Vec<&'static Interface> = lanes
+        .into_iter()
+        .map(|lane| &*Box::leak(Box::new(lane)))
+        .collect();
+    for (own, lane) in lanes.iter().enumerate() {
+        let mail = Mail {
+            inboxes: inboxes.clone(),
+            own,
+        };
+        let steering = Steering::new(own, count, key);
+        lane.lock().join_lanes(mail, steering, own);
+    }
+    let first = lanes[0];
+    for lane in &lanes {
+        lane.set_lanes(lanes.clone(), Steering::new(0, count, key));
+    }
+    first
+}
+
+/// Stack of the thread that registers a lane on another core.
+const STACK_BYTES: usize = 16 << 10;
+/// Bits of such a thread's argument that are the interface's index; the others are the lane.
+const INDEX_BITS: u32 = 16;
+
+/// Registers a lane with the core on which this thread runs.
+extern "C" fn adopt(place: usize) -> ! {
+    scheduler::begin();
+    let (index, lane) = (place & ((1 << INDEX_BITS) - 1), place >> INDEX_BITS);
+    if let Some(lane) = NETWORK.get().and_then(|network| network.lane(index, lane)) {
+        lane.register();
+    }
+    scheduler::exit(0)
+}
+
+/// Has a core register a lane; the thread that does it.
+///
+/// # Errors
+/// When there is no memory for it.
+pub(super) fn register_on(
+    core: usize,
+    (index, lane): (usize, usize),
+) -> Result<Arc<Thread>, OutOfMemory> {
+    let place = index | lane << INDEX_BITS;
+    scheduler::spawn_on(core, adopt, place, STACK_BYTES, Name::new(b"adopt"))
+}
+
+impl Network {
+    /// Has the cores of all lanes serve them. The first lanes are served by this one.
+    pub(super) fn start_lanes(&'static self) {
+        for (index, interface) in self.interfaces.iter().enumerate() {
+            for (number, lane) in interface.lanes().into_iter().enumerate().skip(1) {
+                // This core can do it, too.
+                if register_on(lane.core(), (index, number)).is_err() {
+                    lane.register();
+                    lane.move_to(core_local::current());
+                }
+            }
+        }
+    }
+}
+
+impl Interface {
+    /// The lane that a connection to `remote` belongs to: with a port of ours that is given (not 0), it follows from the ends; else any will do,
+    /// and that of this core is the nearest.
+    pub(super) fn lane_for(&'static self, remote: SocketAddr, local_port: u16) -> &'static Self {
+        let Some((lanes, steering)) = self.lanes_with_steering() else {
+            return self;
+        };
+        let own = core_local::current().index();
+        let lane = match local_port {
+            0 => lanes.iter().position(|lane| lane.core() == own),
+            port => Some(steering.lane(remote.ip().into(), remote.port(), port)),
+        };
+        lane.and_then(|lane| lanes.get(lane))
+            .copied()
+            .unwrap_or(self)
+    }
+}

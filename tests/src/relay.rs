@@ -86,8 +86,15 @@ impl Chance {
 /// Frames under way in one direction: when they arrive, and in which order they were sent.
 #[derive(Debug, Default)]
 struct Lane {
-    frames: Mutex<(BinaryHeap<Reverse<(Instant, u64, Vec<u8>)>>, bool)>,
+    under_way: Mutex<UnderWay>,
     changed: Condvar,
+}
+
+#[derive(Debug, Default)]
+struct UnderWay {
+    frames: BinaryHeap<Reverse<(Instant, u64, Vec<u8>)>>,
+    /// Nothing more comes.
+    is_closed: bool,
 }
 
 #[derive(Debug, Default)]
@@ -204,11 +211,11 @@ impl Relay {
     /// Sends a frame to the machine, whatever the weather. Waits while too many are under way.
     pub fn inject(&self, frame: Vec<u8>) {
         let lane = &self.shared.to_guest;
-        let mut under_way = lock(&lane.frames);
-        while under_way.0.len() >= UNDER_WAY {
+        let mut under_way = lock(&lane.under_way);
+        while under_way.frames.len() >= UNDER_WAY {
             drop(under_way);
             thread::sleep(Duration::from_millis(1));
-            under_way = lock(&lane.frames);
+            under_way = lock(&lane.under_way);
         }
         drop(under_way);
         lane.put(Instant::now(), frame);
@@ -256,10 +263,10 @@ impl Drop for Relay {
 
 impl Lane {
     fn put(&self, at: Instant, frame: Vec<u8>) {
-        let mut under_way = lock(&self.frames);
+        let mut under_way = lock(&self.under_way);
         let number = frame_number();
-        if under_way.0.len() < 2 * UNDER_WAY {
-            under_way.0.push(Reverse((at, number, frame)));
+        if under_way.frames.len() < 2 * UNDER_WAY {
+            under_way.frames.push(Reverse((at, number, frame)));
         }
         drop(under_way);
         self.changed.notify_one();
@@ -267,17 +274,17 @@ impl Lane {
 
     /// Nothing more comes.
     fn close(&self) {
-        lock(&self.frames).1 = true;
+        lock(&self.under_way).is_closed = true;
         self.changed.notify_one();
     }
 
     /// Waits for the next frame.
     fn next(&self) -> Option<Vec<u8>> {
-        let mut under_way = lock(&self.frames);
+        let mut under_way = lock(&self.under_way);
         loop {
             let now = Instant::now();
-            under_way = match under_way.0.peek() {
-                None if under_way.1 => return None,
+            under_way = match under_way.frames.peek() {
+                None if under_way.is_closed => return None,
                 None => self
                     .changed
                     .wait(under_way)
@@ -287,7 +294,7 @@ impl Lane {
                     let waited = self.changed.wait_timeout(under_way, left);
                     waited.unwrap_or_else(PoisonError::into_inner).0
                 }
-                Some(_) => return under_way.0.pop().map(|Reverse((_, _, frame))| frame),
+                Some(_) => return under_way.frames.pop().map(|Reverse((_, _, frame))| frame),
             };
         }
     }

@@ -11,9 +11,9 @@ use vm_tests::crowd::{
     upload, will_reset,
 };
 use vm_tests::frame::{Ipv4, Tcp, arp, datagram, ethernet, icmp, protocol};
+use vm_tests::namespace;
 use vm_tests::relay::{Chance, GUEST, GUEST_MAC, LINUX, LINUX_MAC};
 use vm_tests::wire::flag;
-use vm_tests::{Nic, namespace};
 
 /// Clients at the same time, and those of them that vanish in a test.
 const AT_ONCE: u64 = 8;
@@ -129,7 +129,7 @@ fn thousands_of_clients_come_and_go_in_all_ways_and_leave_nothing() {
     if !namespace::enter(test, &["test-crowd"]) {
         return;
     }
-    let crowd = Crowd::start(1, Nic::Virtio);
+    let crowd = Crowd::start(1, "virtio-net-pci");
     let vanished = Mutex::default();
     let start = crowd.census();
     visits(&crowd, 400, 1, &vanished);
@@ -146,7 +146,7 @@ fn many_connections_at_once_are_served_and_leave_nothing() {
     if !namespace::enter(test, &["test-crowd"]) {
         return;
     }
-    let crowd = Crowd::start(2, Nic::Virtio);
+    let crowd = Crowd::start(2, "virtio-net-pci");
     let start = crowd.census();
     let together = || {
         let ports = [(CALLBACKS, 500), (THREADS, 100)];
@@ -273,7 +273,7 @@ fn floods_of_frames_harm_nobody_and_leave_nothing() {
     if !namespace::enter(test, &["test-crowd"]) {
         return;
     }
-    let crowd = Crowd::start(3, Nic::Virtio);
+    let crowd = Crowd::start(3, "virtio-net-pci");
     let start = crowd.census();
     let bytes = pattern(20_000);
     let flood = |frames: u64, seed: u64| {

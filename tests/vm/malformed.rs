@@ -175,7 +175,7 @@ fn others(evil: &Tcp<'_>) -> Vec<(&'static str, Vec<u8>)> {
         v4(&Ipv4::new(HOST, GUEST, protocol::ICMP).packet(&icmp(kind, code, word, quote)))
     };
     let part = |offset: u16, has_more: bool, content: &[u8]| {
-        let fragment = offset / 8 | u16::from(has_more) << 13;
+        let fragment = (offset / 8) | (u16::from(has_more) << 13);
         v4(&Ipv4 {
             id: 7,
             fragment,

@@ -6,6 +6,7 @@ use std::net::{
     IpAddr, Ipv4Addr, Ipv6Addr, Shutdown, SocketAddr, TcpListener, TcpStream, ToSocketAddrs,
     UdpSocket,
 };
+use std::os::linux::net::TcpStreamExt;
 use std::thread;
 use std::time::Duration;
 

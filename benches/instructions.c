@@ -1,17 +1,21 @@
 /* A plugin for QEMU's emulator (TCG) that counts executed guest instructions into a file, so that they can be read
  * while the guest runs:  -plugin ./instructions.so,out=FILE[,blocks=N]
+ * or takes the time from one block of instructions to another one:  -plugin ./instructions.so,out=FILE,from=ADDRESS,to=ADDRESS
  *
  * The file, in 64-bit words of the host:
  *     0      magic, written when everything else is there
  *     1      translated blocks in the table
  *     2      translated blocks that found no place in the table
  *     3      0
- *     4..63  instructions executed by virtual CPU 0..59 (CPUs above 59 share the last word)
+ *     4..61  instructions executed by virtual CPU 0..57 (CPUs above 57 share the last word)
+ *     62     with `from` and `to`: nanoseconds between the first translations of these blocks, on the host's clock
+ *     63     and of processor time of the CPU's thread
  *     64..   with `blocks=N`, a table of N blocks: address, instructions in the block, times executed
  *
  * The emulator executes a block (instructions up to a branch) as a whole, so one call a block is enough. A block that
  * is left early by an exception counts as a whole; a repeated string instruction is a block of its own and counts once
- * for each repetition.
+ * for each repetition. A block is translated just before it is executed for the first time; where time is taken, nothing is
+ * counted, as that would cost some.
  *
  * The prototypes are those of QEMU's include/qemu/qemu-plugin.h ("QEMU TCG Plugins" in its developer manual), written
  * out here so that no header of QEMU is needed. They are the same in all versions of the interface; PLUGIN_API is the
@@ -23,10 +27,11 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <time.h>
 #include <unistd.h>
 
 #define MAGIC 0x544e434f524f54ull /* "TOROCNT" */
-#define CPUS 60
+#define CPUS 58
 
 struct block {
     uint64_t address, instructions, executed;
@@ -35,6 +40,7 @@ struct block {
 struct counters {
     uint64_t magic, blocks, lost, zero;
     uint64_t cpu[CPUS];
+    uint64_t elapsed, processor;
     struct block block[];
 };
 
@@ -52,7 +58,7 @@ extern uint64_t qemu_plugin_tb_vaddr(const struct qemu_plugin_tb *tb);
 EXPORT int qemu_plugin_version = PLUGIN_API;
 
 static volatile struct counters *counters;
-static uint64_t room;
+static uint64_t room, from, to;
 
 static void count(unsigned int cpu, uint64_t instructions)
 {
@@ -97,6 +103,27 @@ static void translated(uint64_t id, struct qemu_plugin_tb *tb)
         qemu_plugin_register_vcpu_tb_exec_cb(tb, executed, NO_REGISTERS, (void *)(uintptr_t)instructions);
 }
 
+static uint64_t now(clockid_t clock)
+{
+    struct timespec time;
+    clock_gettime(clock, &time);
+    return (uint64_t)time.tv_sec * 1000000000 + (uint64_t)time.tv_nsec;
+}
+
+static void timed(uint64_t id, struct qemu_plugin_tb *tb)
+{
+    static uint64_t elapsed, processor;
+    (void)id;
+    uint64_t address = qemu_plugin_tb_vaddr(tb);
+    if (address == from && !elapsed) {
+        elapsed = now(CLOCK_MONOTONIC);
+        processor = now(CLOCK_THREAD_CPUTIME_ID);
+    } else if (address == to && elapsed && !counters->elapsed) {
+        counters->processor = now(CLOCK_THREAD_CPUTIME_ID) - processor;
+        counters->elapsed = now(CLOCK_MONOTONIC) - elapsed;
+    }
+}
+
 EXPORT int qemu_plugin_install(uint64_t id, const void *info, int argc, char **argv)
 {
     const char *out = NULL;
@@ -106,6 +133,10 @@ EXPORT int qemu_plugin_install(uint64_t id, const void *info, int argc, char **a
             out = argv[i] + 4;
         else if (!strncmp(argv[i], "blocks=", 7))
             room = strtoull(argv[i] + 7, NULL, 10);
+        else if (!strncmp(argv[i], "from=", 5))
+            from = strtoull(argv[i] + 5, NULL, 0);
+        else if (!strncmp(argv[i], "to=", 3))
+            to = strtoull(argv[i] + 3, NULL, 0);
     }
     if (!out || room > 1 << 24) {
         fprintf(stderr, "instructions: out=FILE is missing, or blocks=N is too large\n");
@@ -124,7 +155,7 @@ EXPORT int qemu_plugin_install(uint64_t id, const void *info, int argc, char **a
         return -1;
     }
     counters = memory;
-    qemu_plugin_register_vcpu_tb_trans_cb(id, translated);
+    qemu_plugin_register_vcpu_tb_trans_cb(id, to ? timed : translated);
     counters->magic = MAGIC;
     return 0;
 }

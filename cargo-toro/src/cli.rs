@@ -177,6 +177,11 @@ pub struct VmOptions {
     /// Use this tap interface, which must exist, in place of the user network
     #[arg(long, value_name = "NAME", conflicts_with = "publish")]
     pub tap: Option<String>,
+    /// Queues of the tap interface, which `ip tuntap add NAME mode tap multi_queue` makes: with a virtio card each core
+    /// has one, as far as they go
+    #[arg(long, value_name = "COUNT", requires = "tap", default_value_t = 1,
+        value_parser = clap::value_parser!(u32).range(1..=64))]
+    pub queues: u32,
     /// How the image is booted [default: kernel on microvm, disk on the others]
     #[arg(long, value_enum)]
     pub boot: Option<Boot>,

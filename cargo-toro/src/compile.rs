@@ -95,6 +95,7 @@ pub fn compile(program: &Program, options: &Options, shell: &Shell) -> Result<Pa
         has_all_system_calls: references.calls_by_number()
             || image::has_system_call_instruction(&bytes)?,
         has_file_systems: references.uses_files(),
+        has_proc: image::names_proc(&bytes),
         ..whole
     };
     if extent == whole {
@@ -112,6 +113,8 @@ struct Extent {
     has_file_systems: bool,
     /// The driver for FAT.
     has_fat: bool,
+    /// `/proc` and `/sys`.
+    has_proc: bool,
 }
 
 impl Extent {
@@ -119,6 +122,7 @@ impl Extent {
         has_all_system_calls: true,
         has_file_systems: true,
         has_fat: false,
+        has_proc: false,
     };
 }
 
@@ -152,6 +156,7 @@ pub fn compile_tests(
     add_output(&mut command, folder, shell);
     let whole = Extent {
         has_fat: options.has_fat,
+        has_proc: true,
         ..Extent::WHOLE
     };
     // Tests may want the package's binaries too, so all that is linked gets the kernel.
@@ -317,11 +322,12 @@ fn read_messages(output: impl std::io::BufRead, shell: &Shell) -> Result<Message
     Ok(messages)
 }
 
-fn link_arguments(parts: &Parts, extent: Extent) -> [String; 10] {
+fn link_arguments(parts: &Parts, extent: Extent) -> [String; 11] {
     let choice = |is_whole, whole: &'static str, part| if is_whole { whole } else { part };
     let calls = choice(extent.has_all_system_calls, "all", "few");
     let files = choice(extent.has_file_systems, "all", "no");
-    let fat = choice(extent.has_fat, "with", "without");
+    let [fat, proc] =
+        [extent.has_fat, extent.has_proc].map(|is_there| choice(is_there, "with", "without"));
     [
         format!("-Clink-arg={}", parts.kernel.display()),
         format!("-Clink-arg=-T{}", parts.script.display()),
@@ -335,6 +341,7 @@ fn link_arguments(parts: &Parts, extent: Extent) -> [String; 10] {
         format!("-Clink-arg=--defsym=toro_system_calls=toro_{calls}_system_calls"),
         format!("-Clink-arg=--defsym=toro_file_systems=toro_{files}_file_systems"),
         format!("-Clink-arg=--defsym=toro_fat=toro_{fat}_fat"),
+        format!("-Clink-arg=--defsym=toro_proc=toro_{proc}_proc"),
     ]
 }
 

@@ -60,7 +60,12 @@ pub enum Network {
     /// QEMU's user network, which needs no privileges, with ports of the host that lead into it.
     User(Vec<Port>),
     /// A tap interface that exists.
-    Tap(String),
+    Tap {
+        /// Its name.
+        name: String,
+        /// How many queues it is asked for; with more than one it must have been made so.
+        queues: u32,
+    },
 }
 
 /// Where the screen is shown.
@@ -277,17 +282,30 @@ impl Launch {
             (Nic::Virtio, Machine::Microvm) => "virtio-net-device,netdev=net0",
             (Nic::Virtio, _) => "virtio-net-pci,netdev=net0,romfile=",
         };
+        let queues = match self.network {
+            Network::Tap { queues, .. } => queues,
+            Network::User(_) => 1,
+        };
+        let several = match queues {
+            1 => String::new(),
+            count => format!(",queues={count}"),
+        };
         words.option(
             "-netdev",
             Some(match &self.network {
                 Network::User(ports) => user_network(self.address, ports)?,
-                Network::Tap(name) => format!(
-                    "tap,id=net0,ifname={},script=no,downscript=no",
+                Network::Tap { name, .. } => format!(
+                    "tap,id=net0,ifname={},script=no,downscript=no{several}",
                     escaped(name)
                 ),
             }),
         );
-        words.option("-device", Some(device.into()));
+        let several = match queues {
+            1 => String::new(),
+            // A message for each queue, one for that of commands and one for the configuration.
+            count => format!(",mq=on,vectors={}", 2 * count + 2),
+        };
+        words.option("-device", Some(format!("{device}{several}")));
         Ok(())
     }
 }

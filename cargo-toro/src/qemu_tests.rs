@@ -212,11 +212,32 @@ fn a_gateway_outside_the_network_is_refused() {
 #[test]
 fn a_tap_replaces_the_user_network() {
     let text = line(&Launch {
-        network: Network::Tap("tap0".into()),
+        network: Network::Tap {
+            name: "tap0".into(),
+            queues: 1,
+        },
         ..pc()
     });
     assert!(
-        text.contains("-netdev tap,id=net0,ifname=tap0,script=no,downscript=no"),
+        text.contains("-netdev tap,id=net0,ifname=tap0,script=no,downscript=no "),
+        "{text}"
+    );
+    assert!(!text.contains("mq=on"), "{text}");
+}
+
+#[test]
+fn a_tap_of_several_queues_has_a_card_with_a_message_for_each() {
+    let text = line(&Launch {
+        network: Network::Tap {
+            name: "tap0".into(),
+            queues: 3,
+        },
+        nic: Nic::Virtio,
+        ..pc()
+    });
+    assert!(text.contains("downscript=no,queues=3 "), "{text}");
+    assert!(
+        text.contains("virtio-net-pci,netdev=net0,romfile=,mq=on,vectors=8"),
         "{text}"
     );
 }

@@ -282,34 +282,40 @@ impl<D: BlockDevice> ReadDir<'_, D> {
 }
 
 /// The header of a record, which begins with `bytes`, with a length that leads on within its block, of which `left` bytes are left.
-#[inline]
+#[inline(always)]
 fn check_record(
     directory: InodeNumber,
     offset: u64,
     bytes: &[u8],
     left: u64,
 ) -> Result<DirEntryHeader, Error> {
+    if let Ok((header, _)) = DirEntryHeader::read_from_prefix(bytes) {
+        let record_len = header.record_len.get();
+        if record_len >= 12 && record_len & 3 == 0 && u64::from(record_len) <= left {
+            return Ok(header);
+        }
+    }
+    Err(wrong_record(directory, offset, bytes, left))
+}
+
+/// What is wrong with a record that [`check_record`] refused.
+#[cold]
+fn wrong_record(directory: InodeNumber, offset: u64, bytes: &[u8], left: u64) -> Error {
     let place = Place::Directory(directory.0);
     let Ok((header, _)) = DirEntryHeader::read_from_prefix(bytes) else {
-        return Err(corrupt!(
-            place,
-            "entry at offset {offset} does not fit in its block"
-        ));
+        return corrupt!(place, "entry at offset {offset} does not fit in its block");
     };
     let record_len = u64::from(header.record_len.get());
-    if record_len < 12 || !record_len.is_multiple_of(4) {
-        return Err(corrupt!(
-            place,
-            "entry at offset {offset} has record length {record_len}"
-        ));
-    }
     if record_len > left {
-        return Err(corrupt!(
+        return corrupt!(
             place,
             "entry at offset {offset} has record length {record_len}, but its block ends after {left}"
-        ));
+        );
     }
-    Ok(header)
+    corrupt!(
+        place,
+        "entry at offset {offset} has record length {record_len}"
+    )
 }
 
 impl<D: BlockDevice> Iterator for ReadDir<'_, D> {
@@ -382,6 +388,7 @@ impl<D: BlockDevice> FileSystem<D> {
             return Err(Error::NotADirectory);
         }
         let block_size = u64::from(self.geometry.block_size);
+        let may_be_dead = !self.facts.is_clean;
         let mut scratch = Vec::new();
         let first = cookie.checked_div(block_size).unwrap_or(0);
         for logical in first..self.directory_blocks(directory) {
@@ -400,7 +407,10 @@ impl<D: BlockDevice> FileSystem<D> {
                     continue;
                 }
                 let entry = self.check_entry(directory.number, offset, &header, record)?;
-                if !self.is_dead(entry.inode)? && !take(&entry) {
+                if may_be_dead && self.is_dead(entry.inode)? {
+                    continue;
+                }
+                if !take(&entry) {
                     return Ok(());
                 }
             }
@@ -409,7 +419,7 @@ impl<D: BlockDevice> FileSystem<D> {
     }
 
     /// Checks an entry that is in use: its header, and the bytes of its record.
-    #[inline]
+    #[inline(always)]
     fn check_entry<'a>(
         &self,
         directory: InodeNumber,
@@ -417,54 +427,80 @@ impl<D: BlockDevice> FileSystem<D> {
         header: &DirEntryHeader,
         record: &'a [u8],
     ) -> Result<DirEntryRef<'a>, Error> {
-        let place = Place::Directory(directory.0);
         let record_len = u64::from(header.record_len.get());
-        let mut name_len = usize::from(header.name_len);
-        if !self.has_file_types {
-            name_len |= usize::from(header.file_type) << 8;
+        let inode = header.inode.get();
+        let name_len = self.name_len(header);
+        let entry_end = name_len.saturating_add(DIR_ENTRY_HEADER_LEN);
+        let is_sound = name_len != 0
+            && name_len <= NAME_LEN_MAX
+            && entry_end as u64 <= record_len
+            && inode <= self.facts.inodes
+            && (inode >= self.first_inode || inode == ROOT_INODE);
+        match record.get(DIR_ENTRY_HEADER_LEN..entry_end) {
+            Some(name) if is_sound && can_be_name(name) => Ok(DirEntryRef {
+                inode: InodeNumber(inode),
+                file_type: if self.has_file_types {
+                    FileType::from_entry(header.file_type)
+                } else {
+                    None
+                },
+                name,
+                next_cookie: start.saturating_add(record_len),
+            }),
+            name => Err(self.wrong_entry(directory, start, header, name)),
         }
-        let entry_len = name_len.saturating_add(DIR_ENTRY_HEADER_LEN);
-        if name_len == 0 || name_len > NAME_LEN_MAX || entry_len as u64 > record_len {
-            return Err(corrupt!(
+    }
+
+    fn name_len(&self, header: &DirEntryHeader) -> usize {
+        let high = if self.has_file_types {
+            0
+        } else {
+            usize::from(header.file_type) << 8
+        };
+        usize::from(header.name_len) | high
+    }
+
+    /// What is wrong with an entry that [`FileSystem::check_entry`] refused; its name, if there is room for that.
+    #[cold]
+    fn wrong_entry(
+        &self,
+        directory: InodeNumber,
+        start: u64,
+        header: &DirEntryHeader,
+        name: Option<&[u8]>,
+    ) -> Error {
+        let place = Place::Directory(directory.0);
+        let record_len = header.record_len.get();
+        let name_len = self.name_len(header);
+        let inode = header.inode.get();
+        let entry_end = name_len.saturating_add(DIR_ENTRY_HEADER_LEN);
+        if name_len == 0 || name_len > NAME_LEN_MAX || entry_end > usize::from(record_len) {
+            return corrupt!(
                 place,
                 "entry at offset {start} has a name of {name_len} bytes in a record of {record_len}"
-            ));
+            );
         }
-        let inode = header.inode.get();
         if inode > self.facts.inodes {
-            return Err(corrupt!(
+            return corrupt!(
                 place,
                 "entry at offset {start} leads to inode {inode}, beyond the end ({} inodes)",
                 self.facts.inodes
-            ));
+            );
         }
         if inode != ROOT_INODE && inode < self.first_inode {
-            return Err(corrupt!(
+            return corrupt!(
                 place,
                 "entry at offset {start} leads to inode {inode}, which is reserved"
-            ));
+            );
         }
-        let file_type = if self.has_file_types {
-            FileType::from_entry(header.file_type)
-        } else {
-            None
-        };
-        let name = record
-            .get(DIR_ENTRY_HEADER_LEN..entry_len)
-            .ok_or_else(|| corrupt!(place, "entry at offset {start} is cut off"))?;
-        if !can_be_name(name) {
-            return Err(corrupt!(
+        match name {
+            Some(name) => corrupt!(
                 place,
                 "entry at offset {start} has the name \"{}\"",
                 name.escape_ascii()
-            ));
+            ),
+            None => corrupt!(place, "entry at offset {start} is cut off"),
         }
-        Ok(DirEntryRef {
-            inode: InodeNumber(inode),
-            file_type,
-            name,
-            next_cookie: start.saturating_add(record_len),
-        })
     }
 
     /// Finds a name in a directory.

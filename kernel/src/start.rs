@@ -35,6 +35,7 @@ pub fn command_line() -> &'static CommandLine {
 /// Called by the boot code on the boot stack with interrupts off; `start_info_phys` is where the loader left its information, in the
 /// form of its protocol.
 pub(crate) extern "C" fn start(start_info_phys: u64, protocol: Protocol) -> ! {
+    let measurement = clock::TscMeasurement::begin();
     console::initialise_serial();
     core_local::initialise_boot_core();
     // SAFETY: the entries are those of `exceptions` and `interrupts`; this is the only call, and interrupts are off.
@@ -82,13 +83,11 @@ pub(crate) extern "C" fn start(start_info_phys: u64, protocol: Protocol) -> ! {
             "not enough memory to start: give the machine more"
         ));
     }
-    let counter = if local_apic::counts() {
+    let counter = local_apic::counts().then(|| {
         local_apic::start_timer_count();
-        clock::Counter::Down(local_apic::timer_count)
-    } else {
-        clock::Counter::Unused
-    };
-    local_apic::set_timer_hz(clock::initialise(counter));
+        clock::CounterMeasurement::begin(local_apic::timer_count)
+    });
+    local_apic::set_timer_hz(clock::initialise(measurement, counter));
     interrupts::enable_timer();
     syscall::initialise();
     entropy::initialise();
@@ -105,6 +104,8 @@ unsafe extern "Rust" {
     safe fn toro_file_systems(mounts: &[String]) -> Result<(), MountError>;
     /// In the same way, what makes FAT known, or leaves it out.
     safe fn toro_fat();
+    /// And what mounts `/proc` and `/sys`, or does not.
+    safe fn toro_proc();
 }
 
 /// Makes FAT known.
@@ -117,6 +118,18 @@ fn toro_with_fat() {
 #[unsafe(no_mangle)]
 fn toro_without_fat() {}
 
+/// Mounts `/proc` and `/sys`.
+#[unsafe(no_mangle)]
+fn toro_with_proc() {
+    if let Err(error) = abi::procfs::mount() {
+        ::log::warn!("/proc is not there: {error:?}");
+    }
+}
+
+/// Leaves them out.
+#[unsafe(no_mangle)]
+fn toro_without_proc() {}
+
 /// Mounts what the words `mount=` ask for.
 #[unsafe(no_mangle)]
 fn toro_all_file_systems(mounts: &[String]) -> Result<(), MountError> {
@@ -125,7 +138,9 @@ fn toro_all_file_systems(mounts: &[String]) -> Result<(), MountError> {
         .iter()
         .map(|word| MountRequest::parse(word))
         .collect();
-    storage::start(&requests?, &command_line().virtio_mmio)
+    storage::start(&requests?, &command_line().virtio_mmio)?;
+    toro_proc();
+    Ok(())
 }
 
 #[unsafe(no_mangle)]

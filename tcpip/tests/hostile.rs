@@ -3,7 +3,7 @@
 mod world;
 
 use proptest::prelude::*;
-use tcpip::{Limits, Manner};
+use tcpip::{Limits, Manner, State};
 use world::{A, B, LIMITS, World, pattern};
 
 /// Real frames from `a` to `b`: a handshake, requests, datagrams in parts, a ping, an end.
@@ -60,6 +60,55 @@ fn assert_bounded(world: &World) {
     );
     assert!(bytes <= LIMITS.buffer_bytes + 2 * connections * Limits::ASSURED_BYTES);
     assert!(world.b.time_wait() <= LIMITS.time_wait);
+}
+
+/// A request from the peer of a connection that its program still holds in TIME-WAIT, older than that connection.
+#[test]
+fn an_old_request_for_a_connection_that_is_over_leaves_nothing() {
+    let mut world = World::new(5);
+    let (at_a, at_b) = world.connected(80);
+    world.a.shutdown(at_a, world.now);
+    world.pass(20_000);
+    world.b.release(at_b, false, world.now);
+    world.pass(20_000);
+    assert_eq!(world.a.state(at_a), State::TimeWait);
+    let tuple = world.a.tuple(at_a).expect("it is held");
+    let mut packet = vec![
+        0x45, 0, 0, 40, 0, 0, 0, 0, 64, 6, 0, 0, 10, 0, 2, 15, 10, 0, 2, 2,
+    ];
+    packet.extend(tuple.remote_port.to_be_bytes());
+    packet.extend(tuple.local_port.to_be_bytes());
+    packet.extend([0; 8]);
+    packet.extend([0x50, 2, 1, 0, 0, 0, 0, 0]);
+    let frame = [&world::MAC_A[..], &world::MAC_B, &[8, 0], &packet].concat();
+    // Both halves of the numbers: one of them is older.
+    for sequence in [0_u32, 1 << 31] {
+        let mut frame = frame.clone();
+        frame[38..42].copy_from_slice(&sequence.to_be_bytes());
+        world.a.receive(&frame, true, world.now);
+    }
+    world.a.release(at_a, false, world.now);
+    world.pass(60_000_000);
+    let [connections, _, tuples, _, timers, half_open, _] = world.a.census();
+    let left = [connections, tuples, timers, half_open, world.a.time_wait()];
+    assert_eq!(left, [0; 5]);
+}
+
+/// Frames whose type says another version of IP than the packet.
+#[test]
+fn a_packet_in_a_frame_of_the_other_version_is_dropped() {
+    for (frame_type, is_taken) in [([8, 0], true), ([0x86, 0xDD], false)] {
+        let mut world = World::new(5);
+        world.b.sockets.bound.push(53);
+        let datagram = [0, 53, 0, 53, 0, 9, 0, 0, b'x'];
+        let mut packet = vec![
+            0x45, 0, 0, 29, 0, 0, 0, 0, 64, 17, 0, 0, 10, 0, 2, 2, 10, 0, 2, 15,
+        ];
+        packet.extend(datagram);
+        let frame = [&world::MAC_B[..], &world::MAC_A, &frame_type, &packet].concat();
+        world.b.receive(&frame, true, world.now);
+        assert_eq!(world.b.sockets.datagrams.len(), usize::from(is_taken));
+    }
 }
 
 proptest! {

@@ -21,6 +21,8 @@ struct Net {
     chance: Chance,
     /// Frames are cut into parts before they reach the host.
     is_cut: bool,
+    /// Length of the largest frame that the host has sent.
+    largest: usize,
 }
 
 impl Net {
@@ -40,6 +42,7 @@ impl Net {
             lanes,
             chance: Chance::new(seed),
             is_cut: false,
+            largest: 0,
         };
         net.settle();
         net
@@ -83,6 +86,7 @@ impl Net {
                 lane.run_timers(self.now);
                 for frame in lane.device.frames.drain(..) {
                     is_idle = false;
+                    self.largest = self.largest.max(frame.len());
                     self.peer.receive(&frame, false, self.now);
                 }
             }
@@ -107,12 +111,8 @@ impl Net {
             // Each packet needs a number of its own: that of the segment will do.
             header[4..6].copy_from_slice(&[payload[6], payload[7]]);
             header[10..12].fill(0);
-            let sum: u32 = header
-                .chunks(2)
-                .map(|two| u32::from(u16::from_be_bytes([two[0], two[1]])))
-                .sum();
-            let sum = (sum & 0xFFFF) + (sum >> 16);
-            header[10..12].copy_from_slice(&(!(sum as u16)).to_be_bytes());
+            let sum = checksum(&header);
+            header[10..12].copy_from_slice(&sum);
             [&frame[..14], &header, bytes].concat()
         };
         vec![part(0, 1, &payload[..8]), part(8, 0, &payload[8..])]
@@ -149,6 +149,36 @@ impl Net {
         assert_eq!(found.next(), None, "one connection is in one lane");
         one
     }
+}
+
+/// The checksum of the Internet over an even number of bytes (RFC 1071).
+fn checksum(bytes: &[u8]) -> [u8; 2] {
+    let words = bytes.chunks(2);
+    let mut sum: u32 = words
+        .map(|two| u32::from(u16::from_be_bytes([two[0], two[1]])))
+        .sum();
+    while sum > 0xFFFF {
+        sum = (sum & 0xFFFF) + (sum >> 16);
+    }
+    (!(sum as u16)).to_be_bytes()
+}
+
+/// What a router says of a packet that is too large for the way (RFC 1191): as a frame from the peer.
+fn too_big(frame: &[u8], mtu: u16) -> Vec<u8> {
+    let quote = &frame[14..14 + 28];
+    let mut message = [&[3, 4, 0, 0, 0, 0], mtu.to_be_bytes().as_slice(), quote].concat();
+    let sum = checksum(&message);
+    message[2..4].copy_from_slice(&sum);
+    let mut packet = frame[14..34].to_vec();
+    packet[2..4].copy_from_slice(&(20 + message.len() as u16).to_be_bytes());
+    packet[9] = 1;
+    packet[10..12].fill(0);
+    let (source, destination) = (frame[26..30].to_vec(), frame[30..34].to_vec());
+    packet[12..16].copy_from_slice(&destination);
+    packet[16..20].copy_from_slice(&source);
+    let sum = checksum(&packet);
+    packet[10..12].copy_from_slice(&sum);
+    [&MAC_B, &MAC_A, &frame[12..14], &packet, &message].concat()
 }
 
 /// Sends bytes from one end to the other, both of which `reach` leads to.
@@ -280,6 +310,27 @@ fn datagrams_and_pings_are_the_first_lanes() {
     }
     assert_eq!(net.lanes[0].sockets.datagrams.len(), 10);
     assert_eq!(net.peer.sockets.echoes.len(), 10);
+}
+
+#[test]
+fn a_router_that_knows_of_a_narrow_way_is_heard_whatever_queue_it_speaks_by() {
+    for queue in 0..LANES {
+        let mut net = Net::new(9);
+        let lanes: Vec<_> = (0..8).map(|_| net.accepted()).collect();
+        assert!(lanes.iter().any(|connection| connection.1 != 0));
+        for connection in lanes {
+            let (_, lane, slot) = connection;
+            let sent = net.lanes[lane].write(slot, &pattern(4000), net.now);
+            assert_eq!(sent, Ok(4000));
+            // They get lost.
+            let frames: Vec<_> = net.lanes[lane].device.frames.drain(..).collect();
+            assert!(frames[0].len() > 1400);
+            net.largest = 0;
+            net.lanes[queue].receive(&too_big(&frames[0], 700), false, net.now);
+            net.pass(2_000_000);
+            assert!((600..=714).contains(&net.largest), "{}", net.largest);
+        }
+    }
 }
 
 #[test]

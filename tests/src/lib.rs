@@ -6,6 +6,7 @@
 
 mod bare;
 pub mod crowd;
+pub mod frame;
 mod guest;
 pub mod http;
 pub mod namespace;

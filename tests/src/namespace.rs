@@ -52,13 +52,14 @@ fn way_in() -> Option<&'static [&'static str]> {
     })
 }
 
-/// Runs `ip` with words between blanks.
+/// Runs `ip` with words between blanks; what it says.
 ///
 /// # Panics
 /// When it fails.
-pub fn ip(words: &str) {
+pub fn ip(words: &str) -> String {
     let output = Command::new("ip").args(words.split(' ')).output();
     let output = output.expect("the program ip");
     let message = String::from_utf8_lossy(&output.stderr);
     assert!(output.status.success(), "ip {words}: {message}");
+    String::from_utf8_lossy(&output.stdout).into_owned()
 }

@@ -86,8 +86,15 @@ impl Chance {
 /// Frames under way in one direction: when they arrive, and in which order they were sent.
 #[derive(Debug, Default)]
 struct Lane {
-    frames: Mutex<(BinaryHeap<Reverse<(Instant, u64, Vec<u8>)>>, bool)>,
+    under_way: Mutex<UnderWay>,
     changed: Condvar,
+}
+
+#[derive(Debug, Default)]
+struct UnderWay {
+    frames: BinaryHeap<Reverse<(Instant, u64, Vec<u8>)>>,
+    /// Nothing more comes.
+    is_closed: bool,
 }
 
 #[derive(Debug, Default)]
@@ -122,6 +129,8 @@ impl Relay {
             "link set {TAP} address {a:02x}:{b:02x}:{c:02x}:{d:02x}:{e:02x}:{f:02x}"
         ));
         ip(&format!("addr add {LINUX}/24 dev {TAP}"));
+        // Its address of IPv6 shall be there at once.
+        let _ = std::fs::write(format!("/proc/sys/net/ipv6/conf/{TAP}/accept_dad"), "0");
         ip(&format!("link set {TAP} up"));
         // A crowd needs all ports, and again at once; and has more strangers in it than Linux remembers by itself.
         for (name, value) in [
@@ -202,11 +211,11 @@ impl Relay {
     /// Sends a frame to the machine, whatever the weather. Waits while too many are under way.
     pub fn inject(&self, frame: Vec<u8>) {
         let lane = &self.shared.to_guest;
-        let mut under_way = lock(&lane.frames);
-        while under_way.0.len() >= UNDER_WAY {
+        let mut under_way = lock(&lane.under_way);
+        while under_way.frames.len() >= UNDER_WAY {
             drop(under_way);
             thread::sleep(Duration::from_millis(1));
-            under_way = lock(&lane.frames);
+            under_way = lock(&lane.under_way);
         }
         drop(under_way);
         lane.put(Instant::now(), frame);
@@ -219,8 +228,12 @@ impl Relay {
 
     /// The same by IPv6: the address that the machine gives itself on the link.
     pub fn address_v6(&self, port: u16) -> SocketAddr {
-        let index = std::fs::read_to_string(format!("/sys/class/net/{TAP}/ifindex"));
-        let index = index.ok().and_then(|text| text.trim().parse().ok());
+        // `2: toro0: <BROADCAST,…`. What is in /sys belongs to the namespace outside.
+        let link = ip(&format!("-oneline link show dev {TAP}"));
+        let index = link
+            .split(':')
+            .next()
+            .and_then(|number| number.parse().ok());
         let [a, b, c, d, e, f] = GUEST_MAC.map(u16::from);
         let ip = Ipv6Addr::from([
             0xFE80,
@@ -242,15 +255,18 @@ impl Drop for Relay {
             let _ = tap.kill();
             let _ = tap.wait();
         }
+        // There may be another after it.
+        let words = ["tuntap", "del", "dev", TAP, "mode", "tap"];
+        let _ = Command::new("ip").args(words).output();
     }
 }
 
 impl Lane {
     fn put(&self, at: Instant, frame: Vec<u8>) {
-        let mut under_way = lock(&self.frames);
+        let mut under_way = lock(&self.under_way);
         let number = frame_number();
-        if under_way.0.len() < 2 * UNDER_WAY {
-            under_way.0.push(Reverse((at, number, frame)));
+        if under_way.frames.len() < 2 * UNDER_WAY {
+            under_way.frames.push(Reverse((at, number, frame)));
         }
         drop(under_way);
         self.changed.notify_one();
@@ -258,17 +274,17 @@ impl Lane {
 
     /// Nothing more comes.
     fn close(&self) {
-        lock(&self.frames).1 = true;
+        lock(&self.under_way).is_closed = true;
         self.changed.notify_one();
     }
 
     /// Waits for the next frame.
     fn next(&self) -> Option<Vec<u8>> {
-        let mut under_way = lock(&self.frames);
+        let mut under_way = lock(&self.under_way);
         loop {
             let now = Instant::now();
-            under_way = match under_way.0.peek() {
-                None if under_way.1 => return None,
+            under_way = match under_way.frames.peek() {
+                None if under_way.is_closed => return None,
                 None => self
                     .changed
                     .wait(under_way)
@@ -278,7 +294,7 @@ impl Lane {
                     let waited = self.changed.wait_timeout(under_way, left);
                     waited.unwrap_or_else(PoisonError::into_inner).0
                 }
-                Some(_) => return under_way.0.pop().map(|Reverse((_, _, frame))| frame),
+                Some(_) => return under_way.frames.pop().map(|Reverse((_, _, frame))| frame),
             };
         }
     }

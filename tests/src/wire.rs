@@ -9,13 +9,15 @@ mod six;
 pub use six::{HOST_V6, NETWORK};
 
 use crate::DEADLINE;
+use crate::frame::{Ipv4, Tcp, checksum, pseudo_header};
 use std::io::{Read, Write};
 use std::net::{Ipv4Addr, TcpListener, TcpStream};
 use std::time::{Duration, Instant};
 
-/// The test's own addresses.
+/// The test's own addresses, of IP and of Ethernet.
 pub const HOST: Ipv4Addr = Ipv4Addr::new(10, 0, 2, 2);
-const HOST_MAC: [u8; 6] = [2, 0, 0, 0, 0, 1];
+/// See there.
+pub const HOST_MAC: [u8; 6] = [2, 0, 0, 0, 0, 1];
 /// The guest's address, which the test gives it.
 pub const GUEST: Ipv4Addr = Ipv4Addr::new(10, 0, 2, 15);
 
@@ -23,6 +25,7 @@ const ARP: u16 = 0x0806;
 const IPV4: u16 = 0x0800;
 const ICMP: u8 = 1;
 const TCP: u8 = 6;
+const UDP: u8 = 17;
 const HEADER_BYTES: usize = 14;
 const MAX_FRAME_BYTES: usize = 64 << 10;
 /// How long an answer may take before it is asked for again.
@@ -161,16 +164,17 @@ impl Wire {
 
     /// Sends a segment.
     pub fn send_segment(&mut self, segment: Segment<'_>) {
-        let mut bytes = Vec::new();
-        bytes.extend(segment.host_port.to_be_bytes());
-        bytes.extend(segment.guest_port.to_be_bytes());
-        bytes.extend(segment.sequence.to_be_bytes());
-        bytes.extend(segment.acknowledgement.to_be_bytes());
-        bytes.extend([5 << 4, segment.flags, 0xff, 0xff, 0, 0, 0, 0]);
-        bytes.extend(segment.content);
-        let sum = checksum(&[&pseudo_header(HOST, GUEST, bytes.len()), &bytes]);
-        bytes[16..18].copy_from_slice(&sum.to_be_bytes());
-        self.send_ipv4(TCP, &bytes);
+        let segment = Tcp {
+            from_port: segment.host_port,
+            to_port: segment.guest_port,
+            sequence: segment.sequence,
+            acknowledgement: segment.acknowledgement,
+            flags: segment.flags,
+            offset: None,
+            options: &[],
+            content: segment.content,
+        };
+        self.send_ipv4(TCP, &segment.segment(HOST, GUEST));
     }
 
     /// Sends a segment until one comes back: its sequence, acknowledgement and flags.
@@ -203,7 +207,8 @@ impl Wire {
         if bytes.len() < 20 || bytes[2..4] != host_port.to_be_bytes() {
             return None;
         }
-        let sum = checksum(&[&pseudo_header(GUEST, HOST, bytes.len()), &bytes]);
+        let len = bytes.len() as u16;
+        let sum = checksum(&[&pseudo_header(GUEST, HOST, TCP, len), &bytes]);
         assert_eq!(sum, 0, "the checksum of the segment");
         let number =
             |at: usize| u32::from_be_bytes(bytes[at..at + 4].try_into().expect("four bytes"));
@@ -216,6 +221,32 @@ impl Wire {
         ))
     }
 
+    /// The next datagram to a port, passing over all else; who asks for the test's hardware address is answered. Who sent it, from which port,
+    /// and what it says.
+    pub fn receive_datagram(&mut self, port: u16) -> (Ipv4Addr, u16, Vec<u8>) {
+        loop {
+            let frame = self.receive();
+            if frame.len() < HEADER_BYTES + 28 {
+                continue;
+            }
+            let (kind, packet) = (&frame[12..14], &frame[HEADER_BYTES..]);
+            if kind == ARP.to_be_bytes() {
+                self.answer_arp(packet);
+            }
+            let header_bytes = usize::from(packet[0] & 15) * 4;
+            let len = usize::from(u16::from_be_bytes([packet[2], packet[3]]));
+            if kind != IPV4.to_be_bytes() || packet[9] != UDP || packet.len() < len {
+                continue;
+            }
+            let from = Ipv4Addr::from([packet[12], packet[13], packet[14], packet[15]]);
+            let datagram = &packet[header_bytes..len];
+            if datagram[2..4] == port.to_be_bytes() {
+                let from_port = u16::from_be_bytes([datagram[0], datagram[1]]);
+                return (from, from_port, datagram[8..].to_vec());
+            }
+        }
+    }
+
     /// Sends `content` to the guest in an Ethernet frame.
     pub fn send_ethernet(&mut self, kind: u16, content: &[u8]) {
         let mut frame = Vec::new();
@@ -226,16 +257,9 @@ impl Wire {
         self.send(&frame);
     }
 
-    fn send_ipv4(&mut self, protocol: u8, content: &[u8]) {
-        let len = u16::try_from(20 + content.len()).expect("a packet");
-        let mut packet = vec![0x45, 0];
-        packet.extend(len.to_be_bytes());
-        packet.extend([0, 0, 0x40, 0, 64, protocol, 0, 0]);
-        packet.extend(HOST.octets());
-        packet.extend(GUEST.octets());
-        let sum = checksum(&[&packet]);
-        packet[10..12].copy_from_slice(&sum.to_be_bytes());
-        packet.extend(content);
+    /// Sends a packet from the test's address.
+    pub fn send_ipv4(&mut self, protocol: u8, content: &[u8]) {
+        let packet = Ipv4::new(HOST, GUEST, protocol).packet(content);
         self.send_ethernet(IPV4, &packet);
     }
 
@@ -285,22 +309,4 @@ impl Wire {
             self.send_ethernet(ARP, &reply);
         }
     }
-}
-
-fn pseudo_header(from: Ipv4Addr, to: Ipv4Addr, len: usize) -> Vec<u8> {
-    let len = u16::try_from(len).expect("a packet");
-    let mut header = [from.octets(), to.octets()].concat();
-    header.extend([0, TCP]);
-    header.extend(len.to_be_bytes());
-    header
-}
-
-/// The Internet checksum (RFC 1071) of parts of even length, except the last.
-fn checksum(parts: &[&[u8]]) -> u16 {
-    let words = parts.iter().flat_map(|part| part.chunks(2));
-    let sum: u32 = words
-        .map(|word| u32::from(word[0]) << 8 | word.get(1).map_or(0, |low| u32::from(*low)))
-        .sum();
-    let folded = (sum & 0xffff) + (sum >> 16);
-    !(((folded & 0xffff) + (folded >> 16)) as u16)
 }

@@ -1,6 +1,6 @@
 //! Linux as the peer, over a network that loses, repeats, delays and reorders: what TCP promises holds, and nothing is left behind.
 
-use std::io::{Read, Write};
+use std::io::{ErrorKind, Read, Write};
 use std::thread;
 use std::time::Duration;
 use vm_tests::crowd::{
@@ -35,7 +35,11 @@ fn what_goes_over_a_bad_network_arrives_whole_both_ways() {
                 });
                 let bytes = &bytes;
                 scope.spawn(move || upload(&mut connect(to, None).unwrap(), bytes).unwrap());
-                scope.spawn(move || echo(&connect(to, None).unwrap(), &bytes[..300_000]));
+                scope.spawn(move || {
+                    let mut stream = connect(to, None).unwrap();
+                    stream.write_all(b"e").unwrap();
+                    echo(&stream, &bytes[..300_000]);
+                });
             }
             scope.spawn(|| echo(&crowd.connect(CALLBACKS), &bytes[..100_000]));
         });
@@ -100,7 +104,7 @@ fn peers_with_tiny_windows_and_slow_ones_get_everything() {
                 (1500, 100_000, 5000, Duration::from_millis(1)),
                 (4096, 200_000, 100_000, Duration::from_millis(5)),
                 // The window stays shut for longer than the sender waits before it asks.
-                (1, 20_000, 10_000, Duration::from_millis(700)),
+                (1, 6000, 10_000, Duration::from_millis(700)),
             ] {
                 scope.spawn(move || {
                     let mut stream = connect(to, Some(window)).unwrap();
@@ -152,7 +156,8 @@ fn peers_that_vanish_are_forgotten() {
             streams.push(stream);
         }
         let here = crowd.census();
-        assert!(here.connections >= 8, "{here:?}");
+        // Of the others the machine may have lost the last word of the handshake.
+        assert!(here.connections >= 4, "{here:?}");
         streams
     };
     let start = crowd.census();
@@ -164,12 +169,20 @@ fn peers_that_vanish_are_forgotten() {
     });
     let second = vanish();
     crowd.wait_for_rest(before);
-    // They come back too late.
-    for mut stream in first.into_iter().chain(second) {
-        crowd.relay.unsilence(stream.local_addr().unwrap().port());
-        let _ = stream.write_all(b"hello?");
-        let mut buf = [0; 65_536];
-        while let Ok(1..) = stream.read(&mut buf) {}
+    // They come back too late. Those that wait for an answer of the machine would ask again in a minute only.
+    for (round, mut stream) in first.into_iter().chain(second).enumerate() {
+        if matches!(round % 4, 0 | 3) {
+            crowd.relay.unsilence(stream.local_addr().unwrap().port());
+            stream.write_all(b"hello?").unwrap();
+            let mut buf = [0; 65_536];
+            let end = loop {
+                match stream.read(&mut buf) {
+                    Ok(1..) => {}
+                    end => break end.map_err(|error| error.kind()),
+                }
+            };
+            assert_eq!(end, Err(ErrorKind::ConnectionReset));
+        }
     }
     crowd.wait_for_rest(before);
 }

@@ -1,5 +1,6 @@
 //! Tests that boot virtual machines; see the crate `vm_tests` for the harness.
 
+mod about;
 mod addresses;
 mod bochs;
 mod boot;
@@ -18,6 +19,7 @@ mod faults;
 mod files;
 mod impaired;
 mod loaders;
+mod malformed;
 mod media;
 mod preemption;
 mod promises;

@@ -23,20 +23,25 @@ fn make_tap() {
     ip(&format!("link set {TAP} up"));
 }
 
-/// A machine with a queue for each core.
+/// A machine with a queue for each core, that serves by all of them.
 fn started() -> Running {
+    let guest = booted(&["queues", HOST]);
+    guest.wait_for("2 queues");
+    guest
+}
+
+/// A machine with a queue for each core, and a program with these arguments.
+fn booted(args: &[&str]) -> Running {
     let netdev = format!("tap,id=net0,ifname={TAP},script=no,downscript=no,queues={CORES}");
     let vectors = 2 * CORES + 2;
-    let guest = Guest::new(PROGRAM)
-        .args(&["queues", HOST])
+    Guest::new(PROGRAM)
+        .args(args)
         .boot(Boot::Kernel)
         .cores(CORES)
         .address(&format!("{GUEST}/24"))
         .cable(&netdev)
         .card(&format!("virtio-net-pci,mq=on,vectors={vectors}"))
-        .start();
-    guest.wait_for("2 queues");
-    guest
+        .start()
 }
 
 fn connect(port: u16) -> TcpStream {
@@ -119,6 +124,25 @@ fn sockets_of_std_work_on_all_queues_both_ways() {
         caller.write_all(b"and you").expect("a reader");
     }
     guest.wait_for("calls: done");
+    guest.power_button();
+    guest.end().with_status(130);
+}
+
+#[test]
+fn all_queues_can_be_given_to_one_core() {
+    let test = "queues::all_queues_can_be_given_to_one_core";
+    if !enter(test, &[PROGRAM]) {
+        return;
+    }
+    make_tap();
+    let guest = booted(&["serve"]);
+    guest.wait_for("serving on core 1");
+    let mut streams: Vec<TcpStream> = (0..40).map(|_| connect(80)).collect();
+    for _ in 0..3 {
+        for stream in &mut streams {
+            assert_eq!(ask(stream, b"which core", 1), [1]);
+        }
+    }
     guest.power_button();
     guest.end().with_status(130);
 }

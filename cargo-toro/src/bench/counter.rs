@@ -11,6 +11,7 @@ use std::fs::File;
 use std::io::{Read, Seek, SeekFrom};
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::time::Duration;
 
 /// The plugin's source: an installed tool has it too.
 const SOURCE: &str = include_str!("../../../benches/instructions.c");
@@ -18,7 +19,9 @@ const SOURCE: &str = include_str!("../../../benches/instructions.c");
 /// Layout of the file, in 64-bit words; see the source.
 const MAGIC: u64 = 0x0054_4e43_4f52_4f54;
 const HEADER_WORDS: usize = 64;
-const FIRST_CPU: usize = 4;
+const CPUS: std::ops::Range<usize> = 4..62;
+const ELAPSED: usize = 62;
+const PROCESSOR: usize = 63;
 const BLOCK_WORDS: usize = 3;
 /// Blocks that a table has room for: a program has some ten thousand, and the emulator may translate one again.
 const BLOCKS: usize = 1 << 18;
@@ -139,6 +142,8 @@ fn compile(path: &Path, interface: u8, shell: &Shell) -> Result<Result<(), Strin
 pub(super) struct Counter {
     path: PathBuf,
     block_count: usize,
+    /// The two blocks between which time is taken, in place of all counts.
+    span: Option<[u64; 2]>,
 }
 
 impl Counter {
@@ -147,6 +152,15 @@ impl Counter {
         Self {
             path: folder.join("instructions"),
             block_count: 0,
+            span: None,
+        }
+    }
+
+    /// Takes the time from the first execution of one address to that of another one, and counts nothing.
+    pub(super) fn between(folder: &Path, from: u64, to: u64) -> Self {
+        Self {
+            span: Some([from, to]),
+            ..Self::new(folder)
         }
     }
 
@@ -165,15 +179,27 @@ impl Counter {
         if self.block_count > 0 {
             option += &format!(",blocks={}", self.block_count);
         }
+        if let Some([from, to]) = self.span {
+            option += &format!(",from={from:#x},to={to:#x}");
+        }
         ["-plugin".into(), option.into()]
     }
 
     /// Instructions that all CPUs have executed so far.
     pub(super) fn total(&self) -> Result<u64> {
         let header = self.header()?;
-        Ok(header[FIRST_CPU..]
+        Ok(header[CPUS]
             .iter()
             .fold(0, |sum, &count| sum.wrapping_add(count)))
+    }
+
+    /// Time between the two addresses: on the host's clock, and of the processor.
+    pub(super) fn times(&self) -> Result<[Duration; 2]> {
+        let header = self.header()?;
+        if header[ELAPSED] == 0 {
+            bail!("the guest has not come to the second address");
+        }
+        Ok([header[ELAPSED], header[PROCESSOR]].map(Duration::from_nanos))
     }
 
     /// The blocks that were translated so far.
@@ -269,6 +295,17 @@ mod tests {
     #[test]
     fn counts_of_all_cpus_are_added() {
         assert_eq!(counted(&header(0, 0)).1.total().unwrap(), 120);
+    }
+
+    #[test]
+    fn times_are_no_counts() {
+        let mut words = header(0, 0);
+        assert!(counted(&words).1.times().is_err());
+        (words[ELAPSED], words[PROCESSOR]) = (9_000_000, 7_000_000);
+        let (_folder, counter) = counted(&words);
+        let times = [9, 7].map(Duration::from_millis);
+        assert_eq!(counter.times().unwrap(), times);
+        assert_eq!(counter.total().unwrap(), 120);
     }
 
     #[test]

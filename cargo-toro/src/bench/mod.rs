@@ -19,6 +19,7 @@ mod linux;
 mod load;
 mod mkfs;
 mod net;
+mod net_cores;
 mod nginx;
 pub mod process;
 mod profile;

@@ -6,6 +6,7 @@
 
 use super::check_interrupt;
 use super::counter::Counter;
+use super::net_cores;
 use super::nginx::{self, Nginx};
 use super::options::Options;
 use super::report::{Figure, Report, Unit};
@@ -28,7 +29,7 @@ const SMALL: &str = "http";
 const LARGE: &str = "bench-net";
 /// Says that this process is in the namespace.
 const INSIDE: &str = "TORO_BENCH_NET_INSIDE";
-const TAP: &str = "toro0";
+pub(super) const TAP: &str = "toro0";
 const HOST: &str = "10.78.0.1";
 const GUEST: Ipv4Addr = Ipv4Addr::new(10, 78, 0, 2);
 /// What QEMU gives the first card.
@@ -37,14 +38,14 @@ const MEMORY: Size = Size::mib(256);
 const OPEN_FILES: usize = 16_384;
 
 const PATIENCE: Duration = Duration::from_secs(60);
-const SETTLE: Duration = Duration::from_millis(300);
+pub(super) const SETTLE: Duration = Duration::from_millis(300);
 /// How long each load lasts.
 const LOAD_SECONDS: u32 = 3;
 const CONNECTIONS: [usize; 4] = [1, 32, 128, 1000];
 const CLOSING_CONNECTIONS: usize = 32;
 const BULK_MIB: usize = 64;
-const PAGE: &str = "/index.html";
-const PAGE_BYTES: usize = 612;
+pub(super) const PAGE: &str = "/index.html";
+pub(super) const PAGE_BYTES: usize = 612;
 
 /// Requests and connections that are counted.
 const COUNTED: usize = 2000;
@@ -125,11 +126,12 @@ pub(super) fn enter(options: &Options, shell: &Shell) -> Result<()> {
     Ok(())
 }
 
-/// Makes the tap.
-fn make_tap() -> Result<()> {
+/// Makes the tap, with one queue or several.
+pub(super) fn make_tap(queues: u32) -> Result<()> {
+    let several = if queues > 1 { " multi_queue" } else { "" };
     let commands = [
         "link set lo up".to_owned(),
-        format!("tuntap add dev {TAP} mode tap"),
+        format!("tuntap add dev {TAP} mode tap{several}"),
         // The host shall not look for routers on it while an idle guest is measured.
         format!("link set {TAP} addrgenmode none"),
         format!("addr add {HOST}/24 dev {TAP}"),
@@ -180,7 +182,7 @@ struct Server {
 
 /// Measures.
 pub(super) fn measure(bench: &Bench, report: &mut Report) -> Result<()> {
-    make_tap()?;
+    make_tap(1)?;
     let address = format!("{GUEST}/24,gateway={HOST}").parse::<AddressV4>()?;
     let launch = |name: &str| bench.on_tap(&bench.build(name)?, TAP, address, MEMORY);
     let toro = Server {
@@ -231,7 +233,8 @@ pub(super) fn measure(bench: &Bench, report: &mut Report) -> Result<()> {
             report.add(ratio.at_most(limit));
         }
     }
-    count(bench, report, &toro)
+    count(bench, report, &toro)?;
+    net_cores::measure(bench, report, &toro.small)
 }
 
 fn named(figure: Figure, who: &str) -> Figure {
@@ -296,7 +299,7 @@ fn load(bench: &Bench, server: &Server) -> Result<Vec<Figure>> {
 }
 
 /// Starts a server and waits until it answers.
-fn start(launch: &Launch) -> Result<Vm> {
+pub(super) fn start(launch: &Launch) -> Result<Vm> {
     let mut vm = Vm::start(launch)?;
     let since = Instant::now();
     let _ = vm.wait_for("Serving", PATIENCE);
@@ -315,7 +318,7 @@ fn start(launch: &Launch) -> Result<Vm> {
 }
 
 /// Ends a server, which must still run.
-fn stop(vm: &mut Vm) -> Result<()> {
+pub(super) fn stop(vm: &mut Vm) -> Result<()> {
     check_interrupt()?;
     if let Some(end) = vm.end_within(Duration::ZERO) {
         bail!(
@@ -391,7 +394,7 @@ fn microseconds(text: &str) -> Option<f64> {
     Some(number.parse::<f64>().ok()? * factor)
 }
 
-fn connect() -> Result<TcpStream> {
+pub(super) fn connect() -> Result<TcpStream> {
     let stream = TcpStream::connect_timeout(&(GUEST, 80).into(), PATIENCE)?;
     stream.set_nodelay(true)?;
     stream.set_read_timeout(Some(PATIENCE))?;
@@ -400,7 +403,7 @@ fn connect() -> Result<TcpStream> {
 }
 
 /// Requests something, and reads the head of the answer with `body_bytes` after it.
-fn get(stream: &mut TcpStream, path: &str, body_bytes: usize) -> Result<()> {
+pub(super) fn get(stream: &mut TcpStream, path: &str, body_bytes: usize) -> Result<()> {
     // In one segment.
     let request = format!("GET {path} HTTP/1.1\r\nHost: toro\r\n\r\n");
     stream.write_all(request.as_bytes())?;

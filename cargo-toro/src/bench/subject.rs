@@ -334,7 +334,10 @@ impl Bench {
             Some(Boot::Kernel),
         )?;
         let mut launch = Launch::new(&settings, source, self.accelerator);
-        launch.network = Network::Tap(tap.into());
+        launch.network = Network::Tap {
+            name: tap.into(),
+            queues: 1,
+        };
         Ok(launch)
     }
 

@@ -10,7 +10,7 @@ use crate::program::Program;
 use crate::qemu::{self, Launch, Network, Screen};
 use crate::settings::{Overrides, Settings};
 use crate::shell::{Shell, quoted};
-use crate::values::{Display, Machine, Port, Protocol};
+use crate::values::{Display, Machine, Nic, Port, Protocol};
 use crate::vm::{End, Sink, Vm};
 use anyhow::{Context, Result, bail};
 use std::io::{self, Write};
@@ -57,7 +57,17 @@ pub(super) fn run(options: &Run, shell: &Shell) -> Result<u8> {
         shell,
     )?;
     if let Some(name) = &options.vm.tap {
-        launch.network = Network::Tap(name.clone());
+        let queues = options.vm.queues;
+        if queues > 1 && (launch.nic != Nic::Virtio || launch.machine == Machine::Microvm) {
+            bail!(Failure::new(
+                format!("{queues} queues need a network card that has them"),
+                "leave out --queues, or choose --nic virtio and a machine with PCI: --machine pc or q35"
+            ));
+        }
+        launch.network = Network::Tap {
+            name: name.clone(),
+            queues,
+        };
     }
     launch.screen = screen(options.vm.display)?;
     launch.extra.clone_from(&options.vm.qemu_arg);

@@ -310,23 +310,26 @@ fn nomad(machine: &Machine<'_>) -> Result<String> {
             "use --address dhcp"
         ));
     }
-    let mut words = vec![
-        "-cpu".to_owned(),
-        "max".into(),
-        "-smp".into(),
-        settings.cores.to_string(),
-    ];
+    let mut words = ["-cpu", "max", "-smp"].map(hcl).to_vec();
+    words.push(hcl(&settings.cores.to_string()));
     if let Some(model) = model {
-        words.extend(["-netdev".into(), network]);
-        words.extend(["-device".into(), format!("{model},netdev=net0,romfile=")]);
+        // Nomad puts its ports into the templates.
+        words.extend([hcl("-netdev"), format!("\"{network}\"")]);
+        words.extend([
+            hcl("-device"),
+            hcl(&format!("{model},netdev=net0,romfile=")),
+        ]);
     }
     for disk in &machine.disks {
         let file = format!("/var/lib/toro/{}/disks/{disk}", machine.name).replace(',', ",,");
-        words.extend(["-drive".into(), format!("format=raw,if=virtio,file={file}")]);
+        words.extend([
+            hcl("-drive"),
+            hcl(&format!("format=raw,if=virtio,file={file}")),
+        ]);
     }
     let words: Vec<_> = words
         .iter()
-        .map(|word| format!("          {},\n", hcl(word)))
+        .map(|word| format!("          {word},\n"))
         .collect();
     let network = match ports.is_empty() {
         true => String::new(),
@@ -347,9 +350,25 @@ fn nomad(machine: &Machine<'_>) -> Result<String> {
     ))
 }
 
-/// A string of HCL; templates such as `${NOMAD_PORT_tcp80}` stay templates.
+/// A string of HCL (HCL Native Syntax Specification, "Template Literals"), in which nothing is a template.
 fn hcl(text: &str) -> String {
-    format!("\"{}\"", text.replace('\\', "\\\\").replace('"', "\\\""))
+    let mut string = String::from("\"");
+    for c in text.chars() {
+        match c {
+            '\\' | '"' => string.extend(['\\', c]),
+            '\n' => string += "\\n",
+            '\r' => string += "\\r",
+            '\t' => string += "\\t",
+            '{' if string.ends_with(['$', '%']) => {
+                // A doubled sign stands for itself.
+                let sign = string.pop();
+                string.extend(sign.into_iter().chain(sign).chain([c]));
+            }
+            _ => string.push(c),
+        }
+    }
+    string.push('"');
+    string
 }
 
 /// The tap interface that a machine is given where there is no user network.

@@ -82,13 +82,40 @@ fn nomad_leads_its_ports_into_the_user_network() {
         job.contains("port \"tcp80\" {\n        static = 8080"),
         "{job}"
     );
-    assert_eq!(job.matches('{').count(), job.matches('}').count(), "{job}");
     let address = Some("10.0.0.2/24".parse().unwrap());
     let fixed = super::tests::settings(Overrides {
         address,
         ..Overrides::default()
     });
     assert!(nomad(&machine(&fixed)).is_err());
+}
+
+/// Read by a parser of HCL that is none of ours.
+#[test]
+fn the_job_is_hcl_whatever_names_are_in_it() {
+    let settings = with_ports();
+    let mut machine = machine(&settings);
+    machine.disks = vec!["a \"b\" ${c} %{d} \\e\t.img".into()];
+    let job: Value = hcl::from_str(&nomad(&machine).unwrap()).unwrap();
+    assert_eq!(job["variable"]["image"]["type"], "${string}");
+    let group = &job["job"]["web"]["group"]["web"];
+    let ports = &group["network"]["port"];
+    assert_eq!(
+        (&ports["tcp80"]["static"], &ports["udp53"]["static"]),
+        (&Value::from(8080), &Value::from(53))
+    );
+    let task = &group["task"]["web"];
+    assert_eq!(task["driver"], "qemu");
+    assert_eq!(task["artifact"]["source"], "${var.image}");
+    assert_eq!(task["config"]["image_path"], "local/web.img");
+    assert_eq!(task["resources"]["cores"], 2);
+    assert_eq!(task["service"]["port"], "tcp80");
+    let args = task["config"]["args"].as_array().unwrap();
+    let network =
+        "user,id=net0,hostfwd=tcp::${NOMAD_PORT_tcp80}-:80,hostfwd=udp::${NOMAD_PORT_udp53}-:53";
+    assert!(args.contains(&network.into()), "{args:?}");
+    let file = "format=raw,if=virtio,file=/var/lib/toro/web/disks/a \"b\" ${c} %{d} \\e\t.img";
+    assert!(args.contains(&file.into()), "{args:?}");
 }
 
 #[test]

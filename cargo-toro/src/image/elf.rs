@@ -55,6 +55,12 @@ pub(super) struct Elf {
 }
 
 impl Elf {
+    /// Where loaders enter.
+    pub(super) fn entry(&self) -> u64 {
+        let bytes = self.header[24..].first_chunk();
+        bytes.map_or(0, |bytes| u64::from_le_bytes(*bytes))
+    }
+
     /// Behind the last byte of memory that a segment takes.
     pub(super) fn memory_end(&self) -> u64 {
         let ends = self.programs.iter().filter_map(Program::memory_end);

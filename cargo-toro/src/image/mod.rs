@@ -12,6 +12,7 @@ mod esp;
 mod hold;
 mod iso;
 mod parts;
+mod proc;
 mod symbols;
 mod system_calls;
 #[cfg(test)]
@@ -22,6 +23,7 @@ use crate::embed::Embedded;
 pub(crate) use disk::disk_image;
 pub(crate) use iso::iso_image;
 pub(crate) use parts::{KERNEL_OBJECT, LINKER_SCRIPT};
+pub(crate) use proc::names_proc;
 pub(crate) use symbols::Function;
 pub(crate) use system_calls::has_system_call_instruction;
 
@@ -91,6 +93,11 @@ pub(crate) fn least_memory(boot_elf: &[u8]) -> Result<u64, ImageError> {
     /// Page tables, stacks of the start and the main thread's first pages.
     const KERNEL_BYTES: u64 = 128 << 10;
     Ok(elf::Elf::parse(boot_elf)?.memory_end() + KERNEL_BYTES)
+}
+
+/// The address at which loaders enter a linked program.
+pub(crate) fn entry(linked: &[u8]) -> Result<u64, ImageError> {
+    Ok(elf::Elf::parse(linked)?.entry())
 }
 
 /// The functions of a linked program, sorted by address.

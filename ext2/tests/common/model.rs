@@ -253,7 +253,7 @@ impl Model {
     pub(crate) fn apply<D: BlockDevice>(&mut self, disk: &mut FileSystem<D>, op: &Op) {
         self.seed += 1;
         // Some things happen in the same second.
-        self.now += i64::from(self.seed % 3 != 0);
+        self.now += i64::from(!self.seed.is_multiple_of(3));
         disk.set_time(Time {
             seconds: self.now,
             nanoseconds: 0,

@@ -304,6 +304,11 @@ impl Channel {
         }
     }
 
+    /// Whether something was written that has not been read.
+    pub(super) fn has_unread(&self) -> bool {
+        !self.is_empty(&self.state.lock())
+    }
+
     /// Whether the end that reads, and the one that writes, are closed.
     pub(super) fn closed(&self) -> (bool, bool) {
         let state = self.state.lock();

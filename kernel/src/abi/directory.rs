@@ -1,20 +1,24 @@
 //! Directories: reading, making, removing them, and the current one (POSIX.1-2017).
 
 use alloc::boxed::Box;
-use alloc::vec::{self, Vec};
+use alloc::vec;
 use core::ffi::{c_char, c_int, c_long};
 use core::sync::atomic::{AtomicU32, Ordering};
 
 use super::convert::{also_named, c_result, c_status, text};
 use super::file::{base, close, openat64, with_file};
 use super::path::give_text;
-use crate::error::Errno;
+use crate::error::{Errno, Result};
+use crate::storage::vfs::file::OpenFile;
 use crate::storage::vfs::namespace::LastLink;
-use crate::storage::vfs::node::DirEntry;
 use crate::storage::vfs::{self, operations};
 
-/// Entries that are read at once.
-const READ_AHEAD: usize = 128;
+/// Bytes of entries that are read at once.
+const AHEAD_LEN: usize = 8192;
+/// An entry as a program has it. It may copy all of it, though the record is only as long as its name.
+const ENTRY_LEN: usize = size_of::<libc::dirent64>();
+/// Where in it the name begins.
+const NAME_OFFSET: usize = core::mem::offset_of!(libc::dirent64, d_name);
 
 /// Permissions that new files do not get.
 static UMASK: AtomicU32 = AtomicU32::new(0o022);
@@ -32,10 +36,10 @@ pub extern "C" fn umask(mask: libc::mode_t) -> libc::mode_t {
 /// An open directory, as C has it: opaque to the program.
 pub struct DirectoryStream {
     descriptor: c_int,
-    /// The entry that was read last; the program has a pointer to it.
-    entry: libc::dirent64,
-    /// Entries that are read and not yet handed out.
-    ahead: vec::IntoIter<DirEntry>,
+    /// Entries as [`put_entries`] makes them: those from `next` to `end` are not yet handed out. The program has a pointer to the one before.
+    ahead: Box<[u64]>,
+    next: usize,
+    end: usize,
     /// Where the next entry is.
     place: c_long,
 }
@@ -61,14 +65,12 @@ pub extern "C" fn fdopendir(descriptor: c_int) -> *mut DirectoryStream {
         if !file.entry().is_directory() {
             return Err(Errno(libc::ENOTDIR));
         }
-        // SAFETY: a structure of integers, for which zeros are valid.
-        let entry = unsafe { core::mem::zeroed() };
         let place = file.seek(0, libc::SEEK_CUR)? as c_long;
-        let ahead = Vec::new().into_iter();
         Ok(Box::into_raw(Box::new(DirectoryStream {
             descriptor,
-            entry,
-            ahead,
+            ahead: vec![0; AHEAD_LEN / 8].into_boxed_slice(),
+            next: 0,
+            end: 0,
             place,
         })))
     }))
@@ -83,29 +85,61 @@ pub unsafe extern "C" fn readdir64(stream: *mut DirectoryStream) -> *mut libc::d
     // SAFETY: the caller's promise.
     let stream = unsafe { &mut *stream };
     c_result((|| {
-        if stream.ahead.len() == 0 {
-            let entries = with_file(stream.descriptor, libc::ENOTDIR, |file| {
-                file.next_entries(READ_AHEAD)
-            });
-            stream.ahead = entries?.into_iter();
+        if stream.next == stream.end {
+            (stream.next, stream.end) = (0, 0);
+            let start = stream.ahead.as_mut_ptr().cast();
+            // SAFETY: the same memory, as bytes.
+            let ahead = unsafe { core::slice::from_raw_parts_mut(start, AHEAD_LEN) };
+            stream.end = with_file(stream.descriptor, libc::ENOTDIR, |file| {
+                put_entries(file, ahead, ENTRY_LEN)
+            })?;
+            if stream.end == 0 {
+                return Ok(core::ptr::null_mut());
+            }
         }
-        let Some(next) = stream.ahead.next() else {
-            return Ok(core::ptr::null_mut());
-        };
-        stream.place = next.next_cookie as c_long;
-        let entry = &mut stream.entry;
-        // The name with its closing zero; no file system has longer ones.
-        let len = next.name.len().min(entry.d_name.len() - 1);
-        for (to, from) in entry.d_name.iter_mut().zip(&next.name[..len]) {
-            *to = *from as c_char;
+        let start = stream.ahead.as_mut_ptr();
+        // SAFETY: `put_entries` put one there, with room for a whole structure, and at multiples of 8.
+        unsafe {
+            let entry = start.byte_add(stream.next).cast::<libc::dirent64>();
+            stream.next += usize::from((*entry).d_reclen);
+            stream.place = (*entry).d_off as c_long;
+            Ok(entry)
         }
-        entry.d_name[len] = 0;
-        entry.d_ino = next.number;
-        entry.d_off = next.next_cookie as i64;
-        entry.d_type = next.kind.map_or(libc::DT_UNKNOWN, |kind| kind.entry_type());
-        entry.d_reclen = size_of::<libc::dirent64>() as u16;
-        Ok(core::ptr::from_mut(entry))
     })())
+}
+
+/// Puts the next entries of a directory into `buf`, as getdents64(2) has them; each begins where `room` bytes are left at least. Returns
+/// how many bytes they take: 0 at the end.
+///
+/// # Errors
+/// `EINVAL` when not even one fits.
+pub(super) fn put_entries(file: &OpenFile, buf: &mut [u8], room: usize) -> Result<usize> {
+    let mut used = 0;
+    let mut is_full = false;
+    file.next_entries(&mut |entry| {
+        let name_end = NAME_OFFSET + entry.name.len();
+        let len = (name_end + 1).next_multiple_of(8);
+        let left = buf.get_mut(used..).filter(|left| left.len() >= room);
+        let Some(out) = left.and_then(|left| left.get_mut(..len)) else {
+            is_full = true;
+            return false;
+        };
+        // The zero behind the name, and what fills up.
+        out[len - 8..].fill(0);
+        out[..8].copy_from_slice(&entry.number.to_ne_bytes());
+        out[8..16].copy_from_slice(&entry.next_cookie.to_ne_bytes());
+        out[16..18].copy_from_slice(&(len as u16).to_ne_bytes());
+        out[18] = entry
+            .kind
+            .map_or(libc::DT_UNKNOWN, |kind| kind.entry_type());
+        out[NAME_OFFSET..name_end].copy_from_slice(entry.name);
+        used += len;
+        true
+    })?;
+    if used == 0 && is_full {
+        return Err(Errno(libc::EINVAL));
+    }
+    Ok(used)
 }
 
 /// Closes a directory.
@@ -157,7 +191,7 @@ pub unsafe extern "C" fn telldir(stream: *mut DirectoryStream) -> c_long {
 pub unsafe extern "C" fn seekdir(stream: *mut DirectoryStream, place: c_long) {
     // SAFETY: the caller's promise.
     let stream = unsafe { &mut *stream };
-    stream.ahead = Vec::new().into_iter();
+    (stream.next, stream.end) = (0, 0);
     stream.place = place;
     // A place that `telldir` did not give is ignored, as there is no way to fail.
     let _ = with_file(stream.descriptor, libc::ENOTDIR, |file| {

@@ -13,7 +13,11 @@ use crate::scheduler;
 
 const PAGE_BYTES: c_long = 4096;
 /// As a container without a name of its own has it.
-const HOST_NAME: &[u8] = b"toro";
+pub(super) const HOST_NAME: &str = "toro";
+/// The version of Linux whose interfaces are offered.
+pub(super) const RELEASE: &str = "6.1.0-toro";
+/// What it really is.
+pub(super) const VERSION: &str = concat!("Toro ", env!("CARGO_PKG_VERSION"));
 
 /// Asks a number about the system.
 #[unsafe(no_mangle)]
@@ -151,7 +155,7 @@ fn field<const LEN: usize>(text: &[u8]) -> [c_char; LEN] {
     field
 }
 
-/// Tells the names of system and machine. The release is that of the Linux whose interfaces are offered.
+/// Tells the names of system and machine.
 ///
 /// # Safety
 /// `out` can be written.
@@ -159,9 +163,9 @@ fn field<const LEN: usize>(text: &[u8]) -> [c_char; LEN] {
 pub(super) unsafe extern "C" fn uname(out: *mut libc::utsname) -> c_int {
     let names = libc::utsname {
         sysname: field(b"Linux"),
-        nodename: field(HOST_NAME),
-        release: field(b"6.1.0-toro"),
-        version: field(concat!("Toro ", env!("CARGO_PKG_VERSION")).as_bytes()),
+        nodename: field(HOST_NAME.as_bytes()),
+        release: field(RELEASE.as_bytes()),
+        version: field(VERSION.as_bytes()),
         machine: field(b"x86_64"),
         domainname: field(b"(none)"),
     };
@@ -180,7 +184,7 @@ pub(super) unsafe extern "C" fn gethostname(out: *mut c_char, len: usize) -> c_i
         let out = unsafe { bytes_mut(out.cast(), len) }?;
         let name = out.get_mut(..=HOST_NAME.len());
         let name = name.ok_or(Errno(libc::ENAMETOOLONG))?;
-        name[..HOST_NAME.len()].copy_from_slice(HOST_NAME);
+        name[..HOST_NAME.len()].copy_from_slice(HOST_NAME.as_bytes());
         name[HOST_NAME.len()] = 0;
         Ok(())
     })())

@@ -49,6 +49,7 @@ mod pipe;
 mod poll;
 mod print;
 pub mod process;
+pub mod procfs;
 pub mod program;
 mod random;
 mod refused;

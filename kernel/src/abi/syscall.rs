@@ -16,7 +16,7 @@ use super::clock::{
 };
 use super::convert::{bytes_mut, get};
 use super::descriptor::{dup, dup2, dup3, fcntl, flock, ioctl};
-use super::directory::{chdir, fchdir, mkdir, mkdirat, rmdir, umask};
+use super::directory::{chdir, fchdir, mkdir, mkdirat, put_entries, rmdir, umask};
 use super::epoll::{epoll_create, epoll_create1, epoll_ctl, epoll_pwait, epoll_pwait2, epoll_wait};
 use super::event::eventfd;
 use super::extra_files::{
@@ -738,10 +738,6 @@ unsafe fn getcwd_call(buf: *mut c_void, len: usize) -> Result<usize> {
     Ok(path.len() + 1)
 }
 
-/// Where the name begins in a `linux_dirent64`, and the longest name with its zero.
-const NAME_OFFSET: usize = 19;
-const NAME_MAX: usize = 256;
-
 /// getdents64(2): entries of a directory.
 ///
 /// # Safety
@@ -752,33 +748,5 @@ unsafe fn getdents_call(descriptor: c_int, buf: *mut c_void, len: usize) -> Resu
     let file = file.ok_or(Errno(libc::ENOTDIR))?;
     // SAFETY: the caller's promise (1).
     let buf = unsafe { bytes_mut(buf, len) }?;
-    let mut used = 0;
-    loop {
-        let before = file.seek(0, libc::SEEK_CUR)?;
-        // As many as fit, however long their names are; at least one, which may not fit.
-        let room = buf.len() - used;
-        let fitting = room / (NAME_OFFSET + NAME_MAX).next_multiple_of(8);
-        let entries = file.next_entries(fitting.max(1))?;
-        if entries.is_empty() {
-            return Ok(used);
-        }
-        for entry in entries {
-            let entry_len = (NAME_OFFSET + entry.name.len() + 1).next_multiple_of(8);
-            let Some(out) = buf.get_mut(used..used + entry_len) else {
-                file.seek(before as i64, libc::SEEK_SET)?;
-                return if used == 0 {
-                    Err(Errno(libc::EINVAL))
-                } else {
-                    Ok(used)
-                };
-            };
-            out.fill(0);
-            out[..8].copy_from_slice(&entry.number.to_ne_bytes());
-            out[8..16].copy_from_slice(&entry.next_cookie.to_ne_bytes());
-            out[16..18].copy_from_slice(&(entry_len as u16).to_ne_bytes());
-            out[18] = entry.kind.map_or(0, |kind| kind.entry_type());
-            out[NAME_OFFSET..NAME_OFFSET + entry.name.len()].copy_from_slice(&entry.name);
-            used += entry_len;
-        }
-    }
+    put_entries(file, buf, 0)
 }

@@ -8,7 +8,7 @@ use alloc::boxed::Box;
 use alloc::collections::VecDeque;
 use alloc::sync::Arc;
 use core::ffi::c_int;
-use core::sync::atomic::{AtomicU64, Ordering};
+use core::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use self::mailbox::{Letter, Mailbox};
 use self::name::Binding;
@@ -32,6 +32,9 @@ struct Stream {
     incoming: Arc<Channel>,
     outgoing: Arc<Channel>,
     peer: Name,
+    /// The other end went away without having read everything, and this one has not been told yet; and the same from there.
+    is_reset: Arc<AtomicBool>,
+    is_peer_reset: Arc<AtomicBool>,
 }
 
 impl Stream {
@@ -41,15 +44,28 @@ impl Stream {
         let has_records = kind == libc::SOCK_SEQPACKET;
         let there = Channel::with(SOCKET_BYTES, has_records, second.clone(), first.clone());
         let back = Channel::with(SOCKET_BYTES, has_records, first, second);
-        let end = |incoming: &Arc<Channel>, outgoing: &Arc<Channel>, peer| Self {
+        let resets: [Arc<AtomicBool>; 2] = Default::default();
+        let end = |incoming: &Arc<Channel>, outgoing: &Arc<Channel>, peer, own: usize| Self {
             incoming: incoming.clone(),
             outgoing: outgoing.clone(),
             peer,
+            is_reset: resets[own].clone(),
+            is_peer_reset: resets[1 - own].clone(),
         };
         [
-            end(&back, &there, second_name),
-            end(&there, &back, first_name),
+            end(&back, &there, second_name, 0),
+            end(&there, &back, first_name, 1),
         ]
+    }
+
+    /// The other end learns that this one did not take what it sent, or was never accepted.
+    fn reset_peer(&self) {
+        self.is_peer_reset.store(true, Ordering::Release);
+    }
+
+    /// Whether the other end did that; told once.
+    fn take_reset(&self) -> bool {
+        self.is_reset.swap(false, Ordering::AcqRel)
     }
 
     fn shutdown(&self, is_read: bool, is_write: bool) {
@@ -75,12 +91,18 @@ impl Stream {
         if (is_read_closed || is_peer_done) && (is_peer_deaf || is_write_closed) {
             readiness |= Readiness::HANGUP;
         }
+        if self.is_reset.load(Ordering::Acquire) {
+            readiness |= Readiness::ERROR;
+        }
         readiness
     }
 }
 
 impl Drop for Stream {
     fn drop(&mut self) {
+        if self.incoming.has_unread() {
+            self.reset_peer();
+        }
         self.shutdown(true, true);
     }
 }
@@ -351,6 +373,9 @@ impl UnixSocket {
             full_len,
             files,
         } = incoming.read_piece(buf, is_nonblocking, is_peek, deadline_ns)?;
+        if full_len == 0 && incoming.closed().1 && !incoming.has_unread() && stream.take_reset() {
+            return Err(Errno(libc::ECONNRESET));
+        }
         Ok(Received {
             files,
             len,
@@ -396,6 +421,14 @@ impl UnixSocket {
             Peer::Mailbox(..) => return Err(Errno(libc::EOPNOTSUPP)),
         }
         Ok(())
+    }
+
+    /// What went wrong with its connection, once (`SO_ERROR`).
+    pub(super) fn take_error(&self) -> Option<Errno> {
+        match self.peer() {
+            Peer::Stream(stream) if stream.take_reset() => Some(Errno(libc::ECONNRESET)),
+            _ => None,
+        }
     }
 
     /// The timeout that an option (`SO_RCVTIMEO` or `SO_SNDTIMEO`) sets.
@@ -481,6 +514,11 @@ impl Drop for UnixSocket {
         let refused = core::mem::take(&mut pending.sockets);
         drop(pending);
         self.target.room.notify();
+        for socket in &refused {
+            if let Peer::Stream(stream) = socket.peer() {
+                stream.reset_peer();
+            }
+        }
         drop(refused);
         // Connections that others have to it end with the last stream.
         *self.peer.lock() = Peer::None;

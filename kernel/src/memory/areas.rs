@@ -7,6 +7,7 @@
 //! module, the page tables and the frames) are only taken after [`super::reserve_stack`] has touched enough stack for what is done under them: most here, less in `paging`, least in `frames`.
 
 use alloc::collections::BTreeMap;
+use alloc::vec::Vec;
 
 use super::frames::{self, FRAME_BYTES, FrameInfo};
 use super::paging::{self, AREAS_END, AREAS_START, PageFlags};
@@ -195,6 +196,24 @@ pub fn len_bytes(start: usize) -> usize {
         .map
         .get(&start)
         .map_or(0, |area| area.end - start)
+}
+
+/// All areas: start, end and rights.
+pub fn list() -> Vec<(usize, usize, Access)> {
+    let mut list = Vec::new();
+    loop {
+        reserve_stack::<{ 4 * FRAME_BYTES }>();
+        let areas = AREAS.lock();
+        let count = areas.map.len();
+        if count <= list.capacity() {
+            let all = areas.map.iter();
+            list.extend(all.map(|(start, area)| (*start, area.end, area.access)));
+            return list;
+        }
+        // Memory is not asked for with the lock held.
+        drop(areas);
+        list.reserve(count);
+    }
 }
 
 /// Removes whatever areas, or parts of areas, are in the ranges (address and length in bytes), and frees their frames.

@@ -22,7 +22,7 @@ use crate::scheduler::{self, Name, Thread};
 use crate::sync::SpinLock;
 
 /// Parcels that may wait in a lane.
-const MAX_PARCELS: usize = 512;
+pub(super) const MAX_PARCELS: usize = 512;
 
 /// What other lanes have handed to one.
 pub(super) struct Inbox {

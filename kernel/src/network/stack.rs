@@ -16,7 +16,7 @@ use tcpip::{
 use super::above::Above;
 use super::config::Address;
 use super::error::{Error, Result};
-use super::lanes::{Inbox, Mail};
+use super::lanes::{Inbox, MAX_PARCELS, Mail};
 use super::ports::{FourTuple, Ports};
 use super::statistics::Statistics;
 use crate::arch::interrupts;
@@ -28,6 +28,8 @@ use crate::scheduler::{Notifier, Readiness};
 
 /// Frames handled in one go before another core may take the lock.
 const BATCH: usize = 8;
+/// As many batches hold what can wait in an inbox.
+const MAX_ROUNDS: usize = MAX_PARCELS / BATCH;
 /// How long a DHCP server may be silent before that is worth a word.
 const SILENCE_US: u64 = 6_000_000;
 
@@ -503,6 +505,12 @@ impl Stack {
         now_ns: u64,
     ) -> Result<u32> {
         let now_us = now_ns / 1000;
+        // The addresses may be among what the core of this lane has not looked at yet.
+        let mut rounds = 0..MAX_ROUNDS;
+        while rounds.next().is_some()
+            && self.engine.sockets.mail.is_some()
+            && self.take_parcels(now_us)
+        {}
         let slot = self
             .engine
             .connect(notifier, local, remote, settings, now_us)?;

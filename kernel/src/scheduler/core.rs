@@ -651,7 +651,9 @@ pub fn start(function: extern "C" fn(usize) -> !, stack_bytes: usize) -> ! {
 pub fn prepare_core() {
     extern "C" fn idle_thread(_: usize) -> ! {
         begin();
-        thread::current().waiting.set(Waiting::Idle);
+        let thread = thread::current();
+        thread.waiting.set(Waiting::Idle);
+        thread.marks.fetch_or(thread::mark::IDLE, Ordering::Relaxed);
         loop {
             prepare_to_block();
             block(None);

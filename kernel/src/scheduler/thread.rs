@@ -72,6 +72,8 @@ pub(super) mod mark {
     pub(in crate::scheduler) const KILLED: u8 = 8;
     /// It waits in a way that [`KILLED`] ends.
     pub(in crate::scheduler) const KILLABLE: u8 = 16;
+    /// It is there only so that its core has one.
+    pub(in crate::scheduler) const IDLE: u8 = 32;
 }
 
 /// The thread control block, which `fs` leads to (System V ABI, x86-64 TLS variant II); thread-local storage lies below it.
@@ -394,12 +396,18 @@ impl Thread {
         self.storage.block as usize
     }
 
+    /// Whether the thread does nothing, but is the first of its core.
+    pub fn is_idle(&self) -> bool {
+        self.marks.load(Ordering::Relaxed) & mark::IDLE != 0
+    }
+
     /// Whether the thread has ended.
     pub fn has_ended(&self) -> bool {
         self.state.load(Ordering::Acquire) == State::Ended as u8
     }
 
-    pub(super) fn is_blocked(&self) -> bool {
+    /// Whether the thread waits for something.
+    pub fn is_blocked(&self) -> bool {
         self.state.load(Ordering::Acquire) == State::Blocked as u8
     }
 

@@ -94,8 +94,7 @@ impl<D: Device, S: Sockets> Engine<D, S> {
         };
         self.make_room(now);
         let mut connection = Self::new_connection(now);
-        connection.settings = settings;
-        connection.set_nodelay(settings.is_nodelay);
+        connection.configure(settings);
         if is_awaiting {
             connection.expire_after(ADDRESS_PATIENCE_US, now);
         }
@@ -369,8 +368,7 @@ impl<D: Device, S: Sockets> Engine<D, S> {
             if (old.hop_limit, old.traffic_class) != (settings.hop_limit, settings.traffic_class) {
                 entry.path.valid_until = 0;
             }
-            entry.connection.settings = settings;
-            entry.connection.set_nodelay(settings.is_nodelay);
+            entry.connection.configure(settings);
             self.drive(slot, now);
             self.device.flush();
         }

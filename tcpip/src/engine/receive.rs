@@ -30,14 +30,21 @@ impl<D: Device, S: Sockets> Engine<D, S> {
                     return;
                 };
                 let [.., a, b] = *header;
-                match [a, b] {
-                    ethernet::IPV4 | ethernet::IPV6 => packet,
+                let version = match [a, b] {
+                    ethernet::IPV4 => 4,
+                    ethernet::IPV6 => 6,
                     ethernet::ARP => return self.receive_arp(packet, now),
                     _ => {
                         self.stats.not_for_us += 1;
                         return;
                     }
+                };
+                // Filters on the way judge by the frame's type.
+                if packet.first().is_none_or(|first| first >> 4 != version) {
+                    self.stats.damaged += 1;
+                    return;
                 }
+                packet
             }
         };
         let Some(packet) = Packet::read(packet, is_verified) else {

@@ -64,7 +64,7 @@ impl<D: Device, S: Sockets> Engine<D, S> {
             let tuple = entry.tuple;
             let rest = rest_of(&entry.connection);
             self.table.forget_tuple(slot);
-            self.time_wait.insert(tuple, rest, now);
+            self.leave_rest(tuple, rest, now);
             return self.receive_stray(&tuple, segment, now);
         }
         let news = entry.connection.receive(segment, &mut context!(self, now));
@@ -355,6 +355,14 @@ impl<D: Device, S: Sockets> Engine<D, S> {
         }
     }
 
+    /// Keeps what is left of a connection in TIME-WAIT, for as long as strays may come.
+    fn leave_rest(&mut self, tuple: Tuple, rest: Rest, now: u64) {
+        self.time_wait.insert(tuple, rest, now);
+        if let Some(at) = self.time_wait.expire(now) {
+            self.timers.set(Key::TimeWait, at);
+        }
+    }
+
     /// A connection has come into another state, or nobody holds it.
     #[inline(never)]
     fn enter(&mut self, slot: u32, now: u64) {
@@ -371,10 +379,7 @@ impl<D: Device, S: Sockets> Engine<D, S> {
                 let (tuple, rest) = (entry.tuple, rest_of(&entry.connection));
                 // Another connection may have taken the ends over.
                 if self.table.find(&tuple) == Some(slot) {
-                    self.time_wait.insert(tuple, rest, now);
-                    if let Some(at) = self.time_wait.expire(now) {
-                        self.timers.set(Key::TimeWait, at);
-                    }
+                    self.leave_rest(tuple, rest, now);
                 }
                 return self.destroy(slot);
             }

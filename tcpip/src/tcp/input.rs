@@ -98,7 +98,8 @@ impl Connection {
     #[inline]
     fn owe_ack(&mut self, len: u32, now_us: u64) {
         self.seen_mss = self.seen_mss.max(len.min(self.mss.max(1460)));
-        if self.rcv_nxt - self.last_ack >= 2 * self.seen_mss {
+        let is_due = self.rcv_nxt - self.last_ack >= 2 * self.seen_mss;
+        if is_due || self.bits.contains(Bits::QUICK_ACK) {
             self.bits |= Bits::ACK_NOW;
         } else if self.ack_at == NEVER {
             self.ack_at = now_us + ACK_DELAY_US;

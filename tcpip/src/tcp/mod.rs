@@ -135,8 +135,12 @@ bitflags! {
         const NODELAY = 1 << 10;
         /// Nobody holds it any more.
         const ORPHAN = 1 << 11;
+        /// What comes is acknowledged at once.
+        const QUICK_ACK = 1 << 12;
         /// What was cut off was found to be at fault for silence.
         const SHORTENED = 1 << 13;
+        /// Short segments wait until they are full, or for a word of the program.
+        const CORKED = 1 << 14;
     }
 }
 
@@ -171,6 +175,10 @@ pub(crate) struct Agreement {
 pub struct Settings {
     /// Short segments go out though others are not acknowledged (no Nagle).
     pub is_nodelay: bool,
+    /// What comes is acknowledged at once, not with what is sent next.
+    pub is_quick_ack: bool,
+    /// Short segments wait until they are full, the program has no more to send, or this is taken back.
+    pub is_corked: bool,
     /// After how many seconds a silent peer is asked whether it is there; 0: never.
     pub keep_alive_s: u32,
     /// How many seconds are between such questions.
@@ -183,18 +191,26 @@ pub struct Settings {
     pub traffic_class: u8,
     /// How many seconds the peer may leave unanswered what was sent; 0: the default.
     pub user_timeout_s: u32,
+    /// As many bytes at most wait to be read, and to be sent: no more than [`Limits`] allow in any case.
+    pub receive_bytes: u32,
+    /// See `receive_bytes`.
+    pub transmit_bytes: u32,
 }
 
 impl Default for Settings {
     fn default() -> Self {
         Self {
             is_nodelay: false,
+            is_quick_ack: false,
+            is_corked: false,
             keep_alive_s: 0,
             keep_alive_interval_s: 75,
             keep_alive_probes: 9,
             hop_limit: 64,
             traffic_class: 0,
             user_timeout_s: 0,
+            receive_bytes: u32::MAX,
+            transmit_bytes: u32::MAX,
         }
     }
 }
@@ -358,7 +374,7 @@ impl Connection {
         self.recover = isn;
         self.ts_offset = ts_offset;
         self.receive_scale = window_scale(limits.receive_bytes);
-        self.receive_limit = FIRST_WINDOW.min(limits.receive_bytes as u32);
+        self.receive_limit = self.receive_limit.min(limits.receive_bytes as u32);
         self.mss = u32::from(mss.max(48));
         self.progress_at = now_us;
         self.expire_at = NEVER;
@@ -416,9 +432,14 @@ impl Connection {
         self.state
     }
 
-    /// Short segments go out though others are not acknowledged.
-    pub(crate) fn set_nodelay(&mut self, is_nodelay: bool) {
-        self.bits.set(Bits::NODELAY, is_nodelay);
+    /// Takes the program's settings over.
+    pub(crate) fn configure(&mut self, settings: Settings) {
+        self.bits.set(Bits::NODELAY, settings.is_nodelay);
+        self.bits.set(Bits::QUICK_ACK, settings.is_quick_ack);
+        self.bits.set(Bits::CORKED, settings.is_corked);
+        // What the peer was told that it may send stays.
+        self.receive_limit = self.receive_limit.min(settings.receive_bytes);
+        self.settings = settings;
     }
 
     /// It is given up then, unless it gets further.
@@ -554,6 +575,7 @@ impl Connection {
         let elapsed = cx.now_us.saturating_sub(self.read_since);
         if elapsed < round_us && !cx.pool.is_tight() {
             let most = cx.limits.receive_bytes.min(1 << 30) as u32;
+            let most = most.min(self.settings.receive_bytes);
             let most = if self.receive_scale == 0 {
                 most.min(0xFFFF)
             } else {
@@ -568,7 +590,10 @@ impl Connection {
     /// How much may wait to be sent: as much as can be under way twice.
     fn send_limit(&self, limits: &Limits) -> usize {
         let wanted = (2 * self.congestion.window as usize).max(FIRST_WINDOW as usize);
-        wanted.min(limits.transmit_bytes).max(Limits::ASSURED_BYTES)
+        let most = limits
+            .transmit_bytes
+            .min(self.settings.transmit_bytes as usize);
+        wanted.min(most).max(Limits::ASSURED_BYTES)
     }
 
     /// Queues bytes to be sent, as many as fit; how many.

@@ -162,8 +162,11 @@ impl Connection {
             len = len.min(start - self.nxt);
         }
         let is_all = len == unsent;
+        let may_be_short = self.bits.contains(Bits::FIN)
+            || !self.bits.contains(Bits::CORKED)
+                && (sent == 0 || self.bits.contains(Bits::NODELAY));
         let is_worth_it = len >= self.mss
-            || is_all && (sent == 0 || self.bits.intersects(Bits::NODELAY | Bits::FIN))
+            || is_all && may_be_short
             || is_again && len != 0
             || len != 0 && len >= self.largest_window / 2;
         let is_forced = self.bits.contains(Bits::FORCE) && len != 0;

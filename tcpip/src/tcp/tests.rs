@@ -369,9 +369,61 @@ fn a_small_segment_waits_for_the_last_unless_it_shall_not() {
     assert_eq!(lens(&bench.write(990)), [(10, 1000)], "a full one goes");
     assert_eq!(bench.write(5), []);
     assert_eq!(lens(&bench.take(0, 1010, ACK, b"")), [(1010, 5)]);
-    bench.one.settings = Settings::default();
-    bench.one.set_nodelay(true);
+    bench.one.configure(Settings {
+        is_nodelay: true,
+        ..Settings::default()
+    });
     assert_eq!(lens(&bench.write(7)), [(1015, 7)]);
+}
+
+#[test]
+fn behind_a_cork_only_full_segments_go_until_it_is_drawn_or_nothing_more_comes() {
+    let mut bench = Bench::new();
+    let corked = Settings {
+        is_corked: true,
+        is_nodelay: true,
+        ..Settings::default()
+    };
+    bench.one.configure(corked);
+    assert_eq!(bench.write(10), []);
+    assert_eq!(lens(&bench.write(1000)), [(0, 1000)]);
+    assert_eq!(bench.take(0, 1000, ACK, b""), [], "the rest stays");
+    bench.one.configure(Settings::default());
+    assert_eq!(lens(&bench.write(0)), [(1000, 10)]);
+    bench.one.configure(corked);
+    assert_eq!(bench.write(5), []);
+    bench.one.close();
+    assert_eq!(lens(&bench.sent()), [(1010, 5)]);
+}
+
+#[test]
+fn no_more_waits_than_the_program_wants_but_what_was_offered_stays() {
+    let mut bench = Bench::new();
+    bench.one.configure(Settings {
+        receive_bytes: 2304,
+        transmit_bytes: 5000,
+        ..Settings::default()
+    });
+    let offered = bench.one.edge;
+    bench.take(0, 0, ACK, &[1; 1000]);
+    bench.take(1000, 0, ACK, &[1; 1000]);
+    assert_eq!(
+        bench.one.edge, offered,
+        "nothing is taken back, nothing added"
+    );
+    assert_eq!(bench.one.send_limit(&LIMITS), 5000);
+}
+
+#[test]
+fn a_single_segment_is_acknowledged_at_once_where_that_is_asked_for() {
+    let mut bench = Bench::new();
+    bench.one.configure(Settings {
+        is_quick_ack: true,
+        ..Settings::default()
+    });
+    assert_eq!(bench.take(0, 0, ACK, &[1; 10]), [sent(0, 10, ACK, 0)]);
+    bench.one.configure(Settings::default());
+    assert_eq!(bench.take(10, 0, ACK, &[1; 10]), []);
 }
 
 #[test]

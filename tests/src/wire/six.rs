@@ -1,7 +1,8 @@
 //! IPv6 on the cable (RFC 8200): neighbours and routers (RFC 4861), echoes (RFC 4443), datagrams, segments; and datagrams to groups of IPv4.
 
-use super::{GUEST, HEADER_BYTES, HOST, HOST_MAC, IPV4, Segment, Wire, checksum};
+use super::{GUEST, HEADER_BYTES, HOST, HOST_MAC, IPV4, Segment, Wire};
 use crate::DEADLINE;
+use crate::frame::checksum;
 use std::net::{Ipv4Addr, Ipv6Addr};
 use std::time::Instant;
 

@@ -6,6 +6,7 @@ use core::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use libc::socklen_t;
 
 use super::{Socket, groups, with_socket};
+use crate::abi::channel::SOCKET_BYTES;
 use crate::abi::{errno, unix};
 use crate::error::{Errno, Result};
 use crate::network::socket::tcp::NumberOption;
@@ -62,6 +63,15 @@ fn timeval(timeout_ns: u64) -> libc::timeval {
         tv_sec: (timeout_ns / 1_000_000_000) as i64,
         tv_usec: (timeout_ns / 1000 % 1_000_000) as i64,
     }
+}
+
+/// Halves of the least that Linux makes buffers (`SOCK_MIN_RCVBUF`, `SOCK_MIN_SNDBUF`): it doubles what it is told.
+const MIN_RECEIVE_BYTES: u32 = 1152;
+const MIN_SEND_BYTES: u32 = 2304;
+
+/// The size of a buffer that a program asks for: what is negative means as much as there can be, as on Linux.
+fn buffer_bytes(asked: c_int, least: u32) -> u32 {
+    u32::try_from(asked).unwrap_or(c_int::MAX as u32).max(least)
 }
 
 /// Which number an option of TCP is, and the largest that Linux takes.
@@ -179,9 +189,19 @@ unsafe extern "C" fn setsockopt(
         }
         let is_v6 = socket.family().is_v6;
         match (level, option, &socket) {
-            // A wish, as everywhere: the sizes follow from the memory of the machine, and can be asked for.
-            (libc::SOL_SOCKET, libc::SO_RCVBUF | libc::SO_SNDBUF, _) => {
-                integer()?;
+            (libc::SOL_SOCKET, libc::SO_RCVBUF, socket) => {
+                let bytes = buffer_bytes(integer()?, MIN_RECEIVE_BYTES);
+                match socket {
+                    Socket::Tcp(socket) => socket.set_number(NumberOption::ReceiveBytes, bytes),
+                    Socket::Udp(socket) => socket.set_receive_bytes(bytes as usize),
+                }
+            }
+            (libc::SOL_SOCKET, libc::SO_SNDBUF, socket) => {
+                let bytes = buffer_bytes(integer()?, MIN_SEND_BYTES);
+                match socket {
+                    Socket::Tcp(socket) => socket.set_number(NumberOption::TransmitBytes, bytes),
+                    Socket::Udp(socket) => socket.set_send_bytes(bytes as usize),
+                }
             }
             (libc::SOL_SOCKET, libc::SO_RCVTIMEO | libc::SO_SNDTIMEO, _) => {
                 // SAFETY: as above.
@@ -205,6 +225,12 @@ unsafe extern "C" fn setsockopt(
             }
             (libc::IPPROTO_TCP, libc::TCP_NODELAY, Socket::Tcp(socket)) => {
                 socket.set_nodelay(integer()? != 0);
+            }
+            (libc::IPPROTO_TCP, libc::TCP_QUICKACK, Socket::Tcp(socket)) => {
+                socket.set_quick_ack(integer()? != 0);
+            }
+            (libc::IPPROTO_TCP, libc::TCP_CORK, Socket::Tcp(socket)) => {
+                socket.set_corked(integer()? != 0);
             }
             (libc::IPPROTO_TCP, _, Socket::Tcp(socket)) => {
                 let (option, most) = number_option(option)?;
@@ -332,6 +358,12 @@ unsafe extern "C" fn getsockopt(
             (libc::IPPROTO_TCP, libc::TCP_NODELAY, Socket::Tcp(socket)) => {
                 c_int::from(socket.nodelay())
             }
+            (libc::IPPROTO_TCP, libc::TCP_QUICKACK, Socket::Tcp(socket)) => {
+                c_int::from(socket.quick_ack())
+            }
+            (libc::IPPROTO_TCP, libc::TCP_CORK, Socket::Tcp(socket)) => {
+                c_int::from(socket.is_corked())
+            }
             (libc::IPPROTO_TCP, _, Socket::Tcp(socket)) => {
                 let (option, _) = number_option(option)?;
                 c_int::try_from(socket.number(option)).unwrap_or(c_int::MAX)
@@ -375,9 +407,13 @@ unsafe extern "C" fn getsockopt(
                     // SAFETY: the caller's.
                     return unsafe { store(peer, value, len) };
                 }
-                (libc::SOL_SOCKET, libc::SO_ERROR | libc::SO_PROTOCOL) => 0,
+                (libc::SOL_SOCKET, libc::SO_ERROR) => {
+                    socket.take_error().map_or(0, |Errno(number)| number)
+                }
+                (libc::SOL_SOCKET, libc::SO_PROTOCOL) => 0,
                 (libc::SOL_SOCKET, libc::SO_ACCEPTCONN) => c_int::from(socket.is_listening()),
                 (libc::SOL_SOCKET, libc::SO_TYPE) => socket.kind(),
+                (libc::SOL_SOCKET, libc::SO_RCVBUF | libc::SO_SNDBUF) => SOCKET_BYTES as c_int,
                 (libc::SOL_SOCKET, libc::SO_DOMAIN) => libc::AF_UNIX,
                 _ => return Err(Errno(libc::ENOPROTOOPT)),
             };

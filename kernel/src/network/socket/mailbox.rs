@@ -3,7 +3,7 @@
 use alloc::boxed::Box;
 use alloc::collections::VecDeque;
 use core::net::{IpAddr, SocketAddr};
-use core::sync::atomic::{AtomicBool, Ordering};
+use core::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use tcpip::Arrival;
 
@@ -11,7 +11,7 @@ use crate::network::error::Error;
 use crate::scheduler::Notifier;
 use crate::sync::SpinLock;
 
-/// How many bytes of datagrams wait to be read before more are dropped.
+/// How many bytes of datagrams wait to be read before more are dropped, where the program does not choose.
 pub(super) const QUEUE_BYTES: usize = 64 << 10;
 /// What a datagram in the queue counts besides its bytes, so that empty ones are bounded too.
 const DATAGRAM_OVERHEAD: usize = 64;
@@ -53,6 +53,8 @@ pub struct Mailbox {
     pub(super) inbox: SpinLock<Inbox>,
     /// Others that agree to it too may have the same address.
     pub(super) is_shared: AtomicBool,
+    /// How many bytes of datagrams may wait.
+    pub(super) most_bytes: AtomicUsize,
 }
 
 impl Default for Mailbox {
@@ -61,6 +63,7 @@ impl Default for Mailbox {
             notifier: Notifier::new(),
             inbox: SpinLock::new(Inbox::default()),
             is_shared: AtomicBool::new(false),
+            most_bytes: AtomicUsize::new(QUEUE_BYTES),
         }
     }
 }
@@ -145,8 +148,10 @@ impl Mailbox {
             return true;
         }
         let mut copy = alloc::vec::Vec::new();
-        if inbox.queued_bytes + cost > QUEUE_BYTES || copy.try_reserve_exact(payload.len()).is_err()
-        {
+        let most_bytes = self.most_bytes.load(Ordering::Relaxed);
+        // One of any size has its place, if no other waits.
+        let has_room = inbox.queue.is_empty() || inbox.queued_bytes + cost <= most_bytes;
+        if !has_room || copy.try_reserve_exact(payload.len()).is_err() {
             return false;
         }
         copy.extend_from_slice(payload);

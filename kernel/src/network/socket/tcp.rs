@@ -52,6 +52,8 @@ impl Stream {
 /// Options of a socket, which a stream's stack is told of.
 struct Options {
     is_nodelay: AtomicBool,
+    is_quick_ack: AtomicBool,
+    is_corked: AtomicBool,
     ttl: AtomicU8,
     traffic_class: AtomicU8,
     is_keep_alive: AtomicBool,
@@ -59,6 +61,10 @@ struct Options {
     keep_alive_interval_s: AtomicU32,
     keep_alive_probes: AtomicU32,
     user_timeout_ms: AtomicU32,
+    receive_bytes: AtomicU32,
+    transmit_bytes: AtomicU32,
+    /// Something was changed, which accepted sockets take over.
+    is_changed: AtomicBool,
 }
 
 /// Options that are numbers.
@@ -72,6 +78,10 @@ pub enum NumberOption {
     KeepAliveProbes,
     /// `TCP_USER_TIMEOUT`: how long what was sent may stay unanswered; 0: the default.
     UserTimeoutMs,
+    /// `SO_RCVBUF`: as many bytes at most wait to be read.
+    ReceiveBytes,
+    /// `SO_SNDBUF`: and to be sent.
+    TransmitBytes,
 }
 
 /// A TCP socket as a program holds it.
@@ -115,6 +125,8 @@ impl TcpSocket {
             stream: OnceCell::new(),
             options: Options {
                 is_nodelay: AtomicBool::new(false),
+                is_quick_ack: AtomicBool::new(false),
+                is_corked: AtomicBool::new(false),
                 ttl: AtomicU8::new(64),
                 traffic_class: AtomicU8::new(0),
                 is_keep_alive: AtomicBool::new(false),
@@ -122,6 +134,9 @@ impl TcpSocket {
                 keep_alive_interval_s: AtomicU32::new(75),
                 keep_alive_probes: AtomicU32::new(9),
                 user_timeout_ms: AtomicU32::new(0),
+                receive_bytes: AtomicU32::new(u32::MAX),
+                transmit_bytes: AtomicU32::new(u32::MAX),
+                is_changed: AtomicBool::new(false),
             },
             is_read_shut: AtomicBool::new(false),
             family: Family::new(is_v6),
@@ -225,10 +240,23 @@ impl TcpSocket {
         let accepted = Self::with(self.network, self.family.is_v6, pending.notifier);
         // It is new, so it becomes one.
         let _ = accepted.become_stream(stream);
-        if self.options.is_nodelay.load(Ordering::Relaxed) {
-            accepted.set_nodelay(true);
-        }
+        self.bequeath(&accepted);
         Ok((accepted, remote))
+    }
+
+    /// Gives an accepted socket its options, as Linux does.
+    fn bequeath(&self, accepted: &Self) {
+        for (own, heirs) in [
+            (&self.read_timeout_ns, &accepted.read_timeout_ns),
+            (&self.write_timeout_ns, &accepted.write_timeout_ns),
+            (&self.linger, &accepted.linger),
+        ] {
+            heirs.store(own.load(Ordering::Relaxed), Ordering::Relaxed);
+        }
+        if self.options.is_changed.load(Ordering::Relaxed) {
+            accepted.options.copy_from(&self.options);
+            accepted.apply_options();
+        }
     }
 
     /// Connects to `remote`, waiting until the handshake is through. If it must not wait and the machine has no address yet, the
@@ -403,10 +431,17 @@ impl TcpSocket {
         }
     }
 
-    /// Bytes that can wait to be read, and to be sent.
+    /// Bytes that can wait to be read, and to be sent; what the program chose counts double, as on Linux.
     pub fn buffer_bytes(&self) -> (usize, usize) {
         let limits = &self.network.limits;
-        (limits.receive_bytes, limits.transmit_bytes)
+        let bytes = |option, most: usize| match self.number(option) {
+            u32::MAX => most,
+            chosen => 2 * most.min(chosen as usize),
+        };
+        (
+            bytes(NumberOption::ReceiveBytes, limits.receive_bytes),
+            bytes(NumberOption::TransmitBytes, limits.transmit_bytes),
+        )
     }
 
     /// The peer's address.
@@ -439,6 +474,7 @@ impl TcpSocket {
     }
 
     fn apply_options(&self) {
+        self.options.is_changed.store(true, Ordering::Relaxed);
         if let Ok(stream) = self.stream() {
             let settings = self.options.settings();
             let mut stack = stream.interface.lock();
@@ -455,6 +491,28 @@ impl TcpSocket {
     /// See [`TcpSocket::set_nodelay`].
     pub fn nodelay(&self) -> bool {
         self.options.is_nodelay.load(Ordering::Relaxed)
+    }
+
+    /// `TCP_QUICKACK`: what comes is acknowledged at once. Unlike on Linux it stays so until it is taken back.
+    pub fn set_quick_ack(&self, is_on: bool) {
+        self.options.is_quick_ack.store(is_on, Ordering::Relaxed);
+        self.apply_options();
+    }
+
+    /// See [`TcpSocket::set_quick_ack`].
+    pub fn quick_ack(&self) -> bool {
+        self.options.is_quick_ack.load(Ordering::Relaxed)
+    }
+
+    /// `TCP_CORK`: short segments wait until it is taken back or nothing more comes.
+    pub fn set_corked(&self, is_on: bool) {
+        self.options.is_corked.store(is_on, Ordering::Relaxed);
+        self.apply_options();
+    }
+
+    /// See [`TcpSocket::set_corked`].
+    pub fn is_corked(&self) -> bool {
+        self.options.is_corked.load(Ordering::Relaxed)
     }
 
     /// `IP_TTL`.
@@ -507,6 +565,8 @@ impl TcpSocket {
             NumberOption::KeepAliveIntervalSeconds => &self.options.keep_alive_interval_s,
             NumberOption::KeepAliveProbes => &self.options.keep_alive_probes,
             NumberOption::UserTimeoutMs => &self.options.user_timeout_ms,
+            NumberOption::ReceiveBytes => &self.options.receive_bytes,
+            NumberOption::TransmitBytes => &self.options.transmit_bytes,
         }
     }
 
@@ -560,6 +620,8 @@ impl Options {
         let number = |option: &AtomicU32| option.load(Ordering::Relaxed);
         Settings {
             is_nodelay: self.is_nodelay.load(Ordering::Relaxed),
+            is_quick_ack: self.is_quick_ack.load(Ordering::Relaxed),
+            is_corked: self.is_corked.load(Ordering::Relaxed),
             keep_alive_s: if is_keep_alive {
                 number(&self.keep_alive_s)
             } else {
@@ -570,6 +632,36 @@ impl Options {
             hop_limit: self.ttl.load(Ordering::Relaxed),
             traffic_class: self.traffic_class.load(Ordering::Relaxed),
             user_timeout_s: number(&self.user_timeout_ms).div_ceil(1000),
+            receive_bytes: number(&self.receive_bytes),
+            transmit_bytes: number(&self.transmit_bytes),
+        }
+    }
+
+    /// Takes over what another socket has.
+    fn copy_from(&self, other: &Self) {
+        for (own, others) in [
+            (&self.is_nodelay, &other.is_nodelay),
+            (&self.is_quick_ack, &other.is_quick_ack),
+            (&self.is_corked, &other.is_corked),
+            (&self.is_keep_alive, &other.is_keep_alive),
+        ] {
+            own.store(others.load(Ordering::Relaxed), Ordering::Relaxed);
+        }
+        for (own, others) in [
+            (&self.ttl, &other.ttl),
+            (&self.traffic_class, &other.traffic_class),
+        ] {
+            own.store(others.load(Ordering::Relaxed), Ordering::Relaxed);
+        }
+        for (own, others) in [
+            (&self.keep_alive_s, &other.keep_alive_s),
+            (&self.keep_alive_interval_s, &other.keep_alive_interval_s),
+            (&self.keep_alive_probes, &other.keep_alive_probes),
+            (&self.user_timeout_ms, &other.user_timeout_ms),
+            (&self.receive_bytes, &other.receive_bytes),
+            (&self.transmit_bytes, &other.transmit_bytes),
+        ] {
+            own.store(others.load(Ordering::Relaxed), Ordering::Relaxed);
         }
     }
 }

@@ -2,7 +2,7 @@
 
 use alloc::sync::Arc;
 use core::net::{IpAddr, SocketAddr};
-use core::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
+use core::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, AtomicUsize, Ordering};
 
 use tcpip::Manner;
 
@@ -65,6 +65,8 @@ pub struct UdpSocket {
     pub ttl: AtomicU8,
     /// `IP_TOS`, `IPV6_TCLASS`.
     pub traffic_class: AtomicU8,
+    /// `SO_SNDBUF`.
+    send_bytes: AtomicUsize,
 }
 
 impl UdpSocket {
@@ -85,6 +87,7 @@ impl UdpSocket {
             write_timeout_ns: AtomicU64::new(0),
             ttl: AtomicU8::new(64),
             traffic_class: AtomicU8::new(0),
+            send_bytes: AtomicUsize::new(QUEUE_BYTES),
         }
     }
 
@@ -322,10 +325,27 @@ impl UdpSocket {
         self.mailbox.inbox.lock().peer()
     }
 
-    /// Bytes that can wait to be read, and to be sent.
+    /// Bytes that can wait to be read, and to be sent; what the program chose counts double, as on Linux.
     pub fn buffer_bytes(&self) -> (usize, usize) {
-        // What is sent goes to the device at once.
-        (QUEUE_BYTES, QUEUE_BYTES)
+        let bytes = |chosen| match chosen {
+            QUEUE_BYTES => QUEUE_BYTES,
+            chosen => 2 * chosen,
+        };
+        let receive = self.mailbox.most_bytes.load(Ordering::Relaxed);
+        let send = self.send_bytes.load(Ordering::Relaxed);
+        (bytes(receive), bytes(send))
+    }
+
+    /// `SO_RCVBUF`: how many bytes may wait to be read, as far as the memory of the machine allows.
+    pub fn set_receive_bytes(&self, bytes: usize) {
+        let most = self.network.limits.receive_bytes.max(QUEUE_BYTES);
+        let mailbox = &self.mailbox;
+        mailbox.most_bytes.store(bytes.min(most), Ordering::Relaxed);
+    }
+
+    /// `SO_SNDBUF`: how many bytes may wait to be sent. None ever do: what is sent goes to the device at once.
+    pub fn set_send_bytes(&self, bytes: usize) {
+        self.send_bytes.store(bytes, Ordering::Relaxed);
     }
 
     /// What kept a datagram from its peer, once (`SO_ERROR`).

@@ -1,9 +1,8 @@
 //! The root of a program that opens no files: an empty directory, in which `/dev` is mounted.
 
 use alloc::sync::Arc;
-use alloc::vec::Vec;
 
-use super::node::{DirEntry, FileSystem, Metadata, Node, NodeKind, NodeRef, Timestamp, Usage};
+use super::node::{FileSystem, Metadata, Node, NodeKind, NodeRef, TakeEntry, Timestamp, Usage};
 use crate::error::{Errno, Result};
 
 /// The file system.
@@ -60,7 +59,7 @@ impl Node for Root {
         Err(Errno(libc::ENOENT))
     }
 
-    fn read_dir(&self, _cookie: u64, _max: usize) -> Result<Vec<DirEntry>> {
-        Ok(Vec::new())
+    fn read_dir(&self, _cookie: u64, _take: &mut TakeEntry<'_>) -> Result<()> {
+        Ok(())
     }
 }

@@ -4,7 +4,8 @@ use alloc::sync::Arc;
 use alloc::vec::Vec;
 
 use super::node::{
-    Changes, DirEntry, FileSystem, Metadata, NewNode, Node, NodeKind, NodeRef, Timestamp, Usage,
+    Changes, DirEntry, FileSystem, Metadata, NewNode, Node, NodeKind, NodeRef, TakeEntry,
+    Timestamp, Usage,
 };
 use crate::devices::console;
 use crate::error::{Errno, Result};
@@ -181,24 +182,24 @@ impl Node for Directory {
         }))
     }
 
-    fn read_dir(&self, cookie: u64, max: usize) -> Result<Vec<DirEntry>> {
+    fn read_dir(&self, cookie: u64, take: &mut TakeEntry<'_>) -> Result<()> {
         let entries = DEVICES.iter().zip(1..).map(|(row, next_cookie)| DirEntry {
             number: number_of(row.2),
             kind: Some(NodeKind::CharacterDevice),
-            name: row.0.into(),
+            name: row.0,
             next_cookie,
         });
         let program = DirEntry {
             number: PROGRAM_NUMBER,
             kind: Some(NodeKind::File),
-            name: PROGRAM.into(),
+            name: PROGRAM,
             next_cookie: DEVICES.len() as u64 + 1,
         };
-        Ok(entries
+        entries
             .chain(core::iter::once(program))
             .filter(|entry| entry.next_cookie > cookie)
-            .take(max)
-            .collect())
+            .all(|entry| take(&entry));
+        Ok(())
     }
 
     fn create(&self, _name: &[u8], _new: NewNode<'_>, _permissions: u32) -> Result<NodeRef> {

@@ -4,7 +4,9 @@ use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::cmp::Ordering;
 
-use super::node::{DirEntry, FileSystem, Metadata, Node, NodeKind, NodeRef, Timestamp, Usage};
+use super::node::{
+    DirEntry, FileSystem, Metadata, Node, NodeKind, NodeRef, TakeEntry, Timestamp, Usage,
+};
 use crate::error::{Errno, Result};
 
 /// Bytes in front of an object's path.
@@ -221,26 +223,27 @@ impl Node for EmbeddedNode {
         Ok(Arc::new(Self { all, index }))
     }
 
-    fn read_dir(&self, cookie: u64, max: usize) -> Result<Vec<DirEntry>> {
+    fn read_dir(&self, cookie: u64, take: &mut TakeEntry<'_>) -> Result<()> {
         if self.object().kind != NodeKind::Directory {
             return Err(Errno(libc::ENOTDIR));
         }
         // A cookie is the index of the object to begin with.
-        let entries = self
+        let mut entries = self
             .children(usize::try_from(cookie).unwrap_or(usize::MAX - 1))
             .map(|(index, name, object)| DirEntry {
                 number: index as u64 + 1,
                 kind: Some(object.kind),
-                name: name.into(),
+                name,
                 next_cookie: index as u64 + 1,
             });
-        Ok(entries.take(max).collect())
+        entries.all(|entry| take(&entry));
+        Ok(())
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use super::{Embedded, Object};
+    use super::{Embedded, NodeRef, Object};
     use crate::error::{Errno, Result};
     use crate::storage::vfs::namespace::Namespace;
     use crate::storage::vfs::operations;
@@ -303,16 +306,27 @@ mod tests {
     #[test]
     fn folders_are_listed_without_what_lies_beside_or_below() {
         let root = tree().root().node.clone();
-        let names = |entries: Vec<super::DirEntry>| -> Vec<Vec<u8>> {
-            entries.iter().map(|entry| entry.name.to_vec()).collect()
+        let names = |node: &NodeRef, cookie, max| {
+            let (mut names, mut next) = (Vec::new(), cookie);
+            let listed = node.read_dir(cookie, &mut |entry| {
+                let is_taken = names.len() < max;
+                if is_taken {
+                    names.push(entry.name.to_vec());
+                    next = entry.next_cookie;
+                }
+                is_taken
+            });
+            listed.expect("a folder");
+            (names, next)
         };
-        let all = root.read_dir(0, 100).expect("a folder");
-        assert_eq!(names(all), [&b"a"[..], b"a.txt", b"link"]);
-        let first = root.read_dir(0, 1).expect("a folder");
-        let rest = root.read_dir(first[0].next_cookie, 100).expect("a folder");
-        assert_eq!(names(rest), [&b"a.txt"[..], b"link"]);
+        let (all, _) = names(&root, 0, 100);
+        assert_eq!(all, [&b"a"[..], b"a.txt", b"link"]);
+        let (first, next) = names(&root, 0, 1);
+        assert_eq!(first, [b"a"]);
+        let (rest, _) = names(&root, next, 100);
+        assert_eq!(rest, [&b"a.txt"[..], b"link"]);
         let inner = root.lookup(b"a").expect("there");
-        assert_eq!(names(inner.read_dir(0, 100).expect("a folder")), [b"b"]);
+        assert_eq!(names(&inner, 0, 100).0, [b"b"]);
     }
 
     #[test]

@@ -5,7 +5,6 @@
 //!
 //! What is wrong with a disk is logged with the field that is wrong; the program gets `EUCLEAN`.
 
-use alloc::boxed::Box;
 use alloc::collections::BTreeMap;
 use alloc::string::String;
 use alloc::sync::{Arc, Weak};
@@ -16,8 +15,8 @@ use core::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use ext2::{Error, FileType, Inode, InodeNumber, MountOptions, NewAttributes, Time};
 
 use super::node::{
-    Changes, DirEntry, FileSystem, Metadata, NewNode, Node, NodeKind, NodeRef, Part, Timestamp,
-    Usage,
+    Changes, DirEntry, FileSystem, Metadata, NewNode, Node, NodeKind, NodeRef, Part, TakeEntry,
+    Timestamp, Usage,
 };
 use crate::error::{Errno, Result};
 use crate::scheduler::{Change, Look, SharedTurn};
@@ -460,26 +459,17 @@ impl Node for Ext2Node {
         Ok(node.map_err(|error| self.shared.errno(&error))?)
     }
 
-    fn read_dir(&self, cookie: u64, max: usize) -> Result<Vec<DirEntry>> {
+    fn read_dir(&self, cookie: u64, take: &mut TakeEntry<'_>) -> Result<()> {
         self.look(|file_system, inode| {
-            let mut found = Vec::new();
-            let mut entries = file_system.read_dir(inode, cookie)?;
-            while found.len() < max {
-                match entries.next_entry() {
-                    Ok(None) => break,
-                    Ok(Some(entry)) if entry.is_dot() => {}
-                    Ok(Some(entry)) => found.push(DirEntry {
+            file_system.list(inode, cookie, |entry| {
+                entry.is_dot()
+                    || take(&DirEntry {
                         number: u64::from(entry.inode.0),
                         kind: entry.file_type.map(kind_of),
-                        name: Box::from(entry.name),
+                        name: entry.name,
                         next_cookie: entry.next_cookie,
-                    }),
-                    // What came before the damage is handed out first.
-                    Err(_) if !found.is_empty() => break,
-                    Err(error) => return Err(error),
-                }
-            }
-            Ok(found)
+                    })
+            })
         })
     }
 

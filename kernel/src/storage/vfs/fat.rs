@@ -27,7 +27,8 @@ use hadris_fs::{
 
 use super::fat_device::Device;
 use super::node::{
-    Changes, DirEntry, FileSystem, Metadata, NewNode, Node, NodeKind, NodeRef, Timestamp, Usage,
+    Changes, DirEntry, FileSystem, Metadata, NewNode, Node, NodeKind, NodeRef, TakeEntry,
+    Timestamp, Usage,
 };
 use crate::error::{Errno, Result};
 use crate::scheduler::{Change, SharedTurn};
@@ -603,37 +604,31 @@ impl Node for FatNode {
         Ok(node)
     }
 
-    fn read_dir(&self, cookie: u64, max: usize) -> Result<Vec<DirEntry>> {
+    fn read_dir(&self, cookie: u64, take: &mut TakeEntry<'_>) -> Result<()> {
         if self.kind != NodeKind::Directory {
             return Err(Errno(libc::ENOTDIR));
         }
         self.shared.look(|state| {
-            let mut found = Vec::new();
             if state.removed.contains_key(&self.id) {
-                return Ok(found);
+                return Ok(());
             }
             let mut cursor = DirCursor::from_raw(cookie);
-            while found.len() < max {
-                let entry = match state.fat.readdir(self.id, cursor) {
-                    Ok(Some(entry)) => entry,
-                    Ok(None) => break,
-                    // What came before the damage is handed out first.
-                    Err(_) if !found.is_empty() => break,
-                    Err(error) => return Err(error),
-                };
+            while let Some(entry) = state.fat.readdir(self.id, cursor)? {
                 cursor = entry.next_cursor();
                 let name = entry.name().as_bytes();
                 // What no path can have in it is not shown.
-                if name.len() <= NAME_MAX && !self.shared.is_hidden(self.id, name) {
-                    found.push(DirEntry {
-                        number: entry.node().get(),
-                        kind: Some(kind_of(entry.file_type())),
-                        name: Box::from(name),
-                        next_cookie: cursor.into_raw(),
-                    });
+                let is_shown = name.len() <= NAME_MAX && !self.shared.is_hidden(self.id, name);
+                let entry = DirEntry {
+                    number: entry.node().get(),
+                    kind: Some(kind_of(entry.file_type())),
+                    name,
+                    next_cookie: cursor.into_raw(),
+                };
+                if is_shown && !take(&entry) {
+                    break;
                 }
             }
-            Ok(found)
+            Ok(())
         })
     }
 

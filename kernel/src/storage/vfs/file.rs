@@ -1,13 +1,12 @@
 //! Open files: a place in the tree, with an offset (POSIX: an open file description).
 
-use alloc::boxed::Box;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use super::lock;
 use super::namespace::Entry;
-use super::node::{DirEntry, NodeKind, Part};
+use super::node::{DirEntry, NodeKind, Part, TakeEntry};
 use crate::error::{Errno, Result};
 use crate::scheduler::Turn;
 
@@ -213,35 +212,65 @@ impl OpenFile {
         Ok(offset)
     }
 
-    /// The next entries of a directory, with `.` and `..`, at most `max` (at least one); none at the end.
+    /// Hands the next entries of a directory, with `.` and `..`, to `take`, until it does not take one; that will be the next.
     ///
     /// # Errors
-    /// `ENOTDIR` when it is none, `EIO` when it cannot be read.
-    pub fn next_entries(&self, max: usize) -> Result<Vec<DirEntry>> {
+    /// `ENOTDIR` when it is none, `EIO` when it cannot be read; what comes before damage is handed out first.
+    pub fn next_entries(&self, take: &mut TakeEntry<'_>) -> Result<()> {
         if !self.entry.is_directory() {
             return Err(Errno(libc::ENOTDIR));
         }
         let _turn = self.turn.take();
-        let cookie = self.offset.load(Ordering::Relaxed);
-        let dots = |name: &[u8], number| DirEntry {
-            number,
-            kind: Some(NodeKind::Directory),
-            name: Box::from(name),
-            next_cookie: cookie + 1,
-        };
-        let entries = match cookie {
-            0 => Vec::from([dots(b".", self.entry.node.number())]),
-            1 => Vec::from([dots(b"..", self.entry.parent_or_self().node.number())]),
-            _ => {
-                let mut entries = self.entry.node.read_dir(cookie - 2, max)?;
-                entries.iter_mut().for_each(|entry| entry.next_cookie += 2);
-                entries
+        let start = self.offset.load(Ordering::Relaxed);
+        let mut next = start;
+        let mut take_next = |entry: &DirEntry<'_>, next_cookie| {
+            let is_taken = take(&DirEntry {
+                next_cookie,
+                ..*entry
+            });
+            if is_taken {
+                next = next_cookie;
             }
+            is_taken
         };
-        if let Some(last) = entries.last() {
-            self.offset.store(last.next_cookie, Ordering::Relaxed);
-        }
-        Ok(entries)
+        // Two cookies are for `.` and `..`.
+        let dots = [
+            (".", &self.entry, 0),
+            ("..", self.entry.parent_or_self(), 1),
+        ];
+        let are_taken = dots.into_iter().filter(|dot| dot.2 >= start).all(|dot| {
+            let entry = DirEntry {
+                number: dot.1.node.number(),
+                kind: Some(NodeKind::Directory),
+                name: dot.0.as_bytes(),
+                next_cookie: 0,
+            };
+            take_next(&entry, dot.2 + 1)
+        });
+        let cookie = start.saturating_sub(2);
+        let listed = if are_taken {
+            let mut take_more =
+                |entry: &DirEntry<'_>| take_next(entry, entry.next_cookie.saturating_add(2));
+            self.entry.node.read_dir(cookie, &mut take_more)
+        } else {
+            Ok(())
+        };
+        self.offset.store(next, Ordering::Relaxed);
+        if next == start { listed } else { Ok(()) }
+    }
+
+    /// The next entry of a directory: its name and kind.
+    #[cfg(test)]
+    pub fn next_entry(&self) -> Result<Option<(Vec<u8>, Option<NodeKind>)>> {
+        let mut found = None;
+        self.next_entries(&mut |entry| {
+            let is_first = found.is_none();
+            if is_first {
+                found = Some((entry.name.to_vec(), entry.kind));
+            }
+            is_first
+        })?;
+        Ok(found)
     }
 
     /// Locks the file against others who lock it; an older lock of this open file is given back before.

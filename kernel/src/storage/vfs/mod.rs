@@ -1,7 +1,7 @@
 //! The virtual file system: one tree of names over all file systems.
 //!
 //! [`node`] is what a file system gives, [`namespace`] the tree and the way along a path, [`operations`] what is done with
-//! names, [`file`] an open file. The file systems: [`tmpfs`], [`devfs`], and [`ext2`] and [`fat`] for disks.
+//! names, [`file`] an open file. The file systems: [`tmpfs`], [`devfs`], [`made`] (what `/proc` is), and [`ext2`] and [`fat`] for disks.
 
 use alloc::sync::Arc;
 use alloc::vec::Vec;
@@ -23,6 +23,7 @@ mod fat_device;
 mod fat_tests;
 pub mod file;
 mod lock;
+pub mod made;
 pub mod namespace;
 pub mod node;
 pub mod operations;

@@ -98,6 +98,16 @@ impl Entry {
         false
     }
 
+    /// The same place, with another node there.
+    pub(super) fn in_place(&self, node: NodeRef) -> Arc<Self> {
+        Arc::new(Self {
+            mount: self.mount.clone(),
+            node,
+            parent: self.parent.clone(),
+            name: self.name.clone(),
+        })
+    }
+
     /// The path that leads here from the root.
     pub fn path(&self) -> Vec<u8> {
         let mut names = Vec::new();

@@ -3,7 +3,6 @@
 //! Errors are those that Linux's system calls return: a node is reached from there without a stop. The defaults of the methods are
 //! the answers of a read-only file system, and of a node that is not of the kind that was needed.
 
-use alloc::boxed::Box;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::any::Any;
@@ -104,17 +103,20 @@ pub struct Metadata {
 }
 
 /// An entry of a directory.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub struct DirEntry {
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct DirEntry<'a> {
     /// The node's number.
     pub number: u64,
     /// What it is, if the directory knows.
     pub kind: Option<NodeKind>,
     /// Its name.
-    pub name: Box<[u8]>,
+    pub name: &'a [u8],
     /// Where the next entry is.
     pub next_cookie: u64,
 }
+
+/// Is handed entries of a directory, and says whether it took one. It is called under locks of a file system, so it does not wait.
+pub type TakeEntry<'a> = dyn FnMut(&DirEntry<'_>) -> bool + 'a;
 
 /// What to create.
 #[derive(Clone, Copy, Debug)]
@@ -226,6 +228,14 @@ pub trait Node: Any + Send + Sync {
     /// `EIO` when they cannot be read.
     fn metadata(&self) -> Result<Metadata>;
 
+    /// What whoever opens the node reads in its place: a file that is made when it is opened. `None`: the node itself.
+    ///
+    /// # Errors
+    /// As the function that makes it.
+    fn opened(&self) -> Result<Option<NodeRef>> {
+        Ok(None)
+    }
+
     /// Reads from byte `offset` on; less than asked for only at the end.
     ///
     /// # Errors
@@ -308,13 +318,13 @@ pub trait Node: Any + Send + Sync {
         Err(Errno(libc::ENOTDIR))
     }
 
-    /// The first entries of a directory at or after `cookie` (0: the beginning), without `.` and `..`, at most `max`; none at the end.
-    /// What is added or removed meanwhile may or may not be seen; everything else is seen once.
+    /// Hands the entries of a directory at or after `cookie` (0: the beginning), without `.` and `..`, to `take`, until it does not take
+    /// one. What is added or removed meanwhile may or may not be seen; everything else is seen once.
     ///
     /// # Errors
-    /// `ENOTDIR` for anything else.
-    fn read_dir(&self, cookie: u64, max: usize) -> Result<Vec<DirEntry>> {
-        let _ = (cookie, max);
+    /// `ENOTDIR` for anything else. What comes before damage was handed out.
+    fn read_dir(&self, cookie: u64, take: &mut TakeEntry<'_>) -> Result<()> {
+        let _ = (cookie, take);
         Err(Errno(libc::ENOTDIR))
     }
 

@@ -78,6 +78,9 @@ pub fn open(
             if has(libc::O_TRUNC) {
                 entry.node.set_len(0)?;
             }
+            if let Some(made) = entry.node.opened()? {
+                return Ok(OpenFile::new(entry.in_place(made), access, is_append));
+            }
         }
         NodeKind::Directory | NodeKind::CharacterDevice => {}
     }

@@ -99,8 +99,8 @@ impl Tree {
         let directory = self
             .open(path, O_RDONLY | O_DIRECTORY)
             .expect("a directory");
-        core::iter::from_fn(|| directory.next_entries(1).expect("readable").pop())
-            .map(|entry| String::from_utf8(entry.name.to_vec()).expect("text"))
+        core::iter::from_fn(|| directory.next_entry().expect("readable"))
+            .map(|(name, _)| String::from_utf8(name).expect("text"))
             .collect()
     }
 
@@ -422,10 +422,10 @@ fn listing_goes_on_while_entries_are_removed() {
     }
     let directory = tree.open("/", O_RDONLY).expect("there");
     let mut seen = 0;
-    while let Some(entry) = directory.next_entries(1).expect("readable").pop() {
-        if entry.kind == Some(NodeKind::File) {
+    while let Some((name, kind)) = directory.next_entry().expect("readable") {
+        if kind == Some(NodeKind::File) {
             seen += 1;
-            tree.unlink(core::str::from_utf8(&entry.name).expect("text"))
+            tree.unlink(core::str::from_utf8(&name).expect("text"))
                 .expect("there");
         }
     }

@@ -13,8 +13,8 @@ use core::any::Any;
 use core::sync::atomic::{AtomicU64, Ordering};
 
 use super::node::{
-    Changes, DirEntry, FileSystem, Metadata, NewNode, Node, NodeKind, NodeRef, Part, Timestamp,
-    Usage,
+    Changes, DirEntry, FileSystem, Metadata, NewNode, Node, NodeKind, NodeRef, Part, TakeEntry,
+    Timestamp, Usage,
 };
 use crate::error::{Errno, Result};
 use crate::sync::SpinLock;
@@ -500,10 +500,10 @@ impl Node for TmpNode {
         Ok(self.entry(name)?)
     }
 
-    fn read_dir(&self, cookie: u64, max: usize) -> Result<Vec<DirEntry>> {
+    fn read_dir(&self, cookie: u64, take: &mut TakeEntry<'_>) -> Result<()> {
         let mut body = self.body.lock();
         let directory = body.directory()?;
-        let entries = directory
+        let mut entries = directory
             .order
             .range(cookie..)
             .filter_map(|(cookie, name)| {
@@ -511,11 +511,12 @@ impl Node for TmpNode {
                 Some(DirEntry {
                     number: node.number,
                     kind: Some(node.kind),
-                    name: name.clone(),
+                    name,
                     next_cookie: cookie + 1,
                 })
             });
-        Ok(entries.take(max).collect())
+        entries.all(|entry| take(&entry));
+        Ok(())
     }
 
     fn create(&self, name: &[u8], new: NewNode<'_>, permissions: u32) -> Result<NodeRef> {

@@ -6,6 +6,7 @@ use std::net::{
     IpAddr, Ipv4Addr, Ipv6Addr, Shutdown, SocketAddr, TcpListener, TcpStream, ToSocketAddrs,
     UdpSocket,
 };
+use std::os::linux::net::TcpStreamExt;
 use std::thread;
 use std::time::Duration;
 
@@ -124,6 +125,15 @@ fn tcp() {
                 stream.nodelay().kind(),
                 stream.set_nodelay(true).kind(),
                 stream.nodelay().kind()
+            )
+        );
+        show!(
+            name,
+            (
+                stream.set_quickack(true).kind(),
+                stream.quickack().kind(),
+                stream.set_quickack(false).kind(),
+                stream.quickack().kind()
             )
         );
         show!(

@@ -30,7 +30,38 @@ pub(crate) fn steps() {
     drop(one);
     show!("gone", two.write(b"x").kind());
     streams();
+    resets();
     datagrams();
+}
+
+/// Who is not accepted, and whose words are not read, learns of it.
+fn resets() {
+    let listener = UnixListener::bind("waiting").expect("a name");
+    let mut client = UnixStream::connect("waiting").expect("connected");
+    drop(listener);
+    let mut buf = [0; 4];
+    show!(
+        "never accepted",
+        client
+            .take_error()
+            .map(|error| error.map(|error| error.kind()))
+            .kind()
+    );
+    show!("and then the end", client.read(&mut buf).kind());
+    std::fs::remove_file("waiting").expect("removed");
+    let (mut one, two) = UnixStream::pair().expect("a pair");
+    one.write_all(b"unread").expect("written");
+    drop(two);
+    show!("not read", one.read(&mut buf).kind());
+    show!("told once", one.read(&mut buf).kind());
+    let (mut one, mut two) = UnixStream::pair().expect("a pair");
+    one.write_all(b"unread").expect("written");
+    two.write_all(b"last").expect("written");
+    drop(two);
+    show!(
+        "the last words first",
+        (one.read(&mut buf).kind(), buf, one.read(&mut buf).kind())
+    );
 }
 
 fn streams() {

@@ -2,11 +2,12 @@
 //!
 //! Where the hypervisor says how its time comes out of the counter (`kvm`, `hyper_v`), that is the time, so it goes on rightly when the machine has
 //! moved to a host with another counter. Else the counter's frequency comes from the processor or the hypervisor where they tell it
-//! (`frequency`), else it is measured against the interval timer (`pit`).
+//! (`frequency`), else it is measured (`measurement`).
 
 mod frequency;
 mod hyper_v;
 mod kvm;
+mod measurement;
 mod pit;
 mod shared;
 
@@ -15,6 +16,7 @@ use core::sync::atomic::{AtomicU64, Ordering};
 
 use super::core_local;
 use crate::sync::OnceCell;
+pub use measurement::{CounterMeasurement, TscMeasurement};
 use shared::Shared;
 
 const NS_PER_S: u64 = 1_000_000_000;
@@ -141,42 +143,22 @@ pub fn wall_ns() -> u64 {
         .saturating_add(now_ns())
 }
 
-/// What is known of a counter whose frequency is wanted.
-pub enum Counter<F: FnMut() -> u32> {
-    /// Nobody needs the frequency.
-    Unused,
-    /// It counts down, and is read so.
-    Down(F),
-}
-
-/// Starts the clocks on the first core. Returns the frequency of the timers' `counter` in hertz, 0 where it is unused.
-pub fn initialise(counter: Counter<impl FnMut() -> u32>) -> u64 {
+/// Starts the clocks on the first core. The `measurement` of the time-stamp counter ends here, where nobody tells the frequency, and that of the
+/// timers' `counter`; returns the frequency of the latter in hertz, 0 where there is none.
+pub fn initialise(
+    measurement: TscMeasurement,
+    counter: Option<CounterMeasurement<impl FnMut() -> u32>>,
+) -> u64 {
     TSC_AT_BOOT.store(tsc(), Ordering::Relaxed);
     let clock = Paravirtual::find();
     let own_hz = clock.as_ref().and_then(|clock| match clock.kind {
         Kind::Kvm => kvm::read(&clock.shared, core_local::current().index()).map(|t| t.tsc_hz()),
         Kind::HyperV => None,
     });
-    let mut tsc_hz = own_hz.or_else(frequency::tsc_hz);
-    let apic_hz = match counter {
-        Counter::Unused => Some(0),
-        Counter::Down(_) => frequency::apic_hz(),
-    };
-    let counter_hz = match (counter, apic_hz, tsc_hz) {
-        (_, Some(hz), Some(_)) => hz,
-        (Counter::Down(sample), _, Some(tsc_hz)) => measure_by_tsc(sample, tsc_hz),
-        (Counter::Unused, _, _) => {
-            let (measured_hz, _) = measure(|| 0);
-            tsc_hz = Some(measured_hz);
-            0
-        }
-        (Counter::Down(sample), _, None) => {
-            let (measured_hz, counter_hz) = measure(sample);
-            tsc_hz = Some(measured_hz);
-            apic_hz.unwrap_or(counter_hz)
-        }
-    };
-    let tsc_hz = tsc_hz.unwrap_or(NS_PER_S).max(1_000_000);
+    let tsc_hz = own_hz
+        .or_else(frequency::tsc_hz)
+        .unwrap_or_else(|| measurement.finish())
+        .max(1_000_000);
     TSC_HZ.store(tsc_hz, Ordering::Relaxed);
     let scale = (u128::from(NS_PER_S) << 32) / u128::from(tsc_hz);
     NS_PER_TICK_32.store(scale as u64, Ordering::Relaxed);
@@ -201,7 +183,9 @@ pub fn initialise(counter: Counter<impl FnMut() -> u32>) -> u64 {
     if let Some(clock) = clock {
         let _ = PARAVIRTUAL.set(clock);
     }
-    counter_hz
+    counter.map_or(0, |counter| {
+        frequency::apic_hz().unwrap_or_else(|| counter.finish(tsc_hz))
+    })
 }
 
 /// Enables the hypervisor's clock on another core, before it reads the time.
@@ -211,82 +195,4 @@ pub fn enable_on_this_core() {
     {
         kvm::enable(&clock.shared, core_local::current().index());
     }
-}
-
-/// A look at the interval timer, and at the other counters around it.
-struct Look {
-    pit: u16,
-    before: u64,
-    after: u64,
-    counter: u32,
-}
-
-impl Look {
-    fn take(sample: &mut impl FnMut() -> u32) -> Self {
-        let before = tsc();
-        let (pit, counter) = (pit::read(), sample());
-        Self {
-            pit,
-            before,
-            after: tsc(),
-            counter,
-        }
-    }
-
-    /// How long it took.
-    fn ticks(&self) -> u64 {
-        self.after.wrapping_sub(self.before)
-    }
-}
-
-/// Measures the time-stamp counter and another one, which counts down, for 2 ms; in hertz. When the host takes the processor away in a
-/// look, the measurement is not worth much: then there is another one, and the best counts.
-fn measure(mut sample: impl FnMut() -> u32) -> (u64, u64) {
-    const MAX_TRIES: u32 = 5;
-    /// A look that takes longer than so many of the quickest was disturbed.
-    const DISTURBED: u64 = 8;
-    /// A machine without the timer ends a measurement after a number of looks.
-    const MAX_LOOKS: u32 = 300_000;
-    let mut best = (u64::MAX, (0, 0));
-    for _ in 0..MAX_TRIES {
-        pit::start();
-        // The first one takes long where code is translated when it is first executed.
-        Look::take(&mut sample);
-        let start = Look::take(&mut sample);
-        let mut end = Look::take(&mut sample);
-        let mut looks = 0;
-        let mut quickest = start.ticks().min(end.ticks());
-        while u64::from(start.pit.wrapping_sub(end.pit)) < pit::TICKS && looks < MAX_LOOKS {
-            end = Look::take(&mut sample);
-            quickest = quickest.min(end.ticks());
-            looks += 1;
-        }
-        let elapsed = u64::from(start.pit.wrapping_sub(end.pit)).max(1);
-        let ticks = end.before.wrapping_sub(start.before);
-        let in_looks = start.ticks().max(end.ticks());
-        let counted = u64::from(start.counter.wrapping_sub(end.counter));
-        let found = (
-            ticks.saturating_mul(pit::HZ) / elapsed,
-            counted * pit::HZ / elapsed,
-        );
-        if in_looks < best.0 {
-            best = (in_looks, found);
-        }
-        if in_looks <= quickest.saturating_mul(DISTURBED) || looks == MAX_LOOKS {
-            break;
-        }
-    }
-    best.1
-}
-
-/// Measures a counter that counts down against the time-stamp counter, whose frequency is known, for 1 ms; in hertz.
-fn measure_by_tsc(mut sample: impl FnMut() -> u32, tsc_hz: u64) -> u64 {
-    let (tsc_start, sample_start) = (tsc(), sample());
-    while tsc().wrapping_sub(tsc_start) < tsc_hz / 1000 {
-        core::hint::spin_loop();
-    }
-    let (tsc_end, sample_end) = (tsc(), sample());
-    let counted = u128::from(sample_start.wrapping_sub(sample_end));
-    let ticks = u128::from(tsc_end.wrapping_sub(tsc_start)).max(1);
-    (counted * u128::from(tsc_hz) / ticks) as u64
 }

@@ -27,3 +27,12 @@ pub(super) fn read() -> u16 {
     let low = port::read8(CHANNEL_2);
     u16::from_le_bytes([low, port::read8(CHANNEL_2)])
 }
+
+/// Whether it has counted to zero since it was started; also where there is no timer.
+pub(super) fn has_ended() -> bool {
+    const STATUS_OF_CHANNEL_2: u8 = 0xE8;
+    const OUTPUT: u8 = 1 << 7;
+    // Asked of the timer itself: not every machine has the port that shows the channel's output too.
+    port::write8(MODE, STATUS_OF_CHANNEL_2);
+    port::read8(CHANNEL_2) & OUTPUT != 0
+}

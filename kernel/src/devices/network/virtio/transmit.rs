@@ -5,7 +5,7 @@ use alloc::sync::Arc;
 use alloc::vec;
 use alloc::vec::Vec;
 
-use super::{BUFFER_BYTES, NEEDS_CHECKSUM};
+use super::{BUFFER_BYTES, HEADER_BYTES, NEEDS_CHECKSUM};
 #[cfg(test)]
 use crate::devices::fake_memory::DmaBuffer;
 use crate::devices::network::{ChecksumRequest, Segmentation, Transmitter};
@@ -106,9 +106,15 @@ impl TransmitQueue {
         }
         let start = usize::from(self.next) * BUFFER_BYTES;
         let bytes = self.buffers.bytes_mut(start..start + self.header);
-        let (fields, rest) = bytes.split_at_mut(header.len().min(self.header));
-        fields.copy_from_slice(&header);
-        rest.fill(0);
+        // Of a length that is known, they are written without a call.
+        match bytes.first_chunk_mut::<HEADER_BYTES>() {
+            Some(whole) => {
+                let [fields @ .., _, _] = whole;
+                *fields = header;
+                whole[header.len()..].fill(0);
+            }
+            None => bytes.copy_from_slice(&header),
+        }
         let address = self.buffers.phys() + start as u64;
         self.queue.set_buffer(self.next, address, len as u32, false);
         self.queue.offer(self.next);

@@ -1,0 +1,63 @@
+//! `/proc` and `/sys`: what programs read there about themselves and the machine (Linux: proc(5), sysfs(5),
+//! Documentation/ABI/testing/sysfs-devices-system-cpu). [`process`] is about the program, which is process 1 and the only one, [`machine`] about
+//! the rest. What is not known is not there: averages of the load, devices, the network.
+//!
+//! The link step brings them only to programs that name something in there (`toro_proc`, start.rs).
+
+mod machine;
+mod process;
+
+use alloc::string::String;
+use alloc::sync::Arc;
+use alloc::vec::Vec;
+use core::fmt::{self, Write};
+
+use crate::error::Result;
+use crate::storage::vfs;
+use crate::storage::vfs::made::{Item, Made};
+
+/// Linux's numbers for these kinds of file systems (statfs(2)).
+const PROC_MAGIC: i64 = 0x9FA0;
+const SYS_MAGIC: i64 = 0x6265_6572;
+
+static PROC: Item = Item::Directory(&[
+    ("1", Item::Directory(&process::PROCESS)),
+    ("self", Item::Link(|_| Ok(Vec::from(b"1")))),
+    ("thread-self", Item::Link(process::thread_link)),
+    ("cpuinfo", Item::File(machine::processors)),
+    ("filesystems", Item::File(machine::file_systems)),
+    ("meminfo", Item::File(machine::memory)),
+    ("mounts", Item::Link(|_| Ok(Vec::from(b"self/mounts")))),
+    ("stat", Item::File(machine::statistics)),
+    ("sys", Item::Directory(&machine::SETTINGS)),
+    ("uptime", Item::File(machine::uptime)),
+    ("version", Item::File(machine::version)),
+]);
+
+static SYS: Item = Item::Directory(&machine::SYS);
+
+/// Mounts both.
+///
+/// # Errors
+/// `ENOENT` before there are file systems.
+pub(crate) fn mount() -> Result<()> {
+    let names = vfs::names()?;
+    for (name, root, magic) in [(b"proc", &PROC, PROC_MAGIC), (b"sys\0", &SYS, SYS_MAGIC)] {
+        let name = name.strip_suffix(b"\0").unwrap_or(name);
+        names.mount(names.root(), name, Arc::new(Made { root, magic }))?;
+    }
+    Ok(())
+}
+
+/// The content of a file, written by `write`.
+fn text(write: impl FnOnce(&mut String) -> fmt::Result) -> Result<Vec<u8>> {
+    let mut text = String::new();
+    // Writing to a string does not fail.
+    let _ = write(&mut text);
+    Ok(text.into_bytes())
+}
+
+/// A file of one line.
+fn line(what: impl fmt::Display) -> Result<Vec<u8>> {
+    text(|out| writeln!(out, "{what}"))
+}

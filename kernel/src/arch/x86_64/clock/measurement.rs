@@ -1,0 +1,146 @@
+//! Frequencies that nobody tells: the time-stamp counter's, measured against the interval timer (`pit`), and that of another counter, measured
+//! against the time-stamp counter. A measurement is begun early and ended late, so that nobody waits while it lasts.
+
+use super::{pit, tsc};
+
+/// Looks of which the quickest counts: in the others the host may have taken the processor away.
+const LOOKS: u32 = 4;
+
+/// What two clocks say at one time.
+#[derive(Clone, Copy)]
+struct Look<T> {
+    other: T,
+    before: u64,
+    after: u64,
+}
+
+impl<T: Copy> Look<T> {
+    fn take(read: &mut impl FnMut() -> T) -> Self {
+        let before = tsc();
+        let other = read();
+        Self {
+            other,
+            before,
+            after: tsc(),
+        }
+    }
+
+    fn quickest(read: &mut impl FnMut() -> T) -> Self {
+        let mut best = Self::take(read);
+        for _ in 1..LOOKS {
+            let look = Self::take(read);
+            if look.ticks() < best.ticks() {
+                best = look;
+            }
+        }
+        best
+    }
+
+    /// How long it took.
+    fn ticks(&self) -> u64 {
+        self.after.wrapping_sub(self.before)
+    }
+
+    /// Ticks of the time-stamp counter from another look to this one.
+    fn since(&self, start: &Self) -> u64 {
+        self.before.wrapping_sub(start.before)
+    }
+}
+
+/// A measurement of the time-stamp counter under way.
+pub struct TscMeasurement {
+    start: Look<u16>,
+}
+
+impl TscMeasurement {
+    /// Begins to measure: starts the interval timer, which belongs to the measurement until its end.
+    pub fn begin() -> Self {
+        pit::start();
+        Self {
+            start: Look::quickest(&mut pit::read),
+        }
+    }
+
+    /// Ticks in a second, when it has lasted for 2 ms. What the interval timer could not count to its end is measured anew.
+    pub(super) fn finish(mut self) -> u64 {
+        /// As often the timer's count may end before the measurement does.
+        const MAX_TRIES: u32 = 5;
+        for _ in 0..MAX_TRIES {
+            if let Some(hz) = self.wait() {
+                return hz;
+            }
+            self = Self::begin();
+        }
+        super::NS_PER_S
+    }
+
+    /// Ticks in a second; `None` if the timer's count has ended.
+    fn wait(&self) -> Option<u64> {
+        /// A machine without the timer ends a measurement after a number of looks.
+        const MAX_LOOKS: u32 = 75_000;
+        let mut looks = 0;
+        loop {
+            let end = Look::quickest(&mut pit::read);
+            if pit::has_ended() {
+                return None;
+            }
+            let elapsed = u64::from(self.start.other.wrapping_sub(end.other));
+            looks += 1;
+            if elapsed >= pit::TICKS || looks == MAX_LOOKS {
+                return Some(end.since(&self.start).saturating_mul(pit::HZ) / elapsed.max(1));
+            }
+        }
+    }
+}
+
+/// A measurement of a counter that counts down.
+pub struct CounterMeasurement<F> {
+    read: F,
+    start: Look<u32>,
+}
+
+impl<F: FnMut() -> u32> CounterMeasurement<F> {
+    /// Begins to measure a counter that runs.
+    pub fn begin(mut read: F) -> Self {
+        let start = Look::quickest(&mut read);
+        Self { read, start }
+    }
+
+    /// Ticks of the counter in a second, when it has lasted for 1 ms of the time-stamp counter, whose ticks in a second are known.
+    pub(super) fn finish(mut self, tsc_hz: u64) -> u64 {
+        while tsc().wrapping_sub(self.start.before) < tsc_hz / 1000 {
+            core::hint::spin_loop();
+        }
+        let end = Look::quickest(&mut self.read);
+        let counted = u128::from(self.start.other.wrapping_sub(end.other));
+        let ticks = u128::from(end.since(&self.start)).max(1);
+        (counted * u128::from(tsc_hz) / ticks) as u64
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_quickest_look_counts() {
+        let mut calls = 0;
+        let look = Look::quickest(&mut || {
+            calls += 1;
+            if calls != 3 {
+                std::thread::sleep(core::time::Duration::from_millis(2));
+            }
+            calls
+        });
+        assert_eq!((look.other, calls), (3, LOOKS));
+    }
+
+    #[test]
+    fn a_counter_that_counts_down_is_measured() {
+        let hz = 3_000_000_000;
+        // A counter with a hundredth of the frequency, as far as that is known to be `hz`.
+        let measurement = CounterMeasurement::begin(|| u32::MAX - (tsc() / 100) as u32);
+        let found = measurement.finish(hz);
+        assert!((hz / 101..=hz / 99).contains(&found), "{found}");
+    }
+}

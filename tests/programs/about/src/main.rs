@@ -1,0 +1,171 @@
+//! Reads in `/proc` and `/sys` about itself and the machine, and shows what came of it.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::io::{self, ErrorKind};
+use std::sync::mpsc;
+use std::thread;
+
+fn main() -> io::Result<()> {
+    itself()?;
+    threads()?;
+    mappings()?;
+    descriptors()?;
+    machine()?;
+    refusals();
+    println!("about: done");
+    Ok(())
+}
+
+fn read(path: &str) -> io::Result<String> {
+    fs::read_to_string(path)
+}
+
+/// The value of a line `NAME: VALUE`.
+fn value(text: &str, name: &str) -> Option<String> {
+    let line = text
+        .lines()
+        .find_map(|line| line.strip_prefix(name)?.trim_start().strip_prefix(':'));
+    line.map(|value| value.trim().to_owned())
+}
+
+fn itself() -> io::Result<()> {
+    let words = fs::read("/proc/self/cmdline")?;
+    println!("command {:?}", String::from_utf8_lossy(&words));
+    println!("environment {:?}", read("/proc/self/environ")?);
+    println!("file {:?}", fs::read_link("/proc/self/exe")?);
+    println!("starts like an ELF {}", {
+        fs::read("/proc/self/exe")?.starts_with(b"\x7fELF")
+    });
+    println!("process {:?}", fs::read_link("/proc/self")?);
+    println!("group {:?}", read("/proc/self/cgroup")?);
+    let stat = read("/proc/self/stat")?;
+    println!("numbers {}", stat.split_ascii_whitespace().count());
+    println!("in {:?}", fs::read_link("/proc/self/cwd")?);
+    println!("sizes {}", read("/proc/self/statm")?.split(' ').count());
+    let paths: Vec<String> = read("/proc/self/mountinfo")?
+        .lines()
+        .filter_map(|line| Some(line.split(' ').nth(4)?.to_owned()))
+        .collect();
+    println!("mounted {paths:?}");
+    println!("length {}", fs::metadata("/proc/self/stat")?.len());
+    Ok(())
+}
+
+fn threads() -> io::Result<()> {
+    let (sender, receiver) = mpsc::channel::<()>();
+    let waiting = thread::Builder::new()
+        .name("waits".into())
+        .spawn(move || receiver.recv())?;
+    thread::yield_now();
+    let status = read("/proc/self/status")?;
+    println!("threads {:?}", value(&status, "Threads"));
+    println!("user {:?}", value(&status, "Uid"));
+    let mut names = BTreeSet::new();
+    for task in fs::read_dir("/proc/self/task")? {
+        names.insert(read(&format!("{}/comm", task?.path().display()))?);
+    }
+    println!("names {names:?}");
+    drop(sender);
+    println!("ended {}", waiting.join().is_ok());
+    println!("left {}", fs::read_dir("/proc/self/task")?.count());
+    Ok(())
+}
+
+/// How the part of the address space that an address lies in may be used, and what it is called.
+fn mapping(maps: &str, address: usize) -> Option<(String, String)> {
+    let hexadecimal = |text| usize::from_str_radix(text, 16).ok();
+    maps.lines().find_map(|line| {
+        let mut words = line.split_ascii_whitespace();
+        let (start, end) = words.next()?.split_once('-')?;
+        let is_in = (hexadecimal(start)?..hexadecimal(end)?).contains(&address);
+        is_in.then_some(())?;
+        let access = words.next()?.to_owned();
+        Some((access, words.nth(3).unwrap_or_default().to_owned()))
+    })
+}
+
+fn mappings() -> io::Result<()> {
+    static VARIABLE: std::sync::atomic::AtomicU8 = std::sync::atomic::AtomicU8::new(1);
+    let local = 0_u8;
+    let maps = read("/proc/self/maps")?;
+    println!("code {:?}", mapping(&maps, main as fn() -> _ as usize));
+    println!("variable {:?}", mapping(&maps, VARIABLE.as_ptr() as usize));
+    println!("stack {:?}", mapping(&maps, &raw const local as usize));
+    println!("nothing {:?}", mapping(&maps, 0));
+    Ok(())
+}
+
+fn descriptors() -> io::Result<()> {
+    fs::write("/tmp/open file", "")?;
+    let file = fs::File::open("/tmp/open file")?;
+    let mut targets = Vec::new();
+    for entry in fs::read_dir("/proc/self/fd")? {
+        targets.push(fs::read_link(entry?.path())?.display().to_string());
+    }
+    println!("open {targets:?}");
+    drop(file);
+    println!("then {}", fs::read_dir("/proc/self/fd")?.count());
+    Ok(())
+}
+
+fn machine() -> io::Result<()> {
+    let memory = read("/proc/meminfo")?;
+    let kilobytes = |name| {
+        let value = value(&memory, name)?;
+        value.strip_suffix(" kB")?.parse::<u64>().ok()
+    };
+    println!("total {:?} MiB", kilobytes("MemTotal").map(|kb| kb >> 10));
+    println!("free {}", {
+        kilobytes("MemFree").is_some_and(|free| free > 0 && Some(free) < kilobytes("MemTotal"))
+    });
+    let processors = read("/proc/cpuinfo")?;
+    let is_start = |line: &&str| line.starts_with("processor\t");
+    println!("processors {}", processors.lines().filter(is_start).count());
+    let flags = value(&processors, "flags").unwrap_or_default();
+    println!("sse2 {}", flags.split(' ').any(|flag| flag == "sse2"));
+    let statistics = read("/proc/stat")?;
+    let cores = statistics.lines().filter(|line| line.starts_with("cpu"));
+    println!("lines of cores {}", cores.count());
+    let booted = statistics
+        .lines()
+        .find_map(|line| line.strip_prefix("btime ")?.parse().ok());
+    println!(
+        "booted {}",
+        booted.is_some_and(|seconds: u64| seconds > 1_500_000_000)
+    );
+    for path in [
+        "/sys/devices/system/cpu/online",
+        "/sys/devices/system/cpu/possible",
+        "/proc/sys/kernel/hostname",
+        "/proc/sys/kernel/ostype",
+        "/proc/sys/vm/overcommit_memory",
+    ] {
+        println!("{path} {:?}", read(path)?);
+    }
+    let uptime = read("/proc/uptime")?;
+    let numbers = uptime.split_ascii_whitespace().map(str::parse::<f64>);
+    println!("times {}", numbers.filter(Result::is_ok).count());
+    let random = || read("/proc/sys/kernel/random/uuid");
+    println!("random {}", random()? != random()?);
+    let boot = || read("/proc/sys/kernel/random/boot_id");
+    println!("same boot {} {}", boot()? == boot()?, boot()?.len());
+    Ok(())
+}
+
+fn refusals() {
+    let kind = |result: io::Result<()>| result.err().map(|error| error.kind());
+    println!("no such {:?}", kind(read("/proc/self/nothing").map(drop)));
+    println!("nobody {:?}", kind(read("/proc/2/stat").map(drop)));
+    println!(
+        "closed {:?}",
+        kind(fs::read_link("/proc/self/fd/99").map(drop))
+    );
+    println!("average {:?}", kind(read("/proc/loadavg").map(drop)));
+    println!("written {:?}", kind(fs::write("/proc/self/comm", "x")));
+    println!("made {:?}", kind(fs::create_dir("/sys/new")));
+    println!(
+        "no folder {}",
+        kind(fs::read_dir("/proc/version").map(drop)) == Some(ErrorKind::NotADirectory)
+    );
+}

@@ -61,7 +61,10 @@ fn itself() -> io::Result<()> {
     let mut facts = vector.chunks_exact(16).map(|fact| (fact[0], &fact[8..]));
     let page = facts.clone().find(|(kind, _)| *kind == 6);
     println!("page {:?}", page.map(|(_, bytes)| bytes));
-    println!("closed {}", facts.next_back().is_some_and(|(kind, _)| kind == 0));
+    println!(
+        "closed {}",
+        facts.next_back().is_some_and(|(kind, _)| kind == 0)
+    );
     Ok(())
 }
 

@@ -12,6 +12,8 @@ use crate::memory::frames;
 use crate::scheduler;
 
 const PAGE_BYTES: c_long = 4096;
+/// The unit in which times of processes are told, as a part of a second.
+const CLOCK_TICKS: c_ulong = 100;
 /// As a container without a name of its own has it.
 pub(super) const HOST_NAME: &str = "toro";
 /// The version of Linux whose interfaces are offered.
@@ -29,7 +31,7 @@ pub(super) extern "C" fn sysconf(name: c_int) -> c_long {
         }
         libc::_SC_PHYS_PAGES => frames::usage().1 as c_long / PAGE_BYTES,
         libc::_SC_AVPHYS_PAGES => frames::usage().0 as c_long / PAGE_BYTES,
-        libc::_SC_CLK_TCK => 100,
+        libc::_SC_CLK_TCK => CLOCK_TICKS as c_long,
         libc::_SC_OPEN_MAX => super::object::MAX_DESCRIPTORS as c_long,
         libc::_SC_HOST_NAME_MAX => 64,
         libc::_SC_IOV_MAX => 1024,
@@ -43,17 +45,30 @@ pub(super) extern "C" fn sysconf(name: c_int) -> c_long {
     }
 }
 
+/// What the loader of a program tells it: numbers of facts and their values, to be closed by a pair of zeros.
+pub(super) fn auxiliary_vector() -> [[c_ulong; 2]; 10] {
+    let headers = crate::image::program_headers();
+    [
+        [libc::AT_PAGESZ, PAGE_BYTES as c_ulong],
+        [libc::AT_CLKTCK, CLOCK_TICKS],
+        [libc::AT_PHDR, headers.as_ptr() as c_ulong],
+        [libc::AT_PHNUM, headers.len() as c_ulong],
+        [libc::AT_PHENT, size_of::<libc::Elf64_Phdr>() as c_ulong],
+        [libc::AT_UID, 0],
+        [libc::AT_EUID, 0],
+        [libc::AT_GID, 0],
+        [libc::AT_EGID, 0],
+        [libc::AT_SECURE, 0],
+    ]
+}
+
 /// Asks what the loader of a program would know.
 #[unsafe(no_mangle)]
 pub(super) extern "C" fn getauxval(kind: c_ulong) -> c_ulong {
-    match kind {
-        libc::AT_PAGESZ => PAGE_BYTES as c_ulong,
-        libc::AT_CLKTCK => 100,
-        libc::AT_UID | libc::AT_EUID | libc::AT_GID | libc::AT_EGID | libc::AT_SECURE => 0,
-        libc::AT_PHDR => crate::image::program_headers().as_ptr() as c_ulong,
-        libc::AT_PHNUM => crate::image::program_headers().len() as c_ulong,
-        libc::AT_PHENT => size_of::<libc::Elf64_Phdr>() as c_ulong,
-        _ => {
+    let known = auxiliary_vector();
+    match known.iter().find(|fact| fact[0] == kind) {
+        Some(fact) => fact[1],
+        None => {
             errno::set(Errno(libc::ENOENT));
             0
         }

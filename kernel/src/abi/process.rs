@@ -5,7 +5,7 @@
 use core::ffi::{c_char, c_int, c_long, c_uint, c_ulong, c_void};
 use core::ptr::null_mut;
 
-use super::convert::{c_result, c_status, put, text};
+use super::convert::{bytes_mut, c_result, c_status, put, text};
 use super::errno;
 use crate::error::{Errno, Result};
 use crate::scheduler::{Name, thread};
@@ -491,6 +491,21 @@ pub(super) extern "C" fn getpwnam(_name: *const c_char) -> *mut c_void {
     null_mut()
 }
 
+/// The limit of a resource, which cannot be changed; `RLIM64_INFINITY` where there is none.
+///
+/// # Errors
+/// `EINVAL` where there is no such resource.
+pub(super) fn limit_of(resource: c_uint) -> Result<u64> {
+    Ok(match resource {
+        libc::RLIMIT_NOFILE => super::object::MAX_DESCRIPTORS as u64,
+        libc::RLIMIT_STACK => crate::start::MAIN_STACK_BYTES as u64,
+        // No core files.
+        libc::RLIMIT_CORE => 0,
+        0..=15 => libc::RLIM64_INFINITY,
+        _ => return Err(Errno(libc::EINVAL)),
+    })
+}
+
 /// Limits: none but of descriptors and of the main thread's stack.
 ///
 /// # Safety
@@ -498,15 +513,7 @@ pub(super) extern "C" fn getpwnam(_name: *const c_char) -> *mut c_void {
 #[unsafe(no_mangle)]
 pub(super) unsafe extern "C" fn getrlimit(resource: c_uint, out: *mut libc::rlimit64) -> c_int {
     c_status((|| {
-        let limit = match resource {
-            libc::RLIMIT_NOFILE => super::object::MAX_DESCRIPTORS as u64,
-            libc::RLIMIT_STACK => crate::start::MAIN_STACK_BYTES as u64,
-            // No core files, and no second process.
-            libc::RLIMIT_CORE => 0,
-            libc::RLIMIT_NPROC => libc::RLIM64_INFINITY,
-            0..=15 => libc::RLIM64_INFINITY,
-            _ => return Err(Errno(libc::EINVAL)),
-        };
+        let limit = limit_of(resource)?;
         let limit = libc::rlimit64 {
             rlim_cur: limit,
             rlim_max: limit,
@@ -565,6 +572,9 @@ pub(super) unsafe extern "C" fn prlimit64(
     }
 }
 
+/// Gives what the loader told (Linux 6.4, linux/prctl.h).
+const PR_GET_AUXV: c_int = 0x4155_5856;
+
 /// Asks or sets something of the process: the running thread's name, and a few facts.
 ///
 /// # Safety
@@ -573,9 +583,9 @@ pub(super) unsafe extern "C" fn prlimit64(
 pub(super) unsafe extern "C" fn prctl(
     option: c_int,
     argument: c_ulong,
-    _third: c_ulong,
-    _fourth: c_ulong,
-    _fifth: c_ulong,
+    third: c_ulong,
+    fourth: c_ulong,
+    fifth: c_ulong,
 ) -> c_int {
     c_result((|| match option {
         libc::PR_SET_NAME => {
@@ -600,6 +610,18 @@ pub(super) unsafe extern "C" fn prctl(
         libc::PR_GET_NO_NEW_PRIVS => Ok(1),
         // There is no parent whose death could matter.
         libc::PR_SET_PDEATHSIG => Ok(0),
+        PR_GET_AUXV if fourth == 0 && fifth == 0 => {
+            let vector = super::machine::auxiliary_vector();
+            // The last pair closes it.
+            let content = vector.as_flattened().iter().chain(&[0, 0]);
+            let bytes = (vector.len() + 1) * size_of::<[c_ulong; 2]>();
+            // SAFETY: the caller's place of so many bytes.
+            let out = unsafe { bytes_mut(argument as *mut c_void, bytes.min(third as usize)) }?;
+            for (place, fact) in out.chunks_mut(size_of::<c_ulong>()).zip(content) {
+                place.copy_from_slice(&fact.to_ne_bytes()[..place.len()]);
+            }
+            Ok(bytes as c_int)
+        }
         _ => Err(Errno(libc::EINVAL)),
     })())
 }

@@ -67,6 +67,21 @@ fn index(signal: c_int) -> Result<usize> {
         .ok_or(Errno(libc::EINVAL))
 }
 
+/// Which signals wait for the process, which it ignores, and for which it has handlers: a bit for each.
+pub(super) fn sets() -> [u64; 3] {
+    let actions = ACTIONS.lock();
+    let set = |has: fn(&Action) -> bool| {
+        let all = actions.iter().enumerate();
+        all.filter(|(_, action)| has(action))
+            .fold(0, |set, (index, _)| set | 1 << index)
+    };
+    [
+        PENDING.load(Ordering::Relaxed),
+        set(|action| action.handler == libc::SIG_IGN),
+        set(Action::is_function),
+    ]
+}
+
 fn blocked() -> &'static AtomicU64 {
     &thread::current().signals.blocked
 }

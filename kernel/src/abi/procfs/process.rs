@@ -3,10 +3,14 @@
 use alloc::string::String;
 use alloc::vec::Vec;
 use core::fmt::{self, Write};
+use core::sync::atomic::Ordering;
 
-use super::{machine, text};
+use super::text;
 use crate::abi::directory::umask_now;
+use crate::abi::machine;
 use crate::abi::object;
+use crate::abi::process::limit_of;
+use crate::abi::signal;
 use crate::error::{Errno, Result};
 use crate::image;
 use crate::memory::areas::{self, Access};
@@ -21,11 +25,15 @@ use crate::storage::vfs::node::FileSystem;
 /// Time is told in hundredths of a second (`_SC_CLK_TCK`).
 pub(super) const TICK_NS: u64 = 10_000_000;
 
+/// As many as Linux 6.1 knows (linux/capability.h).
+const ALL_CAPABILITIES: u64 = (1 << 41) - 1;
+
 /// The program as a file, as far as it is one.
 const PROGRAM: &str = "/dev/program";
 
 /// `/proc/1`, which `/proc/self` leads to.
-pub(super) static PROCESS: [(&str, Item); 16] = [
+pub(super) static PROCESS: [(&str, Item); 18] = [
+    ("auxv", Item::File(auxiliary_vector)),
     ("cgroup", Item::File(|_| Ok(Vec::from(b"0::/\n")))),
     ("cmdline", Item::File(command)),
     ("comm", Item::File(|_| super::line(name_of(1)?))),
@@ -33,6 +41,7 @@ pub(super) static PROCESS: [(&str, Item); 16] = [
     ("environ", Item::File(environment)),
     ("exe", Item::Link(|_| Ok(PROGRAM.into()))),
     ("fd", Item::Numbers(descriptors, &Item::Link(descriptor))),
+    ("limits", Item::File(limits)),
     ("maps", Item::File(mappings)),
     ("mountinfo", Item::File(mount_info)),
     ("mounts", Item::File(mounts)),
@@ -64,6 +73,8 @@ pub(super) struct Task {
     name: scheduler::Name,
     stack: (usize, usize),
     is_main: bool,
+    /// Signals that are not delivered to it.
+    blocked: u64,
 }
 
 /// All threads of the program, in the order of their numbers. The list is locked while it is looked at, so that there must be room before.
@@ -84,6 +95,7 @@ pub(super) fn threads() -> Vec<Task> {
                     name: thread.name(),
                     stack: thread.stack(),
                     is_main: thread.is_main(),
+                    blocked: thread.signals.blocked.load(Ordering::Relaxed),
                 });
             }
         };
@@ -136,6 +148,51 @@ fn command(_: u64) -> Result<Vec<u8>> {
 fn environment(_: u64) -> Result<Vec<u8>> {
     let all = command_line().environment.iter().map(String::as_bytes);
     Ok(strings(all))
+}
+
+/// What the loader told, closed by a pair of zeros.
+fn auxiliary_vector(_: u64) -> Result<Vec<u8>> {
+    let vector = machine::auxiliary_vector();
+    let facts = vector.as_flattened().iter().chain(&[0, 0]);
+    Ok(facts.flat_map(|fact| fact.to_ne_bytes()).collect())
+}
+
+/// Names of limits and their units, in the order of their numbers.
+const LIMITS: [(&str, &str); 16] = [
+    ("Max cpu time", "seconds"),
+    ("Max file size", "bytes"),
+    ("Max data size", "bytes"),
+    ("Max stack size", "bytes"),
+    ("Max core file size", "bytes"),
+    ("Max resident set", "bytes"),
+    ("Max processes", "processes"),
+    ("Max open files", "files"),
+    ("Max locked memory", "bytes"),
+    ("Max address space", "bytes"),
+    ("Max file locks", "locks"),
+    ("Max pending signals", "signals"),
+    ("Max msgqueue size", "bytes"),
+    ("Max nice priority", ""),
+    ("Max realtime priority", ""),
+    ("Max realtime timeout", "us"),
+];
+
+fn limits(_: u64) -> Result<Vec<u8>> {
+    let mut row = String::new();
+    text(|out| {
+        let titles = ["Limit", "Soft Limit", "Hard Limit", "Units"];
+        let [name, soft, hard, unit] = titles;
+        writeln!(out, "{name:25} {soft:20} {hard:20} {unit:10}")?;
+        for ((name, unit), resource) in LIMITS.iter().zip(0..) {
+            row.clear();
+            match limit_of(resource) {
+                Ok(libc::RLIM64_INFINITY) | Err(_) => row.push_str("unlimited"),
+                Ok(limit) => write!(row, "{limit}")?,
+            }
+            writeln!(out, "{name:25} {row:20} {row:20} {unit:10}")?;
+        }
+        Ok(())
+    })
 }
 
 fn descriptors() -> Vec<u64> {
@@ -282,7 +339,7 @@ fn stat(thread: u64) -> Result<Vec<u8>> {
         write!(
             out,
             "{} 0 0 0 20 0 {count} 0 0 ",
-            machine::busy_ns() / TICK_NS
+            super::machine::busy_ns() / TICK_NS
         )?;
         write!(out, "{mapped} {} {} ", used / FRAME_BYTES, u64::MAX)?;
         write!(
@@ -326,8 +383,23 @@ fn status(thread: u64) -> Result<Vec<u8>> {
         ] {
             writeln!(out, "{what}:\t{:8} kB", bytes >> 10)?;
         }
-        writeln!(out, "Threads:\t{count}")?;
-        writeln!(out, "Cpus_allowed_list:\t{}", machine::Cores(cores))
+        writeln!(out, "Threads:\t{count}\nSigQ:\t0/{}", u32::MAX)?;
+        let [pending, ignored, caught] = signal::sets();
+        for (what, set) in [
+            ("SigPnd", 0),
+            ("ShdPnd", pending),
+            ("SigBlk", task.blocked),
+            ("SigIgn", ignored),
+            ("SigCgt", caught),
+            ("CapInh", 0),
+            // It is root, whom nothing is forbidden that there is.
+            ("CapPrm", ALL_CAPABILITIES),
+            ("CapEff", ALL_CAPABILITIES),
+            ("CapBnd", ALL_CAPABILITIES),
+        ] {
+            writeln!(out, "{what}:\t{set:016x}")?;
+        }
+        writeln!(out, "Cpus_allowed_list:\t{}", super::machine::Cores(cores))
     })
 }
 

@@ -49,6 +49,19 @@ fn itself() -> io::Result<()> {
         .collect();
     println!("mounted {paths:?}");
     println!("length {}", fs::metadata("/proc/self/stat")?.len());
+    let limits = read("/proc/self/limits")?;
+    let files = limits
+        .lines()
+        .find_map(|line| line.strip_prefix("Max open files"));
+    println!(
+        "open files {:?}",
+        files.map(|row| row.split_ascii_whitespace().collect::<Vec<_>>())
+    );
+    let vector = fs::read("/proc/self/auxv")?;
+    let facts = vector.chunks_exact(16).map(|fact| (fact[0], &fact[8..]));
+    let page = facts.clone().find(|(kind, _)| *kind == 6);
+    println!("page {:?}", page.map(|(_, bytes)| bytes));
+    println!("closed {}", facts.last().is_some_and(|(kind, _)| kind == 0));
     Ok(())
 }
 
@@ -61,6 +74,8 @@ fn threads() -> io::Result<()> {
     let status = read("/proc/self/status")?;
     println!("threads {:?}", value(&status, "Threads"));
     println!("user {:?}", value(&status, "Uid"));
+    // std ignores SIGPIPE, which is 13.
+    println!("ignored {:?}", value(&status, "SigIgn"));
     let mut names = BTreeSet::new();
     for task in fs::read_dir("/proc/self/task")? {
         names.insert(read(&format!("{}/comm", task?.path().display()))?);

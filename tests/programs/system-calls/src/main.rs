@@ -23,6 +23,11 @@ fn main() {
     registers();
     signals::run();
     others::run();
+    println!(
+        "pages {} ticks {}",
+        rustix::param::page_size(),
+        rustix::param::clock_ticks_per_second()
+    );
     println!("all steps done");
 }
 

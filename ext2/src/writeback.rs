@@ -63,6 +63,10 @@
 //! a renamed one with three, and each level of new directories in each other costs one. *Drop* is left to the
 //! next transaction unless all is asked for (`sync.rs`).
 //!
+//! A new file cannot be had with one flush. Its name and its inode lie in two sectors, of which a device may write either first, and an
+//! inode with content and without a name is what `e2fsck -p` asks a human about (it clears only empty ones by itself). Being in
+//! the orphan list does not help: with links it is truncated to its size and still has no name, without links it goes.
+//!
 //! # The rest
 //!
 //! Files that are removed while in use are in the orphan list (`orphan.rs`). Counts of free blocks

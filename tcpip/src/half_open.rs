@@ -107,6 +107,10 @@ impl HalfOpens {
             }
             true
         });
+        // A flood is over.
+        if self.table.is_empty() {
+            self.table.shrink_to_fit();
+        }
         again
     }
 

@@ -133,6 +133,7 @@ impl TimeWait {
         }
         if self.ends.is_empty() {
             self.ends = VecDeque::new();
+            self.rests.shrink_to_fit();
         }
         self.ends.back().map(|(end_us, _)| *end_us)
     }
@@ -235,5 +236,23 @@ mod tests {
         }
         assert!(table.contains(&tuple(1)) && table.contains(&tuple(3)));
         assert!(!table.contains(&tuple(2)));
+    }
+
+    #[test]
+    fn the_memory_of_many_is_given_back_when_all_have_gone() {
+        let mut all = TimeWait::new(1000, 1);
+        for port in 0..1000 {
+            let remote = Address::v4([10, 0, 2, 2]);
+            let tuple = Tuple {
+                local: remote,
+                remote,
+                local_port: 80,
+                remote_port: port,
+            };
+            all.insert(tuple, Rest::default(), 5);
+        }
+        assert!(all.rests.capacity() >= 1000);
+        assert_eq!(all.expire(5 + WAIT_US), None);
+        assert_eq!((all.rests.capacity(), all.ends.capacity()), (0, 0));
     }
 }

@@ -100,8 +100,8 @@ struct UnderWay {
 #[derive(Debug, Default)]
 struct Shared {
     weather: Mutex<Weather>,
-    /// Ports of Linux whose frames of TCP are lost.
-    silent: Mutex<HashSet<u16>>,
+    /// Ports of Linux and of the machine between which all segments are lost.
+    silent: Mutex<HashSet<(u16, u16)>>,
     to_guest: Arc<Lane>,
     to_linux: Arc<Lane>,
 }
@@ -198,14 +198,16 @@ impl Relay {
         *lock(&self.shared.weather) = weather;
     }
 
-    /// Loses all segments of a port of Linux from now on, both ways.
-    pub fn silence(&self, port: u16) {
-        lock(&self.shared.silent).insert(port);
+    /// Loses all segments of a connection from now on, both ways.
+    pub fn silence(&self, stream: &TcpStream) {
+        lock(&self.shared.silent).extend(ports_of(stream));
     }
 
-    /// Gives a port its voice back.
-    pub fn unsilence(&self, port: u16) {
-        lock(&self.shared.silent).remove(&port);
+    /// Gives a connection its voice back.
+    pub fn unsilence(&self, stream: &TcpStream) {
+        if let Some(ports) = ports_of(stream) {
+            lock(&self.shared.silent).remove(&ports);
+        }
     }
 
     /// Sends a frame to the machine, whatever the weather. Waits while too many are under way.
@@ -325,8 +327,8 @@ fn take_in(
         let mut frame = vec![0; len];
         from.read_exact(&mut frame)?;
         let weather = *lock(&shared.weather);
-        let is_silent = linux_port(&frame, is_of_linux)
-            .is_some_and(|port| lock(&shared.silent).contains(&port));
+        let is_silent =
+            ports(&frame, is_of_linux).is_some_and(|ports| lock(&shared.silent).contains(&ports));
         if is_silent || chance.below(1000) < weather.loss {
             continue;
         }
@@ -351,15 +353,24 @@ fn bring_out(mut to: TcpStream, lane: &Lane) -> io::Result<()> {
     Ok(())
 }
 
-/// Linux's port of a frame with a segment of TCP.
-fn linux_port(frame: &[u8], is_of_linux: bool) -> Option<u16> {
+/// The ports of a connection: Linux's, and the machine's.
+fn ports_of(stream: &TcpStream) -> Option<(u16, u16)> {
+    Some((
+        stream.local_addr().ok()?.port(),
+        stream.peer_addr().ok()?.port(),
+    ))
+}
+
+/// The same of a frame with a segment of TCP.
+fn ports(frame: &[u8], is_of_linux: bool) -> Option<(u16, u16)> {
     let (header, packet) = frame.split_first_chunk::<14>()?;
     let (protocol, start) = match [header[12], header[13]] {
         [8, 0] => (*packet.get(9)?, usize::from(packet.first()? & 15) * 4),
         [0x86, 0xDD] => (*packet.get(6)?, 40),
         _ => return None,
     };
-    let at = start + if is_of_linux { 0 } else { 2 };
-    let port = packet.get(at..at + 2).filter(|_| protocol == 6)?;
-    Some(u16::from_be_bytes([port[0], port[1]]))
+    let segment = packet.get(start..).filter(|_| protocol == 6)?;
+    let [a, b, c, d] = *segment.first_chunk()?;
+    let (from, to) = (u16::from_be_bytes([a, b]), u16::from_be_bytes([c, d]));
+    Some(if is_of_linux { (from, to) } else { (to, from) })
 }

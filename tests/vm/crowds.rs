@@ -92,7 +92,7 @@ fn visit(
             }
             let mut vanished = vanished.lock().expect("nobody panics with it");
             if vanished.len() < VANISHING {
-                crowd.relay.silence(stream.local_addr()?.port());
+                crowd.relay.silence(&stream);
                 vanished.push(stream);
             }
         }
@@ -132,7 +132,7 @@ fn thousands_of_clients_come_and_go_in_all_ways_and_leave_nothing() {
     let crowd = Crowd::start(1, "virtio-net-pci");
     let vanished = Mutex::default();
     let start = crowd.census();
-    visits(&crowd, 400, 1, &vanished);
+    visits(&crowd, 1000, 1, &vanished);
     let before = settled(&crowd, start);
     visits(&crowd, size_of_crowd(), 1000, &vanished);
     let after = crowd.wait_for_rest(before);

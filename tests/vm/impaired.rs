@@ -152,7 +152,7 @@ fn peers_that_vanish_are_forgotten() {
                 2 => stream.write_all(b"e").unwrap(),
                 _ => echo(&stream, b"still here"),
             }
-            crowd.relay.silence(stream.local_addr().unwrap().port());
+            crowd.relay.silence(&stream);
             streams.push(stream);
         }
         let here = crowd.census();
@@ -172,7 +172,7 @@ fn peers_that_vanish_are_forgotten() {
     // They come back too late. Those that wait for an answer of the machine would ask again in a minute only.
     for (round, mut stream) in first.into_iter().chain(second).enumerate() {
         if matches!(round % 4, 0 | 3) {
-            crowd.relay.unsilence(stream.local_addr().unwrap().port());
+            crowd.relay.unsilence(&stream);
             stream.write_all(b"hello?").unwrap();
             let mut buf = [0; 65_536];
             let end = loop {

@@ -61,13 +61,9 @@ pub(super) fn measure(bench: &Bench, report: &mut Report) -> Result<()> {
 
     let way = Way::PC_PVH;
     let machinery = bench.plain_machine(&hello, way, Some(MEMORY))?;
-    let firmware = machinery.with_source(firmware::image(way, bench.folder())?);
     bench
         .shell
         .status("Timing", format_args!("the kernel's entry ({way})"));
-    let beyond = times(bench, &machinery)? - times(bench, &firmware)?;
-    let name = format!("{HELLO}, time from entry to end, {MEMORY} ({way})");
-    report.add(Figure::new(name, beyond, Unit::Milliseconds));
     measure_entry(bench, report, &hello, &machinery)?;
 
     measure_memory(bench, report, |memory| {

@@ -78,11 +78,6 @@ pub(super) fn run() -> Result<u8> {
         ),
         optional("ports", ports(), "choose others with --publish"),
         optional(
-            "UEFI firmware",
-            uefi_firmware(),
-            "only to boot by UEFI: install OVMF; on Debian: apt-get install ovmf",
-        ),
-        optional(
             "tap",
             tap(),
             "only for --tap; the user network needs nothing. On Linux: modprobe tun",
@@ -187,18 +182,6 @@ fn firmware() -> Finding {
         .find(|file| file.is_file())
         .context("QEMU has no bios-256k.bin")?;
     Ok(file.display().to_string())
-}
-
-fn uefi_firmware() -> Finding {
-    const FILES: [&str; 5] = [
-        "/usr/share/OVMF/OVMF_CODE_4M.fd",
-        "/usr/share/OVMF/OVMF_CODE.fd",
-        "/usr/share/ovmf/OVMF.fd",
-        "/usr/share/edk2/ovmf/OVMF_CODE.fd",
-        "/usr/share/edk2/x64/OVMF_CODE.4m.fd",
-    ];
-    let file = FILES.iter().find(|file| Path::new(file).is_file());
-    Ok((*file.context("no OVMF where distributions put it")?).to_owned())
 }
 
 fn tap() -> Finding {

@@ -383,6 +383,33 @@ mod tests {
         }
     }
 
+    /// What fuzzing has found (`tcpip/fuzz/names`): records behind a question, and how many they are said to be.
+    #[test]
+    fn every_input_of_the_corpus_is_read_without_a_panic() {
+        let corpus = concat!(env!("CARGO_MANIFEST_DIR"), "/../tcpip/fuzz/names");
+        let name = encode("www.example.com").expect("a name");
+        let mut count = 0;
+        for entry in std::fs::read_dir(corpus).expect("list the corpus") {
+            let bytes = std::fs::read(entry.expect("list the corpus").path()).expect("an input");
+            let Some((first, rest)) = bytes.split_first() else {
+                continue;
+            };
+            let kind = if first & 1 == 0 { Kind::A } else { Kind::Aaaa };
+            let question = Question {
+                id: 7,
+                name: &name,
+                kind,
+            };
+            let mut message = answer(&question, &[]);
+            message[7] = first >> 1;
+            message.extend(rest);
+            let _ = question.read_answer(&message);
+            let _ = question.read_answer(rest);
+            count += 1;
+        }
+        assert!(count > 10, "only {count} inputs");
+    }
+
     proptest! {
         #[test]
         fn damaged_answers_never_panic(at in 0usize..80, value: u8, len in 0usize..90, count: u8) {

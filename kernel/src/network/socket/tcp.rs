@@ -409,15 +409,15 @@ impl TcpSocket {
             return Ok(());
         }
         let stream = self.stream()?;
-        if is_write {
-            stream
-                .interface
-                .lock()
-                .shutdown_write(stream.slot, clock::now_ns());
-        }
+        let mut stack = stream.interface.lock();
         if is_read {
+            // Under the lock, so that one who is about to wait for bytes sees it or is woken.
             self.is_read_shut.store(true, Ordering::Relaxed);
         }
+        if is_write {
+            stack.shutdown_write(stream.slot, clock::now_ns());
+        }
+        drop(stack);
         self.notifier.notify();
         Ok(())
     }

@@ -58,10 +58,10 @@ fn itself() -> io::Result<()> {
         files.map(|row| row.split_ascii_whitespace().collect::<Vec<_>>())
     );
     let vector = fs::read("/proc/self/auxv")?;
-    let facts = vector.chunks_exact(16).map(|fact| (fact[0], &fact[8..]));
+    let mut facts = vector.chunks_exact(16).map(|fact| (fact[0], &fact[8..]));
     let page = facts.clone().find(|(kind, _)| *kind == 6);
     println!("page {:?}", page.map(|(_, bytes)| bytes));
-    println!("closed {}", facts.last().is_some_and(|(kind, _)| kind == 0));
+    println!("closed {}", facts.next_back().is_some_and(|(kind, _)| kind == 0));
     Ok(())
 }
 

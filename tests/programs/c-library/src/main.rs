@@ -1,6 +1,7 @@
 //! Functions of the C library, as C code that crates bring along calls them. Each step shows what came of it; the same on every Linux.
 
 mod dates;
+mod directories;
 mod formats;
 mod jumps;
 mod memory_streams;
@@ -15,6 +16,7 @@ fn main() {
     streams::steps();
     jumps::steps();
     dates::steps();
+    directories::steps();
     words::steps();
     memory_streams::steps();
     threads::steps();

@@ -15,6 +15,7 @@ use rustix::time::{
 };
 use rustix::{io, net, process, system, thread, time};
 use std::hint::black_box;
+use std::mem::MaybeUninit;
 
 fn main() {
     descriptors();
@@ -101,6 +102,25 @@ fn files() {
         .collect();
     names.sort();
     println!("names {names:?}");
+    // As much as fits, then as little: the next call goes on where that ended.
+    fs::seek(&directory, SeekFrom::Start(0)).expect("the start");
+    let mut counts = Vec::new();
+    for len in [60, 60, 60, 20] {
+        let mut buf = vec![MaybeUninit::uninit(); len];
+        let mut entries = fs::RawDir::new(&directory, &mut buf);
+        let mut count = 0;
+        let end = loop {
+            match entries.next() {
+                Some(Ok(entry)) => count += entry.file_name().count_bytes(),
+                end => break end.map(|end| end.map(drop)),
+            }
+            if entries.is_buffer_empty() {
+                break None;
+            }
+        };
+        counts.push((count, end));
+    }
+    println!("in pieces {counts:?}");
     println!("removed {:?} {:?}", fs::unlink(path), fs::rmdir(folder));
     let missing = fs::open(path, OFlags::RDONLY, Mode::empty());
     println!("gone {:?}", missing.map(drop));

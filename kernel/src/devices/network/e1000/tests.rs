@@ -3,6 +3,8 @@
 use std::cell::RefCell;
 use std::sync::{Arc, Mutex};
 
+use proptest::prelude::*;
+
 use super::registers::{
     CTRL, CTRL_RST, EERD, RAH0, RAL0, RCTL, RCTL_EN, RCTL_MPE, RDBAH, RDBAL, RDT, Registers,
     STATUS, TCTL, TCTL_EN, TDBAH, TDBAL, TDT,
@@ -280,4 +282,29 @@ fn an_82574_is_started_in_its_own_way() {
     let other = Device::new();
     assert_eq!(other.started().driver, "e1000");
     assert_eq!(other.read(TXDCTL), 0);
+}
+
+proptest! {
+    #[test]
+    fn whatever_a_device_writes_frames_stay_in_their_buffers(
+        claims in proptest::collection::vec((any::<u16>(), any::<u8>(), any::<u8>(), any::<bool>()), 0..300),
+    ) {
+        let device = Device::new();
+        let mut started = device.started();
+        for (len, status, errors, is_released) in claims {
+            device.receive(&[1; 60], len, status, errors);
+            if let Some(frame) = started.receiver.frame() {
+                prop_assert!((14..=2048).contains(&frame.bytes.len()));
+            }
+            if is_released {
+                started.receiver.release();
+            }
+        }
+        // A ring's worth at most is still there.
+        for _ in 0..64 {
+            let _ = started.receiver.frame();
+            started.receiver.release();
+        }
+        prop_assert!(started.receiver.frame().is_none());
+    }
 }

@@ -2,6 +2,8 @@
 
 use std::sync::{Arc, Mutex};
 
+use proptest::prelude::*;
+
 use super::registers::{
     ADDRESS, BOUNDARY, COMMAND, CURRENT, INTERRUPT_MASK, OVERFLOW, PAGE_1, Ports, RECEIVED,
     REMOTE_COUNT, REMOTE_DONE, REMOTE_START, RESET, RESET_DONE, START, STATUS, TRANSMIT,
@@ -280,4 +282,45 @@ fn frames_wait_for_the_one_that_is_being_sent_and_short_ones_are_filled_up() {
     );
     device.finish_sending();
     assert!(started.transmitter.has_room());
+}
+
+proptest! {
+    #[test]
+    fn whatever_a_card_says_it_comes_to_an_end_and_goes_on(
+        claims in proptest::collection::vec((any::<[u8; 4]>(), any::<u8>(), any::<u8>()), 0..6),
+    ) {
+        let device = Device::new();
+        let mut started = device.started();
+        for (header, current, status) in claims {
+            device.with(|model| {
+                let page = model.page_0[usize::from(BOUNDARY)];
+                for page in [page, page.wrapping_add(1) & 0x7F] {
+                    model.memory[usize::from(page) * 256..][..4].copy_from_slice(&header);
+                }
+                // Often in the ring, so that its headers are read.
+                model.page_1[usize::from(CURRENT)] = match current {
+                    0..200 => FIRST + current % (END - FIRST),
+                    other => other,
+                };
+                model.status = status | RECEIVED;
+            });
+            started.receiver.acknowledge();
+            for _ in 0..80 {
+                let Some(frame) = started.receiver.frame() else {
+                    break;
+                };
+                prop_assert!((14..=1514).contains(&frame.bytes.len()));
+                started.receiver.release();
+            }
+        }
+        // A card that overflows begins with an empty ring.
+        device.with(|model| model.status = OVERFLOW);
+        started.receiver.acknowledge();
+        while started.receiver.frame().is_some() {
+            started.receiver.release();
+        }
+        prop_assert!(device.receive(&[2; 100]));
+        started.receiver.acknowledge();
+        prop_assert_eq!(started.receiver.frame().map(|frame| frame.bytes[0]), Some(2));
+    }
 }

@@ -3,6 +3,8 @@
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
 
+use proptest::prelude::*;
+
 use super::registers::{
     MODE, MODE_RECEIVE, MODE_TRANSMIT, RECEIVE_LIST, ROM, ROM_CLOCK, ROM_IN, ROM_OUT, ROM_SELECT,
     TRANSMIT_LIST, TRANSMIT_POLL,
@@ -248,4 +250,29 @@ fn frames_are_sent_in_order_and_a_device_that_sends_nothing_fills_the_ring_and_n
     let sent = device.with(|model| model.sent.clone());
     assert_eq!(sent.len(), usize::from(queued));
     assert!((0..).zip(&sent).all(|(at, frame)| frame[0] == at));
+}
+
+proptest! {
+    #[test]
+    fn whatever_a_device_writes_frames_stay_in_their_buffers(
+        claims in proptest::collection::vec((any::<u32>(), any::<bool>()), 0..300),
+    ) {
+        let device = Device::new(10);
+        let mut started = device.started();
+        for (status, is_released) in claims {
+            device.receive(&[1; 60], status);
+            if let Some(frame) = started.receiver.frame() {
+                prop_assert!((14..=2048).contains(&frame.bytes.len()));
+            }
+            if is_released {
+                started.receiver.release();
+            }
+        }
+        // A ring's worth at most is still there.
+        for _ in 0..256 {
+            let _ = started.receiver.frame();
+            started.receiver.release();
+        }
+        prop_assert!(started.receiver.frame().is_none());
+    }
 }

@@ -110,7 +110,9 @@ impl ReceiveQueue {
 
     /// Tells the device of what was given back.
     fn publish(&mut self) {
-        self.returned += core::mem::take(&mut self.unpublished);
+        // A device that looks by itself wants no notice, for as long as it does.
+        let unpublished = core::mem::take(&mut self.unpublished);
+        self.returned = self.returned.saturating_add(unpublished);
         if !self.queue.publish() {
             return;
         }

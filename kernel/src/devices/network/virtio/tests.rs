@@ -2,6 +2,8 @@
 
 use std::sync::{Arc, Mutex};
 
+use proptest::prelude::*;
+
 use super::{BUFFER_BYTES, HEADER_BYTES, LARGE_RECEIVE_BUFFER_BYTES, pair_count, start};
 use crate::arch::interrupts::Irq;
 use crate::arch::x86_64::core_local::{self, CoreLocal};
@@ -404,6 +406,50 @@ fn a_device_that_sends_nothing_fills_the_queue_and_no_more() {
         );
     }
     assert!(started.transmitter.has_room());
+}
+
+#[test]
+fn a_device_that_never_wants_to_be_notified_serves_for_long() {
+    // Each frame takes a buffer, and none of the notices is due.
+    let device = Device::honest();
+    let mut started = device.started();
+    let used = device.0.lock().expect("one thread").queues[0].addresses[2];
+    device_write(used, &1u16.to_le_bytes());
+    for round in 0..70_000u32 {
+        device.receive(0, &[round as u8; 60], 72);
+        let received = started.receiver.frame().map(|frame| frame.bytes[0]);
+        assert_eq!(received, Some(round as u8));
+        started.receiver.release();
+    }
+}
+
+proptest! {
+    #[test]
+    fn whatever_a_device_gives_back_frames_stay_in_their_buffers(
+        claims in proptest::collection::vec((0u32..300, any::<u32>(), any::<u16>(), any::<bool>(), any::<bool>()), 0..200),
+    ) {
+        let device = Device::of_a_tap();
+        let mut started = device.started();
+        let [table, ..] = device.0.lock().expect("one thread").queues[0].addresses;
+        for (entry, len, count, is_small, is_released) in claims {
+            let address = u64::from_le_bytes(device_read(table + u64::from(entry % 64) * 16));
+            let count = if is_small { count % 5 } else { count };
+            device_write(address + 10, &count.to_le_bytes());
+            let len = if is_small { len % 5000 } else { len };
+            device.0.lock().expect("one thread").queues[0].give_back(entry, len);
+            if let Some(frame) = started.receiver.frame() {
+                prop_assert!((14..=65_549).contains(&frame.bytes.len()));
+            }
+            if is_released {
+                started.receiver.release();
+            }
+        }
+        for _ in 0..300 {
+            let _ = started.receiver.frame();
+            started.receiver.release();
+        }
+        prop_assert!(started.receiver.frame().is_none(), "it ends");
+    }
 }
 
 /// Lines and cores for further pairs.

@@ -3,6 +3,8 @@
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
 
+use proptest::prelude::*;
+
 use super::registers::{
     ACTIVATE, COMMAND, GET_LINK, MAC_HIGH, MAC_LOW, RESET, REVISION, SET_RECEIVE_MODE, SHARED_HIGH,
     SHARED_LOW, TRANSMIT_INDEX, TRANSPORT_REVISION, shared,
@@ -353,4 +355,29 @@ fn a_device_that_sends_nothing_or_lies_of_it_fills_the_ring_and_no_more() {
         "no buffer was used twice"
     );
     assert!(started.transmitter.has_room());
+}
+
+proptest! {
+    #[test]
+    fn whatever_a_device_writes_frames_stay_in_their_buffers(
+        claims in proptest::collection::vec((any::<[u32; 4]>(), any::<bool>()), 0..300),
+    ) {
+        let device = Device::new();
+        let mut started = device.started();
+        for (words, is_released) in claims {
+            // A generation that lies means that there is nothing.
+            device.with(|model| model.received.complete(words));
+            if let Some(frame) = started.receiver.frame() {
+                prop_assert!((14..=2048).contains(&frame.bytes.len()));
+            }
+            if is_released {
+                started.receiver.release();
+            }
+        }
+        for _ in 0..2000 {
+            let _ = started.receiver.frame();
+            started.receiver.release();
+        }
+        prop_assert!(started.receiver.frame().is_none(), "it ends");
+    }
 }

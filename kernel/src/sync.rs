@@ -62,7 +62,8 @@ impl<T: ?Sized> SpinLock<T> {
     /// Takes the lock if nobody holds it.
     #[inline]
     pub fn try_lock(&self) -> Option<SpinGuard<'_, T>> {
-        (!self.is_locked.swap(true, Ordering::Acquire)).then_some(SpinGuard { lock: self })
+        // Made only then: a guard that is dropped opens the lock, also one that another core holds.
+        (!self.is_locked.swap(true, Ordering::Acquire)).then(|| SpinGuard { lock: self })
     }
 }
 
@@ -160,6 +161,8 @@ mod tests {
     fn a_lock_that_is_held_cannot_be_taken() {
         let lock = SpinLock::new(1);
         let guard = lock.lock();
+        assert!(lock.try_lock().is_none());
+        // And who has tried has not opened it.
         assert!(lock.try_lock().is_none());
         drop(guard);
         assert_eq!(*lock.try_lock().expect("free again"), 1);

@@ -35,12 +35,7 @@ pub fn initialise_screen(framebuffer: Option<&Framebuffer>) {
 /// Writes bytes to serial line and screen; a newline gets its carriage return.
 pub fn write(bytes: &[u8]) {
     serial::write(bytes);
-    // A panic while the screen is written to must still reach the serial line.
-    if let Some(mut screen) = SCREEN.try_lock()
-        && let Some(screen) = screen.as_mut()
-    {
-        screen.write(bytes);
-    }
+    write_screen(bytes);
 }
 
 /// Whether a newline of the program gets a carriage return on the serial line.
@@ -60,9 +55,21 @@ pub fn write_of_program(bytes: &[u8]) {
     write_screen(bytes);
 }
 
+/// Looks at the lock of the screen before it is left alone. Another core has it for a moment; a panic while the screen is written to must
+/// still reach the serial line.
+const PATIENCE: usize = 100_000;
+
 /// Writes bytes to the screen alone: what is typed on the keyboard in front of it.
 fn write_screen(bytes: &[u8]) {
-    if let Some(mut screen) = SCREEN.try_lock()
+    let mut looks = 0..PATIENCE;
+    let screen = looks.find_map(|_| {
+        let screen = SCREEN.try_lock();
+        if screen.is_none() {
+            core::hint::spin_loop();
+        }
+        screen
+    });
+    if let Some(mut screen) = screen
         && let Some(screen) = screen.as_mut()
     {
         screen.write(bytes);

@@ -2,7 +2,7 @@
 
 use alloc::sync::Arc;
 
-use super::node::{FileSystem, Metadata, Node, NodeKind, NodeRef, TakeEntry, Timestamp, Usage};
+use super::node::{FileSystem, Metadata, Node, NodeKind, NodeRef, TakeEntry, Usage};
 use crate::error::{Errno, Result};
 
 /// The file system.
@@ -38,21 +38,11 @@ impl Node for Root {
     }
 
     fn metadata(&self) -> Result<Metadata> {
-        Ok(Metadata {
-            number: self.number(),
-            kind: NodeKind::Directory,
-            permissions: 0o755,
-            links: 1,
-            uid: 0,
-            gid: 0,
-            len_bytes: 0,
-            blocks_of_512: 0,
-            accessed: Timestamp::default(),
-            modified: Timestamp::default(),
-            changed: Timestamp::default(),
-            created: None,
-            device: (0, 0),
-        })
+        Ok(Metadata::of_kernel(
+            NodeKind::Directory,
+            self.number(),
+            0o755,
+        ))
     }
 
     fn lookup(&self, _name: &[u8]) -> Result<NodeRef> {

@@ -4,8 +4,7 @@ use alloc::sync::Arc;
 use alloc::vec::Vec;
 
 use super::node::{
-    Changes, DirEntry, FileSystem, Metadata, NewNode, Node, NodeKind, NodeRef, TakeEntry,
-    Timestamp, Usage,
+    Changes, DirEntry, FileSystem, Metadata, NewNode, Node, NodeKind, NodeRef, TakeEntry, Usage,
 };
 use crate::devices::console;
 use crate::error::{Errno, Result};
@@ -138,19 +137,8 @@ impl FileSystem for Devfs {
 
 fn metadata(kind: NodeKind, number: u64, permissions: u32, device: (u32, u32)) -> Metadata {
     Metadata {
-        number,
-        kind,
-        permissions,
-        links: 1,
-        uid: 0,
-        gid: 0,
-        len_bytes: 0,
-        blocks_of_512: 0,
-        accessed: Timestamp::default(),
-        modified: Timestamp::default(),
-        changed: Timestamp::default(),
-        created: None,
         device,
+        ..Metadata::of_kernel(kind, number, permissions)
     }
 }
 

@@ -7,9 +7,7 @@ use alloc::string::ToString;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 
-use super::node::{
-    DirEntry, FileSystem, Metadata, Node, NodeKind, NodeRef, TakeEntry, Timestamp, Usage,
-};
+use super::node::{DirEntry, FileSystem, Metadata, Node, NodeKind, NodeRef, TakeEntry, Usage};
 use crate::error::{Errno, Result};
 
 /// Makes the content of a file, or the target of a link. It is told the number of the innermost [`Item::Numbers`] on the way, or 0.
@@ -130,21 +128,7 @@ impl Node for Place {
             NodeKind::Symlink => 0o777,
             _ => 0o444,
         };
-        Ok(Metadata {
-            number: self.number,
-            kind,
-            permissions,
-            links: 1,
-            uid: 0,
-            gid: 0,
-            len_bytes: 0,
-            blocks_of_512: 0,
-            accessed: Timestamp::default(),
-            modified: Timestamp::default(),
-            changed: Timestamp::default(),
-            created: None,
-            device: (0, 0),
-        })
+        Ok(Metadata::of_kernel(kind, self.number, permissions))
     }
 
     fn opened(&self) -> Result<Option<NodeRef>> {

@@ -102,6 +102,27 @@ pub struct Metadata {
     pub device: (u32, u32),
 }
 
+impl Metadata {
+    /// Of what the kernel itself shows: root's, empty, without times.
+    pub fn of_kernel(kind: NodeKind, number: u64, permissions: u32) -> Self {
+        Self {
+            number,
+            kind,
+            permissions,
+            links: 1,
+            uid: 0,
+            gid: 0,
+            len_bytes: 0,
+            blocks_of_512: 0,
+            accessed: Timestamp::default(),
+            modified: Timestamp::default(),
+            changed: Timestamp::default(),
+            created: None,
+            device: (0, 0),
+        }
+    }
+}
+
 /// An entry of a directory.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct DirEntry<'a> {

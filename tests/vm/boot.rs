@@ -57,6 +57,14 @@ fn what_has_a_sleep_register_in_place_of_acpi_s_fixed_hardware_is_powered_off() 
 }
 
 #[test]
+fn what_has_neither_acpi_nor_a_keyboard_controller_ends_all_the_same() {
+    let machine = Bare::new("microvm,acpi=off");
+    let image = machine.image("hello", Format::Elf);
+    let console = machine.file("-kernel", "", &image).run();
+    assert_eq!(console.matches(LINE).count(), 1, "{console}");
+}
+
+#[test]
 fn eight_mebibytes_are_enough() {
     for boot in [Boot::Disk, Boot::Kernel] {
         Guest::new("hello")

@@ -170,9 +170,9 @@ impl Host {
         let path = quoted_word(path);
         // That the input ends says nothing: it does so as well when this tool is killed or the network fails.
         let script = format!(
-            "set -e; trap 'rm -f {path}.part' EXIT; dd of={path}.part bs=1M iflag=fullblock conv=sparse status=none; \
-             [ $(stat -c %s {path}.part) = {len_bytes} ] || {{ echo 'the transfer was broken off' >&2; exit 1; }}; \
-             sync {path}.part; mv {path}.part {path}"
+            "set -e; part={path}.part; trap 'rm -f \"$part\"' EXIT; dd of=\"$part\" bs=1M iflag=fullblock conv=sparse status=none; \
+             [ \"$(stat -c %s \"$part\")\" = {len_bytes} ] || {{ echo 'the transfer was broken off' >&2; exit 1; }}; \
+             sync \"$part\"; mv \"$part\" {path}"
         );
         let mut content = content.take(len_bytes);
         let mut command = self.command(&script, false);

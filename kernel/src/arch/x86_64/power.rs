@@ -16,9 +16,9 @@ const SLEEP_ENABLE: u8 = 1 << 5;
 const SLEEP_TYPE_SHIFT: u8 = 2;
 /// No type of sleep is larger.
 const MAX_SLEEP_TYPE: u8 = 7;
-/// How long a machine may take to power off, in ticks of the time-stamp counter: some tenths of a second. What comes behind it is taken for a
+/// How long a machine may take to end, in ticks of the time-stamp counter: some tenths of a second. What comes behind it is taken for a
 /// reset by machines that were about to end.
-const POWER_OFF_TICKS: u64 = 1 << 30;
+const PATIENCE_TICKS: u64 = 1 << 30;
 
 static POWER: OnceCell<Power> = OnceCell::new();
 /// The sleep control register, where it is in memory: mapped while there is memory for that.
@@ -54,9 +54,8 @@ pub fn off(status: u8) -> ! {
     if let Some(power) = POWER.get() {
         soft_off(power);
     }
-    // A machine without ACPI: the keyboard controller's reset line, which emulators can take for an end.
-    port::write8(0x64, 0xFE);
-    cpu::halt_forever()
+    // A machine without ACPI. Emulators can take a reset for an end.
+    reset_without_chip_set()
 }
 
 /// Powers off by ACPI; returns where that did nothing.
@@ -76,10 +75,24 @@ fn soft_off(power: &Power) {
             }
         }
     }
+    await_end();
+}
+
+/// Gives the machine time to end, in which nothing else runs on this core.
+fn await_end() {
+    cpu::disable_interrupts();
     let start = clock::tsc();
-    while clock::tsc().wrapping_sub(start) < POWER_OFF_TICKS {
+    while clock::tsc().wrapping_sub(start) < PATIENCE_TICKS {
         core::hint::spin_loop();
     }
+}
+
+/// What every machine takes for a reset, or for its end: the keyboard controller's reset line, and where there is none, an exception that
+/// cannot be delivered.
+fn reset_without_chip_set() -> ! {
+    port::write8(0x64, 0xFE);
+    await_end();
+    cpu::triple_fault()
 }
 
 /// Resets the machine: by the chip set's reset register (Intel 82371SB data sheet, 2.7, as PC chip sets since have it), else by the
@@ -90,6 +103,5 @@ pub fn reset() -> ! {
     const RESET_NOW: u8 = 4;
     port::write8(RESET_CONTROL, SYSTEM_RESET);
     port::write8(RESET_CONTROL, SYSTEM_RESET | RESET_NOW);
-    port::write8(0x64, 0xFE);
-    cpu::halt_forever()
+    reset_without_chip_set()
 }

@@ -2,7 +2,7 @@
 
 use std::net::TcpListener;
 use std::path::PathBuf;
-use std::process::{Command, Output, Stdio};
+use std::process::{Command, Output};
 
 const HELLO: &str = "fn main() { println!(\"hello\"); }";
 
@@ -302,6 +302,7 @@ fn a_new_program_builds_and_an_old_one_is_not_touched() {
 /// The sample under a shell script in QEMU's place, with `input` typed.
 #[cfg(unix)]
 fn run_under(script: &str, options: &[&str], input: &str) -> Output {
+    use std::process::Stdio;
     use std::io::Write;
     use std::os::unix::fs::PermissionsExt;
     let sample = Crate::new(HELLO, "");

@@ -302,9 +302,9 @@ fn a_new_program_builds_and_an_old_one_is_not_touched() {
 /// The sample under a shell script in QEMU's place, with `input` typed.
 #[cfg(unix)]
 fn run_under(script: &str, options: &[&str], input: &str) -> Output {
-    use std::process::Stdio;
     use std::io::Write;
     use std::os::unix::fs::PermissionsExt;
+    use std::process::Stdio;
     let sample = Crate::new(HELLO, "");
     let qemu = sample.path("qemu");
     let version = "case $1 in --version) echo QEMU emulator version 7.2.0; exit;; esac";

@@ -2,8 +2,9 @@
 //!
 //! A disk is `disk0`, `disk1`, … in the order in which they were found (without the boot disk), its first partition `disk0.1`. The disks
 //! are looked for when the first is asked for: by the command line's mounts, or by the program. Until a program says otherwise, they
-//! belong to the core that did so. [`Volumes::dedicate`] gives one to another core for good: its interrupts go there and its service runs
-//! there, which wakes whoever waits for the disk, on whatever core.
+//! belong to the core that did so; of a disk with several queues each core has its own. [`Volumes::dedicate`] gives one to another core for
+//! good: its requests go to that core's queue, its interrupts go there and its service runs there, which wakes whoever waits for the disk, on
+//! whatever core.
 //!
 //! Errors are the numbers that a system call would give, as everywhere on this side of storage ([`super::vfs`]).
 
@@ -121,8 +122,9 @@ impl Volumes {
         let (Some(disk), Some(home)) = (self.disks.get(index), self.homes.get(index)) else {
             return;
         };
-        let bit = 1 << scheduler::current_core();
-        if let Some((irq, service)) = disk.cache.disk().interrupt()
+        let core = scheduler::current_core();
+        let bit = 1 << core;
+        if let Some((irq, service)) = disk.cache.disk().interrupt(core)
             && home.registered.fetch_or(bit, Ordering::Relaxed) & bit == 0
         {
             scheduler::register_interrupt(irq, service);
@@ -158,11 +160,11 @@ impl Volumes {
         target: &'static CoreLocal,
     ) -> Result<()> {
         let core = target.index();
-        if core == home.core.load(Ordering::Relaxed) {
+        let driver = disk.cache.disk();
+        if core == home.core.load(Ordering::Relaxed) && driver.queue_count() == 1 {
             return Ok(());
         }
-        let interrupt = disk.cache.disk().interrupt();
-        let (irq, _) = interrupt.ok_or(Errno(libc::EOPNOTSUPP))?;
+        let (irq, _) = driver.interrupt(core).ok_or(Errno(libc::EOPNOTSUPP))?;
         // Registered first, so that nothing that the line announces there finds nobody.
         if core == scheduler::current_core() {
             self.register(index);
@@ -174,6 +176,7 @@ impl Volumes {
         if !irq.move_to(target) {
             return Err(Errno(libc::EOPNOTSUPP));
         }
+        driver.keep_to(core);
         home.core.store(core, Ordering::Relaxed);
         Ok(())
     }

@@ -28,6 +28,8 @@ pub mod namespace;
 pub mod node;
 pub mod operations;
 #[cfg(test)]
+mod test_tree;
+#[cfg(test)]
 mod tests;
 pub mod tmpfs;
 
@@ -111,13 +113,14 @@ pub fn unmount_all() -> Result<()> {
     for_all(|file_system| file_system.unmount())
 }
 
-/// Makes durable what was written lately; whether to call it again in a few seconds.
-pub(super) fn write_behind() -> bool {
+/// Makes durable what was written lately to the disks of a core; whether to call it again in a few seconds.
+pub(super) fn write_behind(core: usize) -> bool {
     let mounts = names().map(Namespace::mounts).unwrap_or_default();
     // All of them, whatever the first ones say.
     mounts
         .iter()
-        .filter(|mount| mount.file_system.write_behind())
+        .map(|mount| &mount.file_system)
+        .filter(|file_system| file_system.core() == Some(core) && file_system.write_behind())
         .count()
         > 0
 }

@@ -22,6 +22,7 @@ use self::registers::WINDOW_BYTES;
 use super::BlockDriver;
 use super::exchange::{Exchange, Interrupt};
 use super::queued::QueuedDisk;
+use super::queues::Queues;
 use super::slots::{MAX_DATA_BYTES, MAX_SLOTS};
 use crate::arch::interrupts::Irq;
 use crate::arch::mmio::Mmio;
@@ -209,8 +210,7 @@ fn start<R: Registers>(
         has_flush: identity.has_cache,
         max_bytes: identity.max_bytes,
         target: number,
-        exchange,
-        interrupt,
+        queues: Queues::one(exchange, interrupt),
     };
     Ok(namespaces.into_iter().map(disk).collect())
 }

@@ -134,7 +134,7 @@ fn peers_that_vanish_are_forgotten() {
     if !namespace::enter(test, &["test-crowd"]) {
         return;
     }
-    let crowd = Crowd::start_patient(5, "e1000");
+    let crowd = Crowd::start(5, "e1000");
     let vanish = || {
         let mut streams = Vec::new();
         for round in 0..8 {

@@ -11,7 +11,7 @@ use core::sync::atomic::{AtomicU8, AtomicU64, Ordering};
 
 use super::acpi::Machine;
 use super::core_local::{self, CoreLocal, MAX_LINES};
-use super::descriptors::INTERRUPT_STACK;
+use super::descriptors::{INTERRUPT_STACK, SetGate};
 use super::local_apic::{self, SPURIOUS_VECTOR};
 use super::mmio::Mmio;
 use super::{cpu, port};
@@ -110,18 +110,18 @@ unsafe extern "C" {
     static ENTRIES: [usize; MAX_LINES + 1];
 }
 
-/// The gates of the interrupt lines: vector, handler, stack.
-pub fn gates() -> impl Iterator<Item = (u8, usize, u8)> {
+/// The gates of the interrupt lines.
+pub fn gates(set: SetGate<'_>) {
     // SAFETY: the table is constant data of the assembly above.
     let entries = unsafe { &ENTRIES };
-    entries.iter().enumerate().map(|(line, &handler)| {
+    for (line, &handler) in entries.iter().enumerate() {
         let vector = if line == MAX_LINES {
             SPURIOUS_VECTOR
         } else {
             FIRST_VECTOR + line as u8
         };
-        (vector, handler, INTERRUPT_STACK)
-    })
+        set(vector, handler, INTERRUPT_STACK);
+    }
 }
 
 struct IoApic {

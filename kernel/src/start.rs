@@ -75,11 +75,11 @@ pub(crate) extern "C" fn start(start_info_phys: u64, protocol: Protocol) -> ! {
         ::log::warn!("command line: `{word}` means nothing to this kernel");
     }
     scheduler::set_placement(command_line.placement);
-    let machine = acpi::read_tables(info.root, info.extended_bios_data);
+    let mut machine = acpi::read_tables(info.root, info.extended_bios_data);
     if let Some(acpi_power) = machine.power {
         power::set_acpi(acpi_power);
     }
-    if interrupts::initialise(&machine).is_err() {
+    if interrupts::initialise(&mut machine).is_err() {
         fatal(format_args!(
             "not enough memory to start: give the machine more"
         ));

@@ -150,11 +150,12 @@ struct Claim {
 static CLAIMED: SpinLock<Vec<Claim>> = SpinLock::new(Vec::new());
 static NEXT_LINE: AtomicU8 = AtomicU8::new(WAKE_LINE + 1);
 
-/// Turns off the old interrupt controllers, turns on the boot core's local APIC and finds the I/O APICs.
+/// Turns off the old interrupt controllers, turns on the boot core's local APIC and finds the I/O APICs. What was told of ISA interrupts is
+/// taken over.
 ///
 /// # Errors
 /// When there is no memory to map the registers.
-pub fn initialise(machine: &Machine) -> Result<(), crate::memory::OutOfMemory> {
+pub fn initialise(machine: &mut Machine) -> Result<(), crate::memory::OutOfMemory> {
     mask_8259s();
     let wants_x2apic = machine.processors.iter().any(|&id| id >= 255);
     local_apic::find(machine.local_apic.unwrap_or(0xFEE0_0000), wants_x2apic)?;
@@ -189,7 +190,7 @@ fn mask_8259s() {
     }
 }
 
-fn find_io_apics(machine: &Machine) -> Result<(), crate::memory::OutOfMemory> {
+fn find_io_apics(machine: &mut Machine) -> Result<(), crate::memory::OutOfMemory> {
     const DEFAULT: &[(u64, u32)] = &[(0xFEC0_0000, 0)];
     let told = if machine.io_apics.is_empty() {
         DEFAULT
@@ -198,7 +199,7 @@ fn find_io_apics(machine: &Machine) -> Result<(), crate::memory::OutOfMemory> {
     };
     let mut wiring = Wiring {
         io_apics: Vec::new(),
-        overrides: machine.overrides.clone(),
+        overrides: core::mem::take(&mut machine.overrides),
     };
     for &(phys, first_interrupt) in told {
         let registers = Mmio::map(phys, 0x20)?;

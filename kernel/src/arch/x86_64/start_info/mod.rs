@@ -32,7 +32,7 @@ impl Protocol {
 }
 
 /// A range of physical memory.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct MemoryRange {
     /// First byte.
     pub start: u64,
@@ -40,6 +40,15 @@ pub struct MemoryRange {
     pub len_bytes: u64,
     /// Type of the ACPI address range (1: RAM, 2: reserved, 3: ACPI tables, 4: ACPI NVS, …).
     pub kind: u32,
+}
+
+impl MemoryRange {
+    /// None: a constant, so that an array of it is cleared in place.
+    const EMPTY: Self = Self {
+        start: 0,
+        len_bytes: 0,
+        kind: 0,
+    };
 }
 
 /// Where ACPI's root pointer is.
@@ -127,7 +136,7 @@ impl StartInfo {
     #[allow(clippy::new_without_default, reason = "made once, to be read into")]
     pub fn new() -> Self {
         Self {
-            ranges: [MemoryRange::default(); MAX_RANGES],
+            ranges: [MemoryRange::EMPTY; MAX_RANGES],
             range_count: 0,
             command_line: [0; MAX_COMMAND_LINE],
             command_line_len: 0,

@@ -1,6 +1,6 @@
 //! Requests of HTTP/1.1 (RFC 9112), as far as a server of fixed pages must understand them.
-
-use std::mem::MaybeUninit;
+//!
+//! What it does not take: lines that begin with a space (which section 5.2 has servers refuse), and versions other than 1.0 and 1.1.
 
 /// Longest head of a request.
 pub(crate) const MAX_HEAD_BYTES: usize = 8 << 10;
@@ -12,7 +12,7 @@ pub(crate) enum Request<'a> {
     /// A request for a page.
     Get {
         /// What is asked for.
-        target: &'a str,
+        target: &'a [u8],
         /// Only the head of the answer is wanted.
         is_head: bool,
         /// Nothing follows.
@@ -30,49 +30,185 @@ pub(crate) enum Request<'a> {
     Unsupported,
 }
 
+/// Why there is no request to be had.
+enum Stop {
+    /// The bytes end before the request does.
+    End,
+    /// A byte that cannot stand where it stands.
+    Wrong,
+    TooManyFields,
+}
+
 /// Reads the request at the front of `data`.
 pub(crate) fn read(data: &[u8]) -> Request<'_> {
-    let mut fields = [const { MaybeUninit::uninit() }; MAX_FIELDS];
-    let mut request = httparse::Request::new(&mut []);
-    let len = match request.parse_with_uninit_headers(data, &mut fields) {
-        Ok(httparse::Status::Complete(len)) if len <= MAX_HEAD_BYTES => len,
-        Ok(httparse::Status::Partial) if data.len() < MAX_HEAD_BYTES => return Request::Partial,
-        Ok(_) | Err(httparse::Error::TooManyHeaders) => return Request::TooLarge,
-        Err(_) => return Request::Malformed,
-    };
-    let (Some(method), Some(target), Some(version)) =
-        (request.method, request.path, request.version)
-    else {
-        return Request::Malformed;
-    };
-    let is_head = match method {
-        "GET" => false,
-        "HEAD" => true,
-        _ => return Request::Unsupported,
-    };
+    match read_head(data.get(..MAX_HEAD_BYTES).unwrap_or(data)) {
+        Ok(request) => request,
+        Err(Stop::End) if data.len() < MAX_HEAD_BYTES => Request::Partial,
+        Err(Stop::End | Stop::TooManyFields) => Request::TooLarge,
+        Err(Stop::Wrong) => Request::Malformed,
+    }
+}
+
+fn read_head(head: &[u8]) -> Result<Request<'_>, Stop> {
+    let mut rest = Rest(head);
+    // Empty lines before a request are left over from the one before (section 2.2).
+    while rest.take_line_end()? {}
+    let method = rest.take_while(TOKEN, b' ')?;
+    let target = rest.take_while(TARGET, b' ')?;
+    let minor = rest.take_version()?;
     // Version 1.0 ends with each answer unless it is asked otherwise; 1.1 goes on unless it is asked otherwise (section 9.3).
-    let mut is_last = version == 0;
-    let mut has_host = version == 0;
-    for field in request.headers.iter() {
-        if field.name.eq_ignore_ascii_case("connection") {
-            is_last = !has_option(field.value, b"keep-alive")
-                && (is_last || has_option(field.value, b"close"));
-        } else if field.name.eq_ignore_ascii_case("host") {
-            has_host = true;
-        } else if field.name.eq_ignore_ascii_case("transfer-encoding")
-            || field.name.eq_ignore_ascii_case("content-length") && field.value != b"0"
-        {
-            return Request::Unsupported;
+    let mut is_last = minor == b'0';
+    let mut has_host = minor == b'0';
+    let mut has_body = false;
+    let mut fields = 0;
+    while !rest.take_line_end()? {
+        fields += 1;
+        if fields > MAX_FIELDS {
+            return Err(Stop::TooManyFields);
+        }
+        let name = rest.take_while(TOKEN, b':')?;
+        let value = rest.take_value()?;
+        match name.len() {
+            4 if name.eq_ignore_ascii_case(b"host") => has_host = true,
+            10 if name.eq_ignore_ascii_case(b"connection") => {
+                is_last =
+                    !has_option(value, b"keep-alive") && (is_last || has_option(value, b"close"));
+            }
+            14 if name.eq_ignore_ascii_case(b"content-length") => {
+                has_body |= value.trim_ascii() != b"0";
+            }
+            17 if name.eq_ignore_ascii_case(b"transfer-encoding") => has_body = true,
+            _ => {}
         }
     }
-    if !has_host {
-        return Request::Malformed;
+    let is_head = method == b"HEAD";
+    if has_body || !is_head && method != b"GET" {
+        return Ok(Request::Unsupported);
     }
-    Request::Get {
+    if !has_host {
+        return Err(Stop::Wrong);
+    }
+    Ok(Request::Get {
         target,
         is_head,
         is_last,
-        len,
+        len: head.len() - rest.0.len(),
+    })
+}
+
+/// In methods and names of fields (RFC 9110, section 5.6.2).
+const TOKEN: u8 = 1 << 0;
+/// In targets: what is visible, and what clients leave as it is though they should not.
+const TARGET: u8 = 1 << 1;
+/// In values of fields (RFC 9110, section 5.5).
+const VALUE: u8 = 1 << 2;
+
+/// Where each byte may stand.
+static CLASSES: [u8; 256] = {
+    let mut classes = [0; 256];
+    let mut byte = 0;
+    while byte < 256 {
+        let one = byte as u8;
+        let is_mark = matches!(
+            one,
+            b'!' | b'#'
+                | b'$'
+                | b'%'
+                | b'&'
+                | b'\''
+                | b'*'
+                | b'+'
+                | b'-'
+                | b'.'
+                | b'^'
+                | b'_'
+                | b'`'
+                | b'|'
+                | b'~'
+        );
+        if one.is_ascii_alphanumeric() || is_mark {
+            classes[byte] |= TOKEN;
+        }
+        if one > b' ' && one != 0x7F {
+            classes[byte] |= TARGET;
+        }
+        if one >= b' ' && one != 0x7F || one == b'\t' {
+            classes[byte] |= VALUE;
+        }
+        byte += 1;
+    }
+    classes
+};
+
+/// What is not read yet.
+struct Rest<'a>(&'a [u8]);
+
+impl<'a> Rest<'a> {
+    /// Takes the bytes of a class, one at least, and the byte behind them, which must be `end`.
+    #[inline]
+    fn take_while(&mut self, class: u8, end: u8) -> Result<&'a [u8], Stop> {
+        let (taken, rest) = self.split(class)?;
+        match rest.split_first() {
+            Some((byte, rest)) if *byte == end && !taken.is_empty() => {
+                self.0 = rest;
+                Ok(taken)
+            }
+            _ => Err(Stop::Wrong),
+        }
+    }
+
+    /// The bytes of a class, and what follows: a byte at least.
+    #[inline]
+    fn split(&self, class: u8) -> Result<(&'a [u8], &'a [u8]), Stop> {
+        let is_other = |byte: &u8| CLASSES[usize::from(*byte)] & class == 0;
+        let len = self.0.iter().position(is_other).ok_or(Stop::End)?;
+        Ok(self.0.split_at(len))
+    }
+
+    /// Takes the end of a line, if here is one. A bare line feed is one, too (section 2.2).
+    #[inline]
+    fn take_line_end(&mut self) -> Result<bool, Stop> {
+        self.0 = match self.0 {
+            [b'\r', b'\n', rest @ ..] | [b'\n', rest @ ..] => rest,
+            [b'\r', _, ..] => return Err(Stop::Wrong),
+            [] | [b'\r'] => return Err(Stop::End),
+            _ => return Ok(false),
+        };
+        Ok(true)
+    }
+
+    /// Takes the version at the end of a line; its last digit.
+    #[inline]
+    fn take_version(&mut self) -> Result<u8, Stop> {
+        const NAME: &[u8] = b"HTTP/1.";
+        let Some((name, rest)) = self.0.split_at_checked(NAME.len()) else {
+            return match NAME.starts_with(self.0) {
+                true => Err(Stop::End),
+                false => Err(Stop::Wrong),
+            };
+        };
+        let Some((minor, rest)) = rest.split_first() else {
+            return Err(if name == NAME { Stop::End } else { Stop::Wrong });
+        };
+        self.0 = rest;
+        if name != NAME || !matches!(minor, b'0' | b'1') || !self.take_line_end()? {
+            return Err(Stop::Wrong);
+        }
+        Ok(*minor)
+    }
+
+    /// Takes what stands behind a field's name, without the space before it, and the end of the line.
+    #[inline]
+    fn take_value(&mut self) -> Result<&'a [u8], Stop> {
+        if let [b' ', rest @ ..] = self.0 {
+            self.0 = rest;
+        }
+        let (value, rest) = self.split(VALUE)?;
+        self.0 = rest;
+        match self.take_line_end()? {
+            true => Ok(value),
+            false => Err(Stop::Wrong),
+        }
     }
 }
 
@@ -93,7 +229,12 @@ mod tests {
                 is_head,
                 is_last,
                 len,
-            } => (target.to_owned(), is_head, is_last, len),
+            } => (
+                String::from_utf8_lossy(target).into(),
+                is_head,
+                is_last,
+                len,
+            ),
             other => panic!("{text:?} is {other:?}"),
         }
     }
@@ -136,5 +277,39 @@ mod tests {
         assert_eq!(read(&long), "TooLarge");
         let many = format!("GET / HTTP/1.1\r\n{}\r\n", "A: b\r\n".repeat(65));
         assert_eq!(read(&many), "TooLarge");
+    }
+
+    #[test]
+    fn lines_may_end_and_begin_as_the_standard_lets_them() {
+        for text in [
+            "\r\n\r\nGET /a HTTP/1.1\r\nHost: x\r\n\r\n",
+            "GET /a HTTP/1.1\nHost: x\n\n",
+            "GET /a HTTP/1.1\r\nhOST:x\r\nA:\r\nB:\t \u{fc}\r\n\r\n",
+        ] {
+            assert_eq!(get(text), ("/a".into(), false, false, text.len()));
+        }
+        let empty = "GET / HTTP/1.1\r\nHost: x\r\nContent-Length:  0 \r\n\r\n";
+        assert_eq!(get(empty).0, "/");
+    }
+
+    #[test]
+    fn a_byte_where_it_cannot_stand_is_told_as_soon_as_it_is_there() {
+        for text in [
+            "GET  HTTP/1.1\r\n",
+            " GET",
+            "GET /a\r\n",
+            "GET / HTTP/2",
+            "GET / HTTX",
+            "GET / HTTP/1.2",
+            "GET / HTTP/1.1 ",
+            "GET / HTTP/1.1\r\r",
+            "GET / HTTP/1.1\r\n: a",
+            "GET / HTTP/1.1\r\nHo st",
+            "GET / HTTP/1.1\r\nHost: x\r\n folded",
+            "GET / HTTP/1.1\r\nHost: x\0",
+            "GET / HTTP/1.1\r\nHost: x\rA",
+        ] {
+            assert_eq!(read(text.as_bytes()), Request::Malformed, "{text:?}");
+        }
     }
 }

@@ -77,9 +77,20 @@ impl Exit<'_> {
         let segment_len = plan.header + plan.len as usize;
         let len = headers + segment_len;
         let frame = self.device.buffer(len);
-        path.write(frame, segment_len);
+        let ports = (tuple.local_port, tuple.remote_port);
+        if path.is_usual()
+            && let Some(times) = plan.times()
+            && let Some((link, rest)) = frame.split_first_chunk_mut()
+            && let Some((header, payload)) = rest.split_first_chunk_mut()
+        {
+            path.write_usual(link, segment_len);
+            connection.write_usual(plan, times, ports, header, payload);
+        } else {
+            path.write(frame, segment_len);
+            let segment = frame.get_mut(headers..).unwrap_or_default();
+            connection.write_segment(plan, ports.0, ports.1, segment);
+        }
         let segment = frame.get_mut(headers..).unwrap_or_default();
-        connection.write_segment(plan, tuple.local_port, tuple.remote_port, segment);
         let sum = path.pseudo_header(segment_len);
         let offload = finish(
             segment,

@@ -67,7 +67,14 @@ impl<D: Device, S: Sockets> Engine<D, S> {
             self.leave_rest(tuple, rest, now);
             return self.receive_stray(&tuple, segment, now);
         }
-        let news = entry.connection.receive(segment, &mut context!(self, now));
+        let (sockets, holder) = (&mut self.sockets, &entry.holder);
+        let take = |bytes: &[u8]| {
+            holder
+                .as_ref()
+                .is_some_and(|holder| sockets.take(slot, holder, bytes))
+        };
+        let cx = &mut context!(self, now);
+        let news = entry.connection.receive(segment, cx, take);
         if news.contains(News::REFUSE) {
             let tuple = entry.tuple;
             self.send_reset(&tuple, segment, now);

@@ -53,7 +53,13 @@ fn read_head(head: &[u8]) -> Result<Request<'_>, Stop> {
     let mut rest = Rest(head);
     // Empty lines before a request are left over from the one before (section 2.2).
     while rest.take_line_end()? {}
-    let method = rest.take_while(TOKEN, b' ')?;
+    let method = match rest.0.strip_prefix(b"GET ") {
+        Some(behind) => {
+            rest.0 = behind;
+            b"GET"
+        }
+        None => rest.take_while(TOKEN, b' ')?,
+    };
     let target = rest.take_while(TARGET, b' ')?;
     let minor = rest.take_version()?;
     // Version 1.0 ends with each answer unless it is asked otherwise; 1.1 goes on unless it is asked otherwise (section 9.3).
@@ -140,6 +146,16 @@ static CLASSES: [u8; 256] = {
     classes
 };
 
+/// Whether bytes are all visible characters of ASCII, which stand in targets and values.
+#[inline]
+fn are_plain(bytes: [u8; 8]) -> bool {
+    const EACH: u64 = u64::from_ne_bytes([1; 8]);
+    let word = u64::from_ne_bytes(bytes);
+    let is_low = word.wrapping_sub(EACH * 0x21);
+    let is_high = word.wrapping_add(EACH);
+    (word | is_low | is_high) & (EACH << 7) == 0
+}
+
 /// What is not read yet.
 struct Rest<'a>(&'a [u8]);
 
@@ -161,8 +177,16 @@ impl<'a> Rest<'a> {
     #[inline]
     fn split(&self, class: u8) -> Result<(&'a [u8], &'a [u8]), Stop> {
         let is_other = |byte: &u8| CLASSES[usize::from(*byte)] & class == 0;
-        let len = self.0.iter().position(is_other).ok_or(Stop::End)?;
-        Ok(self.0.split_at(len))
+        let mut rest = self.0;
+        // Eight at a time while all are in the middle of ASCII, which no token need be.
+        while class != TOKEN
+            && let Some((eight, behind)) = rest.split_first_chunk()
+            && are_plain(*eight)
+        {
+            rest = behind;
+        }
+        let len = rest.iter().position(is_other).ok_or(Stop::End)?;
+        Ok(self.0.split_at(self.0.len() - rest.len() + len))
     }
 
     /// Takes the end of a line, if here is one. A bare line feed is one, too (section 2.2).
@@ -181,6 +205,11 @@ impl<'a> Rest<'a> {
     #[inline]
     fn take_version(&mut self) -> Result<u8, Stop> {
         const NAME: &[u8] = b"HTTP/1.";
+        // Nearly always.
+        if let Some(rest) = self.0.strip_prefix(b"HTTP/1.1\r\n") {
+            self.0 = rest;
+            return Ok(b'1');
+        }
         let Some((name, rest)) = self.0.split_at_checked(NAME.len()) else {
             return match NAME.starts_with(self.0) {
                 true => Err(Stop::End),
@@ -220,7 +249,7 @@ fn has_option(list: &[u8], option: &[u8]) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use super::{MAX_HEAD_BYTES, Request, read};
+    use super::{MAX_HEAD_BYTES, Request, are_plain, read};
 
     fn get(text: &str) -> (String, bool, bool, usize) {
         match read(text.as_bytes()) {
@@ -277,6 +306,19 @@ mod tests {
         assert_eq!(read(&long), "TooLarge");
         let many = format!("GET / HTTP/1.1\r\n{}\r\n", "A: b\r\n".repeat(65));
         assert_eq!(read(&many), "TooLarge");
+    }
+
+    #[test]
+    fn eight_bytes_are_plain_if_each_is() {
+        for byte in 0..=u8::MAX {
+            for place in 0..8 {
+                for other in [b'!', b'~'] {
+                    let mut bytes = [other; 8];
+                    bytes[place] = byte;
+                    assert_eq!(are_plain(bytes), byte.is_ascii_graphic(), "{bytes:?}");
+                }
+            }
+        }
     }
 
     #[test]

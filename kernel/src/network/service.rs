@@ -9,6 +9,7 @@
 
 mod news;
 
+use alloc::boxed::Box;
 use alloc::collections::{BTreeSet, VecDeque};
 use alloc::sync::Arc;
 use alloc::vec::Vec;
@@ -94,6 +95,8 @@ struct Connection {
     /// The way by which the stack tells of it, and as what.
     notifier: Arc<Notifier>,
     token: u64,
+    /// Its next bytes may be put aside, or were and have not been looked at yet.
+    is_taking: bool,
     /// Bytes that came while others wait to be sent.
     held: Vec<u8>,
     waiting: VecDeque<Piece>,
@@ -128,7 +131,13 @@ impl Connection {
     /// Its bytes are handled: the next may be taken as they come, unless something waits.
     #[inline]
     fn go_on(&mut self) {
-        if self.waiting_bytes == 0 && self.held.is_empty() && !self.is_closing && !self.has_ended {
+        if !self.is_taking
+            && self.waiting_bytes == 0
+            && self.held.is_empty()
+            && !self.is_closing
+            && !self.has_ended
+        {
+            self.is_taking = true;
             self.notifier.set_taking(true);
         }
     }
@@ -183,7 +192,7 @@ pub struct Service {
     /// Ends of the connection that was accepted last.
     accepted: Option<FourTuple>,
     /// What was told and is looked at now.
-    batch: Batch,
+    batch: Box<Batch>,
     has_arrivals: bool,
     /// The connection whose bytes the program has, and where these are.
     handled: Option<u32>,
@@ -224,7 +233,7 @@ impl Service {
             .map_err(|_| Error::OutOfMemory)?;
         buffer.resize(BUFFER_BYTES, 0);
         let notifier: Arc<Notifier> = Arc::default();
-        let events = Events::new();
+        let events = Events::new()?;
         notifier.subscribe(LISTENER, events.clone());
         let listener = network
             .ports
@@ -238,7 +247,7 @@ impl Service {
             deadlines: BTreeSet::new(),
             turns: 0,
             accepted: None,
-            batch: Batch::default(),
+            batch: Batch::new()?,
             has_arrivals: false,
             handled: None,
             received: Received::Buffer(0),
@@ -279,10 +288,12 @@ impl Service {
                 return Event::Stopped;
             }
             self.turns += 1;
-            let event = match self.batch.next() {
-                _ if self.turns >= TURNS => self.rest(),
-                Some(item) => self.look_at(item),
-                None => self.refill(),
+            let event = if self.turns >= TURNS {
+                self.rest()
+            } else if let Some(item) = self.batch.next() {
+                self.look_at(item)
+            } else {
+                self.refill()
             };
             if let Some(event) = event {
                 return event;
@@ -365,6 +376,7 @@ impl Service {
             slot: pending.slot,
             notifier: pending.notifier.clone(),
             token,
+            is_taking: true,
             held: Vec::new(),
             waiting: VecDeque::new(),
             sent: 0,
@@ -398,7 +410,11 @@ impl Service {
         }
         let connection = self.connections.get_mut(number as usize)?.as_mut()?;
         // The number may be another's by now.
-        if connection.token != item.token || connection.is_closing || connection.has_ended {
+        if connection.token != item.token {
+            return None;
+        }
+        connection.is_taking = false;
+        if connection.is_closing || connection.has_ended {
             return None;
         }
         if connection.waiting_bytes != 0 {
@@ -445,6 +461,12 @@ impl Service {
         }
         let (len, has_more) = if connection.held.is_empty() {
             let mut stack = connection.interface.lock();
+            if connection.is_taking && !connection.notifier.is_taking() {
+                // What was put aside comes first, and is told already.
+                drop(stack);
+                self.events.lock().add(connection.token);
+                return None;
+            }
             match stack.receive(connection.slot, &mut self.buffer, false, now_ns) {
                 Ok(0) => {
                     connection.has_ended = true;
@@ -548,6 +570,11 @@ impl Service {
                 Some(kept) => stack.send_static(connection.slot, kept, now_ns),
                 None => stack.send(connection.slot, data, now_ns),
             };
+            if result != Ok(data.len()) && connection.notifier.is_taking() {
+                // With the stack locked, nothing is put aside meanwhile.
+                connection.notifier.set_taking(false);
+                connection.is_taking = false;
+            }
             drop(stack);
             sent = match result {
                 Ok(len) => len,
@@ -566,7 +593,6 @@ impl Service {
         }
         connection.waiting_bytes += rest.len();
         connection.tells_room = true;
-        connection.notifier.set_taking(false);
         let kept = kept.and_then(|kept| kept.get(sent..));
         match (kept, connection.waiting.back_mut()) {
             (Some(kept), _) if kept.len() >= WORTH_KEEPING => {

@@ -94,11 +94,17 @@ impl Notifier {
         self.is_taking.store(is_taking, Ordering::Relaxed);
     }
 
+    /// Whether it wants to be.
+    #[inline]
+    pub fn is_taking(&self) -> bool {
+        self.is_taking.load(Ordering::Relaxed)
+    }
+
     /// Offers bytes that have come to the observer, if it wants them; whether it has taken them. Then it is offered none before the next
     /// [`Notifier::set_taking`].
     #[inline]
     pub fn offer(&self, bytes: &[u8]) -> bool {
-        self.is_taking.load(Ordering::Relaxed) && self.offer_wanted(bytes)
+        self.is_taking() && self.offer_wanted(bytes)
     }
 
     fn offer_wanted(&self, bytes: &[u8]) -> bool {

@@ -4,10 +4,12 @@
 //! stack. Each connection has one such piece at most ([`Notifier::set_taking`]): what comes while the thread has not handled it yet
 //! waits in the connection's buffer. The thread takes all that it was told at once, so that it needs the lock once for many.
 
+use alloc::boxed::Box;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::sync::atomic::{AtomicBool, Ordering};
 
+use crate::network::error::{Error, Result};
 use crate::scheduler::{Observer, SleepGuard, SleepLock};
 
 /// As many bytes are put aside; what comes beyond waits in the connections' buffers.
@@ -32,15 +34,34 @@ pub(super) fn number_of(token: u64) -> u32 {
 }
 
 /// What was told, in order.
-#[derive(Default)]
 pub(super) struct Batch {
     items: Vec<Item>,
+    /// Room for bytes, and how many there are.
     bytes: Vec<u8>,
+    len: usize,
     /// How many items the thread has handled.
     done: usize,
 }
 
 impl Batch {
+    /// An empty one.
+    ///
+    /// # Errors
+    /// [`Error::OutOfMemory`].
+    pub(super) fn new() -> Result<Box<Self>> {
+        let mut bytes = Vec::new();
+        bytes
+            .try_reserve_exact(ASIDE_BYTES)
+            .map_err(|_| Error::OutOfMemory)?;
+        bytes.resize(ASIDE_BYTES, 0);
+        Ok(Box::new(Self {
+            items: Vec::new(),
+            bytes,
+            len: 0,
+            done: 0,
+        }))
+    }
+
     /// The next item.
     #[inline]
     pub(super) fn next(&mut self) -> Option<Item> {
@@ -60,20 +81,26 @@ impl Batch {
     #[inline]
     fn clear(&mut self) {
         self.items.clear();
-        self.bytes.clear();
-        self.done = 0;
+        (self.len, self.done) = (0, 0);
     }
 }
 
-#[derive(Default)]
 pub(super) struct Queue {
-    told: Batch,
+    told: Box<Batch>,
     /// By number: the connection is among the items to be asked.
     is_due: Vec<bool>,
     pub(super) has_arrivals: bool,
 }
 
 impl Queue {
+    fn new() -> Result<Self> {
+        Ok(Self {
+            told: Batch::new()?,
+            is_due: Vec::new(),
+            has_arrivals: false,
+        })
+    }
+
     /// Makes room for the marks of so many connections.
     pub(super) fn make_room(&mut self, connections: usize) {
         if self.is_due.len() < connections {
@@ -92,17 +119,18 @@ impl Queue {
     }
 
     /// Puts bytes of a connection aside; whether there was room.
+    #[inline]
     fn put_aside(&mut self, token: u64, bytes: &[u8]) -> bool {
-        let told = &mut self.told;
-        let start = told.bytes.len();
-        if bytes.is_empty()
-            || start + bytes.len() > ASIDE_BYTES
-            || told.bytes.try_reserve(bytes.len()).is_err()
-            || told.items.try_reserve(1).is_err()
-        {
+        let told = &mut *self.told;
+        let start = told.len;
+        let Some(place) = told.bytes.get_mut(start..start + bytes.len()) else {
+            return false;
+        };
+        if bytes.is_empty() {
             return false;
         }
-        told.bytes.extend_from_slice(bytes);
+        place.copy_from_slice(bytes);
+        told.len = start + bytes.len();
         told.items.push(Item {
             token,
             start: start as u32,
@@ -113,7 +141,7 @@ impl Queue {
 
     /// Exchanges all that was told for a batch that is done; whether it was anything.
     #[inline]
-    pub(super) fn take(&mut self, batch: &mut Batch) -> bool {
+    pub(super) fn take(&mut self, batch: &mut Box<Batch>) -> bool {
         if self.told.items.is_empty() {
             return false;
         }
@@ -137,11 +165,11 @@ pub struct Events {
 }
 
 impl Events {
-    pub(super) fn new() -> Arc<Self> {
-        Arc::new(Self {
-            queue: SleepLock::new(Queue::default()),
+    pub(super) fn new() -> Result<Arc<Self>> {
+        Ok(Arc::new(Self {
+            queue: SleepLock::new(Queue::new()?),
             is_stopped: AtomicBool::new(false),
-        })
+        }))
     }
 
     #[inline]
@@ -188,7 +216,8 @@ mod tests {
 
     #[test]
     fn what_was_told_comes_in_order_and_asking_once() {
-        let (mut queue, mut batch) = (Queue::default(), Batch::default());
+        let mut queue = Queue::new().expect("memory");
+        let mut batch = Batch::new().expect("memory");
         queue.make_room(8);
         assert!(!queue.take(&mut batch));
         queue.add(3);
@@ -217,11 +246,11 @@ mod tests {
 
     #[test]
     fn only_so_many_bytes_are_put_aside() {
-        let mut queue = Queue::default();
+        let mut queue = Queue::new().expect("memory");
         assert!(!queue.put_aside(1, &[0; ASIDE_BYTES + 1]));
         assert!(queue.put_aside(1, &[0; ASIDE_BYTES]));
         assert!(!queue.put_aside(2, b"x"));
-        assert!(queue.take(&mut Batch::default()));
+        assert!(queue.take(&mut Batch::new().expect("memory")));
         assert!(queue.put_aside(2, b"x"));
     }
 }

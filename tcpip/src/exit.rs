@@ -35,6 +35,27 @@ pub(crate) struct Exit<'a> {
 }
 
 impl Exit<'_> {
+    /// The short way: sends all that is queued, if it fits into one segment and nothing is special; whether it did.
+    #[inline(never)]
+    pub(crate) fn send_predicted(
+        &mut self,
+        connection: &mut Connection,
+        path: &Path,
+        tuple: &Tuple,
+    ) -> bool {
+        if path.valid_until <= self.cx.now_us
+            || path.generation != self.generation
+            || !self.device.has_room()
+        {
+            return false;
+        }
+        let Some(plan) = connection.next_predicted(&mut self.cx) else {
+            return false;
+        };
+        self.emit(connection, path, tuple, &plan);
+        true
+    }
+
     /// Sends what a connection has to send.
     pub(crate) fn send(&mut self, connection: &mut Connection, path: &Path, tuple: &Tuple) -> Sent {
         let headers = ip::header_len(tuple.local.is_v4()) + HEADER;

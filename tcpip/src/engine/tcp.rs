@@ -68,10 +68,9 @@ impl<D: Device, S: Sockets> Engine<D, S> {
             return self.receive_stray(&tuple, segment, now);
         }
         let (sockets, holder) = (&mut self.sockets, &entry.holder);
-        let take = |bytes: &[u8]| {
-            holder
-                .as_ref()
-                .is_some_and(|holder| sockets.take(slot, holder, bytes))
+        let take = &mut |bytes: &[u8]| match holder {
+            Some(holder) => sockets.take(slot, holder, bytes),
+            None => false,
         };
         let cx = &mut context!(self, now);
         let news = entry.connection.receive(segment, cx, take);
@@ -424,12 +423,19 @@ impl<D: Device, S: Sockets> Engine<D, S> {
             return;
         };
         if entry.connection.wants_output() {
-            self.send_and_arrange(slot, now);
-        } else {
-            let wanted = entry.connection.deadline();
-            self.timers
-                .arrange(Key::Connection(slot), &mut entry.timer, wanted);
+            let mut exit = Exit {
+                device: &mut self.device,
+                capabilities: &self.capabilities,
+                generation: self.neighbors.generation,
+                cx: context!(self, now),
+            };
+            if !exit.send_predicted(&mut entry.connection, &entry.path, &entry.tuple) {
+                return self.send_and_arrange(slot, now);
+            }
         }
+        let wanted = entry.connection.deadline();
+        self.timers
+            .arrange(Key::Connection(slot), &mut entry.timer, wanted);
     }
 
     #[inline(never)]

@@ -70,15 +70,37 @@ impl Connection {
     }
 
     /// The next segment to be sent, which then counts as sent.
-    #[inline]
     pub(crate) fn next_segment(&mut self, sizes: Sizes, cx: &mut Context<'_>) -> Option<Plan> {
-        self.next_predicted(cx).or_else(|| self.next_any(sizes, cx))
+        if self.state == State::Closed || self.state == State::Awaiting {
+            return None;
+        }
+        if self.state.is_connecting() {
+            return self.next_handshake(sizes, cx);
+        }
+        if self.bits.contains(Bits::PROBE) {
+            self.bits -= Bits::PROBE;
+            // A number that was acknowledged long ago has to be answered.
+            return Some(self.plan(self.una - 1, 0, Flags::ACK, cx));
+        }
+        if self.bits.contains(Bits::RECOVERY)
+            && let Some(plan) = self.next_lost(cx)
+        {
+            return Some(plan);
+        }
+        if let Some(plan) = self.next_new(sizes, cx) {
+            return Some(plan);
+        }
+        // Numbered behind all that was ever sent: while some of it is sent again, the peer may have it already, and would drop an
+        // older number with the acknowledgement.
+        self.bits
+            .contains(Bits::ACK_NOW)
+            .then(|| self.plan(self.max, 0, Flags::ACK, cx))
     }
 
     /// The short way: all that is queued goes in one segment, and nothing is under way. What is in any way special goes the long way, which
-    /// does the same for the rest.
+    /// does the same for all.
     #[inline]
-    fn next_predicted(&mut self, cx: &mut Context<'_>) -> Option<Plan> {
+    pub(crate) fn next_predicted(&mut self, cx: &mut Context<'_>) -> Option<Plan> {
         const SPECIAL: Bits = Bits::SYN_DUE
             .union(Bits::PROBE)
             .union(Bits::FORCE)
@@ -108,34 +130,6 @@ impl Connection {
         self.progress_at = cx.now_us;
         self.retransmit_at = cx.now_us + timeout_us;
         Some(self.plan(seq, len, Flags::ACK | Flags::PSH, cx))
-    }
-
-    #[inline(never)]
-    fn next_any(&mut self, sizes: Sizes, cx: &mut Context<'_>) -> Option<Plan> {
-        if self.state == State::Closed || self.state == State::Awaiting {
-            return None;
-        }
-        if self.state.is_connecting() {
-            return self.next_handshake(sizes, cx);
-        }
-        if self.bits.contains(Bits::PROBE) {
-            self.bits -= Bits::PROBE;
-            // A number that was acknowledged long ago has to be answered.
-            return Some(self.plan(self.una - 1, 0, Flags::ACK, cx));
-        }
-        if self.bits.contains(Bits::RECOVERY)
-            && let Some(plan) = self.next_lost(cx)
-        {
-            return Some(plan);
-        }
-        if let Some(plan) = self.next_new(sizes, cx) {
-            return Some(plan);
-        }
-        // Numbered behind all that was ever sent: while some of it is sent again, the peer may have it already, and would drop an
-        // older number with the acknowledgement.
-        self.bits
-            .contains(Bits::ACK_NOW)
-            .then(|| self.plan(self.max, 0, Flags::ACK, cx))
     }
 
     fn next_handshake(&mut self, sizes: Sizes, cx: &mut Context<'_>) -> Option<Plan> {

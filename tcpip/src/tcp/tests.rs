@@ -89,7 +89,11 @@ impl Bench {
     fn sent(&mut self) -> Vec<Sent> {
         let mut sent = Vec::new();
         while sent.len() < 200
-            && let Some(plan) = self.context(|one, cx| one.next_segment(SIZES, cx))
+            && let Some(plan) = self.context(|one, cx| {
+                // As the exit does.
+                one.next_predicted(cx)
+                    .or_else(|| one.next_segment(SIZES, cx))
+            })
         {
             let mut bytes = vec![0; plan.header + plan.len as usize];
             self.one.write_segment(&plan, 80, 40_000, &mut bytes);
@@ -147,7 +151,7 @@ impl Bench {
             options,
             payload,
         };
-        let news = self.context(|one, cx| one.receive(&segment, cx, |_| false));
+        let news = self.context(|one, cx| one.receive(&segment, cx, &mut |_| false));
         (news, self.sent())
     }
 
@@ -692,7 +696,7 @@ fn bytes_that_are_taken_at_once_count_as_read_and_none_may_wait_before_them() {
     let mut taken = Vec::new();
     let mut feed = |bench: &mut Bench, seq, payload, takes: bool| {
         bench.context(|one, cx| {
-            one.receive(&segment(seq, payload), cx, |bytes| {
+            one.receive(&segment(seq, payload), cx, &mut |bytes: &[u8]| {
                 taken.extend_from_slice(bytes);
                 takes
             })

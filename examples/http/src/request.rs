@@ -50,30 +50,40 @@ pub(crate) fn read(data: &[u8]) -> Request<'_> {
 }
 
 fn read_head(head: &[u8]) -> Result<Request<'_>, Stop> {
-    let mut rest = Rest(head);
+    let piece = |start: usize, end: usize| head.get(start..end).unwrap_or_default();
+    let mut at = 0;
     // Empty lines before a request are left over from the one before (section 2.2).
-    while rest.take_line_end()? {}
-    let method = match rest.0.strip_prefix(b"GET ") {
-        Some(behind) => {
-            rest.0 = behind;
-            b"GET"
-        }
-        None => rest.take_while(TOKEN, b' ')?,
+    while let Some(b'\r' | b'\n') = head.get(at) {
+        at = behind_line(head, at)?;
+    }
+    let start = at;
+    at = match piece(at, head.len()).starts_with(b"GET ") {
+        true => at + 4,
+        false => behind(head, at, TOKEN, b' ')?,
     };
-    let target = rest.take_while(TARGET, b' ')?;
-    let minor = rest.take_version()?;
+    let method = piece(start, at - 1);
+    let start = at;
+    at = behind(head, at, TARGET, b' ')?;
+    let target = piece(start, at - 1);
+    let minor;
+    (minor, at) = version(head, at)?;
     // Version 1.0 ends with each answer unless it is asked otherwise; 1.1 goes on unless it is asked otherwise (section 9.3).
     let mut is_last = minor == b'0';
     let mut has_host = minor == b'0';
     let mut has_body = false;
     let mut fields = 0;
-    while !rest.take_line_end()? {
+    while !matches!(head.get(at).ok_or(Stop::End)?, b'\r' | b'\n') {
         fields += 1;
         if fields > MAX_FIELDS {
             return Err(Stop::TooManyFields);
         }
-        let name = rest.take_while(TOKEN, b':')?;
-        let value = rest.take_value()?;
+        let start = at;
+        at = behind(head, at, TOKEN, b':')?;
+        let name = piece(start, at - 1);
+        let start = at + usize::from(head.get(at) == Some(&b' '));
+        let end = end_of(head, start, VALUE);
+        let value = piece(start, end);
+        at = behind_line(head, end)?;
         match name.len() {
             4 if name.eq_ignore_ascii_case(b"host") => has_host = true,
             10 if name.eq_ignore_ascii_case(b"connection") => {
@@ -87,6 +97,7 @@ fn read_head(head: &[u8]) -> Result<Request<'_>, Stop> {
             _ => {}
         }
     }
+    let len = behind_line(head, at)?;
     let is_head = method == b"HEAD";
     if has_body || !is_head && method != b"GET" {
         return Ok(Request::Unsupported);
@@ -98,7 +109,7 @@ fn read_head(head: &[u8]) -> Result<Request<'_>, Stop> {
         target,
         is_head,
         is_last,
-        len: head.len() - rest.0.len(),
+        len,
     })
 }
 
@@ -156,88 +167,62 @@ fn are_plain(bytes: [u8; 8]) -> bool {
     (word | is_low | is_high) & (EACH << 7) == 0
 }
 
-/// What is not read yet.
-struct Rest<'a>(&'a [u8]);
-
-impl<'a> Rest<'a> {
-    /// Takes the bytes of a class, one at least, and the byte behind them, which must be `end`.
-    #[inline]
-    fn take_while(&mut self, class: u8, end: u8) -> Result<&'a [u8], Stop> {
-        let (taken, rest) = self.split(class)?;
-        match rest.split_first() {
-            Some((byte, rest)) if *byte == end && !taken.is_empty() => {
-                self.0 = rest;
-                Ok(taken)
-            }
-            _ => Err(Stop::Wrong),
-        }
+/// Where the first byte from `at` on is that is not of a class.
+#[inline]
+fn end_of(head: &[u8], mut at: usize, class: u8) -> usize {
+    // Eight at a time while all are plain, which a token need not be.
+    while class != TOKEN
+        && let Some(eight) = head.get(at..).and_then(<[u8]>::first_chunk)
+        && are_plain(*eight)
+    {
+        at += 8;
     }
-
-    /// The bytes of a class, and what follows: a byte at least.
-    #[inline]
-    fn split(&self, class: u8) -> Result<(&'a [u8], &'a [u8]), Stop> {
-        let is_other = |byte: &u8| CLASSES[usize::from(*byte)] & class == 0;
-        let mut rest = self.0;
-        // Eight at a time while all are in the middle of ASCII, which no token need be.
-        while class != TOKEN
-            && let Some((eight, behind)) = rest.split_first_chunk()
-            && are_plain(*eight)
-        {
-            rest = behind;
-        }
-        let len = rest.iter().position(is_other).ok_or(Stop::End)?;
-        Ok(self.0.split_at(self.0.len() - rest.len() + len))
+    while let Some(byte) = head.get(at)
+        && CLASSES[usize::from(*byte)] & class != 0
+    {
+        at += 1;
     }
+    at
+}
 
-    /// Takes the end of a line, if here is one. A bare line feed is one, too (section 2.2).
-    #[inline]
-    fn take_line_end(&mut self) -> Result<bool, Stop> {
-        self.0 = match self.0 {
-            [b'\r', b'\n', rest @ ..] | [b'\n', rest @ ..] => rest,
-            [b'\r', _, ..] => return Err(Stop::Wrong),
-            [] | [b'\r'] => return Err(Stop::End),
-            _ => return Ok(false),
-        };
-        Ok(true)
+/// The place behind bytes of a class, one at least, and the byte behind them, which must be `end`.
+#[inline]
+fn behind(head: &[u8], at: usize, class: u8, end: u8) -> Result<usize, Stop> {
+    let stop = end_of(head, at, class);
+    match head.get(stop) {
+        None => Err(Stop::End),
+        Some(byte) if *byte == end && stop != at => Ok(stop + 1),
+        Some(_) => Err(Stop::Wrong),
     }
+}
 
-    /// Takes the version at the end of a line; its last digit.
-    #[inline]
-    fn take_version(&mut self) -> Result<u8, Stop> {
-        const NAME: &[u8] = b"HTTP/1.";
-        // Nearly always.
-        if let Some(rest) = self.0.strip_prefix(b"HTTP/1.1\r\n") {
-            self.0 = rest;
-            return Ok(b'1');
-        }
-        let Some((name, rest)) = self.0.split_at_checked(NAME.len()) else {
-            return match NAME.starts_with(self.0) {
-                true => Err(Stop::End),
-                false => Err(Stop::Wrong),
-            };
-        };
-        let Some((minor, rest)) = rest.split_first() else {
-            return Err(if name == NAME { Stop::End } else { Stop::Wrong });
-        };
-        self.0 = rest;
-        if name != NAME || !matches!(minor, b'0' | b'1') || !self.take_line_end()? {
-            return Err(Stop::Wrong);
-        }
-        Ok(*minor)
+/// The place behind the end of a line, which must be here. A bare line feed is one, too (section 2.2).
+#[inline]
+fn behind_line(head: &[u8], at: usize) -> Result<usize, Stop> {
+    match (head.get(at), head.get(at + 1)) {
+        (Some(b'\r'), Some(b'\n')) => Ok(at + 2),
+        (Some(b'\n'), _) => Ok(at + 1),
+        (None, _) | (Some(b'\r'), None) => Err(Stop::End),
+        _ => Err(Stop::Wrong),
     }
+}
 
-    /// Takes what stands behind a field's name, without the space before it, and the end of the line.
-    #[inline]
-    fn take_value(&mut self) -> Result<&'a [u8], Stop> {
-        if let [b' ', rest @ ..] = self.0 {
-            self.0 = rest;
+/// The last digit of the version, which is here, and the place behind its line.
+#[inline]
+fn version(head: &[u8], at: usize) -> Result<(u8, usize), Stop> {
+    const NAME: &[u8] = b"HTTP/1.";
+    let rest = head.get(at..).unwrap_or_default();
+    // Nearly always.
+    if rest.starts_with(b"HTTP/1.1\r\n") {
+        return Ok((b'1', at + 10));
+    }
+    let name = rest.get(..NAME.len()).unwrap_or(rest);
+    match rest.get(NAME.len()) {
+        None if NAME.starts_with(name) => Err(Stop::End),
+        Some(minor @ (b'0' | b'1')) if name == NAME => {
+            Ok((*minor, behind_line(head, at + NAME.len() + 1)?))
         }
-        let (value, rest) = self.split(VALUE)?;
-        self.0 = rest;
-        match self.take_line_end()? {
-            true => Ok(value),
-            false => Err(Stop::Wrong),
-        }
+        _ => Err(Stop::Wrong),
     }
 }
 

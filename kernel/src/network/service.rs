@@ -33,7 +33,7 @@ const TURNS: u32 = 32;
 /// Shorter pieces are copied though they need not be: to remember where they are costs as much.
 const WORTH_KEEPING: usize = 256;
 /// Most bytes that are received at once.
-const BUFFER_BYTES: usize = 16 << 10;
+const BUFFER_BYTES: usize = 32 << 10;
 
 /// Why a connection ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

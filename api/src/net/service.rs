@@ -40,7 +40,7 @@ pub trait Service: Send + 'static {
     /// Somebody has connected. Without a state, the connection is broken off.
     fn on_accept(&mut self, connection: &mut Connection<'_>) -> Option<Self::State>;
 
-    /// Bytes have come: 1 to 16,384, in order, cut anywhere. They are gone after the call. While bytes that were sent wait
+    /// Bytes have come: 1 to 32,768, in order, cut anywhere. They are gone after the call. While bytes that were sent wait
     /// for the peer to take them ([`Connection::waiting`]), nothing is received.
     fn on_receive(&mut self, connection: &mut Connection<'_>, state: &mut Self::State, data: &[u8]);
 

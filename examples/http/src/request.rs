@@ -78,13 +78,18 @@ fn read_head(head: &[u8]) -> Result<Request<'_>, Stop> {
             return Err(Stop::TooManyFields);
         }
         let start = at;
-        at = behind(head, at, TOKEN, b':')?;
+        // As nearly all write it, and first.
+        at = match piece(at, head.len()).starts_with(b"Host:") {
+            true => at + 5,
+            false => behind(head, at, TOKEN, b':')?,
+        };
         let name = piece(start, at - 1);
         let start = at + usize::from(head.get(at) == Some(&b' '));
         let end = end_of(head, start, VALUE);
         let value = piece(start, end);
         at = behind_line(head, end)?;
         match name.len() {
+            4 if name == b"Host" => has_host = true,
             4 if name.eq_ignore_ascii_case(b"host") => has_host = true,
             10 if name.eq_ignore_ascii_case(b"connection") => {
                 is_last =

@@ -23,9 +23,8 @@ impl<D: Device, S: Sockets> Engine<D, S> {
         self.stats.frames_in += 1;
         self.stats.bytes_in += frame.len() as u64;
         // Nearly always; what is in any way special goes the long way.
-        if is_verified
-            && self.capabilities.medium == Medium::Ethernet
-            && let Some((tuple, segment)) = usual::read(frame)
+        if self.capabilities.medium == Medium::Ethernet
+            && let Some((tuple, segment)) = usual::read(frame, is_verified)
             && let Some(slot) = self.table.find(&tuple)
         {
             self.stats.segments_in += 1;

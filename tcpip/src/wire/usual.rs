@@ -2,6 +2,7 @@
 //! is at a known place.
 
 use crate::address::{Address, Tuple};
+use crate::checksum::Sum;
 use crate::seq::Seq;
 use crate::wire::ethernet;
 use crate::wire::protocol;
@@ -17,9 +18,9 @@ const VERSION: u8 = 0x45;
 /// What is set of a fragment: all but the wish that there be none.
 const FRAGMENT: u16 = 0xBFFF;
 
-/// Reads a frame whose checksums were found right by the device; none if it is not usual, or its lengths lie.
+/// Reads a frame; none if it is not usual, its lengths lie, or its checksums are wrong. If it `is_verified`, the device has found these right.
 #[inline]
-pub(crate) fn read(frame: &[u8]) -> Option<(Tuple, Segment<'_>)> {
+pub(crate) fn read(frame: &[u8], is_verified: bool) -> Option<(Tuple, Segment<'_>)> {
     let fixed: &[u8; FIXED] = frame.first_chunk()?;
     let [e, f] = ethernet::IPV4;
     let is_usual = [fixed[12], fixed[13], fixed[14]] == [e, f, VERSION]
@@ -38,6 +39,18 @@ pub(crate) fn read(frame: &[u8]) -> Option<(Tuple, Segment<'_>)> {
         local_port: be16!(fixed, 36),
         remote_port: be16!(fixed, 34),
     };
+    if !is_verified {
+        let header = frame.get(ethernet::HEADER..TCP)?;
+        let bytes = frame.get(TCP..end)?;
+        let (from, to) = (tuple.remote, tuple.local);
+        let is_right = Sum::default().add(header).is_right()
+            && Sum::pseudo_header(from, to, protocol::TCP, bytes.len())
+                .add(bytes)
+                .is_right();
+        if !is_right {
+            return None;
+        }
+    }
     let segment = Segment {
         source_port: tuple.remote_port,
         destination_port: tuple.local_port,
@@ -55,7 +68,8 @@ pub(crate) fn read(frame: &[u8]) -> Option<(Tuple, Segment<'_>)> {
 #[allow(clippy::indexing_slicing, reason = "tests may fail so")]
 mod tests {
     use super::read;
-    use crate::address::Tuple;
+    use crate::address::{Address, Tuple};
+    use crate::checksum::Sum;
     use crate::wire::ip::Packet;
     use crate::wire::tcp::Segment;
     use proptest::prelude::*;
@@ -78,7 +92,7 @@ mod tests {
                 frame[at] = byte;
             }
             frame.resize(cut.max(20), 0);
-            if let Some((tuple, segment)) = read(&frame) {
+            if let Some((tuple, segment)) = read(&frame, true) {
                 let packet = Packet::read(&frame[14..], true).expect("a packet");
                 prop_assert!(packet.fragment.is_none() && !packet.has_router_alert);
                 let other = Segment::read(&packet, true).expect("a segment");
@@ -96,12 +110,28 @@ mod tests {
     #[test]
     fn the_usual_frame_is_read_and_a_fragment_is_not() {
         let mut frame = frame();
-        let (_, segment) = read(&frame).expect("usual");
+        let (_, segment) = read(&frame, true).expect("usual");
         assert_eq!(
             (segment.payload, segment.options.len()),
             (&b"bytes"[..], 12)
         );
         frame[20] = 0x20;
-        assert!(read(&frame).is_none());
+        assert!(read(&frame, true).is_none());
+    }
+
+    #[test]
+    fn checksums_count_unless_the_device_has_verified_them() {
+        let mut frame = frame();
+        let sum = Sum::default().add(&frame[14..34]).checksum();
+        frame[24..26].copy_from_slice(&sum);
+        let ends = Address::v4([10, 0, 2, 2]);
+        let sum = Sum::pseudo_header(ends, Address::v4([10, 0, 2, 15]), 6, 37).add(&frame[34..]);
+        frame[50..52].copy_from_slice(&sum.checksum());
+        assert!(read(&frame, false).is_some());
+        for at in 14..frame.len() {
+            frame[at] ^= 1;
+            assert!(read(&frame, false).is_none(), "byte {at}");
+            frame[at] ^= 1;
+        }
     }
 }

@@ -2,7 +2,7 @@
 //!
 //! A [`Service`] belongs to one interface and is used by one thread, on the interface's core. The stack tells it which connections have
 //! news, and gives it small pieces of bytes at once ([`news`]; [`Events`] observes their notifiers); the thread asks for one piece of news
-//! after the other ([`Service::next`]), with no lock held in between. So what the thread does with the news may take locks, wait or use other sockets; meanwhile the stack goes
+//! after the other ([`Service::next_event`]), with no lock held in between. So what the thread does with the news may take locks, wait or use other sockets; meanwhile the stack goes
 //! on, and only this service's connections wait. Bytes to be sent that the peer does not take yet are kept here, up to
 //! [`QUEUE_BYTES`]; while a connection has such bytes, nothing more is received from it, so a peer that does not read is slowed down
 //! by its own window.
@@ -281,7 +281,7 @@ impl Service {
     }
 
     /// The next piece of news; waits for it.
-    pub fn next(&mut self) -> Event {
+    pub fn next_event(&mut self) -> Event {
         self.go_on();
         loop {
             if self.events.is_stopped() {

@@ -289,7 +289,7 @@ pub(super) unsafe extern "C" fn toro_net_service_new(
 pub(super) unsafe extern "C" fn toro_net_service_next(service: *mut Service, event: *mut EventC) {
     // SAFETY: (1).
     let service = unsafe { &mut *service };
-    let news = service.next();
+    let news = service.next_event();
     // Until the next call the service changes nothing of it.
     let data = service.received().as_ptr();
     // SAFETY: (2).

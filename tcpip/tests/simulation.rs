@@ -2,7 +2,7 @@
 
 mod world;
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 
 use proptest::prelude::*;
 use tcpip::{Error, Manner, Ready, Settings, State};
@@ -685,4 +685,51 @@ fn a_peer_whose_hardware_address_is_lost_is_asked_for_again_and_given_up_at_last
             );
         }
     }
+}
+
+/// Hardware addresses that the frames go to which `a` sends for another connection.
+fn addresses_of_another_connection(world: &mut World, port: u16) -> Vec<[u8; 6]> {
+    world.is_noting = true;
+    let to = SocketAddr::new(B, port);
+    let slot = world.a.connect((), ANY, to, Settings::default(), world.now);
+    world.settle();
+    world.is_noting = false;
+    world.a.release(slot.expect("a way"), true, world.now);
+    world.settle();
+    let frames = std::mem::take(&mut world.noted).into_iter();
+    frames
+        .filter(|(from_a, frame)| *from_a && frame[12..14] == [8, 0])
+        .map(|(_, frame)| frame[..6].try_into().expect("an address"))
+        .collect()
+}
+
+#[test]
+fn new_connections_follow_a_peer_to_another_hardware_address() {
+    let mut world = World::new(1);
+    world.connected(80);
+    assert!(
+        addresses_of_another_connection(&mut world, 80)
+            .iter()
+            .all(|mac| *mac == world::MAC_B)
+    );
+    // The peer announces another one (RFC 5227, section 2.3).
+    const MOVED: [u8; 6] = [2, 0, 0, 0, 0, 0x77];
+    let IpAddr::V4(peer) = B else {
+        panic!("of IPv4");
+    };
+    let parts: [&[u8]; 7] = [
+        &[0xFF; 6],
+        &MOVED,
+        &[8, 6, 0, 1, 8, 0, 6, 4, 0, 1],
+        &MOVED,
+        &peer.octets(),
+        &[0; 6],
+        &peer.octets(),
+    ];
+    world.a.receive(&parts.concat(), false, world.now);
+    let after = addresses_of_another_connection(&mut world, 80);
+    assert!(
+        !after.is_empty() && after.iter().all(|mac| *mac == MOVED),
+        "{after:x?}"
+    );
 }

@@ -665,10 +665,13 @@ impl Service {
         let Some(connection) = slot.and_then(Option::take) else {
             return;
         };
-        connection
-            .interface
-            .lock()
-            .release(connection.slot, is_abrupt, clock::now_ns());
+        let mut stack = connection.interface.lock();
+        // What was put aside and is not handled would be taken for read, else.
+        let is_read = connection.held.is_empty()
+            && (!connection.is_taking || connection.notifier.is_taking());
+        let is_abrupt = is_abrupt || !is_read;
+        stack.release(connection.slot, is_abrupt, clock::now_ns());
+        drop(stack);
         self.free.push(number);
     }
 

@@ -635,7 +635,8 @@ impl Connection {
             let assured = self.outgoing.capacity().max(Limits::ASSURED_BYTES);
             count = count.min(assured.saturating_sub(queued));
             if !cx.pool.reserve(&mut self.outgoing, queued + count, queued) {
-                count = count.min(self.outgoing.capacity() - queued);
+                // What is queued may have no storage at all.
+                count = count.min(self.outgoing.capacity().saturating_sub(queued));
             }
         }
         self.bits.set(Bits::FULL, count < bytes.len());

@@ -739,3 +739,15 @@ fn bytes_that_stay_where_they_are_are_sent_from_there_again_and_before_others() 
     assert_eq!(lens(&bench.take(0, 1500, ACK, b"")), []);
     assert_eq!(lens(&bench.pass(2_000_000))[0], (1500, 600));
 }
+
+#[test]
+fn where_there_is_no_memory_bytes_wait_for_those_that_stay_where_they_are() {
+    let mut bench = Bench::new();
+    bench.pool = Pool::new(0);
+    static BYTES: [u8; 5000] = [7; 5000];
+    let mut write = |kept| bench.context(|one, cx| one.write(&BYTES, kept, cx));
+    assert_eq!(write(Some(&BYTES)), Ok(5000));
+    assert_eq!(write(Some(&BYTES)), Err(Error::WouldBlock));
+    assert_eq!(write(None), Err(Error::WouldBlock));
+    assert_eq!(bench.pool.used(), 0);
+}

@@ -72,6 +72,11 @@ pub(crate) struct Programs {
     pub(crate) undeliverable: Vec<(SocketAddr, SocketAddr, Error)>,
     /// Who answered, identifier, number and content.
     pub(crate) echoes: Vec<(IpAddr, u16, u16, Vec<u8>)>,
+    /// Of so many offers of bytes one is taken; 0: none.
+    pub(crate) takes_one_in: usize,
+    offers: usize,
+    /// What was taken.
+    pub(crate) taken: Vec<u8>,
     /// What was handed to other lanes.
     pub(crate) handed: Vec<(To, Parcel)>,
     next_port: u16,
@@ -100,6 +105,15 @@ impl Sockets for Programs {
 
     fn notify(&mut self, slot: u32, (): &()) {
         self.notified.push(slot);
+    }
+
+    fn take(&mut self, _slot: u32, (): &(), bytes: &[u8]) -> bool {
+        self.offers += 1;
+        let is_taken = self.takes_one_in != 0 && self.offers.is_multiple_of(self.takes_one_in);
+        if is_taken {
+            self.taken.extend_from_slice(bytes);
+        }
+        is_taken
     }
 
     fn deliver(&mut self, datagram: &Arrival<'_>) -> bool {

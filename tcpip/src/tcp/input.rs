@@ -306,6 +306,9 @@ impl Connection {
         if self.state == State::Closed {
             return news;
         }
+        if segment.flags.contains(Flags::URG) {
+            news |= self.receive_urgent(segment);
+        }
         news |= self.receive_payload(segment, cx);
         news
     }

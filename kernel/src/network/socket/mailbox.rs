@@ -5,8 +5,10 @@ use alloc::collections::VecDeque;
 use core::net::{IpAddr, SocketAddr};
 use core::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
-use tcpip::Arrival;
+use tcpip::{Arrival, Undelivered};
 
+use super::failure::{Failure, Failures};
+use crate::arch::clock;
 use crate::network::error::Error;
 use crate::scheduler::Notifier;
 use crate::sync::SpinLock;
@@ -29,6 +31,8 @@ pub struct Origin {
     pub hop_limit: u8,
     /// Its class of traffic.
     pub traffic_class: u8,
+    /// When it came, in nanoseconds since 1970, if the socket wanted to know then; else 0.
+    pub wall_ns: u64,
 }
 
 /// A datagram that has come in.
@@ -44,6 +48,8 @@ pub(super) struct Inbox {
     peer: Option<SocketAddr>,
     /// A datagram to the peer did not arrive, until a program asks.
     pub(super) error: Option<Error>,
+    /// Datagrams that did not arrive, where the program wants to be told of each.
+    pub(super) failures: Failures,
 }
 
 /// Where datagrams for a port wait to be read.
@@ -55,6 +61,10 @@ pub struct Mailbox {
     pub(super) is_shared: AtomicBool,
     /// How many bytes of datagrams may wait.
     pub(super) most_bytes: AtomicUsize,
+    /// `IP_RECVERR`, `IPV6_RECVERR`: datagrams that did not arrive are kept.
+    pub(super) is_told_of_failures: AtomicBool,
+    /// The time of arrival is kept.
+    pub(super) is_timed: AtomicBool,
 }
 
 impl Default for Mailbox {
@@ -64,6 +74,8 @@ impl Default for Mailbox {
             inbox: SpinLock::new(Inbox::default()),
             is_shared: AtomicBool::new(false),
             most_bytes: AtomicUsize::new(QUEUE_BYTES),
+            is_told_of_failures: AtomicBool::new(false),
+            is_timed: AtomicBool::new(false),
         }
     }
 }
@@ -129,14 +141,20 @@ impl Mailbox {
         }
     }
 
-    /// A datagram to `to` did not arrive. Who talks to that peer alone is told (RFC 1122, section 4.1.3.3).
-    pub(crate) fn fail(&self, to: SocketAddr, error: Error) {
+    /// A datagram did not arrive. Who talks to that peer alone is told (RFC 1122, section 4.1.3.3), and who wants to be told of each.
+    pub(crate) fn fail(&self, datagram: &Undelivered<'_>) {
         let mut inbox = self.inbox.lock();
-        if inbox.peer == Some(to) && error != Error::MessageTooLong {
-            inbox.error = Some(error);
-            drop(inbox);
-            self.notifier.notify();
+        let error = Error::from(datagram.error);
+        if self.is_told_of_failures.load(Ordering::Relaxed) {
+            if let Some(failure) = Failure::new(datagram) {
+                inbox.failures.push(failure);
+            }
+        } else if inbox.peer != Some(datagram.remote) || error == Error::MessageTooLong {
+            return;
         }
+        inbox.error = Some(error);
+        drop(inbox);
+        self.notifier.notify();
     }
 
     /// Puts a datagram in, unless the socket only talks to somebody else. Whether there was room and memory.
@@ -155,6 +173,10 @@ impl Mailbox {
             return false;
         }
         copy.extend_from_slice(payload);
+        let wall_ns = match self.is_timed.load(Ordering::Relaxed) {
+            true => clock::wall_ns(),
+            false => 0,
+        };
         inbox.queued_bytes += cost;
         inbox.queue.push_back(Datagram {
             origin: Origin {
@@ -163,6 +185,7 @@ impl Mailbox {
                 interface,
                 hop_limit: arrival.hop_limit,
                 traffic_class: arrival.traffic_class,
+                wall_ns,
             },
             payload: copy.into_boxed_slice(),
         });

@@ -130,6 +130,8 @@ fn kernel_object(toolchain: &recipe::Toolchain, kernel: &Path, out: &Path) -> Re
         toolchain
             .tool("rust-objcopy")
             .arg(keep)
+            // A function that the program brings along takes the place of the kernel's, as it does with a shared C library.
+            .arg("--weaken")
             .arg(&whole)
             .arg(&object),
     )?;

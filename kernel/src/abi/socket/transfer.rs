@@ -222,7 +222,6 @@ pub(super) fn receive_bytes(descriptor: c_int, buf: &mut [u8], flags: c_int) -> 
     let result = with_socket(descriptor, |socket, description| {
         let is_nonblocking = is_nonblocking(check()?, description);
         match socket {
-            Socket::Udp(_) if is_urgent => Err(Errno(libc::EOPNOTSUPP)),
             Socket::Udp(socket) if is_failure => {
                 let failure = socket.take_failure().ok_or(Errno(libc::EAGAIN))?;
                 let len = buf.len().min(failure.payload.len());

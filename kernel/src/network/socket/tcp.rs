@@ -256,6 +256,14 @@ impl TcpSocket {
         ] {
             heirs.store(own.load(Ordering::Relaxed), Ordering::Relaxed);
         }
+        let low_water = self.low_water.load(Ordering::Relaxed);
+        accepted.low_water.store(low_water, Ordering::Relaxed);
+        for (own, heirs) in [
+            (&self.is_address_reused, &accepted.is_address_reused),
+            (&self.is_port_shared, &accepted.is_port_shared),
+        ] {
+            heirs.store(own.load(Ordering::Relaxed), Ordering::Relaxed);
+        }
         if self.options.is_changed.load(Ordering::Relaxed) {
             accepted.options.copy_from(&self.options);
             accepted.apply_options();

@@ -603,6 +603,11 @@ impl Stack {
         self.engine.info(slot, now_ns / 1000)
     }
 
+    /// Bytes of the largest packet.
+    pub fn mtu(&self) -> usize {
+        self.engine.mtu()
+    }
+
     /// The core that serves the stack, if it has one.
     pub fn home_core(&self) -> Option<usize> {
         self.home.as_ref().map(|home| home.core.index())

@@ -7,8 +7,8 @@ use crate::abi;
 use crate::arch::clock;
 use crate::arch::x86_64::start_info::{Protocol, StartInfo, StartInfoError};
 use crate::arch::x86_64::{
-    acpi, core_local, cores, descriptors, entropy, exceptions, interrupts, local_apic, power,
-    syscall, tlb,
+    acpi, core_local, cores, descriptors, entropy, exceptions, extended_state, interrupts,
+    local_apic, power, syscall, tlb,
 };
 use crate::command_line::CommandLine;
 use crate::devices::console;
@@ -46,6 +46,7 @@ pub(crate) extern "C" fn start(start_info_phys: u64, protocol: Protocol) -> ! {
                 .chain(tlb::gates()),
         )
     };
+    extended_state::initialise();
     let info = match StartInfo::read(protocol, start_info_phys) {
         Ok(info) => info,
         Err(StartInfoError::Unreachable(what)) => fatal(format_args!(

@@ -80,8 +80,11 @@ pub trait Sockets {
     /// Whether connections to `local` are taken now.
     fn admits(&mut self, local: SocketAddr) -> Admission;
 
-    /// A connection has been made and will be in `slot`; who is to hold it. None breaks it off.
-    fn accept(&mut self, slot: u32, tuple: &Tuple) -> Option<Self::Holder>;
+    /// A connection has been made and will be in `slot`; who is to hold it.
+    ///
+    /// # Errors
+    /// Nobody does: why connections are not taken any more.
+    fn accept(&mut self, slot: u32, tuple: &Tuple) -> Result<Self::Holder, Admission>;
 
     /// Something has happened to a connection: there are bytes, there is room, or it has come into another state.
     fn notify(&mut self, slot: u32, holder: &Self::Holder);

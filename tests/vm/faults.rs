@@ -131,9 +131,20 @@ fn a_fault_frees_nothing_that_a_scoped_thread_borrows() {
 #[test]
 fn many_threads_fault_at_once() {
     let guest = Guest::new("test-faults").args(&["many"]).cores(4);
-    guest
+    let console = guest
         .run()
         .showing(0, &["50 faults, 95 digits", "after all"]);
+    // Each report in one piece, whatever other cores report meanwhile.
+    let reports = console.split("\ntoro: ").skip(1);
+    let reports: Vec<_> = reports.filter(|text| text.contains("in thread")).collect();
+    assert_eq!(reports.len(), 50, "{console}");
+    for report in reports {
+        let mut lines = report.lines();
+        let is_whole = lines.next().is_some_and(|line| line.contains(" on core "))
+            && lines.by_ref().take(4).all(|line| line.starts_with("  r"))
+            && lines.any(|line| line.starts_with("   0: "));
+        assert!(is_whole, "{report}\n{console}");
+    }
 }
 
 /// Nobody knows what the kernel was about to change.

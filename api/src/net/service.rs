@@ -13,7 +13,7 @@ use crate::error::{Error, Result};
 use crate::sys;
 
 /// Most bytes that one call of [`Service::on_receive`] gets.
-const BUFFER_BYTES: usize = 16 << 10;
+const BUFFER_BYTES: usize = 32 << 10;
 
 /// Why a connection ended.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]

@@ -7,6 +7,7 @@ use core::ffi::c_int;
 
 use super::signal;
 use crate::arch::x86_64::exceptions::Interrupted;
+use crate::arch::x86_64::extended_state;
 use crate::fault::{self, Stage, Verdict};
 use crate::image;
 
@@ -76,7 +77,9 @@ fn deliver(fault: &mut Interrupted) -> Verdict {
     gregs[libc::REG_ERR as usize] = fault.frame.error_code as i64;
     gregs[libc::REG_TRAPNO as usize] = fault.frame.vector as i64;
     gregs[libc::REG_CR2 as usize] = address as i64;
-    context.uc_mcontext.fpregs = (&raw mut fault.frame.floating_point).cast();
+    // SAFETY: a copy of what was saved at the exception.
+    unsafe { extended_state::describe(fault.frame.floating_point) };
+    context.uc_mcontext.fpregs = fault.frame.floating_point.cast();
     signal::run(action, &mut info, &mut context);
     for (slot, register) in context.uc_mcontext.gregs.iter().zip(&mut registers) {
         *register = *slot as u64;

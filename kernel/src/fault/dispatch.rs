@@ -5,7 +5,7 @@ use core::ptr::null_mut;
 use core::sync::atomic::{AtomicPtr, Ordering};
 
 use crate::arch::x86_64::core_local;
-use crate::arch::x86_64::exceptions::{DIVERT_BYTES, Frame, Interrupted, divert, had_interrupts};
+use crate::arch::x86_64::exceptions::{Frame, Interrupted, divert, divert_bytes, had_interrupts};
 use crate::memory::areas::{self, Fault};
 use crate::memory::frames::FRAME_BYTES;
 use crate::memory::paging;
@@ -38,7 +38,9 @@ type Function = fn(&mut Interrupted) -> Verdict;
 static STAGES: [AtomicPtr<()>; 3] = [const { AtomicPtr::new(null_mut()) }; 3];
 
 /// Stack that dealing with a fault needs: memory may have to be allocated, and a report be written.
-const ROOM_BYTES: usize = DIVERT_BYTES + 24 * 1024;
+fn room_bytes() -> usize {
+    divert_bytes() + 24 * 1024
+}
 
 /// Has `function` asked from now on.
 pub fn set_stage(stage: Stage, function: Function) {
@@ -77,20 +79,21 @@ fn place(frame: &Frame, page_fault: Option<(usize, Fault)>) -> Option<(usize, us
     }
     let thread = thread::current();
     let (start, len_bytes) = thread.stack();
-    if !(start + ROOM_BYTES..=start + len_bytes).contains(&stack) {
+    let room_bytes = room_bytes();
+    if !(start + room_bytes..=start + len_bytes).contains(&stack) {
         // The stack is used up: handlers of signals may have one of their own.
         let is_handled = !STAGES[Stage::Signal as usize]
             .load(Ordering::Relaxed)
             .is_null();
         let (start, len_bytes) = *thread.signals.alternate_stack.try_lock()?;
-        if !is_handled || len_bytes < ROOM_BYTES {
+        if !is_handled || len_bytes < room_bytes {
             return None;
         }
         stack = start.checked_add(len_bytes)?;
     }
     // Pages that are not there yet: here there must be no page fault, as this may run on the stack of page faults; and if memory ran out
     // later, in the midst of the report, nothing would be reported.
-    let pages = (stack - ROOM_BYTES) & !(FRAME_BYTES - 1)..stack;
+    let pages = (stack - room_bytes) & !(FRAME_BYTES - 1)..stack;
     let is_there = pages.step_by(FRAME_BYTES).all(|page| {
         paging::is_mapped(page) || areas::on_page_fault(page, true, false) == Fault::Mapped
     });

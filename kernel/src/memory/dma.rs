@@ -86,6 +86,22 @@ impl DmaBuffer {
         // SAFETY: in bounds; borrowed mutably.
         unsafe { core::slice::from_raw_parts_mut(self.base.add(range.start), range.len()) }
     }
+
+    /// Copies the bytes `range`, which the device does not write just now, to `to`, where it does not look.
+    pub fn copy_within(&mut self, range: core::ops::Range<usize>, to: usize) {
+        assert!(
+            range.start <= range.end
+                && range.end <= self.len_bytes
+                && to <= self.len_bytes - (range.end - range.start),
+            "copy outside a DMA buffer"
+        );
+        // SAFETY: both in bounds of the memory, which is borrowed mutably.
+        unsafe {
+            self.base
+                .add(range.start)
+                .copy_to(self.base.add(to), range.len())
+        };
+    }
 }
 
 impl Drop for DmaBuffer {

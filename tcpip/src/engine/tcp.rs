@@ -242,19 +242,13 @@ impl<D: Device, S: Sockets> Engine<D, S> {
         segment: &Segment<'_>,
         now: u64,
     ) -> bool {
-        match self.sockets.admits(tuple.local()) {
-            Admission::Refused => {
-                self.send_reset(tuple, segment, now);
-                return true;
+        // No connection has to go for one that is not taken.
+        if self.table.is_full() {
+            match self.sockets.admits(tuple.local()) {
+                Admission::Open => self.make_room(now),
+                refusal => return self.turn_away(tuple, refusal, segment, now),
             }
-            // The peer will repeat what it sends.
-            Admission::Full => {
-                self.stats.requests_ignored += 1;
-                return false;
-            }
-            Admission::Open => {}
         }
-        self.make_room(now);
         let scale = agreement.scales.map_or(0, |scales| scales.0);
         let window = u32::from(segment.window) << scale;
         let mut connection = Connection::accepted(agreement, window, &self.limits, now);
@@ -267,10 +261,12 @@ impl<D: Device, S: Sockets> Engine<D, S> {
             return false;
         };
         debug_assert_eq!(slot, inserted);
-        let Some(holder) = self.sockets.accept(slot, tuple) else {
-            self.table.remove(slot);
-            self.send_reset(tuple, segment, now);
-            return true;
+        let holder = match self.sockets.accept(slot, tuple) {
+            Ok(holder) => holder,
+            Err(refusal) => {
+                self.table.remove(slot);
+                return self.turn_away(tuple, refusal, segment, now);
+            }
         };
         if let Some(entry) = self.table.get_mut(slot) {
             entry.holder = Some(holder);
@@ -283,6 +279,24 @@ impl<D: Device, S: Sockets> Engine<D, S> {
             false => self.receive_segment(slot, segment, now),
         }
         true
+    }
+
+    /// Nobody takes a connection whose handshake is through; whether that may be forgotten.
+    #[cold]
+    fn turn_away(
+        &mut self,
+        tuple: &Tuple,
+        refusal: Admission,
+        segment: &Segment<'_>,
+        now: u64,
+    ) -> bool {
+        if refusal == Admission::Refused {
+            self.send_reset(tuple, segment, now);
+            return true;
+        }
+        // The peer will repeat what it sends.
+        self.stats.requests_ignored += 1;
+        false
     }
 
     /// Has a connection that nobody holds give way if there are too many.

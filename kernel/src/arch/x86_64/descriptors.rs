@@ -44,10 +44,10 @@ pub struct CoreTables {
     stacks: Stacks,
 }
 
-const INTERRUPT_STACK_BYTES: usize = 4096;
+const INTERRUPT_STACK_BYTES: usize = 8192;
 const EXCEPTION_STACK_BYTES: usize = 16384;
 const PAGE_FAULT_STACK_BYTES: usize = 32768;
-const LAST_STACK_BYTES: usize = 8192;
+const LAST_STACK_BYTES: usize = 12288;
 
 #[repr(C, align(16))]
 struct Stacks {

@@ -1,6 +1,7 @@
 //! Addresses as text, tables that are searched, wide characters, and what else C code finds beside the standard functions.
 
 use std::ffi::{CStr, CString, c_char, c_int, c_long, c_uint, c_void};
+use std::hint::black_box;
 use std::net::{Ipv4Addr, Ipv6Addr};
 use std::ptr::{null, null_mut};
 
@@ -479,8 +480,8 @@ fn numbers() {
         println!(
             "{is_set} {:x} {} {}",
             fegetround(),
-            nearbyint(2.5),
-            nearbyint(-2.5)
+            nearbyint(black_box(2.5)),
+            nearbyint(black_box(-2.5))
         );
     }
     fesetround(0);

@@ -122,7 +122,7 @@ fn read_parts(text: &str) -> Option<u32> {
         address |= u32::from(byte) << (24 - 8 * at);
     }
     let most = u64::from(u32::MAX) >> (8 * first.len());
-    (*last <= most).then(|| address | *last as u32)
+    (*last <= most).then_some(address | *last as u32)
 }
 
 /// Reads an address of IPv4 in any of its notations: 1, or 0 when it is none.

@@ -233,7 +233,7 @@ extern "C" fn ilogbf(x: f32) -> c_int {
 #[unsafe(no_mangle)]
 extern "C" fn logb(x: f64) -> f64 {
     match x {
-        x if x == 0.0 => f64::NEG_INFINITY,
+        0.0 => f64::NEG_INFINITY,
         x if x.is_nan() || x.is_infinite() => x * x,
         x => f64::from(ilogb(x)),
     }

@@ -1,4 +1,5 @@
 //! Functions on `long double` (ISO C17, section 7.12): those on `double` behind the calls of C for numbers of 80 bits. The last 11 bits are lost.
+//! Calls have them in the stack, and results in the older unit's first register (System V ABI for AMD64, section 3.2.3).
 
 #![allow(
     clashing_extern_declarations,
@@ -7,7 +8,96 @@
 
 use core::ffi::{c_char, c_int, c_long, c_longlong};
 
-use crate::arch::x86_64::floating::long_double;
+/// Defines functions of C on `long double` by those on `double`: as exact as these.
+macro_rules! long_double {
+    (unary: $($name:ident = $real:ident;)*) => {$(
+        /// On a `long double`.
+        ///
+        /// # Safety
+        /// It is only called by C, which puts the number into the stack.
+        #[unsafe(no_mangle)]
+        #[unsafe(naked)]
+        unsafe extern "C" fn $name() {
+            core::arch::naked_asm!(
+                // The return address, then the number. 8 bytes of room keep the stack aligned.
+                "sub rsp, 8",
+                "fld tbyte ptr [rsp + 16]",
+                "fstp qword ptr [rsp]",
+                "movsd xmm0, [rsp]",
+                "call {real}",
+                "movsd [rsp], xmm0",
+                "fld qword ptr [rsp]",
+                "add rsp, 8",
+                "ret",
+                real = sym $real,
+            )
+        }
+    )*};
+    (binary: $($name:ident = $real:ident;)*) => {$(
+        /// On two `long double`.
+        ///
+        /// # Safety
+        /// It is only called by C, which puts the numbers into the stack.
+        #[unsafe(no_mangle)]
+        #[unsafe(naked)]
+        unsafe extern "C" fn $name() {
+            core::arch::naked_asm!(
+                "sub rsp, 8",
+                "fld tbyte ptr [rsp + 16]",
+                "fstp qword ptr [rsp]",
+                "movsd xmm0, [rsp]",
+                "fld tbyte ptr [rsp + 32]",
+                "fstp qword ptr [rsp]",
+                "movsd xmm1, [rsp]",
+                "call {real}",
+                "movsd [rsp], xmm0",
+                "fld qword ptr [rsp]",
+                "add rsp, 8",
+                "ret",
+                real = sym $real,
+            )
+        }
+    )*};
+    (to_double: $($name:ident = $real:ident;)*) => {$(
+        /// A `long double` by other arguments, which are in registers and go on as they are.
+        ///
+        /// # Safety
+        /// It is only called by C, with what the function on `double` takes.
+        #[unsafe(no_mangle)]
+        #[unsafe(naked)]
+        unsafe extern "C" fn $name() {
+            core::arch::naked_asm!(
+                "sub rsp, 8",
+                "call {real}",
+                "movsd [rsp], xmm0",
+                "fld qword ptr [rsp]",
+                "add rsp, 8",
+                "ret",
+                real = sym $real,
+            )
+        }
+    )*};
+    (from_double: $($name:ident = $real:ident;)*) => {$(
+        /// A whole number of a `long double`, in the register for results.
+        ///
+        /// # Safety
+        /// It is only called by C, which puts the number into the stack.
+        #[unsafe(no_mangle)]
+        #[unsafe(naked)]
+        unsafe extern "C" fn $name() {
+            core::arch::naked_asm!(
+                "sub rsp, 8",
+                "fld tbyte ptr [rsp + 16]",
+                "fstp qword ptr [rsp]",
+                "movsd xmm0, [rsp]",
+                "call {real}",
+                "add rsp, 8",
+                "ret",
+                real = sym $real,
+            )
+        }
+    )*};
+}
 
 macro_rules! imported {
     ($($name:ident($($kind:ty),*) -> $result:ty;)*) => {

@@ -115,7 +115,7 @@ impl Options {
         let mut options = Self::default();
         // Nearly always there is a time and nothing else.
         if let Some((&TIMESTAMP_PREFIX, body)) = bytes.split_first_chunk()
-            && let [_, _, _, _, _, _, _, _] = body
+            && let Ok(body) = <&[u8; 8]>::try_from(body)
         {
             options.timestamps = Some((be32!(body, 0), be32!(body, 4)));
             return options;

@@ -198,8 +198,10 @@ impl Mailbox {
 #[cfg(test)]
 mod tests {
     use super::{Mailbox, QUEUE_BYTES};
+    use crate::network::error::Error;
     use core::net::SocketAddr;
-    use tcpip::Arrival;
+    use core::sync::atomic::Ordering;
+    use tcpip::{Arrival, Undelivered};
 
     fn arrival<'a>(remote: &str, payload: &'a [u8]) -> Arrival<'a> {
         Arrival {
@@ -222,6 +224,36 @@ mod tests {
         let mailbox = Mailbox::default();
         let taken = (0..10_000).filter(|_| mailbox.deliver(&arrival("10.0.2.2:9", b""), 1));
         assert!((100..2000).contains(&taken.count()));
+    }
+
+    #[test]
+    fn datagrams_that_did_not_arrive_are_told_to_who_asks_for_them() {
+        let lost = |port| Undelivered {
+            local: "10.0.2.15:53".parse().expect("an address"),
+            remote: SocketAddr::new([10, 0, 2, 2].into(), port),
+            error: tcpip::Error::Refused,
+            reporter: [10, 0, 2, 2].into(),
+            kind: (3, 3),
+            mtu: 0,
+            payload: b"lost",
+        };
+        let mailbox = Mailbox::default();
+        mailbox.fail(&lost(9));
+        assert_eq!(mailbox.inbox.lock().error, None, "it talks to nobody");
+        mailbox.know(lost(9).remote);
+        mailbox.fail(&lost(8));
+        assert_eq!(mailbox.inbox.lock().error, None, "not to that peer");
+        mailbox.fail(&lost(9));
+        assert_eq!(mailbox.inbox.lock().error.take(), Some(Error::Refused));
+        assert!(mailbox.inbox.lock().failures.is_empty());
+        // Who wants to know of each is told of each, and only so many wait.
+        mailbox.is_told_of_failures.store(true, Ordering::Relaxed);
+        (1..=1000).for_each(|port| mailbox.fail(&lost(port)));
+        let mut inbox = mailbox.inbox.lock();
+        let first = inbox.failures.pop().expect("one");
+        assert_eq!((first.to.port(), &*first.payload), (937, &b"lost"[..]));
+        let rest = core::iter::from_fn(|| inbox.failures.pop()).count();
+        assert_eq!(rest, 63);
     }
 
     #[test]

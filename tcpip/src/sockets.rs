@@ -89,6 +89,14 @@ pub trait Sockets {
     /// Something has happened to a connection: there are bytes, there is room, or it has come into another state.
     fn notify(&mut self, slot: u32, holder: &Self::Holder);
 
+    /// Bytes have come for a connection, in order, and no others wait to be read; whether who holds it has taken them, so that they count
+    /// as read. Else they wait, and [`Sockets::notify`] follows.
+    #[inline]
+    fn take(&mut self, slot: u32, holder: &Self::Holder, bytes: &[u8]) -> bool {
+        let _ = (slot, holder, bytes);
+        false
+    }
+
     /// A datagram has come; whether anybody has the port.
     fn deliver(&mut self, datagram: &Arrival<'_>) -> bool;
 

@@ -1,6 +1,6 @@
 //! The end of a program, good and bad: its status, and what the report says.
 
-use vm_tests::{Boot, Ended, Guest, Size};
+use vm_tests::{Boot, Ended, Guest, Machine, Size};
 
 fn ending(how: &str) -> Ended {
     Guest::new("test-faults")
@@ -76,6 +76,18 @@ fn a_null_pointer_is_reported_with_its_place() {
         ],
     );
     assert_first_frame(&console, "test_faults::write_null");
+}
+
+#[test]
+fn a_null_pointer_cannot_be_read_where_the_kernel_looked_for_tables_itself() {
+    for machine in [Machine::Microvm, Machine::Pc] {
+        Guest::new("test-faults")
+            .machine(machine)
+            .args(&["null read"])
+            .boot(Boot::Kernel)
+            .run()
+            .showing(139, &["read at 0x40e, a null pointer", "'main'"]);
+    }
 }
 
 #[test]

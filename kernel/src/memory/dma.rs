@@ -40,6 +40,7 @@ impl DmaBuffer {
         self.len_bytes
     }
 
+    #[inline]
     fn pointer<T>(&self, offset: usize) -> *mut T {
         assert!(
             offset.is_multiple_of(align_of::<T>())
@@ -122,3 +123,4 @@ impl Plain for u8 {}
 impl Plain for u16 {}
 impl Plain for u32 {}
 impl Plain for u64 {}
+impl Plain for [u32; 2] {}

@@ -86,6 +86,11 @@ impl Sockets for Above {
         holder.notify();
     }
 
+    #[inline]
+    fn take(&mut self, _slot: u32, holder: &Arc<Notifier>, bytes: &[u8]) -> bool {
+        holder.offer(bytes)
+    }
+
     fn deliver(&mut self, datagram: &Arrival<'_>) -> bool {
         let to = binding::end(datagram.local, self.index);
         let arrival = Arrival {

@@ -67,7 +67,13 @@ impl<D: Device, S: Sockets> Engine<D, S> {
             self.leave_rest(tuple, rest, now);
             return self.receive_stray(&tuple, segment, now);
         }
-        let news = entry.connection.receive(segment, &mut context!(self, now));
+        let (sockets, holder) = (&mut self.sockets, &entry.holder);
+        let take = &mut |bytes: &[u8]| match holder {
+            Some(holder) => sockets.take(slot, holder, bytes),
+            None => false,
+        };
+        let cx = &mut context!(self, now);
+        let news = entry.connection.receive(segment, cx, take);
         if news.contains(News::REFUSE) {
             let tuple = entry.tuple;
             self.send_reset(&tuple, segment, now);
@@ -431,12 +437,19 @@ impl<D: Device, S: Sockets> Engine<D, S> {
             return;
         };
         if entry.connection.wants_output() {
-            self.send_and_arrange(slot, now);
-        } else {
-            let wanted = entry.connection.deadline();
-            self.timers
-                .arrange(Key::Connection(slot), &mut entry.timer, wanted);
+            let mut exit = Exit {
+                device: &mut self.device,
+                capabilities: &self.capabilities,
+                generation: self.neighbors.generation,
+                cx: context!(self, now),
+            };
+            if !exit.send_predicted(&mut entry.connection, &entry.path, &entry.tuple) {
+                return self.send_and_arrange(slot, now);
+            }
         }
+        let wanted = entry.connection.deadline();
+        self.timers
+            .arrange(Key::Connection(slot), &mut entry.timer, wanted);
     }
 
     #[inline(never)]

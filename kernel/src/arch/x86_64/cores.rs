@@ -190,6 +190,10 @@ pub fn start_all(processors: &[u32], entry: Entry) -> Result<usize, OutOfMemory>
     let others = processors
         .iter()
         .filter(|&&id| id != own && local_apic::can_address(id));
+    let mut others = others.take(MAX_CORES - 1).peekable();
+    if others.peek().is_none() {
+        return Ok(0);
+    }
     let mut silent = 0;
     // SAFETY: the page is below what memory uses; nothing else is there, and no core executes in it yet. From here on it is only executed.
     unsafe {
@@ -199,7 +203,7 @@ pub fn start_all(processors: &[u32], entry: Entry) -> Result<usize, OutOfMemory>
         (TRAMPOLINE as *mut u8).copy_from_nonoverlapping(code, len_bytes);
         paging::protect(TRAMPOLINE, TRAMPOLINE + 4096, paging::CODE);
     }
-    for &apic_id in others.take(MAX_CORES - 1) {
+    for &apic_id in others {
         if !start(apic_id, silent != 0, entry)? {
             log::error!("core with local APIC {apic_id} does not answer: left out");
             silent += 1;

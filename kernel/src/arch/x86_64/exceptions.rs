@@ -4,7 +4,7 @@ use core::arch::{global_asm, naked_asm};
 use core::mem::offset_of;
 
 use super::cpu;
-use super::descriptors::{EXCEPTION_STACK, LAST_STACK, PAGE_FAULT_STACK};
+use super::descriptors::{EXCEPTION_STACK, LAST_STACK, PAGE_FAULT_STACK, SetGate};
 use super::extended_state::{self, load_state, save_state};
 use crate::memory::areas::{self, Fault};
 
@@ -245,18 +245,18 @@ pub struct Interrupted {
     pub page_fault: Option<(usize, Fault)>,
 }
 
-/// The gates of the exceptions: vector, handler, stack.
-pub fn gates() -> impl Iterator<Item = (u8, usize, u8)> {
+/// The gates of the exceptions.
+pub fn gates(set: SetGate<'_>) {
     // SAFETY: the table is constant data of the assembly above.
     let entries = unsafe { &ENTRIES };
-    entries.iter().enumerate().map(|(vector, &handler)| {
+    for (vector, &handler) in entries.iter().enumerate() {
         let stack = match vector {
             2 | 8 | 18 => LAST_STACK,
             14 => PAGE_FAULT_STACK,
             _ => EXCEPTION_STACK,
         };
-        (vector as u8, handler, stack)
-    })
+        set(vector as u8, handler, stack);
+    }
 }
 
 extern "C" fn handle(frame: &mut Frame) {

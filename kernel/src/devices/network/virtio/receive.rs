@@ -124,6 +124,7 @@ impl ReceiveQueue {
     }
 
     /// Where the frame lies whose first entry is this one.
+    #[inline]
     fn locate(&mut self, entry: u16, len_bytes: usize) -> Lent {
         let start = usize::from(entry) * self.buffer_bytes;
         let mut lent = Lent {
@@ -201,7 +202,7 @@ impl Receiver for ReceiveQueue {
     }
 
     fn acknowledge(&mut self) {
-        if let Some(irq) = self.irq
+        if let Some(irq) = &self.irq
             && irq.take_pending()
         {
             self.transport.acknowledge_interrupt();

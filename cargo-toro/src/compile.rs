@@ -96,6 +96,7 @@ pub fn compile(program: &Program, options: &Options, shell: &Shell) -> Result<Pa
             || image::has_system_call_instruction(&bytes)?,
         has_file_systems: references.uses_files(),
         has_proc: image::names_proc(&bytes),
+        has_proc_net: image::names_proc_net(&bytes),
         ..whole
     };
     if extent == whole {
@@ -115,6 +116,8 @@ struct Extent {
     has_fat: bool,
     /// `/proc` and `/sys`.
     has_proc: bool,
+    /// The network in there.
+    has_proc_net: bool,
 }
 
 impl Extent {
@@ -123,6 +126,7 @@ impl Extent {
         has_file_systems: true,
         has_fat: false,
         has_proc: false,
+        has_proc_net: false,
     };
 }
 
@@ -157,6 +161,7 @@ pub fn compile_tests(
     let whole = Extent {
         has_fat: options.has_fat,
         has_proc: true,
+        has_proc_net: true,
         ..Extent::WHOLE
     };
     // Tests may want the package's binaries too, so all that is linked gets the kernel.
@@ -322,12 +327,12 @@ fn read_messages(output: impl std::io::BufRead, shell: &Shell) -> Result<Message
     Ok(messages)
 }
 
-fn link_arguments(parts: &Parts, extent: Extent) -> [String; 11] {
+fn link_arguments(parts: &Parts, extent: Extent) -> [String; 12] {
     let choice = |is_whole, whole: &'static str, part| if is_whole { whole } else { part };
     let calls = choice(extent.has_all_system_calls, "all", "few");
     let files = choice(extent.has_file_systems, "all", "no");
-    let [fat, proc] =
-        [extent.has_fat, extent.has_proc].map(|is_there| choice(is_there, "with", "without"));
+    let [fat, proc, net] = [extent.has_fat, extent.has_proc, extent.has_proc_net]
+        .map(|is_there| choice(is_there, "with", "without"));
     [
         format!("-Clink-arg={}", parts.kernel.display()),
         format!("-Clink-arg=-T{}", parts.script.display()),
@@ -342,6 +347,7 @@ fn link_arguments(parts: &Parts, extent: Extent) -> [String; 11] {
         format!("-Clink-arg=--defsym=toro_file_systems=toro_{files}_file_systems"),
         format!("-Clink-arg=--defsym=toro_fat=toro_{fat}_fat"),
         format!("-Clink-arg=--defsym=toro_proc=toro_{proc}_proc"),
+        format!("-Clink-arg=--defsym=toro_proc_net=toro_{net}_proc_net"),
     ]
 }
 

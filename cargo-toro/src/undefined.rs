@@ -43,7 +43,7 @@ pub fn failure(symbols: &BTreeMap<String, String>) -> Failure {
         message += &format!("\n  `{symbol}` is used by {place}");
     }
     let help = "a crate calls the C library for something that Toro lacks: turn off the feature of that crate that \
-                needs it, use another crate, or report the name; `--verbose` shows all that the linker said";
+                needs it, use another crate, or report the name (docs/c-library.md says what there is); `--verbose` shows all that the linker said";
     Failure::new(message, help)
 }
 

@@ -37,6 +37,6 @@ pub use device::{Capabilities, ChecksumRequest, Device, Medium, Offload};
 pub use engine::{Engine, Lease, Reach, Ready};
 pub use error::Error;
 pub use limits::{Limits, Stats};
-pub use sockets::{Admission, Arrival, Manner, Sockets};
+pub use sockets::{Admission, Arrival, Manner, Sockets, Undelivered};
 pub use steering::{Book, FIRST, Parcel, Steering, To};
-pub use tcp::{Settings, State};
+pub use tcp::{Info, Settings, State, UrgentByte};

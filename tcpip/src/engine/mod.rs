@@ -137,6 +137,11 @@ impl<D: Device, S: Sockets> Engine<D, S> {
         self.capabilities.medium
     }
 
+    /// Bytes of the largest packet.
+    pub fn mtu(&self) -> usize {
+        self.capabilities.mtu
+    }
+
     /// When [`Engine::run_timers`] is to be called next.
     #[inline]
     pub fn next_timer(&self) -> Option<u64> {

@@ -8,7 +8,7 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
 use tcpip::{
     Admission, Arrival, Capabilities, Device, Engine, Error, Limits, Medium, Offload, Parcel,
-    Settings, Sockets, To, Tuple,
+    Settings, Sockets, To, Tuple, Undelivered,
 };
 
 pub(crate) const A: IpAddr = IpAddr::V4(Ipv4Addr::new(10, 0, 2, 2));
@@ -128,7 +128,13 @@ impl Sockets for Programs {
         is_bound
     }
 
-    fn undeliverable(&mut self, local: SocketAddr, remote: SocketAddr, error: Error) {
+    fn undeliverable(&mut self, datagram: &Undelivered<'_>) {
+        let Undelivered {
+            local,
+            remote,
+            error,
+            ..
+        } = *datagram;
         self.undeliverable.push((local, remote, error));
     }
 

@@ -6,7 +6,7 @@
  *     0      magic, written when everything else is there
  *     1      translated blocks in the table
  *     2      translated blocks that found no place in the table
- *     3      0
+ *     3      with `from` and `to`: blocks translated between these two
  *     4..61  instructions executed by virtual CPU 0..57 (CPUs above 57 share the last word)
  *     62     with `from` and `to`: nanoseconds between the first translations of these blocks, on the host's clock
  *     63     and of processor time of the CPU's thread
@@ -38,7 +38,7 @@ struct block {
 };
 
 struct counters {
-    uint64_t magic, blocks, lost, zero;
+    uint64_t magic, blocks, lost, between;
     uint64_t cpu[CPUS];
     uint64_t elapsed, processor;
     struct block block[];
@@ -122,6 +122,8 @@ static void timed(uint64_t id, struct qemu_plugin_tb *tb)
         counters->processor = now(CLOCK_THREAD_CPUTIME_ID) - processor;
         counters->elapsed = now(CLOCK_MONOTONIC) - elapsed;
     }
+    if (elapsed && !counters->elapsed)
+        __atomic_fetch_add(&counters->between, 1, __ATOMIC_RELAXED);
 }
 
 EXPORT int qemu_plugin_install(uint64_t id, const void *info, int argc, char **argv)

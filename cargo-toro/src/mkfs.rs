@@ -218,8 +218,12 @@ impl<'a> Image<'a> {
                 let size = Size {
                     bytes: request.size.unwrap_or_default().bytes,
                 };
+                let needs = match request.inodes {
+                    Some(count) => format!("the content with {count} inodes needs"),
+                    None => "the content needs".into(),
+                };
                 let message = format!(
-                    "the content needs an image of {} bytes, and this one is to have {size}",
+                    "{needs} an image of {} bytes, and this one is to have {size}",
                     needed_bytes + around
                 );
                 bail!(Failure::new(message, help(needed_bytes)))

@@ -241,7 +241,9 @@ impl Launch {
             // The boot disk is never written: two machines may run from one image.
             let is_scratch = is_boot || self.are_disks_scratch;
             let snapshot = if is_scratch { ",snapshot=on" } else { "" };
-            let drive = format!("if=none,id=disk{index},format=raw{snapshot},file=");
+            // An error of the host is one of the guest's, which knows what to do; QEMU would stop the machine when the host has no space left.
+            let errors = "werror=report,rerror=report";
+            let drive = format!("if=none,id=disk{index},format=raw,{errors}{snapshot},file=");
             words.path_option("-drive", &drive, image);
             let order = if is_boot { ",bootindex=0" } else { "" };
             let device = self.disk_device(index);

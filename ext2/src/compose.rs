@@ -2,7 +2,7 @@
 //! there already, beside what must still be as it was. `writeback.rs` says why.
 
 use alloc::borrow::Cow;
-use alloc::collections::BTreeMap;
+use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::vec::Vec;
 
 use crate::buffers::{Buffer, Kind};
@@ -34,7 +34,7 @@ pub(crate) enum Phase {
 /// What is known of inodes beyond their table: see `write_state.rs`.
 pub(crate) struct Context<'a> {
     pub(crate) holds: &'a BTreeMap<u32, u16>,
-    pub(crate) orphans: &'a [u32],
+    pub(crate) orphans: &'a BTreeSet<u32>,
     pub(crate) order: &'a Order,
     pub(crate) inode_size: usize,
 }
@@ -241,7 +241,7 @@ mod tests {
     use crate::bytes::{put, u16_at};
     use crate::order::Order;
     use crate::records::{Record, coalesce, records, set_inode, set_len, write};
-    use alloc::collections::BTreeMap;
+    use alloc::collections::{BTreeMap, BTreeSet};
     use alloc::vec;
     use alloc::vec::Vec;
 
@@ -379,7 +379,7 @@ mod tests {
         let both = [raw(1, 5), raw(1, 6)].concat();
         let context = Context {
             holds: &BTreeMap::from([(8, 1)]),
-            orphans: &[],
+            orphans: &BTreeSet::new(),
             order: &Order::default(),
             inode_size: 128,
         };

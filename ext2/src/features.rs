@@ -8,6 +8,8 @@ use core::fmt;
 
 /// The file system has a journal (compatible).
 pub(crate) const COMPATIBLE_JOURNAL: u32 = 0x4;
+/// Backups of the superblock only in two groups that it names (compatible).
+pub(crate) const COMPATIBLE_SPARSE_SUPER2: u32 = 0x200;
 /// Directory entries carry the type of their inode (incompatible).
 pub(crate) const INCOMPATIBLE_FILETYPE: u32 = 0x2;
 /// The journal has to be replayed first (incompatible).

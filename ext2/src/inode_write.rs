@@ -126,11 +126,6 @@ impl<D: BlockDevice> FileSystem<D> {
         })
     }
 
-    /// Sets `i_dtime`: when the inode was removed, or the next one of the orphan list.
-    pub(crate) fn set_delete_time(&mut self, number: InodeNumber, value: u32) -> Result<(), Error> {
-        self.change_raw(number, |raw| raw.delete_time = value.into())
-    }
-
     /// Notes that an inode loses names, or is let go: until that is on the disk, they count there. Those of a new inode are not there.
     pub(crate) fn hold(&mut self, number: InodeNumber, names: u16) {
         let is_new = self.write.created.contains_key(&number.0);

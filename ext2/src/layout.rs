@@ -90,7 +90,10 @@ pub(crate) struct Superblock {
     pub(crate) unused: [u8; 80],
     pub(crate) min_extra_inode_size: U16,
     pub(crate) want_extra_inode_size: U16,
-    pub(crate) rest: [u8; 672],
+    pub(crate) newer: [u8; 236],
+    /// The groups with backups, where the features say that there are only these (Linux, Documentation/filesystems/ext4/super.rst); 0 for none.
+    pub(crate) backup_groups: [U32; 2],
+    pub(crate) rest: [u8; 428],
 }
 
 /// One entry of the block group descriptor table.
@@ -163,6 +166,7 @@ const _: () = assert!(size_of::<RawInode>() == 160);
 const _: () = assert!(size_of::<DirEntryHeader>() == DIR_ENTRY_HEADER_LEN);
 const _: () = assert!(core::mem::offset_of!(Superblock, make_time) == 264);
 const _: () = assert!(core::mem::offset_of!(Superblock, last_orphan) == 232);
+const _: () = assert!(core::mem::offset_of!(Superblock, backup_groups) == 588);
 const _: () = assert!(core::mem::offset_of!(RawInode, uid_high) == 120);
 
 /// A structure of zeros.

@@ -1,13 +1,18 @@
 //! Files that are removed while they are in use.
 //!
-//! They have no name, but their inodes and blocks stay until nobody uses them. So that a power cut
-//! does not leave them on the disk for ever, they are in a list there, as in ext3 (Linux,
-//! Documentation/filesystems/ext4/orphan.rst): `s_last_orphan` is the first one, and each has the next
-//! one in `i_dtime`. e2fsck and mounting free them. Revision 0 has no such list; there only e2fsck
-//! finds them.
+//! They have no name, but their inodes and blocks stay until nobody uses them. So that a power cut does not leave them on the disk for
+//! ever, their inodes have no links and no time of removal there: e2fsck frees such an inode without asking. Mounting frees them too; it
+//! looks for them where `s_last_orphan` of the superblock, the head of ext3's orphan list (Linux,
+//! Documentation/filesystems/ext4/orphan.rst), says that there are some. It leads to one of them, and that to no other: in that list each would lead
+//! to the next by its time of removal, and of what a power cut leaves out of the list e2fsck would ask a human. Revision 0 has no such field;
+//! there only e2fsck finds them.
+
+use alloc::collections::BTreeSet;
+use alloc::vec::Vec;
 
 use zerocopy::FromBytes;
 
+use crate::bitmap;
 use crate::bytes::put;
 use crate::filesystem::FileSystem;
 use crate::layout::Superblock;
@@ -46,83 +51,55 @@ impl<D: BlockDevice> FileSystem<D> {
         self.end(result)
     }
 
-    /// Puts an inode into the list.
+    /// Notes that an inode without a name stays.
     pub(crate) fn add_orphan(&mut self, number: InodeNumber) -> Result<(), Error> {
-        self.write.orphans.insert(0, number.0);
-        self.link_orphans(0)
+        self.write.orphans.insert(number.0);
+        self.change_raw(number, |raw| raw.delete_time = 0.into())
     }
 
     fn free_orphan(&mut self, number: InodeNumber) -> Result<(), Error> {
         let inode = self.inode(number)?;
-        // It leaves the list on the disk before it is freed there.
+        // The superblock leads to it no more before it is freed there.
         self.hold(number, 0);
         self.free_inode(inode)?;
-        let place = self
-            .write
-            .orphans
-            .iter()
-            .position(|other| *other == number.0);
-        if let Some(place) = place {
-            self.write.orphans.remove(place);
-            if let Some(before) = place.checked_sub(1) {
-                self.link_orphans(before)?;
-            } else {
-                self.set_last_orphan();
-            }
+        self.write.orphans.remove(&number.0);
+        if self.last_orphan() == number.0 {
+            self.set_last_orphan(0);
         }
         Ok(())
     }
 
-    /// Lets the orphan at a place of the list lead to the next one.
-    fn link_orphans(&mut self, place: usize) -> Result<(), Error> {
-        if self.facts.revision == 0 {
-            return Ok(());
-        }
-        let next = self.write.orphans.get(place.saturating_add(1));
-        let next = next.copied().unwrap_or(0);
-        if let Some(number) = self.write.orphans.get(place).copied() {
-            self.set_delete_time(InodeNumber(number), next)?;
-        }
-        if place == 0 {
-            self.set_last_orphan();
-        }
-        Ok(())
-    }
-
-    fn set_last_orphan(&mut self) {
-        if self.facts.revision > 0 {
-            let first = self.write.orphans.first().copied().unwrap_or(0);
-            put(
-                &mut self.write.superblock,
-                LAST_ORPHAN,
-                &first.to_le_bytes(),
-            );
-            self.write.is_superblock_changed = true;
+    fn last_orphan(&self) -> u32 {
+        match Superblock::ref_from_bytes(&self.write.superblock) {
+            Ok(superblock) if self.facts.revision > 0 => superblock.last_orphan.get(),
+            _ => 0,
         }
     }
 
-    /// Frees what was in the list when the file system was last used.
-    pub(crate) fn free_old_orphans(&mut self) -> Result<(), Error> {
-        let superblock = Superblock::ref_from_bytes(&self.write.superblock);
-        let mut next = superblock.map_or(0, |superblock| superblock.last_orphan.get());
-        if self.facts.revision == 0 || next == 0 {
-            return Ok(());
-        }
-        // The list is read first: freeing changes it. An inode that cannot be in it ends it.
-        while next >= self.first_inode
-            && next <= self.facts.inodes
-            && !self.write.orphans.contains(&next)
+    fn set_last_orphan(&mut self, number: u32) {
+        let place = &mut self.write.superblock;
+        put(place, LAST_ORPHAN, &number.to_le_bytes());
+        self.write.is_superblock_changed = true;
+    }
+
+    /// Has the superblock say that there are such inodes, if there are. Their inodes are on the disk, or go there with it.
+    pub(crate) fn note_orphans(&mut self) {
+        if let Some(first) = self.write.orphans.first().copied()
+            && self.facts.revision > 0
+            && self.last_orphan() == 0
         {
-            let raw = self.raw_inode(InodeNumber(next))?;
-            let is_used = self.is_inode_used(InodeNumber(next))?;
-            if raw.links_count.get() != 0 || raw.mode.get() == 0 || !is_used {
-                break;
-            }
-            self.write.orphans.push(next);
-            next = raw.delete_time.get();
+            self.set_last_orphan(first);
         }
-        self.set_last_orphan();
-        while let Some(number) = self.write.orphans.last().copied() {
+    }
+
+    /// Frees what had no name but was in use when the file system was last used.
+    pub(crate) fn free_old_orphans(&mut self) -> Result<(), Error> {
+        if self.last_orphan() == 0 {
+            return Ok(());
+        }
+        self.write.orphans = self.find_orphans()?;
+        self.set_last_orphan(0);
+        while let Some(number) = self.write.orphans.first().copied() {
             self.begin(0)?;
             let freed = self.write.freed.inodes.len();
             let result = self.free_orphan(InodeNumber(number));
@@ -131,5 +108,29 @@ impl<D: BlockDevice> FileSystem<D> {
             self.end(result)?;
         }
         self.write_back_all()
+    }
+
+    /// Looks for inodes without links that were not freed. The time of removal of one in a list by others is the next one's number.
+    fn find_orphans(&self) -> Result<BTreeSet<u32>, Error> {
+        let mut found = BTreeSet::new();
+        let mut bits = Vec::new();
+        let mut number = 0u32;
+        for group in &self.groups {
+            let bits = self.look(group.inode_bitmap, &mut bits)?;
+            for bit in 0..self.geometry.inodes_per_group {
+                number = number.saturating_add(1);
+                if number < self.first_inode || !bitmap::is_set(bits, bit) {
+                    continue;
+                }
+                let raw = self.raw_inode(InodeNumber(number))?;
+                if raw.links_count.get() == 0
+                    && raw.mode.get() != 0
+                    && raw.delete_time.get() <= self.facts.inodes
+                {
+                    found.insert(number);
+                }
+            }
+        }
+        Ok(found)
     }
 }

@@ -139,19 +139,6 @@ impl<D: BlockDevice> FileSystem<D> {
         Ok(())
     }
 
-    /// Is an inode marked as used?
-    pub(crate) fn is_inode_used(&self, number: InodeNumber) -> Result<bool, Error> {
-        let index = self.group_of_inode(number);
-        let Some(group) = self.groups.get(index as usize) else {
-            return Ok(false);
-        };
-        let start = index.saturating_mul(self.geometry.inodes_per_group);
-        let bit = number.0.saturating_sub(1).saturating_sub(start);
-        let mut scratch = Vec::new();
-        let bits = self.look(group.inode_bitmap, &mut scratch)?;
-        Ok(bitmap::is_set(bits, bit))
-    }
-
     fn with_superblock(&mut self, change: impl FnOnce(&mut Superblock)) {
         if let Ok(superblock) = Superblock::mut_from_bytes(&mut self.write.superblock) {
             change(superblock);

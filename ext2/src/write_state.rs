@@ -85,8 +85,8 @@ pub(crate) struct WriteState {
     pub(crate) system: Runs,
     /// Inodes in use by the caller, and how often. They last.
     pub(crate) pins: BTreeMap<u32, u32>,
-    /// Inodes without a name that are still in use, the last one first, as on the disk. They last.
-    pub(crate) orphans: Vec<u32>,
+    /// Inodes without a name that are still in use. They last.
+    pub(crate) orphans: BTreeSet<u32>,
     /// Where in a directory there may be room. Hints; they last.
     pub(crate) room: BTreeMap<u32, Room>,
     /// Where names of large directories are. It lasts.
@@ -122,7 +122,7 @@ impl Default for WriteState {
             freed_before: Freed::default(),
             system: Runs::default(),
             pins: BTreeMap::new(),
-            orphans: Vec::new(),
+            orphans: BTreeSet::new(),
             room: BTreeMap::new(),
             names: Names::default(),
             now: Time::default(),

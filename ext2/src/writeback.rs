@@ -25,11 +25,10 @@
 //! mounted and written without a repair: what is lost is free space, until e2fsck finds it. Links are
 //! counted anew before one is removed (`link_counts.rs`).
 //!
-//! Three things cannot be had without a journal, and `e2fsck -p` asks a human if the power is cut between the
-//! flushes of just these: a directory has two names while it is renamed; what a rename replaced
-//! has none until it is gone (nothing is lost then: it is what was to go); and when several files that
-//! were removed are still in use, and one more is removed or closed, some may be out of their list
-//! (`orphan.rs`; these were to go too).
+//! Two things cannot be had without a journal, and `e2fsck -p` asks a human if the power is cut between the
+//! flushes of just these: a directory has two names while it is renamed; and what a rename replaced
+//! has none until it is gone (nothing is lost then: it is what was to go). Name and inode lie in two sectors, and if what is
+//! replaced went first, the name would lead to nothing for a while.
 //!
 //! # Commit points
 //!
@@ -69,7 +68,7 @@
 //!
 //! # The rest
 //!
-//! Files that are removed while in use are in the orphan list (`orphan.rs`). Counts of free blocks
+//! Files that are removed while in use stay without links (`orphan.rs`). Counts of free blocks
 //! and inodes are written by a full sync; after a power cut mounting counts anew. A write that fails
 //! makes the file system read-only, and leaves the disk as it was last made durable.
 
@@ -136,9 +135,7 @@ impl<D: BlockDevice> FileSystem<D> {
             &write.buffers,
         );
         self.write_phase(Phase::Prepare, &order)?;
-        if self.write.is_superblock_changed {
-            self.write_superblock()?;
-        }
+        self.write_changed_superblock()?;
         self.flush()?;
         // What the last transaction dropped was written just now.
         let freed_before = core::mem::take(&mut self.write.freed_before);
@@ -147,6 +144,10 @@ impl<D: BlockDevice> FileSystem<D> {
         let replaces = (0..=order.replace_levels).map(Phase::Replace);
         for phase in links.chain(replaces).chain([Phase::Unlink]) {
             self.write_phase(phase, &order)?;
+            if phase == Phase::Unlink {
+                self.note_orphans();
+                self.write_changed_superblock()?;
+            }
             self.flush()?;
         }
 
@@ -263,6 +264,13 @@ impl<D: BlockDevice> FileSystem<D> {
         }
         self.write.are_counts_changed = false;
         self.write_superblock()
+    }
+
+    fn write_changed_superblock(&mut self) -> Result<(), Error> {
+        match self.write.is_superblock_changed {
+            true => self.write_superblock(),
+            false => Ok(()),
+        }
     }
 
     /// Writes the superblock with its counts.

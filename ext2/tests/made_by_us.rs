@@ -396,6 +396,44 @@ fn a_folder_that_does_not_fit_names_the_size_that_does() {
 }
 
 #[test]
+fn the_inodes_that_were_asked_for_are_there_or_the_size_that_they_need_is_named() {
+    let plan = |block_size, inodes, size_bytes| {
+        let options = Options {
+            block_size,
+            inode_count: Some(inodes),
+            size_bytes,
+            ..Options::default()
+        };
+        Builder::new(options).plan()
+    };
+    let work = tempdir().expect("make a folder");
+    let image = work.path().join("image");
+    for block_size in [1024, 2048, 4096] {
+        for asked in [11, 300, 8192, 40_000, 100_000] {
+            let (size, is_enough) = match plan(block_size, asked, Some(10 << 20)) {
+                Ok(_) => (10 << 20, true),
+                Err(MakeError::TooSmall { needed_bytes, .. }) => (needed_bytes, false),
+                Err(error) => panic!("{asked} inodes: {error}"),
+            };
+            assert_eq!(is_enough, asked <= 8192, "{asked} inodes");
+            let plan = plan(block_size, asked, Some(size)).expect("the size named is enough");
+            plan.write(&ImageFile::create(&image, size)).expect("write");
+            assert_e2fsck_clean(&image);
+            assert!(mount(&image).facts().inodes >= asked);
+        }
+        let any_size = plan(block_size, 100_000, None).expect("as large as it must be");
+        let device = ImageFile::create(&image, any_size.size_bytes());
+        any_size.write(&device).expect("write");
+        assert!(mount(&image).facts().inodes >= 100_000);
+    }
+    let too_many = plan(4096, u32::MAX, Some(10 << 20));
+    assert!(matches!(
+        too_many,
+        Err(MakeError::TooLarge | MakeError::TooSmall { .. })
+    ));
+}
+
+#[test]
 fn an_image_over_garbage_is_clean() {
     let work = tempdir().expect("make a folder");
     let image = work.path().join("image");

@@ -1,6 +1,7 @@
 //! The command line: what the image and the loader ask of the kernel (grammar and words: ARCHITECTURE.md).
 
-use alloc::string::{String, ToString};
+use alloc::borrow::Cow;
+use alloc::string::String;
 use alloc::vec::Vec;
 
 use log::LevelFilter;
@@ -46,8 +47,10 @@ pub struct CommandLine {
 }
 
 impl CommandLine {
-    /// Reads the image's own command line and then the loader's.
-    pub fn parse(image: &str, loader: &str) -> Self {
+    /// Reads the image's own command line and then the loader's. Bytes that are not UTF-8 are replaced.
+    ///
+    /// Each start comes along here, so it goes a short way: by bytes, and without a copy of what is only looked at.
+    pub fn parse(image: &[u8], loader: &[u8]) -> Self {
         let mut this = Self {
             mounts: Vec::new(),
             networks: Vec::new(),
@@ -73,119 +76,166 @@ impl CommandLine {
         found.unwrap_or_default()
     }
 
-    fn read(&mut self, text: &str) {
-        let mut arguments = Vec::new();
+    fn read(&mut self, text: &[u8]) {
+        let mut has_arguments = false;
         for word in (Words { rest: text }) {
-            if let Some(argument) = word.strip_prefix("arg=") {
-                arguments.push(argument.to_string());
-            } else if !self.read_word(&word) {
-                self.unknown.push(word);
+            match self.read_word(&word, &mut has_arguments) {
+                Some(()) => {}
+                None => self.unknown.push(string(&word)),
             }
-        }
-        if !arguments.is_empty() {
-            self.arguments = arguments;
         }
     }
 
-    /// Reads one word; whether it was understood.
-    fn read_word(&mut self, word: &str) -> bool {
-        let Some((name, value)) = word.split_once('=') else {
-            return false;
-        };
+    /// Reads one word; `None` if it was not understood. The first argument of a text replaces those of the text before it.
+    fn read_word(&mut self, word: &[u8], has_arguments: &mut bool) -> Option<()> {
+        let (name, value) = split_once(word, b'=')?;
         match name {
-            "mount" => self.mounts.push(value.to_string()),
-            "net" | "net6" => self.networks.push(word.to_string()),
-            "placement" => match Placement::named(value) {
-                Some(rule) => self.placement = rule,
-                None => return false,
-            },
-            "env" if value.contains('=') => self.environment.push(value.to_string()),
-            "directory" if value.starts_with('/') => self.directory = Some(value.to_string()),
-            "log" => match value.parse() {
-                Ok(level) => self.log_level = level,
-                Err(_) => return false,
-            },
-            "preempt" => match value {
-                "on" => self.has_preemption = true,
-                "off" => self.has_preemption = false,
-                _ => return false,
-            },
-            "exit" => match parse_number(value).and_then(|n| u16::try_from(n).ok()) {
-                Some(port) => self.exit_port = Some(port),
-                None => return false,
-            },
-            "virtio_mmio.device" => match parse_virtio_mmio(value) {
-                Some(device) => self.virtio_mmio.push(device),
-                None => return false,
-            },
-            _ => return false,
+            b"arg" => {
+                if !core::mem::replace(has_arguments, true) {
+                    self.arguments.clear();
+                }
+                self.arguments.push(string(value));
+            }
+            b"mount" => self.mounts.push(string(value)),
+            b"net" | b"net6" => self.networks.push(string(word)),
+            b"placement" => self.placement = Placement::named(&string(value))?,
+            b"env" if value.contains(&b'=') => self.environment.push(string(value)),
+            b"directory" if value.starts_with(b"/") => self.directory = Some(string(value)),
+            b"log" => self.log_level = string(value).parse().ok()?,
+            b"preempt" => {
+                self.has_preemption = match value {
+                    b"on" => true,
+                    b"off" => false,
+                    _ => return None,
+                }
+            }
+            b"exit" => self.exit_port = Some(u16::try_from(parse_number(value)?).ok()?),
+            b"virtio_mmio.device" => self.virtio_mmio.push(parse_virtio_mmio(value)?),
+            _ => return None,
         }
-        true
+        Some(())
     }
+}
+
+fn string(text: &[u8]) -> String {
+    String::from_utf8_lossy(text).into_owned()
+}
+
+/// What is before and behind the first of a character.
+fn split_once(text: &[u8], separator: u8) -> Option<(&[u8], &[u8])> {
+    let place = text.iter().position(|&byte| byte == separator)?;
+    Some((text.get(..place)?, text.get(place + 1..)?))
 }
 
 /// A number, decimal or hexadecimal with `0x`, with `K` or `M` for powers of 1024.
-fn parse_number(text: &str) -> Option<u64> {
-    let (digits, factor) = match text.as_bytes().last()? {
-        b'K' | b'k' => (&text[..text.len() - 1], 1 << 10),
-        b'M' | b'm' => (&text[..text.len() - 1], 1 << 20),
-        _ => (text, 1),
+fn parse_number(text: &[u8]) -> Option<u64> {
+    let (digits, factor) = match text {
+        [digits @ .., b'K' | b'k'] => (digits, 1 << 10),
+        [digits @ .., b'M' | b'm'] => (digits, 1 << 20),
+        digits => (digits, 1),
     };
-    let number = match digits.strip_prefix("0x") {
-        Some(hex) => u64::from_str_radix(hex, 16),
-        None => digits.parse(),
+    let (digits, radix) = match digits {
+        [b'0', b'x', digits @ ..] => (digits, 16),
+        digits => (digits, 10),
     };
-    number.ok()?.checked_mul(factor)
+    let mut number = Some(0_u64).filter(|_| !digits.is_empty())?;
+    for &digit in digits {
+        let digit = char::from(digit).to_digit(radix)?;
+        number = number
+            .checked_mul(u64::from(radix))?
+            .checked_add(u64::from(digit))?;
+    }
+    number.checked_mul(factor)
 }
 
 /// `SIZE@BASE:IRQ` or `SIZE@BASE:IRQ:ID`, as Linux reads it (Documentation/admin-guide/kernel-parameters.txt).
-fn parse_virtio_mmio(text: &str) -> Option<VirtioMmioDevice> {
-    let (size, rest) = text.split_once('@')?;
-    let mut parts = rest.split(':');
+fn parse_virtio_mmio(text: &[u8]) -> Option<VirtioMmioDevice> {
+    let (size, rest) = split_once(text, b'@')?;
+    let (base, rest) = split_once(rest, b':')?;
+    let interrupt = split_once(rest, b':').map_or(rest, |(interrupt, _id)| interrupt);
     Some(VirtioMmioDevice {
         len_bytes: parse_number(size)?,
-        phys: parse_number(parts.next()?)?,
-        interrupt: u32::try_from(parse_number(parts.next()?)?).ok()?,
+        phys: parse_number(base)?,
+        interrupt: u32::try_from(parse_number(interrupt)?).ok()?,
     })
 }
 
 /// Words of a command line, with quotes and escapes resolved.
 struct Words<'a> {
-    rest: &'a str,
+    rest: &'a [u8],
 }
 
-impl Iterator for Words<'_> {
-    type Item = String;
+impl<'a> Iterator for Words<'a> {
+    type Item = Cow<'a, [u8]>;
 
-    fn next(&mut self) -> Option<String> {
-        let text = self.rest.trim_start_matches(' ');
-        if text.is_empty() {
-            return None;
+    fn next(&mut self) -> Option<Cow<'a, [u8]>> {
+        let start = self.rest.iter().position(|&byte| byte != b' ')?;
+        let text = self.rest.get(start..)?;
+        let end = text
+            .iter()
+            .position(|byte| matches!(byte, b' ' | b'"'))
+            .unwrap_or(text.len());
+        if text.get(end) != Some(&b'"') {
+            let (word, rest) = text.split_at_checked(end)?;
+            self.rest = rest;
+            return Some(Cow::Borrowed(word));
         }
-        let mut word = String::new();
+        let mut word = Vec::new();
         let mut is_quoted = false;
-        let mut chars = text.chars();
-        while let Some(c) = chars.next() {
-            match c {
-                '"' => is_quoted = !is_quoted,
-                '\\' if is_quoted => word.extend(chars.next()),
-                ' ' if !is_quoted => break,
-                _ => word.push(c),
+        let mut bytes = text.iter();
+        while let Some(&byte) = bytes.next() {
+            match byte {
+                b'"' => is_quoted = !is_quoted,
+                b'\\' if is_quoted => word.extend(bytes.next()),
+                b' ' if !is_quoted => break,
+                _ => word.push(byte),
             }
         }
-        self.rest = chars.as_str();
-        Some(word)
+        self.rest = bytes.as_slice();
+        Some(Cow::Owned(word))
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use super::{CommandLine, VirtioMmioDevice};
+    use super::{CommandLine, VirtioMmioDevice, parse_number};
     use log::LevelFilter;
+
+    fn parse(image: &str, loader: &str) -> CommandLine {
+        CommandLine::parse(image.as_bytes(), loader.as_bytes())
+    }
+
+    #[test]
+    fn numbers_are_whole_and_fit() {
+        for (text, number) in [
+            ("0", Some(0)),
+            ("0xF4", Some(0xF4)),
+            ("0xf4", Some(0xF4)),
+            ("4K", Some(4096)),
+            ("0x2M", Some(2 << 20)),
+            ("18446744073709551615", Some(u64::MAX)),
+            ("18446744073709551616", None),
+            ("0x1000000000000000M", None),
+            ("", None),
+            ("K", None),
+            ("0x", None),
+            ("1f", None),
+            ("-1", None),
+        ] {
+            assert_eq!(parse_number(text.as_bytes()), number, "{text}");
+        }
+    }
+
+    #[test]
+    fn what_is_not_utf8_is_replaced() {
+        let line = CommandLine::parse(b"", b"env=A=\xFF arg=\"\xE4 b\"");
+        assert_eq!(line.environment, ["A=\u{FFFD}"]);
+        assert_eq!(line.arguments, ["\u{FFFD} b"]);
+    }
 
     #[test]
     fn the_loader_overrides_the_image_and_adds_to_its_lists() {
-        let line = CommandLine::parse(
+        let line = parse(
             "net=off env=A=1 mount=disk0:/ arg=x arg=y",
             "net=dhcp env=B=2 arg=z log=debug",
         );
@@ -198,30 +248,33 @@ mod tests {
 
     #[test]
     fn preemption_can_be_switched_off_and_on() {
-        assert!(CommandLine::parse("", "").has_preemption);
-        assert!(!CommandLine::parse("preempt=off", "").has_preemption);
-        assert!(CommandLine::parse("preempt=off", "preempt=on").has_preemption);
-        let line = CommandLine::parse("preempt=never", "");
+        assert!(parse("", "").has_preemption);
+        assert!(!parse("preempt=off", "").has_preemption);
+        assert!(parse("preempt=off", "preempt=on").has_preemption);
+        let line = parse("preempt=never", "");
         assert_eq!(line.unknown, ["preempt=never"]);
     }
 
     #[test]
     fn quotes_keep_spaces_and_escapes() {
-        let line = CommandLine::parse("", r#"env="A=b \"c\" \\d" "arg=two words" arg="#);
+        let line = parse("", r#"env="A=b \"c\" \\d" "arg=two words" arg="#);
         assert_eq!(line.environment, [r#"A=b "c" \d"#]);
         assert_eq!(line.arguments, ["two words", ""]);
+        // Quotes may begin inside of a word, and a word may end with the text.
+        let line = parse("  arg=\"", "arg=a\" b\"c  arg=d ");
+        assert_eq!(line.arguments, ["a bc", "d"]);
     }
 
     #[test]
     fn a_directory_is_a_path_from_the_root() {
-        let line = CommandLine::parse("directory=/web", "directory=x");
+        let line = parse("directory=/web", "directory=x");
         assert_eq!(line.directory.as_deref(), Some("/web"));
         assert_eq!(line.unknown, ["directory=x"]);
     }
 
     #[test]
     fn words_that_mean_nothing_are_kept_apart() {
-        let line = CommandLine::parse("quiet root=/dev/vda", "exit=banana env=X");
+        let line = parse("quiet root=/dev/vda", "exit=banana env=X");
         assert_eq!(
             line.unknown,
             ["quiet", "root=/dev/vda", "exit=banana", "env=X"]
@@ -230,7 +283,7 @@ mod tests {
 
     #[test]
     fn virtio_devices_are_read_as_linux_reads_them() {
-        let line = CommandLine::parse(
+        let line = parse(
             "",
             "virtio_mmio.device=4K@0xd0000000:5 virtio_mmio.device=512@0xfeb00e00:12:3",
         );

@@ -104,14 +104,14 @@ pub fn panic(message: &dyn fmt::Display, place: &dyn fmt::Display) -> ! {
         Console,
         "\ntoro: \x1b[1;31mthe kernel panicked\x1b[0m at {place}: {message}"
     );
-    backtrace(None, None, context::frame_pointer());
+    backtrace(&mut Console, None, None, context::frame_pointer());
     end(STATUS_KERNEL)
 }
 
 /// Reports an exception and ends the machine. `fault` is the address of a page fault and what was wrong there.
 pub fn exception(frame: &Frame, fault: Option<(usize, Fault)>) -> ! {
     die_once();
-    report(frame, fault);
+    report(&mut Console, frame, fault);
     end(match frame.vector {
         _ if is_stack_overflow(fault) => STATUS_ABORTED,
         0 | 16 | 19 => STATUS_FLOATING_POINT,
@@ -120,28 +120,29 @@ pub fn exception(frame: &Frame, fault: Option<(usize, Fault)>) -> ! {
     })
 }
 
-/// Shows what a developer wants to know of an exception.
-pub fn report(frame: &Frame, fault: Option<(usize, Fault)>) {
+/// Writes what a developer wants to know of an exception.
+pub fn report(out: &mut dyn Write, frame: &Frame, fault: Option<(usize, Fault)>) {
     let description = Description(frame, fault);
-    let _ = write!(Console, "\ntoro: \x1b[1;31m{description}\x1b[0m");
+    let _ = write!(out, "\ntoro: \x1b[1;31m{description}\x1b[0m");
     if core_local::has_thread() {
         let thread = scheduler::thread::current();
         let name = thread.name();
         let name = core::str::from_utf8(name.as_bytes()).unwrap_or("?");
         let (id, core) = (thread.id(), thread.core());
-        let _ = writeln!(Console, ", in thread {id} '{name}' on core {core}");
+        let _ = writeln!(out, ", in thread {id} '{name}' on core {core}");
         if is_stack_overflow(fault) {
             // As std's handler of signals says it.
             let _ = writeln!(
-                Console,
+                out,
                 "\nthread '{name}' ({id}) has overflowed its stack\nfatal runtime error: stack overflow, aborting"
             );
         }
     } else {
-        let _ = writeln!(Console, " at boot");
+        let _ = writeln!(out, " at boot");
     }
-    registers(frame);
+    registers(out, frame);
     backtrace(
+        out,
         Some(frame.rip as usize),
         Some(frame.rsp as usize),
         frame.rbp as usize,
@@ -194,7 +195,7 @@ pub fn is_stack_overflow(fault: Option<(usize, Fault)>) -> bool {
     (start.saturating_sub(64 * 1024)..start).contains(&address)
 }
 
-fn registers(frame: &Frame) {
+fn registers(out: &mut dyn Write, frame: &Frame) {
     let rows = [
         [
             ("rip", frame.rip),
@@ -223,28 +224,33 @@ fn registers(frame: &Frame) {
     ];
     for row in rows {
         for (name, value) in row {
-            let _ = write!(Console, "  {name} {value:016x}");
+            let _ = write!(out, "  {name} {value:016x}");
         }
-        let _ = writeln!(Console);
+        let _ = writeln!(out);
     }
     let _ = writeln!(
-        Console,
+        out,
         "  r14 {:016x}  r15 {:016x}",
         frame.extended[1], frame.extended[0]
     );
 }
 
-/// Shows the calls that led here, by the chain of frame pointers; nothing on the stack is trusted.
-fn backtrace(instruction: Option<usize>, stack: Option<usize>, mut frame: usize) {
-    let _ = writeln!(Console, "backtrace:");
+/// Writes the calls that led here, by the chain of frame pointers; nothing on the stack is trusted.
+fn backtrace(
+    out: &mut dyn Write,
+    instruction: Option<usize>,
+    stack: Option<usize>,
+    mut frame: usize,
+) {
+    let _ = writeln!(out, "backtrace:");
     if let Some(instruction) = instruction {
-        show_call(0, instruction, instruction);
+        show_call(out, 0, instruction, instruction);
         // A jump to where no code is: who jumped has just pushed where it goes on.
         if let Some(back) = stack
             .filter(|_| !image::is_code(instruction))
             .and_then(read_word)
         {
-            show_call(1, back, back.saturating_sub(1));
+            show_call(out, 1, back, back.saturating_sub(1));
         }
     }
     let mut depth = 1;
@@ -261,10 +267,10 @@ fn backtrace(instruction: Option<usize>, stack: Option<usize>, mut frame: usize)
             repeats += 1;
         } else {
             if repeats != 0 {
-                let _ = writeln!(Console, "      … {repeats} more of these");
+                let _ = writeln!(out, "      … {repeats} more of these");
             }
             // The return address is behind the call, maybe in the next function.
-            show_call(depth, back, back - 1);
+            show_call(out, depth, back, back - 1);
             depth += 1;
             repeats = 0;
         }
@@ -272,7 +278,7 @@ fn backtrace(instruction: Option<usize>, stack: Option<usize>, mut frame: usize)
         frame = next;
     }
     if repeats != 0 {
-        let _ = writeln!(Console, "      … {repeats} more of these");
+        let _ = writeln!(out, "      … {repeats} more of these");
     }
 }
 
@@ -283,16 +289,16 @@ pub fn read_word(address: usize) -> Option<usize> {
     is_there.then(|| unsafe { *(address as *const usize) })
 }
 
-fn show_call(depth: usize, address: usize, inside: usize) {
+fn show_call(out: &mut dyn Write, depth: usize, address: usize, inside: usize) {
     let mut name = [0; image::MAX_NAME_BYTES];
     let _ = match image::symbol(inside, &mut name) {
         Some((name, offset)) => {
             writeln!(
-                Console,
+                out,
                 "  {depth:2}: {address:#x} {name}+{:#x}",
                 offset + (address - inside)
             )
         }
-        None => writeln!(Console, "  {depth:2}: {address:#x}"),
+        None => writeln!(out, "  {depth:2}: {address:#x}"),
     };
 }

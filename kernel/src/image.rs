@@ -159,10 +159,8 @@ pub fn embedded_folders() -> impl Iterator<Item = &'static str> {
 }
 
 /// The command line that the tool put into the image.
-pub fn default_command_line() -> &'static str {
-    hold_entry(HOLD_COMMAND_LINE)
-        .and_then(|bytes| core::str::from_utf8(bytes).ok())
-        .unwrap_or("")
+pub fn default_command_line() -> &'static [u8] {
+    hold_entry(HOLD_COMMAND_LINE).unwrap_or_default()
 }
 
 /// Bytes that the longest name of the table needs at most.

@@ -7,8 +7,8 @@ use crate::abi;
 use crate::arch::clock;
 use crate::arch::x86_64::start_info::{Protocol, StartInfo, StartInfoError};
 use crate::arch::x86_64::{
-    acpi, core_local, cores, descriptors, entropy, exceptions, interrupts, local_apic, power,
-    syscall, tlb,
+    acpi, core_local, cores, descriptors, entropy, exceptions, extended_state, interrupts,
+    local_apic, power, syscall, tlb,
 };
 use crate::command_line::CommandLine;
 use crate::devices::console;
@@ -40,14 +40,16 @@ pub(crate) extern "C" fn start(start_info_phys: u64, protocol: Protocol) -> ! {
     core_local::initialise_boot_core();
     // SAFETY: the entries are those of `exceptions` and `interrupts`; this is the only call, and interrupts are off.
     unsafe {
-        descriptors::initialise(
-            exceptions::gates()
-                .chain(interrupts::gates())
-                .chain(tlb::gates()),
-        )
+        descriptors::initialise(|set| {
+            exceptions::gates(set);
+            interrupts::gates(set);
+            tlb::gates(set);
+        })
     };
-    let info = match StartInfo::read(protocol, start_info_phys) {
-        Ok(info) => info,
+    extended_state::initialise();
+    let mut info = StartInfo::new();
+    match info.read(protocol, start_info_phys) {
+        Ok(()) => {}
         Err(StartInfoError::Unreachable(what)) => fatal(format_args!(
             "the loader's {what} is outside of the first 4 GiB of memory"
         )),
@@ -57,7 +59,7 @@ pub(crate) extern "C" fn start(start_info_phys: u64, protocol: Protocol) -> ! {
         Err(StartInfoError::Lacks(what)) => {
             fatal(format_args!("the loader's information lacks a {what}"))
         }
-    };
+    }
     // SAFETY: the boot tables map the first 4 GiB, and this is the only call.
     if unsafe { memory::initialise(info.ranges(), &image::layout()) }.is_err() {
         fatal(format_args!(
@@ -65,7 +67,7 @@ pub(crate) extern "C" fn start(start_info_phys: u64, protocol: Protocol) -> ! {
         ));
     }
     console::initialise_screen(info.framebuffer.as_ref());
-    let command_line = CommandLine::parse(image::default_command_line(), &info.command_line());
+    let command_line = CommandLine::parse(image::default_command_line(), info.command_line());
     if let Some(port) = command_line.exit_port {
         power::set_exit_port(port);
     }
@@ -74,11 +76,11 @@ pub(crate) extern "C" fn start(start_info_phys: u64, protocol: Protocol) -> ! {
         ::log::warn!("command line: `{word}` means nothing to this kernel");
     }
     scheduler::set_placement(command_line.placement);
-    let machine = acpi::read_tables(info.root);
+    let mut machine = acpi::read_tables(info.root, info.extended_bios_data);
     if let Some(acpi_power) = machine.power {
         power::set_acpi(acpi_power);
     }
-    if interrupts::initialise(&machine).is_err() {
+    if interrupts::initialise(&mut machine).is_err() {
         fatal(format_args!(
             "not enough memory to start: give the machine more"
         ));
@@ -150,7 +152,8 @@ fn toro_no_file_systems(mounts: &[String]) -> Result<(), MountError> {
             "nothing is mounted: the program opens no files, so its image has no file systems"
         );
     }
-    storage::start_bare()
+    storage::start_bare();
+    Ok(())
 }
 
 extern "C" fn main_thread(_: usize) -> ! {

@@ -198,25 +198,30 @@ impl Prefix {
         }
     }
 
-    fn mask(self) -> u128 {
-        let len = match self.address.is_v4() {
-            true => 96 + u32::from(self.len.min(32)),
-            false => u32::from(self.len.min(128)),
-        };
-        u128::MAX.checked_shl(128 - len).unwrap_or(0)
+    /// The bits that tell the hosts of an IPv4 network apart.
+    #[inline]
+    fn hosts_v4(self) -> u32 {
+        u32::MAX.checked_shr(u32::from(self.len)).unwrap_or(0)
     }
 
     /// Whether an address is in the network.
+    #[inline]
     #[must_use]
     pub fn contains(self, address: Address) -> bool {
-        address.is_v4() == self.address.is_v4()
-            && (address.bits() ^ self.address.bits()) & self.mask() == 0
+        let differing = address.bits() ^ self.address.bits();
+        if self.address.is_v4() {
+            return address.is_v4() && differing as u32 & !self.hosts_v4() == 0;
+        }
+        let hosts = u128::MAX.checked_shr(u32::from(self.len)).unwrap_or(0);
+        !address.is_v4() && differing & !hosts == 0
     }
 
     /// The address that means all stations of an IPv4 network, if it has one.
+    #[inline]
     #[must_use]
     pub fn broadcast(self) -> Option<Address> {
-        (self.address.is_v4() && self.len < 31).then(|| Address(self.address.bits() | !self.mask()))
+        let hosts = u128::from(self.hosts_v4());
+        (self.address.is_v4() && self.len < 31).then(|| Address(self.address.bits() | hosts))
     }
 }
 
@@ -334,5 +339,13 @@ mod tests {
         assert!(net.contains(ip("2001:db8::ffff")) && !net.contains(ip("2001:db9::1")));
         assert!(!net.contains(ip("10.0.2.2")));
         assert!(Prefix::new(ip("::"), 0).contains(ip("2001:db8::1")));
+        assert!(!Prefix::new(ip("::"), 0).contains(ip("10.0.2.2")));
+        let host = Prefix::new(ip("10.0.2.15"), 32);
+        assert!(host.contains(ip("10.0.2.15")) && !host.contains(ip("10.0.2.14")));
+        let all = Prefix::new(ip("0.0.0.0"), 0);
+        assert!(all.contains(ip("10.0.2.2")) && !all.contains(ip("::1")));
+        assert_eq!(all.broadcast(), Some(Address::BROADCAST));
+        let host = Prefix::new(ip("::1"), 128);
+        assert!(host.contains(ip("::1")) && !host.contains(ip("::2")));
     }
 }

@@ -35,6 +35,27 @@ pub(crate) struct Exit<'a> {
 }
 
 impl Exit<'_> {
+    /// The short way: sends all that is queued, if it fits into one segment and nothing is special; whether it did.
+    #[inline(never)]
+    pub(crate) fn send_predicted(
+        &mut self,
+        connection: &mut Connection,
+        path: &Path,
+        tuple: &Tuple,
+    ) -> bool {
+        if path.valid_until <= self.cx.now_us
+            || path.generation != self.generation
+            || !self.device.has_room()
+        {
+            return false;
+        }
+        let Some(plan) = connection.next_predicted(&mut self.cx) else {
+            return false;
+        };
+        self.emit(connection, path, tuple, &plan);
+        true
+    }
+
     /// Sends what a connection has to send.
     pub(crate) fn send(&mut self, connection: &mut Connection, path: &Path, tuple: &Tuple) -> Sent {
         let headers = ip::header_len(tuple.local.is_v4()) + HEADER;
@@ -77,9 +98,20 @@ impl Exit<'_> {
         let segment_len = plan.header + plan.len as usize;
         let len = headers + segment_len;
         let frame = self.device.buffer(len);
-        path.write(frame, segment_len);
+        let ports = (tuple.local_port, tuple.remote_port);
+        if path.is_usual()
+            && let Some(times) = plan.times()
+            && let Some((link, rest)) = frame.split_first_chunk_mut()
+            && let Some((header, payload)) = rest.split_first_chunk_mut()
+        {
+            path.write_usual(link, segment_len);
+            connection.write_usual(plan, times, ports, header, payload);
+        } else {
+            path.write(frame, segment_len);
+            let segment = frame.get_mut(headers..).unwrap_or_default();
+            connection.write_segment(plan, ports.0, ports.1, segment);
+        }
         let segment = frame.get_mut(headers..).unwrap_or_default();
-        connection.write_segment(plan, tuple.local_port, tuple.remote_port, segment);
         let sum = path.pseudo_header(segment_len);
         let offload = finish(
             segment,

@@ -8,6 +8,9 @@ use crate::wire::{ip, protocol, put};
 /// Longest headers in front of TCP's.
 const MAX: usize = ethernet::HEADER + ip::V6_HEADER;
 
+/// Length of the headers of Ethernet and IPv4.
+pub(crate) const USUAL: usize = ethernet::HEADER + ip::V4_HEADER;
+
 /// Headers of Ethernet, if there is one, and IP; only the length is missing.
 #[derive(Clone, Copy)]
 pub(crate) struct Path {
@@ -95,23 +98,29 @@ impl Path {
         self.pseudo_sum.add_u16(len as u16)
     }
 
+    /// Whether the headers are those of Ethernet and IPv4, of [`USUAL`] bytes.
+    #[inline]
+    pub(crate) fn is_usual(&self) -> bool {
+        usize::from(self.ip_at) == ethernet::HEADER && usize::from(self.len) == USUAL
+    }
+
+    /// Writes the headers in front of `len` bytes if [`Path::is_usual`], with everything at a known place.
+    #[inline]
+    pub(crate) fn write_usual(&self, headers: &mut [u8; USUAL], len: usize) {
+        let Some(known) = self.bytes.first_chunk() else {
+            return;
+        };
+        *headers = *known;
+        let total = (ip::V4_HEADER + len) as u16;
+        [headers[16], headers[17]] = total.to_be_bytes();
+        [headers[24], headers[25]] = self.header_sum.add_u16(total).checksum();
+    }
+
     /// Writes the headers in front of `len` bytes.
     #[inline]
     pub(crate) fn write(&self, frame: &mut [u8], len: usize) {
         let at = usize::from(self.ip_at);
-        // Of a length that is known, the headers are copied without a call.
-        match (
-            at,
-            self.is_v6(),
-            frame.first_chunk_mut(),
-            self.bytes.first_chunk(),
-        ) {
-            (ethernet::HEADER, false, Some(to), Some(from)) => {
-                let _: &[u8; ethernet::HEADER + ip::V4_HEADER] = from;
-                *to = *from;
-            }
-            _ => put(frame, 0, self.bytes.get(..self.len()).unwrap_or_default()),
-        }
+        put(frame, 0, self.bytes.get(..self.len()).unwrap_or_default());
         if self.is_v6() {
             put(frame, at + 4, &(len as u16).to_be_bytes());
         } else {
@@ -140,6 +149,11 @@ mod tests {
                 let mut frame = vec![0; at + header + 77];
                 assert_eq!(path.len(), at + header);
                 path.write(&mut frame, 77);
+                if path.is_usual() {
+                    let mut usual = [0; super::USUAL];
+                    path.write_usual(&mut usual, 77);
+                    assert_eq!(frame[..super::USUAL], usual);
+                }
                 let mut packet = vec![0; header + 77];
                 write_header(&mut packet, source, destination, 6, 9, 77);
                 mark(&mut packet, 0xB8);

@@ -61,11 +61,22 @@ pub trait Sockets {
     /// Whether connections to `local` are taken now.
     fn admits(&mut self, local: SocketAddr) -> Admission;
 
-    /// A connection has been made and will be in `slot`; who is to hold it. None breaks it off.
-    fn accept(&mut self, slot: u32, tuple: &Tuple) -> Option<Self::Holder>;
+    /// A connection has been made and will be in `slot`; who is to hold it.
+    ///
+    /// # Errors
+    /// Nobody does: why connections are not taken any more.
+    fn accept(&mut self, slot: u32, tuple: &Tuple) -> Result<Self::Holder, Admission>;
 
     /// Something has happened to a connection: there are bytes, there is room, or it has come into another state.
     fn notify(&mut self, slot: u32, holder: &Self::Holder);
+
+    /// Bytes have come for a connection, in order, and no others wait to be read; whether who holds it has taken them, so that they count
+    /// as read. Else they wait, and [`Sockets::notify`] follows.
+    #[inline]
+    fn take(&mut self, slot: u32, holder: &Self::Holder, bytes: &[u8]) -> bool {
+        let _ = (slot, holder, bytes);
+        false
+    }
 
     /// A datagram has come; whether anybody has the port.
     fn deliver(&mut self, datagram: &Arrival<'_>) -> bool;

@@ -5,6 +5,7 @@ use alloc::boxed::Box;
 use alloc::vec::Vec;
 
 use hashbrown::HashMap;
+use hashbrown::hash_map::Entry as MapEntry;
 
 use crate::address::Tuple;
 use crate::error::Error;
@@ -98,16 +99,16 @@ impl<H> Table<H> {
         connection: Connection,
         holder: Option<H>,
     ) -> Result<u32, Error> {
-        if self.by_tuple.contains_key(&tuple) {
-            return Err(Error::AddressInUse);
-        }
-        if self.is_full()
-            || self.by_tuple.try_reserve(1).is_err()
-            || self.slots.try_reserve(1).is_err()
-            || self.free.try_reserve(1).is_err()
-        {
-            return Err(Error::OutOfMemory);
-        }
+        let has_room = !self.is_full()
+            && self.by_tuple.try_reserve(1).is_ok()
+            && self.slots.try_reserve(1).is_ok()
+            && self.free.try_reserve(1).is_ok();
+        // One search finds whether the ends are free, and where they go.
+        let place = match self.by_tuple.entry(tuple) {
+            MapEntry::Occupied(_) => return Err(Error::AddressInUse),
+            MapEntry::Vacant(_) if !has_room => return Err(Error::OutOfMemory),
+            MapEntry::Vacant(place) => place,
+        };
         let entry = Some(Box::new(Entry {
             connection,
             tuple,
@@ -127,7 +128,7 @@ impl<H> Table<H> {
         if let Some(place) = self.slots.get_mut(slot as usize) {
             *place = entry;
         }
-        self.by_tuple.insert(tuple, slot);
+        place.insert(slot);
         Ok(slot)
     }
 

@@ -39,10 +39,21 @@ pub struct Crowd {
 }
 
 impl Crowd {
-    /// Starts the program. The seed says what happens to frames.
+    /// Starts the program, which gives up silent clients soon. The seed says what happens to frames.
     pub fn start(seed: u64, card: &str) -> Self {
+        Self::start_with(seed, card, &[])
+    }
+
+    /// As [`Crowd::start`], but the program is as patient as its clients: over a bad network, of a host that is busy besides, two losses in
+    /// a row may take longer than it waits for the silent.
+    pub fn start_patient(seed: u64, card: &str) -> Self {
+        Self::start_with(seed, card, &[&DEADLINE.as_secs().to_string()])
+    }
+
+    fn start_with(seed: u64, card: &str, args: &[&str]) -> Self {
         let mut relay = Relay::new();
         let guest = Guest::new("test-crowd").boot(Boot::Kernel).address(ADDRESS);
+        let guest = guest.args(args);
         let guest = guest.cable(&relay.netdev()).card(card).start();
         relay.join(seed);
         guest.wait_for("serving crowds");

@@ -4,8 +4,12 @@ use std::path::Path;
 use std::process::Command;
 use vm_tests::{Bare, Format};
 
-/// What the console of a disk image shows in Bochs, once it has ended by itself with this status; `None` where there is no Bochs.
-fn run(program: &str, words: &[&str], status: i32) -> Option<String> {
+/// A model that QEMU's emulator has nothing of: with AVX-512.
+const SKYLAKE: &str = "corei7_skylake_x";
+
+/// What the console of a disk image shows in Bochs with this model of processor, once it has ended by itself with this status; `None` where
+/// there is no Bochs.
+fn run_on(model: &str, program: &str, words: &[&str], status: i32) -> Option<String> {
     if !Path::new("/usr/share/bochs/BIOS-bochs-latest").exists() {
         eprintln!("left out: there is no Bochs (Debian: bochs bochs-term bochsbios vgabios)");
         return None;
@@ -14,12 +18,33 @@ fn run(program: &str, words: &[&str], status: i32) -> Option<String> {
     let bare = Bare::new("pc");
     let image = bare.image(program, Format::Raw);
     let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("hypervisors/bochs");
-    let ended = Command::new(script).arg(image).args(words).output();
+    let ended = Command::new(script)
+        .env("MODEL", model)
+        .arg(image)
+        .args(words)
+        .output();
     let ended = ended.expect("the script that starts Bochs");
     let console = String::from_utf8_lossy(&ended.stdout).into_owned();
     let error = String::from_utf8_lossy(&ended.stderr);
     assert_eq!(ended.status.code(), Some(status), "{console}\n{error}");
     Some(console)
+}
+
+fn run(program: &str, words: &[&str], status: i32) -> Option<String> {
+    run_on("ryzen", program, words, status)
+}
+
+#[test]
+fn interrupted_threads_keep_the_registers_of_avx_512() {
+    if let Some(console) = run_on(SKYLAKE, "test-vectors", &[], 0) {
+        for text in [
+            "AVX true, AVX2 true, AVX-512 true",
+            "stepped over all: true",
+            "wrong words: 0",
+        ] {
+            assert!(console.contains(text), "{text}: {console}");
+        }
+    }
 }
 
 #[test]

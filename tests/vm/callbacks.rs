@@ -106,6 +106,22 @@ fn the_example_http_answers_in_order_whatever_is_asked() {
 }
 
 #[test]
+fn the_example_http_answers_all_who_ask_at_once() {
+    let guest = http();
+    // More than are looked at in one go, and more bytes than are put aside.
+    let mut clients: Vec<_> = (0..60).map(|_| guest.http()).collect();
+    let field = format!("X: {}\r\n", "x".repeat(1000));
+    for _ in 0..5 {
+        for client in &mut clients {
+            client.send(format!("GET / HTTP/1.1\r\n{field}Host: toro\r\n\r\n"));
+        }
+        for client in &mut clients {
+            assert_eq!(client.response(false).content.len(), 612);
+        }
+    }
+}
+
+#[test]
 fn the_example_http_gets_rid_of_clients_that_are_too_slow() {
     let guest = http();
     let mut silent = guest.connect(80);

@@ -62,11 +62,11 @@ fn an_error_that_passes_is_not_noticed_by_the_program() {
     }
 }
 
-/// Writes to a disk on each bus that fails as `rule` says, and returns what the console showed.
-fn syncing(rule: &str) -> impl Iterator<Item = (DiskBus, String)> {
+/// Writes to a disk on each bus that fails with this error as `rule` says, and returns what the console showed.
+fn syncing(errno: i32, rule: &str) -> impl Iterator<Item = (DiskBus, String)> {
     let image = ext2_image(Site::new().with("there", "content").path());
     BUSES.into_iter().map(move |(machine, bus)| {
-        let fault = format!("[inject-error]\nerrno = \"5\"\nonce = \"off\"\n{rule}");
+        let fault = format!("[inject-error]\nerrno = \"{errno}\"\nonce = \"off\"\n{rule}");
         let guest = Guest::new("test-files").args(&["sync", "/"]);
         let guest = guest.machine(machine).disk_bus(bus).boot(Boot::Kernel);
         let console = guest.disk(&image, "/").faults(&fault).run().console;
@@ -90,14 +90,22 @@ fn stops_writing(bus: DiskBus, console: &str) {
 
 #[test]
 fn a_disk_that_cannot_be_written_fails_the_sync_and_can_still_be_read() {
-    for (bus, console) in syncing("event = \"write_aio\"\niotype = \"write\"\n") {
+    for (bus, console) in syncing(5, "event = \"write_aio\"\niotype = \"write\"\n") {
+        stops_writing(bus, &console);
+    }
+}
+
+/// QEMU would stop the machine, if nobody told it otherwise.
+#[test]
+fn a_host_that_has_no_space_left_for_the_image_fails_the_sync() {
+    for (bus, console) in syncing(28, "event = \"write_aio\"\niotype = \"write\"\n") {
         stops_writing(bus, &console);
     }
 }
 
 #[test]
 fn a_disk_that_cannot_flush_fails_the_sync_and_can_still_be_read() {
-    for (bus, console) in syncing("event = \"flush_to_disk\"\niotype = \"flush\"\n") {
+    for (bus, console) in syncing(5, "event = \"flush_to_disk\"\niotype = \"flush\"\n") {
         stops_writing(bus, &console);
     }
 }

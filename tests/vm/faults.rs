@@ -1,6 +1,6 @@
 //! The end of a program, good and bad: its status, and what the report says.
 
-use vm_tests::{Boot, Ended, Guest, Size};
+use vm_tests::{Boot, Ended, Guest, Machine, Size};
 
 fn ending(how: &str) -> Ended {
     Guest::new("test-faults")
@@ -79,6 +79,18 @@ fn a_null_pointer_is_reported_with_its_place() {
 }
 
 #[test]
+fn a_null_pointer_cannot_be_read_where_the_kernel_looked_for_tables_itself() {
+    for machine in [Machine::Microvm, Machine::Pc] {
+        Guest::new("test-faults")
+            .machine(machine)
+            .args(&["null read"])
+            .boot(Boot::Kernel)
+            .run()
+            .showing(139, &["read at 0x40e, a null pointer", "'main'"]);
+    }
+}
+
+#[test]
 fn a_fault_of_a_thread_ends_only_the_thread() {
     let faults = [
         ("null", "page fault: write at 0x8, a null pointer"),
@@ -131,9 +143,20 @@ fn a_fault_frees_nothing_that_a_scoped_thread_borrows() {
 #[test]
 fn many_threads_fault_at_once() {
     let guest = Guest::new("test-faults").args(&["many"]).cores(4);
-    guest
+    let console = guest
         .run()
         .showing(0, &["50 faults, 95 digits", "after all"]);
+    // Each report in one piece, whatever other cores report meanwhile.
+    let reports = console.split("\ntoro: ").skip(1);
+    let reports: Vec<_> = reports.filter(|text| text.contains("in thread")).collect();
+    assert_eq!(reports.len(), 50, "{console}");
+    for report in reports {
+        let mut lines = report.lines();
+        let is_whole = lines.next().is_some_and(|line| line.contains(" on core "))
+            && lines.by_ref().take(4).all(|line| line.starts_with("  r"))
+            && lines.any(|line| line.starts_with("   0: "));
+        assert!(is_whole, "{report}\n{console}");
+    }
 }
 
 /// Nobody knows what the kernel was about to change.

@@ -18,7 +18,7 @@ fn what_goes_over_a_bad_network_arrives_whole_both_ways() {
         return;
     }
     for (seed, card) in [(1, "e1000"), (2, "virtio-net-pci")] {
-        let crowd = Crowd::start(seed, card);
+        let crowd = Crowd::start_patient(seed, card);
         let before = crowd.census();
         crowd.relay.set_weather(Weather::BAD);
         let bytes = pattern(1 << 20);
@@ -53,7 +53,7 @@ fn small_requests_are_answered_over_a_bad_network() {
     if !namespace::enter(test, &["test-crowd"]) {
         return;
     }
-    let crowd = Crowd::start(3, "e1000");
+    let crowd = Crowd::start_patient(3, "e1000");
     let before = crowd.census();
     crowd.relay.set_weather(Weather::BAD);
     thread::scope(|scope| {
@@ -86,7 +86,7 @@ fn peers_with_tiny_windows_and_slow_ones_get_everything() {
     if !namespace::enter(test, &["test-crowd"]) {
         return;
     }
-    let crowd = Crowd::start(4, "e1000");
+    let crowd = Crowd::start_patient(4, "e1000");
     let before = crowd.census();
     for weather in [
         Weather::default(),

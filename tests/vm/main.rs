@@ -28,6 +28,7 @@ mod services;
 mod sockets;
 mod storage;
 mod threads;
+mod vectors;
 mod volumes;
 mod web;
 mod wire;

@@ -12,9 +12,6 @@ use crate::core::Builder;
 use crate::error::{Error, Result};
 use crate::sys;
 
-/// Most bytes that one call of [`Service::on_receive`] gets.
-const BUFFER_BYTES: usize = 16 << 10;
-
 /// Why a connection ended.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Close {
@@ -43,7 +40,7 @@ pub trait Service: Send + 'static {
     /// Somebody has connected. Without a state, the connection is broken off.
     fn on_accept(&mut self, connection: &mut Connection<'_>) -> Option<Self::State>;
 
-    /// Bytes have come: 1 to 16,384, in order, cut anywhere. They are gone after the call. While bytes that were sent wait
+    /// Bytes have come: 1 to 32,768, in order, cut anywhere. They are gone after the call. While bytes that were sent wait
     /// for the peer to take them ([`Connection::waiting`]), nothing is received.
     fn on_receive(&mut self, connection: &mut Connection<'_>, state: &mut Self::State, data: &[u8]);
 
@@ -82,7 +79,7 @@ enum Wish {
 
 /// A connection, during a callback.
 pub struct Connection<'a> {
-    service: &'a mut sys::net::Service,
+    service: &'a mut sys::net::Connections,
     number: u32,
     ends: &'a Ends,
     wish: Wish,
@@ -276,12 +273,8 @@ fn start<S: Service>(
     })?;
     // States are made on the thread and stay there.
     let work = move || {
-        Loop {
-            service,
-            connections,
-            states: Vec::new(),
-        }
-        .run();
+        let states = Vec::new();
+        Loop { service, states }.run(connections);
     };
     let name = format!("{interface}:{port}");
     let thread = Builder::new(core).name(name).spawn(work)?;
@@ -296,52 +289,47 @@ fn start<S: Service>(
 /// A service at work.
 struct Loop<S: Service> {
     service: S,
-    connections: sys::net::Service,
     /// By the connections' numbers.
     states: Vec<Option<(S::State, Ends)>>,
 }
 
 impl<S: Service> Loop<S> {
-    fn run(mut self) {
+    fn run(mut self, connections: sys::net::Service) {
         self.service.on_init();
-        let mut buf = vec![0; BUFFER_BYTES];
-        let mut event = sys::net::Event::default();
-        loop {
-            self.connections.next(&mut buf, &mut event);
-            let number = event.connection;
-            match event.kind {
-                sys::net::ACCEPTED => self.accept(number),
-                sys::net::RECEIVED => {
-                    let data = buf.get(..event.value).unwrap_or_default();
-                    self.call(number, |service, connection, state| {
-                        service.on_receive(connection, state, data);
-                    });
-                }
-                sys::net::WRITABLE => self.call(number, S::on_writable),
-                sys::net::TIMED_OUT => self.call(number, S::on_timeout),
-                sys::net::ENDED => {
-                    let reason = match event.value {
-                        0 => Close::ByPeer,
-                        1 => Close::Reset,
-                        _ => Close::Lost,
-                    };
-                    self.call(number, |service, connection, state| {
-                        service.on_close(connection, state, reason);
-                        connection.close();
-                    });
-                }
-                sys::net::STOPPED => return,
-                _ => {}
+        connections.serve(|connections, news| self.handle(connections, &news));
+    }
+
+    #[inline]
+    fn handle(&mut self, connections: &mut sys::net::Connections, news: &sys::net::News<'_>) {
+        let number = news.connection;
+        match news.kind {
+            sys::net::RECEIVED => self.call(connections, number, |service, connection, state| {
+                service.on_receive(connection, state, news.data);
+            }),
+            sys::net::ACCEPTED => self.accept(connections, number),
+            sys::net::WRITABLE => self.call(connections, number, S::on_writable),
+            sys::net::TIMED_OUT => self.call(connections, number, S::on_timeout),
+            sys::net::ENDED => {
+                let reason = match news.value {
+                    0 => Close::ByPeer,
+                    1 => Close::Reset,
+                    _ => Close::Lost,
+                };
+                self.call(connections, number, |service, connection, state| {
+                    service.on_close(connection, state, reason);
+                    connection.close();
+                });
             }
+            _ => {}
         }
     }
 
-    fn accept(&mut self, number: u32) {
+    fn accept(&mut self, connections: &mut sys::net::Connections, number: u32) {
         let service = &mut self.service;
-        let (local, peer) = self.connections.accepted();
+        let (local, peer) = connections.accepted();
         let ends = Ends { local, peer };
         let mut connection = Connection {
-            service: &mut self.connections,
+            service: connections,
             number,
             ends: &ends,
             wish: Wish::Stay,
@@ -355,16 +343,18 @@ impl<S: Service> Loop<S> {
                     self.states.resize_with(index + 1, || None);
                 }
                 self.states[index] = Some((state, ends));
-                self.finish(number, wish);
+                self.finish(connections, number, wish);
             }
-            (Ok(None), Wish::Close) => self.connections.close(number, false),
-            (Ok(None) | Err(_), _) => self.connections.close(number, true),
+            (Ok(None), Wish::Close) => connections.close(number, false),
+            (Ok(None) | Err(_), _) => connections.close(number, true),
         }
     }
 
     /// Calls a callback, and does what is to be done after it.
+    #[inline]
     fn call(
         &mut self,
+        connections: &mut sys::net::Connections,
         number: u32,
         callback: impl FnOnce(&mut S, &mut Connection<'_>, &mut S::State),
     ) {
@@ -372,7 +362,7 @@ impl<S: Service> Loop<S> {
             return;
         };
         let mut connection = Connection {
-            service: &mut self.connections,
+            service: connections,
             number,
             ends,
             wish: Wish::Stay,
@@ -385,16 +375,19 @@ impl<S: Service> Loop<S> {
             Ok(()) => connection.wish,
             Err(_) => Wish::Abort,
         };
-        self.finish(number, wish);
+        if wish != Wish::Stay {
+            self.finish(connections, number, wish);
+        }
     }
 
-    fn finish(&mut self, number: u32, wish: Wish) {
+    #[inline(never)]
+    fn finish(&mut self, connections: &mut sys::net::Connections, number: u32, wish: Wish) {
         if wish == Wish::Stay {
             return;
         }
         let state = self.states.get_mut(number as usize).and_then(Option::take);
         // A destructor may panic, too.
         let _ = catch_unwind(AssertUnwindSafe(|| drop(state)));
-        self.connections.close(number, wish == Wish::Abort);
+        connections.close(number, wish == Wish::Abort);
     }
 }

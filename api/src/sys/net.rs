@@ -99,12 +99,23 @@ struct Parts {
 
 /// A piece of news.
 #[repr(C)]
-#[derive(Default)]
-pub(crate) struct Event {
+struct Event {
+    kind: u32,
+    connection: u32,
+    /// What was received, in bytes; or why it ended.
+    value: usize,
+    /// Where the bytes are that were received, until the next piece of news.
+    data: *const u8,
+}
+
+/// A piece of news, as who serves is told.
+pub(crate) struct News<'a> {
     pub(crate) kind: u32,
     pub(crate) connection: u32,
-    /// What was received, in bytes; or why it ended.
+    /// Why it ended.
     pub(crate) value: usize,
+    /// What was received.
+    pub(crate) data: &'a [u8],
 }
 
 /// An address of either version: its bytes (of IPv4, the first four), its scope, and its port.
@@ -206,12 +217,7 @@ mod c {
             port: u16,
             parts: *mut Parts,
         ) -> c_int;
-        pub(super) fn toro_net_service_next(
-            service: *mut KernelService,
-            buf: *mut u8,
-            len: usize,
-            event: *mut Event,
-        );
+        pub(super) fn toro_net_service_next(service: *mut KernelService, event: *mut Event);
         pub(super) fn toro_net_service_send(
             service: *mut KernelService,
             connection: u32,
@@ -296,12 +302,15 @@ pub(crate) fn statistics(index: usize) -> Result<Statistics, i32> {
 }
 
 /// A service; it is used by the thread that has it.
-pub(crate) struct Service {
+pub(crate) struct Service(Connections);
+
+/// What can be done with a service's connections.
+pub(crate) struct Connections {
     service: *mut KernelService,
 }
 
 // SAFETY: the kernel asks that one thread at a time uses it, not which.
-unsafe impl Send for Service {}
+unsafe impl Send for Connections {}
 
 /// What stops a service.
 pub(crate) struct Stopper {
@@ -327,9 +336,9 @@ pub(crate) fn new_service(
     };
     // SAFETY: the place is written by the call only.
     checked(unsafe { c::toro_net_service_new(index, queue, port, &raw mut parts) })?;
-    let service = Service {
+    let service = Service(Connections {
         service: parts.service,
-    };
+    });
     let stopper = Stopper {
         events: parts.events,
     };
@@ -337,24 +346,49 @@ pub(crate) fn new_service(
 }
 
 impl Service {
-    /// Waits for the next piece of news.
-    pub(crate) fn next(&mut self, buf: &mut [u8], event: &mut Event) {
-        // SAFETY: this is the service's one user, as it is borrowed mutably; the buffer is not empty, and both are written by the
-        // call only.
-        unsafe { c::toro_net_service_next(self.service, buf.as_mut_ptr(), buf.len(), event) }
+    /// Waits for one piece of news after the other and hands each to `handle`, until the service is stopped.
+    pub(crate) fn serve(mut self, mut handle: impl FnMut(&mut Connections, News<'_>)) {
+        let mut event = Event {
+            kind: STOPPED,
+            connection: 0,
+            value: 0,
+            data: std::ptr::null(),
+        };
+        loop {
+            // SAFETY: this thread is the service's one user, as it has it; the place is written by the call only.
+            unsafe { c::toro_net_service_next(self.0.service, &raw mut event) };
+            let data = match event.kind {
+                STOPPED => return,
+                // SAFETY: the kernel has written where so many bytes are, and changes nothing of them before it is asked for the next
+                // piece of news, which only the line above does: `Connections` cannot.
+                RECEIVED => unsafe { std::slice::from_raw_parts(event.data, event.value) },
+                _ => &[],
+            };
+            handle(
+                &mut self.0,
+                News {
+                    kind: event.kind,
+                    connection: event.connection,
+                    value: event.value,
+                    data,
+                },
+            );
+        }
     }
+}
 
+impl Connections {
     /// The ends of the connection that the last piece of news accepted: ours and the peer's.
     pub(crate) fn accepted(&mut self) -> (SocketAddr, SocketAddr) {
         let mut ends = Ends::default();
-        // SAFETY: as in `next`; the place is written by the call only.
+        // SAFETY: this is the service's one user, as it is borrowed mutably; the place is written by the call only.
         unsafe { c::toro_net_service_accepted(self.service, &raw mut ends) };
         (ends.local.into(), ends.peer.into())
     }
 
     /// Sends bytes, which are copied as far as they must wait.
     pub(crate) fn send(&mut self, connection: u32, data: &[u8]) -> Result<(), i32> {
-        // SAFETY: as in `next`; the bytes are read by the call only.
+        // SAFETY: as in `accepted`; the bytes are read by the call only.
         checked(unsafe {
             c::toro_net_service_send(self.service, connection, data.as_ptr(), data.len(), false)
         })
@@ -362,7 +396,7 @@ impl Service {
 
     /// Sends bytes that are there for ever.
     pub(crate) fn send_static(&mut self, connection: u32, data: &'static [u8]) -> Result<(), i32> {
-        // SAFETY: as in `next`; the bytes are there for ever.
+        // SAFETY: as in `accepted`; the bytes are there for ever.
         checked(unsafe {
             c::toro_net_service_send(self.service, connection, data.as_ptr(), data.len(), true)
         })
@@ -370,7 +404,7 @@ impl Service {
 
     /// Bytes that wait to be sent.
     pub(crate) fn waiting(&mut self, connection: u32) -> usize {
-        // SAFETY: as in `next`.
+        // SAFETY: as in `accepted`.
         unsafe { c::toro_net_service_waiting(self.service, connection) }
     }
 
@@ -379,18 +413,18 @@ impl Service {
         let timeout_ns = timeout.map_or(u64::MAX, |timeout| {
             u64::try_from(timeout.as_nanos()).unwrap_or(u64::MAX - 1)
         });
-        // SAFETY: as in `next`.
+        // SAFETY: as in `accepted`.
         unsafe { c::toro_net_service_timeout(self.service, connection, timeout_ns) }
     }
 
     /// Closes a connection.
     pub(crate) fn close(&mut self, connection: u32, is_abrupt: bool) {
-        // SAFETY: as in `next`.
+        // SAFETY: as in `accepted`.
         unsafe { c::toro_net_service_close(self.service, connection, is_abrupt) }
     }
 }
 
-impl Drop for Service {
+impl Drop for Connections {
     fn drop(&mut self) {
         // SAFETY: it is the only user, and uses it no more.
         unsafe { c::toro_net_service_free(self.service) }

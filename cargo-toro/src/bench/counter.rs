@@ -20,6 +20,7 @@ const SOURCE: &str = include_str!("../../../benches/instructions.c");
 const MAGIC: u64 = 0x0054_4e43_4f52_4f54;
 const HEADER_WORDS: usize = 64;
 const CPUS: std::ops::Range<usize> = 4..62;
+const BETWEEN: usize = 3;
 const ELAPSED: usize = 62;
 const PROCESSOR: usize = 63;
 const BLOCK_WORDS: usize = 3;
@@ -193,13 +194,17 @@ impl Counter {
             .fold(0, |sum, &count| sum.wrapping_add(count)))
     }
 
-    /// Time between the two addresses: on the host's clock, and of the processor.
-    pub(super) fn times(&self) -> Result<[Duration; 2]> {
+    /// What was between the two addresses.
+    pub(super) fn span(&self) -> Result<Span> {
         let header = self.header()?;
         if header[ELAPSED] == 0 {
             bail!("the guest has not come to the second address");
         }
-        Ok([header[ELAPSED], header[PROCESSOR]].map(Duration::from_nanos))
+        Ok(Span {
+            elapsed: Duration::from_nanos(header[ELAPSED]),
+            processor: Duration::from_nanos(header[PROCESSOR]),
+            blocks: header[BETWEEN],
+        })
     }
 
     /// The blocks that were translated so far.
@@ -245,6 +250,17 @@ impl Counter {
         let (words, _) = bytes.as_chunks();
         Ok(words.iter().map(|word| u64::from_ne_bytes(*word)).collect())
     }
+}
+
+/// From one address to another one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Span {
+    /// Time on the host's clock.
+    pub(super) elapsed: Duration,
+    /// Time of the virtual processor's thread.
+    pub(super) processor: Duration,
+    /// Blocks that the emulator translated.
+    pub(super) blocks: u64,
 }
 
 /// Instructions that are executed as a whole.
@@ -300,11 +316,15 @@ mod tests {
     #[test]
     fn times_are_no_counts() {
         let mut words = header(0, 0);
-        assert!(counted(&words).1.times().is_err());
-        (words[ELAPSED], words[PROCESSOR]) = (9_000_000, 7_000_000);
+        assert!(counted(&words).1.span().is_err());
+        (words[ELAPSED], words[PROCESSOR], words[BETWEEN]) = (9_000_000, 7_000_000, 5);
         let (_folder, counter) = counted(&words);
-        let times = [9, 7].map(Duration::from_millis);
-        assert_eq!(counter.times().unwrap(), times);
+        let span = Span {
+            elapsed: Duration::from_millis(9),
+            processor: Duration::from_millis(7),
+            blocks: 5,
+        };
+        assert_eq!(counter.span().unwrap(), span);
         assert_eq!(counter.total().unwrap(), 120);
     }
 

@@ -66,10 +66,9 @@ impl Pages {
     }
 
     /// The answer for a path; what follows a `?` does not matter.
-    pub(crate) fn find(&self, target: &str) -> Answer {
-        let end = target.bytes().position(|byte| byte == b'?');
-        let path = &target[..end.unwrap_or(target.len())];
-        let page = self.pages.iter().find(|(name, _)| *name == path);
+    pub(crate) fn find(&self, target: &[u8]) -> Answer {
+        let of = |path: &[u8]| self.pages.iter().find(|(name, _)| name.as_bytes() == path);
+        let page = of(target).or_else(|| of(target.split(|byte| *byte == b'?').next()?));
         page.map_or(self.not_found, |(_, answer)| *answer)
     }
 }

@@ -20,11 +20,13 @@ use core::fmt;
 use zerocopy::FromBytes;
 
 use crate::bitmap;
-use crate::features::READ_ONLY_SPARSE_SUPER;
+use crate::features::{
+    COMPATIBLE_SPARSE_SUPER2, READ_ONLY_KNOWN, READ_ONLY_SPARSE_SUPER, ReadOnlyFeatures,
+};
 use crate::filesystem::FileSystem;
 use crate::layout::{SUPERBLOCK_LEN, SUPERBLOCK_OFFSET, Superblock};
 use crate::make::has_backup;
-use crate::{BlockDevice, Error, FileType, Place};
+use crate::{BlockDevice, Error, FileType, Place, ReadOnlyReason};
 
 /// Problems that are listed; a disk full of noise has more.
 const PROBLEMS_MAX: usize = 1000;
@@ -69,6 +71,8 @@ struct Checker<'a, D> {
     attributes: BTreeMap<u32, (u32, u32)>,
     last_orphan: u32,
     is_sparse: bool,
+    /// The only groups with backups besides the first, where it is so.
+    backup_groups: Option<[u32; 2]>,
 }
 
 /// Notes a problem with a formatted text.
@@ -86,7 +90,8 @@ impl<D: BlockDevice> FileSystem<D> {
     /// seen.
     ///
     /// # Errors
-    /// [`Error::Device`], [`Error::OutOfMemory`].
+    /// [`Error::ReadOnly`] with [`ReadOnlyReason::Features`] when it has features for which other things hold; [`Error::Device`],
+    /// [`Error::OutOfMemory`].
     pub fn check(&self) -> Result<Vec<Problem>, Error> {
         let mut raw = [0; SUPERBLOCK_LEN];
         self.device.read(SUPERBLOCK_OFFSET, &mut raw)?;
@@ -99,6 +104,11 @@ impl<D: BlockDevice> FileSystem<D> {
         blocks.resize(bytes, 0);
         let is_dynamic = superblock.revision.get() > 0;
         let features = superblock.features_read_only.get();
+        let unknown = features & !READ_ONLY_KNOWN;
+        if is_dynamic && unknown != 0 {
+            let unknown = ReadOnlyFeatures(unknown);
+            return Err(Error::ReadOnly(ReadOnlyReason::Features(unknown)));
+        }
         let mut checker = Checker {
             disk: self,
             problems: Vec::new(),
@@ -112,6 +122,9 @@ impl<D: BlockDevice> FileSystem<D> {
                 0
             },
             is_sparse: is_dynamic && features & READ_ONLY_SPARSE_SUPER != 0,
+            backup_groups: (is_dynamic
+                && superblock.features_compatible.get() & COMPATIBLE_SPARSE_SUPER2 != 0)
+                .then(|| superblock.backup_groups.map(|group| group.get())),
         };
         checker.check_tables();
         checker.check_inodes()?;
@@ -145,7 +158,10 @@ impl<D: BlockDevice> Checker<'_, D> {
 
     /// Has a group a copy of superblock and descriptors?
     fn has_backup(&self, group: u32) -> bool {
-        has_backup(u32::from(self.is_sparse), group)
+        match self.backup_groups {
+            Some(groups) => group == 0 || groups.contains(&group),
+            None => has_backup(u32::from(self.is_sparse), group),
+        }
     }
 
     /// Marks the blocks of the file system's own tables.

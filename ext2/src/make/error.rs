@@ -11,7 +11,7 @@ use crate::DeviceError;
 pub enum MakeError {
     /// The device failed.
     Device(DeviceError),
-    /// The image is too small for what is to go in.
+    /// The image is too small for what is to go in, or for the inodes that were asked for.
     TooSmall {
         /// The size that would do.
         needed_bytes: u64,
@@ -65,7 +65,7 @@ impl fmt::Display for MakeError {
                 size_bytes,
             } => write!(
                 f,
-                "the content needs an image of {needed_bytes} bytes, this one has {size_bytes}"
+                "an image of {needed_bytes} bytes is needed, this one has {size_bytes}"
             ),
             Self::TooLarge => f.write_str("the content is larger than ext2 can hold"),
             Self::TooFewInodes { needed, asked } => {

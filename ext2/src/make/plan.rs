@@ -300,10 +300,12 @@ impl Sizing<'_> {
         loop {
             let geometry = self.geometry(u32::try_from(blocks).map_err(|_| MakeError::TooLarge)?);
             let missing = content.saturating_sub(self.room(&geometry));
-            if missing == 0 {
+            // A group has no more inodes than blocks.
+            let missing_inodes = self.inodes_needed().saturating_sub(geometry.inodes_count());
+            if missing == 0 && missing_inodes == 0 {
                 return Ok(geometry);
             }
-            blocks = blocks.saturating_add(missing);
+            blocks = blocks.saturating_add(missing.max(missing_inodes));
         }
     }
 
@@ -354,9 +356,15 @@ impl Sizing<'_> {
         )
     }
 
+    /// How many inodes there must be: those in use, and those that were asked for.
+    fn inodes_needed(&self) -> u64 {
+        let asked = self.options.inode_count.map_or(0, u64::from);
+        asked.max(self.inodes_used)
+    }
+
     /// How many blocks of content a geometry has room for; none if the inodes do not fit.
     fn room(&self, geometry: &Geometry) -> u64 {
-        if geometry.inodes_count() < self.inodes_used {
+        if geometry.inodes_count() < self.inodes_needed() {
             return 0;
         }
         (0..geometry.groups_count())

@@ -10,6 +10,7 @@ use super::object::{self, Description};
 use crate::error::Errno;
 use crate::memory::areas::{self, Access};
 use crate::memory::heap::{self, MIN_ALIGN};
+use crate::memory::mapped_files::MAPPED_FILES;
 use crate::storage::vfs::file::OpenFile;
 use crate::storage::vfs::node::NodeKind;
 
@@ -146,8 +147,8 @@ fn map(
         return Err(Errno(libc::EINVAL));
     }
     let wanted = access(protection)?;
+    let is_shared = flags & libc::MAP_TYPE != libc::MAP_PRIVATE;
     let file = if flags & libc::MAP_ANONYMOUS == 0 {
-        let is_shared = flags & libc::MAP_TYPE != libc::MAP_PRIVATE;
         let is_written = protection & libc::PROT_WRITE != 0;
         Some(mappable(descriptor, is_shared && is_written)?)
     } else {
@@ -166,6 +167,7 @@ fn map(
             areas::discard(hint, len_bytes);
             areas::protect(hint, len_bytes, first).map_err(|_| Errno(libc::EINVAL))?;
         }
+        MAPPED_FILES.lock().remove(hint, pages(len_bytes));
         hint
     } else {
         areas::create(len_bytes, first).map_err(|_| Errno(libc::ENOMEM))?
@@ -185,7 +187,13 @@ fn map(
         }
         return Err(error);
     }
+    MAPPED_FILES.lock().add(start, pages(len_bytes), is_shared);
     Ok(start)
+}
+
+/// Bytes of the pages that hold so many.
+fn pages(len_bytes: usize) -> usize {
+    len_bytes.saturating_add(4095) & !4095
 }
 
 /// The file behind a descriptor, if it can be mapped: by its content as it is now, in memory of the mapping's own. Changes of a mapping that
@@ -244,6 +252,9 @@ pub(super) extern "C" fn munmap(address: *mut c_void, len_bytes: usize) -> c_int
     if len_bytes == 0 || !(address as usize).is_multiple_of(4096) {
         return errno::set(Errno(libc::EINVAL));
     }
+    MAPPED_FILES
+        .lock()
+        .remove(address as usize, pages(len_bytes));
     // SAFETY: the program says that it does not use the range any more.
     unsafe { areas::remove(&[(address as usize, len_bytes.next_multiple_of(4096))]) };
     0
@@ -256,6 +267,14 @@ pub(super) extern "C" fn mprotect(
     protection: c_int,
 ) -> c_int {
     let result = access(protection).and_then(|wanted| {
+        // What is written to a shared mapping would have to be in the file: see `mappable`.
+        if wanted == Access::ReadWrite
+            && MAPPED_FILES
+                .lock()
+                .has_any(address as usize, len_bytes, true)
+        {
+            return Err(Errno(libc::EACCES));
+        }
         // SAFETY: the program says what it will do with its own memory.
         unsafe { areas::protect(address as usize, len_bytes.next_multiple_of(4096), wanted) }
             .map_err(|_| Errno(libc::ENOMEM))
@@ -266,6 +285,13 @@ pub(super) extern "C" fn mprotect(
 #[unsafe(no_mangle)]
 pub(super) extern "C" fn madvise(address: *mut c_void, len_bytes: usize, advice: c_int) -> c_int {
     if advice == libc::MADV_DONTNEED {
+        // The content would have to come from the file once more.
+        if MAPPED_FILES
+            .lock()
+            .has_any(address as usize, len_bytes, false)
+        {
+            return errno::set(Errno(libc::EINVAL));
+        }
         // SAFETY: the program says that it does not need the content any more.
         unsafe { areas::discard(address as usize, len_bytes) };
     }
@@ -307,6 +333,9 @@ pub(super) unsafe extern "C" fn mremap(
         }
         if new_bytes <= old_bytes {
             if new_bytes < old_bytes {
+                MAPPED_FILES
+                    .lock()
+                    .remove(start + new_bytes, old_bytes - new_bytes);
                 // SAFETY: the program gives the end of the mapping up.
                 unsafe { areas::remove(&[(start + new_bytes, old_bytes - new_bytes)]) };
             }
@@ -314,6 +343,10 @@ pub(super) unsafe extern "C" fn mremap(
         }
         if flags & libc::MREMAP_MAYMOVE == 0 {
             return Err(Errno(libc::ENOMEM));
+        }
+        // What is added would have to come from the file.
+        if MAPPED_FILES.lock().has_any(start, old_bytes, false) {
+            return Err(invalid);
         }
         let new = areas::create(new_bytes, Access::ReadWrite).map_err(|_| Errno(libc::ENOMEM))?;
         // SAFETY: the new area is larger than the old mapping, which can be read and is the program's no more.

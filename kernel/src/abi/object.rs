@@ -35,6 +35,11 @@ pub trait Object: Any + Send + Sync {
         Readiness::READABLE | Readiness::WRITABLE
     }
 
+    /// What of `wanted` would not block now: for what finds out at a price.
+    fn readiness_of(&self, wanted: Readiness) -> Readiness {
+        self.readiness() & wanted
+    }
+
     /// Who wants to know of changes of readiness; `None` for what is always ready (files), which `epoll` refuses.
     fn notifier(&self) -> Option<&Notifier> {
         None

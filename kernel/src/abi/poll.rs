@@ -36,7 +36,7 @@ fn check(requests: &mut [libc::pollfd], descriptions: &[Option<Arc<Description>>
             Some(description) => {
                 let always = Readiness::ERROR | Readiness::HANGUP;
                 let wanted = Readiness::from_bits_retain(request.events as u16 as u32) | always;
-                (description.object().readiness() & wanted).bits() as i16
+                description.object().readiness_of(wanted).bits() as i16
             }
         };
         count += usize::from(request.revents != 0);
@@ -51,7 +51,8 @@ fn check(requests: &mut [libc::pollfd], descriptions: &[Option<Arc<Description>>
 pub(super) fn poll_until(requests: &mut [libc::pollfd], deadline_ns: Option<u64>) -> Result<usize> {
     let descriptions: Vec<_> = requests.iter().map(|r| object::get(r.fd).ok()).collect();
     let count = check(requests, &descriptions);
-    if count != 0 || deadline_ns.is_some_and(|deadline| deadline <= clock::now_ns()) {
+    let has_passed = || deadline_ns.is_some_and(|deadline| deadline <= clock::now_ns());
+    if count != 0 || has_passed() {
         return Ok(count);
     }
     let poller = Arc::new(Poller {
@@ -68,7 +69,7 @@ pub(super) fn poll_until(requests: &mut [libc::pollfd], deadline_ns: Option<u64>
     notifiers().for_each(|n| n.subscribe(0, observer.clone()));
     let count = loop {
         let count = check(requests, &descriptions);
-        if count != 0 || deadline_ns.is_some_and(|deadline| deadline <= clock::now_ns()) {
+        if count != 0 || has_passed() {
             break count;
         }
         let mut was_notified = poller.was_notified.lock();
@@ -97,9 +98,10 @@ pub(super) unsafe extern "C" fn poll(
         // SAFETY: the caller's array of `count` requests.
         unsafe { core::slice::from_raw_parts_mut(requests, count) }
     };
-    let deadline_ns = u64::try_from(timeout_ms)
-        .ok()
-        .map(|ms| clock::now_ns().saturating_add(ms * 1_000_000));
+    let deadline_ns = u64::try_from(timeout_ms).ok().map(|ms| match ms {
+        0 => 0,
+        ms => clock::now_ns().saturating_add(ms * 1_000_000),
+    });
     match poll_until(requests, deadline_ns) {
         Ok(count) => count as c_int,
         Err(error) => errno::set(error),

@@ -1,6 +1,5 @@
 //! The program's life: arguments, environment, `main`, exit.
 
-use alloc::ffi::CString;
 use alloc::string::String;
 use alloc::vec::Vec;
 use core::ffi::{c_char, c_int, c_void};
@@ -38,15 +37,19 @@ unsafe extern "C" {
 static EXIT_FUNCTIONS: SpinLock<Vec<(ExitFunction, usize)>> = SpinLock::new(Vec::new());
 static IS_EXITING: AtomicBool = AtomicBool::new(false);
 
-/// Makes C strings of `strings` that live for ever, and a null-ended array of them.
-fn c_strings(strings: impl Iterator<Item = String>) -> &'static mut [*mut c_char] {
-    let mut pointers: Vec<*mut c_char> = strings
-        .map(|text| {
-            // A zero byte cannot come from the command line; if it does, the text ends there.
-            let text = text.split('\0').next().unwrap_or_default();
-            CString::new(text).unwrap_or_default().into_raw()
-        })
-        .collect();
+/// Makes C strings of `strings` that live for ever, and a null-ended array of them. A zero byte cannot come from the command line; if it
+/// does, the text ends there for who reads it.
+fn c_strings<'a>(
+    strings: impl Iterator<Item = &'a str>,
+    count: usize,
+) -> &'static mut [*mut c_char] {
+    let mut pointers = Vec::with_capacity(count + 1);
+    for text in strings {
+        let mut bytes = Vec::with_capacity(text.len() + 1);
+        bytes.extend_from_slice(text.as_bytes());
+        bytes.push(0);
+        pointers.push(bytes.leak().as_mut_ptr().cast());
+    }
     pointers.push(null_mut());
     pointers.leak()
 }
@@ -102,12 +105,13 @@ pub fn run() -> ! {
             "the program cannot start in {path} (errno {number})"
         ));
     }
-    let arguments =
-        core::iter::once(String::from("/program")).chain(line.arguments.iter().cloned());
-    let argv = c_strings(arguments);
-    let argc = (argv.len() - 1) as c_int;
+    let argc = line.arguments.len() + 1;
+    let arguments = line.arguments.iter().map(String::as_str);
+    let argv = c_strings(core::iter::once("/program").chain(arguments), argc);
+    let argc = argc as c_int;
     let argv = argv.as_ptr().cast::<*const c_char>();
-    let environment = c_strings(line.environment.iter().cloned());
+    let variables = line.environment.iter().map(String::as_str);
+    let environment = c_strings(variables, line.environment.len());
     environ.store(environment.as_mut_ptr(), Ordering::Relaxed);
     // SAFETY: the linker script puts an array of functions between the two symbols; std's ones want these arguments, as glibc's do.
     unsafe {

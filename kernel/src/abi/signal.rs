@@ -219,6 +219,12 @@ pub(super) fn take_action(signal: c_int) -> Option<Action> {
     Some(action)
 }
 
+/// The program's function for a signal, if it has one.
+pub(super) fn handler(signal: c_int) -> Option<usize> {
+    let action = ACTIONS.lock()[index(signal).ok()?];
+    action.is_function().then_some(action.handler)
+}
+
 /// Whether the running thread blocks a signal.
 pub(super) fn is_blocked(signal: c_int) -> bool {
     blocked().load(Ordering::Relaxed) & bit(signal) != 0

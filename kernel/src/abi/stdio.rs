@@ -32,6 +32,14 @@ impl Object for Terminal {
         Readiness::WRITABLE | input
     }
 
+    /// Nothing is looked at for who asks for nothing, as std does at its start to see whether the descriptors are open.
+    fn readiness_of(&self, wanted: Readiness) -> Readiness {
+        match wanted.contains(Readiness::READABLE) {
+            true => self.readiness() & wanted,
+            false => Readiness::WRITABLE & wanted,
+        }
+    }
+
     fn notifier(&self) -> Option<&Notifier> {
         Some(console::input::notifier())
     }

@@ -7,8 +7,18 @@ use core::ffi::c_int;
 
 use super::signal;
 use crate::arch::x86_64::exceptions::Interrupted;
-use crate::fault::{self, Stage, Verdict};
+use crate::arch::x86_64::extended_state;
+use crate::fault::{self, Verdict};
 use crate::image;
+
+/// The signals that stand for exceptions.
+const OF_EXCEPTIONS: [c_int; 5] = [
+    libc::SIGSEGV,
+    libc::SIGFPE,
+    libc::SIGILL,
+    libc::SIGBUS,
+    libc::SIGTRAP,
+];
 
 /// Signal and code of an exception.
 fn signal_of(fault: &Interrupted) -> (c_int, c_int) {
@@ -32,13 +42,18 @@ fn signal_of(fault: &Interrupted) -> (c_int, c_int) {
 
 /// Notes that the program has a function for a signal, which may be one of an exception.
 pub(super) fn expect(signal: c_int, handler: usize) {
-    let is_exception = matches!(
-        signal,
-        libc::SIGSEGV | libc::SIGFPE | libc::SIGILL | libc::SIGBUS | libc::SIGTRAP
-    );
-    if is_exception && !matches!(handler, libc::SIG_DFL | libc::SIG_IGN) && !is_of_std(handler) {
-        fault::set_stage(Stage::Signal, deliver);
+    if OF_EXCEPTIONS.contains(&signal) && !matches!(handler, libc::SIG_DFL | libc::SIG_IGN) {
+        fault::set_signal_stage(deliver, is_wanted);
     }
+}
+
+/// Whether the program has a handler of its own for some exception. Found out when there is an exception: looking for the name of std's
+/// would be a part of every start.
+fn is_wanted() -> bool {
+    OF_EXCEPTIONS
+        .into_iter()
+        .filter_map(signal::handler)
+        .any(|handler| !is_of_std(handler))
 }
 
 fn is_of_std(handler: usize) -> bool {
@@ -76,7 +91,9 @@ fn deliver(fault: &mut Interrupted) -> Verdict {
     gregs[libc::REG_ERR as usize] = fault.frame.error_code as i64;
     gregs[libc::REG_TRAPNO as usize] = fault.frame.vector as i64;
     gregs[libc::REG_CR2 as usize] = address as i64;
-    context.uc_mcontext.fpregs = (&raw mut fault.frame.floating_point).cast();
+    // SAFETY: a copy of what was saved at the exception.
+    unsafe { extended_state::describe(fault.frame.floating_point) };
+    context.uc_mcontext.fpregs = fault.frame.floating_point.cast();
     signal::run(action, &mut info, &mut context);
     for (slot, register) in context.uc_mcontext.gregs.iter().zip(&mut registers) {
         *register = *slot as u64;

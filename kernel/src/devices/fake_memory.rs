@@ -74,6 +74,10 @@ impl DmaBuffer {
         // SAFETY: in bounds, never freed, and borrowed mutably.
         unsafe { core::slice::from_raw_parts_mut(self.base.add(range.start), range.len()) }
     }
+
+    pub(crate) fn copy_within(&mut self, range: Range<usize>, to: usize) {
+        self.bytes_mut(0..self.len_bytes).copy_within(range, to);
+    }
 }
 
 /// Reads what a device finds at an address it was told.

@@ -35,6 +35,7 @@ const COMMAND_BUS_MASTER: u16 = 4;
 const COMMAND_INTERRUPT_DISABLE: u16 = 1 << 10;
 const HEADER_TYPE: u8 = 0x0E;
 const BARS: u8 = 0x10;
+const BAR_COUNT: usize = 6;
 const SECONDARY_BUS: u8 = 0x19;
 const INTERRUPT_LINE: u8 = 0x3C;
 
@@ -54,6 +55,9 @@ pub enum Bar {
         len_bytes: u64,
     },
 }
+
+/// The base address registers of a function. Behind one of 64 bits the place of its upper half is empty.
+pub type Bars = [Option<Bar>; BAR_COUNT];
 
 /// One function of a PCI device.
 #[derive(Clone, Copy, Debug)]
@@ -182,8 +186,8 @@ impl PciDevice {
     }
 
     /// Has the device send `message` as its interrupt 0, in place of using its pin (MSI-X); whether it can. What the interrupt is for is
-    /// told to the device in its own way.
-    pub fn enable_msix(&self, messages: &[Message]) -> bool {
+    /// told to the device in its own way. `bars` are its own.
+    pub fn enable_msix(&self, messages: &[Message], bars: &Bars) -> bool {
         let Some((_, at)) = self.capabilities().find(|(id, _)| *id == CAPABILITY_MSIX) else {
             return false;
         };
@@ -194,7 +198,7 @@ impl PciDevice {
         let len_bytes = messages.len() * MSIX_ENTRY_BYTES;
         let place = self.read32(at + 4);
         let offset = u64::from(place & !7);
-        let table = match self.bar((place & 7) as u8) {
+        let table = match bars.get((place & 7) as usize).copied().flatten() {
             Some(Bar::Memory {
                 phys,
                 len_bytes: room,
@@ -243,14 +247,44 @@ impl PciDevice {
 
     /// Base address register `index` (0–5), if it is in use.
     pub fn bar(&self, index: u8) -> Option<Bar> {
-        if index > 5 {
+        if usize::from(index) >= BAR_COUNT {
             return None;
         }
+        self.without_decoding(|| self.size_bar(index).0)
+    }
+
+    /// All base address registers; for devices of which several are wanted, since an emulated machine lays its memory out anew whenever a
+    /// device's windows go and come back.
+    pub fn bars(&self) -> Bars {
+        self.without_decoding(|| {
+            let mut bars = [None; BAR_COUNT];
+            let mut index = 0;
+            while let Some(slot) = bars.get_mut(index) {
+                let (bar, registers) = self.size_bar(index as u8);
+                *slot = bar;
+                index += registers;
+            }
+            bars
+        })
+    }
+
+    /// Does something while the device answers to none of its addresses.
+    fn without_decoding<R>(&self, work: impl FnOnce() -> R) -> R {
+        let command = self.read16(COMMAND);
+        self.write16(COMMAND, command & !(COMMAND_IO | COMMAND_MEMORY));
+        let result = work();
+        self.write16(COMMAND, command);
+        result
+    }
+
+    /// Reads a register, and how many registers it takes. The size shows in the address bits that cannot be set; the device must not decode
+    /// meanwhile.
+    fn size_bar(&self, index: u8) -> (Option<Bar>, usize) {
         let offset = BARS + index * 4;
         let low = self.read32(offset);
         if low & 1 != 0 {
             let port = (low & 0xFFFC) as u16;
-            return (port != 0).then_some(Bar::Io { port });
+            return ((port != 0).then_some(Bar::Io { port }), 1);
         }
         let is_64_bit = low >> 1 & 3 == 2 && index < 5;
         let high = if is_64_bit {
@@ -258,13 +292,11 @@ impl PciDevice {
         } else {
             0
         };
+        let registers = 1 + usize::from(is_64_bit);
         let phys = u64::from(high) << 32 | u64::from(low & !0xF);
         if phys == 0 {
-            return None;
+            return (None, registers);
         }
-        // The size shows in the address bits that cannot be set; the device must not decode meanwhile.
-        let command = self.read16(COMMAND);
-        self.write16(COMMAND, command & !(COMMAND_IO | COMMAND_MEMORY));
         self.write32(offset, 0xFFFF_FFFF);
         let low_mask = self.read32(offset) & !0xF;
         self.write32(offset, low);
@@ -276,9 +308,9 @@ impl PciDevice {
         } else {
             0xFFFF_FFFF
         };
-        self.write16(COMMAND, command);
         let len_bytes = (!(u64::from(high_mask) << 32 | u64::from(low_mask))).wrapping_add(1);
-        (len_bytes != 0).then_some(Bar::Memory { phys, len_bytes })
+        let bar = (len_bytes != 0).then_some(Bar::Memory { phys, len_bytes });
+        (bar, registers)
     }
 }
 

@@ -5,7 +5,7 @@ use core::ptr::null_mut;
 use core::sync::atomic::{AtomicPtr, Ordering};
 
 use crate::arch::x86_64::core_local;
-use crate::arch::x86_64::exceptions::{DIVERT_BYTES, Frame, Interrupted, divert, had_interrupts};
+use crate::arch::x86_64::exceptions::{Frame, Interrupted, divert, divert_bytes, had_interrupts};
 use crate::memory::areas::{self, Fault};
 use crate::memory::frames::FRAME_BYTES;
 use crate::memory::paging;
@@ -38,11 +38,29 @@ type Function = fn(&mut Interrupted) -> Verdict;
 static STAGES: [AtomicPtr<()>; 3] = [const { AtomicPtr::new(null_mut()) }; 3];
 
 /// Stack that dealing with a fault needs: memory may have to be allocated, and a report be written.
-const ROOM_BYTES: usize = DIVERT_BYTES + 24 * 1024;
+fn room_bytes() -> usize {
+    divert_bytes() + 24 * 1024
+}
 
-/// Has `function` asked from now on.
+/// Has `function` asked from now on. For signals there is [`set_signal_stage`].
 pub fn set_stage(stage: Stage, function: Function) {
     STAGES[stage as usize].store(function as *mut (), Ordering::Release);
+}
+
+/// Whether signals are wanted, as `fn() -> bool`; null while there is no stage for them.
+static ARE_SIGNALS_WANTED: AtomicPtr<()> = AtomicPtr::new(null_mut());
+
+/// Has `function` asked from now on as the stage of signals, if `is_wanted` says so of the moment of an exception. It is called on the stack
+/// of exceptions when the program's code was interrupted, and must not wait.
+pub fn set_signal_stage(function: Function, is_wanted: fn() -> bool) {
+    ARE_SIGNALS_WANTED.store(is_wanted as *mut (), Ordering::Release);
+    set_stage(Stage::Signal, function);
+}
+
+fn are_signals_wanted() -> bool {
+    let function = ARE_SIGNALS_WANTED.load(Ordering::Acquire);
+    // SAFETY: only `set_signal_stage` stores here.
+    !function.is_null() && unsafe { transmute::<*mut (), fn() -> bool>(function)() }
 }
 
 /// Has an exception dealt with by [`diverted`], or ends the machine.
@@ -63,8 +81,7 @@ fn place(frame: &Frame, page_fault: Option<(usize, Fault)>) -> Option<(usize, us
         // What comes without a way back, or not because of the code that it interrupts.
         && !matches!(frame.vector, 2 | 8 | 18)
         // Where memory is missing, whoever is asked would need some.
-        && !matches!(page_fault, Some((_, Fault::OutOfMemory)))
-        && STAGES.iter().any(|stage| !stage.load(Ordering::Relaxed).is_null());
+        && !matches!(page_fault, Some((_, Fault::OutOfMemory)));
     let code = image::program_code();
     let (mut stack, mut outer) = (frame.rsp as usize, frame.rip as usize);
     if may_wait && is_jump_astray(frame, page_fault) {
@@ -75,22 +92,25 @@ fn place(frame: &Frame, page_fault: Option<(usize, Fault)>) -> Option<(usize, us
     if !may_wait || !code.contains(&outer) {
         return None;
     }
+    let is_there = |stage: Stage| !STAGES[stage as usize].load(Ordering::Relaxed).is_null();
+    let has_handler = are_signals_wanted();
+    if !has_handler && !is_there(Stage::Native) && !is_there(Stage::Thread) {
+        return None;
+    }
     let thread = thread::current();
     let (start, len_bytes) = thread.stack();
-    if !(start + ROOM_BYTES..=start + len_bytes).contains(&stack) {
+    let room_bytes = room_bytes();
+    if !(start + room_bytes..=start + len_bytes).contains(&stack) {
         // The stack is used up: handlers of signals may have one of their own.
-        let is_handled = !STAGES[Stage::Signal as usize]
-            .load(Ordering::Relaxed)
-            .is_null();
         let (start, len_bytes) = *thread.signals.alternate_stack.try_lock()?;
-        if !is_handled || len_bytes < ROOM_BYTES {
+        if !has_handler || len_bytes < room_bytes {
             return None;
         }
         stack = start.checked_add(len_bytes)?;
     }
     // Pages that are not there yet: here there must be no page fault, as this may run on the stack of page faults; and if memory ran out
     // later, in the midst of the report, nothing would be reported.
-    let pages = (stack - ROOM_BYTES) & !(FRAME_BYTES - 1)..stack;
+    let pages = (stack - room_bytes) & !(FRAME_BYTES - 1)..stack;
     let is_there = pages.step_by(FRAME_BYTES).all(|page| {
         paging::is_mapped(page) || areas::on_page_fault(page, true, false) == Fault::Mapped
     });

@@ -14,6 +14,7 @@ use core::mem::transmute;
 use super::dispatch::{Verdict, is_jump_astray};
 use super::landing::{Landing, landing};
 use crate::arch::x86_64::exceptions::{Caller, Interrupted, call_from};
+use crate::devices::console;
 use crate::memory::areas::Fault;
 use crate::scheduler::thread;
 use crate::{epitaph, image};
@@ -154,7 +155,11 @@ pub fn end_thread(fault: &mut Interrupted) -> Verdict {
     let (Some(caller), true) = (search.caller, search.is_caught) else {
         return Verdict::NotMine;
     };
-    epitaph::report(&fault.frame, fault.page_fault);
+    // In one piece: threads of other cores may have something to say too.
+    let mut report = String::new();
+    epitaph::report(&mut report, &fault.frame, fault.page_fault);
+    console::write(report.as_bytes());
+    drop(report);
     // As long as the payload of the panic may live, which nobody knows.
     let message = String::leak(format!(
         "{}",

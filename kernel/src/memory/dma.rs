@@ -40,6 +40,7 @@ impl DmaBuffer {
         self.len_bytes
     }
 
+    #[inline]
     fn pointer<T>(&self, offset: usize) -> *mut T {
         assert!(
             offset.is_multiple_of(align_of::<T>())
@@ -86,6 +87,22 @@ impl DmaBuffer {
         // SAFETY: in bounds; borrowed mutably.
         unsafe { core::slice::from_raw_parts_mut(self.base.add(range.start), range.len()) }
     }
+
+    /// Copies the bytes `range`, which the device does not write just now, to `to`, where it does not look.
+    pub fn copy_within(&mut self, range: core::ops::Range<usize>, to: usize) {
+        assert!(
+            range.start <= range.end
+                && range.end <= self.len_bytes
+                && to <= self.len_bytes - (range.end - range.start),
+            "copy outside a DMA buffer"
+        );
+        // SAFETY: both in bounds of the memory, which is borrowed mutably.
+        unsafe {
+            self.base
+                .add(range.start)
+                .copy_to(self.base.add(to), range.len())
+        };
+    }
 }
 
 impl Drop for DmaBuffer {
@@ -106,3 +123,4 @@ impl Plain for u8 {}
 impl Plain for u16 {}
 impl Plain for u32 {}
 impl Plain for u64 {}
+impl Plain for [u32; 2] {}

@@ -62,9 +62,13 @@ impl Sockets for Above {
         self.ports.admits(local, self.index, self.lane)
     }
 
-    fn accept(&mut self, slot: u32, tuple: &Tuple) -> Option<Arc<Notifier>> {
+    fn accept(&mut self, slot: u32, tuple: &Tuple) -> Result<Arc<Notifier>, Admission> {
         let tuple = FourTuple::from_tuple(tuple, self.index);
-        let listener = self.ports.listener(tuple.local, self.index, self.lane)?;
+        let listener = self.ports.listener(tuple.local, self.index, self.lane);
+        let listener = listener.ok_or(Admission::Refused)?;
+        if !listener.has_room() {
+            return Err(Admission::Full);
+        }
         let notifier: Arc<Notifier> = Arc::default();
         let pending = Pending {
             interface: self.index,
@@ -73,13 +77,18 @@ impl Sockets for Above {
             tuple,
             notifier: notifier.clone(),
         };
-        listener.push(pending).ok()?;
-        Some(notifier)
+        listener.push(pending).map_err(|_| Admission::Refused)?;
+        Ok(notifier)
     }
 
     #[inline]
     fn notify(&mut self, _slot: u32, holder: &Arc<Notifier>) {
         holder.notify();
+    }
+
+    #[inline]
+    fn take(&mut self, _slot: u32, holder: &Arc<Notifier>, bytes: &[u8]) -> bool {
+        holder.offer(bytes)
     }
 
     fn deliver(&mut self, datagram: &Arrival<'_>) -> bool {

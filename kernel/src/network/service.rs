@@ -1,23 +1,28 @@
 //! Services: a listener whose connections are served by one thread, whatever their number.
 //!
 //! A [`Service`] belongs to one interface and is used by one thread, on the interface's core. The stack tells it which connections have
-//! news ([`Events`], an observer of their notifiers); the thread asks for one piece of news after the other ([`Service::next`]), with
-//! no lock held in between. So what the thread does with the news may take locks, wait or use other sockets; meanwhile the stack goes
+//! news, and gives it small pieces of bytes at once ([`news`]; [`Events`] observes their notifiers); the thread asks for one piece of news
+//! after the other ([`Service::next_event`]), with no lock held in between. So what the thread does with the news may take locks, wait or use other sockets; meanwhile the stack goes
 //! on, and only this service's connections wait. Bytes to be sent that the peer does not take yet are kept here, up to
 //! [`QUEUE_BYTES`]; while a connection has such bytes, nothing more is received from it, so a peer that does not read is slowed down
 //! by its own window.
 
+mod news;
+
+use alloc::boxed::Box;
 use alloc::collections::{BTreeSet, VecDeque};
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 
+pub use self::news::Events;
+
+use self::news::{Batch, Item, LISTENER, number_of};
 use super::Network;
 use super::error::{Error, Result};
 use super::interface::Interface;
 use super::ports::{FourTuple, Listener, Pending};
 use crate::arch::clock;
-use crate::scheduler::{self, Notifier, Observer, WaitQueue};
-use crate::sync::SpinLock;
+use crate::scheduler::{self, Notifier};
 
 /// While so many bytes of a connection wait to be sent, no more are taken.
 pub const QUEUE_BYTES: usize = 256 << 10;
@@ -27,8 +32,8 @@ const BACKLOG: usize = 1024;
 const TURNS: u32 = 32;
 /// Shorter pieces are copied though they need not be: to remember where they are costs as much.
 const WORTH_KEEPING: usize = 256;
-/// As what the listener is known to its observer; connections have smaller numbers.
-const LISTENER: u64 = u64::MAX;
+/// Most bytes that are received at once.
+const BUFFER_BYTES: usize = 32 << 10;
 
 /// Why a connection ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -49,7 +54,7 @@ pub enum Event {
         /// Its number.
         connection: u32,
     },
-    /// Bytes were received into the buffer.
+    /// Bytes were received: [`Service::received`] has them.
     Received {
         /// The connection.
         connection: u32,
@@ -77,89 +82,23 @@ pub enum Event {
     Stopped,
 }
 
-/// What is to be looked at, told by the stack and by whoever stops the service.
-pub struct Events {
-    queue: SpinLock<Queue>,
-    waiting: WaitQueue,
-}
-
-#[derive(Default)]
-struct Queue {
-    /// Connections with news, each once.
-    due: VecDeque<u32>,
-    is_due: Vec<bool>,
-    has_arrivals: bool,
-    is_stopped: bool,
-    /// The thread sleeps.
-    is_idle: bool,
-}
-
-impl Queue {
-    /// Notes news of a connection.
-    fn add(&mut self, connection: u32) {
-        if let Some(is_due) = self.is_due.get_mut(connection as usize)
-            && !core::mem::replace(is_due, true)
-        {
-            self.due.push_back(connection);
-        }
-    }
-}
-
-impl Events {
-    fn new() -> Arc<Self> {
-        Arc::new(Self {
-            queue: SpinLock::new(Queue::default()),
-            waiting: WaitQueue::new(),
-        })
-    }
-
-    fn tell(&self, change: impl FnOnce(&mut Queue)) {
-        let mut queue = self.queue.lock();
-        change(&mut queue);
-        let was_idle = core::mem::replace(&mut queue.is_idle, false);
-        drop(queue);
-        if was_idle {
-            self.waiting.wake_one();
-        }
-    }
-
-    /// Ends the service: its thread is told next.
-    pub fn stop(&self) {
-        self.tell(|queue| queue.is_stopped = true);
-    }
-}
-
-impl Observer for Events {
-    fn notified(&self, token: u64) {
-        self.tell(|queue| match token {
-            LISTENER => queue.has_arrivals = true,
-            // Tokens of connections are made from their numbers.
-            token => queue.add(token as u32),
-        });
-    }
-}
-
 /// Bytes that wait to be sent.
 enum Piece {
     Copied(Vec<u8>),
     Kept(&'static [u8]),
 }
 
-impl Piece {
-    fn bytes(&self) -> &[u8] {
-        match self {
-            Self::Copied(bytes) => bytes,
-            Self::Kept(bytes) => bytes,
-        }
-    }
-}
-
 /// A connection of a service.
 struct Connection {
     interface: &'static Interface,
     slot: u32,
-    /// Keeps the way by which the stack tells of it.
-    _notifier: Arc<Notifier>,
+    /// The way by which the stack tells of it, and as what.
+    notifier: Arc<Notifier>,
+    token: u64,
+    /// Its next bytes may be put aside, or were and have not been looked at yet.
+    is_taking: bool,
+    /// Bytes that came while others wait to be sent.
+    held: Vec<u8>,
     waiting: VecDeque<Piece>,
     /// Bytes of the first piece that are sent.
     sent: usize,
@@ -171,6 +110,8 @@ struct Connection {
     /// The end was told.
     has_ended: bool,
     timeout_ns: Option<u64>,
+    /// The timeout has begun anew since its last news.
+    is_touched: bool,
     /// When the timeout is over; moved with each thing that happens.
     deadline_ns: Option<u64>,
     /// Where it is among the deadlines: at its own or before.
@@ -181,8 +122,23 @@ impl Connection {
     /// Something happened: the timeout begins anew.
     #[inline]
     fn touch(&mut self, now_ns: u64) {
+        self.is_touched = true;
         if let Some(timeout_ns) = self.timeout_ns {
             self.deadline_ns = Some(now_ns.saturating_add(timeout_ns));
+        }
+    }
+
+    /// Its bytes are handled: the next may be taken as they come, unless something waits.
+    #[inline]
+    fn go_on(&mut self) {
+        if !self.is_taking
+            && self.waiting_bytes == 0
+            && self.held.is_empty()
+            && !self.is_closing
+            && !self.has_ended
+        {
+            self.is_taking = true;
+            self.notifier.set_taking(true);
         }
     }
 
@@ -191,12 +147,21 @@ impl Connection {
         let before = self.waiting_bytes;
         let mut stack = self.interface.lock();
         while let Some(piece) = self.waiting.front() {
-            let rest = piece.bytes().get(self.sent..).unwrap_or_default();
-            match stack.send(self.slot, rest, now_ns) {
+            let (sent, rest) = match piece {
+                Piece::Copied(bytes) => {
+                    let rest = bytes.get(self.sent..).unwrap_or_default();
+                    (stack.send(self.slot, rest, now_ns), rest.len())
+                }
+                Piece::Kept(bytes) => {
+                    let rest = bytes.get(self.sent..).unwrap_or_default();
+                    (stack.send_static(self.slot, rest, now_ns), rest.len())
+                }
+            };
+            match sent {
                 Ok(len) => {
                     self.sent += len;
                     self.waiting_bytes -= len;
-                    if len < rest.len() {
+                    if len < rest {
                         break;
                     }
                     self.waiting.pop_front();
@@ -226,14 +191,24 @@ pub struct Service {
     turns: u32,
     /// Ends of the connection that was accepted last.
     accepted: Option<FourTuple>,
+    /// What was told and is looked at now.
+    batch: Box<Batch>,
+    has_arrivals: bool,
+    /// The connection whose bytes the program has, and where these are.
+    handled: Option<u32>,
+    received: Received,
+    buffer: Vec<u8>,
+    /// How many connections there have been.
+    serial: u32,
 }
 
-/// What the thread looks at next.
-enum Task {
-    Stop,
-    Accept,
-    Look(u32),
-    Expire(u32),
+/// Where received bytes are.
+#[derive(Clone, Copy)]
+enum Received {
+    /// Among those put aside.
+    Aside(Item),
+    /// At the beginning of [`Service::buffer`].
+    Buffer(usize),
 }
 
 impl Service {
@@ -241,7 +216,7 @@ impl Service {
     /// lanes that have no service.
     ///
     /// # Errors
-    /// [`Error::NoInterface`], or [`Error::AddressInUse`] when a socket or a service has the port.
+    /// [`Error::NoInterface`]; [`Error::AddressInUse`] when a socket or a service has the port; [`Error::OutOfMemory`].
     pub fn new(
         network: &'static Network,
         interface: usize,
@@ -252,8 +227,13 @@ impl Service {
             .lane(interface, lane)
             .ok_or(Error::NoInterface)?
             .start();
+        let mut buffer = Vec::new();
+        buffer
+            .try_reserve_exact(BUFFER_BYTES)
+            .map_err(|_| Error::OutOfMemory)?;
+        buffer.resize(BUFFER_BYTES, 0);
         let notifier: Arc<Notifier> = Arc::default();
-        let events = Events::new();
+        let events = Events::new()?;
         notifier.subscribe(LISTENER, events.clone());
         let listener = network
             .ports
@@ -267,6 +247,12 @@ impl Service {
             deadlines: BTreeSet::new(),
             turns: 0,
             accepted: None,
+            batch: Batch::new()?,
+            has_arrivals: false,
+            handled: None,
+            received: Received::Buffer(0),
+            buffer,
+            serial: 0,
         })
     }
 
@@ -285,19 +271,29 @@ impl Service {
         self.events.clone()
     }
 
-    /// The next piece of news; waits for it. What is received goes to `buf`, which must not be empty.
-    pub fn next(&mut self, buf: &mut [u8]) -> Event {
+    /// What the last piece of news says was received.
+    #[inline]
+    pub fn received(&self) -> &[u8] {
+        match self.received {
+            Received::Aside(item) => self.batch.bytes(item),
+            Received::Buffer(len) => self.buffer.get(..len).unwrap_or_default(),
+        }
+    }
+
+    /// The next piece of news; waits for it.
+    pub fn next_event(&mut self) -> Event {
+        self.go_on();
         loop {
-            self.turns += 1;
-            if self.turns >= TURNS {
-                self.turns = 0;
-                scheduler::yield_now();
+            if self.events.is_stopped() {
+                return Event::Stopped;
             }
-            let event = match self.task() {
-                Task::Stop => return Event::Stopped,
-                Task::Accept => self.accept(),
-                Task::Look(connection) => self.look(connection, buf),
-                Task::Expire(connection) => self.expire(connection),
+            self.turns += 1;
+            let event = if self.turns >= TURNS {
+                self.rest()
+            } else if let Some(item) = self.batch.next() {
+                self.look_at(item)
+            } else {
+                self.refill()
             };
             if let Some(event) = event {
                 return event;
@@ -305,35 +301,57 @@ impl Service {
         }
     }
 
-    /// Waits until there is something to look at.
-    fn task(&mut self) -> Task {
-        let mut queue = self.events.queue.lock();
-        loop {
-            if queue.is_stopped {
-                return Task::Stop;
+    /// The program has handled what it was told last.
+    #[inline]
+    fn go_on(&mut self) {
+        if let Some(connection) = self.handled.take().and_then(|number| self.get(number)) {
+            // Else it was when something was sent.
+            if !connection.is_touched {
+                connection.touch(clock::now_ns());
             }
-            let next = self.deadlines.first().copied();
-            if let Some((at, connection)) = next
-                && at <= clock::now_ns()
-            {
-                self.deadlines.pop_first();
-                return Task::Expire(connection);
-            }
-            if let Some(connection) = queue.due.pop_front() {
-                if let Some(is_due) = queue.is_due.get_mut(connection as usize) {
-                    *is_due = false;
-                }
-                return Task::Look(connection);
-            }
-            if core::mem::replace(&mut queue.has_arrivals, false) {
-                return Task::Accept;
-            }
-            queue.is_idle = true;
-            self.turns = 0;
-            let deadline_ns = next.map(|(at, _)| at);
-            (queue, _) = self.events.waiting.wait(queue, deadline_ns);
-            queue.is_idle = false;
+            connection.go_on();
         }
+    }
+
+    /// Gives others their turn, and then those whose time has come.
+    #[inline(never)]
+    fn rest(&mut self) -> Option<Event> {
+        self.turns = 0;
+        scheduler::yield_now();
+        self.expire_first()
+    }
+
+    fn expire_first(&mut self) -> Option<Event> {
+        let (at, number) = *self.deadlines.first()?;
+        if at > clock::now_ns() {
+            return None;
+        }
+        self.deadlines.pop_first();
+        self.expire(number)
+    }
+
+    /// All that was told has been looked at: takes what was told since, or waits for it.
+    fn refill(&mut self) -> Option<Event> {
+        if core::mem::take(&mut self.has_arrivals) {
+            return self.accept();
+        }
+        let mut queue = self.events.lock();
+        let mut has_slept = false;
+        loop {
+            self.has_arrivals |= core::mem::take(&mut queue.has_arrivals);
+            if queue.take(&mut self.batch) || self.has_arrivals || self.events.is_stopped() {
+                return None;
+            }
+            // Whose time has come already is found after that sleep, which ends at once.
+            if has_slept {
+                break;
+            }
+            has_slept = true;
+            self.turns = 0;
+            queue = queue.sleep(self.deadlines.first().map(|(at, _)| *at));
+        }
+        drop(queue);
+        self.expire_first()
     }
 
     fn get(&mut self, connection: u32) -> Option<&mut Connection> {
@@ -351,10 +369,15 @@ impl Service {
                 (self.connections.len() - 1) as u32
             }
         };
+        self.serial = self.serial.wrapping_add(1);
+        let token = u64::from(self.serial) << 32 | u64::from(connection);
         self.connections[connection as usize] = Some(Connection {
             interface,
             slot: pending.slot,
-            _notifier: pending.notifier.clone(),
+            notifier: pending.notifier.clone(),
+            token,
+            is_taking: true,
+            held: Vec::new(),
             waiting: VecDeque::new(),
             sent: 0,
             waiting_bytes: 0,
@@ -362,27 +385,58 @@ impl Service {
             is_closing: false,
             has_ended: false,
             timeout_ns: None,
+            is_touched: false,
             deadline_ns: None,
             armed_ns: None,
         });
         // From here on the stack tells of it; what came before is looked at once in any case.
-        let token = u64::from(connection);
         pending.notifier.subscribe(token, self.events.clone());
-        let mut queue = self.events.queue.lock();
-        if queue.is_due.len() < self.connections.len() {
-            queue.is_due.resize(self.connections.len(), false);
-        }
-        queue.add(connection);
+        pending.notifier.set_taking(true);
+        let mut queue = self.events.lock();
+        queue.make_room(self.connections.len());
+        queue.add(token);
         // Others may wait; there is one mark for all of them.
         queue.has_arrivals |= self.listener.is_ready();
         self.accepted = Some(pending.tuple);
         Some(Event::Accepted { connection })
     }
 
+    /// Takes what was put aside for a connection, or finds out what is new on it.
+    #[inline]
+    fn look_at(&mut self, item: Item) -> Option<Event> {
+        let number = number_of(item.token);
+        if item.len == 0 {
+            return self.look(number);
+        }
+        let connection = self.connections.get_mut(number as usize)?.as_mut()?;
+        // The number may be another's by now.
+        if connection.token != item.token {
+            return None;
+        }
+        connection.is_taking = false;
+        if connection.is_closing || connection.has_ended {
+            return None;
+        }
+        if connection.waiting_bytes != 0 {
+            connection.held.extend_from_slice(self.batch.bytes(item));
+            return None;
+        }
+        connection.is_touched = false;
+        self.handled = Some(number);
+        self.received = Received::Aside(item);
+        Some(Event::Received {
+            connection: number,
+            len: item.len as usize,
+        })
+    }
+
     /// Finds out what is new on a connection.
-    fn look(&mut self, number: u32, buf: &mut [u8]) -> Option<Event> {
+    fn look(&mut self, number: u32) -> Option<Event> {
         let now_ns = clock::now_ns();
-        let connection = self.get(number)?;
+        let connection = self
+            .connections
+            .get_mut(number as usize)
+            .and_then(Option::as_mut)?;
         if connection.waiting_bytes != 0 {
             match connection.drain(now_ns) {
                 Ok(true) => connection.touch(now_ns),
@@ -398,42 +452,57 @@ impl Service {
             }
             if core::mem::replace(&mut connection.tells_room, false) {
                 // What the peer has sent meanwhile is looked at after that.
-                self.events.queue.lock().add(number);
+                self.events.lock().add(connection.token);
                 return Some(Event::Writable { connection: number });
             }
         }
         if connection.has_ended || connection.is_closing {
             return None;
         }
-        let mut stack = connection.interface.lock();
-        let received = stack.receive(connection.slot, buf, false, now_ns);
-        match received {
-            Ok(0) => {
+        let (len, has_more) = if connection.held.is_empty() {
+            let mut stack = connection.interface.lock();
+            if connection.is_taking && !connection.notifier.is_taking() {
+                // What was put aside comes first, and is told already.
                 drop(stack);
-                connection.has_ended = true;
-                Some(Event::Ended {
-                    connection: number,
-                    end: End::Closed,
-                })
+                self.events.lock().add(connection.token);
+                return None;
             }
-            Ok(len) => {
-                let has_more = stack.is_readable(connection.slot);
-                drop(stack);
-                connection.touch(now_ns);
-                if has_more {
-                    self.events.queue.lock().add(number);
+            match stack.receive(connection.slot, &mut self.buffer, false, now_ns) {
+                Ok(0) => {
+                    connection.has_ended = true;
+                    let end = End::Closed;
+                    return Some(Event::Ended {
+                        connection: number,
+                        end,
+                    });
                 }
-                Some(Event::Received {
-                    connection: number,
-                    len,
-                })
+                Ok(len) => (len, stack.is_readable(connection.slot)),
+                Err(Error::WouldBlock) => {
+                    connection.go_on();
+                    return None;
+                }
+                Err(error) => {
+                    drop(stack);
+                    return self.broken(number, error);
+                }
             }
-            Err(Error::WouldBlock) => None,
-            Err(error) => {
-                drop(stack);
-                self.broken(number, error)
-            }
+        } else {
+            // No more than what is put aside at all.
+            let len = connection.held.len().min(self.buffer.len());
+            self.buffer[..len].copy_from_slice(&connection.held[..len]);
+            connection.held = Vec::new();
+            (len, true)
+        };
+        connection.touch(now_ns);
+        if has_more {
+            self.events.lock().add(connection.token);
         }
+        self.handled = Some(number);
+        self.received = Received::Buffer(len);
+        Some(Event::Received {
+            connection: number,
+            len,
+        })
     }
 
     /// The connection is broken: tells the service, unless it has closed it anyway.
@@ -477,7 +546,7 @@ impl Service {
         Some(Event::TimedOut { connection: number })
     }
 
-    /// Sends bytes, or keeps what the peer does not take yet: those of `kept` where they are, others copied.
+    /// Sends bytes, or keeps what the peer does not take yet: those of `kept`, the same bytes, where they are, others copied.
     ///
     /// # Errors
     /// [`Error::QueueFull`] while [`QUEUE_BYTES`] or more wait: nothing was taken, and the service is told when there is room.
@@ -496,16 +565,23 @@ impl Service {
         let mut sent = 0;
         if connection.waiting_bytes == 0 && !data.is_empty() {
             let now_ns = clock::now_ns();
-            sent = match connection
-                .interface
-                .lock()
-                .send(connection.slot, data, now_ns)
-            {
+            let mut stack = connection.interface.lock();
+            let result = match kept {
+                Some(kept) => stack.send_static(connection.slot, kept, now_ns),
+                None => stack.send(connection.slot, data, now_ns),
+            };
+            if result != Ok(data.len()) && connection.notifier.is_taking() {
+                // With the stack locked, nothing is put aside meanwhile.
+                connection.notifier.set_taking(false);
+                connection.is_taking = false;
+            }
+            drop(stack);
+            sent = match result {
                 Ok(len) => len,
                 Err(Error::WouldBlock) => 0,
                 // Whatever broke it, reading tells.
                 Err(_) => {
-                    self.events.queue.lock().add(number);
+                    self.events.lock().add(connection.token);
                     return Err(Error::NotConnected);
                 }
             };

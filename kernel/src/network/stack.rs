@@ -569,6 +569,17 @@ impl Stack {
         Ok(len)
     }
 
+    /// The same for bytes that stay where they are for ever, and need not be copied to wait.
+    ///
+    /// # Errors
+    /// As [`Stack::send`].
+    #[inline]
+    pub fn send_static(&mut self, slot: u32, data: &'static [u8], now_ns: u64) -> Result<usize> {
+        let len = self.engine.write_static(slot, data, now_ns / 1000)?;
+        self.finish();
+        Ok(len)
+    }
+
     /// Sends no more, after what is queued.
     pub fn shutdown_write(&mut self, slot: u32, now_ns: u64) {
         self.engine.shutdown(slot, now_ns / 1000);

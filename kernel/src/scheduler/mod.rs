@@ -14,6 +14,7 @@ mod placement;
 pub mod registry;
 mod ring;
 mod shared_turn;
+mod sleep_lock;
 pub mod thread;
 mod timers;
 mod turn;
@@ -27,6 +28,7 @@ pub use core::{
 pub use notify::{Notifier, Observer, Readiness};
 pub use placement::{Placement, place, set_placement};
 pub use shared_turn::{Change, Look, SharedTurn};
+pub use sleep_lock::{SleepGuard, SleepLock};
 pub use thread::{Name, Thread, Waiting};
 pub use turn::{Turn, TurnGuard};
 pub use wait::{WaitOutcome, WaitQueue};

@@ -2,7 +2,7 @@
 
 use alloc::sync::Arc;
 use alloc::vec::Vec;
-use core::sync::atomic::{AtomicUsize, Ordering};
+use core::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use super::core::InterruptsHeld;
 use super::wait::{WaitOutcome, WaitQueue};
@@ -33,6 +33,13 @@ pub trait Observer: Send + Sync {
     /// not ask the object.
     fn notified(&self, token: u64);
 
+    /// Bytes have come for the object that is known here as `token` ([`Notifier::offer`]); whether they were taken. Called as
+    /// [`Observer::notified`].
+    fn take(&self, token: u64, bytes: &[u8]) -> bool {
+        let _ = (token, bytes);
+        false
+    }
+
     /// The object that is known here as `token` is no more. Called with no lock held.
     fn gone(&self, token: u64) {
         let _ = token;
@@ -43,6 +50,8 @@ pub trait Observer: Send + Sync {
 pub struct Notifier {
     waiters: WaitQueue,
     observer_count: AtomicUsize,
+    /// Its only observer takes the next bytes that come.
+    is_taking: AtomicBool,
     observers: SpinLock<Vec<(u64, Arc<dyn Observer>)>>,
 }
 
@@ -52,6 +61,7 @@ impl Notifier {
         Self {
             waiters: WaitQueue::new(),
             observer_count: AtomicUsize::new(0),
+            is_taking: AtomicBool::new(false),
             observers: SpinLock::new(Vec::new()),
         }
     }
@@ -76,6 +86,36 @@ impl Notifier {
                 observer.notified(*token);
             }
         }
+    }
+
+    /// Has the observer, the only one, be offered the bytes that come, or no more.
+    #[inline]
+    pub fn set_taking(&self, is_taking: bool) {
+        self.is_taking.store(is_taking, Ordering::Relaxed);
+    }
+
+    /// Whether it wants to be.
+    #[inline]
+    pub fn is_taking(&self) -> bool {
+        self.is_taking.load(Ordering::Relaxed)
+    }
+
+    /// Offers bytes that have come to the observer, if it wants them; whether it has taken them. Then it is offered none before the next
+    /// [`Notifier::set_taking`].
+    #[inline]
+    pub fn offer(&self, bytes: &[u8]) -> bool {
+        self.is_taking() && self.offer_wanted(bytes)
+    }
+
+    fn offer_wanted(&self, bytes: &[u8]) -> bool {
+        let is_taken = match &self.observers.lock()[..] {
+            [(token, observer)] => observer.take(*token, bytes),
+            _ => false,
+        };
+        if is_taken {
+            self.set_taking(false);
+        }
+        is_taken
     }
 
     /// Adds an observer, which knows this object as `token`.

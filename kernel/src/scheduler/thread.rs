@@ -314,7 +314,7 @@ fn canary() -> u64 {
     if let Some(&canary) = CANARY.get() {
         return canary;
     }
-    let canary = crate::arch::entropy::random_u64() & !0xFF;
+    let canary = crate::arch::entropy::hardware_or_random_u64() & !0xFF;
     // The first thread starts alone, before there are others to be given one.
     CANARY.set(canary).copied().unwrap_or(canary)
 }

@@ -445,7 +445,9 @@ impl BlockCache {
             count * BLOCK_LEN
         };
         let mut data = alloc::vec![0; len];
-        self.disk.read(self.first_sector(block), &mut data)?;
+        if self.disk.read(self.first_sector(block), &mut data).is_err() {
+            return self.read_sectors(block, within, buf);
+        }
         let wanted = &data[within..data.len().min(BLOCK_LEN)];
         let copied = wanted.len().min(buf.len());
         buf[..copied].copy_from_slice(&wanted[..copied]);
@@ -459,6 +461,20 @@ impl BlockCache {
         Ok(copied)
     }
 
+    /// Reads what is wanted of a block and no sector more, past the cache: what lies beside a bad sector can be read all the same.
+    fn read_sectors(&self, block: u64, within: usize, buf: &mut [u8]) -> Result<usize, BlockError> {
+        let sector_len = self.disk.sector_len_bytes();
+        let end = self.block_len(block).min(within.saturating_add(buf.len()));
+        let first = within / sector_len;
+        let mut data = alloc::vec![0; end.next_multiple_of(sector_len) - first * sector_len];
+        let sector = self.first_sector(block) + first as u64;
+        self.disk.read(sector, &mut data)?;
+        let wanted = &data[within - first * sector_len..][..end - within];
+        buf[..wanted.len()].copy_from_slice(wanted);
+        self.state.lock().counts.misses += 1;
+        Ok(wanted.len())
+    }
+
     /// Writes a part of a block, or all of it, into the cache. The caller has the turn.
     fn write_block(&self, block: u64, within: usize, data: &[u8]) -> Result<(), BlockError> {
         let block_len = self.block_len(block);
@@ -470,8 +486,19 @@ impl BlockCache {
             }
         }
         let mut content = alloc::vec![0; block_len];
-        if data.len() < block_len {
-            self.disk.read(self.first_sector(block), &mut content)?;
+        if data.len() < block_len
+            && let Err(error) = self.disk.read(self.first_sector(block), &mut content)
+        {
+            // Whole sectors need nothing of those beside them; and to be written is what mends a bad one.
+            let sector_len = self.disk.sector_len_bytes();
+            if !within.is_multiple_of(sector_len) || !data.len().is_multiple_of(sector_len) {
+                return Err(error);
+            }
+            let sector = self.first_sector(block) + (within / sector_len) as u64;
+            self.state.lock().writes += 1;
+            let written = self.disk.write(sector, data);
+            self.state.lock().writes += 1;
+            return written;
         }
         content[within..within + data.len()].copy_from_slice(data);
         for _ in 0..2 {

@@ -4,6 +4,7 @@
 
 use alloc::sync::Arc;
 use alloc::vec::Vec;
+use core::sync::atomic::{AtomicUsize, Ordering};
 
 use ext2::DeviceError;
 
@@ -23,6 +24,8 @@ pub struct Disk {
     pub cache: BlockCache,
     /// Its partitions.
     pub table: Table,
+    /// The core that it belongs to.
+    core: AtomicUsize,
 }
 
 impl Disk {
@@ -36,7 +39,21 @@ impl Disk {
             read: &|sector, buf| cache.read(sector.saturating_mul(sector_len as u64), buf),
         }
         .partitions();
-        Self { cache, table }
+        Self {
+            cache,
+            table,
+            core: AtomicUsize::new(0),
+        }
+    }
+
+    /// The core that it belongs to: what nobody waits for, its write-back, is done there.
+    pub fn core(&self) -> usize {
+        self.core.load(Ordering::Relaxed)
+    }
+
+    /// Has it belong to another core. Its interrupts are the caller's business.
+    pub(super) fn set_core(&self, core: usize) {
+        self.core.store(core, Ordering::Relaxed);
     }
 
     /// Whether this disk holds the image that runs here, or another one.
@@ -101,6 +118,11 @@ impl Volume {
             start,
             len_bytes,
         }
+    }
+
+    /// The disk that it is on.
+    pub fn disk(&self) -> &Arc<Disk> {
+        &self.disk
     }
 
     /// Bytes of a sector of the disk.

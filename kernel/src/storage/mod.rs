@@ -17,6 +17,7 @@ pub mod volumes;
 pub mod write_behind;
 
 use crate::command_line::VirtioMmioDevice;
+use crate::error::Errno;
 pub use mount::{MountError, MountRequest};
 use vfs::bare::Bare;
 use vfs::devfs::Devfs;
@@ -103,12 +104,10 @@ fn cache_bytes() -> usize {
     (memory_bytes / CACHE_SHARE).clamp(CACHE_MIN_BYTES, CACHE_MAX_BYTES)
 }
 
-/// Makes the tree of a program that opens no files: `/dev` and nothing else.
-///
-/// # Errors
-/// When there is no memory.
-pub fn start_bare() -> Result<(), MountError> {
-    let devices = Arc::new(Devfs::new(crate::arch::entropy::fill));
-    vfs::install(mount::bare_tree(Arc::new(Bare), devices)?);
-    Ok(())
+/// Has the tree of a program that opens no files be `/dev` and nothing else. It is made when it is asked for, if it ever is.
+pub fn start_bare() {
+    vfs::install_later(|| {
+        let devices = Arc::new(Devfs::new(crate::arch::entropy::fill));
+        mount::bare_tree(Arc::new(Bare), devices).map_err(|_| Errno(libc::EIO))
+    });
 }

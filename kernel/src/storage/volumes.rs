@@ -2,15 +2,16 @@
 //!
 //! A disk is `disk0`, `disk1`, … in the order in which they were found (without the boot disk), its first partition `disk0.1`. The disks
 //! are looked for when the first is asked for: by the command line's mounts, or by the program. Until a program says otherwise, they
-//! belong to the core that did so. [`Volumes::dedicate`] gives one to another core for good: its interrupts go there and its service runs
-//! there, which wakes whoever waits for the disk, on whatever core.
+//! belong to the core that did so; of a disk with several queues each core has its own. [`Volumes::dedicate`] gives one to another core for
+//! good: its requests go to that core's queue, its interrupts go there and its service runs there, which wakes whoever waits for the disk, on
+//! whatever core; and what is written behind is written there ([`super::write_behind`]).
 //!
 //! Errors are the numbers that a system call would give, as everywhere on this side of storage ([`super::vfs`]).
 
 use alloc::string::ToString;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
-use core::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use core::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use ext2::BlockDevice;
 
@@ -18,6 +19,7 @@ use super::disks::{self, Disk, Volume};
 use super::mount::{self, MountError, MountRequest};
 use super::partition::Partition;
 use super::vfs::{self, node::FileSystem};
+use super::write_behind;
 use crate::arch::x86_64::core_local::{self, CoreLocal};
 use crate::command_line::VirtioMmioDevice;
 use crate::error::{Errno, Result};
@@ -36,9 +38,8 @@ pub struct Volumes {
     changing: Turn,
 }
 
-/// The core that a disk belongs to.
+/// What is known of how a disk belongs to its core.
 struct Home {
-    core: AtomicUsize,
     is_dedicated: AtomicBool,
     /// Cores that ask the disk's service, a bit for each: the one it belongs to, and those it has left.
     registered: AtomicU64,
@@ -83,8 +84,10 @@ extern "C" fn adopt(index: usize) -> ! {
 impl Volumes {
     fn new(disks: Vec<Arc<Disk>>) -> Self {
         let core = scheduler::current_core();
+        for disk in &disks {
+            disk.set_core(core);
+        }
         let home = |_: &Arc<Disk>| Home {
-            core: AtomicUsize::new(core),
             is_dedicated: AtomicBool::new(false),
             // Drivers register their services when they start.
             registered: AtomicU64::new(1 << core),
@@ -104,9 +107,8 @@ impl Volumes {
 
     /// The core that a disk belongs to, and whether for good.
     pub fn home(&self, disk: usize) -> Option<(usize, bool)> {
-        let home = self.homes.get(disk)?;
-        let core = home.core.load(Ordering::Relaxed);
-        Some((core, home.is_dedicated.load(Ordering::Relaxed)))
+        let (disk, home) = self.disks.get(disk).zip(self.homes.get(disk))?;
+        Some((disk.core(), home.is_dedicated.load(Ordering::Relaxed)))
     }
 
     /// The partitions of a disk.
@@ -121,8 +123,9 @@ impl Volumes {
         let (Some(disk), Some(home)) = (self.disks.get(index), self.homes.get(index)) else {
             return;
         };
-        let bit = 1 << scheduler::current_core();
-        if let Some((irq, service)) = disk.cache.disk().interrupt()
+        let core = scheduler::current_core();
+        let bit = 1 << core;
+        if let Some((irq, service)) = disk.cache.disk().interrupt(core)
             && home.registered.fetch_or(bit, Ordering::Relaxed) & bit == 0
         {
             scheduler::register_interrupt(irq, service);
@@ -143,26 +146,20 @@ impl Volumes {
         if home.is_dedicated.swap(true, Ordering::Relaxed) {
             return Err(Errno(libc::EBUSY));
         }
-        let result = self.move_disk(index, disk, home, target);
+        let result = self.move_disk(index, disk, target);
         if result.is_err() {
             home.is_dedicated.store(false, Ordering::Relaxed);
         }
         result
     }
 
-    fn move_disk(
-        &self,
-        index: usize,
-        disk: &Disk,
-        home: &Home,
-        target: &'static CoreLocal,
-    ) -> Result<()> {
+    fn move_disk(&self, index: usize, disk: &Disk, target: &'static CoreLocal) -> Result<()> {
         let core = target.index();
-        if core == home.core.load(Ordering::Relaxed) {
+        let driver = disk.cache.disk();
+        if core == disk.core() && driver.queue_count() == 1 {
             return Ok(());
         }
-        let interrupt = disk.cache.disk().interrupt();
-        let (irq, _) = interrupt.ok_or(Errno(libc::EOPNOTSUPP))?;
+        let (irq, _) = driver.interrupt(core).ok_or(Errno(libc::EOPNOTSUPP))?;
         // Registered first, so that nothing that the line announces there finds nobody.
         if core == scheduler::current_core() {
             self.register(index);
@@ -174,7 +171,10 @@ impl Volumes {
         if !irq.move_to(target) {
             return Err(Errno(libc::EOPNOTSUPP));
         }
-        home.core.store(core, Ordering::Relaxed);
+        driver.keep_to(core);
+        disk.set_core(core);
+        // What the core before was to write is this one's now.
+        write_behind::begin(core);
         Ok(())
     }
 

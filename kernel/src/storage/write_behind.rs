@@ -1,9 +1,11 @@
-//! What programs wrote gets to the disks without their asking: a few seconds after it was written, by a thread that otherwise sleeps.
+//! What programs wrote gets to the disks without their asking: a few seconds after it was written, by a thread that otherwise sleeps. Each core
+//! that disks belong to has one for those, so what nobody waits for takes no time of the others. (Who calls `fsync` waits, and does it itself.)
 
 use core::sync::atomic::{AtomicBool, Ordering};
 
 use super::vfs;
 use crate::arch::clock;
+use crate::arch::x86_64::core_local::MAX_CORES;
 use crate::scheduler::{self, Name, WaitQueue, Waiting};
 use crate::sync::SpinLock;
 
@@ -11,42 +13,59 @@ use crate::sync::SpinLock;
 const PERIOD_NS: u64 = 5_000_000_000;
 const STACK_BYTES: usize = 64 << 10;
 
-static IS_STARTED: AtomicBool = AtomicBool::new(false);
-static HAS_WORK: SpinLock<bool> = SpinLock::new(false);
-static WORK_CAME: WaitQueue = WaitQueue::new();
+/// A core's thread.
+struct Writer {
+    is_started: AtomicBool,
+    has_work: SpinLock<bool>,
+    work_came: WaitQueue,
+}
 
-/// Something was written, the first since [`vfs::write_behind`] saw all written: wakes the thread, or starts it.
-pub fn begin() {
+static WRITERS: [Writer; MAX_CORES] = [const {
+    Writer {
+        is_started: AtomicBool::new(false),
+        has_work: SpinLock::new(false),
+        work_came: WaitQueue::new(),
+    }
+}; MAX_CORES];
+
+/// Something was written to a disk of this core, the first since [`vfs::write_behind`] saw all written: wakes the thread, or starts it.
+pub fn begin(core: usize) {
     // Tests on the host have no scheduler.
     if cfg!(test) {
         return;
     }
-    *HAS_WORK.lock() = true;
-    if IS_STARTED.swap(true, Ordering::Relaxed) {
-        WORK_CAME.wake_one();
+    let Some(writer) = WRITERS.get(core) else {
+        return;
+    };
+    *writer.has_work.lock() = true;
+    if writer.is_started.swap(true, Ordering::Relaxed) {
+        writer.work_came.wake_one();
         return;
     }
-    let started = scheduler::spawn(run, 0, STACK_BYTES, Name::new(b"write-behind"));
+    let started = scheduler::spawn_on(core, run, core, STACK_BYTES, Name::new(b"write-behind"));
     if started.is_err() {
         // The next one who writes tries again.
         log::warn!("no memory for a thread that writes behind");
-        IS_STARTED.store(false, Ordering::Relaxed);
+        writer.is_started.store(false, Ordering::Relaxed);
     }
 }
 
-extern "C" fn run(_: usize) -> ! {
+extern "C" fn run(core: usize) -> ! {
     scheduler::begin();
+    let Some(writer) = WRITERS.get(core) else {
+        scheduler::exit(0)
+    };
     loop {
         {
-            let mut has_work = HAS_WORK.lock();
+            let mut has_work = writer.has_work.lock();
             while !*has_work {
-                (has_work, _) = WORK_CAME.wait_for(Waiting::Idle, has_work, None);
+                (has_work, _) = writer.work_came.wait_for(Waiting::Idle, has_work, None);
             }
             *has_work = false;
         }
         loop {
             scheduler::sleep_until(clock::now_ns().saturating_add(PERIOD_NS));
-            if !vfs::write_behind() {
+            if !vfs::write_behind(core) {
                 break;
             }
         }

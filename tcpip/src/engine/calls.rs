@@ -252,6 +252,26 @@ impl<D: Device, S: Sockets> Engine<D, S> {
         Ok(count)
     }
 
+    /// The same for bytes that stay where they are for ever: as long as nothing else waits to be sent, they are not copied before they
+    /// go into the device's buffer.
+    ///
+    /// # Errors
+    /// See [`Engine::write`].
+    #[inline]
+    pub fn write_static(
+        &mut self,
+        slot: u32,
+        bytes: &'static [u8],
+        now: u64,
+    ) -> Result<usize, Error> {
+        let entry = self.table.get_mut(slot).ok_or(Error::NotConnected)?;
+        let cx = &mut context!(self, now);
+        let count = entry.connection.write(bytes, Some(bytes), cx)?;
+        self.drive(slot, now);
+        self.device.flush();
+        Ok(count)
+    }
+
     /// Queues bytes without sending them: more will follow, and then [`Engine::push`].
     ///
     /// # Errors
@@ -259,7 +279,8 @@ impl<D: Device, S: Sockets> Engine<D, S> {
     #[inline]
     pub fn queue(&mut self, slot: u32, bytes: &[u8], now: u64) -> Result<usize, Error> {
         let entry = self.table.get_mut(slot).ok_or(Error::NotConnected)?;
-        entry.connection.write(bytes, &mut context!(self, now))
+        let cx = &mut context!(self, now);
+        entry.connection.write(bytes, None, cx)
     }
 
     /// Sends what is queued, as far as it may go now.

@@ -225,7 +225,9 @@ impl<D: Device, S: Sockets> Engine<D, S> {
                 let server = answer.server.unwrap_or(*server);
                 self.take_lease(&answer, server, now);
             }
-            (Phase::Bound { server, .. }, Kind::Ack) if now >= client.next_at.min(now) => {
+            // RFC 2131, figure 5: who is bound and has not asked again takes no answer.
+            (Phase::Bound { renew_at, .. }, _) if now < *renew_at => return,
+            (Phase::Bound { server, .. }, Kind::Ack) => {
                 let server = answer.server.unwrap_or(*server);
                 self.take_lease(&answer, server, now);
             }

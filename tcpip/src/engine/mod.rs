@@ -295,7 +295,14 @@ impl<D: Device, S: Sockets> Engine<D, S> {
 
     /// The first number of a connection between two ends (RFC 6528), and what is added to its times (RFC 7323, section 5.4).
     fn first_numbers(&self, tuple: &Tuple, now: u64) -> (Seq, u32) {
-        let hash = self.secret.hash(&words(tuple));
+        // IPv4 fits into fewer words; how many there are goes into the hash.
+        let [local, _, remote, _, ports] = words(tuple);
+        let hash = match tuple.local.is_v4() {
+            true => self
+                .secret
+                .hash(&[local << 32 | remote & 0xFFFF_FFFF, ports]),
+            false => self.secret.hash(&words(tuple)),
+        };
         let clock = (now >> 2) as u32;
         (Seq(clock.wrapping_add(hash as u32)), (hash >> 32) as u32)
     }

@@ -14,6 +14,7 @@ use crate::wire::ip::Packet;
 use crate::wire::protocol;
 use crate::wire::tcp::Segment;
 use crate::wire::udp::Datagram;
+use crate::wire::usual;
 
 impl<D: Device, S: Sockets> Engine<D, S> {
     /// Takes a frame. If it `is_verified`, the device has found the checksums of IPv4, TCP and UDP right.
@@ -21,6 +22,14 @@ impl<D: Device, S: Sockets> Engine<D, S> {
     pub fn receive(&mut self, frame: &[u8], is_verified: bool, now: u64) {
         self.stats.frames_in += 1;
         self.stats.bytes_in += frame.len() as u64;
+        // Nearly always; what is in any way special goes the long way.
+        if self.capabilities.medium == Medium::Ethernet
+            && let Some((tuple, segment)) = usual::read(frame, is_verified)
+            && let Some(slot) = self.table.find(&tuple)
+        {
+            self.stats.segments_in += 1;
+            return self.receive_segment(slot, &segment, now);
+        }
         let packet = match self.capabilities.medium {
             Medium::Ip => frame,
             Medium::Ethernet => {

@@ -67,7 +67,13 @@ impl<D: Device, S: Sockets> Engine<D, S> {
             self.leave_rest(tuple, rest, now);
             return self.receive_stray(&tuple, segment, now);
         }
-        let news = entry.connection.receive(segment, &mut context!(self, now));
+        let (sockets, holder) = (&mut self.sockets, &entry.holder);
+        let take = &mut |bytes: &[u8]| match holder {
+            Some(holder) => sockets.take(slot, holder, bytes),
+            None => false,
+        };
+        let cx = &mut context!(self, now);
+        let news = entry.connection.receive(segment, cx, take);
         if news.contains(News::REFUSE) {
             let tuple = entry.tuple;
             self.send_reset(&tuple, segment, now);
@@ -242,19 +248,13 @@ impl<D: Device, S: Sockets> Engine<D, S> {
         segment: &Segment<'_>,
         now: u64,
     ) -> bool {
-        match self.sockets.admits(tuple.local()) {
-            Admission::Refused => {
-                self.send_reset(tuple, segment, now);
-                return true;
+        // No connection has to go for one that is not taken.
+        if self.table.is_full() {
+            match self.sockets.admits(tuple.local()) {
+                Admission::Open => self.make_room(now),
+                refusal => return self.turn_away(tuple, refusal, segment, now),
             }
-            // The peer will repeat what it sends.
-            Admission::Full => {
-                self.stats.requests_ignored += 1;
-                return false;
-            }
-            Admission::Open => {}
         }
-        self.make_room(now);
         let scale = agreement.scales.map_or(0, |scales| scales.0);
         let window = u32::from(segment.window) << scale;
         let mut connection = Connection::accepted(agreement, window, &self.limits, now);
@@ -267,10 +267,12 @@ impl<D: Device, S: Sockets> Engine<D, S> {
             return false;
         };
         debug_assert_eq!(slot, inserted);
-        let Some(holder) = self.sockets.accept(slot, tuple) else {
-            self.table.remove(slot);
-            self.send_reset(tuple, segment, now);
-            return true;
+        let holder = match self.sockets.accept(slot, tuple) {
+            Ok(holder) => holder,
+            Err(refusal) => {
+                self.table.remove(slot);
+                return self.turn_away(tuple, refusal, segment, now);
+            }
         };
         if let Some(entry) = self.table.get_mut(slot) {
             entry.holder = Some(holder);
@@ -283,6 +285,24 @@ impl<D: Device, S: Sockets> Engine<D, S> {
             false => self.receive_segment(slot, segment, now),
         }
         true
+    }
+
+    /// Nobody takes a connection whose handshake is through; whether that may be forgotten.
+    #[cold]
+    fn turn_away(
+        &mut self,
+        tuple: &Tuple,
+        refusal: Admission,
+        segment: &Segment<'_>,
+        now: u64,
+    ) -> bool {
+        if refusal == Admission::Refused {
+            self.send_reset(tuple, segment, now);
+            return true;
+        }
+        // The peer will repeat what it sends.
+        self.stats.requests_ignored += 1;
+        false
     }
 
     /// Has a connection that nobody holds give way if there are too many.
@@ -417,12 +437,19 @@ impl<D: Device, S: Sockets> Engine<D, S> {
             return;
         };
         if entry.connection.wants_output() {
-            self.send_and_arrange(slot, now);
-        } else {
-            let wanted = entry.connection.deadline();
-            self.timers
-                .arrange(Key::Connection(slot), &mut entry.timer, wanted);
+            let mut exit = Exit {
+                device: &mut self.device,
+                capabilities: &self.capabilities,
+                generation: self.neighbors.generation,
+                cx: context!(self, now),
+            };
+            if !exit.send_predicted(&mut entry.connection, &entry.path, &entry.tuple) {
+                return self.send_and_arrange(slot, now);
+            }
         }
+        let wanted = entry.connection.deadline();
+        self.timers
+            .arrange(Key::Connection(slot), &mut entry.timer, wanted);
     }
 
     #[inline(never)]

@@ -107,9 +107,10 @@ impl Addresses {
 
     /// The next station on the way to an address: itself, or who passes it on.
     pub(crate) fn next_hop(&self, to: Address) -> Option<Address> {
-        if to.is_multicast() || self.is_broadcast(to) {
+        if to.is_multicast() || to == Address::BROADCAST {
             return Some(to);
         }
+        // What means all stations of a network of ours lies in it.
         // An IPv6 address of ours says nothing of who else is on the link, but for what routers say or an address that was given.
         if to.is_link_local() || self.own.iter().any(|own| own.prefix.contains(to)) {
             return Some(to);

@@ -36,6 +36,13 @@ struct Neighbor {
     waiters: Vec<u32>,
 }
 
+impl Neighbor {
+    /// Until when its address is believed without a doubt.
+    fn fresh_until(&self) -> u64 {
+        self.confirmed_at.saturating_add(FRESH_US)
+    }
+}
+
 /// The answer to a question of ours for a neighbour.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Resolved {
@@ -86,6 +93,19 @@ impl Neighbors {
 
     /// The hardware address of a neighbour; or it is asked: the question that is to be sent now, if any.
     pub(crate) fn resolve(&mut self, address: Address, now: u64) -> (Resolved, Option<Question>) {
+        // Nearly always.
+        if let Some(neighbor) = self.table.get_mut(&address)
+            && let Some(mac) = neighbor.mac
+            && now < neighbor.fresh_until()
+        {
+            neighbor.used_at = now;
+            return (Resolved::Known(mac, neighbor.fresh_until()), None);
+        }
+        self.resolve_slowly(address, now)
+    }
+
+    #[inline(never)]
+    fn resolve_slowly(&mut self, address: Address, now: u64) -> (Resolved, Option<Question>) {
         if !self.table.contains_key(&address) {
             self.make_room(now);
         }
@@ -103,20 +123,14 @@ impl Neighbors {
             target: address,
             mac: neighbor.mac,
         };
-        let fresh_until = neighbor.confirmed_at.saturating_add(FRESH_US);
-        match neighbor.mac {
-            Some(mac) if now < fresh_until => (Resolved::Known(mac, fresh_until), None),
-            known => {
-                let is_new = neighbor.asked == 0;
-                if is_new {
-                    (neighbor.asked, neighbor.asked_at) = (1, now);
-                }
-                let resolved = known.map_or(Resolved::Pending, |mac| {
-                    Resolved::Known(mac, now + DOUBT_US)
-                });
-                (resolved, is_new.then_some(question))
-            }
+        let is_new = neighbor.asked == 0;
+        if is_new {
+            (neighbor.asked, neighbor.asked_at) = (1, now);
         }
+        let resolved = neighbor.mac.map_or(Resolved::Pending, |mac| {
+            Resolved::Known(mac, now + DOUBT_US)
+        });
+        (resolved, is_new.then_some(question))
     }
 
     /// Lets a frame wait; whether there was room.

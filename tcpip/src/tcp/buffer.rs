@@ -15,6 +15,8 @@ const SPARE: usize = 64;
 pub(crate) struct Ring {
     /// Its length is 0 or a power of two.
     storage: Box<[u8]>,
+    /// Without storage: what is queued, where it is for ever.
+    kept: &'static [u8],
     head: usize,
     len: usize,
 }
@@ -45,12 +47,23 @@ impl Ring {
         }
     }
 
+    /// Queues bytes that stay where they are, without copying them; nothing may be queued, nor storage be there.
+    #[inline]
+    pub(crate) fn keep(&mut self, bytes: &'static [u8]) {
+        debug_assert!(self.len == 0 && self.capacity() == 0);
+        (self.kept, self.len) = (bytes, bytes.len());
+    }
+
     /// Copies bytes from a place `offset` from the first; how many there were.
     #[inline]
     pub(crate) fn read(&self, offset: usize, bytes: &mut [u8]) -> usize {
         let count = bytes.len().min(self.len.saturating_sub(offset));
         if count == 0 {
             return 0;
+        }
+        if let Some(kept) = self.kept.get(offset..offset + count) {
+            bytes[..count].copy_from_slice(kept);
+            return count;
         }
         let start = (self.head + offset) & (self.capacity() - 1);
         let first = count.min(self.capacity() - start);
@@ -64,6 +77,9 @@ impl Ring {
 
     /// The first bytes, as far as they lie in one piece.
     pub(crate) fn front(&self) -> &[u8] {
+        if !self.kept.is_empty() {
+            return self.kept;
+        }
         let end = (self.head + self.len).min(self.capacity());
         self.storage.get(self.head..end).unwrap_or_default()
     }
@@ -80,10 +96,18 @@ impl Ring {
     pub(crate) fn consume(&mut self, count: usize) {
         let count = count.min(self.len);
         self.len -= count;
+        if !self.kept.is_empty() {
+            self.kept = self.kept.get(count..).unwrap_or_default();
+            return;
+        }
         self.head = (self.head + count) & self.capacity().wrapping_sub(1);
     }
 
     fn set_storage(&mut self, mut storage: Box<[u8]>, kept: usize) -> Box<[u8]> {
+        let borrowed = core::mem::take(&mut self.kept);
+        if !borrowed.is_empty() {
+            storage[..borrowed.len()].copy_from_slice(borrowed);
+        }
         let kept = kept.min(self.capacity());
         if kept != 0 {
             let first = kept.min(self.capacity() - self.head);
@@ -131,6 +155,7 @@ impl Pool {
         }
         // Nearly always: what the last request was in.
         if ring.capacity() == 0
+            && ring.kept.is_empty()
             && wanted <= SMALL
             && let Some(storage) = self.spare.pop()
         {
@@ -229,18 +254,24 @@ mod tests {
 
     proptest! {
         #[test]
-        fn a_ring_is_a_queue(steps in proptest::collection::vec((0usize..3000, 0usize..3000), 1..60)) {
+        fn a_ring_is_a_queue(steps in proptest::collection::vec((0usize..3000, 0usize..3000, any::<bool>()), 1..60)) {
             let (mut pool, mut ring) = (Pool::new(1 << 20), Ring::default());
             let (mut model, mut next) = (VecDeque::new(), 0u8);
-            for (more, less) in steps {
+            for (more, less, stays) in steps {
                 let bytes: Vec<u8> = (0..more).map(|_| { next = next.wrapping_add(7); next }).collect();
-                let (at, len) = (ring.len(), ring.len() + more);
-                prop_assert!(pool.reserve(&mut ring, len, at));
-                // Its second half first, as out of order.
-                ring.write(at + more / 2, &bytes[more / 2..]);
-                ring.write(at, &bytes[..more / 2]);
-                ring.extend(more);
-                model.extend(bytes);
+                model.extend(&bytes);
+                if stays && ring.len() == 0 && ring.capacity() == 0 {
+                    // Not copied.
+                    ring.keep(bytes.leak());
+                    prop_assert_eq!(pool.used(), 0);
+                } else {
+                    let (at, len) = (ring.len(), ring.len() + more);
+                    prop_assert!(pool.reserve(&mut ring, len, at));
+                    // Its second half first, as out of order.
+                    ring.write(at + more / 2, &bytes[more / 2..]);
+                    ring.write(at, &bytes[..more / 2]);
+                    ring.extend(more);
+                }
                 let mut out = vec![0; less];
                 let offset = less.min(ring.len()) / 2;
                 let got = ring.read(offset, &mut out);

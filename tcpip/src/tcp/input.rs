@@ -23,17 +23,27 @@ fn usual_timestamp(options: &[u8]) -> Option<u32> {
 }
 
 impl Connection {
-    /// Takes a segment.
-    #[inline]
-    pub(crate) fn receive(&mut self, segment: &Segment<'_>, cx: &mut Context<'_>) -> News {
-        self.receive_predicted(segment, cx)
+    /// Takes a segment. Bytes that come in order and before which none wait may be taken by `take` at once: then they count as read.
+    // It knows no generic type, so it is compiled once, for speed.
+    pub(crate) fn receive(
+        &mut self,
+        segment: &Segment<'_>,
+        cx: &mut Context<'_>,
+        take: &mut dyn FnMut(&[u8]) -> bool,
+    ) -> News {
+        self.receive_predicted(segment, cx, take)
             .unwrap_or_else(|| self.receive_any(segment, cx))
     }
 
     /// The short way: the next bytes, or the next acknowledgement, of a connection on which nothing is lost (after Van Jacobson's header
     /// prediction). What is in any way special goes the long way, which does the same for the rest.
     #[inline]
-    fn receive_predicted(&mut self, segment: &Segment<'_>, cx: &mut Context<'_>) -> Option<News> {
+    fn receive_predicted(
+        &mut self,
+        segment: &Segment<'_>,
+        cx: &mut Context<'_>,
+        take: &mut dyn FnMut(&[u8]) -> bool,
+    ) -> Option<News> {
         let len = segment.payload.len() as u32;
         let acked = segment.ack - self.una;
         let is_usual = self.state == State::Established
@@ -64,9 +74,11 @@ impl Connection {
             return None;
         }
         let queued = self.incoming.len();
-        if !cx
-            .pool
-            .reserve(&mut self.incoming, queued + len as usize, queued)
+        let is_taken = len != 0 && queued == 0 && take(segment.payload);
+        if !is_taken
+            && !cx
+                .pool
+                .reserve(&mut self.incoming, queued + len as usize, queued)
         {
             return None;
         }
@@ -85,11 +97,15 @@ impl Connection {
             self.lost_edge = self.una;
         }
         if len != 0 {
-            self.incoming.write(queued, segment.payload);
-            self.incoming.extend(len as usize);
             self.rcv_nxt += len;
             self.owe_ack(len, cx.now_us);
-            news |= News::READABLE;
+            if is_taken {
+                self.after_read(len, cx);
+            } else {
+                self.incoming.write(queued, segment.payload);
+                self.incoming.extend(len as usize);
+                news |= News::READABLE;
+            }
         }
         Some(news)
     }

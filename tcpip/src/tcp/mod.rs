@@ -547,7 +547,7 @@ impl Connection {
     }
 
     #[inline]
-    fn after_read(&mut self, count: u32, cx: &mut Context<'_>) {
+    pub(super) fn after_read(&mut self, count: u32, cx: &mut Context<'_>) {
         if self.early.is_empty() {
             cx.pool.rest(&mut self.incoming);
         }
@@ -596,11 +596,31 @@ impl Connection {
         wanted.min(most).max(Limits::ASSURED_BYTES)
     }
 
-    /// Queues bytes to be sent, as many as fit; how many.
+    /// Queues bytes to be sent, as many as fit; how many. Those of `kept`, the same bytes, stay where they are for ever: they need not be copied.
     ///
     /// # Errors
     /// [`Error::WouldBlock`] when none fit, or what broke the connection.
-    pub(crate) fn write(&mut self, bytes: &[u8], cx: &mut Context<'_>) -> Result<usize, Error> {
+    #[inline]
+    pub(crate) fn write(
+        &mut self,
+        bytes: &[u8],
+        kept: Option<&'static [u8]>,
+        cx: &mut Context<'_>,
+    ) -> Result<usize, Error> {
+        if let Some(kept) = kept
+            && self.state == State::Established
+            && self.outgoing.len() == 0
+            && self.outgoing.capacity() == 0
+            && let Some(kept) = kept.get(..kept.len().min(self.send_limit(cx.limits)))
+        {
+            self.bits.set(Bits::FULL, kept.len() < bytes.len());
+            self.outgoing.keep(kept);
+            return Ok(kept.len());
+        }
+        self.write_copied(bytes, cx)
+    }
+
+    fn write_copied(&mut self, bytes: &[u8], cx: &mut Context<'_>) -> Result<usize, Error> {
         if !self.state.can_send() || self.bits.contains(Bits::FIN) {
             return match self.state.is_connecting() {
                 true => Err(Error::WouldBlock),

@@ -5,7 +5,7 @@ use alloc::vec::Vec;
 use super::{Bits, Connection, Context, NEVER, State};
 use crate::limits::Limits;
 use crate::seq::Seq;
-use crate::wire::tcp::{Flags, Header, MAX_SACK};
+use crate::wire::tcp::{Flags, Header, MAX_SACK, TIMESTAMP_PREFIX};
 
 /// A segment that is to be sent now.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -22,6 +22,19 @@ pub(crate) struct Plan {
     has_sack: bool,
     /// Most payload that we take, in a SYN.
     mss: Option<u16>,
+}
+
+/// Length of the header with times and nothing else.
+pub(crate) const USUAL_HEADER: usize = 32;
+
+impl Plan {
+    /// The times of a segment whose header has [`USUAL_HEADER`] bytes: an acknowledgement with times and nothing else.
+    #[inline]
+    pub(crate) fn times(&self) -> Option<(u32, u32)> {
+        let is_usual = !self.has_sack && self.mss.is_none() && self.flags.contains(Flags::ACK);
+        self.timestamps
+            .filter(|_| is_usual && self.header == USUAL_HEADER)
+    }
 }
 
 /// Largest payload that a segment of ours may have, and one that the device takes apart.
@@ -82,6 +95,41 @@ impl Connection {
         self.bits
             .contains(Bits::ACK_NOW)
             .then(|| self.plan(self.max, 0, Flags::ACK, cx))
+    }
+
+    /// The short way: all that is queued goes in one segment, and nothing is under way. What is in any way special goes the long way, which
+    /// does the same for all.
+    #[inline]
+    pub(crate) fn next_predicted(&mut self, cx: &mut Context<'_>) -> Option<Plan> {
+        const SPECIAL: Bits = Bits::SYN_DUE
+            .union(Bits::PROBE)
+            .union(Bits::FORCE)
+            .union(Bits::RECOVERY)
+            .union(Bits::PERSIST)
+            .union(Bits::FIN)
+            .union(Bits::CORKED);
+        let len = self.outgoing.len() as u32;
+        let is_usual = self.state == State::Established
+            && !self.bits.intersects(SPECIAL)
+            && self.una == self.nxt
+            && self.nxt == self.max
+            && len != 0
+            && len <= self.mss.min(self.window).min(self.congestion.window)
+            && self.retransmit_at == NEVER
+            && self.timed_at == 0
+            && self.rtt.backoff() == 0;
+        let timeout_us = self.rtt.timeout_us();
+        // After a rest the congestion window may have to be found anew.
+        if !is_usual || cx.now_us - self.progress_at > timeout_us {
+            return None;
+        }
+        let seq = self.nxt;
+        self.nxt = seq + len;
+        self.max = self.nxt;
+        (self.timed, self.timed_at) = (seq, cx.now_us);
+        self.progress_at = cx.now_us;
+        self.retransmit_at = cx.now_us + timeout_us;
+        Some(self.plan(seq, len, Flags::ACK | Flags::PSH, cx))
     }
 
     fn next_handshake(&mut self, sizes: Sizes, cx: &mut Context<'_>) -> Option<Plan> {
@@ -313,6 +361,36 @@ impl Connection {
             ..self.header(plan)
         }
         .write(header);
+        if plan.len != 0 {
+            let offset = plan.seq - self.una;
+            self.outgoing.read(offset as usize, payload);
+        }
+    }
+
+    /// Writes a segment that [`Plan::times`] tells the header of, with everything at a known place, to where [`Path::usual`] has it.
+    #[inline]
+    pub(crate) fn write_usual(
+        &self,
+        plan: &Plan,
+        (value, echo): (u32, u32),
+        (source_port, destination_port): (u16, u16),
+        header: &mut [u8; USUAL_HEADER],
+        payload: &mut [u8],
+    ) {
+        let [a, b] = source_port.to_be_bytes();
+        let [c, d] = destination_port.to_be_bytes();
+        let [e, f, g, h] = plan.seq.0.to_be_bytes();
+        let [i, j, k, l] = self.rcv_nxt.0.to_be_bytes();
+        let [m, n] = plan.window.to_be_bytes();
+        let [p, q, r, s] = TIMESTAMP_PREFIX;
+        let [t, u, v, w] = value.to_be_bytes();
+        let [x, y, z, o] = echo.to_be_bytes();
+        let offset = (USUAL_HEADER as u8) << 2;
+        let flags = plan.flags.bits();
+        *header = [
+            a, b, c, d, e, f, g, h, i, j, k, l, offset, flags, m, n, 0, 0, 0, 0, p, q, r, s, t, u,
+            v, w, x, y, z, o,
+        ];
         if plan.len != 0 {
             let offset = plan.seq - self.una;
             self.outgoing.read(offset as usize, payload);

@@ -89,10 +89,21 @@ impl Bench {
     fn sent(&mut self) -> Vec<Sent> {
         let mut sent = Vec::new();
         while sent.len() < 200
-            && let Some(plan) = self.context(|one, cx| one.next_segment(SIZES, cx))
+            && let Some(plan) = self.context(|one, cx| {
+                // As the exit does.
+                one.next_predicted(cx)
+                    .or_else(|| one.next_segment(SIZES, cx))
+            })
         {
             let mut bytes = vec![0; plan.header + plan.len as usize];
             self.one.write_segment(&plan, 80, 40_000, &mut bytes);
+            if let Some(times) = plan.times() {
+                let mut usual = vec![0; bytes.len()];
+                let (header, payload) = usual.split_first_chunk_mut().expect("as long");
+                self.one
+                    .write_usual(&plan, times, (80, 40_000), header, payload);
+                assert_eq!(usual, bytes);
+            }
             let packet = Packet {
                 source: Address::ANY_V4,
                 destination: Address::ANY_V4,
@@ -140,7 +151,7 @@ impl Bench {
             options,
             payload,
         };
-        let news = self.context(|one, cx| one.receive(&segment, cx));
+        let news = self.context(|one, cx| one.receive(&segment, cx, &mut |_| false));
         (news, self.sent())
     }
 
@@ -150,7 +161,7 @@ impl Bench {
 
     fn write(&mut self, len: usize) -> Vec<Sent> {
         let bytes: Vec<u8> = (0..len).map(|at| at as u8).collect();
-        let written = self.context(|one, cx| one.write(&bytes, cx));
+        let written = self.context(|one, cx| one.write(&bytes, None, cx));
         assert_eq!(written, Ok(len));
         self.sent()
     }
@@ -653,7 +664,7 @@ fn a_device_that_takes_segments_apart_gets_them_whole() {
     let mut bench = Bench::new();
     let bytes = vec![7; 9500];
     bench
-        .context(|one, cx| one.write(&bytes, cx))
+        .context(|one, cx| one.write(&bytes, None, cx))
         .expect("room");
     let sizes = Sizes {
         mss: 1000,
@@ -667,4 +678,64 @@ fn a_device_that_takes_segments_apart_gets_them_whole() {
     bench.context(|one, cx| while one.next_segment(sizes, cx).is_some() {});
     let (_, _) = bench.feed(0, 0, ACK, 60_000, b"", &[]);
     assert_eq!(lens(&bench.pass(301_000)), [(0, 1000)]);
+}
+
+#[test]
+fn bytes_that_are_taken_at_once_count_as_read_and_none_may_wait_before_them() {
+    let mut bench = Bench::new();
+    let segment = |seq: u32, payload: &'static [u8]| Segment {
+        source_port: 40_000,
+        destination_port: 80,
+        seq: Seq(THEIRS) + seq,
+        ack: Seq(OURS),
+        flags: ACK,
+        window: 60_000,
+        options: &[],
+        payload,
+    };
+    let mut taken = Vec::new();
+    let mut feed = |bench: &mut Bench, seq, payload, takes: bool| {
+        bench.context(|one, cx| {
+            one.receive(&segment(seq, payload), cx, &mut |bytes: &[u8]| {
+                taken.extend_from_slice(bytes);
+                takes
+            })
+        })
+    };
+    assert_eq!(feed(&mut bench, 0, b"abc", true), News::empty());
+    assert_eq!(bench.read(), Err(Error::WouldBlock));
+    assert_eq!(bench.pool.used(), 0, "nothing is kept");
+    assert_eq!(feed(&mut bench, 3, b"de", false), News::READABLE);
+    // Not offered: others wait before them.
+    assert_eq!(feed(&mut bench, 5, b"f", true), News::READABLE);
+    // Out of order, then again.
+    assert_eq!(feed(&mut bench, 7, b"h", true), News::empty());
+    assert_eq!(feed(&mut bench, 0, b"abc", true), News::empty());
+    assert_eq!(bench.read(), Ok(3));
+    assert_eq!(taken, b"abcde");
+    assert_eq!(bench.pass(20_000).last().expect("acknowledged").ack, 6);
+}
+
+#[test]
+fn bytes_that_stay_where_they_are_are_sent_from_there_again_and_before_others() {
+    let mut bench = Bench::new();
+    static BYTES: [u8; 700] = [7; 700];
+    let write = |bench: &mut Bench, kept| {
+        let written = bench.context(|one, cx| one.write(&BYTES, kept, cx));
+        assert_eq!(written, Ok(700));
+        bench.sent()
+    };
+    assert_eq!(lens(&write(&mut bench, Some(&BYTES))), [(0, 700)]);
+    assert_eq!(bench.pool.used(), 0, "they are not copied");
+    // More while these are under way: Nagle keeps it back, and all of it is in one buffer now.
+    assert_eq!(write(&mut bench, Some(&BYTES)), []);
+    assert!(bench.pool.used() != 0);
+    assert_eq!(lens(&bench.pass(2_000_000))[0], (0, 1000), "sent again");
+    assert_eq!(lens(&bench.take(0, 1000, ACK, b"")), [(1000, 400)]);
+    assert_eq!(lens(&bench.take(0, 1400, ACK, b"")), []);
+    assert_eq!(bench.pool.used(), 0);
+    // A part of what is kept may be acknowledged.
+    assert_eq!(lens(&write(&mut bench, Some(&BYTES))), [(1400, 700)]);
+    assert_eq!(lens(&bench.take(0, 1500, ACK, b"")), []);
+    assert_eq!(lens(&bench.pass(2_000_000))[0], (1500, 600));
 }

@@ -13,6 +13,7 @@ pub(crate) mod ip;
 pub(crate) mod ndp;
 pub(crate) mod tcp;
 pub(crate) mod udp;
+pub(crate) mod usual;
 
 /// Protocol numbers (IANA).
 pub(crate) mod protocol {

@@ -110,6 +110,13 @@ impl Options {
     /// Reads options; what is not known is passed over, and what is cut off ends them.
     pub(crate) fn read(mut bytes: &[u8]) -> Self {
         let mut options = Self::default();
+        // Nearly always there is a time and nothing else.
+        if let Some((&TIMESTAMP_PREFIX, body)) = bytes.split_first_chunk()
+            && let Ok(body) = <&[u8; 8]>::try_from(body)
+        {
+            options.timestamps = Some((be32!(body, 0), be32!(body, 4)));
+            return options;
+        }
         while let [kind, rest @ ..] = bytes {
             match kind {
                 0 => break,

@@ -88,9 +88,14 @@ impl Sockets for Programs {
         }
     }
 
-    fn accept(&mut self, slot: u32, tuple: &Tuple) -> Option<()> {
-        self.accepted.push_back((slot, *tuple));
-        Some(())
+    fn accept(&mut self, slot: u32, tuple: &Tuple) -> Result<(), Admission> {
+        match self.admits(tuple.local()) {
+            Admission::Open => {
+                self.accepted.push_back((slot, *tuple));
+                Ok(())
+            }
+            refusal => Err(refusal),
+        }
     }
 
     fn notify(&mut self, slot: u32, (): &()) {

@@ -2,7 +2,7 @@
 
 use crate::failure::Failure;
 use crate::volume::{self, device::Access};
-use anyhow::{Result, bail};
+use anyhow::{Result, anyhow, bail};
 use std::io::Write;
 use std::path::Path;
 
@@ -11,7 +11,19 @@ const FOUND: u8 = 4;
 
 pub(super) fn check(image: &Path, partition: Option<u32>) -> Result<u8> {
     let volume = volume::open(image, partition, Access::Read)?;
-    let Some(problems) = volume.check()? else {
+    let checked = volume.check().map_err(|error| match error.downcast_ref() {
+        Some(ext2::Error::ReadOnly(ext2::ReadOnlyReason::Features(features))) => {
+            anyhow!(Failure::new(
+                format!(
+                    "{} has features that cannot be checked: {features}",
+                    image.display()
+                ),
+                "`e2fsck -fn` checks it"
+            ))
+        }
+        _ => error,
+    })?;
+    let Some(problems) = checked else {
         let message = "only ext2 can be checked";
         bail!(Failure::new(
             message,

@@ -55,6 +55,8 @@ pub(super) struct EventC {
     connection: u32,
     /// What was received, in bytes; or why it ended.
     value: usize,
+    /// Where the bytes are that were received, until the next piece of news.
+    data: *const u8,
 }
 
 /// An address of either version: its bytes (of IPv4, the first four), its scope, and its port.
@@ -282,26 +284,25 @@ pub(super) unsafe extern "C" fn toro_net_service_new(
 ///
 /// # Safety
 /// 1. `service` is from [`toro_net_service_new`], is not freed, and is used by this thread alone.
-/// 2. `buf` can be written for `len` bytes, which are not 0; `event` can be written.
+/// 2. `event` can be written.
 #[unsafe(no_mangle)]
-pub(super) unsafe extern "C" fn toro_net_service_next(
-    service: *mut Service,
-    buf: *mut u8,
-    len: usize,
-    event: *mut EventC,
-) {
-    // SAFETY: (1), (2).
-    let (service, buf) = unsafe { (&mut *service, core::slice::from_raw_parts_mut(buf, len)) };
-    let news = service.next(buf);
+pub(super) unsafe extern "C" fn toro_net_service_next(service: *mut Service, event: *mut EventC) {
+    // SAFETY: (1).
+    let service = unsafe { &mut *service };
+    let news = service.next_event();
+    // Until the next call the service changes nothing of it.
+    let data = service.received().as_ptr();
     // SAFETY: (2).
-    unsafe { event.write(event_c(news)) };
+    unsafe { event.write(event_c(news, data)) };
 }
 
-fn event_c(news: Event) -> EventC {
+#[inline]
+fn event_c(news: Event, data: *const u8) -> EventC {
     let plain = |kind, connection, value| EventC {
         kind,
         connection,
         value,
+        data,
     };
     match news {
         Event::Accepted { connection } => plain(ACCEPTED, connection, 0),

@@ -55,13 +55,6 @@ impl Table {
         Some(Self { base, len_bytes })
     }
 
-    /// Where the extended BIOS data area is, if the BIOS says so.
-    pub(super) fn extended_bios_data() -> Option<u64> {
-        let pointer = Self::map(0x40E, 2)?;
-        let segment = u16::from_le_bytes(read(pointer.bytes(), 0)?);
-        Some(u64::from(segment) << 4).filter(|address| (0x8_0000..0xA_0000).contains(address))
-    }
-
     /// Maps a table with the standard header and checks its length and sum.
     fn open(phys: u64) -> Option<Self> {
         let header = Self::map(phys, 36)?;
@@ -99,20 +92,21 @@ pub(super) fn read_u32(bytes: &[u8], offset: usize) -> Option<u32> {
     read(bytes, offset).map(u32::from_le_bytes)
 }
 
-/// Reads the tables, or the MultiProcessor table where they name no processor. A root pointer that the loader does not know is looked for.
-pub fn read_tables(pointer: RootPointer) -> Machine {
-    let mut machine = read_acpi(pointer);
+/// Reads the tables, or the MultiProcessor table where they name no processor. A root pointer that the loader does not know is looked for,
+/// also in the extended BIOS data area.
+pub fn read_tables(pointer: RootPointer, extended_bios_data: Option<u64>) -> Machine {
+    let mut machine = read_acpi(pointer, extended_bios_data);
     if machine.processors.is_empty() {
-        mp_table::read_table(&mut machine);
+        mp_table::read_table(&mut machine, extended_bios_data);
     }
     machine
 }
 
-fn read_acpi(pointer: RootPointer) -> Machine {
+fn read_acpi(pointer: RootPointer, extended_bios_data: Option<u64>) -> Machine {
     let mut machine = Machine::default();
     let at = |phys| Table::map(phys, 36).and_then(|table| open_root(table.bytes()));
     let root = match pointer {
-        RootPointer::Unknown => find_rsdp().and_then(at),
+        RootPointer::Unknown => find_rsdp(extended_bios_data).and_then(at),
         RootPointer::At(phys) => at(phys),
         RootPointer::Copy(bytes) => open_root(&bytes),
     };
@@ -139,11 +133,8 @@ fn read_acpi(pointer: RootPointer) -> Machine {
 }
 
 /// Looks for the root pointer where BIOSes put it: in the first KiB of the extended BIOS data area, and below 1 MiB.
-fn find_rsdp() -> Option<u64> {
-    let areas = [
-        (Table::extended_bios_data(), 1024),
-        (Some(0xE_0000), 0x2_0000),
-    ];
+fn find_rsdp(extended_bios_data: Option<u64>) -> Option<u64> {
+    let areas = [(extended_bios_data, 1024), (Some(0xE_0000), 0x2_0000)];
     for (start, len_bytes) in areas {
         let Some(start) = start else { continue };
         let Some(area) = Table::map(start, len_bytes) else {

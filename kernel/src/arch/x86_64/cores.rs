@@ -11,7 +11,7 @@ use core::sync::atomic::{AtomicPtr, AtomicU8, AtomicU32, AtomicU64, Ordering};
 
 use super::core_local::{self, CoreLocal, MAX_CORES};
 use super::descriptors::{self, CoreTables};
-use super::{clock, cpu, interrupts, local_apic, syscall};
+use super::{clock, cpu, extended_state, interrupts, local_apic, syscall};
 use crate::memory::areas::{self, Access};
 use crate::memory::{OutOfMemory, paging};
 
@@ -69,6 +69,7 @@ toro_trampoline_32:
 2:  mov eax, cr4
     or eax, 0x620                         // PAE, OSFXSR, OSXMMEXCPT
     mov cr4, eax
+    mov ebx, dword ptr [{components}]
     mov eax, dword ptr [{called} + {tables}]
     mov cr3, eax
     mov ecx, 0xC0000080                   // EFER
@@ -88,7 +89,16 @@ toro_trampoline_64:
     mov fs, eax
     mov gs, eax
     fninit
-    mov eax, esp                          // the upper halves are undefined
+    test ebx, ebx                         // no code in Rust before these are there: copies use them
+    jz 1f
+    mov rax, cr4
+    or eax, {osxsave}
+    mov cr4, rax
+    mov eax, ebx
+    xor ecx, ecx                          // XCR0
+    xor edx, edx
+    xsetbv
+1:  mov eax, esp                          // the upper halves are undefined
     shl rax, 32
     mov ebp, ebp
     or rax, rbp
@@ -111,6 +121,8 @@ toro_trampoline_end:
     starting = const offset_of!(CalledCore, starting),
     apic_id = const offset_of!(CalledCore, apic_id),
     anybody = const ANYBODY,
+    components = sym extended_state::COMPONENTS,
+    osxsave = const extended_state::OSXSAVE,
     main = sym core_main,
     code_64 = const descriptors::CODE_64,
     code_32 = const descriptors::CODE_32,
@@ -178,6 +190,10 @@ pub fn start_all(processors: &[u32], entry: Entry) -> Result<usize, OutOfMemory>
     let others = processors
         .iter()
         .filter(|&&id| id != own && local_apic::can_address(id));
+    let mut others = others.take(MAX_CORES - 1).peekable();
+    if others.peek().is_none() {
+        return Ok(0);
+    }
     let mut silent = 0;
     // SAFETY: the page is below what memory uses; nothing else is there, and no core executes in it yet. From here on it is only executed.
     unsafe {
@@ -187,7 +203,7 @@ pub fn start_all(processors: &[u32], entry: Entry) -> Result<usize, OutOfMemory>
         (TRAMPOLINE as *mut u8).copy_from_nonoverlapping(code, len_bytes);
         paging::protect(TRAMPOLINE, TRAMPOLINE + 4096, paging::CODE);
     }
-    for &apic_id in others.take(MAX_CORES - 1) {
+    for &apic_id in others {
         if !start(apic_id, silent != 0, entry)? {
             log::error!("core with local APIC {apic_id} does not answer: left out");
             silent += 1;

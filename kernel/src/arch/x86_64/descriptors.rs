@@ -22,8 +22,12 @@ pub const LAST_STACK: u8 = 4;
 pub(super) const CODE_64: u64 = 0x00AF_9B00_0000_FFFF;
 pub(super) const CODE_32: u64 = 0x00CF_9B00_0000_FFFF;
 pub(super) const DATA: u64 = 0x00CF_9300_0000_FFFF;
+/// Data in long mode, without the mark of a 32-bit stack, which means nothing there: with an interrupt of a stack of its own the mark is
+/// gone, and an emulator would translate all that handlers share with the rest a second time.
+const DATA_64: u64 = DATA & !(1 << 54);
 
 const CODE_SELECTOR: u16 = 8;
+const DATA_SELECTOR: u16 = 16;
 const TSS_SELECTOR: u16 = 24;
 
 #[repr(C, packed(4))]
@@ -44,10 +48,10 @@ pub struct CoreTables {
     stacks: Stacks,
 }
 
-const INTERRUPT_STACK_BYTES: usize = 4096;
+const INTERRUPT_STACK_BYTES: usize = 8192;
 const EXCEPTION_STACK_BYTES: usize = 16384;
 const PAGE_FAULT_STACK_BYTES: usize = 32768;
-const LAST_STACK_BYTES: usize = 8192;
+const LAST_STACK_BYTES: usize = 12288;
 
 #[repr(C, align(16))]
 struct Stacks {
@@ -90,16 +94,18 @@ struct TablePointer {
     base: u64,
 }
 
-/// Fills in the interrupt table, which all cores share, and loads it and the boot core's tables. `gates` are the vectors in use: number,
-/// address of the handler, stack.
+/// Takes a gate: vector, address of the handler, stack.
+pub type SetGate<'a> = &'a mut dyn FnMut(u8, usize, u8);
+
+/// Fills in the interrupt table, which all cores share, and loads it and the boot core's tables. `gates` tells of the vectors in use.
 ///
 /// # Safety
 /// 1. The handlers are entered as the processor enters interrupt handlers, and return by `iretq`.
 /// 2. Called once, with interrupts off, before any other core runs.
-pub unsafe fn initialise(gates: impl Iterator<Item = (u8, usize, u8)>) {
+pub unsafe fn initialise(gates: impl FnOnce(SetGate<'_>)) {
     // SAFETY: called once (2), so this is the only reference.
     let table = unsafe { &mut *INTERRUPT_TABLE.0.get() };
-    for (vector, handler, stack) in gates {
+    gates(&mut |vector, handler, stack| {
         let handler = handler as u64;
         // A 64-bit interrupt gate, present: interrupts stay off in the handler.
         table[usize::from(vector)] = [
@@ -110,7 +116,7 @@ pub unsafe fn initialise(gates: impl Iterator<Item = (u8, usize, u8)>) {
                 | (handler >> 16 & 0xFFFF) << 48,
             handler >> 32,
         ];
-    }
+    });
     // SAFETY: the boot core's tables, used by it alone (2).
     unsafe { load(&mut *BOOT_TABLES.0.get()) };
 }
@@ -154,7 +160,7 @@ pub unsafe fn load(tables: &'static mut CoreTables) {
     tables.gdt = [
         0,
         CODE_64,
-        DATA,
+        DATA_64,
         // A 64-bit task state descriptor, present, available (type 9).
         limit | (tss & 0xFF_FFFF) << 16 | 0x89 << 40 | (tss >> 24 & 0xFF) << 56,
         tss >> 32,
@@ -168,9 +174,10 @@ pub unsafe fn load(tables: &'static mut CoreTables) {
         limit: size_of::<InterruptTable>() as u16 - 1,
         base: interrupt_table as u64,
     };
-    // SAFETY: the tables live for ever; selector 8 is the same code segment as in the boot tables, 16 the same data segment.
+    // SAFETY: the tables live for ever; selector 8 is the same code segment as in the boot tables, 16 is data there too.
     unsafe {
         asm!("lgdt [{}]", in(reg) &raw const gdt, options(readonly, nostack, preserves_flags));
+        asm!("mov ss, {:x}", in(reg) DATA_SELECTOR, options(nostack, preserves_flags));
         asm!("ltr {:x}", in(reg) TSS_SELECTOR, options(nostack, preserves_flags));
         asm!("lidt [{}]", in(reg) &raw const idt, options(readonly, nostack, preserves_flags));
     }
@@ -178,12 +185,12 @@ pub unsafe fn load(tables: &'static mut CoreTables) {
 
 #[cfg(test)]
 mod tests {
-    use super::{CODE_32, CODE_64, DATA};
+    use super::{CODE_32, CODE_64, DATA, DATA_64};
 
     #[test]
     fn no_processor_writes_to_a_segment_descriptor() {
         const ACCESSED: u64 = 1 << 40;
-        for descriptor in [CODE_64, CODE_32, DATA] {
+        for descriptor in [CODE_64, CODE_32, DATA, DATA_64] {
             assert_ne!(descriptor & ACCESSED, 0, "{descriptor:#x}");
         }
     }

@@ -19,11 +19,14 @@ static GENERATOR: SpinLock<Generator> = SpinLock::new(Generator {
     used_words: 16,
 });
 
-/// Makes a key from `RDSEED`/`RDRAND` where they exist, and from the time that a few passes over the clock take.
+/// Makes a key from `RDRAND` where it exists, and from the time that a few passes over the clock take; without it from the date, too.
 pub fn initialise() {
-    let has_rdrand = cpu::cpuid(1).ecx & 1 << 30 != 0;
+    let has_rdrand = has_rdrand();
     let mut key = [0u32; 8];
-    let mut state = clock::tsc() ^ clock::wall_ns().rotate_left(32);
+    let mut state = clock::tsc();
+    if !has_rdrand {
+        state ^= clock::wall_ns().rotate_left(32);
+    }
     for word in &mut key {
         state = state.wrapping_mul(0x9E37_79B9_7F4A_7C15).rotate_left(29) ^ clock::tsc();
         let hardware = if has_rdrand { rdrand() } else { 0 };
@@ -34,6 +37,10 @@ pub fn initialise() {
         *slot ^= word;
     }
     generator.used_words = 16;
+}
+
+fn has_rdrand() -> bool {
+    cpu::cpuid(1).ecx & 1 << 30 != 0
 }
 
 fn rdrand() -> u64 {
@@ -92,6 +99,16 @@ fn chacha20_block(key: &[u32; 8], counter: u64) -> [u32; 16] {
 pub fn random_u64() -> u64 {
     let mut generator = GENERATOR.lock();
     u64::from(generator.next()) << 32 | u64::from(generator.next())
+}
+
+/// A random number, of the processor's generator alone where it has one that answers: for what each start needs, since that goes a short
+/// way.
+pub fn hardware_or_random_u64() -> u64 {
+    let hardware = if has_rdrand() { rdrand() } else { 0 };
+    match hardware {
+        0 => random_u64(),
+        number => number,
+    }
 }
 
 /// Fills `buffer` with random bytes.

@@ -4,15 +4,16 @@ use core::arch::{global_asm, naked_asm};
 use core::mem::offset_of;
 
 use super::cpu;
-use super::descriptors::{EXCEPTION_STACK, LAST_STACK, PAGE_FAULT_STACK};
+use super::descriptors::{EXCEPTION_STACK, LAST_STACK, PAGE_FAULT_STACK, SetGate};
+use super::extended_state::{self, load_state, save_state};
 use crate::memory::areas::{self, Fault};
 
 /// Registers at an exception, as the entry code lays them out.
 #[repr(C)]
 #[derive(Debug)]
 pub struct Frame {
-    /// Vector registers and x87 state, as `fxsave` writes them.
-    pub floating_point: [u64; 64],
+    /// Where vector and x87 registers are, as `extended_state` saves them.
+    pub floating_point: *mut u8,
     /// r15, r14, r13, r12, r11, r10, r9, r8.
     pub extended: [u64; 8],
     /// rdi.
@@ -137,16 +138,21 @@ toro_exception:
     push r13
     push r14
     push r15
-    sub rsp, 512
-    fxsave [rsp]
-    cld
-    mov rdi, rsp
+    push 0
     mov rbp, rsp
+    "#,
+    save_state!(),
+    r#"
+    mov [rbp + {floating_point}], rsp
+    cld
+    mov rdi, rbp
     call {handler}
-    mov rsp, rbp
-toro_exception_return:
-    fxrstor [rsp]
-    add rsp, 512
+toro_exception_return:                    // rbp is where the registers lie (a `Frame`)
+    mov rsp, [rbp + {floating_point}]
+    "#,
+    load_state!(),
+    r#"
+    lea rsp, [rbp + {extended}]
     pop r15
     pop r14
     pop r13
@@ -194,7 +200,7 @@ toro_exception_diverted:
     add rsp, 8
     mov rdi, rbx
     call {diverted}
-    mov rsp, rbx
+    mov rbp, rbx
     jmp toro_exception_return
     .cfi_endproc
 
@@ -210,6 +216,10 @@ toro_exception_entries:
     diverted = sym crate::fault::diverted,
     saved = const -SAVED_BYTES,
     mxcsr = const DEFAULT_MXCSR,
+    floating_point = const offset_of!(Frame, floating_point),
+    extended = const offset_of!(Frame, extended),
+    components = sym extended_state::COMPONENTS,
+    area_bytes = sym extended_state::AREA_BYTES,
 );
 
 unsafe extern "C" {
@@ -235,18 +245,18 @@ pub struct Interrupted {
     pub page_fault: Option<(usize, Fault)>,
 }
 
-/// The gates of the exceptions: vector, handler, stack.
-pub fn gates() -> impl Iterator<Item = (u8, usize, u8)> {
+/// The gates of the exceptions.
+pub fn gates(set: SetGate<'_>) {
     // SAFETY: the table is constant data of the assembly above.
     let entries = unsafe { &ENTRIES };
-    entries.iter().enumerate().map(|(vector, &handler)| {
+    for (vector, &handler) in entries.iter().enumerate() {
         let stack = match vector {
             2 | 8 | 18 => LAST_STACK,
             14 => PAGE_FAULT_STACK,
             _ => EXCEPTION_STACK,
         };
-        (vector as u8, handler, stack)
-    })
+        set(vector as u8, handler, stack);
+    }
 }
 
 extern "C" fn handle(frame: &mut Frame) {
@@ -269,14 +279,16 @@ pub fn had_interrupts(frame: &Frame) -> bool {
 }
 
 /// Bytes of stack that [`divert`] itself writes.
-pub const DIVERT_BYTES: usize = SAVED_BYTES as usize + size_of::<Interrupted>() + 16;
+pub fn divert_bytes() -> usize {
+    SAVED_BYTES as usize + size_of::<Interrupted>() + extended_state::room_bytes() + 16
+}
 
 /// Has the handler of an exception return to `fault::diverted`, on a stack that may wait, instead of to where the exception came from. When
 /// that returns, the thread goes on with the registers that it left. Unwinders go on with the instruction `outer` and the stack pointer
 /// `stack`.
 ///
 /// # Safety
-/// 1. `stack` is the interrupted stack pointer, or the end of a stack that nobody uses, and `DIVERT_BYTES` below it are mapped.
+/// 1. `stack` is the interrupted stack pointer, or the end of a stack that nobody uses, and [`divert_bytes`] below it are mapped.
 /// 2. There is room below that for what `fault::diverted` needs, and no lock is held that a page fault needs.
 pub unsafe fn divert(
     frame: &mut Frame,
@@ -285,6 +297,7 @@ pub unsafe fn divert(
     outer: usize,
 ) {
     let frame_out = (stack - SAVED_BYTES as usize - size_of::<Interrupted>()) & !15;
+    let (area, area_bytes) = extended_state::area_below(frame_out);
     // SAFETY: the caller's promises: the memory is below the stack's end, and beyond the red zone of who was interrupted.
     unsafe {
         let [r15, r14, r13, r12, r11, r10, r9, r8] = frame.extended;
@@ -310,11 +323,13 @@ pub unsafe fn divert(
         ((stack - SAVED_BYTES as usize) as *mut [u64; 17]).write_unaligned(saved);
         let copy = frame_out as *mut Interrupted;
         (&raw mut (*copy).frame).copy_from_nonoverlapping(&raw const *frame, 1);
+        (*copy).frame.floating_point = area;
+        area.copy_from_nonoverlapping(frame.floating_point, area_bytes);
         (&raw mut (*copy).page_fault).write(page_fault);
     }
     frame.rbx = frame_out as u64;
     frame.rbp = stack as u64;
-    frame.rsp = frame_out as u64;
+    frame.rsp = area as u64;
     frame.rip = toro_exception_diverted as *const () as u64;
     // Direction up, no single steps.
     frame.rflags &= !(1 << 10 | 1 << 8);

@@ -11,7 +11,7 @@ use core::sync::atomic::{AtomicU8, AtomicU64, Ordering};
 
 use super::acpi::Machine;
 use super::core_local::{self, CoreLocal, MAX_LINES};
-use super::descriptors::INTERRUPT_STACK;
+use super::descriptors::{INTERRUPT_STACK, SetGate};
 use super::local_apic::{self, SPURIOUS_VECTOR};
 use super::mmio::Mmio;
 use super::{cpu, port};
@@ -110,18 +110,18 @@ unsafe extern "C" {
     static ENTRIES: [usize; MAX_LINES + 1];
 }
 
-/// The gates of the interrupt lines: vector, handler, stack.
-pub fn gates() -> impl Iterator<Item = (u8, usize, u8)> {
+/// The gates of the interrupt lines.
+pub fn gates(set: SetGate<'_>) {
     // SAFETY: the table is constant data of the assembly above.
     let entries = unsafe { &ENTRIES };
-    entries.iter().enumerate().map(|(line, &handler)| {
+    for (line, &handler) in entries.iter().enumerate() {
         let vector = if line == MAX_LINES {
             SPURIOUS_VECTOR
         } else {
             FIRST_VECTOR + line as u8
         };
-        (vector, handler, INTERRUPT_STACK)
-    })
+        set(vector, handler, INTERRUPT_STACK);
+    }
 }
 
 struct IoApic {
@@ -150,11 +150,12 @@ struct Claim {
 static CLAIMED: SpinLock<Vec<Claim>> = SpinLock::new(Vec::new());
 static NEXT_LINE: AtomicU8 = AtomicU8::new(WAKE_LINE + 1);
 
-/// Turns off the old interrupt controllers, turns on the boot core's local APIC and finds the I/O APICs.
+/// Turns off the old interrupt controllers, turns on the boot core's local APIC and finds the I/O APICs. What was told of ISA interrupts is
+/// taken over.
 ///
 /// # Errors
 /// When there is no memory to map the registers.
-pub fn initialise(machine: &Machine) -> Result<(), crate::memory::OutOfMemory> {
+pub fn initialise(machine: &mut Machine) -> Result<(), crate::memory::OutOfMemory> {
     mask_8259s();
     let wants_x2apic = machine.processors.iter().any(|&id| id >= 255);
     local_apic::find(machine.local_apic.unwrap_or(0xFEE0_0000), wants_x2apic)?;
@@ -189,7 +190,7 @@ fn mask_8259s() {
     }
 }
 
-fn find_io_apics(machine: &Machine) -> Result<(), crate::memory::OutOfMemory> {
+fn find_io_apics(machine: &mut Machine) -> Result<(), crate::memory::OutOfMemory> {
     const DEFAULT: &[(u64, u32)] = &[(0xFEC0_0000, 0)];
     let told = if machine.io_apics.is_empty() {
         DEFAULT
@@ -198,7 +199,7 @@ fn find_io_apics(machine: &Machine) -> Result<(), crate::memory::OutOfMemory> {
     };
     let mut wiring = Wiring {
         io_apics: Vec::new(),
-        overrides: machine.overrides.clone(),
+        overrides: core::mem::take(&mut machine.overrides),
     };
     for &(phys, first_interrupt) in told {
         let registers = Mmio::map(phys, 0x20)?;

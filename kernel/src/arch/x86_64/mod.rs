@@ -13,6 +13,7 @@ pub mod descriptors;
 pub mod entropy;
 #[cfg(not(test))]
 pub mod exceptions;
+pub mod extended_state;
 pub mod hypervisor;
 pub mod interrupts;
 pub mod local_apic;

@@ -12,17 +12,17 @@ const POINTER_BYTES: usize = 16;
 const HEADER_BYTES: usize = 44;
 
 /// Adds what the table says, if there is one, to a machine whose processors no other table named.
-pub(super) fn read_table(machine: &mut Machine) {
-    if let Some(table) = find() {
+pub(super) fn read_table(machine: &mut Machine, extended_bios_data: Option<u64>) {
+    if let Some(table) = find(extended_bios_data) {
         read_entries(table.bytes(), machine);
     }
 }
 
 /// The configuration table, by the pointer in the first KiB of the extended BIOS data area, in the last one of base memory, or in the
 /// BIOS (section 4, figure 4-1).
-fn find() -> Option<Table> {
+fn find(extended_bios_data: Option<u64>) -> Option<Table> {
     let areas = [
-        (Table::extended_bios_data(), 1024),
+        (extended_bios_data, 1024),
         (Some(639 << 10), 1024),
         (Some(0xF_0000), 0x1_0000),
     ];

@@ -5,11 +5,12 @@
 //! registers are loaded and the code goes on. The kernel's code is never taken from the core, wherever it was called from, nor are
 //! services, which run on the stack of whatever thread is there. A tick that comes at such a moment is repeated soon.
 //!
-//! Vector registers are kept by `fxsave` (Intel SDM volume 1, 10.5), which is all there is: the kernel does not enable `xsave`, so no
-//! program finds AVX.
+//! Vector registers are kept as [`super::extended_state`] says.
 
 use core::sync::atomic::{AtomicPtr, Ordering};
 
+#[cfg(not(test))]
+use super::extended_state::{self, load_state, save_state};
 #[cfg(not(test))]
 use super::{clock, core_local, local_apic};
 #[cfg(not(test))]
@@ -48,14 +49,17 @@ toro_tick:
     mov rbp, rsp
     mov rdi, [rsp + 11 * 8]               // rip
     mov rsi, [rsp + 14 * 8]               // rsp
-    sub rsp, 512
-    and rsp, -16
-    fxsave [rsp]
+    "#,
+    save_state!(),
+    r#"
     cld
     call {on_tick}
-    fxrstor [rsp]
+    mov rcx, rax
+    "#,
+    load_state!(),
+    r#"
     mov rsp, rbp
-    test rax, rax
+    test rcx, rcx
     pop rbp
     pop r11
     pop r10
@@ -95,15 +99,17 @@ toro_tick:
     push r9
     push r10
     push r11
-    sub rsp, 512
-    and rsp, -16
-    fxsave [rsp]
+    "#,
+    save_state!(),
+    r#"
     // Its numbers on the x87 stack would be in the way of the next thread's.
     fninit
     cld
     sti
     call [{preempt}]
-    fxrstor [rsp]
+    "#,
+    load_state!(),
+    r#"
     lea rsp, [rbp - 9 * 8]
     pop r11
     pop r10
@@ -119,6 +125,8 @@ toro_tick:
     "#,
     on_tick = sym on_tick,
     preempt = sym PREEMPT,
+    components = sym extended_state::COMPONENTS,
+    area_bytes = sym extended_state::AREA_BYTES,
 );
 
 /// Whether the core is to be taken from the code that the timer has interrupted. Runs in the handler.

@@ -1,9 +1,23 @@
 //! The memory functions that compilers call: `memcpy`, `memmove`, `memset`, `memcmp`, `bcmp`, `strlen`.
 //!
-//! By vector registers, 16 bytes at a time: fast on processors, and in emulators, where a `rep` instruction costs one step an
-//! iteration. In assembly, since a loop in Rust would be compiled into a call of itself.
+//! By vector registers, 16 bytes at a time, or 32 where AVX is switched on: fast on processors, and in emulators, where a `rep` instruction
+//! costs one step an iteration. In assembly, since a loop in Rust would be compiled into a call of itself.
 
 use core::arch::naked_asm;
+use core::sync::atomic::AtomicBool;
+#[cfg(not(test))]
+use core::sync::atomic::Ordering;
+
+mod wide;
+
+/// Whether AVX is switched on, on all cores that run.
+static HAS_AVX: AtomicBool = AtomicBool::new(false);
+
+/// Has copies go by 32 bytes from now on. AVX is switched on.
+#[cfg(not(test))]
+pub(super) fn use_avx() {
+    HAS_AVX.store(true, Ordering::Relaxed);
+}
 
 /// Copies `n` bytes to memory that does not overlap.
 #[unsafe(naked)]
@@ -21,7 +35,9 @@ unsafe extern "C" fn memcpy(to: *mut u8, from: *const u8, n: usize) -> *mut u8 {
         "movups [rdi], xmm0",
         "movups [rdi + rdx - 16], xmm1",
         "ret",
-        "2: cmp rdx, 64",
+        "2: cmp byte ptr [rip + {has_avx}], 0",
+        "jne {wide}",
+        "cmp rdx, 64",
         "ja 3f",
         "movups xmm0, [rsi]",
         "movups xmm1, [rsi + 16]",
@@ -176,6 +192,8 @@ unsafe extern "C" fn memcpy(to: *mut u8, from: *const u8, n: usize) -> *mut u8 {
         "mov [rdi + rdx - 1], r8b",
         "mov [rdi], cl",
         "7: ret",
+        has_avx = sym HAS_AVX,
+        wide = sym wide::copy,
     )
 }
 
@@ -193,6 +211,8 @@ unsafe extern "C" fn memmove(to: *mut u8, from: *const u8, n: usize) -> *mut u8 
         "jbe {memcpy}",
         // The target begins inside the source: downwards, the first 32 bytes kept for last.
         "mov rax, rdi",
+        "cmp byte ptr [rip + {has_avx}], 0",
+        "jne {wide}",
         "movups xmm2, [rsi]",
         "movups xmm3, [rsi + 16]",
         "2: movups xmm0, [rsi + rdx - 16]",
@@ -206,6 +226,8 @@ unsafe extern "C" fn memmove(to: *mut u8, from: *const u8, n: usize) -> *mut u8 
         "movups [rdi + 16], xmm3",
         "ret",
         memcpy = sym memcpy,
+        has_avx = sym HAS_AVX,
+        wide = sym wide::copy_downwards,
     )
 }
 
@@ -240,7 +262,9 @@ unsafe extern "C" fn memset(to: *mut u8, value: i32, n: usize) -> *mut u8 {
         "movups [r8 + 16], xmm0",
         "7: ret",
         // More: 128 at a time, then the last 128.
-        "8: sub r8, 64",
+        "8: cmp byte ptr [rip + {has_avx}], 0",
+        "jne {wide}",
+        "sub r8, 64",
         "2: movups [rdi], xmm0",
         "movups [rdi + 16], xmm0",
         "movups [rdi + 32], xmm0",
@@ -279,6 +303,8 @@ unsafe extern "C" fn memset(to: *mut u8, value: i32, n: usize) -> *mut u8 {
         "mov [rdi + r8], cl",
         "mov [rdi + rdx - 1], cl",
         "6: ret",
+        has_avx = sym HAS_AVX,
+        wide = sym wide::fill,
     )
 }
 
@@ -403,7 +429,21 @@ unsafe extern "C" fn strlen(text: *const u8) -> usize {
 
 #[cfg(test)]
 mod tests {
-    use super::{bcmp, memcmp, memcpy, memmove, memset, strlen};
+    use super::{HAS_AVX, bcmp, memcmp, memcpy, memmove, memset, strlen};
+    use std::sync::Mutex;
+    use std::sync::atomic::Ordering;
+
+    /// Runs `test` with SSE, and with AVX where this machine has it.
+    fn in_both_widths(test: impl Fn()) {
+        static TURN: Mutex<()> = Mutex::new(());
+        let _turn = TURN
+            .lock()
+            .unwrap_or_else(std::sync::PoisonError::into_inner);
+        for has_avx in [false, std::is_x86_feature_detected!("avx")] {
+            HAS_AVX.store(has_avx, Ordering::Relaxed);
+            test();
+        }
+    }
 
     fn pattern(len: usize, seed: u8) -> Vec<u8> {
         (0..len)
@@ -411,11 +451,18 @@ mod tests {
             .collect()
     }
 
-    /// Around the lengths from which copies go by 256 bytes, and where their last 128 begin.
-    const LONG: [usize; 12] = [383, 384, 385, 639, 640, 641, 767, 768, 769, 895, 1025, 5000];
+    /// Around the lengths from which copies go by 256 or 512 bytes, and where their last part begins.
+    const LONG: [usize; 19] = [
+        383, 384, 385, 511, 512, 513, 639, 640, 641, 767, 768, 769, 895, 1023, 1024, 1025, 1279,
+        1281, 5000,
+    ];
 
     #[test]
     fn copies_of_every_length_touch_nothing_else() {
+        in_both_widths(copy_all);
+    }
+
+    fn copy_all() {
         for len in (0..300).chain(LONG) {
             for offset in [0, 1, 7] {
                 let from = pattern(len + 16, 1);
@@ -441,6 +488,10 @@ mod tests {
 
     #[test]
     fn moves_over_themselves_in_both_directions() {
+        in_both_widths(move_all);
+    }
+
+    fn move_all() {
         for len in (0..300).chain(LONG) {
             for (from, to) in [
                 (0, 1),
@@ -465,6 +516,10 @@ mod tests {
 
     #[test]
     fn fills_of_every_length_touch_nothing_else() {
+        in_both_widths(fill_all);
+    }
+
+    fn fill_all() {
         for len in (0..300).chain(LONG) {
             let mut bytes = pattern(len + 32, 5);
             let mut expected = bytes.clone();

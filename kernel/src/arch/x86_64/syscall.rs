@@ -4,6 +4,7 @@
 use core::arch::naked_asm;
 
 use super::cpu::{self, msr};
+use super::extended_state::{self, load_state, save_state};
 use crate::sync::OnceCell;
 
 /// What a system call was made with.
@@ -70,11 +71,11 @@ unsafe extern "C" fn enter() {
         "push rdi",
         "push rax",
         "mov rdi, rsp",
-        "sub rsp, 512",
-        "and rsp, -16",
-        "fxsave [rsp]",
+        save_state!(),
         "call {handle}",
-        "fxrstor [rsp]",
+        "mov rcx, rax",
+        load_state!(),
+        "mov rax, rcx",
         "lea rsp, [rbp - 64]",
         "pop r10",
         "pop r9",
@@ -90,6 +91,8 @@ unsafe extern "C" fn enter() {
         "lea rsp, [rsp + 128]",
         "jmp rcx",
         handle = sym handle,
+        components = sym extended_state::COMPONENTS,
+        area_bytes = sym extended_state::AREA_BYTES,
     )
 }
 

@@ -9,7 +9,7 @@ use core::mem::offset_of;
 use core::sync::atomic::{AtomicU64, Ordering, fence};
 
 use super::core_local::{self, CoreLocal};
-use super::descriptors::INTERRUPT_STACK;
+use super::descriptors::{INTERRUPT_STACK, SetGate};
 use super::{cpu, local_apic};
 use crate::sync::SpinLock;
 
@@ -54,13 +54,13 @@ unsafe extern "C" {
     fn toro_tlb_flush();
 }
 
-/// The gate of the request: vector, handler, stack.
-pub fn gates() -> impl Iterator<Item = (u8, usize, u8)> {
-    core::iter::once((
+/// The gate of the request.
+pub fn gates(set: SetGate<'_>) {
+    set(
         VECTOR,
         toro_tlb_flush as *const () as usize,
         INTERRUPT_STACK,
-    ))
+    );
 }
 
 /// Forgets, if there was a request while this core halted. Called after it has stopped saying that it halts.

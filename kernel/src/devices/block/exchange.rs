@@ -6,11 +6,13 @@
 
 use alloc::boxed::Box;
 use alloc::vec::Vec;
+use core::sync::atomic::{AtomicBool, Ordering};
 
 use super::BlockError;
 use super::slots::{Fault, Slot, Slots};
 use crate::arch::clock;
 use crate::arch::interrupts::Irq;
+use crate::arch::x86_64::core_local;
 use crate::memory::OutOfMemory;
 use crate::scheduler::{self, Service, WaitQueue};
 use crate::sync::{SpinGuard, SpinLock};
@@ -119,14 +121,30 @@ impl Exchange {
         slots: u16,
         has_interrupt: bool,
     ) -> Result<&'static Self, OutOfMemory> {
-        let slots = match Slots::new(slots) {
-            Ok(slots) => slots,
+        match Slots::new(slots) {
+            Ok(slots) => Ok(Self::with_slots(controller, slots, has_interrupt)),
             Err(error) => {
                 Box::leak(controller);
-                return Err(error);
+                Err(error)
             }
-        };
-        Ok(Box::leak(Box::new(Self {
+        }
+    }
+
+    /// The same for a further queue of a disk: it takes no memory for requests before the first one.
+    pub(crate) fn further(
+        controller: Box<dyn Controller>,
+        slots: u16,
+        has_interrupt: bool,
+    ) -> &'static Self {
+        Self::with_slots(controller, Slots::empty(slots), has_interrupt)
+    }
+
+    fn with_slots(
+        controller: Box<dyn Controller>,
+        slots: Slots,
+        has_interrupt: bool,
+    ) -> &'static Self {
+        Box::leak(Box::new(Self {
             has_interrupt,
             state: SpinLock::new(State {
                 controller: Some(controller),
@@ -135,21 +153,22 @@ impl Exchange {
             }),
             answered: WaitQueue::new(),
             room: WaitQueue::new(),
-        })))
+        }))
     }
 
-    /// Waits for a slot.
+    /// Waits for a slot. None where there are none, and no memory to make one.
     ///
     /// # Errors
     /// [`BlockError::Timeout`] when no request ends, [`BlockError::Gone`].
-    pub(crate) fn take_slot(&self) -> Result<Slot, BlockError> {
+    pub(crate) fn take_slot(&self) -> Result<Option<Slot>, BlockError> {
         let deadline_ns = clock::now_ns().saturating_add(ANSWER_LIMIT_NS);
         let mut state = self.state.lock();
         loop {
             if state.is_dead {
                 return Err(BlockError::Gone);
             }
-            if let Some(slot) = state.slots.take() {
+            let slot = state.slots.take();
+            if slot.is_some() || !state.slots.has_any() {
                 return Ok(slot);
             }
             if clock::now_ns() >= deadline_ns {
@@ -288,14 +307,47 @@ impl Exchange {
 pub(crate) struct Interrupt {
     irq: Irq,
     exchanges: Vec<&'static Exchange>,
+    /// The core that it was claimed for.
+    core: usize,
+    has_server: AtomicBool,
 }
 
 impl Interrupt {
     /// Has this core serve it from now on.
     pub(crate) fn register(irq: Irq, exchanges: Vec<&'static Exchange>) -> &'static Self {
-        let this: &'static Self = Box::leak(Box::new(Self { irq, exchanges }));
-        scheduler::register_interrupt(irq, this);
+        let this = Self::of_first_user(irq, exchanges, scheduler::current_core());
+        this.adopt();
         this
+    }
+
+    /// Has the core serve it that first calls [`Interrupt::adopt`]; until then the line interrupts `core`.
+    pub(crate) fn of_first_user(
+        irq: Irq,
+        exchanges: Vec<&'static Exchange>,
+        core: usize,
+    ) -> &'static Self {
+        Box::leak(Box::new(Self {
+            irq,
+            exchanges,
+            core,
+            has_server: AtomicBool::new(false),
+        }))
+    }
+
+    /// Before something is asked for: has this core serve it from now on, if none does.
+    pub(crate) fn adopt(&'static self) {
+        if !self.has_server.load(Ordering::Relaxed) && self.take_over() {
+            scheduler::register_interrupt(self.irq, self);
+            // Of cores that share a queue another one may be the first.
+            if scheduler::current_core() != self.core {
+                self.irq.move_to(core_local::current());
+            }
+        }
+    }
+
+    /// Whoever calls this sees to it that a core serves it; whether none did so far.
+    pub(crate) fn take_over(&self) -> bool {
+        !self.has_server.swap(true, Ordering::Relaxed)
     }
 
     /// The line.

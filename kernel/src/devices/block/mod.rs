@@ -5,6 +5,7 @@
 
 use alloc::format;
 use alloc::sync::Arc;
+use alloc::vec;
 use alloc::vec::Vec;
 use core::fmt;
 
@@ -14,6 +15,7 @@ use super::virtio as virtio_bus;
 use super::virtio::mmio::MmioTransport;
 use super::virtio::pci::PciTransport;
 use crate::arch::interrupts::Irq;
+use crate::arch::x86_64::core_local::{self, CoreLocal};
 use crate::command_line::VirtioMmioDevice;
 use crate::scheduler::Service;
 
@@ -23,8 +25,12 @@ pub mod ide;
 pub mod nvme;
 mod pvscsi;
 mod queued;
+mod queues;
 mod slots;
 pub mod virtio;
+
+/// Interrupt lines that all disks with several queues take, at most: a machine has 64, and network cards want one for each core, too.
+const QUEUE_LINES: usize = 24;
 
 /// Why a disk did not do what it was told.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -79,10 +85,19 @@ pub trait BlockDriver: Send + Sync {
         false
     }
 
-    /// The line by which the disk interrupts, and what serves it on the core of that line; none for a disk that is asked again and again.
-    fn interrupt(&self) -> Option<(Irq, &'static dyn Service)> {
+    /// The line by which the disk answers to a core, and what serves it on the core of that line; none for a disk that is asked again and
+    /// again. Whoever asks for it sees to it that some core serves it.
+    fn interrupt(&self, _core: usize) -> Option<(Irq, &'static dyn Service)> {
         None
     }
+
+    /// How many queues it has, of which each core uses one.
+    fn queue_count(&self) -> usize {
+        1
+    }
+
+    /// Has all cores use the queue of this one from now on, where there are several.
+    fn keep_to(&self, _core: usize) {}
 
     /// Reads sectors from `first_sector` on until `buf`, a whole number of sectors, is full.
     ///
@@ -96,7 +111,7 @@ pub trait BlockDriver: Send + Sync {
     /// See [`BlockError`]; any of the sectors may have been written then.
     fn write(&self, first_sector: u64, buf: &[u8]) -> Result<(), BlockError>;
 
-    /// Returns when all that was written before is on the medium.
+    /// Returns when all that was written before is on the medium: all for which [`BlockDriver::write`] has returned, on whatever core.
     ///
     /// # Errors
     /// See [`BlockError`].
@@ -133,15 +148,31 @@ pub fn discover(virtio_mmio: &[VirtioMmioDevice]) -> Vec<Arc<dyn BlockDriver>> {
     pvscsi::discover(&devices, &mut disks);
     let is_disk =
         |device: &&pci::PciDevice| virtio_bus::pci::device_id(device) == Some(virtio_bus::BLOCK);
+    let mut lines_left = QUEUE_LINES;
     for device in devices.iter().filter(is_disk) {
         let name = format!("virtio-blk {device}");
         let started = PciTransport::new(device).and_then(|mut transport| {
-            let irq = transport.claim_message(device);
-            if irq.is_none() {
+            let cores: Vec<_> = cores()
+                .take(virtio::queue_count(&transport).min(lines_left))
+                .collect();
+            let irqs = match cores.len() {
+                2.. => transport.claim_messages(device, &cores, 1),
+                _ => None,
+            };
+            let irqs = irqs
+                .inspect(|irqs| lines_left -= irqs.len())
+                .or_else(|| Some(vec![transport.claim_message(device)?]))
+                .unwrap_or_default();
+            if irqs.is_empty() {
                 // Its line may be shared with a device that would have to answer for this one.
                 device.disable_pin();
             }
-            virtio::start(name.clone(), Arc::new(transport), || irq)
+            virtio::start(
+                name.clone(),
+                Arc::new(transport),
+                cores.len().max(1),
+                || irqs,
+            )
         });
         keep(&name, started, &mut disks);
     }
@@ -151,15 +182,21 @@ pub fn discover(virtio_mmio: &[VirtioMmioDevice]) -> Vec<Arc<dyn BlockDriver>> {
             MmioTransport::probe(place.phys, place.len_bytes)
         {
             let name = format!("virtio-blk {:#x}", place.phys);
-            let claim = || Irq::claim_global(place.interrupt, true);
+            let claim = || Vec::from_iter(Irq::claim_global(place.interrupt, true));
+            let queues = virtio::queue_count(&transport).min(core_local::count());
             keep(
                 &name,
-                virtio::start(name.clone(), Arc::new(transport), claim),
+                virtio::start(name.clone(), Arc::new(transport), queues, claim),
                 &mut disks,
             );
         }
     }
     disks
+}
+
+/// All cores, in the order of their numbers: that of their queues.
+fn cores() -> impl Iterator<Item = &'static CoreLocal> {
+    (0..core_local::count()).filter_map(core_local::get)
 }
 
 fn keep(

@@ -4,7 +4,8 @@
 
 use alloc::string::String;
 
-use super::exchange::{Exchange, Interrupt, Kind, Request};
+use super::exchange::{Kind, Request};
+use super::queues::Queues;
 use super::slots::{Fault, MAX_DATA_BYTES};
 use super::{BlockDriver, BlockError, check_range};
 use crate::arch::interrupts::Irq;
@@ -31,10 +32,8 @@ pub(crate) struct QueuedDisk {
     pub(crate) max_bytes: usize,
     /// Which of the controller's disks it is.
     pub(crate) target: u32,
-    /// The controller.
-    pub(crate) exchange: &'static Exchange,
-    /// The interrupt, which disks of a controller share.
-    pub(crate) interrupt: Option<&'static Interrupt>,
+    /// The way to the controller, which disks of it may share.
+    pub(crate) queues: Queues,
 }
 
 /// The data of a request.
@@ -63,16 +62,16 @@ impl QueuedDisk {
         };
         let (mut failures, mut aborts) = (0, 0);
         loop {
-            let mut slot = self.exchange.take_slot()?;
+            let (exchange, mut slot) = self.queues.take_slot()?;
             if let Data::Out(buf) = &data {
                 slot.data_mut(len_bytes).copy_from_slice(buf);
             }
-            match self.exchange.execute(slot, &request) {
+            match exchange.execute(slot, &request) {
                 Ok(slot) => {
                     if let Data::In(buf) = &mut data {
                         buf.copy_from_slice(slot.data(len_bytes));
                     }
-                    self.exchange.give_back(slot);
+                    exchange.give_back(slot);
                     return Ok(());
                 }
                 Err(Fault::Lasting(error)) => return Err(error),
@@ -110,9 +109,18 @@ impl BlockDriver for QueuedDisk {
         self.is_read_only
     }
 
-    fn interrupt(&self) -> Option<(Irq, &'static dyn Service)> {
-        let interrupt = self.interrupt?;
+    fn interrupt(&self, core: usize) -> Option<(Irq, &'static dyn Service)> {
+        let interrupt = self.queues.of(core).interrupt?;
+        interrupt.take_over();
         Some((interrupt.irq(), interrupt))
+    }
+
+    fn keep_to(&self, core: usize) {
+        self.queues.keep_to(core);
+    }
+
+    fn queue_count(&self) -> usize {
+        self.queues.count()
     }
 
     fn read(&self, first_sector: u64, buf: &mut [u8]) -> Result<(), BlockError> {

@@ -81,15 +81,25 @@ impl Slots {
     /// # Errors
     /// When there is no memory for it.
     pub(crate) fn new(count: u16) -> Result<Self, OutOfMemory> {
-        let count = count.clamp(1, MAX_SLOTS);
-        let mut this = Self {
-            progress: (0..count).map(|_| Progress::None).collect(),
-            idle: Vec::with_capacity(usize::from(count)),
-            made: 0,
-        };
+        let mut this = Self::empty(count);
         let first = this.take().ok_or(OutOfMemory)?;
         this.idle.push(first);
         Ok(this)
+    }
+
+    /// The same, but none is made before it is needed.
+    pub(crate) fn empty(count: u16) -> Self {
+        let count = count.clamp(1, MAX_SLOTS);
+        Self {
+            progress: (0..count).map(|_| Progress::None).collect(),
+            idle: Vec::with_capacity(usize::from(count)),
+            made: 0,
+        }
+    }
+
+    /// Whether any was made so far.
+    pub(crate) fn has_any(&self) -> bool {
+        self.made > 0
     }
 
     /// A slot, if one is free or another can be made.

@@ -12,7 +12,7 @@ use core::fmt;
 use core::sync::atomic::{AtomicBool, Ordering};
 
 use crate::arch::x86_64::start_info::Framebuffer;
-use crate::sync::SpinLock;
+use crate::sync::{SpinGuard, SpinLock};
 use terminal::{Display, Screen};
 
 static SCREEN: SpinLock<Option<Screen>> = SpinLock::new(None);
@@ -55,21 +55,24 @@ pub fn write_of_program(bytes: &[u8]) {
     write_screen(bytes);
 }
 
-/// Looks at the lock of the screen before it is left alone. Another core has it for a moment; a panic while the screen is written to must
-/// still reach the serial line.
-const PATIENCE: usize = 100_000;
+/// Looks at a lock before it is left alone. Another core has it while a text goes out, which takes a slow serial line 87 µs a byte; a panic
+/// while somebody writes must still be told.
+const PATIENCE: usize = 20_000_000;
+
+/// Takes a lock of the console, unless it stays closed.
+fn take<T>(lock: &SpinLock<T>) -> Option<SpinGuard<'_, T>> {
+    for _ in 0..PATIENCE {
+        if let Some(guard) = lock.try_lock() {
+            return Some(guard);
+        }
+        core::hint::spin_loop();
+    }
+    None
+}
 
 /// Writes bytes to the screen alone: what is typed on the keyboard in front of it.
 fn write_screen(bytes: &[u8]) {
-    let mut looks = 0..PATIENCE;
-    let screen = looks.find_map(|_| {
-        let screen = SCREEN.try_lock();
-        if screen.is_none() {
-            core::hint::spin_loop();
-        }
-        screen
-    });
-    if let Some(mut screen) = screen
+    if let Some(mut screen) = take(&SCREEN)
         && let Some(screen) = screen.as_mut()
     {
         screen.write(bytes);

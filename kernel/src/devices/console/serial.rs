@@ -1,9 +1,10 @@
 //! The first serial port (National Semiconductor PC16550D), polled.
 
-use core::sync::atomic::{AtomicBool, AtomicU16, AtomicU32, Ordering};
+use core::sync::atomic::{AtomicBool, AtomicU16, Ordering};
 
 use crate::arch::interrupts::Irq;
 use crate::arch::port;
+use crate::sync::SpinLock;
 
 const COM1: u16 = 0x3F8;
 const DATA: u16 = COM1;
@@ -31,8 +32,8 @@ static IS_PRESENT: AtomicBool = AtomicBool::new(false);
 /// A byte that came before the port was set up, and whether there is one.
 static EARLY: AtomicU16 = AtomicU16::new(0);
 const EARLY_IS_THERE: u16 = 1 << 8;
-/// Bytes that certainly fit into the FIFO still.
-static ROOM: AtomicU32 = AtomicU32::new(0);
+/// The way to the transmitter: bytes that certainly fit into the FIFO still. Whoever writes holds it, so that a text goes out in one piece.
+static ROOM: SpinLock<u32> = SpinLock::new(0);
 
 /// Looks for the port and sets it to 115200 baud, 8 bits, no parity.
 ///
@@ -68,14 +69,29 @@ pub(super) fn enable_interrupt() -> Option<Irq> {
     Some(irq)
 }
 
-fn send(byte: u8) {
-    let mut room = ROOM.load(Ordering::Relaxed);
-    if room == 0 {
-        wait_for(TRANSMITTER_EMPTY);
-        room = FIFO_BYTES;
+/// Sends bytes, with a carriage return before newlines if they get one.
+fn send(bytes: &[u8], newline_returns: bool) {
+    if !IS_PRESENT.load(Ordering::Relaxed) {
+        return;
     }
-    port::write8(DATA, byte);
-    ROOM.store(room - 1, Ordering::Relaxed);
+    let mut guard = super::take(&ROOM);
+    // Who could not wait for the others does not know how much fits.
+    let mut unknown = 0;
+    let room = guard.as_deref_mut().unwrap_or(&mut unknown);
+    let mut send = |byte| {
+        if *room == 0 {
+            wait_for(TRANSMITTER_EMPTY);
+            *room = FIFO_BYTES;
+        }
+        port::write8(DATA, byte);
+        *room -= 1;
+    };
+    for &byte in bytes {
+        if byte == b'\n' && newline_returns {
+            send(b'\r');
+        }
+        send(byte);
+    }
 }
 
 /// Waits until the line status has this bit, for a bounded time.
@@ -95,23 +111,14 @@ pub(super) fn drain() {
     }
 }
 
+/// Writes bytes; a newline gets its carriage return.
 pub(super) fn write(bytes: &[u8]) {
-    if !IS_PRESENT.load(Ordering::Relaxed) {
-        return;
-    }
-    for &byte in bytes {
-        if byte == b'\n' {
-            send(b'\r');
-        }
-        send(byte);
-    }
+    send(bytes, true);
 }
 
 /// As [`write`], without a carriage return before newlines.
 pub(super) fn write_plain(bytes: &[u8]) {
-    if IS_PRESENT.load(Ordering::Relaxed) {
-        bytes.iter().for_each(|&byte| send(byte));
-    }
+    send(bytes, false);
 }
 
 pub(super) fn read() -> Option<u8> {

@@ -1,7 +1,6 @@
 //! Virtio over PCI (section 4.1): structures of registers that capabilities of the vendor kind lead to.
 
 use alloc::vec::Vec;
-use core::cell::OnceCell;
 use core::sync::atomic::{AtomicUsize, Ordering};
 
 use super::queue::Queue;
@@ -9,7 +8,7 @@ use super::{Error, Transport};
 use crate::arch::interrupts::{Irq, Message};
 use crate::arch::mmio::Mmio;
 use crate::arch::x86_64::core_local::{CoreLocal, MAX_CORES};
-use crate::devices::pci::{Bar, PciDevice};
+use crate::devices::pci::{Bar, Bars, PciDevice};
 
 const VENDOR: u16 = 0x1AF4;
 /// Current devices are numbered from here by their virtio number.
@@ -21,8 +20,6 @@ const TRANSITIONAL_BLOCK: u16 = 0x1001;
 const CAPABILITY_VENDOR: u8 = 0x09;
 /// Queues of one device that can be used: a network card has a pair for each core, and one by which it is told how many.
 const MAX_QUEUES: usize = 2 * MAX_CORES + 1;
-/// Base address registers of a function.
-const BARS: usize = 6;
 /// Length of the longest kind of capability.
 const CAPABILITY_BYTES: u8 = 20;
 
@@ -62,6 +59,7 @@ pub struct PciTransport {
     isr: Mmio,
     device: Mmio,
     notify_multiplier: u32,
+    bars: Bars,
     /// Where to notify of each queue: looked up once, since each access costs an exit to the host.
     notify_offsets: [AtomicUsize; MAX_QUEUES],
     /// Messages by which the queues interrupt, and how many queues in a row share one.
@@ -78,8 +76,7 @@ impl PciTransport {
         pci.enable();
         let mut found: [Option<Mmio>; 5] = [None; 5];
         let mut notify_multiplier = 0;
-        // Asked for once each: a machine that is emulated lays its memory out anew at each of the writes that it takes.
-        let bars = [const { OnceCell::new() }; BARS];
+        let bars = pci.bars();
         let is_ours =
             |&(id, at): &(u8, u8)| id == CAPABILITY_VENDOR && at <= u8::MAX - CAPABILITY_BYTES;
         for (_, at) in pci.capabilities().filter(is_ours) {
@@ -107,6 +104,7 @@ impl PciTransport {
             isr,
             device,
             notify_multiplier,
+            bars,
             notify_offsets: [const { AtomicUsize::new(usize::MAX) }; MAX_QUEUES],
             messages: 0,
             queues_per_message: u16::MAX,
@@ -117,7 +115,7 @@ impl PciTransport {
     /// is started. `None` where there are no messages.
     pub fn claim_message(&mut self, pci: &PciDevice) -> Option<Irq> {
         let (irq, message) = Irq::claim_message()?;
-        self.messages = u16::from(pci.enable_msix(&[message]));
+        self.messages = u16::from(pci.enable_msix(&[message], &self.bars));
         (self.messages != 0).then_some(irq)
     }
 
@@ -137,7 +135,7 @@ impl PciTransport {
             .map(|core| Irq::claim_message_to(core))
             .collect();
         let (lines, messages): (Vec<_>, Vec<_>) = claimed?.into_iter().unzip();
-        if !pci.enable_msix(&messages) {
+        if !pci.enable_msix(&messages, &self.bars) {
             return None;
         }
         self.messages = u16::try_from(messages.len()).ok()?;
@@ -147,17 +145,11 @@ impl PciTransport {
 }
 
 /// Maps the structure that a capability describes; `None` if it is not in memory.
-fn map(
-    pci: &PciDevice,
-    at: u8,
-    bars: &[OnceCell<Option<Bar>>; BARS],
-) -> Result<Option<Mmio>, Error> {
+fn map(pci: &PciDevice, at: u8, bars: &Bars) -> Result<Option<Mmio>, Error> {
     /// More than any structure in use here needs.
     const MAX_BYTES: u32 = 0x1_0000;
     let index = pci.read8(at + 4);
-    let bar = bars
-        .get(usize::from(index))
-        .and_then(|bar| *bar.get_or_init(|| pci.bar(index)));
+    let bar = bars.get(usize::from(index)).copied().flatten();
     let Some(Bar::Memory { phys, len_bytes }) = bar else {
         return Ok(None);
     };

@@ -103,6 +103,7 @@ impl Queue {
     }
 
     /// Says which memory an entry is for.
+    #[inline]
     pub fn set_buffer(
         &mut self,
         entry: u16,
@@ -113,9 +114,9 @@ impl Queue {
         let at = self.place(entry) * DESCRIPTOR_BYTES;
         let flags = if does_device_write { DEVICE_WRITES } else { 0 };
         self.memory.write(at, address);
-        self.memory.write(at + 8, len_bytes);
-        self.memory.write(at + 12, flags);
-        self.memory.write(at + 14, 0u16);
+        // Length, flags and the entry that continues it: none.
+        let rest = u64::from(len_bytes) | u64::from(flags) << 32;
+        self.memory.write(at + 8, rest.to_le());
     }
 
     /// Makes `next` the continuation of an entry: both are offered and given back as one, by the first. After [`Queue::set_buffer`],
@@ -128,15 +129,18 @@ impl Queue {
     }
 
     /// Gives an entry to the device; [`Queue::publish`] makes it known.
+    #[inline]
     pub fn offer(&mut self, entry: u16) {
         let at = self.available + 4 + 2 * self.place(self.offered);
         self.memory.write(at, entry);
         self.offered = self.offered.wrapping_add(1);
-        let place = self.place(entry);
-        self.is_with_device[place] = true;
+        if let Some(is_with_device) = self.is_with_device.get_mut(usize::from(entry)) {
+            *is_with_device = true;
+        }
     }
 
     /// Makes known what was offered; whether the device wants to be notified.
+    #[inline]
     pub fn publish(&mut self) -> bool {
         // The entries before the index, and the index before the look at the flag (sections 2.7.13.3 and 2.7.13.4).
         fence(Ordering::Release);
@@ -160,6 +164,7 @@ impl Queue {
 
     /// Takes back what the device has used first: the entry, and how many bytes it wrote, as it says. What it gives back without having it
     /// is passed over.
+    #[inline]
     pub fn take_used(&mut self) -> Option<(u16, u32)> {
         for _ in 0..self.len {
             if !self.has_used() {
@@ -167,7 +172,7 @@ impl Queue {
             }
             fence(Ordering::Acquire);
             let at = self.used + 4 + self.place(self.taken) * 8;
-            let (entry, len): (u32, u32) = (self.memory.read(at), self.memory.read(at + 4));
+            let [entry, len]: [u32; 2] = self.memory.read(at);
             self.taken = self.taken.wrapping_add(1);
             if let Some(is_with_device) = self.is_with_device.get_mut(entry as usize)
                 && core::mem::take(is_with_device)

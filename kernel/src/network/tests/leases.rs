@@ -10,8 +10,8 @@ use crate::network::config::Address;
 use crate::network::error::Error;
 use crate::network::stack::Progress;
 
-/// A DHCP server's answer to a message of the client: an offer to a discovery, an acknowledgement to a request.
-fn dhcp_answer(frame: &[u8]) -> Option<Vec<u8>> {
+/// A DHCP server's answer to a message of the client, which lends `address`: an offer to a discovery, an acknowledgement to a request.
+fn dhcp_answer(frame: &[u8], address: Ipv4Addr) -> Option<Vec<u8>> {
     use smoltcp::phy::ChecksumCapabilities;
     use smoltcp::wire::{
         DhcpMessageType, DhcpPacket, DhcpRepr, EthernetFrame, EthernetProtocol, IpProtocol,
@@ -29,7 +29,7 @@ fn dhcp_answer(frame: &[u8]) -> Option<Vec<u8>> {
     };
     let mut answer = DhcpRepr {
         message_type,
-        your_ip: SERVER,
+        your_ip: address,
         server_ip: CLIENT,
         server_identifier: Some(CLIENT),
         subnet_mask: Some(Ipv4Addr::new(255, 255, 255, 0)),
@@ -90,7 +90,7 @@ impl World {
                 let mut wire = self.from_server.lock();
                 wire.take()
             } {
-                if let Some(answer) = dhcp_answer(&frame).filter(|_| is_answered) {
+                if let Some(answer) = dhcp_answer(&frame, SERVER).filter(|_| is_answered) {
                     self.to_server.lock().put(answer);
                 }
             }
@@ -125,6 +125,39 @@ fn an_address_is_leased_and_given_up_when_the_server_is_gone() {
     assert_eq!(world.stack.address_changes(), changes);
     world.serve_leases(false, start + 700_000_000);
     assert_eq!(world.stack.address(), None, "the lease is over");
+}
+
+/// RFC 2131, figure 5: an answer that nobody has asked for, as one that came twice, changes nothing.
+#[test]
+fn answers_to_a_client_that_has_not_asked_are_passed_over() {
+    let mut world = World::new();
+    world.stack.set_address(None, 0);
+    world.stack.start_dhcp(world.now_us * 1000);
+    let mut asked = None;
+    for _ in 0..10 {
+        let frame = world.from_server.lock().take();
+        if let Some(answer) = frame
+            .as_deref()
+            .and_then(|frame| dhcp_answer(frame, SERVER))
+        {
+            asked = frame;
+            world.to_server.lock().put(answer);
+        }
+        world.stack.serve(world.now_us * 1000);
+        world.now_us += 100_000;
+    }
+    assert_eq!(
+        world.stack.address().map(|address| address.ip),
+        Some(SERVER)
+    );
+    let other = Ipv4Addr::from(u32::from(SERVER) + 1);
+    let answer = dhcp_answer(&asked.expect("a request"), other).expect("an answer");
+    world.to_server.lock().put(answer);
+    world.stack.serve(world.now_us * 1000);
+    assert_eq!(
+        world.stack.address().map(|address| address.ip),
+        Some(SERVER)
+    );
 }
 
 #[test]

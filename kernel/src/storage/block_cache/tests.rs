@@ -6,7 +6,7 @@ use crate::sync::SpinLock;
 use alloc::sync::Arc;
 use alloc::vec;
 use alloc::vec::Vec;
-use core::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use core::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 
 /// A disk in memory that counts commands and can fail.
 pub(crate) struct MemoryDisk {
@@ -15,6 +15,8 @@ pub(crate) struct MemoryDisk {
     pub(crate) writes: AtomicUsize,
     pub(crate) is_broken: AtomicBool,
     pub(crate) is_read_only: AtomicBool,
+    /// A sector that cannot be read before it is written.
+    bad_sector: AtomicU64,
 }
 
 impl MemoryDisk {
@@ -25,6 +27,7 @@ impl MemoryDisk {
             writes: AtomicUsize::new(0),
             is_broken: AtomicBool::new(false),
             is_read_only: AtomicBool::new(false),
+            bad_sector: AtomicU64::new(u64::MAX),
         })
     }
 
@@ -49,12 +52,20 @@ impl BlockDriver for MemoryDisk {
     }
     fn read(&self, first: u64, buf: &mut [u8]) -> Result<(), BlockError> {
         self.check(first, buf.len())?;
+        let sectors = first..first + buf.len() as u64 / 512;
+        if sectors.contains(&self.bad_sector.load(Ordering::Relaxed)) {
+            return Err(BlockError::Timeout);
+        }
         self.reads.fetch_add(1, Ordering::Relaxed);
         buf.copy_from_slice(&self.content.lock()[first as usize * 512..][..buf.len()]);
         Ok(())
     }
     fn write(&self, first: u64, buf: &[u8]) -> Result<(), BlockError> {
         self.check(first, buf.len())?;
+        let sectors = first..first + buf.len() as u64 / 512;
+        if sectors.contains(&self.bad_sector.load(Ordering::Relaxed)) {
+            self.bad_sector.store(u64::MAX, Ordering::Relaxed);
+        }
         self.writes.fetch_add(1, Ordering::Relaxed);
         self.content.lock()[first as usize * 512..][..buf.len()].copy_from_slice(buf);
         Ok(())
@@ -157,6 +168,40 @@ fn an_error_of_the_disk_is_returned_and_not_remembered() {
     disk.is_broken.store(false, Ordering::Relaxed);
     cache.read(100, &mut buf).expect("works again");
     assert!(buf == content(20 * BLOCK_LEN)[100..][..buf.len()]);
+}
+
+#[test]
+fn what_lies_beside_a_bad_sector_is_read_and_written() {
+    let len = 40 * BLOCK_LEN;
+    let expected = content(len);
+    let (disk, cache) = cache(len, 64 * BLOCK_LEN);
+    // In the middle of block 20.
+    let bad = 20 * 8 + 4;
+    disk.bad_sector.store(bad, Ordering::Relaxed);
+    // In sequence, so that it is read ahead.
+    for (at, expected) in (0..).step_by(300).zip(expected.chunks(300)) {
+        let mut buf = vec![0; expected.len()];
+        let touches = at / 512 <= bad && (at + expected.len() as u64 - 1) / 512 >= bad;
+        match cache.read(at, &mut buf) {
+            Ok(()) => assert!(buf == expected && !touches, "at {at}"),
+            Err(error) => assert!(error == BlockError::Timeout && touches, "at {at}"),
+        }
+    }
+    let place = bad * 512;
+    assert_eq!(cache.write(place + 1, &[7]), Err(BlockError::Timeout));
+    cache.write(place - 512, &[8; 512]).expect("a good sector");
+    let mut buf = [0; 512];
+    cache.read(place - 512, &mut buf).expect("a good sector");
+    assert_eq!(buf, [8; 512]);
+    cache.write(place, &[9; 512]).expect("what mends it");
+    cache.read(place, &mut buf).expect("mended");
+    assert_eq!(buf, [9; 512]);
+    cache.flush().expect("a disk");
+    let content = disk.content.lock();
+    assert_eq!(
+        content[place as usize - 512..][..1024],
+        [[8; 512], [9; 512]].concat()
+    );
 }
 
 #[test]

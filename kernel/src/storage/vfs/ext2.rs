@@ -20,7 +20,7 @@ use super::node::{
 };
 use crate::error::{Errno, Result};
 use crate::scheduler::{Change, Look, SharedTurn};
-use crate::storage::disks::Volume;
+use crate::storage::disks::{Disk, Volume};
 use crate::storage::write_behind;
 use crate::sync::SpinLock;
 
@@ -34,6 +34,7 @@ pub struct Ext2 {
 struct Shared {
     /// The disk's name in messages.
     what: String,
+    disk: Arc<Disk>,
     file_system: SharedTurn<ext2::FileSystem<Volume>>,
     /// Counts changes: what a node remembers from before the last one may be old.
     changes: AtomicU64,
@@ -72,6 +73,7 @@ impl Ext2 {
         let options = MountOptions {
             read_only: is_read_only || volume.is_read_only(),
         };
+        let disk = volume.disk().clone();
         let file_system = ext2::FileSystem::mount(volume, options)?;
         // The root is read now, so that a disk without a sound one is refused at the start.
         file_system.inode(file_system.root())?;
@@ -83,6 +85,7 @@ impl Ext2 {
         Ok(Self {
             shared: Arc::new(Shared {
                 what,
+                disk,
                 file_system: SharedTurn::new(file_system),
                 changes: AtomicU64::new(0),
                 is_changed: AtomicBool::new(false),
@@ -139,7 +142,7 @@ impl Shared {
         self.changed(&file_system);
         drop(file_system);
         if !self.is_changed.swap(true, Ordering::Relaxed) {
-            write_behind::begin();
+            write_behind::begin(self.disk.core());
         }
         result.map_err(|error| self.errno(&error))
     }
@@ -239,6 +242,10 @@ impl FileSystem for Ext2 {
         let result = file_system.sync();
         self.shared.changed(&file_system);
         result.map_err(|error| self.shared.errno(&error))
+    }
+
+    fn core(&self) -> Option<usize> {
+        Some(self.shared.disk.core())
     }
 
     fn write_behind(&self) -> bool {

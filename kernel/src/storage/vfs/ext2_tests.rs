@@ -7,14 +7,13 @@ use alloc::vec;
 use alloc::vec::Vec;
 
 use ext2::make::{Builder, Options};
-use libc::{O_APPEND, O_CREAT, O_RDONLY, O_RDWR, O_TRUNC, O_WRONLY};
+use libc::{O_APPEND, O_CREAT, O_RDONLY, O_RDWR, O_WRONLY};
 
 use super::ext2::Ext2;
-use super::file::OpenFile;
-use super::namespace::{LastLink, Namespace};
-use super::node::FileSystem;
+use super::namespace::LastLink;
 use super::operations;
-use crate::error::{Errno, Result};
+use super::test_tree::{Tree, volume};
+use crate::error::Errno;
 use crate::storage::block_cache::tests::MemoryDisk;
 use crate::storage::disks::{Disk, Volume};
 use core::sync::atomic::Ordering;
@@ -33,68 +32,13 @@ fn empty_disk() -> Arc<MemoryDisk> {
     disk
 }
 
-/// A mounted disk, with shorthands.
-struct Tree(Namespace);
-
-impl Tree {
-    fn mount(disk: &Arc<MemoryDisk>) -> Self {
-        let volume = Volume::whole(Arc::new(Disk::new(disk.clone(), 1 << 16)));
-        let file_system = Ext2::mount(volume, "disk".to_string(), false).expect("sound");
-        Self(Namespace::new(Arc::new(file_system)).expect("a root"))
-    }
-
-    fn unmount(self) {
-        self.file_system().unmount().expect("works");
-    }
-
-    fn file_system(&self) -> &dyn FileSystem {
-        &*self.0.root().mount.file_system
-    }
-
-    fn open(&self, path: &str, flags: i32) -> Result<OpenFile> {
-        operations::open(&self.0, self.0.root(), path.as_bytes(), flags, 0o644)
-    }
-
-    fn write(&self, path: &str, content: &[u8]) -> Result<usize> {
-        self.open(path, O_WRONLY | O_CREAT | O_TRUNC)?
-            .write(content)
-    }
-
-    fn read(&self, path: &str) -> Result<Vec<u8>> {
-        let file = self.open(path, O_RDONLY)?;
-        let mut content = vec![0; 100_000];
-        let len = file.read(&mut content)?;
-        content.truncate(len);
-        Ok(content)
-    }
-
-    fn mkdir(&self, path: &str) -> Result<()> {
-        operations::make_directory(&self.0, self.0.root(), path.as_bytes(), 0o755)
-    }
-
-    fn unlink(&self, path: &str) -> Result<()> {
-        operations::unlink(&self.0, self.0.root(), path.as_bytes())
-    }
-
-    fn rmdir(&self, path: &str) -> Result<()> {
-        operations::remove_directory(&self.0, self.0.root(), path.as_bytes())
-    }
-
-    fn rename(&self, from: &str, to: &str) -> Result<()> {
-        let root = self.0.root();
-        let (from, to) = ((root, from.as_bytes()), (root, to.as_bytes()));
-        operations::rename(&self.0, from, to, true)
-    }
-
-    fn free_blocks(&self) -> u64 {
-        self.file_system().sync().expect("works");
-        self.file_system().usage().free_blocks
-    }
+fn mount(disk: &Arc<MemoryDisk>) -> Tree {
+    Tree::new(Ext2::mount(volume(disk), "disk".to_string(), false).expect("sound"))
 }
 
 #[test]
 fn a_directory_that_was_removed_has_no_path() {
-    let tree = Tree::mount(&empty_disk());
+    let tree = mount(&empty_disk());
     tree.mkdir("/here").expect("new");
     let here = tree.0.resolve(tree.0.root(), b"/here", LastLink::Follow);
     let here = here.expect("there");
@@ -106,7 +50,7 @@ fn a_directory_that_was_removed_has_no_path() {
 #[test]
 fn what_is_written_is_there_after_the_next_mount() {
     let disk = empty_disk();
-    let tree = Tree::mount(&disk);
+    let tree = mount(&disk);
     tree.mkdir("/a").expect("new");
     assert_eq!(tree.write("/a/file", b"first"), Ok(5));
     let file = tree.open("/a/file", O_RDWR | O_APPEND).expect("there");
@@ -119,7 +63,7 @@ fn what_is_written_is_there_after_the_next_mount() {
     operations::make_link(&tree.0, &entry, tree.0.root(), b"/hard").expect("new");
     assert_eq!(entry.node.metadata().expect("readable").links, 2);
     tree.unmount();
-    let tree = Tree::mount(&disk);
+    let tree = mount(&disk);
     for path in ["/a/file", "/link", "/hard"] {
         assert_eq!(tree.read(path).as_deref(), Ok(&b"first se"[..]), "{path}");
     }
@@ -130,7 +74,7 @@ fn what_is_written_is_there_after_the_next_mount() {
 
 #[test]
 fn a_name_means_what_it_was_last_given_to() {
-    let tree = Tree::mount(&empty_disk());
+    let tree = mount(&empty_disk());
     for round in 0..3 {
         assert_eq!(tree.write("/x", b"x"), Ok(1));
         assert_eq!(tree.write("/y", b"yy"), Ok(2));
@@ -155,7 +99,7 @@ fn a_name_means_what_it_was_last_given_to() {
 #[test]
 fn a_removed_file_lives_as_long_as_it_is_open() {
     let disk = empty_disk();
-    let tree = Tree::mount(&disk);
+    let tree = mount(&disk);
     let before = tree.free_blocks();
     assert_eq!(tree.write("/file", &[7; 50_000]), Ok(50_000));
     let file = tree.open("/file", O_RDWR).expect("there");
@@ -176,13 +120,13 @@ fn a_removed_file_lives_as_long_as_it_is_open() {
     assert_eq!(buf[0], b'b');
     tree.unlink("/b").expect("there");
     tree.unmount();
-    assert_eq!(Tree::mount(&disk).free_blocks(), before);
+    assert_eq!(mount(&disk).free_blocks(), before);
     drop(replaced);
 }
 
 #[test]
 fn what_no_name_leads_to_is_freed_at_once() {
-    let tree = Tree::mount(&empty_disk());
+    let tree = mount(&empty_disk());
     tree.mkdir("/d").expect("new");
     let before = tree.free_blocks();
     for round in 0..300 {
@@ -204,7 +148,7 @@ fn what_no_name_leads_to_is_freed_at_once() {
 #[test]
 fn a_full_disk_and_one_that_fails_are_errors() {
     let disk = empty_disk();
-    let tree = Tree::mount(&disk);
+    let tree = mount(&disk);
     let file = tree.open("/large", O_WRONLY | O_CREAT).expect("new");
     let mut written = 0;
     let error = loop {
@@ -231,7 +175,7 @@ fn a_full_disk_and_one_that_fails_are_errors() {
 #[test]
 fn at_rest_nothing_is_left_to_repair() {
     let disk = empty_disk();
-    let tree = Tree::mount(&disk);
+    let tree = mount(&disk);
     let state = || disk.content.lock()[1024 + 58];
     assert_eq!(tree.write("/file", b"text"), Ok(4));
     assert!(tree.file_system().write_behind());
@@ -240,10 +184,7 @@ fn at_rest_nothing_is_left_to_repair() {
     assert_eq!(state(), 1);
     // What is on the disk now is whole.
     let copy = MemoryDisk::new(disk.content.lock().clone());
-    assert_eq!(
-        Tree::mount(&copy).read("/file").as_deref(),
-        Ok(&b"text"[..])
-    );
+    assert_eq!(mount(&copy).read("/file").as_deref(), Ok(&b"text"[..]));
     assert_eq!(tree.write("/file", b"longer"), Ok(6));
     tree.unmount();
     assert_eq!(state(), 1);
@@ -252,7 +193,7 @@ fn at_rest_nothing_is_left_to_repair() {
 /// Data at 64 KiB and 192 KiB, 4 KiB each, and a hole at the end of 256 KiB.
 #[test]
 fn holes_and_what_is_between_them_are_found() {
-    let tree = Tree::mount(&empty_disk());
+    let tree = mount(&empty_disk());
     let file = tree.open("/sparse", O_RDWR | O_CREAT).expect("new");
     let none = Err(Errno(libc::ENXIO));
     assert_eq!(file.seek(0, libc::SEEK_DATA), none);

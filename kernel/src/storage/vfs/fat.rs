@@ -32,7 +32,7 @@ use super::node::{
 };
 use crate::error::{Errno, Result};
 use crate::scheduler::{Change, SharedTurn};
-use crate::storage::disks::Volume;
+use crate::storage::disks::{Disk, Volume};
 use crate::storage::write_behind;
 
 const MSDOS_MAGIC: i64 = 0x4D44;
@@ -55,6 +55,7 @@ pub struct Fat {
 struct Shared {
     /// The disk's name in messages.
     what: String,
+    disk: Arc<Disk>,
     state: SharedTurn<State>,
     root: NodeId,
     /// Bytes that files are made of.
@@ -127,6 +128,7 @@ impl Fat {
             true => options.read_only(),
             false => options,
         };
+        let disk = volume.disk().clone();
         let device = Device::new(volume).ok_or("the disk has no sectors")?;
         let mut fat =
             FatFs::mount(device, options).map_err(|error| format!("{}", error.into_error()))?;
@@ -151,6 +153,7 @@ impl Fat {
         Ok(Self {
             shared: Arc::new(Shared {
                 what,
+                disk,
                 root: state.fat.root(),
                 cluster_len: u64::from(state.fat.info().cluster_size()),
                 state: SharedTurn::new(state),
@@ -372,7 +375,7 @@ impl Shared {
     /// What was changed gets to the disk before long.
     fn note_change(&self) {
         if !self.is_changed.swap(true, Ordering::Relaxed) {
-            write_behind::begin();
+            write_behind::begin(self.disk.core());
         }
     }
 
@@ -464,6 +467,10 @@ impl FileSystem for Fat {
         self.shared.changed(&state);
         drop(state);
         result.map_err(|error| self.shared.errno(&error))
+    }
+
+    fn core(&self) -> Option<usize> {
+        Some(self.shared.disk.core())
     }
 
     fn write_behind(&self) -> bool {

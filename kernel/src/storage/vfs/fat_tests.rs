@@ -10,16 +10,16 @@ use core::sync::atomic::Ordering;
 use std::path::PathBuf;
 use std::process::Command;
 
-use libc::{O_CREAT, O_RDONLY, O_RDWR, O_TRUNC, O_WRONLY};
+use libc::{O_CREAT, O_RDONLY, O_RDWR, O_WRONLY};
 
 use super::fat::Fat;
 use super::file::OpenFile;
-use super::namespace::{LastLink, Namespace};
-use super::node::{Changes, FileSystem, Timestamp};
+use super::namespace::LastLink;
+use super::node::{Changes, Timestamp};
 use super::operations;
-use crate::error::{Errno, Result};
+use super::test_tree::{Tree, volume};
+use crate::error::Errno;
 use crate::storage::block_cache::tests::MemoryDisk;
-use crate::storage::disks::{Disk, Volume};
 
 /// Options of mkfs.fat, and KiB: each kind of FAT, with different clusters and sectors.
 const KINDS: [(&str, usize); 4] = [
@@ -72,90 +72,19 @@ fn is_sound(disk: &MemoryDisk) {
     assert!(!said.to_lowercase().contains("dirty"), "{said}");
 }
 
-/// A mounted disk, with shorthands.
-struct Tree(Namespace);
+fn try_mount(disk: &Arc<MemoryDisk>, is_read_only: bool) -> core::result::Result<Tree, String> {
+    Fat::mount(volume(disk), "disk".to_string(), is_read_only).map(Tree::new)
+}
 
-impl Tree {
-    fn try_mount(disk: &Arc<MemoryDisk>, is_read_only: bool) -> core::result::Result<Self, String> {
-        let volume = Volume::whole(Arc::new(Disk::new(disk.clone(), 1 << 16)));
-        let file_system = Fat::mount(volume, "disk".to_string(), is_read_only)?;
-        Ok(Self(Namespace::new(Arc::new(file_system)).expect("a root")))
-    }
-
-    fn mount(disk: &Arc<MemoryDisk>) -> Self {
-        Self::try_mount(disk, false).expect("sound")
-    }
-
-    fn unmount(self) {
-        self.file_system().unmount().expect("works");
-    }
-
-    fn file_system(&self) -> &dyn FileSystem {
-        &*self.0.root().mount.file_system
-    }
-
-    fn open(&self, path: &str, flags: i32) -> Result<OpenFile> {
-        operations::open(&self.0, self.0.root(), path.as_bytes(), flags, 0o644)
-    }
-
-    fn write(&self, path: &str, content: &[u8]) -> Result<usize> {
-        self.open(path, O_WRONLY | O_CREAT | O_TRUNC)?
-            .write(content)
-    }
-
-    fn read(&self, path: &str) -> Result<Vec<u8>> {
-        let file = self.open(path, O_RDONLY)?;
-        let mut content = vec![0; 200_000];
-        let len = file.read(&mut content)?;
-        content.truncate(len);
-        Ok(content)
-    }
-
-    fn mkdir(&self, path: &str) -> Result<()> {
-        operations::make_directory(&self.0, self.0.root(), path.as_bytes(), 0o755)
-    }
-
-    fn unlink(&self, path: &str) -> Result<()> {
-        operations::unlink(&self.0, self.0.root(), path.as_bytes())
-    }
-
-    fn rmdir(&self, path: &str) -> Result<()> {
-        operations::remove_directory(&self.0, self.0.root(), path.as_bytes())
-    }
-
-    fn rename(&self, from: &str, to: &str) -> Result<()> {
-        self.rename_as(from, to, true)
-    }
-
-    fn rename_as(&self, from: &str, to: &str, may_replace: bool) -> Result<()> {
-        let root = self.0.root();
-        let (from, to) = ((root, from.as_bytes()), (root, to.as_bytes()));
-        operations::rename(&self.0, from, to, may_replace)
-    }
-
-    /// Names in a directory, in its order, without dots.
-    fn names(&self, path: &str) -> Result<Vec<String>> {
-        let directory = self.open(path, O_RDONLY)?;
-        let mut names = Vec::new();
-        while let Some((name, _)) = directory.next_entry()? {
-            let name = String::from_utf8_lossy(&name).into_owned();
-            if !matches!(&*name, "." | "..") {
-                names.push(name);
-            }
-        }
-        Ok(names)
-    }
-
-    fn free_blocks(&self) -> u64 {
-        self.file_system().usage().free_blocks
-    }
+fn mount(disk: &Arc<MemoryDisk>) -> Tree {
+    try_mount(disk, false).expect("sound")
 }
 
 #[test]
 fn what_is_written_is_there_after_the_next_mount_on_every_kind_of_fat() {
     for kind in KINDS {
         let disk = mkfs(kind);
-        let tree = Tree::mount(&disk);
+        let tree = mount(&disk);
         tree.mkdir("/Folder with a long name").expect("new");
         let long = "/Folder with a long name/Größe & 漢字, a name that needs many entries.text";
         assert_eq!(tree.write(long, b"first"), Ok(5));
@@ -168,7 +97,7 @@ fn what_is_written_is_there_after_the_next_mount_on_every_kind_of_fat() {
         drop(file);
         tree.unmount();
         is_sound(&disk);
-        let tree = Tree::mount(&disk);
+        let tree = mount(&disk);
         assert_eq!(tree.read(long).as_deref(), Ok(&b"first se"[..]), "{kind:?}");
         // Whatever the case of the letters.
         assert_eq!(tree.read("/short.Bin"), Ok(large), "{kind:?}");
@@ -186,7 +115,7 @@ fn what_is_written_is_there_after_the_next_mount_on_every_kind_of_fat() {
 #[test]
 fn what_fat_cannot_do_is_an_error() {
     let disk = mkfs(KINDS[1]);
-    let tree = Tree::mount(&disk);
+    let tree = mount(&disk);
     assert_eq!(tree.write("/file", b"text"), Ok(4));
     let root = tree.0.root();
     let not_permitted = Err(Errno(libc::EPERM));
@@ -248,7 +177,7 @@ fn what_fat_cannot_do_is_an_error() {
 #[test]
 fn a_name_means_the_same_in_any_case_and_what_it_was_last_given_to() {
     let disk = mkfs(KINDS[1]);
-    let tree = Tree::mount(&disk);
+    let tree = mount(&disk);
     for round in 0..3 {
         assert_eq!(tree.write("/File.Text", b"one"), Ok(3));
         assert_eq!(tree.read("/FILE.TEXT").as_deref(), Ok(&b"one"[..]));
@@ -283,7 +212,7 @@ fn a_name_means_the_same_in_any_case_and_what_it_was_last_given_to() {
 fn a_removed_file_lives_as_long_as_it_is_open() {
     for kind in KINDS {
         let disk = mkfs(kind);
-        let tree = Tree::mount(&disk);
+        let tree = mount(&disk);
         tree.mkdir("/d").expect("new");
         let before = tree.free_blocks();
         assert_eq!(tree.write("/d/file", &[7; 50_000]), Ok(50_000));
@@ -312,21 +241,21 @@ fn a_removed_file_lives_as_long_as_it_is_open() {
             tree.file_system().sync().expect("works");
             disk.content.lock().clone()
         });
-        let again = Tree::mount(&cut);
+        let again = mount(&cut);
         assert_eq!(again.names("/"), Ok(vec!["d".into()]));
         again.unmount();
         tree.unmount();
         drop(replaced);
         for disk in [disk, cut] {
             is_sound(&disk);
-            assert_eq!(Tree::mount(&disk).free_blocks(), before, "{kind:?}");
+            assert_eq!(mount(&disk).free_blocks(), before, "{kind:?}");
         }
     }
 }
 
 #[test]
 fn a_removed_directory_that_somebody_stands_in_is_empty() {
-    let tree = Tree::mount(&mkfs(KINDS[2]));
+    let tree = mount(&mkfs(KINDS[2]));
     tree.mkdir("/here").expect("new");
     let here = tree.0.resolve(tree.0.root(), b"/here", LastLink::Follow);
     let here = here.expect("there");
@@ -344,7 +273,7 @@ fn a_removed_directory_that_somebody_stands_in_is_empty() {
 #[test]
 fn full_and_failing_disks_are_errors_and_lose_nothing() {
     let disk = mkfs(KINDS[0]);
-    let tree = Tree::mount(&disk);
+    let tree = mount(&disk);
     assert_eq!(tree.write("/kept", b"kept"), Ok(4));
     let file = tree.open("/large", O_WRONLY | O_CREAT).expect("new");
     let mut written = 0;
@@ -378,20 +307,17 @@ fn full_and_failing_disks_are_errors_and_lose_nothing() {
     drop(file);
     tree.unmount();
     is_sound(&disk);
-    assert_eq!(
-        Tree::mount(&disk).read("/kept").as_deref(),
-        Ok(&b"anew"[..])
-    );
+    assert_eq!(mount(&disk).read("/kept").as_deref(), Ok(&b"anew"[..]));
 }
 
 #[test]
 fn a_disk_that_is_only_read_is_not_changed() {
     let disk = mkfs(KINDS[1]);
-    let tree = Tree::mount(&disk);
+    let tree = mount(&disk);
     assert_eq!(tree.write("/file", b"text"), Ok(4));
     tree.unmount();
     let before = disk.content.lock().clone();
-    let tree = Tree::try_mount(&disk, true).expect("sound");
+    let tree = try_mount(&disk, true).expect("sound");
     assert_eq!(tree.read("/file").as_deref(), Ok(&b"text"[..]));
     for refused in [
         tree.write("/file", b"x").map(|_| ()),
@@ -408,7 +334,7 @@ fn a_disk_that_is_only_read_is_not_changed() {
 #[test]
 fn at_rest_it_is_marked_as_unmounted_and_while_changed_it_is_not() {
     let disk = mkfs(KINDS[1]);
-    let tree = Tree::mount(&disk);
+    let tree = mount(&disk);
     // The clean bit of the second entry of the table, at sector 4 here (four reserved sectors with these clusters or one).
     let reserved = usize::from(disk.content.lock()[14]);
     let is_clean = || disk.content.lock()[reserved * 512 + 3] & 0x80 != 0;
@@ -439,7 +365,7 @@ fn any_sequence_leaves_what_it_should_and_a_sound_disk() {
     for (seed, kind) in KINDS.into_iter().enumerate() {
         let disk = mkfs(kind);
         let mut random = Random(seed as u64);
-        let mut tree = Tree::mount(&disk);
+        let mut tree = mount(&disk);
         for folder in 0..3 {
             tree.mkdir(&format!("/folder {folder}")).expect("new");
         }
@@ -548,7 +474,7 @@ fn any_sequence_leaves_what_it_should_and_a_sound_disk() {
                 open.clear();
                 tree.unmount();
                 is_sound(&disk);
-                tree = Tree::mount(&disk);
+                tree = mount(&disk);
                 for (path, content) in &model {
                     assert!(
                         tree.read(path).as_ref() == Ok(content),
@@ -652,7 +578,7 @@ fn a_damaged_disk_ends_in_errors_and_after_a_bounded_time() {
         .enumerate()
     {
         let disk = mkfs(kind);
-        let tree = Tree::mount(&disk);
+        let tree = mount(&disk);
         for folder in ["/one", "/one/two", "/a folder with a long name"] {
             tree.mkdir(folder).expect("new");
             for number in 0..10 {
@@ -673,7 +599,7 @@ fn a_damaged_disk_ends_in_errors_and_after_a_bounded_time() {
                 damage(&mut damaged, entries, round % 4 == 0, &mut random);
             }
             let disk = MemoryDisk::new(damaged);
-            if let Ok(tree) = Tree::try_mount(&disk, false) {
+            if let Ok(tree) = try_mount(&disk, false) {
                 exercise(&tree, "", 0, &mut 400);
                 tree.file_system().usage();
                 let _ = tree.file_system().unmount();
@@ -687,7 +613,7 @@ fn a_damaged_disk_ends_in_errors_and_after_a_bounded_time() {
 #[test]
 fn chains_and_trees_that_loop_end() {
     let disk = mkfs(KINDS[1]);
-    let tree = Tree::mount(&disk);
+    let tree = mount(&disk);
     tree.mkdir("/d").expect("new");
     tree.write("/file", &[3; 3000]).expect("room");
     tree.unmount();
@@ -728,7 +654,7 @@ fn chains_and_trees_that_loop_end() {
         }
         content[entry_of.1 + 28..entry_of.1 + 32].fill(0xFF);
     }
-    let tree = Tree::mount(&disk);
+    let tree = mount(&disk);
     let unclean = Errno(libc::EUCLEAN);
     assert_eq!(tree.names("/d"), Err(unclean));
     assert_eq!(tree.write("/d/new", b"x"), Err(unclean));

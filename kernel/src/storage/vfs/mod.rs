@@ -28,18 +28,26 @@ pub mod namespace;
 pub mod node;
 pub mod operations;
 #[cfg(test)]
+mod test_tree;
+#[cfg(test)]
 mod tests;
 pub mod tmpfs;
 
 static NAMES: OnceCell<Namespace> = OnceCell::new();
+/// Makes the tree at its first use.
+type Make = fn() -> Result<Namespace>;
+static MAKE: OnceCell<Make> = OnceCell::new();
+/// Another directory than the root.
 static CURRENT: SpinLock<Option<Arc<Entry>>> = SpinLock::new(None);
 
 /// Makes this the tree that programs see; from now on it stays as it is.
 pub(super) fn install(names: Namespace) {
-    let root = names.root().clone();
-    if NAMES.set(names).is_ok() {
-        *CURRENT.lock() = Some(root);
-    }
+    let _ = NAMES.set(names);
+}
+
+/// Has the tree that programs see made by `make` when it is first used, unless there is one by then.
+pub(super) fn install_later(make: Make) {
+    let _ = MAKE.set(make);
 }
 
 /// The tree that programs see.
@@ -47,6 +55,12 @@ pub(super) fn install(names: Namespace) {
 /// # Errors
 /// `ENOENT` before storage was started.
 pub fn names() -> Result<&'static Namespace> {
+    if let Some(names) = NAMES.get() {
+        return Ok(names);
+    }
+    let made = MAKE.get().ok_or(Errno(libc::ENOENT))?()?;
+    // Another core may have been quicker.
+    let _ = NAMES.set(made);
     NAMES.get().ok_or(Errno(libc::ENOENT))
 }
 
@@ -55,7 +69,11 @@ pub fn names() -> Result<&'static Namespace> {
 /// # Errors
 /// `ENOENT` before storage was started.
 pub fn current() -> Result<Arc<Entry>> {
-    CURRENT.lock().clone().ok_or(Errno(libc::ENOENT))
+    let current = CURRENT.lock().clone();
+    match current {
+        Some(entry) => Ok(entry),
+        None => Ok(names()?.root().clone()),
+    }
 }
 
 /// Changes the current directory, for all threads.
@@ -111,20 +129,22 @@ pub fn unmount_all() -> Result<()> {
     for_all(|file_system| file_system.unmount())
 }
 
-/// Makes durable what was written lately; whether to call it again in a few seconds.
-pub(super) fn write_behind() -> bool {
+/// Makes durable what was written lately to the disks of a core; whether to call it again in a few seconds.
+pub(super) fn write_behind(core: usize) -> bool {
     let mounts = names().map(Namespace::mounts).unwrap_or_default();
     // All of them, whatever the first ones say.
     mounts
         .iter()
-        .filter(|mount| mount.file_system.write_behind())
+        .map(|mount| &mount.file_system)
+        .filter(|file_system| file_system.core() == Some(core) && file_system.write_behind())
         .count()
         > 0
 }
 
 fn for_all(work: impl Fn(&dyn FileSystem) -> Result<()>) -> Result<()> {
     let mut result = Ok(());
-    for mount in names()?.mounts() {
+    // What was never used is not made for this.
+    for mount in NAMES.get().map(Namespace::mounts).unwrap_or_default() {
         result = result.and(work(&*mount.file_system));
     }
     result

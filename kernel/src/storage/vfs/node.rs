@@ -220,7 +220,12 @@ pub trait FileSystem: Send + Sync {
         Ok(())
     }
 
-    /// Called every few seconds after something was changed: makes durable what was changed since the last call, or, if nothing was,
+    /// The core that its disk belongs to, if it lies on one.
+    fn core(&self) -> Option<usize> {
+        None
+    }
+
+    /// Called there every few seconds after something was changed: makes durable what was changed since the last call, or, if nothing was,
     /// leaves the medium as if unmounted. Whether it wants to be called again.
     fn write_behind(&self) -> bool {
         false

@@ -1,9 +1,10 @@
 //! Serves crowds of clients: port 7 by a thread for each connection, port 80 by callbacks, datagrams on port 53. Port 9 tells what there is:
-//! connections, threads, and free memory in KiB. Clients that are silent for [`PATIENCE`] are given up.
+//! connections, threads, and free memory in KiB. Clients that are silent for five seconds, or as many as the first argument says, are given up.
 //!
 //! The first byte of a connection to port 7 says what the client wants: `e` to have everything sent back, `d` to be sent as many bytes of
 //! [`pattern`] as the next four bytes say, `u` to be told count and [`sum`] of all that it sends.
 
+use std::env;
 use std::io::{self, Read, Write};
 use std::mem::MaybeUninit;
 use std::net::{Ipv6Addr, Shutdown, TcpListener, TcpStream, UdpSocket};
@@ -13,14 +14,13 @@ use std::time::Duration;
 use socket2::SockRef;
 use toro::net::{self, Close, Connection, Service};
 
-/// How long a client may be silent.
-const PATIENCE: Duration = Duration::from_secs(5);
-
 fn main() -> io::Result<()> {
+    let seconds = env::args().nth(1).and_then(|word| word.parse().ok());
+    let patience = Duration::from_secs(seconds.unwrap_or(5));
     let crowd = TcpListener::bind((Ipv6Addr::UNSPECIFIED, 7))?;
     let census = TcpListener::bind((Ipv6Addr::UNSPECIFIED, 9))?;
     let datagrams = UdpSocket::bind((Ipv6Addr::UNSPECIFIED, 53))?;
-    let _service = net::serve("net0", 80, Echo).map_err(io::Error::other)?;
+    let _service = net::serve("net0", 80, Echo { patience }).map_err(io::Error::other)?;
     thread::spawn(move || {
         let mut buf = [0; 2048];
         loop {
@@ -38,7 +38,7 @@ fn main() -> io::Result<()> {
     println!("serving crowds");
     for stream in crowd.incoming().flatten() {
         // Without memory for one more thread, the client is sent away.
-        let _ = thread::Builder::new().spawn(|| serve(stream));
+        let _ = thread::Builder::new().spawn(move || serve(stream, patience));
     }
     Ok(())
 }
@@ -57,10 +57,10 @@ fn tell(mut stream: TcpStream) -> io::Result<()> {
     stream.write_all(line.as_bytes())
 }
 
-fn serve(mut stream: TcpStream) -> io::Result<()> {
-    stream.set_read_timeout(Some(PATIENCE))?;
-    stream.set_write_timeout(Some(PATIENCE))?;
-    SockRef::from(&stream).set_tcp_user_timeout(Some(PATIENCE))?;
+fn serve(mut stream: TcpStream, patience: Duration) -> io::Result<()> {
+    stream.set_read_timeout(Some(patience))?;
+    stream.set_write_timeout(Some(patience))?;
+    SockRef::from(&stream).set_tcp_user_timeout(Some(patience))?;
     let mut wish = [0];
     stream.read_exact(&mut wish)?;
     let mut buf = [0; 4096];
@@ -116,13 +116,16 @@ fn sum(start: u64, bytes: &[u8]) -> u64 {
 }
 
 /// Sends back what comes.
-struct Echo;
+struct Echo {
+    /// How long a client may be silent.
+    patience: Duration,
+}
 
 impl Service for Echo {
     type State = ();
 
     fn on_accept(&mut self, connection: &mut Connection<'_>) -> Option<()> {
-        connection.set_timeout(Some(PATIENCE));
+        connection.set_timeout(Some(self.patience));
         Some(())
     }
 

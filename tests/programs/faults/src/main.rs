@@ -30,6 +30,7 @@ fn main() -> Result<ExitCode, String> {
         }
         "abort" => std::process::abort(),
         "null" => write_null(),
+        "null read" => println!("read {}", read_null()),
         "null in thread" => in_thread(write_null)?,
         "divide in thread" => in_thread(divide_by_zero)?,
         "illegal in thread" => in_thread(illegal_instruction)?,
@@ -217,6 +218,13 @@ fn copy_to_null(len: usize) {
 fn write_null() {
     // SAFETY: it is not sound: the test wants the fault.
     unsafe { black_box(std::ptr::without_provenance_mut::<u64>(8)).write_volatile(1) };
+}
+
+/// Reads where a BIOS keeps its data.
+#[inline(never)]
+fn read_null() -> u16 {
+    // SAFETY: it is not sound: the test wants the fault.
+    unsafe { black_box(std::ptr::without_provenance::<u16>(0x40E)).read_volatile() }
 }
 
 #[inline(never)]

@@ -1,14 +1,22 @@
 //! Disks that belong to cores, mounts while the program runs, blocks without a file system. Of the machine's disks the first is mounted at
 //! `/data`, the second is bytes that count up to 250, the third is an ext2 with the file `greeting` and not mounted.
+//!
+//! `queues [BLOCK]`: the second disk is larger, and all cores read and write it at once. That block of 4 KiB cannot be read.
 
+use std::env;
 use std::fs::{self, File};
-use std::io::{ErrorKind, Write};
+use std::io::{self, ErrorKind, Write};
 use std::thread;
+use std::time::Duration;
 
 use toro::Error;
 use toro::storage;
 
 fn main() {
+    let args: Vec<String> = env::args().skip(1).collect();
+    if args.first().is_some_and(|arg| arg == "queues") {
+        return queues(args.get(1).map(|block| block.parse().expect("a number")));
+    }
     names();
     blocks();
     cores();
@@ -97,6 +105,8 @@ fn cores() {
     let core = count - 1;
     let none = Error::NoSuchCore { core: 64, count };
     assert_eq!(storage::dedicate("disk1", 64), Err(none));
+    let threads = |core| toro::core::statistics(core).expect("a core").threads;
+    let before = (threads(0), threads(core));
     for name in ["disk0", "disk1"] {
         let disk = storage::dedicate(name, core).expect("a disk");
         assert_eq!((disk.core, disk.is_dedicated), (core, true));
@@ -122,6 +132,14 @@ fn cores() {
             thread.expect("a thread");
         }
     });
+    // What is written behind is written by a thread of the disks' core. (Others take a moment to end.)
+    let expected = match core {
+        0 => (before.0 + 1, before.1 + 1),
+        _ => (before.0, before.1 + 1),
+    };
+    while (threads(0), threads(core)) != expected {
+        thread::sleep(Duration::from_millis(10));
+    }
     for core in 0..count {
         let written = fs::read_to_string(format!("/data/{core}")).expect("a file");
         assert_eq!(written, "49");
@@ -164,4 +182,61 @@ fn mounts() {
     assert_eq!(refused.kind(), ErrorKind::ReadOnlyFilesystem);
     storage::unmount("/mnt/two").expect("nothing is open");
     println!("mounts: done");
+}
+
+/// Blocks of 4 KiB that each core reads, and as many that it writes.
+const BLOCKS_EACH: usize = 64;
+
+fn queues(bad: Option<usize>) {
+    let count = toro::core::count();
+    thread::scope(|scope| {
+        for core in 0..count {
+            let work = move || read_and_write(core, count, bad);
+            let thread = toro::core::Builder::new(core).spawn_scoped(scope, work);
+            thread.expect("a thread");
+        }
+    });
+    // What one core has written, another one reads.
+    let mut buf = [0; 4096];
+    for index in 0..count * BLOCKS_EACH {
+        let offset = (count * BLOCKS_EACH + index) * 4096;
+        storage::read("disk1", offset as u64, &mut buf).expect("bytes");
+        assert!(
+            buf == [(index % 255) as u8; 4096],
+            "block {index} of those written"
+        );
+    }
+    println!("queues: done");
+    // Until the test has seen what it wants to.
+    io::stdin().read_line(&mut String::new()).expect("a line");
+}
+
+/// A core's part: blocks that no other core reads or writes, but for the bad one, which all of them try to read.
+fn read_and_write(core: usize, count: usize, bad: Option<usize>) {
+    let mut buf = vec![0; 4096];
+    let mut read = |block: usize| {
+        let result = storage::read("disk1", (block * 4096) as u64, &mut buf);
+        if Some(block) == bad {
+            let error = result.expect_err("a sector that cannot be read");
+            assert!(matches!(error, Error::Device { errno: 5, .. }), "{error:?}");
+        } else {
+            result.expect("bytes");
+            check(block * 4096, &buf);
+        }
+    };
+    for round in 0..BLOCKS_EACH {
+        let index = round * count + core;
+        read(index);
+        if let Some(bad) = bad
+            && round % 8 == 0
+        {
+            read(bad);
+        }
+        let place = (count * BLOCKS_EACH + index) * 4096;
+        let data = [(index % 255) as u8; 4096];
+        storage::write("disk1", place as u64, &data).expect("room");
+        if round % 16 == 15 {
+            storage::flush("disk1").expect("a disk that can flush");
+        }
+    }
 }

@@ -15,6 +15,8 @@ struct Look<T> {
 }
 
 impl<T: Copy> Look<T> {
+    /// Not inlined: in an emulator each copy of it would be translated.
+    #[inline(never)]
     fn take(read: &mut impl FnMut() -> T) -> Self {
         let before = tsc();
         let other = read();

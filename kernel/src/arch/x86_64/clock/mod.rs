@@ -1,4 +1,4 @@
-//! Clocks: monotonic time from the time-stamp counter, wall time from the hypervisor or the RTC.
+//! Clocks: monotonic time from the time-stamp counter, wall time from the hypervisor or the RTC (when it is first asked for).
 //!
 //! Where the hypervisor says how its time comes out of the counter (`kvm`, `hyper_v`), that is the time, so it goes on rightly when the machine has
 //! moved to a host with another counter. Else the counter's frequency comes from the processor or the hypervisor where they tell it
@@ -15,7 +15,7 @@ use core::arch::x86_64::_rdtsc;
 use core::sync::atomic::{AtomicU64, Ordering};
 
 use super::core_local;
-use crate::sync::OnceCell;
+use crate::sync::{OnceCell, SpinLock};
 pub use measurement::{CounterMeasurement, TscMeasurement};
 use shared::Shared;
 
@@ -28,8 +28,10 @@ static TSC_AT_BOOT: AtomicU64 = AtomicU64::new(0);
 static NS_PER_TICK_32: AtomicU64 = AtomicU64::new(1 << 32);
 /// Ticks of the counter in a second.
 static TSC_HZ: AtomicU64 = AtomicU64::new(NS_PER_S);
-/// Wall time at boot, in nanoseconds since 1970.
+/// Wall time at boot, in nanoseconds since 1970; 0 until it is known.
 static WALL_AT_BOOT_NS: AtomicU64 = AtomicU64::new(0);
+/// Who reads the RTC: its registers are one place for all cores.
+static READING_RTC: SpinLock<()> = SpinLock::new(());
 /// The hypervisor's clock, where it has one.
 static PARAVIRTUAL: OnceCell<Paravirtual> = OnceCell::new();
 /// The latest time that any core has read, where cores may disagree.
@@ -138,9 +140,30 @@ pub fn tsc_at(ns: u64) -> u64 {
 
 /// Nanoseconds since 1970-01-01 00:00 UTC.
 pub fn wall_ns() -> u64 {
-    WALL_AT_BOOT_NS
-        .load(Ordering::Relaxed)
-        .saturating_add(now_ns())
+    let at_boot_ns = match WALL_AT_BOOT_NS.load(Ordering::Relaxed) {
+        0 => read_rtc(),
+        ns => ns,
+    };
+    at_boot_ns.saturating_add(now_ns())
+}
+
+/// Wall time at boot by the RTC, which is read when somebody first asks: a start needs no date, and each of its registers costs an exit to
+/// the hypervisor.
+#[cold]
+fn read_rtc() -> u64 {
+    // On the host, tests must not touch ports.
+    if cfg!(test) {
+        return 0;
+    }
+    let _reading = READING_RTC.lock();
+    let known = WALL_AT_BOOT_NS.load(Ordering::Relaxed);
+    if known != 0 {
+        return known;
+    }
+    let now_wall_ns = super::rtc::read_unix_seconds().saturating_mul(NS_PER_S);
+    let at_boot_ns = now_wall_ns.saturating_sub(now_ns()).max(1);
+    WALL_AT_BOOT_NS.store(at_boot_ns, Ordering::Relaxed);
+    at_boot_ns
 }
 
 /// Starts the clocks on the first core. The `measurement` of the time-stamp counter ends here, where nobody tells the frequency, and that of the
@@ -167,8 +190,7 @@ pub fn initialise(
         Kind::Kvm => kvm::wall_at_zero_ns(&clock.shared)?.checked_add(clock.at_boot_ns),
         Kind::HyperV => None,
     });
-    let wall_ns = told_wall_ns.unwrap_or_else(|| super::rtc::read_unix_seconds() * NS_PER_S);
-    WALL_AT_BOOT_NS.store(wall_ns, Ordering::Relaxed);
+    WALL_AT_BOOT_NS.store(told_wall_ns.unwrap_or(0), Ordering::Relaxed);
     log::info!(
         "clock: {}, {} kHz",
         match &clock {

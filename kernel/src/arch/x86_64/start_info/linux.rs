@@ -105,7 +105,7 @@ mod tests {
         memory.put(0x7018, &0xE000_0000_u32.to_le_bytes());
         memory.put(0x7024, &[0, 16, 8, 16, 8, 8, 8, 0]);
         let info = memory.read(Protocol::LINUX, 0x7000).ok().unwrap();
-        assert_eq!(info.command_line(), "log=info");
+        assert_eq!(info.command_line(), b"log=info");
         let lens: Vec<_> = info.ranges().iter().map(|range| range.len_bytes).collect();
         assert_eq!(lens, [0x9_FC00, 0x70_0000]);
         assert_eq!(info.root, RootPointer::At(0xE_0000));

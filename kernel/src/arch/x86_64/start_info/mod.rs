@@ -7,8 +7,6 @@ mod multiboot1;
 mod multiboot2;
 mod pvh;
 
-use alloc::string::String;
-
 /// Physical memory below this is mapped when the kernel starts.
 const MAPPED_BYTES: u64 = 1 << 32;
 /// As many ranges of the memory map as are kept.
@@ -34,7 +32,7 @@ impl Protocol {
 }
 
 /// A range of physical memory.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct MemoryRange {
     /// First byte.
     pub start: u64,
@@ -42,6 +40,15 @@ pub struct MemoryRange {
     pub len_bytes: u64,
     /// Type of the ACPI address range (1: RAM, 2: reserved, 3: ACPI tables, 4: ACPI NVS, …).
     pub kind: u32,
+}
+
+impl MemoryRange {
+    /// None: a constant, so that an array of it is cleared in place.
+    const EMPTY: Self = Self {
+        start: 0,
+        len_bytes: 0,
+        kind: 0,
+    };
 }
 
 /// Where ACPI's root pointer is.
@@ -107,6 +114,8 @@ pub struct StartInfo {
     command_line_len: usize,
     /// Where ACPI's tables begin.
     pub root: RootPointer,
+    /// Where the extended BIOS data area is, if a BIOS says so. It does in page 0, which is not mapped later.
+    pub extended_bios_data: Option<u64>,
     /// The screen, where the loader left it with pixels.
     pub framebuffer: Option<Framebuffer>,
 }
@@ -123,35 +132,44 @@ pub enum StartInfoError {
 }
 
 impl StartInfo {
-    /// Reads the start information at a physical address.
-    ///
-    /// # Errors
-    /// When it is not one; see [`StartInfoError`].
-    pub fn read(protocol: Protocol, phys: u64) -> Result<Self, StartInfoError> {
-        Self::read_from(&Mapped, protocol, phys)
-    }
-
-    fn read_from(
-        memory: &impl Physical,
-        protocol: Protocol,
-        phys: u64,
-    ) -> Result<Self, StartInfoError> {
-        let mut info = Self {
-            ranges: [MemoryRange::default(); MAX_RANGES],
+    /// One that says nothing yet.
+    #[allow(clippy::new_without_default, reason = "made once, to be read into")]
+    pub fn new() -> Self {
+        Self {
+            ranges: [MemoryRange::EMPTY; MAX_RANGES],
             range_count: 0,
             command_line: [0; MAX_COMMAND_LINE],
             command_line_len: 0,
             root: RootPointer::Unknown,
+            extended_bios_data: None,
             framebuffer: None,
-        };
+        }
+    }
+
+    /// Reads the start information at a physical address.
+    ///
+    /// # Errors
+    /// When it is not one; see [`StartInfoError`].
+    pub fn read(&mut self, protocol: Protocol, phys: u64) -> Result<(), StartInfoError> {
+        self.read_from(&Mapped, protocol, phys)
+    }
+
+    fn read_from(
+        &mut self,
+        memory: &impl Physical,
+        protocol: Protocol,
+        phys: u64,
+    ) -> Result<(), StartInfoError> {
+        let info = self;
+        info.extended_bios_data = extended_bios_data(memory);
         // qboot (QEMU's microvm) says that it were Multiboot 1, and hands over PVH's information. No flags of Multiboot look like that.
         let is_pvh = protocol == Protocol::MULTIBOOT1 && pvh::is_magic(memory, phys);
         match protocol {
-            _ if is_pvh => pvh::read(memory, phys, &mut info),
-            Protocol::MULTIBOOT1 => multiboot1::read(memory, phys, &mut info),
-            Protocol::MULTIBOOT2 => multiboot2::read(memory, phys, &mut info),
-            Protocol::LINUX => linux::read(memory, phys, &mut info),
-            _ => pvh::read(memory, phys, &mut info),
+            _ if is_pvh => pvh::read(memory, phys, info),
+            Protocol::MULTIBOOT1 => multiboot1::read(memory, phys, info),
+            Protocol::MULTIBOOT2 => multiboot2::read(memory, phys, info),
+            Protocol::LINUX => linux::read(memory, phys, info),
+            _ => pvh::read(memory, phys, info),
         }?;
         if info.range_count == 0 {
             return Err(StartInfoError::Lacks("memory map"));
@@ -167,7 +185,7 @@ impl StartInfo {
         if info.framebuffer.as_ref().is_some_and(is_memory) {
             info.framebuffer = None;
         }
-        Ok(info)
+        Ok(())
     }
 
     /// Keeps a range of the memory map, as long as there is room.
@@ -204,10 +222,16 @@ impl StartInfo {
         &self.ranges[..self.range_count]
     }
 
-    /// The command line; bytes that are not UTF-8 are replaced.
-    pub fn command_line(&self) -> String {
-        String::from_utf8_lossy(&self.command_line[..self.command_line_len]).into_owned()
+    /// The command line.
+    pub fn command_line(&self) -> &[u8] {
+        &self.command_line[..self.command_line_len]
     }
+}
+
+/// The segment that the BIOS has in its data area (0x40E), as an address, if one can be there.
+fn extended_bios_data(memory: &impl Physical) -> Option<u64> {
+    let segment = u16::from_le_bytes(memory.bytes(0x40E)?);
+    Some(u64::from(segment) << 4).filter(|address| (0x8_0000..0xA_0000).contains(address))
 }
 
 /// Physical memory, as it can be read when the kernel starts.
@@ -312,7 +336,8 @@ mod tests {
             protocol: Protocol,
             phys: u64,
         ) -> Result<StartInfo, StartInfoError> {
-            StartInfo::read_from(self, protocol, phys)
+            let mut info = StartInfo::new();
+            info.read_from(self, protocol, phys).map(|()| info)
         }
     }
 
@@ -321,6 +346,21 @@ mod tests {
             let at = usize::try_from(phys.checked_sub(self.start)?).ok()?;
             self.bytes.get(at..at.checked_add(N)?)?.try_into().ok()
         }
+    }
+
+    #[test]
+    fn the_extended_bios_data_area_is_where_the_bios_says_if_it_can_be() {
+        let mut memory = Bytes::new(0x400, 0x100);
+        for (segment, expected) in [
+            (0x9FC0_u16, Some(0x9_FC00)),
+            (0, None),
+            (0x7FFF, None),
+            (0xA000, None),
+        ] {
+            memory.put(0x40E, &segment.to_le_bytes());
+            assert_eq!(super::extended_bios_data(&memory), expected);
+        }
+        assert_eq!(super::extended_bios_data(&Bytes::new(0x1000, 16)), None);
     }
 
     #[test]

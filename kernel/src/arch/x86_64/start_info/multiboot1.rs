@@ -77,7 +77,7 @@ mod tests {
             .read(Protocol::MULTIBOOT1, 0x1000)
             .ok()
             .unwrap();
-        assert_eq!(info.command_line(), "log=info");
+        assert_eq!(info.command_line(), b"log=info");
         let lens: Vec<_> = info.ranges().iter().map(|range| range.len_bytes).collect();
         assert_eq!(lens, [0xA_0000, 0x70_0000]);
     }

@@ -117,7 +117,7 @@ mod tests {
             (1, b"behind the end\0"),
         ]);
         let info = memory.read(Protocol::MULTIBOOT2, 0x1000).ok().unwrap();
-        assert_eq!(info.command_line(), "log=info");
+        assert_eq!(info.command_line(), b"log=info");
         assert_eq!(info.ranges()[0].start, 0x10_0000);
         assert_eq!(info.root, RootPointer::Copy([7; 36]));
         assert_eq!(info.framebuffer.unwrap().width, 1024);

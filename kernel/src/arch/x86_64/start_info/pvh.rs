@@ -97,7 +97,7 @@ mod tests {
     #[test]
     fn all_that_a_loader_tells_is_read() {
         let info = memory().read(Protocol(0), 0x1000).ok().unwrap();
-        assert_eq!(info.command_line(), "log=info");
+        assert_eq!(info.command_line(), b"log=info");
         assert_eq!(info.ranges().len(), 1);
         assert_eq!(info.ranges()[0].len_bytes, 0x70_0000);
         assert_eq!(info.root, RootPointer::At(0xF_0000));
@@ -111,7 +111,7 @@ mod tests {
     #[test]
     fn a_loader_that_calls_itself_multiboot_is_known_by_what_it_gives() {
         let info = memory().read(Protocol::MULTIBOOT1, 0x1000).ok().unwrap();
-        assert_eq!(info.command_line(), "log=info");
+        assert_eq!(info.command_line(), b"log=info");
         assert_eq!(info.ranges().len(), 1);
     }
 

@@ -22,6 +22,7 @@ use super::BlockDriver;
 use super::exchange::{Exchange, Interrupt};
 use super::ide::identify::Identity;
 use super::queued::QueuedDisk;
+use super::queues::Queues;
 use super::slots::{MAX_DATA_BYTES, MAX_SLOTS};
 use crate::arch::mmio::Mmio;
 #[cfg(test)]
@@ -76,13 +77,13 @@ pub(super) fn discover(devices: &[PciDevice], disks: &mut Vec<Arc<dyn BlockDrive
                 log::error!("AHCI {device} port {number} did not start: out of memory");
                 continue;
             };
-            exchanges.push(disk.exchange);
+            exchanges.push(disk.queues.of(0).exchange);
             found.push(disk);
         }
         if let (Some(irq), Ok((window, _))) = (irq, window) {
             let interrupt = Interrupt::register(irq, exchanges);
             for disk in &mut found {
-                disk.interrupt = Some(interrupt);
+                disk.queues = Queues::one(disk.queues.of(0).exchange, Some(interrupt));
             }
             let control = Registers::read(&window, GHC);
             Registers::write(&window, GHC, control | GHC_INTERRUPTS);
@@ -144,7 +145,9 @@ fn disk<R: Registers>(
         has_flush: identity.has_flush,
         max_bytes: MAX_DATA_BYTES,
         target: 0,
-        exchange: Exchange::new(Box::new(port), MAX_SLOTS, has_interrupt)?,
-        interrupt: None,
+        queues: Queues::one(
+            Exchange::new(Box::new(port), MAX_SLOTS, has_interrupt)?,
+            None,
+        ),
     })
 }

@@ -102,7 +102,7 @@ impl BlockDriver for IdeDisk {
         self.sector_count
     }
 
-    fn interrupt(&self) -> Option<(Irq, &'static dyn Service)> {
+    fn interrupt(&self, _core: usize) -> Option<(Irq, &'static dyn Service)> {
         let interrupt = self.channel.interrupt?;
         Some((interrupt.irq(), interrupt))
     }

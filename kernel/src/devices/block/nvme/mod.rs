@@ -22,10 +22,11 @@ use self::registers::WINDOW_BYTES;
 use super::BlockDriver;
 use super::exchange::{Exchange, Interrupt};
 use super::queued::QueuedDisk;
+use super::queues::Queues;
 use super::slots::{MAX_DATA_BYTES, MAX_SLOTS};
 use crate::arch::interrupts::Irq;
 use crate::arch::mmio::Mmio;
-use crate::devices::pci::{Bar, PciDevice};
+use crate::devices::pci::{Bar, Bars, PciDevice};
 use crate::devices::registers::Registers;
 use crate::memory::OutOfMemory;
 
@@ -137,7 +138,8 @@ impl Namespace {
 pub(super) fn discover(devices: &[PciDevice], disks: &mut Vec<Arc<dyn BlockDriver>>) {
     for device in devices.iter().filter(|device| device.class == CLASS_NVME) {
         device.enable();
-        let window = match device.bar(0) {
+        let bars = device.bars();
+        let window = match bars[0] {
             Some(Bar::Memory { phys, len_bytes }) => {
                 let len = usize::try_from(len_bytes).unwrap_or(WINDOW_BYTES);
                 Mmio::map(phys, len.min(WINDOW_BYTES)).map_err(Error::from)
@@ -147,7 +149,7 @@ pub(super) fn discover(devices: &[PciDevice], disks: &mut Vec<Arc<dyn BlockDrive
         let name = format!("NVMe {device}");
         let found = window.and_then(|window| {
             let len_bytes = window.len_bytes();
-            start(&name, window, len_bytes, || claim(device))
+            start(&name, window, len_bytes, || claim(device, &bars))
         });
         match found {
             Ok(found) => disks.extend(found.into_iter().map(|disk| Arc::new(disk) as Arc<_>)),
@@ -157,9 +159,9 @@ pub(super) fn discover(devices: &[PciDevice], disks: &mut Vec<Arc<dyn BlockDrive
 }
 
 /// An interrupt, and whether it is by message.
-fn claim(device: &PciDevice) -> Option<(Irq, bool)> {
+fn claim(device: &PciDevice, bars: &Bars) -> Option<(Irq, bool)> {
     if let Some((irq, message)) = Irq::claim_message()
-        && (device.enable_msix(&[message]) || device.enable_msi(message))
+        && (device.enable_msix(&[message], bars) || device.enable_msi(message))
     {
         return Some((irq, true));
     }
@@ -209,8 +211,7 @@ fn start<R: Registers>(
         has_flush: identity.has_cache,
         max_bytes: identity.max_bytes,
         target: number,
-        exchange,
-        interrupt,
+        queues: Queues::one(exchange, interrupt),
     };
     Ok(namespaces.into_iter().map(disk).collect())
 }

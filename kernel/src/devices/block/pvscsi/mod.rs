@@ -21,6 +21,7 @@ use self::scsi::Cdb;
 use super::BlockDriver;
 use super::exchange::{Exchange, Interrupt};
 use super::queued::QueuedDisk;
+use super::queues::Queues;
 use super::slots::{MAX_DATA_BYTES, MAX_SLOTS};
 use crate::arch::interrupts::Irq;
 use crate::arch::mmio::Mmio;
@@ -93,8 +94,7 @@ fn start<R: Registers>(
         has_flush: true,
         max_bytes: MAX_DATA_BYTES,
         target: found.target,
-        exchange,
-        interrupt,
+        queues: Queues::one(exchange, interrupt),
     };
     Ok(found.into_iter().map(disk).collect())
 }

@@ -2,7 +2,7 @@
 
 use alloc::sync::Arc;
 
-use super::{QUEUE, UNIT_BYTES};
+use super::UNIT_BYTES;
 use crate::devices::block::BlockError;
 use crate::devices::block::exchange::{Controller, Kind, Request};
 use crate::devices::block::slots::{Fault, MAX_SLOTS};
@@ -25,9 +25,11 @@ const STATUS_UNSUPPORTED: u8 = 2;
 /// What no device answers: it stays where the device wrote no status.
 const STATUS_NONE: u8 = 0xFF;
 
-/// The queue of a disk.
+/// A queue of a disk.
 pub(crate) struct Requests {
     transport: Arc<dyn Transport>,
+    /// Its number.
+    number: u16,
     queue: Queue,
     headers: DmaBuffer,
     /// What the device counts in, in a sector.
@@ -40,9 +42,10 @@ impl Requests {
         (slots * ENTRIES).next_power_of_two()
     }
 
-    /// No requests yet, on `queue`, and how many there can be.
+    /// No requests yet, on `queue` with that number, and how many there can be.
     pub(crate) fn new(
         transport: Arc<dyn Transport>,
+        number: u16,
         queue: Queue,
         sector_len_bytes: usize,
     ) -> Result<(Self, u16), Error> {
@@ -52,6 +55,7 @@ impl Requests {
         }
         let this = Self {
             transport,
+            number,
             queue,
             headers: DmaBuffer::new(usize::from(slots) * HEADER_STRIDE)?,
             units_per_sector: (sector_len_bytes / UNIT_BYTES) as u64,
@@ -59,9 +63,9 @@ impl Requests {
         Ok((this, slots))
     }
 
-    /// Asks the device not to interrupt.
-    pub(crate) fn set_silent(&mut self) {
-        self.queue.set_silent(true);
+    /// Asks the device not to interrupt, or to do so.
+    pub(crate) fn set_silent(&mut self, is_silent: bool) {
+        self.queue.set_silent(is_silent);
     }
 }
 
@@ -95,7 +99,7 @@ impl Controller for Requests {
         }
         self.queue.offer(header);
         if self.queue.publish() {
-            self.transport.notify(QUEUE);
+            self.transport.notify(self.number);
         }
     }
 
@@ -117,7 +121,11 @@ impl Controller for Requests {
         Some((index, answer))
     }
 
+    /// What the device says with this is for all of its queues, and is gone when it was read. So it is read once, for the first of them,
+    /// before the answers of any are taken: what comes later interrupts again.
     fn acknowledge(&mut self) {
-        self.transport.acknowledge_interrupt();
+        if self.number == 0 {
+            self.transport.acknowledge_interrupt();
+        }
     }
 }

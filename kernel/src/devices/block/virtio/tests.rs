@@ -4,9 +4,10 @@ use std::string::ToString;
 use std::sync::{Arc, Mutex};
 
 use super::requests::Requests;
-use super::{BLK_SIZE, FLUSH, RO, SIZE_MAX, start};
+use super::{BLK_SIZE, FLUSH, QUEUE_COUNT_AT, RO, SEVERAL_QUEUES, SIZE_MAX, queue_count, start};
 use crate::devices::block::exchange::{Controller, Kind, Request};
 use crate::devices::block::queued::QueuedDisk;
+use crate::devices::block::queues::model::go_to;
 use crate::devices::block::slots::{MAX_DATA_BYTES, MAX_SLOTS};
 use crate::devices::block::{BlockDriver, BlockError};
 use crate::devices::fake_memory::{device_read, device_write};
@@ -15,6 +16,8 @@ use crate::devices::virtio::queue::model::DeviceSide;
 use crate::devices::virtio::{Error, Transport, VERSION_1};
 
 const SECTORS: u64 = 1000;
+/// Of the machine that has the disk.
+const CORES: usize = 4;
 
 /// The descriptors of a request, as the device finds them: address, length, whether it may write.
 fn chain(side: &DeviceSide, head: u16) -> Vec<(u64, u32, bool)> {
@@ -39,13 +42,19 @@ fn chain(side: &DeviceSide, head: u16) -> Vec<(u64, u32, bool)> {
 struct Model {
     status: u8,
     accepted: u64,
-    side: DeviceSide,
+    /// Its side of each queue that was made.
+    sides: Vec<DeviceSide>,
+    /// How many requests came by each.
+    requests: Vec<usize>,
+    /// What is on the medium, and what is in the device's cache.
+    durable: Vec<u8>,
     content: Vec<u8>,
     flushes: usize,
     /// It does nothing when notified.
     is_asleep: bool,
-    /// What it answers in place of the truth.
+    /// What it answers in place of the truth, by the queues from a number on.
     lie: Option<u8>,
+    lies_from: u16,
     /// What it says of how much it wrote.
     claimed_len: u32,
     largest: u32,
@@ -54,6 +63,8 @@ struct Model {
 struct Device {
     offered: u64,
     config: [u32; 6],
+    /// How many queues it says to have, and how many it has.
+    queues: [u16; 2],
     queue_len: u16,
     model: Mutex<Model>,
 }
@@ -61,18 +72,23 @@ struct Device {
 impl Device {
     fn new(features: u64) -> Self {
         let content = (0..SECTORS as usize * 512).map(|at| (at / 512 + at) as u8);
+        let content: Vec<u8> = content.collect();
         Self {
             offered: VERSION_1 | features,
             config: [SECTORS as u32, 0, 4096, 0, 0, 512],
+            queues: [1, 1],
             queue_len: 256,
             model: Mutex::new(Model {
                 status: 0,
                 accepted: 0,
-                side: DeviceSide::default(),
-                content: content.collect(),
+                sides: Vec::new(),
+                requests: Vec::new(),
+                durable: content.clone(),
+                content,
                 flushes: 0,
                 is_asleep: false,
                 lie: None,
+                lies_from: 0,
                 claimed_len: 0,
                 largest: 0,
             }),
@@ -81,8 +97,17 @@ impl Device {
 
     fn started(self) -> (Arc<Self>, Result<QueuedDisk, Error>) {
         let device = Arc::new(self);
-        let disk = start("disk".to_string(), device.clone(), || None);
+        let queues = queue_count(&*device).min(CORES);
+        let disk = start("disk".to_string(), device.clone(), queues, Vec::new);
         (device, disk)
+    }
+
+    /// One that says to have so many queues, and has so many.
+    fn with_queues(claimed: u16, there: u16) -> Self {
+        Self {
+            queues: [claimed, there],
+            ..Self::new(FLUSH | SEVERAL_QUEUES)
+        }
     }
 
     fn with<T>(&self, work: impl FnOnce(&mut Model) -> T) -> T {
@@ -101,6 +126,7 @@ impl Model {
         if kind == 4 {
             assert_eq!(parts.len(), 2);
             self.flushes += 1;
+            self.durable.clone_from(&self.content);
             return 0;
         }
         let &(address, len, is_in) = &parts[1];
@@ -136,27 +162,36 @@ impl Transport for Device {
     fn accept_features(&self, features: u64) {
         self.with(|model| model.accepted = features);
     }
-    fn max_queue_len(&self, _: u16) -> u16 {
-        self.queue_len
+    fn max_queue_len(&self, index: u16) -> u16 {
+        match index < self.queues[1] {
+            true => self.queue_len,
+            false => 0,
+        }
     }
-    fn enable_queue(&self, _: u16, queue: &Queue) {
+    fn enable_queue(&self, index: u16, queue: &Queue) {
         let side = DeviceSide {
             addresses: queue.addresses(),
             len: queue.len(),
             ..DeviceSide::default()
         };
-        self.with(|model| model.side = side);
+        self.with(|model| {
+            assert_eq!(model.sides.len(), usize::from(index));
+            model.sides.push(side);
+            model.requests.push(0);
+        });
     }
-    fn notify(&self, _: u16) {
+    fn notify(&self, index: u16) {
         self.with(|model| {
             if model.is_asleep {
                 return;
             }
-            while let Some((entry, _, _)) = model.side.next() {
-                let parts = chain(&model.side, entry);
+            let number = usize::from(index);
+            while let Some((entry, _, _)) = model.sides[number].next() {
+                model.requests[number] += 1;
+                let parts = chain(&model.sides[number], entry);
                 let status = match model.lie {
-                    None => model.execute(&parts),
-                    Some(lie) => lie,
+                    Some(lie) if index >= model.lies_from => lie,
+                    _ => model.execute(&parts),
                 };
                 let &(address, 1, true) = parts.last().expect("a status") else {
                     panic!("no status: {parts:?}");
@@ -165,15 +200,20 @@ impl Transport for Device {
                     device_write(address, &[status]);
                 }
                 // Entries it does not have come first.
-                model.side.give_back(u32::from(entry) + 1, 7);
-                model.side.give_back(u32::MAX, 7);
-                model.side.give_back(u32::from(entry), model.claimed_len);
+                let side = &mut model.sides[number];
+                side.give_back(u32::from(entry) + 1, 7);
+                side.give_back(u32::MAX, 7);
+                side.give_back(u32::from(entry), model.claimed_len);
             }
         });
     }
     fn acknowledge_interrupt(&self) {}
-    fn config(&self, _: usize) -> u8 {
-        panic!("fields of four and eight bytes are not read by bytes")
+    fn config(&self, offset: usize) -> u8 {
+        let bytes = self.queues[0].to_le_bytes();
+        let byte = offset
+            .checked_sub(QUEUE_COUNT_AT)
+            .and_then(|at| bytes.get(at));
+        *byte.expect("fields of four and eight bytes are not read by bytes")
     }
     fn config32(&self, offset: usize) -> u32 {
         self.config[offset / 4]
@@ -304,7 +344,7 @@ fn answers_in_another_order_find_their_requests() {
     };
     let device = Arc::new(Device::new(0));
     device.with(|model| model.is_asleep = true);
-    let (mut requests, slots) = Requests::new(device, queue, 512).expect("memory");
+    let (mut requests, slots) = Requests::new(device, 0, queue, 512).expect("memory");
     assert_eq!(slots, MAX_SLOTS);
     for index in 0..slots {
         let request = Request {
@@ -328,4 +368,100 @@ fn answers_in_another_order_find_their_requests() {
         assert_eq!(usize::from(answered), index);
         assert_eq!(answer.is_ok(), index == 0);
     }
+}
+
+#[test]
+fn each_core_asks_by_its_own_queue_as_far_as_there_are_queues() {
+    for (there, expected) in [
+        (1, &[8][..]),
+        (2, &[4, 4]),
+        (3, &[4, 2, 2]),
+        (4, &[2, 2, 2, 2]),
+        (64, &[2, 2, 2, 2]),
+    ] {
+        let (device, disk) = Device::with_queues(there, there).started();
+        let disk = disk.expect("a disk");
+        assert_eq!(disk.queue_count(), expected.len());
+        for core in 0..CORES {
+            go_to(core);
+            let written = [core as u8 + 77; 512];
+            disk.write(core as u64, &written).expect("a write");
+            let mut sector = [0; 512];
+            disk.read(core as u64, &mut sector).expect("a read");
+            assert_eq!(sector, written);
+        }
+        device.with(|model| assert_eq!(model.requests, expected));
+    }
+}
+
+#[test]
+fn a_disk_that_is_given_to_a_core_is_asked_by_its_queue_alone() {
+    let (device, disk) = Device::with_queues(4, 4).started();
+    let disk = disk.expect("a disk");
+    disk.keep_to(2);
+    for core in 0..CORES {
+        go_to(core);
+        disk.read(0, &mut [0; 512]).expect("a read");
+    }
+    device.with(|model| assert_eq!(model.requests, [0, 0, 4, 0]));
+}
+
+#[test]
+fn a_flush_covers_what_was_written_by_all_queues_before() {
+    let (device, disk) = Device::with_queues(4, 4).started();
+    let disk = disk.expect("a disk");
+    for flusher in 0..CORES {
+        for core in 0..CORES {
+            go_to(core);
+            let sectors = vec![(flusher * CORES + core) as u8 + 1; 300 * 512];
+            disk.write(200 * core as u64, &sectors).expect("a write");
+        }
+        go_to(flusher);
+        disk.flush().expect("a flush");
+        device.with(|model| assert!(model.durable == model.content));
+    }
+}
+
+#[test]
+fn a_queue_that_answers_nonsense_leaves_the_others_alone() {
+    let (device, disk) = Device::with_queues(4, 4).started();
+    let disk = disk.expect("a disk");
+    let mut sector = [0; 512];
+    for lie in [1, 2, 77, 0xFF] {
+        device.with(|model| (model.lie, model.lies_from) = (Some(lie), 3));
+        for _ in 0..2 * MAX_SLOTS {
+            for core in 0..CORES {
+                go_to(core);
+                assert_eq!(disk.read(3, &mut sector).is_err(), core == 3, "{lie}");
+                assert_eq!(disk.flush().is_err(), core == 3, "{lie}");
+            }
+        }
+        device.with(|model| model.lie = None);
+        go_to(3);
+        disk.read(3, &mut sector).expect("works again");
+    }
+}
+
+#[test]
+fn a_device_that_has_not_the_queues_that_it_says_is_used_with_those_it_has() {
+    for (claimed, there, used) in [(0, 1, 1), (4, 1, 1), (u16::MAX, 2, 2), (1, 64, 1)] {
+        let (device, disk) = Device::with_queues(claimed, there).started();
+        let disk = disk.expect("a disk");
+        assert_eq!(disk.queue_count(), used, "{claimed} and {there}");
+        for core in 0..CORES {
+            go_to(core);
+            disk.read(0, &mut [0; 512]).expect("a read");
+        }
+        device.with(|model| assert_eq!(model.requests.iter().sum::<usize>(), CORES));
+    }
+    assert_eq!(
+        Device::with_queues(4, 0).started().1.err(),
+        Some(Error::NoQueue)
+    );
+    // Without the feature the field is not there (section 5.2.4).
+    let mut device = Device::new(FLUSH);
+    device.queues = [4, 4];
+    let (device, disk) = device.started();
+    assert_eq!(disk.expect("a disk").queue_count(), 1);
+    device.with(|model| assert_eq!(model.accepted & SEVERAL_QUEUES, 0));
 }

@@ -1,10 +1,10 @@
 //! The receive queue. Entries are offered in the order of their buffers, which lie one behind the other: so what a device spreads over several
-//! lies in one piece, unless it goes round the end of the memory.
+//! lies in one piece, unless it goes round the end of the memory. Behind that end is room where the rest of such a frame is copied to.
 
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 
-use super::{DATA_VALID, MIN_FRAME_BYTES, NEEDS_CHECKSUM};
+use super::{DATA_VALID, LARGE_RECEIVE_BUFFER_BYTES, MIN_FRAME_BYTES, NEEDS_CHECKSUM};
 use crate::arch::interrupts::Irq;
 #[cfg(test)]
 use crate::devices::fake_memory::DmaBuffer;
@@ -21,20 +21,10 @@ const MAX_FRAME_BYTES: usize = 65_535 + 18;
 /// Where the header says in how many buffers the frame lies (section 5.1.6).
 const BUFFER_COUNT: usize = 10;
 
-/// Where the frame is that is lent.
-#[derive(Clone, Copy)]
-enum Place {
-    /// In the buffers, from this byte on.
-    Buffers(usize),
-    /// In [`ReceiveQueue::gathered`].
-    Gathered,
-    /// It is none.
-    Nowhere,
-}
-
 /// A frame that is lent.
 struct Lent {
-    place: Place,
+    /// Where it begins in the buffers; none if it is no frame.
+    place: Option<usize>,
     /// With the header that travels with it.
     len_bytes: usize,
     entry: u16,
@@ -46,9 +36,12 @@ pub(super) struct ReceiveQueue {
     pub(super) irq: Option<Irq>,
     index: u16,
     queue: Queue,
+    /// The buffers, and behind them room for a frame that does not lie in one piece.
     buffers: DmaBuffer,
     /// Length of each.
     buffer_bytes: usize,
+    /// Largest frame that may lie in several, with its header.
+    merged_bytes: usize,
     /// Length of the header.
     header: usize,
     /// Frames may lie in several buffers.
@@ -57,7 +50,6 @@ pub(super) struct ReceiveQueue {
     current: Option<Lent>,
     /// Entries of the frame that is lent, without the first.
     more: Vec<u16>,
-    gathered: Vec<u8>,
     /// Entries given back that the device was not told of.
     unpublished: u16,
     /// Entries given back since the device was last notified.
@@ -76,19 +68,25 @@ impl ReceiveQueue {
         is_merged: bool,
         has_checksums: bool,
     ) -> Result<Self, Error> {
+        // Into a small one goes all that comes in one packet.
+        let merged_bytes = match is_merged && buffer_bytes >= LARGE_RECEIVE_BUFFER_BYTES {
+            true => header + MAX_FRAME_BYTES,
+            false => 0,
+        };
+        let bytes = usize::from(queue.len()) * buffer_bytes + merged_bytes;
         Ok(Self {
             transport,
             irq: None,
             index,
-            buffers: DmaBuffer::new(usize::from(queue.len()) * buffer_bytes)?,
+            buffers: DmaBuffer::new(bytes)?,
             queue,
             buffer_bytes,
+            merged_bytes,
             header,
             is_merged,
             has_checksums,
             current: None,
             more: Vec::new(),
-            gathered: Vec::new(),
             unpublished: 0,
             returned: 0,
             is_listening: true,
@@ -126,15 +124,16 @@ impl ReceiveQueue {
     }
 
     /// Where the frame lies whose first entry is this one.
+    #[inline]
     fn locate(&mut self, entry: u16, len_bytes: usize) -> Lent {
         let start = usize::from(entry) * self.buffer_bytes;
         let mut lent = Lent {
-            place: Place::Nowhere,
+            place: None,
             len_bytes,
             entry,
         };
         if (self.header + MIN_FRAME_BYTES..=self.buffer_bytes).contains(&len_bytes) {
-            lent.place = Place::Buffers(start);
+            lent.place = Some(start);
             if self.is_merged {
                 let count = self
                     .buffers
@@ -153,8 +152,9 @@ impl ReceiveQueue {
     #[inline(never)]
     fn merge(&mut self, lent: &mut Lent, count: u16) {
         let (mut last, mut last_len) = (lent.entry, lent.len_bytes);
+        // Bytes that follow on one another from the first on.
+        let mut first_piece = last_len;
         let (mut is_whole, mut is_in_one_piece) = (count != 0, true);
-        self.gathered.clear();
         for _ in 1..count.min(self.queue.len()) {
             let Some((entry, len)) = self.queue.take_used() else {
                 is_whole = false;
@@ -166,29 +166,33 @@ impl ReceiveQueue {
             is_in_one_piece &= entry == last + 1;
             (last, last_len) = (entry, len as usize);
             lent.len_bytes += last_len.min(self.buffer_bytes);
+            if is_in_one_piece {
+                first_piece = lent.len_bytes;
+            }
         }
-        if !is_whole
-            || count > self.queue.len()
-            || lent.len_bytes > self.header + MAX_FRAME_BYTES
-            || !is_in_one_piece && self.gather(lent).is_err()
-        {
-            lent.place = Place::Nowhere;
+        if !is_whole || count > self.queue.len() || lent.len_bytes > self.merged_bytes {
+            lent.place = None;
+        } else if !is_in_one_piece {
+            self.gather(lent, first_piece);
         }
     }
 
-    /// Copies a frame together whose buffers do not follow on one another.
-    fn gather(&mut self, lent: &mut Lent) -> Result<(), Error> {
-        self.gathered
-            .try_reserve(lent.len_bytes)
-            .map_err(|_| Error::OutOfMemory)?;
-        for entry in core::iter::once(&lent.entry).chain(&self.more) {
-            let start = usize::from(*entry) * self.buffer_bytes;
-            let len = (lent.len_bytes - self.gathered.len()).min(self.buffer_bytes);
-            self.gathered
-                .extend_from_slice(self.buffers.bytes(start..start + len));
+    /// Copies a frame together whose buffers do not follow on one another: behind its first piece if that ends where the buffers do, else
+    /// whole. All its buffers but the last are full.
+    fn gather(&mut self, lent: &mut Lent, first_piece: usize) {
+        let end = usize::from(self.queue.len()) * self.buffer_bytes;
+        let is_at_the_end = usize::from(lent.entry) * self.buffer_bytes + first_piece == end;
+        let kept = if is_at_the_end { first_piece } else { 0 };
+        let mut done = kept;
+        let entries = core::iter::once(&lent.entry).chain(&self.more);
+        for entry in entries.skip(kept / self.buffer_bytes) {
+            let from = usize::from(*entry) * self.buffer_bytes;
+            let len = (lent.len_bytes - done).min(self.buffer_bytes);
+            self.buffers
+                .copy_within(from..from + len, end + done - kept);
+            done += len;
         }
-        lent.place = Place::Gathered;
-        Ok(())
+        lent.place = Some(end - kept);
     }
 }
 
@@ -198,7 +202,7 @@ impl Receiver for ReceiveQueue {
     }
 
     fn acknowledge(&mut self) {
-        if let Some(irq) = self.irq
+        if let Some(irq) = &self.irq
             && irq.take_pending()
         {
             self.transport.acknowledge_interrupt();
@@ -235,17 +239,14 @@ impl Receiver for ReceiveQueue {
                 let lent = self.locate(entry, len as usize);
                 self.current = Some(lent);
             }
-            if !matches!(self.current.as_ref()?.place, Place::Nowhere) {
+            if self.current.as_ref()?.place.is_some() {
                 break;
             }
             self.release();
         }
         let lent = self.current.as_ref()?;
-        let bytes = match lent.place {
-            Place::Buffers(start) => self.buffers.bytes(start..start + lent.len_bytes),
-            Place::Gathered => &self.gathered,
-            Place::Nowhere => return None,
-        };
+        let start = lent.place?;
+        let bytes = self.buffers.bytes(start..start + lent.len_bytes);
         let (header, frame) = bytes.split_at(self.header);
         // A frame whose checksum is still to be filled in has not left the host, so nothing can have damaged it.
         let is_verified = self.has_checksums && header[0] & (NEEDS_CHECKSUM | DATA_VALID) != 0;

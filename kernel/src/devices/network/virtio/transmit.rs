@@ -93,11 +93,13 @@ impl TransmitQueue {
     }
 
     /// Free buffers that lie behind one another.
+    #[inline]
     fn room(&self) -> u16 {
         (self.queue.len() - self.used).min(self.queue.len() - self.next)
     }
 
     /// Queues what is in the next buffers, with this header.
+    #[inline]
     fn queue(&mut self, len_bytes: usize, header: [u8; 10]) {
         let len = self.header + len_bytes;
         let count = len.div_ceil(BUFFER_BYTES) as u16;

@@ -2,7 +2,7 @@
 
 use std::net::TcpListener;
 use std::path::PathBuf;
-use std::process::{Command, Output, Stdio};
+use std::process::{Command, Output};
 
 const HELLO: &str = "fn main() { println!(\"hello\"); }";
 
@@ -318,6 +318,7 @@ fn a_new_program_builds_and_an_old_one_is_not_touched() {
 fn run_under(script: &str, options: &[&str], input: &str) -> Output {
     use std::io::Write;
     use std::os::unix::fs::PermissionsExt;
+    use std::process::Stdio;
     let sample = Crate::new(HELLO, "");
     let qemu = sample.path("qemu");
     let version = "case $1 in --version) echo QEMU emulator version 7.2.0; exit;; esac";

@@ -379,7 +379,8 @@ fn send(
         ),
     );
     host.copy(&built.image, &service.boot_image(release))?;
-    host.write(xml.as_bytes(), &service.definition(release))?;
+    let len_bytes = xml.len() as u64;
+    host.write(xml.as_bytes(), len_bytes, &service.definition(release))?;
     for (disk, path) in built.settings.disks.iter().zip(&disks) {
         if host
             .attempt(&format!("[ -e {} ]", word(path)))?

@@ -228,7 +228,7 @@ fn back_to(libvirt: &Libvirt<'_>, service: &Service, release: u32) -> String {
 
 fn find(options: &Up) -> Result<Program> {
     let which = &options.which;
-    Program::find(which.program.as_deref(), which.how.manifest_path.as_deref())
+    which.find()
 }
 
 /// The machine that the options and the metadata ask for.

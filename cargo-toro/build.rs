@@ -20,13 +20,14 @@ mod unwind_tables;
 
 /// Symbols that the kernel asks for and the final link supplies: the program's `main`, what `std`
 /// defines, and those that the linker makes up (besides those of the linker script).
-const FROM_FINAL_LINK: [&str; 7] = [
+const FROM_FINAL_LINK: [&str; 8] = [
     "main",
     "rust_eh_personality",
     "__ehdr_start",
     "toro_fat",
     "toro_file_systems",
     "toro_proc",
+    "toro_proc_net",
     "toro_system_calls",
 ];
 
@@ -130,6 +131,8 @@ fn kernel_object(toolchain: &recipe::Toolchain, kernel: &Path, out: &Path) -> Re
         toolchain
             .tool("rust-objcopy")
             .arg(keep)
+            // A function that the program brings along takes the place of the kernel's, as it does with a shared C library.
+            .arg("--weaken")
             .arg(&whole)
             .arg(&object),
     )?;

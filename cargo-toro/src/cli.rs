@@ -3,6 +3,7 @@
 use crate::address::{AddressV4, AddressV6};
 use crate::build::Format;
 use crate::compile::Options;
+use crate::program::{Kind as ProgramKind, Program};
 use crate::settings::Overrides;
 use crate::values::{
     Accel, Boot, DiskBus, DiskOption, Display, EmbedOption, LogLevel, Machine, Nic, Placement,
@@ -12,7 +13,7 @@ use crate::volume::Kind;
 use crate::volume::partitions::Table;
 use clap::{Args, Parser, Subcommand};
 use std::ffi::OsString;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 const EXIT_CODES: &str = "\
 Exit codes:
@@ -66,14 +67,56 @@ pub enum Command {
 /// Which program, and how it is compiled.
 #[derive(Debug, Clone, Args)]
 pub struct Which {
-    /// Package, binary, example or path; without it, the crate in the current folder
-    pub program: Option<String>,
+    #[command(flatten)]
+    #[allow(missing_docs, reason = "clap would take it for help")]
+    pub choice: Choice,
     /// Build with the profile `dev`, not `release`
     #[arg(long)]
     pub debug: bool,
+    /// Build with the profile `release`: the default
+    #[arg(long, short, conflicts_with = "debug")]
+    pub release: bool,
     #[command(flatten)]
     #[allow(missing_docs, reason = "clap would take it for help")]
     pub how: How,
+}
+
+impl Which {
+    /// The program.
+    pub fn find(&self) -> anyhow::Result<Program> {
+        self.choice.find(self.how.manifest_path.as_deref())
+    }
+}
+
+/// A program by a name of any kind, or as cargo's options name it.
+#[derive(Debug, Clone, Default, Args)]
+pub struct Choice {
+    /// Package, binary, example or path; without it, the crate in the current folder
+    pub program: Option<String>,
+    /// The package of the program
+    #[arg(long, value_name = "NAME", conflicts_with = "program")]
+    pub package: Option<String>,
+    /// The binary of that name
+    #[arg(long, value_name = "NAME", conflicts_with = "program")]
+    pub bin: Option<String>,
+    /// The example of that name
+    #[arg(long, value_name = "NAME", conflicts_with_all = ["program", "bin"])]
+    pub example: Option<String>,
+}
+
+impl Choice {
+    /// The program, in the workspace of `manifest` or the one nearest to the current folder.
+    pub fn find(&self, manifest: Option<&Path>) -> anyhow::Result<Program> {
+        let target = match (&self.bin, &self.example) {
+            (Some(name), _) => Some((ProgramKind::Binary, name.as_str())),
+            (_, Some(name)) => Some((ProgramKind::Example, name.as_str())),
+            _ => None,
+        };
+        match (&self.package, target) {
+            (None, None) => Program::find(self.program.as_deref(), manifest),
+            (package, target) => Program::find_target(package.as_deref(), target, manifest),
+        }
+    }
 }
 
 /// How a program is compiled.
@@ -398,8 +441,8 @@ Examples:
 
 The program is built with the profile `dev`; the kernel's lines are known too.")]
 pub struct Debug {
-    /// Package, binary, example or path; without it, the crate in the current folder
-    pub program: Option<String>,
+    #[command(flatten)]
+    pub choice: Choice,
     #[command(flatten)]
     pub how: How,
     /// Start no gdb: wait for one, or for the debugger of an editor
@@ -456,7 +499,7 @@ mod tests {
         let Command::Run(run) = parse(words.into_iter()).command else {
             panic!("not `run`");
         };
-        assert_eq!(run.which.program.as_deref(), Some("web"));
+        assert_eq!(run.which.choice.program.as_deref(), Some("web"));
         assert_eq!(run.args, ["toro"]);
     }
 }

@@ -10,11 +10,12 @@ use crate::program::{Kind, Program};
 use crate::references::References;
 use crate::shell::{Shell, quoted};
 use crate::undefined;
+use crate::user_flags::with_flags_of_user;
 use crate::volume::Kind as FileSystem;
 use anyhow::{Context, Result, bail};
 use cargo_metadata::Message;
 use cargo_metadata::diagnostic::DiagnosticLevel;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io::{BufReader, IsTerminal};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -96,6 +97,7 @@ pub fn compile(program: &Program, options: &Options, shell: &Shell) -> Result<Pa
             || image::has_system_call_instruction(&bytes)?,
         has_file_systems: references.uses_files(),
         has_proc: image::names_proc(&bytes),
+        has_proc_net: image::names_proc_net(&bytes),
         ..whole
     };
     if extent == whole {
@@ -115,6 +117,8 @@ struct Extent {
     has_fat: bool,
     /// `/proc` and `/sys`.
     has_proc: bool,
+    /// The network in there.
+    has_proc_net: bool,
 }
 
 impl Extent {
@@ -123,6 +127,7 @@ impl Extent {
         has_file_systems: true,
         has_fat: false,
         has_proc: false,
+        has_proc_net: false,
     };
 }
 
@@ -157,6 +162,7 @@ pub fn compile_tests(
     let whole = Extent {
         has_fat: options.has_fat,
         has_proc: true,
+        has_proc_net: true,
         ..Extent::WHOLE
     };
     // Tests may want the package's binaries too, so all that is linked gets the kernel.
@@ -248,7 +254,7 @@ fn run(
     wants_lines: bool,
     shell: &Shell,
 ) -> Result<Messages> {
-    let flags = with_flags_of_user(flags, shell);
+    let flags = with_flags_of_user(flags, shell)?;
     command
         .env("CARGO_ENCODED_RUSTFLAGS", flags.join("\x1f"))
         .env_remove("RUSTFLAGS");
@@ -270,6 +276,9 @@ fn run(
     if !messages.undefined.is_empty() {
         bail!(undefined::failure(&messages.undefined));
     }
+    if !messages.libraries.is_empty() {
+        bail!(undefined::no_library(&messages.libraries));
+    }
     if !status.success() {
         bail!(Failure::new(
             "cargo could not compile it",
@@ -283,6 +292,7 @@ fn run(
 struct Messages {
     executables: Vec<Executable>,
     undefined: BTreeMap<String, String>,
+    libraries: BTreeSet<String>,
 }
 
 /// Shows the compiler's diagnostics, except the linker's about undefined symbols, which become an error of our own.
@@ -315,6 +325,9 @@ fn read_messages(output: impl std::io::BufRead, shell: &Shell) -> Result<Message
                     eprint!("{erase}{rendered}");
                 }
                 messages.undefined.extend(undefined);
+                messages
+                    .libraries
+                    .extend(undefined::missing_libraries(&rendered));
             }
             _ => {}
         }
@@ -322,12 +335,12 @@ fn read_messages(output: impl std::io::BufRead, shell: &Shell) -> Result<Message
     Ok(messages)
 }
 
-fn link_arguments(parts: &Parts, extent: Extent) -> [String; 11] {
+fn link_arguments(parts: &Parts, extent: Extent) -> [String; 12] {
     let choice = |is_whole, whole: &'static str, part| if is_whole { whole } else { part };
     let calls = choice(extent.has_all_system_calls, "all", "few");
     let files = choice(extent.has_file_systems, "all", "no");
-    let [fat, proc] =
-        [extent.has_fat, extent.has_proc].map(|is_there| choice(is_there, "with", "without"));
+    let [fat, proc, net] = [extent.has_fat, extent.has_proc, extent.has_proc_net]
+        .map(|is_there| choice(is_there, "with", "without"));
     [
         format!("-Clink-arg={}", parts.kernel.display()),
         format!("-Clink-arg=-T{}", parts.script.display()),
@@ -342,31 +355,8 @@ fn link_arguments(parts: &Parts, extent: Extent) -> [String; 11] {
         format!("-Clink-arg=--defsym=toro_file_systems=toro_{files}_file_systems"),
         format!("-Clink-arg=--defsym=toro_fat=toro_{fat}_fat"),
         format!("-Clink-arg=--defsym=toro_proc=toro_{proc}_proc"),
+        format!("-Clink-arg=--defsym=toro_proc_net=toro_{net}_proc_net"),
     ]
-}
-
-/// Our flags, then the user's own: the variable of ours replaces theirs.
-fn with_flags_of_user(mut flags: Vec<String>, shell: &Shell) -> Vec<String> {
-    let user = match std::env::var("CARGO_ENCODED_RUSTFLAGS") {
-        Ok(flags) => flags
-            .split('\x1f')
-            .filter(|flag| !flag.is_empty())
-            .map(str::to_owned)
-            .collect(),
-        Err(_) => std::env::var("RUSTFLAGS").map_or(Vec::new(), |flags| words(&flags)),
-    };
-    if !user.is_empty() {
-        shell.note(format_args!(
-            "the flags of RUSTFLAGS are used after Toro's own: {}",
-            user.join(" ")
-        ));
-    }
-    flags.extend(user);
-    flags
-}
-
-fn words(text: &str) -> Vec<String> {
-    text.split_whitespace().map(str::to_owned).collect()
 }
 
 /// The cargo that called us, or the one on the path.

@@ -47,10 +47,7 @@ impl Program {
                 return Self::of_folder(&manifest);
             }
         } else {
-            let manifest = manifest
-                .map(Path::to_path_buf)
-                .map_or_else(nearest_manifest, Ok)?;
-            return Self::of_folder(&manifest);
+            return Self::of_folder(&self::manifest(manifest)?);
         }
         let name = name.unwrap_or_default();
         let mut known = Vec::new();
@@ -63,6 +60,40 @@ impl Program {
             known.extend(Candidates::of(&workspace).names());
         }
         Err(no_such_program(name, known))
+    }
+
+    /// Finds the target of that kind and name, or without one the program of the package, as cargo's `--package`, `--bin`
+    /// and `--example` name them.
+    pub fn find_target(
+        package: Option<&str>,
+        target: Option<(Kind, &str)>,
+        manifest: Option<&Path>,
+    ) -> Result<Self> {
+        let mut known = Vec::new();
+        for manifest in places(manifest) {
+            let workspace = workspace(&manifest)?;
+            let mut candidates = Candidates::of(&workspace);
+            candidates
+                .retain(|candidate| package.is_none_or(|name| *candidate.package.name == name));
+            let names = candidates.names();
+            if let Some((kind, name)) = target {
+                candidates.retain(|it| it.kind() == kind && it.target.name == name);
+            }
+            match (candidates.0.as_slice(), package) {
+                ([], _) => known.extend(names),
+                ([candidate], _) if target.is_some() => return candidate.into_program(&workspace),
+                (_, Some(package)) => return candidates.only(package)?.into_program(&workspace),
+                (several, None) => {
+                    let packages = several.iter().map(|it| it.package.name.to_string());
+                    let help = listing("name one of them with --package", packages.collect());
+                    let name = target.map_or("", |(_, name)| name);
+                    let message = format!("several packages have a program `{name}`");
+                    return Err(Failure::new(message, help).into());
+                }
+            }
+        }
+        let name = target.map(|(_, name)| name).or(package);
+        Err(no_such_program(name.unwrap_or_default(), known))
     }
 
     /// The folder of the package: the metadata's paths are relative to it.
@@ -78,7 +109,7 @@ impl Program {
     fn of_folder(manifest: &Path) -> Result<Self> {
         let workspace = workspace(manifest)?;
         let manifest = std::path::absolute(manifest)?;
-        let is_it = |package: &&Package| same_file(package.manifest_path.as_std_path(), &manifest);
+        let is_it = |package: &&Package| is_of(package, &manifest);
         let Some(package) = workspace.packages.iter().find(is_it) else {
             let names = Candidates::of(&workspace).names();
             let message = format!("{} is a workspace, not a program", manifest.display());
@@ -98,15 +129,18 @@ struct Candidate<'a> {
 }
 
 impl Candidate<'_> {
+    fn kind(&self) -> Kind {
+        match self.is_binary() {
+            true => Kind::Binary,
+            false => Kind::Example,
+        }
+    }
+
     fn into_program(self, workspace: &cargo_metadata::Metadata) -> Result<Program> {
         let manifest = self.package.manifest_path.clone().into_std_path_buf();
         Ok(Program {
             name: self.target.name.clone(),
-            kind: if self.is_binary() {
-                Kind::Binary
-            } else {
-                Kind::Example
-            },
+            kind: self.kind(),
             package: self.package.name.to_string(),
             metadata: metadata::parse(&self.package.metadata, &manifest)?,
             target_directory: workspace.target_directory.clone().into_std_path_buf(),
@@ -134,6 +168,10 @@ impl<'a> Candidates<'a> {
                 .flat_map(|package| Self::of_package(package).0)
                 .collect(),
         )
+    }
+
+    fn retain(&mut self, is_meant: impl Fn(&Candidate<'_>) -> bool) {
+        self.0.retain(is_meant);
     }
 
     fn of_package(package: &'a Package) -> Self {
@@ -202,11 +240,19 @@ impl<'a> Candidates<'a> {
 
 /// The workspace that `manifest`, or the current folder, belongs to.
 pub fn workspace_of(manifest: Option<&Path>) -> Result<cargo_metadata::Metadata> {
-    workspace(
-        &manifest
-            .map(Path::to_path_buf)
-            .map_or_else(nearest_manifest, Ok)?,
-    )
+    workspace(&self::manifest(manifest)?)
+}
+
+/// The Cargo.toml that is meant: `chosen`, or the one nearest to the current folder.
+pub fn manifest(chosen: Option<&Path>) -> Result<PathBuf> {
+    chosen
+        .map(Path::to_path_buf)
+        .map_or_else(nearest_manifest, Ok)
+}
+
+/// Whether `manifest` is the Cargo.toml of `package`.
+pub fn is_of(package: &Package, manifest: &Path) -> bool {
+    same_file(package.manifest_path.as_std_path(), manifest)
 }
 
 fn workspace(manifest: &Path) -> Result<cargo_metadata::Metadata> {
@@ -331,6 +377,34 @@ mod tests {
             is("shop", Kind::Binary)
         );
         assert_eq!(find(&single, None), is("shop", Kind::Binary));
+    }
+
+    #[test]
+    fn a_program_is_named_as_cargo_names_it() {
+        let folder = package(
+            PACKAGE,
+            &["src/main.rs", "src/bin/till.rs", "examples/till.rs"],
+        );
+        let manifest = folder.path().join("Cargo.toml");
+        let find = |package, target| {
+            let found = Program::find_target(package, target, Some(&manifest));
+            found
+                .map(|program| (program.name, program.kind))
+                .map_err(|error| format!("{error:#}"))
+        };
+        let binary = Some((Kind::Binary, "till"));
+        assert_eq!(find(None, binary), is("till", Kind::Binary));
+        assert_eq!(find(Some("shop"), binary), is("till", Kind::Binary));
+        let example = Some((Kind::Example, "till"));
+        assert_eq!(find(None, example), is("till", Kind::Example));
+        let missing = Err("there is no program `shop`".to_owned());
+        assert_eq!(find(None, Some((Kind::Example, "shop"))), missing);
+        let missing = Err("there is no program `till`".to_owned());
+        assert_eq!(find(Some("other"), binary), missing);
+        assert_eq!(
+            find(Some("shop"), None),
+            Err("`shop` has several binaries".into())
+        );
     }
 
     #[test]

@@ -1,8 +1,8 @@
-//! Reads the linker's complaints about undefined symbols: the functions that a program needs and Toro lacks.
+//! Reads the linker's complaints about what is missing: functions that a program needs and Toro lacks, and libraries of the host.
 
 use crate::failure::Failure;
 use rustc_demangle::demangle;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// More places than these say nothing new.
 const MOST_PLACES: usize = 8;
@@ -43,7 +43,32 @@ pub fn failure(symbols: &BTreeMap<String, String>) -> Failure {
         message += &format!("\n  `{symbol}` is used by {place}");
     }
     let help = "a crate calls the C library for something that Toro lacks: turn off the feature of that crate that \
-                needs it, use another crate, or report the name; `--verbose` shows all that the linker said";
+                needs it, use another crate, or report the name (docs/c-library.md says what there is); `--verbose` shows all that the linker said";
+    Failure::new(message, help)
+}
+
+/// The libraries that rust-lld's output says it did not find.
+pub fn missing_libraries(output: &str) -> BTreeSet<String> {
+    output
+        .lines()
+        .filter_map(|line| line.split_once("error: unable to find library -l"))
+        .map(|(_, name)| name.trim().to_owned())
+        .collect()
+}
+
+/// The error for a program that wants `libraries` of the host.
+pub fn no_library(libraries: &BTreeSet<String>) -> Failure {
+    let names: Vec<_> = libraries.iter().map(|name| format!("`{name}`")).collect();
+    let message = format!(
+        "a crate wants {} of the host, which is not for the guest",
+        names.join(", ")
+    );
+    let is_cplusplus = |name: &String| name == "stdc++" || name == "c++";
+    let help = if libraries.iter().any(is_cplusplus) {
+        "there is no library of C++ for Toro: use a crate without C++ code"
+    } else {
+        "most such crates have a feature that compiles the library into the program: `bundled`, `vendored` or `static`"
+    };
     Failure::new(message, help)
 }
 
@@ -81,7 +106,17 @@ linking with `rust-lld` failed: exit status: 1
     }
 
     #[test]
-    fn other_link_errors_are_left_alone() {
-        assert!(undefined_symbols("rust-lld: error: unable to find library -lssl").is_empty());
+    fn a_library_of_the_host_is_named_with_the_way_out() {
+        let output = "  = note: rust-lld: error: unable to find library -lssl\n          rust-lld: error: unable to find library -lcrypto\n";
+        assert!(undefined_symbols(output).is_empty());
+        let failure = no_library(&missing_libraries(output));
+        assert_eq!(
+            failure.to_string(),
+            "a crate wants `crypto`, `ssl` of the host, which is not for the guest"
+        );
+        assert!(failure.help().contains("vendored"));
+        let failure = no_library(&missing_libraries("error: unable to find library -lstdc++"));
+        assert!(failure.help().contains("C++"));
+        assert!(missing_libraries("rust-lld: error: undefined symbol: ssl").is_empty());
     }
 }

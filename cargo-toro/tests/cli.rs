@@ -2,7 +2,7 @@
 
 use std::net::TcpListener;
 use std::path::PathBuf;
-use std::process::{Command, Output, Stdio};
+use std::process::{Command, Output};
 
 const HELLO: &str = "fn main() { println!(\"hello\"); }";
 
@@ -265,6 +265,20 @@ fn flags_of_the_user_are_kept() {
 }
 
 #[test]
+fn flags_of_cargos_configuration_hold_but_for_the_linkers() {
+    let source = "#[cfg(not(mine))] compile_error!(\"the flag is lost\"); fn main() {}";
+    let sample = Crate::new(source, "");
+    std::fs::create_dir(sample.path(".cargo")).unwrap();
+    let flags = r#"["--cfg", "mine", "-Clink-arg=-fuse-ld=mold"]"#;
+    let text = format!("[target.'cfg(unix)']\nrustflags = {flags}\n");
+    std::fs::write(sample.path(".cargo/config.toml"), text).unwrap();
+    let output = sample.run(&["build", "--release", "--bin", "sample"]);
+    assert!(output.status.success(), "{}", stderr(&output));
+    let note = "left out, as Toro links in its own way: -Clink-arg=-fuse-ld=mold";
+    assert!(stderr(&output).contains(note), "{}", stderr(&output));
+}
+
+#[test]
 fn an_image_goes_where_it_is_asked_for() {
     let sample = Crate::new(HELLO, "");
     let output = sample.run(&["build", "--format", "elf", "-o", "out.elf"]);
@@ -304,6 +318,7 @@ fn a_new_program_builds_and_an_old_one_is_not_touched() {
 fn run_under(script: &str, options: &[&str], input: &str) -> Output {
     use std::io::Write;
     use std::os::unix::fs::PermissionsExt;
+    use std::process::Stdio;
     let sample = Crate::new(HELLO, "");
     let qemu = sample.path("qemu");
     let version = "case $1 in --version) echo QEMU emulator version 7.2.0; exit;; esac";

@@ -108,6 +108,8 @@ unsafe extern "Rust" {
     safe fn toro_fat();
     /// And what mounts `/proc` and `/sys`, or does not.
     safe fn toro_proc();
+    /// And what puts the network in there.
+    safe fn toro_proc_net();
 }
 
 /// Makes FAT known.
@@ -132,6 +134,18 @@ fn toro_with_proc() {
 #[unsafe(no_mangle)]
 fn toro_without_proc() {}
 
+/// Shows the network in `/proc` and `/sys`.
+#[unsafe(no_mangle)]
+fn toro_with_proc_net() {
+    if let Err(error) = abi::procfs::network::mount() {
+        ::log::warn!("/proc/net is not there: {error:?}");
+    }
+}
+
+/// Leaves it out.
+#[unsafe(no_mangle)]
+fn toro_without_proc_net() {}
+
 /// Mounts what the words `mount=` ask for.
 #[unsafe(no_mangle)]
 fn toro_all_file_systems(mounts: &[String]) -> Result<(), MountError> {
@@ -142,6 +156,7 @@ fn toro_all_file_systems(mounts: &[String]) -> Result<(), MountError> {
         .collect();
     storage::start(&requests?, &command_line().virtio_mmio)?;
     toro_proc();
+    toro_proc_net();
     Ok(())
 }
 

@@ -5,7 +5,7 @@
 //!
 //! A received frame is sorted (`engine/receive`), the connection found by its ends in a hash table (`table`), and the segment given to
 //! that one connection (`tcp`), which takes the short way for what is expected. What is sent is made in the device's own buffer. Bytes
-//! are copied once on their way in and once on their way out. Timers (`timers`) are touched only when they move to an earlier time.
+//! are copied once on their way in (not at all where who holds the connection takes them, [`Sockets::take`]) and once on their way out. Timers (`timers`) are touched only when they move to an earlier time.
 
 #![cfg_attr(not(test), no_std)]
 #![forbid(unsafe_code)]
@@ -37,6 +37,6 @@ pub use device::{Capabilities, ChecksumRequest, Device, Medium, Offload};
 pub use engine::{Engine, Lease, Reach, Ready};
 pub use error::Error;
 pub use limits::{Limits, Stats};
-pub use sockets::{Admission, Arrival, Manner, Sockets};
+pub use sockets::{Admission, Arrival, Manner, Sockets, Undelivered};
 pub use steering::{Book, FIRST, Parcel, Steering, To};
-pub use tcp::{Settings, State};
+pub use tcp::{Info, Settings, State, UrgentByte};

@@ -32,6 +32,25 @@ pub struct Arrival<'a> {
     pub payload: &'a [u8],
 }
 
+/// A datagram of ours that did not arrive, as a router or its host says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Undelivered<'a> {
+    /// Where it came from: an end of ours.
+    pub local: SocketAddr,
+    /// Where it was to go.
+    pub remote: SocketAddr,
+    /// What kept it.
+    pub error: Error,
+    /// Who says so.
+    pub reporter: IpAddr,
+    /// Type and code of the message of ICMP, or of ICMPv6.
+    pub kind: (u8, u8),
+    /// The largest packet that would get through; 0: that is not the reason, or it is not known.
+    pub mtu: u32,
+    /// The beginning of its payload, as much as the message has of it.
+    pub payload: &'a [u8],
+}
+
 /// How a datagram is to be sent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Manner {
@@ -81,8 +100,8 @@ pub trait Sockets {
     /// A datagram has come; whether anybody has the port.
     fn deliver(&mut self, datagram: &Arrival<'_>) -> bool;
 
-    /// A datagram from `local` did not reach `remote`.
-    fn undeliverable(&mut self, local: SocketAddr, remote: SocketAddr, error: Error);
+    /// A datagram did not arrive.
+    fn undeliverable(&mut self, datagram: &Undelivered<'_>);
 
     /// A host has answered an echo request: its address, how many more routers the answer could have passed, identifier, sequence
     /// number, and content.

@@ -183,6 +183,7 @@ mod tests {
             ack: REST.next_send,
             flags,
             window: 0,
+            urgent: 0,
             options: &[],
             payload: &[],
         }

@@ -2,7 +2,7 @@
 
 mod world;
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 
 use proptest::prelude::*;
 use tcpip::{Error, Manner, Ready, Settings, State};
@@ -51,6 +51,9 @@ fn exchange(world: &mut World, up: &[u8], down: &[u8], bite: usize) -> (Vec<u8>,
                 host.shutdown(slot, now);
                 has_worked = true;
             }
+            // Nothing is taken while something waits to be read.
+            has_worked |= !host.sockets.taken.is_empty();
+            got.append(&mut host.sockets.taken);
             match host.read(slot, &mut buf, false, now) {
                 Ok(count) => {
                     got.extend_from_slice(&buf[..count]);
@@ -101,6 +104,26 @@ fn bytes_go_both_ways_and_nothing_is_left() {
     let (got_a, got_b, _) = exchange(&mut world, &up, &down, 10_000);
     assert!(got_a == down && got_b == up);
     assert_empty(&mut world);
+}
+
+#[test]
+fn bytes_that_programs_take_at_once_come_in_order_with_all_others() {
+    for (seed, one_in) in [(1, 1), (2, 2), (3, 3), (4, 1), (5, 2)] {
+        let mut world = World::new(seed);
+        world.a.sockets.takes_one_in = one_in;
+        world.b.sockets.takes_one_in = one_in;
+        world.weather = Weather {
+            loss: 10,
+            repetition: 10,
+            delay_us: 1000,
+            jitter_us: 300,
+            ..Weather::default()
+        };
+        let (up, down) = (pattern(300_000), pattern(200_000));
+        let (got_a, got_b, _) = exchange(&mut world, &up, &down, 10_000);
+        assert!(got_a == down && got_b == up, "seed {seed}");
+        assert_empty(&mut world);
+    }
 }
 
 #[test]
@@ -685,4 +708,51 @@ fn a_peer_whose_hardware_address_is_lost_is_asked_for_again_and_given_up_at_last
             );
         }
     }
+}
+
+/// Hardware addresses that the frames go to which `a` sends for another connection.
+fn addresses_of_another_connection(world: &mut World, port: u16) -> Vec<[u8; 6]> {
+    world.is_noting = true;
+    let to = SocketAddr::new(B, port);
+    let slot = world.a.connect((), ANY, to, Settings::default(), world.now);
+    world.settle();
+    world.is_noting = false;
+    world.a.release(slot.expect("a way"), true, world.now);
+    world.settle();
+    let frames = std::mem::take(&mut world.noted).into_iter();
+    frames
+        .filter(|(from_a, frame)| *from_a && frame[12..14] == [8, 0])
+        .map(|(_, frame)| frame[..6].try_into().expect("an address"))
+        .collect()
+}
+
+#[test]
+fn new_connections_follow_a_peer_to_another_hardware_address() {
+    let mut world = World::new(1);
+    world.connected(80);
+    assert!(
+        addresses_of_another_connection(&mut world, 80)
+            .iter()
+            .all(|mac| *mac == world::MAC_B)
+    );
+    // The peer announces another one (RFC 5227, section 2.3).
+    const MOVED: [u8; 6] = [2, 0, 0, 0, 0, 0x77];
+    let IpAddr::V4(peer) = B else {
+        panic!("of IPv4");
+    };
+    let parts: [&[u8]; 7] = [
+        &[0xFF; 6],
+        &MOVED,
+        &[8, 6, 0, 1, 8, 0, 6, 4, 0, 1],
+        &MOVED,
+        &peer.octets(),
+        &[0; 6],
+        &peer.octets(),
+    ];
+    world.a.receive(&parts.concat(), false, world.now);
+    let after = addresses_of_another_connection(&mut world, 80);
+    assert!(
+        !after.is_empty() && after.iter().all(|mac| *mac == MOVED),
+        "{after:x?}"
+    );
 }

@@ -1,6 +1,6 @@
 //! Every machine, each way of booting, little memory, and the exit status.
 
-use vm_tests::{Boot, Guest, Machine, Size};
+use vm_tests::{Bare, Boot, Format, Guest, Machine, Size};
 
 const LINE: &str = "Hello from a virtual machine of my own!";
 
@@ -45,6 +45,23 @@ fn the_same_disk_boots_by_uefi() {
 #[test]
 fn microvm_boots_a_kernel() {
     says_hello(Machine::Microvm, Boot::Kernel);
+}
+
+/// A reset would start it again, without an end.
+#[test]
+fn what_has_a_sleep_register_in_place_of_acpi_s_fixed_hardware_is_powered_off() {
+    let machine = Bare::new("microvm,acpi=on").qemu(&["-action", "reboot=reset"]);
+    let image = machine.image("hello", Format::Elf);
+    let console = machine.file("-kernel", "", &image).run();
+    assert_eq!(console.matches(LINE).count(), 1, "{console}");
+}
+
+#[test]
+fn what_has_neither_acpi_nor_a_keyboard_controller_ends_all_the_same() {
+    let machine = Bare::new("microvm,acpi=off");
+    let image = machine.image("hello", Format::Elf);
+    let console = machine.file("-kernel", "", &image).run();
+    assert_eq!(console.matches(LINE).count(), 1, "{console}");
 }
 
 #[test]

@@ -175,6 +175,22 @@ fn handlers_of_signals_repair_faults() {
 }
 
 #[test]
+fn a_fault_that_a_handler_passes_on_ends_its_thread() {
+    let ended = ending("signal for who was there before").with_status(0);
+    let count = |text: &str| ended.matches(text).count();
+    assert_eq!(count("signal 11 is not mine"), 1, "{ended}");
+    assert_eq!(count("ended well: false"), 2, "{ended}");
+    assert_eq!(count("put back: true"), 1, "{ended}");
+}
+
+#[test]
+fn a_signal_that_a_handler_passes_on_ends_the_program() {
+    let ended = ending("signal for nobody").with_status(128 + 11);
+    assert!(ended.contains("signal 11 is not mine"), "{ended}");
+    assert!(!ended.contains("not reached"), "{ended}");
+}
+
+#[test]
 fn a_handler_of_the_program_repairs_a_fault_and_a_service_survives_others() {
     let console = Guest::new("exceptions").run().showing(
         0,

@@ -5,7 +5,6 @@ use crate::cli::Build;
 use crate::compile::compile;
 use crate::disks;
 use crate::failure::Failure;
-use crate::program::Program;
 use crate::settings::{Overrides, Settings};
 use crate::shell::Shell;
 use anyhow::{Result, bail};
@@ -13,7 +12,7 @@ use anyhow::{Result, bail};
 /// Builds, and says where the image is.
 pub(super) fn run(options: &Build, shell: &Shell) -> Result<u8> {
     let which = &options.which;
-    let program = Program::find(which.program.as_deref(), which.how.manifest_path.as_deref())?;
+    let program = which.find()?;
     let overrides = Overrides {
         embed: which.how.embed.clone(),
         ..Overrides::default()

@@ -11,7 +11,6 @@ use crate::compile;
 use crate::disks;
 use crate::failure::{Failure, exit_code};
 use crate::interrupt;
-use crate::program::Program;
 use crate::settings::{Overrides, Settings};
 use crate::shell::{Shell, quoted};
 use crate::vm::{End, Vm};
@@ -37,10 +36,7 @@ pub(super) fn run(options: &Debug, shell: &Shell) -> Result<u8> {
         true => None,
         false => Some(find_gdb(options.gdb.as_deref())?),
     };
-    let program = Program::find(
-        options.program.as_deref(),
-        options.how.manifest_path.as_deref(),
-    )?;
+    let program = options.choice.find(options.how.manifest_path.as_deref())?;
     let overrides = Overrides {
         embed: options.how.embed.clone(),
         ..options.vm.overrides(&options.args)

@@ -6,7 +6,6 @@ use crate::cli::{Run, VmOptions};
 use crate::failure::{Failure, exit_code};
 use crate::host;
 use crate::interrupt;
-use crate::program::Program;
 use crate::qemu::{self, Launch, Network, Screen};
 use crate::settings::{Overrides, Settings};
 use crate::shell::{Shell, quoted};
@@ -27,7 +26,7 @@ const VNC_PORTS: std::ops::Range<u16> = 5900..6000;
 /// Builds and runs; returns the guest's exit status, or one of [`exit_code`].
 pub(super) fn run(options: &Run, shell: &Shell) -> Result<u8> {
     let which = &options.which;
-    let program = Program::find(which.program.as_deref(), which.how.manifest_path.as_deref())?;
+    let program = which.find()?;
     let overrides = Overrides {
         embed: which.how.embed.clone(),
         ..options.vm.overrides(&options.args)

@@ -11,7 +11,6 @@ use crate::compile;
 use crate::disks;
 use crate::failure::Failure;
 use crate::parts;
-use crate::program::Program;
 use crate::settings::Settings;
 use crate::shell::Shell;
 use crate::values::{Nic, Protocol};
@@ -37,7 +36,7 @@ struct Machine<'a> {
 /// Builds the program and writes all that the target needs into a folder.
 pub(super) fn run(options: &Export, shell: &Shell) -> Result<()> {
     let which = &options.which;
-    let program = Program::find(which.program.as_deref(), which.how.manifest_path.as_deref())?;
+    let program = which.find()?;
     check_name(&program.name)?;
     let settings = settings(&program, which, &options.machine, &[])?;
     let format = match options.target {

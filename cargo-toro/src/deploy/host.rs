@@ -165,13 +165,16 @@ impl Host {
         self.judge(output)
     }
 
-    /// Writes `content` to `path` there: all of it or nothing. Runs of zeros become holes.
-    pub(super) fn write(&self, mut content: impl Read, path: &str) -> Result<()> {
+    /// Writes `content` of `len_bytes` to `path` there: all of it or nothing. Runs of zeros become holes.
+    pub(super) fn write(&self, content: impl Read, len_bytes: u64, path: &str) -> Result<()> {
         let path = quoted_word(path);
+        // That the input ends says nothing: it does so as well when this tool is killed or the network fails.
         let script = format!(
-            "set -e; trap 'rm -f {path}.part' EXIT; dd of={path}.part bs=1M iflag=fullblock conv=sparse status=none; \
-             sync {path}.part; mv {path}.part {path}"
+            "set -e; part={path}.part; trap 'rm -f \"$part\"' EXIT; dd of=\"$part\" bs=1M iflag=fullblock conv=sparse status=none; \
+             [ \"$(stat -c %s \"$part\")\" = {len_bytes} ] || {{ echo 'the transfer was broken off' >&2; exit 1; }}; \
+             sync \"$part\"; mv \"$part\" {path}"
         );
+        let mut content = content.take(len_bytes);
         let mut command = self.command(&script, false);
         self.shell.command(&command);
         command
@@ -196,8 +199,14 @@ impl Host {
 
     /// Copies the file `from` to `path` there.
     pub(super) fn copy(&self, from: &Path, path: &str) -> Result<()> {
-        let file = File::open(from).with_context(|| format!("cannot read {}", from.display()))?;
-        self.write(file, path)
+        let open = || {
+            let file = File::open(from)?;
+            let len_bytes = file.metadata()?.len();
+            Ok::<_, std::io::Error>((file, len_bytes))
+        };
+        let (file, len_bytes) =
+            open().with_context(|| format!("cannot read {}", from.display()))?;
+        self.write(file, len_bytes, path)
     }
 
     fn started<T>(&self, result: std::io::Result<T>) -> Result<T> {
@@ -248,4 +257,29 @@ fn last_words(output: &Output) -> String {
 /// A word of a script.
 pub(super) fn word(text: &str) -> String {
     quoted_word(text)
+}
+
+#[cfg(all(test, target_os = "linux"))]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_file_that_comes_in_part_only_is_not_put_in_its_place() {
+        let place = Where {
+            host: None,
+            connect: "test:///default".into(),
+            ssh_config: None,
+        };
+        let host = Host::connect(&place, &Shell::default()).unwrap();
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("a disk");
+        let name = path.to_str().unwrap();
+        let content = [b"data".as_slice(), &[0; 3 << 20]].concat();
+        let sent = content.len() as u64;
+        let error = host.write(&content[..], sent + 1, name).unwrap_err();
+        assert!(error.to_string().contains("broken off"), "{error}");
+        assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 0);
+        host.write(&content[..], sent, name).unwrap();
+        assert_eq!(std::fs::read(&path).unwrap(), content);
+    }
 }

@@ -228,7 +228,7 @@ fn back_to(libvirt: &Libvirt<'_>, service: &Service, release: u32) -> String {
 
 fn find(options: &Up) -> Result<Program> {
     let which = &options.which;
-    Program::find(which.program.as_deref(), which.how.manifest_path.as_deref())
+    which.find()
 }
 
 /// The machine that the options and the metadata ask for.
@@ -379,7 +379,8 @@ fn send(
         ),
     );
     host.copy(&built.image, &service.boot_image(release))?;
-    host.write(xml.as_bytes(), &service.definition(release))?;
+    let len_bytes = xml.len() as u64;
+    host.write(xml.as_bytes(), len_bytes, &service.definition(release))?;
     for (disk, path) in built.settings.disks.iter().zip(&disks) {
         if host
             .attempt(&format!("[ -e {} ]", word(path)))?

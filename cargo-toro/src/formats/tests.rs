@@ -134,6 +134,25 @@ fn a_fixed_vhd_is_the_disk_and_a_footer() {
     assert_eq!(&content[sample.len()..][..8], b"conectix");
 }
 
+/// What VirtualBox asks for and QEMU does not: a VDI's sector size for the BIOS, and a name of its own for a VMDK.
+#[test]
+fn virtualbox_knows_a_vdi_and_a_vmdk_by_their_fields() {
+    let folder = tempfile::tempdir().unwrap();
+    let raw = Raw::memory(&[7; 512]);
+    let vdi = std::fs::read(written(folder.path(), "x.vdi", &raw, write_vdi)).unwrap();
+    assert_eq!(vdi[468..472], 512_u32.to_le_bytes());
+    let vmdk = std::fs::read(written(folder.path(), "x.vmdk", &raw, write_vmdk)).unwrap();
+    let text = String::from_utf8_lossy(&vmdk[512..][..4096]);
+    let uuid = |key: &str| {
+        let mut lines = text.lines().filter_map(|line| line.split_once(" = "));
+        let value = lines.find_map(|(name, value)| (name == key).then_some(value));
+        uuid::Uuid::parse_str(value.unwrap().trim_matches('"')).unwrap()
+    };
+    assert!(!uuid("ddb.uuid.image").is_nil());
+    assert_ne!(uuid("ddb.uuid.image"), uuid("ddb.uuid.modification"));
+    assert!(uuid("ddb.uuid.parent").is_nil());
+}
+
 #[test]
 fn an_appliance_is_an_archive_whose_description_and_sums_fit_its_disks() {
     let [boot, data] = [samples().remove(1), samples().remove(2)];

@@ -31,6 +31,8 @@ pub(crate) fn write(raw: &Raw<'_>, output: &mut dyn Write) -> io::Result<()> {
     header.le32(388, narrow(filled.len() as u64)?);
     header.put(392, &raw.uuid("vdi")?);
     header.put(408, &raw.uuid("vdi modification")?);
+    // The geometry for BIOSes is unknown but for its sector size, without which VirtualBox does not know the file.
+    header.le32(468, 512);
     output.write_all(&header.bytes)?;
     let mut map = vec![FREE; blocks as usize];
     for (place, block) in (0..).zip(&filled) {

@@ -73,6 +73,10 @@ pub(super) fn descriptor(raw: &Raw<'_>, kind: &str) -> io::Result<Vec<u8>> {
     let sectors = raw.len_bytes() / SECTOR_BYTES;
     let uuid = raw.uuid("vmdk")?;
     let identifier = u32::from_le_bytes([uuid[0], uuid[1], uuid[2], uuid[3]]) & 0xFFFF_FFFE;
+    // VirtualBox's own: it takes a disk without them for another one whenever it looks.
+    let image = uuid::Uuid::from_bytes(uuid);
+    let modification = uuid::Uuid::from_bytes(raw.uuid("vmdk modification")?);
+    let none = uuid::Uuid::nil();
     // The geometry of LSI controllers (ibid., "The Disk Database").
     let (heads, track) = (255, 63);
     let cylinders = sectors.div_ceil(heads * track);
@@ -93,6 +97,10 @@ pub(super) fn descriptor(raw: &Raw<'_>, kind: &str) -> io::Result<Vec<u8>> {
          ddb.geometry.cylinders = \"{cylinders}\"\n\
          ddb.geometry.heads = \"{heads}\"\n\
          ddb.geometry.sectors = \"{track}\"\n\
+         ddb.uuid.image = \"{image}\"\n\
+         ddb.uuid.modification = \"{modification}\"\n\
+         ddb.uuid.parent = \"{none}\"\n\
+         ddb.uuid.parentmodification = \"{none}\"\n\
          ddb.virtualHWVersion = \"8\"\n"
     );
     Ok(text.into_bytes())

@@ -23,7 +23,7 @@ use crate::embed::Embedded;
 pub(crate) use disk::disk_image;
 pub(crate) use iso::iso_image;
 pub(crate) use parts::{KERNEL_OBJECT, LINKER_SCRIPT};
-pub(crate) use proc::names_proc;
+pub(crate) use proc::{names_proc, names_proc_net};
 pub(crate) use symbols::Function;
 pub(crate) use system_calls::has_system_call_instruction;
 

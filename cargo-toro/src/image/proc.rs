@@ -1,7 +1,10 @@
 //! Whether a program reads `/proc` or `/sys`: by the paths that stand in it.
 
 /// How paths begin that say so.
-const STARTS: [&[u8]; 3] = [b"/proc/", b"/sys/devices/", b"/sys/kernel/"];
+const STARTS: [&[u8]; 4] = [b"/proc/", b"/sys/class/", b"/sys/devices/", b"/sys/kernel/"];
+
+/// How paths begin that are about the network.
+const OF_NETWORK: [&[u8]; 3] = [b"/proc/net/", b"/proc/self/net/", b"/sys/class/net"];
 
 /// Paths that stand in every program, as `std` has them: for backtraces, and for limits on processors. It does as well without.
 const OF_STD: [&[u8]; 4] = [
@@ -30,9 +33,29 @@ pub(crate) fn names_proc(linked: &[u8]) -> bool {
         })
 }
 
+/// Whether a path about the network stands in a linked program: then the network is in its image, too.
+pub(crate) fn names_proc_net(linked: &[u8]) -> bool {
+    (0..linked.len())
+        .filter(|at| linked[*at] == b'/')
+        .any(|at| {
+            OF_NETWORK
+                .iter()
+                .any(|start| linked[at..].starts_with(start))
+        })
+}
+
 #[cfg(test)]
 mod tests {
-    use super::names_proc;
+    use super::{names_proc, names_proc_net};
+
+    #[test]
+    fn paths_about_the_network_are_told_from_others() {
+        assert!(names_proc_net(b"x/proc/net/devx"));
+        assert!(names_proc_net(b"/sys/class/net"));
+        assert!(!names_proc_net(
+            b"/proc/meminfo/sys/class/thermal/proc/sys/net/core"
+        ));
+    }
 
     #[test]
     fn paths_of_std_do_not_count_and_others_do() {

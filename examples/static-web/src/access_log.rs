@@ -5,6 +5,7 @@
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write};
+use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread;
@@ -76,10 +77,10 @@ impl AccessLog {
     }
 
     /// Adds a line.
-    pub(crate) fn add(&self, peer: &str, date: &str, line: &[u8], status: Status, bytes: u64) {
+    pub(crate) fn add(&self, peer: &[u8], date: &str, line: &[u8], status: Status, bytes: u64) {
         let mut lines = lock(&self.lines);
         let is_first = lines.is_empty();
-        lines.extend_from_slice(peer.as_bytes());
+        lines.extend_from_slice(peer);
         lines.extend_from_slice(b" [");
         lines.extend_from_slice(date.as_bytes());
         lines.extend_from_slice(b"] \"");
@@ -144,6 +145,26 @@ fn is_plain(byte: u8) -> bool {
     matches!(byte, b' '..=b'~') && byte != b'"' && byte != b'\\'
 }
 
+/// A peer as it is named in lines.
+pub(crate) fn name(peer: SocketAddr) -> Vec<u8> {
+    let mut name = Vec::with_capacity(32);
+    match peer {
+        SocketAddr::V4(peer) => {
+            let numbers = peer.ip().octets().map(u64::from);
+            push_number(&mut name, numbers[0]);
+            let rest = [b'.', b'.', b'.', b':'].into_iter();
+            let numbers = numbers[1..].iter().copied().chain([peer.port().into()]);
+            for (separator, number) in rest.zip(numbers) {
+                name.push(separator);
+                push_number(&mut name, number);
+            }
+        }
+        // Writing to memory does not fail.
+        SocketAddr::V6(peer) => drop(write!(name, "{peer}")),
+    }
+    name
+}
+
 fn push_number(out: &mut Vec<u8>, mut number: u64) {
     let mut digits = [0; 20];
     let mut start = digits.len();
@@ -160,7 +181,15 @@ fn push_number(out: &mut Vec<u8>, mut number: u64) {
 
 #[cfg(test)]
 mod tests {
-    use super::AccessLog;
+    use super::{AccessLog, name};
+
+    #[test]
+    fn peers_are_named_as_std_does() {
+        for peer in ["1.20.255.0:65535", "0.0.0.0:0", "[fe80::1%2]:80", "[::]:1"] {
+            let peer: std::net::SocketAddr = peer.parse().unwrap();
+            assert_eq!(name(peer), peer.to_string().as_bytes());
+        }
+    }
     use crate::response::Status;
     use std::fs;
     use std::path::Path;
@@ -171,9 +200,9 @@ mod tests {
         let path = folder.join("logs/access.log");
         for round in 1..=2 {
             let log = AccessLog::open(&path).unwrap();
-            log.add("1.2.3.4:5", "DATE", b"GET / HTTP/1.1", Status::Ok, 612);
+            log.add(b"1.2.3.4:5", "DATE", b"GET / HTTP/1.1", Status::Ok, 612);
             log.add(
-                "1.2.3.4:5",
+                b"1.2.3.4:5",
                 "DATE",
                 b"GET /\"\\\n\xff",
                 Status::BadRequest,
@@ -190,7 +219,7 @@ mod tests {
     #[test]
     fn an_empty_path_is_no_log() {
         let log = AccessLog::open(Path::new("")).unwrap();
-        log.add("peer", "date", b"line", Status::Ok, u64::MAX);
+        log.add(b"peer", "date", b"line", Status::Ok, u64::MAX);
         log.finish();
     }
 }

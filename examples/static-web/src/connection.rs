@@ -3,12 +3,11 @@
 //! In the usual case a request costs one `read` and one `write`, and allocates nothing. Requests that came together
 //! (pipelining) are answered together.
 
-use std::fmt::Write as _;
 use std::io::{self, ErrorKind, Read, Write};
 use std::net::{Shutdown, TcpStream};
 use std::time::{Duration, Instant};
 
-use crate::access_log::AccessLog;
+use crate::access_log::{self, AccessLog};
 use crate::date::Clock;
 use crate::files::Files;
 use crate::request::{MAX_HEAD_BYTES, Request};
@@ -38,9 +37,7 @@ pub(crate) fn serve(
     let mut input = Input::new(stream, idle);
     let mut output = Output::new(stream);
     let mut responder = Responder::new(files, Clock::new());
-    // With room for any address, so that it is not moved while it is written.
-    let mut peer = String::with_capacity(64);
-    let _ = write!(peer, "{}", stream.peer_addr()?);
+    let peer = access_log::name(stream.peer_addr()?);
     loop {
         let before = output.count();
         let mut is_refused = false;

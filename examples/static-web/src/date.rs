@@ -1,5 +1,6 @@
 //! Dates as HTTP writes them: `Sun, 06 Nov 1994 08:49:37 GMT` (RFC 9110, 5.6.7).
 
+use std::sync::{Mutex, PoisonError};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 const DAYS: [&str; 7] = ["Thu", "Fri", "Sat", "Sun", "Mon", "Tue", "Wed"];
@@ -105,6 +106,18 @@ fn civil(days: u64) -> (u64, usize, u64) {
     (years + 1970, month, day + 1)
 }
 
+/// The second that was written last, and its date: new connections mostly begin in it.
+static LATEST: Mutex<(u64, String)> = Mutex::new((0, String::new()));
+
+/// The date of a second that is now or was just now.
+fn recent_text(second: u64) -> String {
+    let mut latest = LATEST.lock().unwrap_or_else(PoisonError::into_inner);
+    if latest.0 != second || latest.1.is_empty() {
+        *latest = (second, text(second));
+    }
+    latest.1.clone()
+}
+
 /// The date of now, written once a second.
 #[derive(Debug)]
 pub(crate) struct Clock {
@@ -118,7 +131,7 @@ impl Clock {
         let second = seconds(SystemTime::now());
         Self {
             second,
-            text: text(second),
+            text: recent_text(second),
         }
     }
 
@@ -126,7 +139,7 @@ impl Clock {
     pub(crate) fn tick(&mut self) -> u64 {
         let second = seconds(SystemTime::now());
         if second != self.second {
-            (self.second, self.text) = (second, text(second));
+            (self.second, self.text) = (second, recent_text(second));
         }
         second
     }
@@ -155,6 +168,13 @@ mod tests {
             assert_eq!(parse(date.as_bytes()), Some(seconds));
         }
         assert_eq!(text(u64::MAX), "Fri, 31 Dec 9999 23:59:59 GMT");
+    }
+
+    #[test]
+    fn a_second_that_is_over_is_not_shown_again() {
+        for second in [5, 5, 6, 5, 0] {
+            assert_eq!(recent_text(second), text(second));
+        }
     }
 
     #[test]

@@ -118,6 +118,26 @@ fn protocol(found: Option<&(&'static CStr, c_int)>) -> *mut protoent {
     answer
 }
 
+/// The name of the service at a port by a protocol, if it is known.
+pub(super) fn service_name(port: u16, protocol: &CStr) -> Option<&'static CStr> {
+    let (name, _) = SERVICES.iter().find(|(_, known)| *known == port)?;
+    is_offered(name, protocol).then_some(*name)
+}
+
+/// The port of a service by name; of any protocol.
+pub(super) fn service_port(name: &str) -> Option<u16> {
+    let known = SERVICES
+        .iter()
+        .find(|(known, _)| known.to_bytes() == name.as_bytes());
+    known.map(|(_, port)| *port)
+}
+
+fn is_offered(name: &CStr, protocol: &CStr) -> bool {
+    let by_udp = BY_UDP.contains(&name) || BY_BOTH.contains(&name);
+    let by_tcp = !BY_UDP.contains(&name);
+    by_udp && protocol == c"udp" || by_tcp && protocol == c"tcp"
+}
+
 /// # Safety
 /// 1. Null or a C string.
 unsafe fn optional<'a>(text: *const c_char) -> Option<&'a CStr> {

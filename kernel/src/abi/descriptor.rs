@@ -5,6 +5,7 @@ use core::ffi::{c_int, c_ulong};
 use super::convert::{also_named, c_result, c_status, get, put};
 use super::errno;
 use super::object::{self, Description};
+use super::socket::mark::{SIOCATMARK, is_at_mark};
 use crate::error::{Errno, Result};
 use crate::storage::vfs::file::OpenFile;
 
@@ -136,6 +137,8 @@ pub unsafe extern "C" fn ioctl(descriptor: c_int, request: c_ulong, argument: *m
                 // SAFETY: the request's argument is an `int`.
                 unsafe { put(argument, unread) }
             }
+            // SAFETY: the request's argument is an `int`.
+            SIOCATMARK => unsafe { put(argument, is_at_mark(&description)?) },
             libc::FIOCLEX => object::set_close_on_exec(descriptor, true),
             libc::FIONCLEX => object::set_close_on_exec(descriptor, false),
             // SAFETY: the caller's promise.

@@ -5,6 +5,7 @@
 
 use core::ffi::c_int;
 
+use super::memfd;
 use crate::error::{Errno, Result};
 
 /// A file that is made when it is opened, to be read only.
@@ -31,6 +32,24 @@ fn all() -> &'static [Generated] {
     unsafe { core::slice::from_raw_parts(start.cast::<Generated>(), count) }
 }
 
+/// What programs look for to learn what they run on and as whom (os-release(5), passwd(5), group(5)), where the file system says nothing of it.
+const TEXTS: [(&[u8], &str); 4] = [
+    (b"/etc/group", "root:x:0:\n"),
+    // As [`super::machine::HOST_NAME`].
+    (b"/etc/hostname", "toro\n"),
+    (
+        b"/etc/os-release",
+        concat!(
+            "NAME=\"Toro\"\nID=toro\nVERSION_ID=\"",
+            env!("CARGO_PKG_VERSION"),
+            "\"\nPRETTY_NAME=\"Toro ",
+            env!("CARGO_PKG_VERSION"),
+            "\"\n"
+        ),
+    ),
+    (b"/etc/passwd", "root:x:0:0:root:/:\n"),
+];
+
 /// Opens a file that the file system does not have (`error` says so), if it is one of these.
 #[cold]
 pub(super) fn open(error: Errno, path: &[u8], flags: c_int) -> Result<c_int> {
@@ -38,5 +57,9 @@ pub(super) fn open(error: Errno, path: &[u8], flags: c_int) -> Result<c_int> {
     if error != Errno(libc::ENOENT) || flags & libc::O_ACCMODE != libc::O_RDONLY {
         return Err(error);
     }
-    (all().iter().find(is_it).ok_or(error)?.open)(flags)
+    if let Some(file) = all().iter().find(is_it) {
+        return (file.open)(flags);
+    }
+    let (_, text) = TEXTS.iter().find(|text| text.0 == path).ok_or(error)?;
+    memfd::of_content(b"etc", text.as_bytes(), flags)
 }

@@ -1,5 +1,5 @@
 //! Mathematical functions (ISO C17, section 7.12), from the crate `libm`. Those with a processor instruction come from it without being called.
-//! The rounding mode is the default one.
+//! Only the functions that round to whole numbers look at the rounding mode (`super::floating`).
 
 use core::ffi::{c_int, c_long, c_longlong};
 
@@ -52,7 +52,6 @@ functions! {
     nextafter(x: f64, y: f64) -> f64; nextafterf(x: f32, y: f32) -> f32;
     pow(x: f64, y: f64) -> f64; powf(x: f32, y: f32) -> f32;
     remainder(x: f64, y: f64) -> f64; remainderf(x: f32, y: f32) -> f32;
-    rint(x: f64) -> f64; rintf(x: f32) -> f32;
     round(x: f64) -> f64; roundf(x: f32) -> f32;
     roundeven(x: f64) -> f64; roundevenf(x: f32) -> f32;
     scalbn(x: f64, n: c_int) -> f64; scalbnf(x: f32, n: c_int) -> f32;
@@ -68,22 +67,39 @@ functions! {
     yn(n: c_int, x: f64) -> f64; ynf(n: c_int, x: f32) -> f32;
 }
 
+/// The nearest whole number by the thread's rounding mode: what is added leaves no room for a fraction.
+fn whole(x: f64) -> f64 {
+    /// From here on all numbers are whole: 2⁵².
+    const WHOLE: f64 = 4_503_599_627_370_496.0;
+    let large = WHOLE.copysign(x);
+    match x.abs() < WHOLE {
+        true => (x + large - large).copysign(x),
+        false => x,
+    }
+}
+
+/// A `float` is a `double` too, and what is rounded of it is one again.
+fn whole_f(x: f32) -> f32 {
+    whole(f64::from(x)) as f32
+}
+
 macro_rules! roundings {
-    ($($name:ident = $function:ident($kind:ty) -> $result:ty;)*) => {$(
+    ($($name:ident = $function:path, ($kind:ty) -> $result:ty;)*) => {$(
         #[doc = concat!("See `", stringify!($name), "` of C; what does not fit becomes the nearest that does.")]
         #[unsafe(no_mangle)]
         extern "C" fn $name(x: $kind) -> $result {
-            libm::$function(x) as $result
+            $function(x) as $result
         }
     )*};
 }
 
 roundings! {
-    lround = round(f64) -> c_long; lroundf = roundf(f32) -> c_long;
-    llround = round(f64) -> c_longlong; llroundf = roundf(f32) -> c_longlong;
-    lrint = rint(f64) -> c_long; lrintf = rintf(f32) -> c_long;
-    llrint = rint(f64) -> c_longlong; llrintf = rintf(f32) -> c_longlong;
-    nearbyint = rint(f64) -> f64; nearbyintf = rintf(f32) -> f32;
+    lround = libm::round, (f64) -> c_long; lroundf = libm::roundf, (f32) -> c_long;
+    llround = libm::round, (f64) -> c_longlong; llroundf = libm::roundf, (f32) -> c_longlong;
+    lrint = whole, (f64) -> c_long; lrintf = whole_f, (f32) -> c_long;
+    llrint = whole, (f64) -> c_longlong; llrintf = whole_f, (f32) -> c_longlong;
+    nearbyint = whole, (f64) -> f64; nearbyintf = whole_f, (f32) -> f32;
+    rint = whole, (f64) -> f64; rintf = whole_f, (f32) -> f32;
 }
 
 macro_rules! with_results {

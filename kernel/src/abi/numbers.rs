@@ -257,21 +257,6 @@ unsafe extern "C" fn strtod(string: *const c_char, end: *mut *mut c_char) -> f64
     value
 }
 
-/// As [`strtod`]; the value is a `double` in the register of a `long double`.
-#[unsafe(no_mangle)]
-#[unsafe(naked)]
-unsafe extern "C" fn strtold(string: *const c_char, end: *mut *mut c_char) -> f64 {
-    core::arch::naked_asm!(
-        "sub rsp, 8",
-        "call {strtod}",
-        "movsd [rsp], xmm0",
-        "fld qword ptr [rsp]",
-        "add rsp, 8",
-        "ret",
-        strtod = sym strtod,
-    )
-}
-
 #[unsafe(no_mangle)]
 unsafe extern "C" fn strtof(string: *const c_char, end: *mut *mut c_char) -> f32 {
     // SAFETY: the caller's string.

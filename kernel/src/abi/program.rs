@@ -126,7 +126,7 @@ pub fn run() -> ! {
 
 /// Ends the program: destructors, exit functions, then the machine.
 #[unsafe(no_mangle)]
-extern "C" fn exit(status: c_int) -> ! {
+pub(super) extern "C" fn exit(status: c_int) -> ! {
     if !IS_EXITING.swap(true, Ordering::Relaxed) {
         thread::run_destructors();
         loop {

@@ -2,6 +2,7 @@
 //! names and servers (hosts(5), resolv.conf(5)) where the file system has them.
 
 use alloc::boxed::Box;
+use alloc::ffi::CString;
 use alloc::string::String;
 use alloc::vec::Vec;
 use core::ffi::{CStr, c_char, c_int};
@@ -10,6 +11,7 @@ use core::ptr::null_mut;
 
 use libc::addrinfo;
 
+use super::databases::service_port;
 use super::generated::Generated;
 use super::memfd;
 use super::socket::address::{Raw, to_c};
@@ -59,6 +61,7 @@ unsafe fn read_hints(hints: *const addrinfo) -> Result<Wish, c_int> {
         | libc::AI_NUMERICSERV
         | libc::AI_ADDRCONFIG
         | libc::AI_V4MAPPED
+        | libc::AI_CANONNAME
         | libc::AI_ALL;
     if hints.ai_flags & !known != 0 {
         return Err(libc::EAI_BADFLAGS);
@@ -117,7 +120,11 @@ unsafe extern "C" fn getaddrinfo(
             return Err(libc::EAI_NONAME);
         }
         let port = service.map_or(Ok(0), |service| {
-            service.parse().map_err(|_| libc::EAI_SERVICE)
+            let known = || match wish.flags & libc::AI_NUMERICSERV {
+                0 => service_port(service).ok_or(libc::EAI_SERVICE),
+                _ => Err(libc::EAI_NONAME),
+            };
+            service.parse().or_else(|_| known())
         })?;
         let addresses = find_addresses(node, &wish)?;
         let mut first = null_mut();
@@ -138,6 +145,11 @@ unsafe extern "C" fn getaddrinfo(
         if first.is_null() {
             Err(libc::EAI_SOCKTYPE)
         } else {
+            if let Some(node) = node.filter(|_| wish.flags & libc::AI_CANONNAME != 0) {
+                let name = CString::new(node).map_err(|_| libc::EAI_NONAME)?;
+                // SAFETY: the entry was just made.
+                unsafe { (*first).ai_canonname = name.into_raw() };
+            }
             Ok(first)
         }
     };
@@ -149,6 +161,20 @@ unsafe extern "C" fn getaddrinfo(
         }
         Err(error) => error,
     }
+}
+
+/// The addresses of a name in a family, for programs that ask in the older way.
+///
+/// # Errors
+/// As of [`getaddrinfo`].
+pub(super) fn addresses_of(name: &str, family: c_int) -> Result<Vec<SocketAddr>, c_int> {
+    let wish = Wish {
+        flags: 0,
+        family,
+        kind: 0,
+        protocol: 0,
+    };
+    find_addresses(Some(name), &wish)
 }
 
 /// The addresses of a node, without ports.
@@ -299,6 +325,10 @@ unsafe extern "C" fn freeaddrinfo(first: *mut addrinfo) {
         // SAFETY: each entry came from `entry` (1).
         let entry = unsafe { Box::from_raw(next.cast::<Entry>()) };
         next = entry.info.ai_next;
+        if !entry.info.ai_canonname.is_null() {
+            // SAFETY: the name came from `getaddrinfo`.
+            drop(unsafe { CString::from_raw(entry.info.ai_canonname) });
+        }
     }
 }
 

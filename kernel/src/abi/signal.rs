@@ -201,7 +201,11 @@ pub(super) fn send_told(info: &mut libc::siginfo_t) -> Result<()> {
     match take_action(signal) {
         Some(action) if action.is_function() => {
             // SAFETY: a structure of integers and pointers, for which zeros are values.
-            run(action, info, &mut unsafe { core::mem::zeroed() });
+            let mut context = unsafe { core::mem::zeroed() };
+            run(action, info, &mut context);
+            if trap::is_declined(&context) {
+                by_default(signal);
+            }
             Ok(())
         }
         _ => send(signal),
@@ -217,12 +221,6 @@ pub(super) fn take_action(signal: c_int) -> Option<Action> {
         actions[index].handler = libc::SIG_DFL;
     }
     Some(action)
-}
-
-/// The program's function for a signal, if it has one.
-pub(super) fn handler(signal: c_int) -> Option<usize> {
-    let action = ACTIONS.lock()[index(signal).ok()?];
-    action.is_function().then_some(action.handler)
 }
 
 /// Whether the running thread blocks a signal.
@@ -243,6 +241,9 @@ fn handle(signal: c_int) {
     // SAFETY: a structure of integers and pointers, for which zeros are values.
     let mut context: libc::ucontext_t = unsafe { core::mem::zeroed() };
     run(action, &mut info_of(signal), &mut context);
+    if trap::is_declined(&context) {
+        by_default(signal);
+    }
 }
 
 /// Calls the program's function for a signal, with what it wants to be blocked meanwhile.
@@ -269,7 +270,7 @@ pub(super) fn run(action: Action, info: &mut libc::siginfo_t, context: &mut libc
 }
 
 /// The default action.
-fn by_default(signal: c_int) {
+pub(super) fn by_default(signal: c_int) {
     match signal {
         // Nothing, or stopping and continuing, which a single program cannot.
         libc::SIGCHLD | libc::SIGURG | libc::SIGWINCH | libc::SIGCONT => {}
@@ -354,15 +355,15 @@ pub(super) fn info_of(signal: c_int) -> libc::siginfo_t {
 /// Sets what is done when a signal comes, if there is something new; what was.
 pub(super) fn set_action(signal: c_int, new: Option<Action>) -> Result<Action> {
     let index = index(signal)?;
-    let Some(new) = new else {
-        return Ok(ACTIONS.lock()[index]);
+    let Some(new) = new.map(trap::given) else {
+        return Ok(trap::shown(signal, ACTIONS.lock()[index]));
     };
     if UNSTOPPABLE & 1 << index != 0 {
         return Err(Errno(libc::EINVAL));
     }
     let before = core::mem::replace(&mut ACTIONS.lock()[index], new);
     trap::expect(signal, new.handler);
-    Ok(before)
+    Ok(trap::shown(signal, before))
 }
 
 /// Sets what is done when a signal comes, and tells what was.

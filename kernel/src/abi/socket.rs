@@ -2,11 +2,13 @@
 //!
 //! What is not known is refused: `EAFNOSUPPORT` for other families, `ENOPROTOOPT` for other options, `EOPNOTSUPP` for other flags.
 //! [`address`] reads and writes addresses; [`transfer`] sends and receives, [`message`] with more than bytes ([`control`]); [`options`] sets
-//! and gets options, of which [`groups`] are about multicast.
+//! and gets options, of which [`groups`] are about multicast and [`connection`] about one of TCP; [`mark`] is where urgent data is.
 
 pub(super) mod address;
+mod connection;
 mod control;
 mod groups;
+pub(super) mod mark;
 mod message;
 mod options;
 mod transfer;

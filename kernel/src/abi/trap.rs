@@ -1,24 +1,16 @@
 //! Exceptions of the processor as signals (POSIX.1-2017, `signal.h`; signal numbers, codes and the context as Linux has them on x86-64):
 //! handlers of `SIGSEGV`, `SIGFPE`, `SIGILL`, `SIGBUS` and `SIGTRAP` are called with the registers, and may change them.
 //!
-//! std's own handler is not called: it is there to tell of stacks that overflow, which the kernel does (`epitaph`).
+//! Where the program has no function, `sigaction` tells of one of the kernel's for `SIGSEGV` and `SIGBUS`, [`end`]: that is what becomes of a fault
+//! here. So std finds that somebody deals with them, and leaves out its own handler, which is there to tell of stacks that overflow (the kernel
+//! does, in `epitaph`), and with it the stack that it would map for each thread and unmap at its end.
 
-use core::ffi::c_int;
+use core::ffi::{c_int, c_ulong, c_void};
 
-use super::signal;
+use super::signal::{self, Action};
 use crate::arch::x86_64::exceptions::Interrupted;
 use crate::arch::x86_64::extended_state;
-use crate::fault::{self, Verdict};
-use crate::image;
-
-/// The signals that stand for exceptions.
-const OF_EXCEPTIONS: [c_int; 5] = [
-    libc::SIGSEGV,
-    libc::SIGFPE,
-    libc::SIGILL,
-    libc::SIGBUS,
-    libc::SIGTRAP,
-];
+use crate::fault::{self, Stage, Verdict};
 
 /// Signal and code of an exception.
 fn signal_of(fault: &Interrupted) -> (c_int, c_int) {
@@ -42,24 +34,54 @@ fn signal_of(fault: &Interrupted) -> (c_int, c_int) {
 
 /// Notes that the program has a function for a signal, which may be one of an exception.
 pub(super) fn expect(signal: c_int, handler: usize) {
-    if OF_EXCEPTIONS.contains(&signal) && !matches!(handler, libc::SIG_DFL | libc::SIG_IGN) {
-        fault::set_signal_stage(deliver, is_wanted);
+    let is_exception = matches!(
+        signal,
+        libc::SIGSEGV | libc::SIGFPE | libc::SIGILL | libc::SIGBUS | libc::SIGTRAP
+    );
+    if is_exception && !matches!(handler, libc::SIG_DFL | libc::SIG_IGN) {
+        fault::set_stage(Stage::Signal, deliver);
     }
 }
 
-/// Whether the program has a handler of its own for some exception. Found out when there is an exception: looking for the name of std's
-/// would be a part of every start.
-fn is_wanted() -> bool {
-    OF_EXCEPTIONS
-        .into_iter()
-        .filter_map(signal::handler)
-        .any(|handler| !is_of_std(handler))
+/// Flag of a context: who was called last for it was [`end`].
+const IS_DECLINED: c_ulong = 1 << 63;
+
+/// What becomes of a signal of a fault for which the program has no function. A handler that calls what was there before it comes here with
+/// faults that are not its own; they go on as if there were no handler.
+extern "C" fn end(signal: c_int, _: *mut libc::siginfo_t, context: *mut c_void) {
+    // SAFETY: null, or what a handler was called with.
+    match unsafe { context.cast::<libc::ucontext_t>().as_mut() } {
+        Some(context) => context.uc_flags |= IS_DECLINED,
+        None => signal::by_default(signal),
+    }
 }
 
-fn is_of_std(handler: usize) -> bool {
-    let mut name = [0; image::MAX_NAME_BYTES];
-    image::symbol(handler, &mut name)
-        .is_some_and(|(name, _)| name.starts_with("std::sys::") && name.ends_with("signal_handler"))
+/// Whether a handler has left a signal to what is done without one.
+pub(super) fn is_declined(context: &libc::ucontext_t) -> bool {
+    context.uc_flags & IS_DECLINED != 0
+}
+
+/// An action as the program is told of it.
+pub(super) fn shown(signal: c_int, action: Action) -> Action {
+    match (signal, action.handler) {
+        (libc::SIGSEGV | libc::SIGBUS, libc::SIG_DFL) => Action {
+            handler: end as *const () as usize,
+            mask: 0,
+            flags: libc::SA_SIGINFO,
+        },
+        _ => action,
+    }
+}
+
+/// An action that the program gives: what [`shown`] told is the default.
+pub(super) fn given(action: Action) -> Action {
+    if action.handler == end as *const () as usize {
+        return Action {
+            handler: libc::SIG_DFL,
+            ..action
+        };
+    }
+    action
 }
 
 /// Calls the program's handler of the signal that stands for an exception.
@@ -68,8 +90,8 @@ fn deliver(fault: &mut Interrupted) -> Verdict {
     if signal::is_blocked(signal) {
         return Verdict::NotMine;
     }
-    let action = signal::take_action(signal).filter(signal::Action::is_function);
-    let Some(action) = action.filter(|action| !is_of_std(action.handler)) else {
+    let action = signal::take_action(signal).filter(Action::is_function);
+    let Some(action) = action else {
         return Verdict::NotMine;
     };
     // SAFETY: structures of integers and pointers, for which zeros are values.
@@ -95,6 +117,9 @@ fn deliver(fault: &mut Interrupted) -> Verdict {
     unsafe { extended_state::describe(fault.frame.floating_point) };
     context.uc_mcontext.fpregs = fault.frame.floating_point.cast();
     signal::run(action, &mut info, &mut context);
+    if is_declined(&context) {
+        return Verdict::NotMine;
+    }
     for (slot, register) in context.uc_mcontext.gregs.iter().zip(&mut registers) {
         *register = *slot as u64;
     }

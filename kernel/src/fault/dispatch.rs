@@ -42,25 +42,9 @@ fn room_bytes() -> usize {
     divert_bytes() + 24 * 1024
 }
 
-/// Has `function` asked from now on. For signals there is [`set_signal_stage`].
+/// Has `function` asked from now on.
 pub fn set_stage(stage: Stage, function: Function) {
     STAGES[stage as usize].store(function as *mut (), Ordering::Release);
-}
-
-/// Whether signals are wanted, as `fn() -> bool`; null while there is no stage for them.
-static ARE_SIGNALS_WANTED: AtomicPtr<()> = AtomicPtr::new(null_mut());
-
-/// Has `function` asked from now on as the stage of signals, if `is_wanted` says so of the moment of an exception. It is called on the stack
-/// of exceptions when the program's code was interrupted, and must not wait.
-pub fn set_signal_stage(function: Function, is_wanted: fn() -> bool) {
-    ARE_SIGNALS_WANTED.store(is_wanted as *mut (), Ordering::Release);
-    set_stage(Stage::Signal, function);
-}
-
-fn are_signals_wanted() -> bool {
-    let function = ARE_SIGNALS_WANTED.load(Ordering::Acquire);
-    // SAFETY: only `set_signal_stage` stores here.
-    !function.is_null() && unsafe { transmute::<*mut (), fn() -> bool>(function)() }
 }
 
 /// Has an exception dealt with by [`diverted`], or ends the machine.
@@ -81,7 +65,8 @@ fn place(frame: &Frame, page_fault: Option<(usize, Fault)>) -> Option<(usize, us
         // What comes without a way back, or not because of the code that it interrupts.
         && !matches!(frame.vector, 2 | 8 | 18)
         // Where memory is missing, whoever is asked would need some.
-        && !matches!(page_fault, Some((_, Fault::OutOfMemory)));
+        && !matches!(page_fault, Some((_, Fault::OutOfMemory)))
+        && STAGES.iter().any(|stage| !stage.load(Ordering::Relaxed).is_null());
     let code = image::program_code();
     let (mut stack, mut outer) = (frame.rsp as usize, frame.rip as usize);
     if may_wait && is_jump_astray(frame, page_fault) {
@@ -92,18 +77,16 @@ fn place(frame: &Frame, page_fault: Option<(usize, Fault)>) -> Option<(usize, us
     if !may_wait || !code.contains(&outer) {
         return None;
     }
-    let is_there = |stage: Stage| !STAGES[stage as usize].load(Ordering::Relaxed).is_null();
-    let has_handler = are_signals_wanted();
-    if !has_handler && !is_there(Stage::Native) && !is_there(Stage::Thread) {
-        return None;
-    }
     let thread = thread::current();
     let (start, len_bytes) = thread.stack();
     let room_bytes = room_bytes();
     if !(start + room_bytes..=start + len_bytes).contains(&stack) {
         // The stack is used up: handlers of signals may have one of their own.
+        let is_handled = !STAGES[Stage::Signal as usize]
+            .load(Ordering::Relaxed)
+            .is_null();
         let (start, len_bytes) = *thread.signals.alternate_stack.try_lock()?;
-        if !has_handler || len_bytes < room_bytes {
+        if !is_handled || len_bytes < room_bytes {
             return None;
         }
         stack = start.checked_add(len_bytes)?;

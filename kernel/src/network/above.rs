@@ -3,7 +3,7 @@
 use alloc::sync::Arc;
 use core::net::{IpAddr, Ipv4Addr, SocketAddr};
 
-use tcpip::{Admission, Arrival, Parcel, Sockets, To, Tuple};
+use tcpip::{Admission, Arrival, Parcel, Sockets, To, Tuple, Undelivered};
 
 use super::binding;
 use super::error::Error;
@@ -114,10 +114,15 @@ impl Sockets for Above {
         }
     }
 
-    fn undeliverable(&mut self, local: SocketAddr, remote: SocketAddr, error: tcpip::Error) {
-        let remote = binding::end(remote, self.index);
-        if let Some(mailbox) = self.ports.mailbox(binding::end(local, self.index), remote) {
-            mailbox.fail(remote, error.into());
+    fn undeliverable(&mut self, datagram: &Undelivered<'_>) {
+        let remote = binding::end(datagram.remote, self.index);
+        let local = binding::end(datagram.local, self.index);
+        if let Some(mailbox) = self.ports.mailbox(local, remote) {
+            mailbox.fail(&Undelivered {
+                local,
+                remote,
+                ..*datagram
+            });
         }
     }
 

@@ -4,6 +4,7 @@ use alloc::collections::{BTreeMap, VecDeque};
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::net::{IpAddr, SocketAddr};
+use core::ops::RangeInclusive;
 
 use tcpip::{Admission, Tuple};
 
@@ -17,6 +18,8 @@ use crate::sync::SpinLock;
 
 /// Longest queue of connections that nobody has accepted yet, whatever a program asks for (Linux's `somaxconn`).
 pub const MAX_BACKLOG: usize = 4096;
+/// Ports that sockets get that ask for none in particular (RFC 6335, section 6).
+pub const EPHEMERAL: RangeInclusive<u16> = 0xC000..=0xFFFF;
 
 /// The two ends of a connection, from here.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -227,7 +230,7 @@ fn claim<T: Entry>(
     let port = match binding.address.port() {
         0 => (0..TRIES)
             .map(|_| random.next_port())
-            .chain(0xC000..=0xFFFF)
+            .chain(EPHEMERAL)
             .find(|port| is_free(*port)),
         port => Some(port).filter(|port| is_free(*port)),
     };
@@ -380,7 +383,7 @@ impl Ports {
         let random = &mut tables.random;
         (0..TRIES)
             .map(|_| random.next_port())
-            .chain(0xC000..=0xFFFF)
+            .chain(EPHEMERAL)
             .find(|port| !tables.tcp.contains_key(port) && is_free(*port))
     }
 

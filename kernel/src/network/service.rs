@@ -114,8 +114,6 @@ struct Connection {
     is_touched: bool,
     /// When the timeout is over; moved with each thing that happens.
     deadline_ns: Option<u64>,
-    /// Where it is among the deadlines: at its own or before.
-    armed_ns: Option<u64>,
 }
 
 impl Connection {
@@ -188,6 +186,9 @@ pub struct Service {
     connections: Vec<Option<Connection>>,
     free: Vec<u32>,
     deadlines: BTreeSet<(u64, u32)>,
+    /// Where each number is among the deadlines: at its connection's or before. It stays there when the connection goes, for the next with
+    /// the number.
+    armed_ns: Vec<Option<u64>>,
     turns: u32,
     /// Ends of the connection that was accepted last.
     accepted: Option<FourTuple>,
@@ -245,6 +246,7 @@ impl Service {
             connections: Vec::new(),
             free: Vec::new(),
             deadlines: BTreeSet::new(),
+            armed_ns: Vec::new(),
             turns: 0,
             accepted: None,
             batch: Batch::new()?,
@@ -366,6 +368,7 @@ impl Service {
             Some(free) => free,
             None => {
                 self.connections.push(None);
+                self.armed_ns.push(None);
                 (self.connections.len() - 1) as u32
             }
         };
@@ -387,7 +390,6 @@ impl Service {
             timeout_ns: None,
             is_touched: false,
             deadline_ns: None,
-            armed_ns: None,
         });
         // From here on the stack tells of it; what came before is looked at once in any case.
         pending.notifier.subscribe(token, self.events.clone());
@@ -529,12 +531,11 @@ impl Service {
     /// The time of a connection among the deadlines has come.
     fn expire(&mut self, number: u32) -> Option<Event> {
         let now_ns = clock::now_ns();
+        *self.armed_ns.get_mut(number as usize)? = None;
         let connection = self.get(number)?;
-        connection.armed_ns = None;
         let deadline_ns = connection.deadline_ns?;
         if deadline_ns > now_ns {
-            connection.armed_ns = Some(deadline_ns);
-            self.deadlines.insert((deadline_ns, number));
+            self.arm(number, deadline_ns);
             return None;
         }
         // Until something happens again.
@@ -623,14 +624,23 @@ impl Service {
         };
         connection.timeout_ns = timeout_ns;
         connection.deadline_ns = timeout_ns.map(|timeout| now_ns.saturating_add(timeout));
-        if let Some(deadline_ns) = connection.deadline_ns
-            && connection.armed_ns.is_none_or(|armed| deadline_ns < armed)
-        {
-            if let Some(armed_ns) = connection.armed_ns.replace(deadline_ns) {
-                self.deadlines.remove(&(armed_ns, number));
-            }
-            self.deadlines.insert((deadline_ns, number));
+        if let Some(deadline_ns) = connection.deadline_ns {
+            self.arm(number, deadline_ns);
         }
+    }
+
+    /// Has a number looked at by then.
+    fn arm(&mut self, number: u32, deadline_ns: u64) {
+        let Some(armed_ns) = self.armed_ns.get_mut(number as usize) else {
+            return;
+        };
+        if armed_ns.is_some_and(|armed_ns| armed_ns <= deadline_ns) {
+            return;
+        }
+        if let Some(armed_ns) = armed_ns.replace(deadline_ns) {
+            self.deadlines.remove(&(armed_ns, number));
+        }
+        self.deadlines.insert((deadline_ns, number));
     }
 
     /// Closes a connection in order, after what waits to be sent; or breaks it off at once. Nothing is told of it any more.
@@ -655,13 +665,13 @@ impl Service {
         let Some(connection) = slot.and_then(Option::take) else {
             return;
         };
-        if let Some(armed_ns) = connection.armed_ns {
-            self.deadlines.remove(&(armed_ns, number));
-        }
-        connection
-            .interface
-            .lock()
-            .release(connection.slot, is_abrupt, clock::now_ns());
+        let mut stack = connection.interface.lock();
+        // What was put aside and is not handled would be taken for read, else.
+        let is_read = connection.held.is_empty()
+            && (!connection.is_taking || connection.notifier.is_taking());
+        let is_abrupt = is_abrupt || !is_read;
+        stack.release(connection.slot, is_abrupt, clock::now_ns());
+        drop(stack);
         self.free.push(number);
     }
 

@@ -10,7 +10,8 @@ use alloc::vec::Vec;
 use core::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 use tcpip::{
-    Capabilities, Engine, Limits, Manner, Prefix, Reach, Ready, Settings, State, Steering,
+    Capabilities, Engine, Info, Limits, Manner, Prefix, Reach, Ready, Settings, State, Steering,
+    UrgentByte,
 };
 
 use super::above::Above;
@@ -569,6 +570,16 @@ impl Stack {
         Ok(len)
     }
 
+    /// As [`Stack::send`], and marks the last byte as urgent.
+    ///
+    /// # Errors
+    /// See there.
+    pub fn send_urgent(&mut self, slot: u32, data: &[u8], now_ns: u64) -> Result<usize> {
+        let len = self.engine.write_urgent(slot, data, now_ns / 1000)?;
+        self.finish();
+        Ok(len)
+    }
+
     /// The same for bytes that stay where they are for ever, and need not be copied to wait.
     ///
     /// # Errors
@@ -578,6 +589,39 @@ impl Stack {
         let len = self.engine.write_static(slot, data, now_ns / 1000)?;
         self.finish();
         Ok(len)
+    }
+
+    /// The urgent byte of what comes; with `is_peek` it stays.
+    ///
+    /// # Errors
+    /// [`Error::Invalid`] when there is none, or it is read in line; [`Error::WouldBlock`] when it has not come yet.
+    pub fn receive_urgent(&mut self, slot: u32, is_peek: bool) -> Result<Option<u8>> {
+        match self.engine.urgent_byte(slot, is_peek) {
+            None | Some(UrgentByte::Taken) => Err(Error::Invalid),
+            Some(UrgentByte::Here(byte)) => Ok(Some(byte)),
+            Some(UrgentByte::Awaited) if self.engine.may_receive(slot) => Err(Error::WouldBlock),
+            Some(UrgentByte::Awaited) => Ok(None),
+        }
+    }
+
+    /// Whether the byte to be read next is the urgent one.
+    pub fn is_at_mark(&self, slot: u32) -> bool {
+        self.engine.is_at_mark(slot)
+    }
+
+    /// How a connection is doing.
+    pub fn info(&self, slot: u32, now_ns: u64) -> Option<Info> {
+        self.engine.info(slot, now_ns / 1000)
+    }
+
+    /// Bytes of the largest packet.
+    pub fn mtu(&self) -> usize {
+        self.engine.mtu()
+    }
+
+    /// The core that serves the stack, if it has one.
+    pub fn home_core(&self) -> Option<usize> {
+        self.home.as_ref().map(|home| home.core.index())
     }
 
     /// Sends no more, after what is queued.
@@ -625,6 +669,7 @@ impl Stack {
             (Ready::PEER_CLOSED, Readiness::PEER_CLOSED),
             (Ready::ERROR, Readiness::ERROR),
             (Ready::CLOSED, Readiness::HANGUP),
+            (Ready::URGENT, Readiness::PRIORITY),
         ] {
             readiness.set(means, ready.contains(is_so));
         }

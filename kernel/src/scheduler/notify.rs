@@ -14,7 +14,7 @@ bitflags::bitflags! {
     pub struct Readiness: u32 {
         /// A read, or an accept, returns at once.
         const READABLE = 0x001;
-        /// Urgent data; never set so far.
+        /// Urgent data of TCP.
         const PRIORITY = 0x002;
         /// A write takes at least one byte at once; a connect is through.
         const WRITABLE = 0x004;

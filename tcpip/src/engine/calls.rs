@@ -10,7 +10,7 @@ use crate::engine::Engine;
 use crate::engine::tcp::context;
 use crate::error::Error;
 use crate::sockets::Sockets;
-use crate::tcp::{News, Settings, State};
+use crate::tcp::{Info, News, Settings, State, UrgentByte};
 use crate::timers::{Key, UNSET};
 
 /// How long a connection waits for this machine to get an address.
@@ -33,6 +33,8 @@ bitflags! {
         const ERROR = 1 << 3;
         /// It is over.
         const CLOSED = 1 << 4;
+        /// There is an urgent byte to be read.
+        const URGENT = 1 << 5;
     }
 }
 
@@ -252,6 +254,20 @@ impl<D: Device, S: Sockets> Engine<D, S> {
         Ok(count)
     }
 
+    /// As [`Engine::write`], and marks the last byte as urgent.
+    ///
+    /// # Errors
+    /// See there.
+    pub fn write_urgent(&mut self, slot: u32, bytes: &[u8], now: u64) -> Result<usize, Error> {
+        let count = self.queue(slot, bytes, now)?;
+        if let Some(entry) = self.table.get_mut(slot).filter(|_| count != 0) {
+            entry.connection.mark_urgent();
+        }
+        self.drive(slot, now);
+        self.device.flush();
+        Ok(count)
+    }
+
     /// The same for bytes that stay where they are for ever: as long as nothing else waits to be sent, they are not copied before they
     /// go into the device's buffer.
     ///
@@ -270,6 +286,23 @@ impl<D: Device, S: Sockets> Engine<D, S> {
         self.drive(slot, now);
         self.device.flush();
         Ok(count)
+    }
+
+    /// The urgent byte of what comes, if there is one that is not read in line; with `is_peek` it stays.
+    pub fn urgent_byte(&mut self, slot: u32, is_peek: bool) -> Option<UrgentByte> {
+        let entry = self.table.get_mut(slot)?;
+        entry.connection.urgent_byte(is_peek)
+    }
+
+    /// Whether the byte to be read next is the urgent one.
+    pub fn is_at_mark(&self, slot: u32) -> bool {
+        let entry = self.table.get(slot);
+        entry.is_some_and(|entry| entry.connection.is_at_mark())
+    }
+
+    /// How a connection is doing.
+    pub fn info(&self, slot: u32, now: u64) -> Option<Info> {
+        Some(self.table.get(slot)?.connection.info(now))
     }
 
     /// Queues bytes without sending them: more will follow, and then [`Engine::push`].
@@ -315,7 +348,7 @@ impl<D: Device, S: Sockets> Engine<D, S> {
     pub fn unread(&self, slot: u32) -> usize {
         self.table
             .get(slot)
-            .map_or(0, |entry| entry.connection.incoming.len())
+            .map_or(0, |entry| entry.connection.unread())
     }
 
     /// The program gives the connection up. What is queued is still sent and the connection closed in order; or it is broken off at once,
@@ -360,6 +393,7 @@ impl<D: Device, S: Sockets> Engine<D, S> {
         let mut ready = Ready::empty();
         ready.set(Ready::ERROR, connection.error.is_some());
         ready.set(Ready::CLOSED, connection.state() == State::Closed);
+        ready.set(Ready::URGENT, connection.has_urgent());
         if !connection.state().is_connecting() {
             let is_finished = !connection.may_receive() && !connection.can_read();
             ready.set(Ready::READABLE, connection.can_read() || is_finished);

@@ -9,7 +9,7 @@ use crate::engine::Engine;
 use crate::engine::send::Outgoing;
 use crate::error::Error;
 use crate::seq::Seq;
-use crate::sockets::Sockets;
+use crate::sockets::{Sockets, Undelivered};
 use crate::tcp::{News, State};
 use crate::wire::groups::MLD_QUERY;
 use crate::wire::icmp::{self, Failure, Kind, Message, Quote};
@@ -197,7 +197,18 @@ impl<D: Device, S: Sockets> Engine<D, S> {
             protocol::UDP => {
                 let local = SocketAddr::new(quote.source.into(), quote.source_port);
                 let remote = SocketAddr::new(quote.destination.into(), quote.destination_port);
-                self.sockets.undeliverable(local, remote, error);
+                self.sockets.undeliverable(&Undelivered {
+                    local,
+                    remote,
+                    error,
+                    reporter: packet.source.into(),
+                    kind: icmp::kind(packet),
+                    mtu: match failure {
+                        Failure::TooBig(mtu) => mtu,
+                        _ => 0,
+                    },
+                    payload: quote.payload,
+                });
             }
             protocol::TCP => {
                 let tuple = Tuple {

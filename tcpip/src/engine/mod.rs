@@ -65,6 +65,7 @@ pub struct Engine<D, S: Sockets> {
     timers: Timers,
     neighbors: Neighbors,
     addresses: Addresses,
+    last_hop: Option<send::LastHop>,
     fragments: Fragments,
     icmp_budget: icmp::Budget,
     random: Random,
@@ -110,6 +111,7 @@ impl<D: Device, S: Sockets> Engine<D, S> {
             timers: Timers::new(),
             neighbors: Neighbors::new(limits.neighbors, random.next_u64()),
             addresses: Addresses::default(),
+            last_hop: None,
             fragments: Fragments::new(limits.fragment_bytes),
             icmp_budget: icmp::Budget::default(),
             secret: Secret::new([random.next_u64(), random.next_u64()]),
@@ -133,6 +135,11 @@ impl<D: Device, S: Sockets> Engine<D, S> {
     /// What travels on the device.
     pub fn medium(&self) -> Medium {
         self.capabilities.medium
+    }
+
+    /// Bytes of the largest packet.
+    pub fn mtu(&self) -> usize {
+        self.capabilities.mtu
     }
 
     /// When [`Engine::run_timers`] is to be called next.

@@ -40,9 +40,32 @@ pub(super) enum Hop {
     Asked(Address),
 }
 
+/// The way that was found last: a handshake is followed by a connection with the same peer, and many have few peers.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct LastHop {
+    to: Address,
+    mac: Mac,
+    /// As for a connection's [`Path`].
+    valid_until: u64,
+    generation: u32,
+}
+
 impl<D: Device, S: Sockets> Engine<D, S> {
     /// The next station on the way to an address.
+    #[inline]
     pub(super) fn hop(&mut self, to: Address, now: u64) -> Result<Hop, Error> {
+        if let Some(last) = &self.last_hop
+            && last.to == to
+            && now < last.valid_until
+            && last.generation == self.neighbors.generation
+        {
+            return Ok(Hop::At(last.mac, last.valid_until));
+        }
+        self.find_hop(to, now)
+    }
+
+    #[inline(never)]
+    fn find_hop(&mut self, to: Address, now: u64) -> Result<Hop, Error> {
         let next = self.addresses.next_hop(to);
         if self.capabilities.medium == Medium::Ip {
             return Ok(Hop::Direct);
@@ -60,7 +83,15 @@ impl<D: Device, S: Sockets> Engine<D, S> {
             self.timers.set(Key::Neighbors, now + ASK_US);
         }
         Ok(match resolved {
-            Resolved::Known(mac, until) => Hop::At(mac, until),
+            Resolved::Known(mac, valid_until) => {
+                self.last_hop = Some(LastHop {
+                    to,
+                    mac,
+                    valid_until,
+                    generation: self.neighbors.generation,
+                });
+                Hop::At(mac, valid_until)
+            }
             Resolved::Pending => Hop::Asked(next),
         })
     }

@@ -26,6 +26,11 @@ impl Congestion {
         }
     }
 
+    /// The window and the threshold of slow start, in bytes.
+    pub(crate) fn windows(&self) -> (u32, u32) {
+        (self.window, self.threshold)
+    }
+
     /// Bytes were acknowledged for the first time, while the window was used up.
     #[inline]
     pub(crate) fn grow(&mut self, bytes: u32, mss: u32) {

@@ -56,7 +56,9 @@ impl Connection {
             && len <= self.edge - self.rcv_nxt
             && self.early.is_empty()
             && self.sacked.is_empty()
-            && !self.bits.intersects(Bits::RECOVERY | Bits::PERSIST);
+            && !self
+                .bits
+                .intersects(Bits::RECOVERY | Bits::PERSIST | Bits::URGENT);
         if !is_usual {
             return None;
         }
@@ -321,6 +323,9 @@ impl Connection {
         let mut news = self.receive_ack(segment, &options, cx);
         if self.state == State::Closed {
             return news;
+        }
+        if segment.flags.contains(Flags::URG) {
+            news |= self.receive_urgent(segment);
         }
         news |= self.receive_payload(segment, cx);
         news

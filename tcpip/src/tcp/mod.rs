@@ -6,6 +6,7 @@
 pub(crate) mod buffer;
 mod clock;
 pub(crate) mod congestion;
+mod info;
 mod input;
 mod loss;
 mod output;
@@ -13,6 +14,7 @@ mod ranges;
 pub(crate) mod rtt;
 #[cfg(test)]
 mod tests;
+mod urgent;
 
 use alloc::vec::Vec;
 
@@ -20,9 +22,12 @@ use bitflags::bitflags;
 
 use self::buffer::{Pool, Ring};
 use self::congestion::Congestion;
+pub use self::info::Info;
 pub(crate) use self::output::{Plan, Sizes};
 use self::ranges::Ranges;
 use self::rtt::Rtt;
+use self::urgent::Urgent;
+pub use self::urgent::UrgentByte;
 use crate::error::Error;
 use crate::limits::{Limits, Stats};
 use crate::seq::Seq;
@@ -141,6 +146,8 @@ bitflags! {
         const SHORTENED = 1 << 13;
         /// Short segments wait until they are full, or for a word of the program.
         const CORKED = 1 << 14;
+        /// A byte is marked as urgent, of those that come or of those that go.
+        const URGENT = 1 << 15;
     }
 }
 
@@ -179,6 +186,10 @@ pub struct Settings {
     pub is_quick_ack: bool,
     /// Short segments wait until they are full, the program has no more to send, or this is taken back.
     pub is_corked: bool,
+    /// Urgent bytes are read among the others.
+    pub is_urgent_inline: bool,
+    /// Bytes of payload that a segment has at most, either way; 0: as many as fit. What the peer is told is told when it is asked for the connection.
+    pub segment_bytes: u16,
     /// After how many seconds a silent peer is asked whether it is there; 0: never.
     pub keep_alive_s: u32,
     /// How many seconds are between such questions.
@@ -203,6 +214,8 @@ impl Default for Settings {
             is_nodelay: false,
             is_quick_ack: false,
             is_corked: false,
+            is_urgent_inline: false,
+            segment_bytes: 0,
             keep_alive_s: 0,
             keep_alive_interval_s: 75,
             keep_alive_probes: 9,
@@ -273,7 +286,10 @@ pub(crate) struct Connection {
 
     pub(crate) outgoing: Ring,
     pub(crate) incoming: Ring,
+    urgent: Urgent,
 
+    /// Segments that were sent again.
+    retransmitted: u32,
     duplicate_acks: u16,
     probes: u8,
     /// In recovery, what lies before this was sent again.
@@ -339,6 +355,8 @@ impl Connection {
             timed_at: 0,
             outgoing: Ring::default(),
             incoming: Ring::default(),
+            urgent: Urgent::default(),
+            retransmitted: 0,
             duplicate_acks: 0,
             probes: 0,
             high_rxt: Seq(0),
@@ -375,7 +393,7 @@ impl Connection {
         self.ts_offset = ts_offset;
         self.receive_scale = window_scale(limits.receive_bytes);
         self.receive_limit = self.receive_limit.min(limits.receive_bytes as u32);
-        self.mss = u32::from(mss.max(48));
+        self.mss = u32::from(mss.max(48)).min(Self::segment_limit(&self.settings, 0));
         self.progress_at = now_us;
         self.expire_at = NEVER;
     }
@@ -437,6 +455,8 @@ impl Connection {
         self.bits.set(Bits::NODELAY, settings.is_nodelay);
         self.bits.set(Bits::QUICK_ACK, settings.is_quick_ack);
         self.bits.set(Bits::CORKED, settings.is_corked);
+        let options = u32::from(self.bits.contains(Bits::TIMESTAMPS)) * 12;
+        self.mss = self.mss.min(Self::segment_limit(&settings, options));
         // What the peer was told that it may send stays.
         self.receive_limit = self.receive_limit.min(settings.receive_bytes);
         self.settings = settings;
@@ -488,7 +508,7 @@ impl Connection {
         self.state = State::Closed;
         self.error = error;
         (self.retransmit_at, self.ack_at, self.expire_at) = (NEVER, NEVER, NEVER);
-        self.bits &= Bits::ORPHAN;
+        self.bits &= Bits::ORPHAN | Bits::URGENT;
         self.sacked.clear();
         self.early.clear();
         pool.take_back(&mut self.outgoing);
@@ -501,8 +521,21 @@ impl Connection {
     }
 
     /// Whether bytes can be read.
+    #[inline]
     pub(crate) fn can_read(&self) -> bool {
-        self.incoming.len() != 0
+        match self.bits.contains(Bits::URGENT) {
+            false => self.incoming.len() != 0,
+            true => self.readable_around_mark() != 0,
+        }
+    }
+
+    /// Bytes that can be read now.
+    #[inline]
+    pub(crate) fn unread(&self) -> usize {
+        match self.bits.contains(Bits::URGENT) {
+            false => self.incoming.len(),
+            true => self.unread_before_mark(),
+        }
     }
 
     /// Whether more bytes may come.
@@ -525,11 +558,11 @@ impl Connection {
         is_peek: bool,
         cx: &mut Context<'_>,
     ) -> Result<usize, Error> {
+        if self.bits.contains(Bits::URGENT) {
+            return self.read_around_mark(bytes, is_peek, cx);
+        }
         if self.incoming.len() == 0 {
-            return match self.may_receive() {
-                true => Err(Error::WouldBlock),
-                false => self.error.take().map_or(Ok(0), Err),
-            };
+            return self.nothing_to_read();
         }
         let count = self.incoming.read(0, bytes);
         if !is_peek {
@@ -539,9 +572,19 @@ impl Connection {
         Ok(count)
     }
 
+    fn nothing_to_read(&mut self) -> Result<usize, Error> {
+        match self.may_receive() {
+            true => Err(Error::WouldBlock),
+            false => self.error.take().map_or(Ok(0), Err),
+        }
+    }
+
     /// Forgets bytes that were read in place.
     pub(crate) fn consume(&mut self, count: usize, cx: &mut Context<'_>) {
         let count = count.min(self.incoming.len());
+        if self.bits.contains(Bits::URGENT) {
+            self.advance_mark(count);
+        }
         self.incoming.consume(count);
         self.after_read(count as u32, cx);
     }
@@ -635,7 +678,8 @@ impl Connection {
             let assured = self.outgoing.capacity().max(Limits::ASSURED_BYTES);
             count = count.min(assured.saturating_sub(queued));
             if !cx.pool.reserve(&mut self.outgoing, queued + count, queued) {
-                count = count.min(self.outgoing.capacity() - queued);
+                // What is queued may have no storage at all.
+                count = count.min(self.outgoing.capacity().saturating_sub(queued));
             }
         }
         self.bits.set(Bits::FULL, count < bytes.len());

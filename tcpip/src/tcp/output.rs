@@ -5,15 +5,16 @@ use alloc::vec::Vec;
 use super::{Bits, Connection, Context, NEVER, State};
 use crate::limits::Limits;
 use crate::seq::Seq;
+use crate::wire::put;
 use crate::wire::tcp::{Flags, Header, MAX_SACK, TIMESTAMP_PREFIX};
 
 /// A segment that is to be sent now.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Plan {
-    seq: Seq,
+    pub(super) seq: Seq,
     /// Bytes of payload.
     pub(crate) len: u32,
-    flags: Flags,
+    pub(super) flags: Flags,
     /// Bytes of header with options.
     pub(crate) header: usize,
     window: u16,
@@ -22,6 +23,8 @@ pub(crate) struct Plan {
     has_sack: bool,
     /// Most payload that we take, in a SYN.
     mss: Option<u16>,
+    /// The pointer to the urgent byte, where the flag says that there is one.
+    pub(super) urgent: u16,
 }
 
 /// Length of the header with times and nothing else.
@@ -31,7 +34,10 @@ impl Plan {
     /// The times of a segment whose header has [`USUAL_HEADER`] bytes: an acknowledgement with times and nothing else.
     #[inline]
     pub(crate) fn times(&self) -> Option<(u32, u32)> {
-        let is_usual = !self.has_sack && self.mss.is_none() && self.flags.contains(Flags::ACK);
+        let is_usual = !self.has_sack
+            && self.mss.is_none()
+            && self.urgent == 0
+            && self.flags.contains(Flags::ACK);
         self.timestamps
             .filter(|_| is_usual && self.header == USUAL_HEADER)
     }
@@ -147,7 +153,11 @@ impl Connection {
         (self.timed, self.timed_at) = (self.una, if is_first { cx.now_us } else { 0 });
         self.retransmit_at = cx.now_us + self.rtt.timeout_us();
         let mut plan = self.plan(self.una, 0, flags, cx);
-        plan.mss = Some(sizes.mss);
+        let most = self.settings.segment_bytes;
+        plan.mss = Some(match most {
+            0 => sizes.mss,
+            most => sizes.mss.min(most),
+        });
         plan.window = super::first_window(cx.limits) as u16;
         plan.header = self.header(&plan).len();
         Some(plan)
@@ -167,6 +177,7 @@ impl Connection {
         flags.set(Flags::FIN, self.is_fin_sent() && start + len == self.max);
         self.timed_at = 0;
         cx.stats.retransmitted += 1;
+        self.retransmitted = self.retransmitted.saturating_add(1);
         if self.retransmit_at == NEVER {
             self.retransmit_at = cx.now_us + self.rtt.timeout_us();
         }
@@ -198,7 +209,9 @@ impl Connection {
         let usable = by_peer.min(by_network);
         let is_again = self.nxt != self.max;
         let full = match sizes.large {
-            large if large > self.mss && !is_again => large / self.mss * self.mss,
+            large if large > self.mss && !is_again && !self.bits.contains(Bits::URGENT) => {
+                large / self.mss * self.mss
+            }
             _ => self.mss,
         };
         let mut len = unsent.min(usable).min(full);
@@ -210,7 +223,7 @@ impl Connection {
             len = len.min(start - self.nxt);
         }
         let is_all = len == unsent;
-        let may_be_short = self.bits.contains(Bits::FIN)
+        let may_be_short = self.bits.intersects(Bits::FIN | Bits::URGENT)
             || !self.bits.contains(Bits::CORKED)
                 && (sent == 0 || self.bits.contains(Bits::NODELAY));
         let is_worth_it = len >= self.mss
@@ -232,6 +245,7 @@ impl Connection {
         self.nxt += len + u32::from(flags.contains(Flags::FIN));
         if is_again {
             cx.stats.retransmitted += 1;
+            self.retransmitted = self.retransmitted.saturating_add(1);
         } else if self.timed_at == 0 && self.rtt.backoff() == 0 {
             (self.timed, self.timed_at) = (seq, cx.now_us);
         }
@@ -275,7 +289,11 @@ impl Connection {
             timestamps,
             has_sack: false,
             mss: None,
+            urgent: 0,
         };
+        if self.bits.contains(Bits::URGENT) {
+            self.tell_urgent(&mut plan);
+        }
         if !self.early.is_empty() || self.duplicate.is_some() {
             self.tell_early(&mut plan);
         }
@@ -361,6 +379,9 @@ impl Connection {
             ..self.header(plan)
         }
         .write(header);
+        if plan.urgent != 0 {
+            put(header, 18, &plan.urgent.to_be_bytes());
+        }
         if plan.len != 0 {
             let offset = plan.seq - self.una;
             self.outgoing.read(offset as usize, payload);

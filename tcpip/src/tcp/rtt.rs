@@ -52,6 +52,11 @@ impl Rtt {
         (self.srtt_8 != 0).then_some(self.srtt_8 / 8)
     }
 
+    /// The smoothed round-trip time and its variation; 0: not known.
+    pub(crate) fn estimate_us(&self) -> (u32, u32) {
+        (self.srtt_8 / 8, self.var_4 / 4)
+    }
+
     /// How long to wait for an acknowledgement.
     #[inline]
     pub(crate) fn timeout_us(&self) -> u64 {

@@ -79,9 +79,17 @@ impl<'a> Message<'a> {
     }
 }
 
+/// Type and code of a message.
+pub(crate) fn kind(packet: &Packet<'_>) -> (u8, u8) {
+    match packet.payload {
+        [kind, code, ..] => (*kind, *code),
+        _ => (0, 0),
+    }
+}
+
 /// What an error message quotes of a packet of ours, as far as it matters: addresses, protocol, ports and the word behind them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Quote {
+pub(crate) struct Quote<'a> {
     pub(crate) source: Address,
     pub(crate) destination: Address,
     pub(crate) protocol: u8,
@@ -89,11 +97,13 @@ pub(crate) struct Quote {
     pub(crate) destination_port: u16,
     /// The sequence number, if it is TCP.
     pub(crate) sequence: u32,
+    /// What is behind that: the payload, if it is UDP.
+    pub(crate) payload: &'a [u8],
 }
 
-impl Quote {
+impl<'a> Quote<'a> {
     /// Reads the beginning of a packet; its end may be missing.
-    pub(crate) fn read(bytes: &[u8]) -> Option<Self> {
+    pub(crate) fn read(bytes: &'a [u8]) -> Option<Self> {
         let (source, destination, protocol, rest) = match bytes.first()? >> 4 {
             4 => {
                 let fixed: &[u8; 20] = bytes.first_chunk()?;
@@ -119,7 +129,7 @@ impl Quote {
             }
             _ => return None,
         };
-        let ports: &[u8; 8] = rest.first_chunk()?;
+        let (ports, payload) = rest.split_first_chunk::<8>()?;
         Some(Self {
             source,
             destination,
@@ -127,6 +137,7 @@ impl Quote {
             source_port: be16!(ports, 0),
             destination_port: be16!(ports, 2),
             sequence: be32!(ports, 4),
+            payload,
         })
     }
 }

@@ -36,6 +36,8 @@ pub(crate) struct Segment<'a> {
     pub(crate) ack: Seq,
     pub(crate) flags: Flags,
     pub(crate) window: u16,
+    /// The number behind the urgent byte, from `seq` on; of use only with the flag.
+    pub(crate) urgent: u16,
     pub(crate) options: &'a [u8],
     pub(crate) payload: &'a [u8],
 }
@@ -65,6 +67,7 @@ impl<'a> Segment<'a> {
             ack: Seq(be32!(header, 8)),
             flags: Flags::from_bits_retain(header[13]),
             window: be16!(header, 14),
+            urgent: be16!(header, 18),
             options,
             payload,
         })

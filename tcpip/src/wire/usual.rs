@@ -58,6 +58,7 @@ pub(crate) fn read(frame: &[u8], is_verified: bool) -> Option<(Tuple, Segment<'_
         ack: Seq(be32!(fixed, 42)),
         flags: Flags::from_bits_retain(fixed[47]),
         window: be16!(fixed, 48),
+        urgent: be16!(fixed, 52),
         options,
         payload,
     };

@@ -8,7 +8,7 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
 use tcpip::{
     Admission, Arrival, Capabilities, Device, Engine, Error, Limits, Medium, Offload, Parcel,
-    Settings, Sockets, To, Tuple,
+    Settings, Sockets, To, Tuple, Undelivered,
 };
 
 pub(crate) const A: IpAddr = IpAddr::V4(Ipv4Addr::new(10, 0, 2, 2));
@@ -72,6 +72,11 @@ pub(crate) struct Programs {
     pub(crate) undeliverable: Vec<(SocketAddr, SocketAddr, Error)>,
     /// Who answered, identifier, number and content.
     pub(crate) echoes: Vec<(IpAddr, u16, u16, Vec<u8>)>,
+    /// Of so many offers of bytes one is taken; 0: none.
+    pub(crate) takes_one_in: usize,
+    offers: usize,
+    /// What was taken.
+    pub(crate) taken: Vec<u8>,
     /// What was handed to other lanes.
     pub(crate) handed: Vec<(To, Parcel)>,
     next_port: u16,
@@ -102,6 +107,15 @@ impl Sockets for Programs {
         self.notified.push(slot);
     }
 
+    fn take(&mut self, _slot: u32, (): &(), bytes: &[u8]) -> bool {
+        self.offers += 1;
+        let is_taken = self.takes_one_in != 0 && self.offers.is_multiple_of(self.takes_one_in);
+        if is_taken {
+            self.taken.extend_from_slice(bytes);
+        }
+        is_taken
+    }
+
     fn deliver(&mut self, datagram: &Arrival<'_>) -> bool {
         let is_bound = self.bound.contains(&datagram.local.port());
         if is_bound {
@@ -114,7 +128,13 @@ impl Sockets for Programs {
         is_bound
     }
 
-    fn undeliverable(&mut self, local: SocketAddr, remote: SocketAddr, error: Error) {
+    fn undeliverable(&mut self, datagram: &Undelivered<'_>) {
+        let Undelivered {
+            local,
+            remote,
+            error,
+            ..
+        } = *datagram;
         self.undeliverable.push((local, remote, error));
     }
 

@@ -15,6 +15,7 @@ use crate::folder::Listing;
 use crate::host;
 use crate::metadata;
 use crate::mkfs::{self, Request};
+use crate::program;
 use crate::qemu::{self, Launch, Source};
 use crate::settings::{Disk, Overrides, Settings};
 use crate::shell::Shell;
@@ -291,9 +292,11 @@ fn package<'a>(options: &Test, workspace: &'a cargo_metadata::Metadata) -> Resul
         Some(name) => packages
             .iter()
             .find(|package| package.name.as_str() == name),
-        None => workspace
-            .root_package()
-            .and_then(|root| packages.iter().find(|package| package.id == root.id)),
+        None => {
+            let manifest = program::manifest(options.how.manifest_path.as_deref())?;
+            let is_it = |package: &&&Package| program::is_of(package, &manifest);
+            packages.iter().find(is_it)
+        }
     };
     if let Some(package) = found {
         return Ok(package);

@@ -13,6 +13,7 @@ use crate::arch::clock;
 use crate::arch::x86_64::{cpu, entropy};
 use crate::error::Result;
 use crate::memory::frames;
+use crate::network::ports::{EPHEMERAL, MAX_BACKLOG};
 use crate::scheduler;
 use crate::storage::vfs;
 use crate::storage::vfs::made::Item;
@@ -23,7 +24,7 @@ const SECOND_NS: u64 = 1_000_000_000;
 const MAX_THREADS: u32 = 1 << 22;
 
 /// `/proc/sys`.
-pub(super) static SETTINGS: [(&str, Item); 3] = [
+pub(super) static SETTINGS: [(&str, Item); 4] = [
     (
         "fs",
         Item::Directory(&[
@@ -49,6 +50,24 @@ pub(super) static SETTINGS: [(&str, Item); 3] = [
             ),
             ("threads-max", Item::File(|_| line(MAX_THREADS))),
             ("version", Item::File(|_| line(VERSION))),
+        ]),
+    ),
+    (
+        "net",
+        Item::Directory(&[
+            (
+                "core",
+                Item::Directory(&[("somaxconn", Item::File(|_| line(MAX_BACKLOG)))]),
+            ),
+            (
+                "ipv4",
+                Item::Directory(&[(
+                    "ip_local_port_range",
+                    Item::File(|_| {
+                        line(format_args!("{}\t{}", EPHEMERAL.start(), EPHEMERAL.end()))
+                    }),
+                )]),
+            ),
         ]),
     ),
     (

@@ -1,10 +1,11 @@
 //! `/proc` and `/sys`: what programs read there about themselves and the machine (Linux: proc(5), sysfs(5),
 //! Documentation/ABI/testing/sysfs-devices-system-cpu). [`process`] is about the program, which is process 1 and the only one, [`machine`] about
-//! the rest. What is not known is not there: averages of the load, devices, the network.
+//! the rest, but for the network, which is [`network`]'s. What is not known is not there: averages of the load, devices.
 //!
-//! The link step brings them only to programs that name something in there (`toro_proc`, start.rs).
+//! The link step brings them only to programs that name something in there (`toro_proc`, `toro_proc_net`, start.rs).
 
 mod machine;
+pub(crate) mod network;
 mod process;
 
 use alloc::string::String;
@@ -29,6 +30,10 @@ static PROC: Item = Item::Directory(&[
     ("meminfo", Item::File(machine::memory)),
     ("mounts", Item::Link(|_| Ok(Vec::from(b"self/mounts")))),
     ("stat", Item::File(machine::statistics)),
+    (
+        "swaps",
+        Item::File(|_| line("Filename\t\t\t\tType\t\tSize\t\tUsed\t\tPriority")),
+    ),
     ("sys", Item::Directory(&machine::SETTINGS)),
     ("uptime", Item::File(machine::uptime)),
     ("version", Item::File(machine::version)),

@@ -32,7 +32,7 @@ const ALL_CAPABILITIES: u64 = (1 << 41) - 1;
 const PROGRAM: &str = "/dev/program";
 
 /// `/proc/1`, which `/proc/self` leads to.
-pub(super) static PROCESS: [(&str, Item); 18] = [
+pub(super) static PROCESS: [(&str, Item); 19] = [
     ("auxv", Item::File(auxiliary_vector)),
     ("cgroup", Item::File(|_| Ok(Vec::from(b"0::/\n")))),
     ("cmdline", Item::File(command)),
@@ -46,6 +46,7 @@ pub(super) static PROCESS: [(&str, Item); 18] = [
     ("mountinfo", Item::File(mount_info)),
     ("mounts", Item::File(mounts)),
     ("oom_score", Item::File(|_| super::line(0))),
+    ("oom_score_adj", Item::File(|_| super::line(0))),
     ("root", Item::Link(|_| Ok(Vec::from(b"/")))),
     ("stat", Item::File(|_| stat(1))),
     ("statm", Item::File(memory)),

@@ -75,7 +75,7 @@ pub(super) fn seen_by(address: SocketAddr, is_v6: bool) -> SocketAddr {
 ///
 /// # Safety
 /// 1. `address` is null or points to `len` bytes.
-pub(super) unsafe fn load(
+pub(in crate::abi) unsafe fn load(
     address: *const sockaddr,
     len: socklen_t,
     is_v6: bool,

@@ -11,6 +11,7 @@ use super::{Socket, with_socket};
 use crate::abi::object;
 use crate::error::{Errno, Result};
 use crate::network::binding;
+use crate::network::socket::failure::Failure;
 use crate::network::socket::told::Told;
 
 const HEADER: usize = size_of::<cmsghdr>();
@@ -123,6 +124,10 @@ pub(super) unsafe fn write(
     };
     let mut records = Vec::new();
     let mut is_cut = false;
+    if let Sender::Undelivered(failure, is_v6) = &received.sender {
+        let (level, kind, body) = failure_record(failure, *is_v6);
+        is_cut |= !add(&mut records, room, level, kind, &body);
+    }
     if let Sender::Host(origin, is_v6) = received.sender {
         let told = with_socket(descriptor, |socket, _| match socket {
             Socket::Udp(socket) => Ok(socket.told.all()),
@@ -170,6 +175,39 @@ pub(super) unsafe fn write(
     message.msg_controllen = records.len().min(room);
     if is_cut {
         message.msg_flags |= libc::MSG_CTRUNC;
+    }
+}
+
+/// What goes along with a datagram that did not arrive: level, kind and body (`sock_extended_err`, and the address of who says so).
+fn failure_record(failure: &Failure, is_v6_socket: bool) -> (c_int, c_int, Vec<u8>) {
+    let origin = match failure.reporter {
+        IpAddr::V4(_) => libc::SO_EE_ORIGIN_ICMP,
+        IpAddr::V6(_) => libc::SO_EE_ORIGIN_ICMP6,
+    };
+    let (kind, code) = failure.kind;
+    let number = Errno::from(failure.error).0 as u32;
+    let mut body = Vec::new();
+    body.extend_from_slice(&number.to_ne_bytes());
+    body.extend_from_slice(&[origin, kind, code, 0]);
+    body.extend_from_slice(&failure.mtu.to_ne_bytes());
+    body.extend_from_slice(&0u32.to_ne_bytes());
+    match (failure.reporter, is_v6_socket) {
+        (IpAddr::V4(ip), false) => {
+            body.extend_from_slice(&(libc::AF_INET as u32).to_ne_bytes());
+            body.extend_from_slice(&ip.octets());
+            body.extend_from_slice(&[0; 8]);
+            (libc::IPPROTO_IP, libc::IP_RECVERR, body)
+        }
+        (ip, _) => {
+            let ip = match ip {
+                IpAddr::V4(ip) => ip.to_ipv6_mapped(),
+                IpAddr::V6(ip) => ip,
+            };
+            body.extend_from_slice(&(libc::AF_INET6 as u64).to_ne_bytes());
+            body.extend_from_slice(&ip.octets());
+            body.extend_from_slice(&[0; 4]);
+            (libc::IPPROTO_IPV6, libc::IPV6_RECVERR, body)
+        }
     }
 }
 

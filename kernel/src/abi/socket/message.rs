@@ -7,7 +7,7 @@ use core::ffi::{c_int, c_uint};
 use libc::{iovec, mmsghdr, msghdr, timespec};
 
 use super::control;
-use super::transfer::{Parcel, Received, bytes, bytes_mut, receive_bytes, send_bytes};
+use super::transfer::{Parcel, Received, Sender, bytes, bytes_mut, receive_bytes, send_bytes};
 use crate::abi::errno;
 use crate::arch::clock;
 use crate::error::{Errno, Result};
@@ -99,6 +99,12 @@ unsafe fn receive_one(descriptor: c_int, message: *mut msghdr, flags: c_int) -> 
         true => libc::MSG_TRUNC,
         false => 0,
     };
+    if matches!(received.sender, Sender::Undelivered(..)) {
+        message.msg_flags |= libc::MSG_ERRQUEUE;
+    }
+    if flags & libc::MSG_OOB != 0 {
+        message.msg_flags |= libc::MSG_OOB;
+    }
     let is_close_on_exec = flags & libc::MSG_CMSG_CLOEXEC != 0;
     // SAFETY: (1).
     unsafe { control::write(descriptor, message, received, is_close_on_exec) };

@@ -5,7 +5,7 @@ use core::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use libc::socklen_t;
 
-use super::{Socket, groups, with_socket};
+use super::{Socket, connection, groups, with_socket};
 use crate::abi::channel::SOCKET_BYTES;
 use crate::abi::{errno, unix};
 use crate::error::{Errno, Result};
@@ -81,6 +81,7 @@ fn number_option(option: c_int) -> Result<(NumberOption, c_int)> {
         libc::TCP_KEEPINTVL => (NumberOption::KeepAliveIntervalSeconds, 32767),
         libc::TCP_KEEPCNT => (NumberOption::KeepAliveProbes, 127),
         libc::TCP_USER_TIMEOUT => (NumberOption::UserTimeoutMs, c_int::MAX),
+        libc::TCP_MAXSEG => (NumberOption::SegmentBytes, 32767),
         _ => return Err(Errno(libc::ENOPROTOOPT)),
     })
 }
@@ -94,6 +95,8 @@ fn told_option(level: c_int, option: c_int) -> Option<Told> {
         (libc::IPPROTO_IPV6, libc::IPV6_RECVPKTINFO) => Told::INFO_V6,
         (libc::IPPROTO_IPV6, libc::IPV6_RECVHOPLIMIT) => Told::HOP_LIMIT_V6,
         (libc::IPPROTO_IPV6, libc::IPV6_RECVTCLASS) => Told::CLASS_V6,
+        (libc::SOL_SOCKET, libc::SO_TIMESTAMP) => Told::TIME_US,
+        (libc::SOL_SOCKET, libc::SO_TIMESTAMPNS) => Told::TIME_NS,
         _ => return None,
     })
 }
@@ -130,8 +133,6 @@ impl Socket<'_> {
             (libc::SOL_SOCKET, libc::SO_BROADCAST, Socket::Udp(socket)) => {
                 &socket.is_broadcast_allowed
             }
-            // Urgent bytes stay where they are among the others, whatever is asked for.
-            (libc::SOL_SOCKET, libc::SO_OOBINLINE, Socket::Tcp(socket)) => &socket.is_urgent_inline,
             _ => return None,
         })
     }
@@ -211,6 +212,9 @@ unsafe extern "C" fn setsockopt(
             (libc::SOL_SOCKET, libc::SO_KEEPALIVE, Socket::Tcp(socket)) => {
                 socket.set_keep_alive(integer()? != 0);
             }
+            (libc::SOL_SOCKET, libc::SO_OOBINLINE, Socket::Tcp(socket)) => {
+                socket.set_urgent_inline(integer()? != 0);
+            }
             (libc::SOL_SOCKET, libc::SO_RCVLOWAT, Socket::Tcp(socket)) => {
                 // 0 means 1, and what is negative means everything, as on Linux.
                 let bytes = u32::try_from(integer()?).unwrap_or(u32::MAX).max(1);
@@ -233,8 +237,17 @@ unsafe extern "C" fn setsockopt(
                 socket.set_corked(integer()? != 0);
             }
             (libc::IPPROTO_TCP, _, Socket::Tcp(socket)) => {
+                // SAFETY: the caller's.
+                if let Some(result) = unsafe { connection::set(option, value, len) } {
+                    return result;
+                }
                 let (option, most) = number_option(option)?;
-                let least = i32::from(option != NumberOption::UserTimeoutMs);
+                let least = match option {
+                    NumberOption::UserTimeoutMs => 0,
+                    // Linux's `TCP_MIN_MSS`.
+                    NumberOption::SegmentBytes => 88,
+                    _ => 1,
+                };
                 let value = Some(integer()?).filter(|value| (least..=most).contains(value));
                 socket.set_number(option, value.ok_or(Errno(libc::EINVAL))? as u32);
             }
@@ -265,8 +278,19 @@ unsafe extern "C" fn setsockopt(
                 socket.family().is_only.store(is_only, Ordering::Relaxed);
             }
             (libc::IPPROTO_IPV6, _, _) if !is_v6 => return Err(Errno(libc::ENOPROTOOPT)),
+            (libc::IPPROTO_IP, libc::IP_RECVERR, Socket::Udp(socket))
+            | (libc::IPPROTO_IPV6, libc::IPV6_RECVERR, Socket::Udp(socket)) => {
+                socket.keep_failures(integer()? != 0);
+            }
             (_, _, Socket::Udp(socket)) => match told_option(level, option) {
-                Some(what) => socket.told.set(what, integer()? != 0),
+                Some(what) => {
+                    let is_on = integer()? != 0;
+                    // One of the two at most.
+                    if is_on && level == libc::SOL_SOCKET {
+                        socket.tell(Told::TIME_US | Told::TIME_NS, false);
+                    }
+                    socket.tell(what, is_on);
+                }
                 // SAFETY: the caller's.
                 None => unsafe { groups::set(socket, level, option, value, len)? },
             },
@@ -355,6 +379,13 @@ unsafe extern "C" fn getsockopt(
             (libc::SOL_SOCKET, libc::SO_KEEPALIVE, Socket::Tcp(socket)) => {
                 c_int::from(socket.keep_alive())
             }
+            (libc::SOL_SOCKET, libc::SO_OOBINLINE, Socket::Tcp(socket)) => {
+                c_int::from(socket.is_urgent_inline())
+            }
+            (libc::SOL_SOCKET, libc::SO_INCOMING_CPU, Socket::Tcp(socket)) => {
+                let core = socket.core().and_then(|core| c_int::try_from(core).ok());
+                core.unwrap_or(-1)
+            }
             (libc::IPPROTO_TCP, libc::TCP_NODELAY, Socket::Tcp(socket)) => {
                 c_int::from(socket.nodelay())
             }
@@ -365,6 +396,10 @@ unsafe extern "C" fn getsockopt(
                 c_int::from(socket.is_corked())
             }
             (libc::IPPROTO_TCP, _, Socket::Tcp(socket)) => {
+                // SAFETY: the caller's.
+                if let Some(result) = unsafe { connection::get(socket, option, value, len) } {
+                    return result;
+                }
                 let (option, _) = number_option(option)?;
                 c_int::try_from(socket.number(option)).unwrap_or(c_int::MAX)
             }
@@ -380,6 +415,10 @@ unsafe extern "C" fn getsockopt(
                 c_int::from(socket.family().is_only.load(Ordering::Relaxed))
             }
             (libc::IPPROTO_IPV6, _, _) if !is_v6 => return Err(Errno(libc::ENOPROTOOPT)),
+            (libc::IPPROTO_IP, libc::IP_RECVERR, Socket::Udp(socket))
+            | (libc::IPPROTO_IPV6, libc::IPV6_RECVERR, Socket::Udp(socket)) => {
+                c_int::from(socket.keeps_failures())
+            }
             (_, _, Socket::Udp(socket)) => match told_option(level, option) {
                 Some(what) => c_int::from(socket.told.all().contains(what)),
                 // SAFETY: the caller's.

@@ -1,5 +1,6 @@
 //! Sending and receiving (`send`, `recv` and their kin; POSIX.1-2017, Linux's send(2), recv(2)).
 
+use alloc::vec::Vec;
 use core::ffi::{c_int, c_void};
 use core::net::SocketAddr;
 
@@ -10,6 +11,7 @@ use crate::abi::object::{self, Description};
 use crate::abi::{errno, signal, unix};
 use crate::error::{Errno, Result};
 use crate::network;
+use crate::network::socket::failure::Failure;
 use crate::network::socket::mailbox::Origin;
 use crate::network::socket::tcp::TcpSocket;
 use crate::network::socket::udp::Wishes;
@@ -78,7 +80,7 @@ fn known_flags(flags: c_int, known: c_int) -> Result<c_int> {
 }
 
 /// What may be asked for when something is sent. `MSG_MORE` is taken for a hint.
-const SEND_FLAGS: c_int = libc::MSG_DONTWAIT | libc::MSG_MORE | libc::MSG_EOR;
+const SEND_FLAGS: c_int = libc::MSG_DONTWAIT | libc::MSG_MORE | libc::MSG_EOR | libc::MSG_OOB;
 /// What may be asked for when something is received.
 const RECEIVE_FLAGS: c_int = libc::MSG_DONTWAIT
     | libc::MSG_PEEK
@@ -117,13 +119,17 @@ pub(super) fn send_bytes(
         let flags = known_flags(flags, SEND_FLAGS)?;
         let to = parcel.address(&socket)?;
         Ok(match socket {
+            Socket::Tcp(socket) if flags & libc::MSG_OOB != 0 => {
+                socket.send_urgent(data, is_nonblocking(flags, description))?
+            }
             Socket::Tcp(socket) => socket.send(data, is_nonblocking(flags, description))?,
+            Socket::Udp(_) if flags & libc::MSG_OOB != 0 => return Err(Errno(libc::EOPNOTSUPP)),
             Socket::Udp(socket) => socket.send(data, to, &parcel.wishes)?,
         })
     });
     result.or_else(|error| {
         unix::or_unix(error, descriptor, |socket, description| {
-            let known = known_flags(flags, SEND_FLAGS)?;
+            let known = known_flags(flags, SEND_FLAGS & !libc::MSG_OOB)?;
             let name = parcel.name()?;
             let is_nonblocking = is_nonblocking(known, description);
             let sent = socket.send(data, name.as_ref(), parcel.files, is_nonblocking);
@@ -141,6 +147,8 @@ pub(super) enum Sender {
     Unnamed,
     /// A host, as a socket of a family (IPv6 or not) sees it.
     Host(Origin, bool),
+    /// Nobody: it is what was sent to that address and did not arrive.
+    Undelivered(Failure, bool),
     /// A socket of the family `AF_UNIX`.
     Name(unix::Name),
 }
@@ -155,6 +163,9 @@ impl Sender {
         unsafe {
             match self {
                 Self::Host(origin, is_v6) => address::store(origin.from, *is_v6, address, len),
+                Self::Undelivered(failure, is_v6) => {
+                    address::store(failure.to, *is_v6, address, len)
+                }
                 Self::Name(name) => unix::store_name(name, address, len),
                 Self::Unnamed if !len.is_null() => *len = 0,
                 Self::Unnamed => {}
@@ -205,19 +216,33 @@ pub(super) fn receive_bytes(descriptor: c_int, buf: &mut [u8], flags: c_int) -> 
     let is_whole_wanted = |is_nonblocking: bool| {
         flags & libc::MSG_WAITALL != 0 && flags & libc::MSG_PEEK == 0 && !is_nonblocking
     };
-    let check = || {
-        let flags = known_flags(flags, RECEIVE_FLAGS)?;
-        // There is no queue of errors: it is always empty.
-        match flags & libc::MSG_ERRQUEUE != 0 {
-            true => Err(Errno(libc::EAGAIN)),
-            false => Ok(flags),
-        }
-    };
+    let check = || known_flags(flags, RECEIVE_FLAGS);
+    let is_urgent = flags & libc::MSG_OOB != 0;
+    let is_failure = flags & libc::MSG_ERRQUEUE != 0;
     let result = with_socket(descriptor, |socket, description| {
         let is_nonblocking = is_nonblocking(check()?, description);
         match socket {
-            // Urgent data never comes: its pointer is not looked at (RFC 6093).
-            Socket::Tcp(_) if flags & libc::MSG_OOB != 0 => Err(Errno(libc::EINVAL)),
+            Socket::Udp(socket) if is_failure => {
+                let failure = socket.take_failure().ok_or(Errno(libc::EAGAIN))?;
+                let len = buf.len().min(failure.payload.len());
+                buf[..len].copy_from_slice(&failure.payload[..len]);
+                Ok(Received {
+                    full_len: failure.payload.len(),
+                    sender: Sender::Undelivered(failure, socket.family.is_v6),
+                    ..Received::of_stream(len)
+                })
+            }
+            // What goes wrong with a connection is not kept apart: there is never anything in that queue.
+            Socket::Tcp(_) if is_failure => Err(Errno(libc::EAGAIN)),
+            Socket::Tcp(socket) if is_urgent => {
+                let byte = socket.receive_urgent(is_peek)?;
+                let taken: Vec<u8> = byte.into_iter().take(buf.len()).collect();
+                buf[..taken.len()].copy_from_slice(&taken);
+                Ok(Received {
+                    full_len: usize::from(byte.is_some()),
+                    ..Received::of_stream(taken.len())
+                })
+            }
             Socket::Tcp(socket) => {
                 let len = socket.receive(buf, is_peek, is_nonblocking)?;
                 let len = fill(buf, len, is_whole_wanted(is_nonblocking), |rest| {
@@ -239,8 +264,11 @@ pub(super) fn receive_bytes(descriptor: c_int, buf: &mut [u8], flags: c_int) -> 
     result.or_else(|error| {
         unix::or_unix(error, descriptor, |socket, description| {
             let is_nonblocking = is_nonblocking(check()?, description);
-            if flags & libc::MSG_OOB != 0 {
+            if is_urgent {
                 return Err(Errno(libc::EOPNOTSUPP));
+            }
+            if is_failure {
+                return Err(Errno(libc::EAGAIN));
             }
             let received = socket.receive(buf, is_peek, is_nonblocking)?;
             let is_wanted = received.from.is_none() && is_whole_wanted(is_nonblocking);

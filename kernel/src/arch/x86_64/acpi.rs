@@ -28,19 +28,30 @@ pub struct Machine {
     pub power: Option<Power>,
 }
 
-/// Ports and values for power management.
+/// Registers and values for power management.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Power {
     /// Event block, status register (enable is behind it), or 0.
     pub event_port: u16,
     /// Length of the event block in bytes.
     pub event_bytes: u8,
-    /// Control register.
-    pub control_port: u16,
-    /// Sleep type of soft-off (S5), for the control register.
+    /// What takes the sleep type.
+    pub control: Control,
+    /// Sleep type of soft-off (S5).
     pub soft_off_type: u8,
     /// Interrupt line of power events.
     pub interrupt: u16,
+}
+
+/// The register that puts the machine to sleep.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Control {
+    /// A control register of ACPI's fixed hardware (section 4.8.3.2.1), at a port.
+    Fixed(u16),
+    /// The sleep control register of machines without that hardware (section 4.8.3.7), at a port.
+    SleepPort(u16),
+    /// The same, at a physical address.
+    SleepMemory(u64),
 }
 
 /// Bytes of a table.
@@ -214,15 +225,45 @@ fn read_madt(table: &[u8], machine: &mut Machine) {
 
 /// Fixed description table (section 5.2.9), and the value for soft-off from the differentiated table it points to.
 fn read_fadt(table: &[u8]) -> Option<Power> {
-    let dsdt = Table::open(u64::from(read_u32(table, 40)?))?;
-    let control_port = u16::try_from(read_u32(table, 64)?)
-        .ok()
-        .filter(|&p| p != 0)?;
+    let dsdt = Table::open(dsdt_address(table)?)?;
+    read_power(table, find_soft_off(dsdt.bytes())?)
+}
+
+/// Where the differentiated table is: the 64-bit address, where there is one.
+fn dsdt_address(table: &[u8]) -> Option<u64> {
+    let extended = read(table, 140).map(u64::from_le_bytes);
+    match extended.filter(|&address| address != 0) {
+        Some(address) => Some(address),
+        None => read_u32(table, 40).map(u64::from),
+    }
+}
+
+fn read_power(table: &[u8], soft_off_type: u8) -> Option<Power> {
+    const HARDWARE_REDUCED: u32 = 1 << 20;
+    const SLEEP_CONTROL: usize = 244;
+    if read_u32(table, 112).is_some_and(|flags| flags & HARDWARE_REDUCED != 0) {
+        // A generic address (section 5.2.3.2): its space, and from the fifth byte on the address.
+        let address = u64::from_le_bytes(read(table, SLEEP_CONTROL + 4)?);
+        let control = match read(table, SLEEP_CONTROL)? {
+            [0] if address != 0 => Control::SleepMemory(address),
+            [1] => Control::SleepPort(u16::try_from(address).ok().filter(|&port| port != 0)?),
+            _ => return None,
+        };
+        // Such a machine has no event block, and tells of its power button by AML alone.
+        return Some(Power {
+            event_port: 0,
+            event_bytes: 0,
+            control,
+            soft_off_type,
+            interrupt: 0,
+        });
+    }
+    let control_port = u16::try_from(read_u32(table, 64)?).ok();
     Some(Power {
         event_port: u16::try_from(read_u32(table, 56)?).unwrap_or(0),
         event_bytes: read::<1>(table, 88)?[0],
-        control_port,
-        soft_off_type: find_soft_off(dsdt.bytes())?,
+        control: Control::Fixed(control_port.filter(|&port| port != 0)?),
+        soft_off_type,
         interrupt: u16::from_le_bytes(read(table, 46)?),
     })
 }
@@ -245,7 +286,53 @@ fn find_soft_off(aml: &[u8]) -> Option<u8> {
 
 #[cfg(test)]
 mod tests {
-    use super::{Machine, find_soft_off, read_madt};
+    use super::{Control, Machine, dsdt_address, find_soft_off, read_madt, read_power};
+
+    fn fadt(fields: &[(usize, &[u8])]) -> [u8; 276] {
+        let mut table = [0; 276];
+        for (offset, bytes) in fields {
+            table[*offset..offset + bytes.len()].copy_from_slice(bytes);
+        }
+        table
+    }
+
+    #[test]
+    fn a_machine_with_the_fixed_hardware_sleeps_by_its_control_register() {
+        let table = fadt(&[(46, &[9]), (56, &[0, 6]), (64, &[4, 6]), (88, &[4])]);
+        let power = read_power(&table[..116], 5).unwrap();
+        assert_eq!(power.control, Control::Fixed(0x604));
+        assert_eq!((power.event_port, power.event_bytes), (0x600, 4));
+        assert_eq!((power.soft_off_type, power.interrupt), (5, 9));
+        assert_eq!(read_power(&fadt(&[]), 5), None);
+    }
+
+    #[test]
+    fn a_machine_without_the_fixed_hardware_sleeps_by_its_sleep_register() {
+        // The control register of the other kind of machine counts for nothing there.
+        let reduced: [(usize, &[u8]); 2] = [(114, &[0x10]), (64, &[4, 6])];
+        let control = |address: &[u8]| {
+            let table = fadt(&[reduced[0], reduced[1], (244, address)]);
+            read_power(&table, 5).map(|power| power.control)
+        };
+        let port = [1, 8, 0, 1, 0xC0, 3, 0, 0, 0, 0, 0, 0];
+        assert_eq!(control(&port), Some(Control::SleepPort(0x3C0)));
+        let memory = [0, 8, 0, 1, 0, 2, 0xA0, 0xFE, 0, 0, 0, 0];
+        assert_eq!(control(&memory), Some(Control::SleepMemory(0xFEA0_0200)));
+        // No address, a port that is none, a space that is neither, a table that ends before.
+        for lie in [[0, 8, 0, 1, 0], [1, 8, 0, 1, 0], [2, 8, 0, 1, 4]] {
+            assert_eq!(control(&lie), None);
+        }
+        assert_eq!(control(&[1, 8, 0, 1, 0, 0, 1]), None);
+        assert_eq!(read_power(&fadt(&reduced)[..244], 5), None);
+    }
+
+    #[test]
+    fn the_64_bit_address_of_the_differentiated_table_goes_first() {
+        let both = fadt(&[(40, &[1]), (140, &[0, 0, 0, 0, 1])]);
+        assert_eq!(dsdt_address(&both), Some(1 << 32));
+        assert_eq!(dsdt_address(&fadt(&[(40, &[7])])), Some(7));
+        assert_eq!(dsdt_address(&both[..116]), Some(1));
+    }
 
     #[test]
     fn soft_off_is_found_in_either_encoding() {

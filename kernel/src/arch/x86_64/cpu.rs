@@ -122,6 +122,14 @@ pub fn halt_forever() -> ! {
     }
 }
 
+/// Shuts the processor down, which resets the machine or ends it: without a table of handlers no exception can be delivered, nor what
+/// comes of that (Intel SDM, volume 3, 6.15, "Double Fault Exception").
+pub fn triple_fault() -> ! {
+    let no_table = [0u16; 5];
+    // SAFETY: nothing of this machine is needed any more; the operand is a limit of 0 and a base, ten bytes that may be read.
+    unsafe { asm!("lidt [{}]", "ud2", in(reg) &raw const no_table, options(noreturn, nostack)) }
+}
+
 /// Runs `work` with interrupts off, and turns them on again if they were on.
 #[inline]
 pub fn without_interrupts<R>(work: impl FnOnce() -> R) -> R {

@@ -14,6 +14,7 @@ pub mod entropy;
 #[cfg(not(test))]
 pub mod exceptions;
 pub mod extended_state;
+pub mod floating;
 pub mod hypervisor;
 pub mod interrupts;
 pub mod local_apic;

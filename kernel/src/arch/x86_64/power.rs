@@ -2,17 +2,36 @@
 
 use core::sync::atomic::{AtomicU16, Ordering};
 
-use super::acpi::Power;
-use super::{cpu, port};
+use super::acpi::{Control, Power};
+use super::mmio::Mmio;
+use super::{clock, cpu, port};
 use crate::sync::OnceCell;
 
-const SLEEP_ENABLE: u16 = 1 << 13;
+/// Of the control register of ACPI's fixed hardware (ACPI Specification 6.5, table 4.10).
+const FIXED_ENABLE: u16 = 1 << 13;
+const FIXED_TYPE_SHIFT: u16 = 10;
+const FIXED_TYPE: u16 = 7 << FIXED_TYPE_SHIFT;
+/// Of the sleep control register (table 4.15).
+const SLEEP_ENABLE: u8 = 1 << 5;
+const SLEEP_TYPE_SHIFT: u8 = 2;
+/// No type of sleep is larger.
+const MAX_SLEEP_TYPE: u8 = 7;
+/// How long a machine may take to end, in ticks of the time-stamp counter: some tenths of a second. What comes behind it is taken for a
+/// reset by machines that were about to end.
+const PATIENCE_TICKS: u64 = 1 << 30;
 
 static POWER: OnceCell<Power> = OnceCell::new();
+/// The sleep control register, where it is in memory: mapped while there is memory for that.
+static SLEEP: OnceCell<Mmio> = OnceCell::new();
 static EXIT_PORT: AtomicU16 = AtomicU16::new(0);
 
 /// Notes how ACPI powers this machine off.
 pub fn set_acpi(power: Power) {
+    if let Control::SleepMemory(phys) = power.control
+        && let Ok(register) = Mmio::map(phys, 1)
+    {
+        let _ = SLEEP.set(register);
+    }
     let _ = POWER.set(power);
 }
 
@@ -33,15 +52,47 @@ pub fn off(status: u8) -> ! {
         port::write32(exit_port, u32::from(status));
     }
     if let Some(power) = POWER.get() {
-        let control = port::read16(power.control_port) & !(7 << 10);
-        port::write16(
-            power.control_port,
-            control | u16::from(power.soft_off_type) << 10 | SLEEP_ENABLE,
-        );
+        soft_off(power);
     }
-    // A machine without ACPI: the keyboard controller's reset line, which emulators can take for an end.
+    // A machine without ACPI. Emulators can take a reset for an end.
+    reset_without_chip_set()
+}
+
+/// Powers off by ACPI; returns where that did nothing.
+fn soft_off(power: &Power) {
+    let kind = power.soft_off_type & MAX_SLEEP_TYPE;
+    let sleep = kind << SLEEP_TYPE_SHIFT | SLEEP_ENABLE;
+    match power.control {
+        Control::Fixed(number) => {
+            let control = port::read16(number) & !FIXED_TYPE;
+            let kind = u16::from(kind) << FIXED_TYPE_SHIFT;
+            port::write16(number, control | kind | FIXED_ENABLE);
+        }
+        Control::SleepPort(number) => port::write8(number, sleep),
+        Control::SleepMemory(_) => {
+            if let Some(register) = SLEEP.get() {
+                register.write(0, sleep);
+            }
+        }
+    }
+    await_end();
+}
+
+/// Gives the machine time to end, in which nothing else runs on this core.
+fn await_end() {
+    cpu::disable_interrupts();
+    let start = clock::tsc();
+    while clock::tsc().wrapping_sub(start) < PATIENCE_TICKS {
+        core::hint::spin_loop();
+    }
+}
+
+/// What every machine takes for a reset, or for its end: the keyboard controller's reset line, and where there is none, an exception that
+/// cannot be delivered.
+fn reset_without_chip_set() -> ! {
     port::write8(0x64, 0xFE);
-    cpu::halt_forever()
+    await_end();
+    cpu::triple_fault()
 }
 
 /// Resets the machine: by the chip set's reset register (Intel 82371SB data sheet, 2.7, as PC chip sets since have it), else by the
@@ -52,6 +103,5 @@ pub fn reset() -> ! {
     const RESET_NOW: u8 = 4;
     port::write8(RESET_CONTROL, SYSTEM_RESET);
     port::write8(RESET_CONTROL, SYSTEM_RESET | RESET_NOW);
-    port::write8(0x64, 0xFE);
-    cpu::halt_forever()
+    reset_without_chip_set()
 }

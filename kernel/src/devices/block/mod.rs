@@ -12,6 +12,7 @@ use core::fmt;
 use self::queued::QueuedDisk;
 use super::pci;
 use super::virtio as virtio_bus;
+use super::virtio::Transport;
 use super::virtio::mmio::MmioTransport;
 use super::virtio::pci::PciTransport;
 use crate::arch::interrupts::Irq;
@@ -152,9 +153,8 @@ pub fn discover(virtio_mmio: &[VirtioMmioDevice]) -> Vec<Arc<dyn BlockDriver>> {
     for device in devices.iter().filter(is_disk) {
         let name = format!("virtio-blk {device}");
         let started = PciTransport::new(device).and_then(|mut transport| {
-            let cores: Vec<_> = cores()
-                .take(virtio::queue_count(&transport).min(lines_left))
-                .collect();
+            let most = core_local::count().min(lines_left);
+            let cores: Vec<_> = cores().take(queue_count(&transport, most)).collect();
             let irqs = match cores.len() {
                 2.. => transport.claim_messages(device, &cores, 1),
                 _ => None,
@@ -167,12 +167,7 @@ pub fn discover(virtio_mmio: &[VirtioMmioDevice]) -> Vec<Arc<dyn BlockDriver>> {
                 // Its line may be shared with a device that would have to answer for this one.
                 device.disable_pin();
             }
-            virtio::start(
-                name.clone(),
-                Arc::new(transport),
-                cores.len().max(1),
-                || irqs,
-            )
+            virtio::start(name.clone(), Arc::new(transport), cores.len(), || irqs)
         });
         keep(&name, started, &mut disks);
     }
@@ -183,7 +178,7 @@ pub fn discover(virtio_mmio: &[VirtioMmioDevice]) -> Vec<Arc<dyn BlockDriver>> {
         {
             let name = format!("virtio-blk {:#x}", place.phys);
             let claim = || Vec::from_iter(Irq::claim_global(place.interrupt, true));
-            let queues = virtio::queue_count(&transport).min(core_local::count());
+            let queues = queue_count(&transport, core_local::count());
             keep(
                 &name,
                 virtio::start(name.clone(), Arc::new(transport), queues, claim),
@@ -192,6 +187,15 @@ pub fn discover(virtio_mmio: &[VirtioMmioDevice]) -> Vec<Arc<dyn BlockDriver>> {
         }
     }
     disks
+}
+
+/// How many queues of a disk are used: at most so many, and at least one.
+fn queue_count(transport: &dyn Transport, most: usize) -> usize {
+    match most {
+        // Not asked for nothing: each register costs an exit to the host.
+        0 | 1 => 1,
+        _ => virtio::queue_count(transport).min(most),
+    }
 }
 
 /// All cores, in the order of their numbers: that of their queues.

@@ -5,8 +5,10 @@ use alloc::collections::VecDeque;
 use core::net::{IpAddr, SocketAddr};
 use core::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
-use tcpip::Arrival;
+use tcpip::{Arrival, Undelivered};
 
+use super::failure::{Failure, Failures};
+use crate::arch::clock;
 use crate::network::error::Error;
 use crate::scheduler::Notifier;
 use crate::sync::SpinLock;
@@ -29,6 +31,8 @@ pub struct Origin {
     pub hop_limit: u8,
     /// Its class of traffic.
     pub traffic_class: u8,
+    /// When it came, in nanoseconds since 1970, if the socket wanted to know then; else 0.
+    pub wall_ns: u64,
 }
 
 /// A datagram that has come in.
@@ -44,6 +48,8 @@ pub(super) struct Inbox {
     peer: Option<SocketAddr>,
     /// A datagram to the peer did not arrive, until a program asks.
     pub(super) error: Option<Error>,
+    /// Datagrams that did not arrive, where the program wants to be told of each.
+    pub(super) failures: Failures,
 }
 
 /// Where datagrams for a port wait to be read.
@@ -55,6 +61,10 @@ pub struct Mailbox {
     pub(super) is_shared: AtomicBool,
     /// How many bytes of datagrams may wait.
     pub(super) most_bytes: AtomicUsize,
+    /// `IP_RECVERR`, `IPV6_RECVERR`: datagrams that did not arrive are kept.
+    pub(super) is_told_of_failures: AtomicBool,
+    /// The time of arrival is kept.
+    pub(super) is_timed: AtomicBool,
 }
 
 impl Default for Mailbox {
@@ -64,6 +74,8 @@ impl Default for Mailbox {
             inbox: SpinLock::new(Inbox::default()),
             is_shared: AtomicBool::new(false),
             most_bytes: AtomicUsize::new(QUEUE_BYTES),
+            is_told_of_failures: AtomicBool::new(false),
+            is_timed: AtomicBool::new(false),
         }
     }
 }
@@ -129,14 +141,20 @@ impl Mailbox {
         }
     }
 
-    /// A datagram to `to` did not arrive. Who talks to that peer alone is told (RFC 1122, section 4.1.3.3).
-    pub(crate) fn fail(&self, to: SocketAddr, error: Error) {
+    /// A datagram did not arrive. Who talks to that peer alone is told (RFC 1122, section 4.1.3.3), and who wants to be told of each.
+    pub(crate) fn fail(&self, datagram: &Undelivered<'_>) {
         let mut inbox = self.inbox.lock();
-        if inbox.peer == Some(to) && error != Error::MessageTooLong {
-            inbox.error = Some(error);
-            drop(inbox);
-            self.notifier.notify();
+        let error = Error::from(datagram.error);
+        if self.is_told_of_failures.load(Ordering::Relaxed) {
+            if let Some(failure) = Failure::new(datagram) {
+                inbox.failures.push(failure);
+            }
+        } else if inbox.peer != Some(datagram.remote) || error == Error::MessageTooLong {
+            return;
         }
+        inbox.error = Some(error);
+        drop(inbox);
+        self.notifier.notify();
     }
 
     /// Puts a datagram in, unless the socket only talks to somebody else. Whether there was room and memory.
@@ -155,6 +173,10 @@ impl Mailbox {
             return false;
         }
         copy.extend_from_slice(payload);
+        let wall_ns = match self.is_timed.load(Ordering::Relaxed) {
+            true => clock::wall_ns(),
+            false => 0,
+        };
         inbox.queued_bytes += cost;
         inbox.queue.push_back(Datagram {
             origin: Origin {
@@ -163,6 +185,7 @@ impl Mailbox {
                 interface,
                 hop_limit: arrival.hop_limit,
                 traffic_class: arrival.traffic_class,
+                wall_ns,
             },
             payload: copy.into_boxed_slice(),
         });
@@ -175,8 +198,10 @@ impl Mailbox {
 #[cfg(test)]
 mod tests {
     use super::{Mailbox, QUEUE_BYTES};
+    use crate::network::error::Error;
     use core::net::SocketAddr;
-    use tcpip::Arrival;
+    use core::sync::atomic::Ordering;
+    use tcpip::{Arrival, Undelivered};
 
     fn arrival<'a>(remote: &str, payload: &'a [u8]) -> Arrival<'a> {
         Arrival {
@@ -199,6 +224,36 @@ mod tests {
         let mailbox = Mailbox::default();
         let taken = (0..10_000).filter(|_| mailbox.deliver(&arrival("10.0.2.2:9", b""), 1));
         assert!((100..2000).contains(&taken.count()));
+    }
+
+    #[test]
+    fn datagrams_that_did_not_arrive_are_told_to_who_asks_for_them() {
+        let lost = |port| Undelivered {
+            local: "10.0.2.15:53".parse().expect("an address"),
+            remote: SocketAddr::new([10, 0, 2, 2].into(), port),
+            error: tcpip::Error::Refused,
+            reporter: [10, 0, 2, 2].into(),
+            kind: (3, 3),
+            mtu: 0,
+            payload: b"lost",
+        };
+        let mailbox = Mailbox::default();
+        mailbox.fail(&lost(9));
+        assert_eq!(mailbox.inbox.lock().error, None, "it talks to nobody");
+        mailbox.know(lost(9).remote);
+        mailbox.fail(&lost(8));
+        assert_eq!(mailbox.inbox.lock().error, None, "not to that peer");
+        mailbox.fail(&lost(9));
+        assert_eq!(mailbox.inbox.lock().error.take(), Some(Error::Refused));
+        assert!(mailbox.inbox.lock().failures.is_empty());
+        // Who wants to know of each is told of each, and only so many wait.
+        mailbox.is_told_of_failures.store(true, Ordering::Relaxed);
+        (1..=1000).for_each(|port| mailbox.fail(&lost(port)));
+        let mut inbox = mailbox.inbox.lock();
+        let first = inbox.failures.pop().expect("one");
+        assert_eq!((first.to.port(), &*first.payload), (937, &b"lost"[..]));
+        let rest = core::iter::from_fn(|| inbox.failures.pop()).count();
+        assert_eq!(rest, 63);
     }
 
     #[test]

@@ -1,5 +1,6 @@
 //! Sockets as programs hold them: they block, time out, and say what they are ready for. What they stand on never blocks.
 
+pub mod failure;
 pub mod family;
 pub mod groups;
 pub mod mailbox;

@@ -4,7 +4,7 @@ use alloc::sync::Arc;
 use core::net::SocketAddr;
 use core::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, AtomicU64, Ordering};
 
-use tcpip::Settings;
+use tcpip::{Info, Settings};
 
 use super::family::Family;
 use super::{deadline, wait};
@@ -14,7 +14,7 @@ use crate::network::binding::{self, Binding};
 use crate::network::error::{Error, Result};
 use crate::network::interface::Interface;
 use crate::network::ports::{FourTuple, Listener};
-use crate::network::stack::Progress;
+use crate::network::stack::{Progress, Stack};
 use crate::scheduler::{Notifier, Readiness};
 use crate::sync::{OnceCell, SpinLock};
 
@@ -54,6 +54,7 @@ struct Options {
     is_nodelay: AtomicBool,
     is_quick_ack: AtomicBool,
     is_corked: AtomicBool,
+    is_urgent_inline: AtomicBool,
     ttl: AtomicU8,
     traffic_class: AtomicU8,
     is_keep_alive: AtomicBool,
@@ -63,6 +64,7 @@ struct Options {
     user_timeout_ms: AtomicU32,
     receive_bytes: AtomicU32,
     transmit_bytes: AtomicU32,
+    segment_bytes: AtomicU32,
     /// Something was changed, which accepted sockets take over.
     is_changed: AtomicBool,
 }
@@ -82,6 +84,8 @@ pub enum NumberOption {
     ReceiveBytes,
     /// `SO_SNDBUF`: and to be sent.
     TransmitBytes,
+    /// `TCP_MAXSEG`: bytes of payload that a segment has at most; 0: as many as fit.
+    SegmentBytes,
 }
 
 /// A TCP socket as a program holds it.
@@ -107,8 +111,6 @@ pub struct TcpSocket {
     pub linger: AtomicU64,
     /// `SO_RCVLOWAT`: with less to read it is not readable, unless no more will come.
     pub low_water: AtomicU32,
-    /// `SO_OOBINLINE`: kept for programs that ask.
-    pub is_urgent_inline: AtomicBool,
 }
 
 impl TcpSocket {
@@ -127,6 +129,7 @@ impl TcpSocket {
                 is_nodelay: AtomicBool::new(false),
                 is_quick_ack: AtomicBool::new(false),
                 is_corked: AtomicBool::new(false),
+                is_urgent_inline: AtomicBool::new(false),
                 ttl: AtomicU8::new(64),
                 traffic_class: AtomicU8::new(0),
                 is_keep_alive: AtomicBool::new(false),
@@ -136,6 +139,7 @@ impl TcpSocket {
                 user_timeout_ms: AtomicU32::new(0),
                 receive_bytes: AtomicU32::new(u32::MAX),
                 transmit_bytes: AtomicU32::new(u32::MAX),
+                segment_bytes: AtomicU32::new(0),
                 is_changed: AtomicBool::new(false),
             },
             is_read_shut: AtomicBool::new(false),
@@ -146,7 +150,6 @@ impl TcpSocket {
             is_port_shared: AtomicBool::new(false),
             linger: AtomicU64::new(0),
             low_water: AtomicU32::new(1),
-            is_urgent_inline: AtomicBool::new(false),
         }
     }
 
@@ -250,6 +253,14 @@ impl TcpSocket {
             (&self.read_timeout_ns, &accepted.read_timeout_ns),
             (&self.write_timeout_ns, &accepted.write_timeout_ns),
             (&self.linger, &accepted.linger),
+        ] {
+            heirs.store(own.load(Ordering::Relaxed), Ordering::Relaxed);
+        }
+        let low_water = self.low_water.load(Ordering::Relaxed);
+        accepted.low_water.store(low_water, Ordering::Relaxed);
+        for (own, heirs) in [
+            (&self.is_address_reused, &accepted.is_address_reused),
+            (&self.is_port_shared, &accepted.is_port_shared),
         ] {
             heirs.store(own.load(Ordering::Relaxed), Ordering::Relaxed);
         }
@@ -364,17 +375,54 @@ impl TcpSocket {
         }
     }
 
+    /// The urgent byte; with `is_peek` it stays. None: it will not come any more.
+    ///
+    /// # Errors
+    /// [`Error::Invalid`] when there is none, or it is read in line; [`Error::WouldBlock`] when it has not come yet.
+    pub fn receive_urgent(&self, is_peek: bool) -> Result<Option<u8>> {
+        let stream = self.stream()?;
+        stream.interface.lock().receive_urgent(stream.slot, is_peek)
+    }
+
+    /// Whether the byte to be read next is the urgent one (`SIOCATMARK`).
+    ///
+    /// # Errors
+    /// When it is no stream.
+    pub fn is_at_mark(&self) -> Result<bool> {
+        let stream = self.stream()?;
+        Ok(stream.interface.lock().is_at_mark(stream.slot))
+    }
+
+    /// As [`TcpSocket::send`]; the last byte is urgent.
+    ///
+    /// # Errors
+    /// See there.
+    pub fn send_urgent(&self, data: &[u8], is_nonblocking: bool) -> Result<usize> {
+        self.send_by(data, is_nonblocking, Stack::send_urgent)
+    }
+
     /// Queues bytes to be sent; how many. Waits until all are queued, unless it must not.
     ///
     /// # Errors
     /// What broke the connection, or [`Error::WouldBlock`] when none could be queued.
     pub fn send(&self, data: &[u8], is_nonblocking: bool) -> Result<usize> {
+        self.send_by(data, is_nonblocking, Stack::send)
+    }
+
+    #[inline]
+    fn send_by(
+        &self,
+        data: &[u8],
+        is_nonblocking: bool,
+        queue: impl Fn(&mut Stack, u32, &[u8], u64) -> Result<usize>,
+    ) -> Result<usize> {
         let stream = self.stream()?;
         let deadline_ns = deadline(self.write_timeout_ns.load(Ordering::Relaxed));
         let mut sent = 0;
         let mut stack = stream.interface.lock();
         loop {
-            match stack.send(
+            match queue(
+                &mut stack,
                 stream.slot,
                 data.get(sent..).unwrap_or_default(),
                 clock::now_ns(),
@@ -515,6 +563,29 @@ impl TcpSocket {
         self.options.is_corked.load(Ordering::Relaxed)
     }
 
+    /// `SO_OOBINLINE`: urgent bytes are read among the others.
+    pub fn set_urgent_inline(&self, is_on: bool) {
+        let is_inline = &self.options.is_urgent_inline;
+        is_inline.store(is_on, Ordering::Relaxed);
+        self.apply_options();
+    }
+
+    /// See [`TcpSocket::set_urgent_inline`].
+    pub fn is_urgent_inline(&self) -> bool {
+        self.options.is_urgent_inline.load(Ordering::Relaxed)
+    }
+
+    /// How its connection is doing, if it has one.
+    pub fn info(&self) -> Option<Info> {
+        let stream = self.stream().ok()?;
+        stream.interface.lock().info(stream.slot, clock::now_ns())
+    }
+
+    /// The core on which its segments are handled, if it has a connection.
+    pub fn core(&self) -> Option<usize> {
+        self.stream().ok()?.interface.lock().home_core()
+    }
+
     /// `IP_TTL`.
     pub fn set_ttl(&self, ttl: u8) {
         self.options.ttl.store(ttl.max(1), Ordering::Relaxed);
@@ -567,6 +638,7 @@ impl TcpSocket {
             NumberOption::UserTimeoutMs => &self.options.user_timeout_ms,
             NumberOption::ReceiveBytes => &self.options.receive_bytes,
             NumberOption::TransmitBytes => &self.options.transmit_bytes,
+            NumberOption::SegmentBytes => &self.options.segment_bytes,
         }
     }
 
@@ -622,6 +694,8 @@ impl Options {
             is_nodelay: self.is_nodelay.load(Ordering::Relaxed),
             is_quick_ack: self.is_quick_ack.load(Ordering::Relaxed),
             is_corked: self.is_corked.load(Ordering::Relaxed),
+            is_urgent_inline: self.is_urgent_inline.load(Ordering::Relaxed),
+            segment_bytes: number(&self.segment_bytes) as u16,
             keep_alive_s: if is_keep_alive {
                 number(&self.keep_alive_s)
             } else {
@@ -643,6 +717,7 @@ impl Options {
             (&self.is_nodelay, &other.is_nodelay),
             (&self.is_quick_ack, &other.is_quick_ack),
             (&self.is_corked, &other.is_corked),
+            (&self.is_urgent_inline, &other.is_urgent_inline),
             (&self.is_keep_alive, &other.is_keep_alive),
         ] {
             own.store(others.load(Ordering::Relaxed), Ordering::Relaxed);
@@ -660,6 +735,7 @@ impl Options {
             (&self.user_timeout_ms, &other.user_timeout_ms),
             (&self.receive_bytes, &other.receive_bytes),
             (&self.transmit_bytes, &other.transmit_bytes),
+            (&self.segment_bytes, &other.segment_bytes),
         ] {
             own.store(others.load(Ordering::Relaxed), Ordering::Relaxed);
         }

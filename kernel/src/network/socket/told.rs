@@ -8,6 +8,7 @@ use core::sync::atomic::{AtomicU8, Ordering};
 use bitflags::bitflags;
 
 use super::mailbox::Origin;
+use crate::arch::clock;
 use crate::network::binding;
 
 bitflags! {
@@ -26,6 +27,10 @@ bitflags! {
         const HOP_LIMIT_V6 = 1 << 4;
         /// `IPV6_RECVTCLASS`.
         const CLASS_V6 = 1 << 5;
+        /// `SO_TIMESTAMP`: when it came.
+        const TIME_US = 1 << 6;
+        /// `SO_TIMESTAMPNS`: the same, in nanoseconds.
+        const TIME_NS = 1 << 7;
     }
 }
 
@@ -54,6 +59,20 @@ impl Told {
         let scope = binding::scope_of(origin.interface);
         let number = |value: u8| c_int::from(value).to_ne_bytes().to_vec();
         let mut records = Vec::new();
+        if self.intersects(Self::TIME_US | Self::TIME_NS) {
+            // One that came before the program asked.
+            let wall_ns = match origin.wall_ns {
+                0 => clock::wall_ns(),
+                wall_ns => wall_ns,
+            };
+            let (kind, part) = match self.contains(Self::TIME_NS) {
+                true => (libc::SO_TIMESTAMPNS, wall_ns % 1_000_000_000),
+                false => (libc::SO_TIMESTAMP, wall_ns % 1_000_000_000 / 1000),
+            };
+            let seconds = wall_ns / 1_000_000_000;
+            let body = [seconds.to_ne_bytes(), part.to_ne_bytes()].concat();
+            records.push((libc::SOL_SOCKET, kind, body));
+        }
         if let IpAddr::V4(to) = origin.to {
             if self.contains(Self::INFO_V4) {
                 let octets = to.octets();

@@ -6,10 +6,11 @@ use core::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, AtomicUsize, Ordering}
 
 use tcpip::Manner;
 
+use super::failure::Failure;
 use super::family::Family;
 use super::groups::Groups;
 use super::mailbox::{Mailbox, Origin, QUEUE_BYTES};
-use super::told::TellWhat;
+use super::told::{TellWhat, Told};
 use super::{deadline, wait};
 use crate::arch::clock;
 use crate::network::Network;
@@ -178,11 +179,12 @@ impl UdpSocket {
         }
         let peer = inbox.peer();
         drop(inbox);
-        let to = to.or(peer).ok_or(Error::NoDestination)?;
-        self.family.check(to)?;
-        if to.port() == 0 {
+        // Linux lets a socket be connected to port 0, and says that nobody is there.
+        if to.is_some_and(|to| to.port() == 0) {
             return Err(Error::Invalid);
         }
+        let to = to.or(peer).ok_or(Error::NoDestination)?;
+        self.family.check(to)?;
         let to = binding::destination(to);
         let mut local = self.bound()?;
         if let Some(source) = wishes.source {
@@ -253,6 +255,38 @@ impl UdpSocket {
             }
             inbox = wait(&self.mailbox.notifier, inbox, is_nonblocking, deadline_ns)?;
         }
+    }
+
+    /// Takes the oldest of the datagrams that did not arrive, if it was asked to keep them.
+    pub fn take_failure(&self) -> Option<Failure> {
+        let mut inbox = self.mailbox.inbox.lock();
+        let failure = inbox.failures.pop();
+        if failure.is_some() {
+            inbox.error = inbox.failures.next_error();
+        }
+        failure
+    }
+
+    /// `IP_RECVERR`, `IPV6_RECVERR`: keeps the datagrams that did not arrive.
+    pub fn keep_failures(&self, is_on: bool) {
+        let is_told = &self.mailbox.is_told_of_failures;
+        is_told.store(is_on, Ordering::Relaxed);
+        if !is_on {
+            let mut inbox = self.mailbox.inbox.lock();
+            while inbox.failures.pop().is_some() {}
+        }
+    }
+
+    /// See [`UdpSocket::keep_failures`].
+    pub fn keeps_failures(&self) -> bool {
+        self.mailbox.is_told_of_failures.load(Ordering::Relaxed)
+    }
+
+    /// Wants to be told something of each datagram, or does so no more.
+    pub fn tell(&self, what: Told, is_on: bool) {
+        self.told.set(what, is_on);
+        let is_timed = self.told.all().intersects(Told::TIME_US | Told::TIME_NS);
+        self.mailbox.is_timed.store(is_timed, Ordering::Relaxed);
     }
 
     /// Hears a group: on the interface of a scope, on that which has an address, or on that by which the group is reached.
@@ -365,7 +399,8 @@ impl UdpSocket {
         let is_readable = inbox.first().is_some() || self.is_read_shut.load(Ordering::Relaxed);
         let mut readiness = Readiness::WRITABLE;
         readiness.set(Readiness::READABLE, is_readable || inbox.error.is_some());
-        readiness.set(Readiness::ERROR, inbox.error.is_some());
+        let has_error = inbox.error.is_some() || !inbox.failures.is_empty();
+        readiness.set(Readiness::ERROR, has_error);
         readiness
     }
 

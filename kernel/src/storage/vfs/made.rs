@@ -3,7 +3,7 @@
 //! What there is is a table ([`Item`]); whoever mounts it brings the functions that make the content. An open file keeps what was made for
 //! it, so that it reads as one piece however often it is read. Sizes are told as 0: nobody knows before it is made.
 
-use alloc::string::ToString;
+use alloc::string::{String, ToString};
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 
@@ -21,6 +21,8 @@ pub enum Item {
     Link(Make),
     /// A directory of names that are always the same.
     Directory(&'static [(&'static str, Item)]),
+    /// A directory of names that are not always the same, and what each of them stands for, which is told its place among them.
+    Named(fn() -> Vec<String>, &'static Item),
     /// A directory whose names are numbers, and what each of them stands for.
     Numbers(fn() -> Vec<u64>, &'static Item),
 }
@@ -77,6 +79,10 @@ impl Place {
                 let number = all.find(|number| number.to_string().as_bytes() == name);
                 (*item, number.ok_or(Errno(libc::ENOENT))?)
             }
+            Item::Named(all, item) => {
+                let place = all().iter().position(|known| known.as_bytes() == name);
+                (*item, place.ok_or(Errno(libc::ENOENT))? as u64)
+            }
             _ => return Err(Errno(libc::ENOTDIR)),
         };
         Ok(Self {
@@ -108,7 +114,7 @@ fn kind_of(item: &Item) -> NodeKind {
     match item {
         Item::File(_) => NodeKind::File,
         Item::Link(_) => NodeKind::Symlink,
-        Item::Directory(_) | Item::Numbers(..) => NodeKind::Directory,
+        Item::Directory(_) | Item::Named(..) | Item::Numbers(..) => NodeKind::Directory,
     }
 }
 
@@ -159,6 +165,12 @@ impl Node for Place {
                 let mut rows = rows.iter().zip(1..).skip(first);
                 rows.all(|((name, item), next)| take(&self.entry(name.as_bytes(), item, next)));
             }
+            Item::Named(all, item) => {
+                let first = usize::try_from(cookie).unwrap_or(usize::MAX);
+                let all = all();
+                let mut rest = all.iter().zip(1..).skip(first);
+                rest.all(|(name, next)| take(&self.entry(name.as_bytes(), item, next)));
+            }
             // Cookies are the numbers themselves, plus 1: they stay right when others come and go.
             Item::Numbers(all, item) => {
                 let mut all = all();
@@ -207,7 +219,7 @@ impl Node for Opened {
 
 #[cfg(test)]
 mod tests {
-    use alloc::string::String;
+    use alloc::string::{String, ToString};
     use alloc::sync::Arc;
     use alloc::vec::Vec;
     use core::sync::atomic::{AtomicU8, Ordering};
@@ -226,6 +238,16 @@ mod tests {
     }
 
     static ROOT: Item = Item::Directory(&[
+        (
+            "named",
+            Item::Named(
+                || ["lo", "net0"].map(String::from).into(),
+                &Item::Directory(&[(
+                    "place",
+                    Item::File(|place| Ok(Vec::from(place.to_string()))),
+                )]),
+            ),
+        ),
         ("letters", Item::File(next)),
         ("self", Item::Link(|_| Ok(Vec::from(b"7/name")))),
         (
@@ -307,6 +329,23 @@ mod tests {
             numbers.node.read_dir(from, &mut take).expect("a list");
         }
         assert_eq!(listed, ["7", "12", "300"]);
+    }
+
+    #[test]
+    fn names_that_are_found_out_are_told_their_place() {
+        let names = names();
+        assert_eq!(read(&names, "named/net0/place").as_deref(), Ok("1"));
+        assert_eq!(read(&names, "named/net1/place"), Err(Errno(libc::ENOENT)));
+        let folder = names
+            .resolve(names.root(), b"named", LastLink::Follow)
+            .expect("there");
+        let mut listed = Vec::new();
+        let mut take = |entry: &super::DirEntry<'_>| {
+            listed.push(String::from_utf8_lossy(entry.name).into_owned());
+            true
+        };
+        folder.node.read_dir(1, &mut take).expect("a list");
+        assert_eq!(listed, ["net0"]);
     }
 
     #[test]

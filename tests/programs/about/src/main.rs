@@ -12,6 +12,7 @@ fn main() -> io::Result<()> {
     mappings()?;
     descriptors()?;
     machine()?;
+    network()?;
     refusals();
     println!("about: done");
     Ok(())
@@ -157,6 +158,7 @@ fn machine() -> io::Result<()> {
         "/sys/devices/system/cpu/possible",
         "/proc/sys/kernel/hostname",
         "/proc/sys/kernel/ostype",
+        "/proc/sys/net/core/somaxconn",
         "/proc/sys/vm/overcommit_memory",
     ] {
         println!("{path} {:?}", read(path)?);
@@ -168,6 +170,41 @@ fn machine() -> io::Result<()> {
     println!("random {}", random()? != random()?);
     let boot = || read("/proc/sys/kernel/random/boot_id");
     println!("same boot {} {}", boot()? == boot()?, boot()?.len());
+    Ok(())
+}
+
+/// What there is to read about the network, and in the files of `/etc`.
+fn network() -> io::Result<()> {
+    let devices = read("/proc/net/dev")?;
+    let names: Vec<&str> = devices
+        .lines()
+        .filter_map(|line| Some(line.split_once(':')?.0.trim()))
+        .collect();
+    println!("interfaces {names:?}");
+    let mut listed: Vec<_> = fs::read_dir("/sys/class/net")?
+        .filter_map(|entry| entry.ok()?.file_name().into_string().ok())
+        .collect();
+    listed.sort();
+    println!("listed {listed:?}");
+    let before: u64 = read("/sys/class/net/lo/statistics/rx_packets")?
+        .trim()
+        .parse()
+        .unwrap_or(u64::MAX);
+    let socket = std::net::UdpSocket::bind("127.0.0.1:0")?;
+    socket.send_to(b"one", socket.local_addr()?)?;
+    socket.recv(&mut [0; 9])?;
+    let after: u64 = read("/sys/class/net/lo/statistics/rx_packets")?
+        .trim()
+        .parse()
+        .unwrap_or(0);
+    println!("counted {}", after > before);
+    println!("kind {:?}", read("/sys/class/net/lo/type")?);
+    println!("address {:?}", read("/sys/class/net/lo/address")?);
+    println!("routes {:?}", read("/proc/net/route")?.lines().count());
+    println!("own {}", read("/proc/net/if_inet6")?.contains(" 80 "));
+    let release = read("/etc/os-release")?;
+    println!("system {:?}", release.lines().nth(1));
+    println!("user {:?}", read("/etc/passwd")?.split(':').next());
     Ok(())
 }
 

@@ -1,5 +1,6 @@
 //! Functions of the C library, as C code that crates bring along calls them. Each step shows what came of it; the same on every Linux.
 
+mod contexts;
 mod dates;
 mod directories;
 mod formats;
@@ -7,6 +8,7 @@ mod jumps;
 mod memory_streams;
 mod scans;
 mod streams;
+mod tables;
 mod threads;
 mod words;
 
@@ -19,6 +21,8 @@ fn main() {
     directories::steps();
     words::steps();
     memory_streams::steps();
+    tables::steps();
+    contexts::steps();
     threads::steps();
     println!("all steps done");
 }

@@ -44,6 +44,8 @@ fn main() -> Result<ExitCode, String> {
         "drops" => drops(),
         "scope" => scope(),
         "signals" => signals::repair(),
+        "signal for who was there before" => signals::pass_on(),
+        "signal for nobody" => signals::raise_for_nobody(),
         "signal on its own stack" => signals::on_its_own_stack(),
         "plain" => plain(),
         "many" => many(),

@@ -1,6 +1,7 @@
 //! Handlers of the signals that stand for exceptions, as crates for Linux have them.
 
 use std::ffi::{c_int, c_void};
+use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use crate::{divide_by_zero, illegal_instruction, overflow_the_stack, write_null};
@@ -71,4 +72,64 @@ pub(crate) fn on_its_own_stack() {
     let result = unsafe { libc::sigaltstack(&raw const stack, std::ptr::null_mut()) };
     assert_eq!(result, 0);
     println!("{}", overflow_the_stack(1));
+}
+
+/// What was done about `SIGSEGV` before [`pass_on_to`].
+static BEFORE: Mutex<Option<libc::sigaction>> = Mutex::new(None);
+
+/// Leaves a fault to whoever was there before, as those do who handle faults of their own code alone.
+extern "C" fn pass_on_to(signal: c_int, info: *mut libc::siginfo_t, context: *mut c_void) {
+    println!("signal {signal} is not mine");
+    let before = BEFORE.lock().unwrap().expect("an action");
+    // SAFETY: the action was told by `sigaction`, with the flag that says how it wants to be called.
+    unsafe {
+        match before.sa_sigaction {
+            libc::SIG_DFL | libc::SIG_IGN => {
+                libc::sigaction(signal, &raw const before, std::ptr::null_mut());
+            }
+            function if before.sa_flags & libc::SA_SIGINFO != 0 => {
+                std::mem::transmute::<usize, extern "C" fn(c_int, *mut libc::siginfo_t, *mut c_void)>(
+                    function,
+                )(signal, info, context);
+            }
+            function => std::mem::transmute::<usize, extern "C" fn(c_int)>(function)(signal),
+        }
+    }
+}
+
+fn install_pass_on() {
+    // SAFETY: a handler of the right type; actions that are local variables.
+    unsafe {
+        let (mut action, mut before): (libc::sigaction, libc::sigaction) =
+            (std::mem::zeroed(), std::mem::zeroed());
+        action.sa_sigaction = pass_on_to as *const () as usize;
+        action.sa_flags = libc::SA_SIGINFO;
+        let result = libc::sigaction(libc::SIGSEGV, &raw const action, &raw mut before);
+        assert_eq!(result, 0);
+        BEFORE.lock().unwrap().replace(before);
+    }
+}
+
+/// A fault that nobody repairs ends its thread, and what was there before can be put back.
+pub(crate) fn pass_on() {
+    install_pass_on();
+    for round in 0..2 {
+        let end = std::thread::spawn(write_null).join();
+        println!("ended well: {}", end.is_ok());
+        if round == 0 {
+            let before = BEFORE.lock().unwrap().expect("an action");
+            // SAFETY: what `sigaction` told.
+            let result =
+                unsafe { libc::sigaction(libc::SIGSEGV, &raw const before, std::ptr::null_mut()) };
+            println!("put back: {}", result == 0);
+        }
+    }
+}
+
+/// A signal that is sent, and passed on, ends the program as it does by default.
+pub(crate) fn raise_for_nobody() {
+    install_pass_on();
+    // SAFETY: no pointers.
+    unsafe { libc::raise(libc::SIGSEGV) };
+    println!("not reached");
 }

@@ -11,6 +11,7 @@ mod ends;
 mod files;
 mod locks;
 mod net;
+mod sockets;
 mod threads;
 mod unix;
 mod values;
@@ -40,6 +41,7 @@ fn main() {
     threads::steps();
     files::steps();
     net::steps();
+    sockets::steps();
     unix::steps();
     ends::steps();
     println!("all steps done");

@@ -1,0 +1,316 @@
+//! What sockets promise beyond `std::net`: urgent data of TCP, datagrams that did not arrive, times of arrival, and what is told of a connection.
+
+use crate::show;
+use std::io::{self, Read, Write};
+use std::net::{SocketAddr, TcpListener, TcpStream, UdpSocket};
+use std::os::fd::AsRawFd;
+
+pub(crate) fn steps() {
+    urgent();
+    inherited();
+    undelivered();
+    timed();
+    connection();
+}
+
+fn pair() -> (TcpStream, TcpStream) {
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
+    let client = TcpStream::connect(listener.local_addr().expect("an address")).expect("connected");
+    (client, listener.accept().expect("accepted").0)
+}
+
+fn checked(result: isize) -> Result<isize, Option<i32>> {
+    match result {
+        -1 => Err(io::Error::last_os_error().raw_os_error()),
+        result => Ok(result),
+    }
+}
+
+fn set(socket: &impl AsRawFd, level: i32, option: i32, value: i32) -> Result<isize, Option<i32>> {
+    // SAFETY: the value and its length belong together.
+    checked(unsafe {
+        libc::setsockopt(
+            socket.as_raw_fd(),
+            level,
+            option,
+            (&raw const value).cast(),
+            4,
+        )
+    } as isize)
+}
+
+fn get(socket: &impl AsRawFd, level: i32, option: i32) -> Result<i32, Option<i32>> {
+    let (mut value, mut len) = (0i32, 4);
+    // SAFETY: the value and its length belong together.
+    checked(unsafe {
+        libc::getsockopt(
+            socket.as_raw_fd(),
+            level,
+            option,
+            (&raw mut value).cast(),
+            &raw mut len,
+        )
+    } as isize)
+    .map(|_| value)
+}
+
+fn receive(socket: &impl AsRawFd, flags: i32) -> Result<String, Option<i32>> {
+    let mut buf = [0u8; 16];
+    // SAFETY: the buffer and its length belong together.
+    let count = checked(unsafe {
+        libc::recv(
+            socket.as_raw_fd(),
+            buf.as_mut_ptr().cast(),
+            buf.len(),
+            flags,
+        )
+    })?;
+    Ok(String::from_utf8_lossy(&buf[..count as usize]).into_owned())
+}
+
+fn send(socket: &impl AsRawFd, bytes: &[u8], flags: i32) -> Result<isize, Option<i32>> {
+    // SAFETY: the bytes and their length belong together.
+    checked(unsafe {
+        libc::send(
+            socket.as_raw_fd(),
+            bytes.as_ptr().cast(),
+            bytes.len(),
+            flags,
+        )
+    })
+}
+
+/// Waits for an event; which there are then.
+fn wait_for(socket: &impl AsRawFd, events: i16) -> i16 {
+    let mut request = libc::pollfd {
+        fd: socket.as_raw_fd(),
+        events,
+        revents: 0,
+    };
+    // SAFETY: one request.
+    unsafe { libc::poll(&raw mut request, 1, 10_000) };
+    request.revents
+}
+
+fn is_at_mark(socket: &impl AsRawFd) -> Result<i32, Option<i32>> {
+    let mut answer: i32 = -1;
+    // SAFETY: the request's argument is an `int`.
+    let done =
+        checked(unsafe { libc::ioctl(socket.as_raw_fd(), 0x8905, &raw mut answer) } as isize);
+    done.map(|_| answer)
+}
+
+fn urgent() {
+    let (client, mut server) = pair();
+    show!("no urgent byte", receive(&server, libc::MSG_OOB));
+    show!("urgent", send(&client, b"abX", libc::MSG_OOB));
+    show!("and more", send(&client, b"cd", 0));
+    show!("priority", wait_for(&server, libc::POLLPRI) & libc::POLLPRI);
+    while server.peek(&mut [0; 9]).expect("peeked") < 2 {}
+    show!("before the mark", receive(&server, 0));
+    show!("at the mark", is_at_mark(&server));
+    show!("peeked", receive(&server, libc::MSG_OOB | libc::MSG_PEEK));
+    show!("taken", receive(&server, libc::MSG_OOB));
+    show!("taken twice", receive(&server, libc::MSG_OOB));
+    let mut rest = [0; 2];
+    show!(
+        "behind the mark",
+        server.read_exact(&mut rest).map(|()| rest).ok()
+    );
+    show!("no mark", is_at_mark(&server));
+    // In line.
+    show!(
+        "in line",
+        set(&server, libc::SOL_SOCKET, libc::SO_OOBINLINE, 1)
+    );
+    show!("is so", get(&server, libc::SOL_SOCKET, libc::SO_OOBINLINE));
+    show!("urgent in line", send(&client, b"efY", libc::MSG_OOB));
+    show!(
+        "priority in line",
+        wait_for(&server, libc::POLLPRI) & libc::POLLPRI
+    );
+    show!("not apart", receive(&server, libc::MSG_OOB));
+    show!("before it", receive(&server, 0));
+    show!("at it", is_at_mark(&server));
+    show!("itself", receive(&server, 0));
+    let socket = UdpSocket::bind("127.0.0.1:0").expect("a port");
+    show!(
+        "of a datagram",
+        receive(&socket, libc::MSG_OOB | libc::MSG_DONTWAIT)
+    );
+}
+
+/// What accepted sockets have from their listener.
+fn inherited() {
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
+    let options = [
+        ("keepalive", libc::SOL_SOCKET, libc::SO_KEEPALIVE, 1),
+        ("in line", libc::SOL_SOCKET, libc::SO_OOBINLINE, 1),
+        ("nodelay", libc::IPPROTO_TCP, libc::TCP_NODELAY, 1),
+        ("idle", libc::IPPROTO_TCP, libc::TCP_KEEPIDLE, 77),
+        ("interval", libc::IPPROTO_TCP, libc::TCP_KEEPINTVL, 11),
+        ("probes", libc::IPPROTO_TCP, libc::TCP_KEEPCNT, 3),
+        (
+            "user timeout",
+            libc::IPPROTO_TCP,
+            libc::TCP_USER_TIMEOUT,
+            9000,
+        ),
+        ("ttl", libc::IPPROTO_IP, libc::IP_TTL, 33),
+        ("low water", libc::SOL_SOCKET, libc::SO_RCVLOWAT, 5),
+    ];
+    for (what, level, option, value) in options {
+        show!(what, set(&listener, level, option, value));
+    }
+    let mut client =
+        TcpStream::connect(listener.local_addr().expect("an address")).expect("connected");
+    let (accepted, _) = listener.accept().expect("accepted");
+    for (what, level, option, _) in options {
+        show!(what, get(&accepted, level, option));
+    }
+    show!(
+        "is no listener",
+        get(&accepted, libc::SOL_SOCKET, libc::SO_ACCEPTCONN)
+    );
+    show!("is blocking", client.write(b"bytes").ok());
+}
+
+fn undelivered() {
+    let socket = UdpSocket::bind("127.0.0.1:0").expect("a port");
+    show!("queue", set(&socket, libc::IPPROTO_IP, libc::IP_RECVERR, 1));
+    show!("is on", get(&socket, libc::IPPROTO_IP, libc::IP_RECVERR));
+    show!(
+        "nothing",
+        receive(&socket, libc::MSG_ERRQUEUE | libc::MSG_DONTWAIT)
+    );
+    let nobody = UdpSocket::bind("127.0.0.1:0")
+        .and_then(|socket| socket.local_addr())
+        .expect("a port");
+    show!("sent", socket.send_to(b"to nobody", nobody).ok());
+    show!("error", wait_for(&socket, 0) & libc::POLLERR);
+    let mut bytes = [0u8; 32];
+    let mut control = [0u64; 32];
+    // SAFETY: a structure of integers and pointers, for which zeros are values.
+    let mut from: libc::sockaddr_in = unsafe { std::mem::zeroed() };
+    let mut part = libc::iovec {
+        iov_base: bytes.as_mut_ptr().cast(),
+        iov_len: bytes.len(),
+    };
+    // SAFETY: as above.
+    let mut message: libc::msghdr = unsafe { std::mem::zeroed() };
+    message.msg_name = (&raw mut from).cast();
+    message.msg_namelen = size_of_val(&from) as u32;
+    message.msg_iov = &raw mut part;
+    message.msg_iovlen = 1;
+    message.msg_control = control.as_mut_ptr().cast();
+    message.msg_controllen = size_of_val(&control);
+    // SAFETY: the message's parts are valid.
+    let count =
+        checked(unsafe { libc::recvmsg(socket.as_raw_fd(), &raw mut message, libc::MSG_ERRQUEUE) });
+    let count = usize::try_from(count.unwrap_or(0)).unwrap_or(0);
+    show!("it said", String::from_utf8_lossy(&bytes[..count]));
+    show!("flags", message.msg_flags & libc::MSG_ERRQUEUE);
+    show!("to that port", u16::from_be(from.sin_port) == nobody.port());
+    // SAFETY: the message's control was filled in by the system.
+    let record = unsafe { libc::CMSG_FIRSTHDR(&raw const message).as_ref() };
+    show!(
+        "record",
+        record.map(|record| (record.cmsg_level, record.cmsg_type, record.cmsg_len))
+    );
+    let words: &[u64] = &control[2..6];
+    show!("what", (words[0] as u32, words[0] >> 32, words[1]));
+    show!("who", (words[2] as u16, (words[2] >> 32) as u32));
+    show!(
+        "no more",
+        receive(&socket, libc::MSG_ERRQUEUE | libc::MSG_DONTWAIT)
+    );
+    show!("no error", get(&socket, libc::SOL_SOCKET, libc::SO_ERROR));
+    show!("nothing waits", wait_for_now(&socket));
+}
+
+fn wait_for_now(socket: &impl AsRawFd) -> i16 {
+    let mut request = libc::pollfd {
+        fd: socket.as_raw_fd(),
+        events: libc::POLLIN,
+        revents: 0,
+    };
+    // SAFETY: one request.
+    unsafe { libc::poll(&raw mut request, 1, 0) };
+    request.revents
+}
+
+fn timed() {
+    let socket = UdpSocket::bind("127.0.0.1:0").expect("a port");
+    show!(
+        "times",
+        set(&socket, libc::SOL_SOCKET, libc::SO_TIMESTAMPNS, 1)
+    );
+    show!(
+        "are on",
+        get(&socket, libc::SOL_SOCKET, libc::SO_TIMESTAMPNS)
+    );
+    let own: SocketAddr = socket.local_addr().expect("an address");
+    socket.send_to(b"now", own).expect("sent");
+    let mut bytes = [0u8; 32];
+    let mut control = [0u64; 16];
+    let mut part = libc::iovec {
+        iov_base: bytes.as_mut_ptr().cast(),
+        iov_len: bytes.len(),
+    };
+    // SAFETY: a structure of integers and pointers, for which zeros are values.
+    let mut message: libc::msghdr = unsafe { std::mem::zeroed() };
+    message.msg_iov = &raw mut part;
+    message.msg_iovlen = 1;
+    message.msg_control = control.as_mut_ptr().cast();
+    message.msg_controllen = size_of_val(&control);
+    // SAFETY: the message's parts are valid.
+    let count = checked(unsafe { libc::recvmsg(socket.as_raw_fd(), &raw mut message, 0) });
+    show!("timed", count);
+    // SAFETY: the message's control was filled in by the system.
+    let record = unsafe { libc::CMSG_FIRSTHDR(&raw const message).as_ref() };
+    show!(
+        "record",
+        record.map(|record| (record.cmsg_level, record.cmsg_type, record.cmsg_len))
+    );
+    let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
+    let age = now.map_or(u64::MAX, |now| now.as_secs().wrapping_sub(control[2]));
+    show!("lately", age < 60 && control[3] < 1_000_000_000);
+}
+
+fn connection() {
+    let (client, server) = pair();
+    let mut info = [0u32; 26];
+    let mut len = size_of_val(&info) as u32;
+    // SAFETY: the value and its length belong together.
+    let done = checked(unsafe {
+        libc::getsockopt(
+            client.as_raw_fd(),
+            libc::IPPROTO_TCP,
+            libc::TCP_INFO,
+            info.as_mut_ptr().cast(),
+            &raw mut len,
+        )
+    } as isize);
+    // The state; a round-trip was measured; segments have a size, and some may be sent.
+    show!(
+        "info",
+        (
+            done,
+            len,
+            info[0] & 0xFF,
+            info[17] != 0,
+            info[4] > 500,
+            info[20] > 1
+        )
+    );
+    show!(
+        "segments",
+        get(&server, libc::IPPROTO_TCP, libc::TCP_MAXSEG).map(|bytes| bytes > 500)
+    );
+    show!(
+        "too small",
+        set(&server, libc::IPPROTO_TCP, libc::TCP_MAXSEG, 10)
+    );
+    show!("unknown", set(&server, libc::IPPROTO_TCP, 999, 1));
+    show!("not known either", get(&server, libc::SOL_SOCKET, 999));
+}

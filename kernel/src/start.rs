@@ -155,6 +155,7 @@ fn toro_all_file_systems(mounts: &[String]) -> Result<(), MountError> {
         .map(|word| MountRequest::parse(word))
         .collect();
     storage::start(&requests?, &command_line().virtio_mmio)?;
+    abi::generated::bring_texts();
     toro_proc();
     toro_proc_net();
     Ok(())

@@ -16,6 +16,12 @@ pub(super) struct Generated {
     pub(super) open: fn(flags: c_int) -> Result<c_int>,
 }
 
+impl Generated {
+    const fn at(path: &'static [u8], open: fn(c_int) -> Result<c_int>) -> Self {
+        Self { path, open }
+    }
+}
+
 unsafe extern "C" {
     /// Where the linker script puts them (`image.ld`).
     static toro_generated_start: u8;
@@ -32,23 +38,34 @@ fn all() -> &'static [Generated] {
     unsafe { core::slice::from_raw_parts(start.cast::<Generated>(), count) }
 }
 
+fn open_text(text: &str, flags: c_int) -> Result<c_int> {
+    memfd::of_content(b"etc", text.as_bytes(), flags)
+}
+
 /// What programs look for to learn what they run on and as whom (os-release(5), passwd(5), group(5)), where the file system says nothing of it.
-const TEXTS: [(&[u8], &str); 4] = [
-    (b"/etc/group", "root:x:0:\n"),
+#[unsafe(link_section = ".toro.generated")]
+static TEXTS: [Generated; 4] = [
+    Generated::at(b"/etc/group", |flags| open_text("root:x:0:\n", flags)),
     // As [`super::machine::HOST_NAME`].
-    (b"/etc/hostname", "toro\n"),
-    (
-        b"/etc/os-release",
-        concat!(
-            "NAME=\"Toro\"\nID=toro\nVERSION_ID=\"",
-            env!("CARGO_PKG_VERSION"),
-            "\"\nPRETTY_NAME=\"Toro ",
-            env!("CARGO_PKG_VERSION"),
-            "\"\n"
-        ),
-    ),
-    (b"/etc/passwd", "root:x:0:0:root:/:\n"),
+    Generated::at(b"/etc/hostname", |flags| open_text("toro\n", flags)),
+    Generated::at(b"/etc/os-release", |flags| open_text(OS_RELEASE, flags)),
+    Generated::at(b"/etc/passwd", |flags| {
+        open_text("root:x:0:0:root:/:\n", flags)
+    }),
 ];
+
+const OS_RELEASE: &str = concat!(
+    "NAME=\"Toro\"\nID=toro\nVERSION_ID=\"",
+    env!("CARGO_PKG_VERSION"),
+    "\"\nPRETTY_NAME=\"Toro ",
+    env!("CARGO_PKG_VERSION"),
+    "\"\n"
+);
+
+/// Programs that open files have these.
+pub(crate) fn bring_texts() {
+    core::hint::black_box(&raw const TEXTS);
+}
 
 /// Opens a file that the file system does not have (`error` says so), if it is one of these.
 #[cold]
@@ -57,9 +74,5 @@ pub(super) fn open(error: Errno, path: &[u8], flags: c_int) -> Result<c_int> {
     if error != Errno(libc::ENOENT) || flags & libc::O_ACCMODE != libc::O_RDONLY {
         return Err(error);
     }
-    if let Some(file) = all().iter().find(is_it) {
-        return (file.open)(flags);
-    }
-    let (_, text) = TEXTS.iter().find(|text| text.0 == path).ok_or(error)?;
-    memfd::of_content(b"etc", text.as_bytes(), flags)
+    (all().iter().find(is_it).ok_or(error)?.open)(flags)
 }

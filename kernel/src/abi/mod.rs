@@ -31,7 +31,7 @@ mod floating;
 mod format;
 mod fortified;
 mod fortify;
-mod generated;
+pub(crate) mod generated;
 mod glob;
 mod host_names;
 mod identity;

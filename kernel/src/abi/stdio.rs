@@ -19,6 +19,8 @@ impl Object for Terminal {
     }
 
     fn write(&self, buf: &[u8], _is_nonblocking: bool) -> Result<usize> {
+        // Who is shown something may answer it before the program asks.
+        console::input::start();
         console::write_of_program(buf);
         Ok(buf.len())
     }

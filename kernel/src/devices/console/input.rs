@@ -126,8 +126,8 @@ impl Service for Input {
     }
 }
 
-/// Has what is there interrupt, at the first call; whether it does.
-fn start() -> bool {
+/// Has what is there interrupt, at the first call, and takes over what is typed from then on; whether it does.
+pub fn start() -> bool {
     if let Some(input) = INPUT.get() {
         return input.can_interrupt;
     }

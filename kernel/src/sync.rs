@@ -131,6 +131,7 @@ impl<T> OnceCell<T> {
     }
 
     /// Sets the value; gives it back if there is one already.
+    #[inline]
     pub fn set(&self, value: T) -> Result<&T, T> {
         if self
             .state

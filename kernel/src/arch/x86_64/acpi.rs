@@ -16,8 +16,6 @@ const MAX_TABLE_BYTES: usize = 1 << 20;
 /// What the tables say of the machine.
 #[derive(Clone, Debug, Default)]
 pub struct Machine {
-    /// Physical address of the local APICs' registers.
-    pub local_apic: Option<u64>,
     /// I/O APICs: physical address, first global interrupt.
     pub io_apics: Vec<(u64, u32)>,
     /// ISA interrupts that are wired elsewhere: ISA line, global interrupt, flags.
@@ -177,7 +175,6 @@ fn open_root(bytes: &[u8]) -> Option<Table> {
 
 /// Multiple APIC description table (section 5.2.12).
 fn read_madt(table: &[u8], machine: &mut Machine) {
-    machine.local_apic = read_u32(table, 36).map(u64::from);
     let mut rest = table.get(44..).unwrap_or(&[]);
     while let [kind, len, ..] = *rest {
         let Some(entry) = rest.get(..usize::from(len)).filter(|e| e.len() >= 2) else {
@@ -205,11 +202,6 @@ fn read_madt(table: &[u8], machine: &mut Machine) {
                         .overrides
                         .push((line, global, u16::from_le_bytes(flags)));
                 }
-            }
-            5 => {
-                machine.local_apic = read(entry, 4)
-                    .map(u64::from_le_bytes)
-                    .or(machine.local_apic)
             }
             9 => {
                 if let (Some(id), Some(flags)) = (read_u32(entry, 4), read_u32(entry, 8))

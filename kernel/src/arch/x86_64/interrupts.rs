@@ -15,6 +15,7 @@ use super::descriptors::{INTERRUPT_STACK, SetGate};
 use super::local_apic::{self, SPURIOUS_VECTOR};
 use super::mmio::Mmio;
 use super::{cpu, port};
+use crate::memory::OutOfMemory;
 use crate::sync::SpinLock;
 
 /// Vector of line 0; line `n` has vector `FIRST_VECTOR + n`.
@@ -150,16 +151,25 @@ struct Claim {
 static CLAIMED: SpinLock<Vec<Claim>> = SpinLock::new(Vec::new());
 static NEXT_LINE: AtomicU8 = AtomicU8::new(WAKE_LINE + 1);
 
-/// Turns off the old interrupt controllers, turns on the boot core's local APIC and finds the I/O APICs. What was told of ISA interrupts is
-/// taken over.
+/// Turns off the old interrupt controllers, and turns on the boot core's local APIC.
 ///
 /// # Errors
 /// When there is no memory to map the registers.
-pub fn initialise(machine: &mut Machine) -> Result<(), crate::memory::OutOfMemory> {
+pub fn initialise() -> Result<(), OutOfMemory> {
     mask_8259s();
-    let wants_x2apic = machine.processors.iter().any(|&id| id >= 255);
-    local_apic::find(machine.local_apic.unwrap_or(0xFEE0_0000), wants_x2apic)?;
+    local_apic::find()?;
     core_local::set_boot_apic_id(local_apic::enable(core_local::current()));
+    Ok(())
+}
+
+/// Makes local APICs what the machine's processors need, and finds the I/O APICs. What was told of ISA interrupts is taken over.
+///
+/// # Errors
+/// When there is no memory to map the registers.
+pub fn connect(machine: &mut Machine) -> Result<(), OutOfMemory> {
+    if machine.processors.iter().any(|&id| id >= 255) {
+        local_apic::use_x2apic(core_local::current());
+    }
     find_io_apics(machine)
 }
 
@@ -190,7 +200,7 @@ fn mask_8259s() {
     }
 }
 
-fn find_io_apics(machine: &mut Machine) -> Result<(), crate::memory::OutOfMemory> {
+fn find_io_apics(machine: &mut Machine) -> Result<(), OutOfMemory> {
     const DEFAULT: &[(u64, u32)] = &[(0xFEC0_0000, 0)];
     let told = if machine.io_apics.is_empty() {
         DEFAULT

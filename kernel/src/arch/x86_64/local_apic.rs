@@ -35,6 +35,8 @@ const MSR_TSC_DEADLINE: u32 = 0x6E0;
 const MSR_X2APIC: u32 = 0x800;
 const BASE_ENABLED: u64 = 1 << 11;
 const BASE_X2APIC: u64 = 1 << 10;
+/// Where the registers are in memory: the bits of a page's address.
+const BASE_ADDRESS: u64 = 0x000F_FFFF_FFFF_F000;
 
 /// Interrupt command: an INIT to one core, and a start-up to one core (with the page number in the low byte).
 const COMMAND_INIT: u32 = 0x4500;
@@ -66,21 +68,27 @@ fn write(register: usize, value: u32) {
     }
 }
 
-/// Finds the registers, in the boot core; `phys` is where the firmware says they are. `wants_x2apic`: some core's number needs it.
+/// Finds the registers, in the boot core.
 ///
 /// # Errors
 /// When there is no memory to map them.
-pub fn find(phys: u64, wants_x2apic: bool) -> Result<(), OutOfMemory> {
+pub fn find() -> Result<(), OutOfMemory> {
     // SAFETY: every x86-64 processor has the register.
     let base = unsafe { cpu::read_msr(cpu::msr::APIC_BASE) };
-    let has_x2apic = cpu::cpuid(1).ecx & 1 << 21 != 0;
-    let is_x2apic = has_x2apic && (base & BASE_X2APIC != 0 || wants_x2apic);
+    let is_x2apic = base & BASE_X2APIC != 0;
     IS_X2APIC.store(is_x2apic, Ordering::Relaxed);
     if !is_x2apic {
-        let _ = REGISTERS.set(Mmio::map(phys, 0x1000)?);
+        let _ = REGISTERS.set(Mmio::map(base & BASE_ADDRESS, 0x1000)?);
     }
     HAS_TSC_DEADLINE.store(cpu::cpuid(1).ecx & 1 << 24 != 0, Ordering::Relaxed);
     Ok(())
+}
+
+/// Has the local APICs be x2APICs from now on, if the processor can: some core's number needs it.
+pub fn use_x2apic(core: &CoreLocal) {
+    if cpu::cpuid(1).ecx & 1 << 21 != 0 && !IS_X2APIC.swap(true, Ordering::Relaxed) {
+        enable(core);
+    }
 }
 
 /// Turns on the local APIC of this core, and returns its number.
@@ -99,13 +107,12 @@ pub fn enable(core: &CoreLocal) -> u32 {
     write(register::TASK_PRIORITY, 0);
     write(register::SPURIOUS, 0x100 | u32::from(SPURIOUS_VECTOR));
     write(register::TIMER_DIVIDE, 0b1011); // by 1
-    if let Some(registers) = REGISTERS.get() {
-        let address = registers.address_of(register::END_OF_INTERRUPT);
-        core.end_of_interrupt
-            .store(address as u64, Ordering::Relaxed);
-        return read(register::ID) >> 24;
-    }
-    read(register::ID)
+    let registers = REGISTERS.get().filter(|_| mode == 0);
+    let end_of_interrupt = registers.map_or(0, |r| r.address_of(register::END_OF_INTERRUPT));
+    core.end_of_interrupt
+        .store(end_of_interrupt as u64, Ordering::Relaxed);
+    // Of the number, memory has the lowest eight bits in its highest.
+    read(register::ID) >> if mode == 0 { 24 } else { 0 }
 }
 
 /// Sends an interrupt command to one core.

@@ -65,7 +65,6 @@ fn open(phys: u64) -> Option<Table> {
 
 /// Entries of the base table (section 4.3).
 fn read_entries(table: &[u8], machine: &mut Machine) {
-    machine.local_apic = machine.local_apic.or(read_u32(table, 36).map(u64::from));
     let tells_io_apics = machine.io_apics.is_empty();
     let mut isa_buses = [false; 256];
     let mut rest = table.get(HEADER_BYTES..).unwrap_or(&[]);
@@ -135,7 +134,6 @@ mod tests {
         let mut machine = Machine::default();
         read_entries(&table, &mut machine);
         assert_eq!(machine.processors, [0, 1]);
-        assert_eq!(machine.local_apic, Some(0xFEE0_0000));
         assert_eq!(machine.io_apics, [(0xFEC0_0000, 0)]);
         assert_eq!(machine.overrides, [(0, 2, 0)]);
     }

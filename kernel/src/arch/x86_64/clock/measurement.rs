@@ -6,18 +6,19 @@ use super::{pit, tsc};
 /// Looks of which the quickest counts: in the others the host may have taken the processor away.
 const LOOKS: u32 = 4;
 
-/// What two clocks say at one time.
+/// What two clocks say at one time. One kind for all of them: in an emulator each copy of this code would be translated.
 #[derive(Clone, Copy)]
-struct Look<T> {
-    other: T,
+struct Look {
+    other: u32,
     before: u64,
     after: u64,
 }
 
-impl<T: Copy> Look<T> {
-    /// Not inlined: in an emulator each copy of it would be translated.
-    #[inline(never)]
-    fn take(read: &mut impl FnMut() -> T) -> Self {
+/// How another clock is read.
+type Read<'a> = &'a mut dyn FnMut() -> u32;
+
+impl Look {
+    fn take(read: Read<'_>) -> Self {
         let before = tsc();
         let other = read();
         Self {
@@ -27,7 +28,8 @@ impl<T: Copy> Look<T> {
         }
     }
 
-    fn quickest(read: &mut impl FnMut() -> T) -> Self {
+    #[inline(never)]
+    fn quickest(read: Read<'_>) -> Self {
         let mut best = Self::take(read);
         for _ in 1..LOOKS {
             let look = Self::take(read);
@@ -49,9 +51,14 @@ impl<T: Copy> Look<T> {
     }
 }
 
+/// The interval timer's counter.
+fn interval_timer() -> u32 {
+    u32::from(pit::read())
+}
+
 /// A measurement of the time-stamp counter under way.
 pub struct TscMeasurement {
-    start: Look<u16>,
+    start: Look,
 }
 
 impl TscMeasurement {
@@ -59,7 +66,7 @@ impl TscMeasurement {
     pub fn begin() -> Self {
         pit::start();
         Self {
-            start: Look::quickest(&mut pit::read),
+            start: Look::quickest(&mut interval_timer),
         }
     }
 
@@ -82,11 +89,12 @@ impl TscMeasurement {
         const MAX_LOOKS: u32 = 75_000;
         let mut looks = 0;
         loop {
-            let end = Look::quickest(&mut pit::read);
+            let end = Look::quickest(&mut interval_timer);
             if pit::has_ended() {
                 return None;
             }
-            let elapsed = u64::from(self.start.other.wrapping_sub(end.other));
+            let elapsed = self.start.other.wrapping_sub(end.other);
+            let elapsed = u64::from(elapsed as u16);
             looks += 1;
             if elapsed >= pit::TICKS || looks == MAX_LOOKS {
                 return Some(end.since(&self.start).saturating_mul(pit::HZ) / elapsed.max(1));
@@ -98,7 +106,7 @@ impl TscMeasurement {
 /// A measurement of a counter that counts down.
 pub struct CounterMeasurement<F> {
     read: F,
-    start: Look<u32>,
+    start: Look,
 }
 
 impl<F: FnMut() -> u32> CounterMeasurement<F> {

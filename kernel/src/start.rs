@@ -7,10 +7,10 @@ use crate::abi;
 use crate::arch::clock;
 use crate::arch::x86_64::start_info::{Protocol, StartInfo, StartInfoError};
 use crate::arch::x86_64::{
-    acpi, core_local, cores, descriptors, exceptions, extended_state, interrupts,
-    local_apic, power, syscall, tlb,
+    acpi, core_local, cores, descriptors, exceptions, extended_state, interrupts, local_apic,
+    power, syscall, tlb,
 };
-use crate::command_line::CommandLine;
+use crate::command_line::{CommandLine, VirtioMmioDevice};
 use crate::devices::console;
 use crate::epitaph::fatal;
 use crate::storage::{self, MountError, MountRequest};
@@ -35,6 +35,13 @@ pub fn command_line() -> &'static CommandLine {
         Some(found) => &found.command_line,
         None => panic!("the command line is used before it is read"),
     }
+}
+
+/// The devices of virtio on the memory bus, as image and loader tell of them. Read when somebody looks for devices: a program without any
+/// does not wait for it.
+pub(crate) fn virtio_mmio() -> &'static [VirtioMmioDevice] {
+    static DEVICES: OnceCell<Vec<VirtioMmioDevice>> = OnceCell::new();
+    DEVICES.get_or_find(|| command_line().virtio_mmio())
 }
 
 /// Called by the boot code on the boot stack with interrupts off; `start_info_phys` is where the loader left its information, in the
@@ -86,11 +93,12 @@ pub(crate) extern "C" fn start(start_info_phys: u64, protocol: Protocol) -> ! {
         ::log::warn!("command line: `{word}` means nothing to this kernel");
     }
     scheduler::set_placement(command_line.placement);
-    let mut machine = acpi::read_tables(info.root, info.extended_bios_data);
+    let mut machine = acpi::Machine::default();
+    acpi::read_tables(&mut machine, &info.root, info.extended_bios_data);
     if let Some(acpi_power) = machine.power {
         power::set_acpi(acpi_power);
     }
-    if interrupts::connect(&mut machine).is_err() {
+    if interrupts::connect(&machine).is_err() {
         no_memory();
     }
     local_apic::set_timer_hz(clock::initialise(measurement, counter));
@@ -165,7 +173,7 @@ fn toro_all_file_systems(mounts: &[String]) -> Result<(), MountError> {
         .iter()
         .map(|word| MountRequest::parse(word))
         .collect();
-    storage::start(&requests?, &command_line().virtio_mmio)?;
+    storage::start(&requests?, virtio_mmio())?;
     abi::generated::bring_texts();
     toro_proc();
     toro_proc_net();

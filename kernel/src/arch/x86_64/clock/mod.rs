@@ -178,8 +178,9 @@ pub fn initialise(
         Kind::Kvm => kvm::read(&clock.shared, core_local::current().index()).map(|t| t.tsc_hz()),
         Kind::HyperV => None,
     });
+    let (told_tsc_hz, told_counter_hz) = frequency::told();
     let tsc_hz = own_hz
-        .or_else(frequency::tsc_hz)
+        .or(told_tsc_hz)
         .unwrap_or_else(|| measurement.finish())
         .max(1_000_000);
     TSC_HZ.store(tsc_hz, Ordering::Relaxed);
@@ -206,7 +207,7 @@ pub fn initialise(
         let _ = PARAVIRTUAL.set(clock);
     }
     counter.map_or(0, |counter| {
-        frequency::apic_hz().unwrap_or_else(|| counter.finish(tsc_hz))
+        told_counter_hz.unwrap_or_else(|| counter.finish(tsc_hz))
     })
 }
 

@@ -55,8 +55,8 @@ fn limits() {
         // SAFETY: there is room for a limit.
         check(unsafe { libc::getrlimit(resource, &raw mut limit) }).map(|_| limit)
     };
-    // SAFETY: a limit.
     let set = |resource, limit: libc::rlimit| {
+        // SAFETY: a limit.
         check(unsafe { libc::setrlimit(resource, &raw const limit) })
     };
     let before = limit_of(libc::RLIMIT_NOFILE).expect("a limit");

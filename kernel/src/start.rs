@@ -80,8 +80,7 @@ pub(crate) extern "C" fn start(start_info_phys: u64, protocol: Protocol) -> ! {
         no_memory();
     }
     let counter = local_apic::counts().then(|| {
-        local_apic::start_timer_count();
-        clock::CounterMeasurement::begin(local_apic::timer_count)
+        clock::CounterMeasurement::begin(local_apic::start_timer_count, local_apic::timer_count)
     });
     console::initialise_screen(info.framebuffer.as_ref());
     let command_line = CommandLine::parse(image::default_command_line(), info.command_line());

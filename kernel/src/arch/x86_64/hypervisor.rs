@@ -99,6 +99,14 @@ mod tests {
 
     /// A processor with Hyper-V's leaves, and KVM's behind them.
     fn cpuid(leaf: u32) -> CpuidResult {
+        if leaf == 1 {
+            return CpuidResult {
+                eax: 0,
+                ebx: 0,
+                ecx: 1 << 31,
+                edx: 0,
+            };
+        }
         let letters_of = |hypervisor| LETTERS[hypervisor as usize];
         let (highest, letters): (u32, &[u8; 12]) = match leaf {
             0x4000_0000 => (0x4000_000A, letters_of(Hypervisor::HyperV)),

@@ -184,8 +184,7 @@ pub fn initialise(
         .unwrap_or_else(|| measurement.finish())
         .max(1_000_000);
     TSC_HZ.store(tsc_hz, Ordering::Relaxed);
-    let scale = (u128::from(NS_PER_S) << 32) / u128::from(tsc_hz);
-    NS_PER_TICK_32.store(scale as u64, Ordering::Relaxed);
+    NS_PER_TICK_32.store((NS_PER_S << 32) / tsc_hz, Ordering::Relaxed);
 
     let told_wall_ns = clock.as_ref().and_then(|clock| match clock.kind {
         Kind::Kvm => kvm::wall_at_zero_ns(&clock.shared)?.checked_add(clock.at_boot_ns),

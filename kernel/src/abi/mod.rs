@@ -38,6 +38,7 @@ mod identity;
 mod interfaces;
 mod interval;
 mod jump;
+mod load;
 mod locale;
 mod lock;
 mod long_double;

@@ -5,7 +5,7 @@
 //! and gets options, of which [`groups`] are about multicast and [`connection`] about one of TCP; [`mark`] is where urgent data is.
 
 pub(super) mod address;
-mod connection;
+pub(super) mod connection;
 mod control;
 mod groups;
 pub(super) mod mark;
@@ -196,7 +196,13 @@ extern "C" fn socket(domain: c_int, kind: c_int, protocol: c_int) -> c_int {
         let object: Box<dyn Object> = match (kind & !flags, protocol) {
             (libc::SOCK_STREAM, 0 | libc::IPPROTO_TCP) => Box::new(TcpSocket::new(network, is_v6)),
             (libc::SOCK_DGRAM, 0 | libc::IPPROTO_UDP) => Box::new(UdpSocket::new(network, is_v6)),
-            (libc::SOCK_STREAM | libc::SOCK_DGRAM, _) => {
+            (libc::SOCK_DGRAM | libc::SOCK_RAW, libc::IPPROTO_ICMP) if !is_v6 => Box::new(
+                UdpSocket::of_messages(network, is_v6, kind & !flags == libc::SOCK_RAW)?,
+            ),
+            (libc::SOCK_DGRAM | libc::SOCK_RAW, libc::IPPROTO_ICMPV6) if is_v6 => Box::new(
+                UdpSocket::of_messages(network, is_v6, kind & !flags == libc::SOCK_RAW)?,
+            ),
+            (libc::SOCK_STREAM | libc::SOCK_DGRAM | libc::SOCK_RAW, _) => {
                 return Err(Errno(libc::EPROTONOSUPPORT));
             }
             _ => return Err(Errno(libc::ESOCKTNOSUPPORT)),

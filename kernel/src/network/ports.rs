@@ -11,6 +11,7 @@ use tcpip::{Admission, Tuple};
 use super::LOOPBACK;
 use super::binding::{self, Binding};
 use super::error::{Error, Result};
+use super::messages::Messages;
 use super::random::Random;
 use super::socket::mailbox::Mailbox;
 use crate::scheduler::Notifier;
@@ -119,6 +120,11 @@ impl Listener {
         !self.queue.lock().ready.is_empty()
     }
 
+    /// How many connections wait.
+    pub(super) fn waiting(&self) -> usize {
+        self.queue.lock().ready.len()
+    }
+
     /// Changes how many may wait.
     pub(super) fn set_backlog(&self, backlog: usize) {
         self.queue.lock().backlog = backlog.clamp(1, MAX_BACKLOG);
@@ -160,7 +166,7 @@ impl TcpUse {
 }
 
 /// What is entered at a port.
-trait Entry {
+pub(super) trait Entry {
     /// Whether it and another entry can have the same address.
     fn can_share(&self, other: &Self) -> bool;
 }
@@ -187,6 +193,8 @@ struct Tables {
 /// The table of ports.
 pub struct Ports {
     tables: SpinLock<Tables>,
+    /// Who gets messages of ICMP.
+    pub(super) messages: Messages,
 }
 
 /// Which of the entries of a port listens for an address on an interface: one bound to it before one bound to all, then one of the same
@@ -212,7 +220,7 @@ fn listening(
 }
 
 /// Enters `entry` at the wanted port, or at a free one if 0 is wanted; what it is bound to then.
-fn claim<T: Entry>(
+pub(super) fn claim<T: Entry>(
     table: &mut BTreeMap<u16, Vec<(Binding, T)>>,
     random: &mut Random,
     binding: Binding,
@@ -241,7 +249,7 @@ fn claim<T: Entry>(
 }
 
 /// Takes the first entry for an address that `is_wanted`.
-fn remove<T>(
+pub(super) fn remove<T>(
     table: &mut BTreeMap<u16, Vec<(Binding, T)>>,
     binding: &Binding,
     is_wanted: impl Fn(&T) -> bool,
@@ -267,6 +275,7 @@ impl Ports {
                 udp: BTreeMap::new(),
                 random: Random::new(seed),
             }),
+            messages: Messages::new(seed.rotate_left(32)),
         }
     }
 

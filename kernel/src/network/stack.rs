@@ -700,6 +700,31 @@ impl Stack {
         Ok(())
     }
 
+    /// Sends a message of ICMP from an address of ours, or from any if it is none in particular. Its checksum is made if it `is_open`.
+    ///
+    /// # Errors
+    /// When it is too long, or there is no address to send from.
+    pub fn send_message(
+        &mut self,
+        from: IpAddr,
+        to: IpAddr,
+        message: (&[u8], bool),
+        manner: Manner,
+        now_ns: u64,
+    ) -> Result<()> {
+        self.engine
+            .send_message(from, to, message, manner, now_ns / 1000)?;
+        self.finish();
+        Ok(())
+    }
+
+    /// The ends and the states of all connections, whoever holds them.
+    pub fn connections(&self) -> impl Iterator<Item = (FourTuple, State)> {
+        let index = self.engine.sockets.index;
+        let all = self.engine.connections();
+        all.map(move |(tuple, state)| (FourTuple::from_tuple(&tuple, index), state))
+    }
+
     /// What was counted so far.
     pub fn statistics(&self) -> Statistics {
         let stats = self.engine.stats();

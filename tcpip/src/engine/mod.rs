@@ -340,6 +340,19 @@ impl<D: Device, S: Sockets> Engine<D, S> {
         ]
     }
 
+    /// The ends and the states of all connections: those of [`Engine::connect`] and those that were accepted, handshakes that peers began,
+    /// and what is in TIME-WAIT.
+    pub fn connections(&self) -> impl Iterator<Item = (Tuple, State)> {
+        let waiting = |tuple: &Tuple| (*tuple, State::TimeWait);
+        let begun = |tuple: &Tuple| (*tuple, State::SynReceived);
+        self.table
+            .iter()
+            .map(|entry| (entry.tuple, entry.connection.state()))
+            .filter(|(_, state)| *state != State::Closed)
+            .chain(self.half_open.tuples().map(begun))
+            .chain(self.time_wait.tuples().map(waiting))
+    }
+
     /// Connections in TIME-WAIT.
     pub fn time_wait(&self) -> usize {
         self.time_wait.len()

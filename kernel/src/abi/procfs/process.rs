@@ -7,10 +7,9 @@ use core::sync::atomic::Ordering;
 
 use super::text;
 use crate::abi::directory::umask_now;
-use crate::abi::machine;
-use crate::abi::object;
 use crate::abi::process::limit_of;
 use crate::abi::signal;
+use crate::abi::{load, machine, object};
 use crate::error::{Errno, Result};
 use crate::image;
 use crate::memory::areas::{self, Access};
@@ -32,7 +31,7 @@ const ALL_CAPABILITIES: u64 = (1 << 41) - 1;
 const PROGRAM: &str = "/dev/program";
 
 /// `/proc/1`, which `/proc/self` leads to.
-pub(super) static PROCESS: [(&str, Item); 19] = [
+pub(super) static PROCESS: [(&str, Item); 20] = [
     ("auxv", Item::File(auxiliary_vector)),
     ("cgroup", Item::File(|_| Ok(Vec::from(b"0::/\n")))),
     ("cmdline", Item::File(command)),
@@ -45,6 +44,8 @@ pub(super) static PROCESS: [(&str, Item); 19] = [
     ("maps", Item::File(mappings)),
     ("mountinfo", Item::File(mount_info)),
     ("mounts", Item::File(mounts)),
+    // Where the network is shown; else nowhere.
+    ("net", Item::Link(|_| Ok(Vec::from(b"/proc/net")))),
     ("oom_score", Item::File(|_| super::line(0))),
     ("oom_score_adj", Item::File(|_| super::line(0))),
     ("root", Item::Link(|_| Ok(Vec::from(b"/")))),
@@ -56,8 +57,19 @@ pub(super) static PROCESS: [(&str, Item); 19] = [
         Item::Numbers(
             || threads().iter().map(|thread| thread.id).collect(),
             &Item::Directory(&[
+                ("children", Item::File(|_| Ok(Vec::new()))),
+                ("cgroup", Item::File(|_| Ok(Vec::from(b"0::/\n")))),
+                ("cmdline", Item::File(command)),
                 ("comm", Item::File(|thread| super::line(name_of(thread)?))),
+                ("cwd", Item::Link(|_| vfs::current_path())),
+                ("environ", Item::File(environment)),
+                ("exe", Item::Link(|_| Ok(PROGRAM.into()))),
+                ("fd", Item::Numbers(descriptors, &Item::Link(descriptor))),
+                ("limits", Item::File(limits)),
+                ("maps", Item::File(mappings)),
+                ("root", Item::Link(|_| Ok(Vec::from(b"/")))),
                 ("stat", Item::File(stat)),
+                ("statm", Item::File(memory)),
                 ("status", Item::File(status)),
             ]),
         ),
@@ -219,7 +231,7 @@ fn descriptor(number: u64) -> Result<Vec<u8>> {
         libc::S_IFCHR => return Ok(Vec::from(b"/dev/console")),
         _ => "anon_inode:",
     };
-    text(|out| write!(out, "{what}[{number}]"))
+    text(|out| write!(out, "{what}[{}]", description.number()))
 }
 
 /// A part of the address space, with how it may be used.
@@ -337,11 +349,7 @@ fn stat(thread: u64) -> Result<Vec<u8>> {
             "{thread} ({name}) {} 0 1 1 0 -1 0 0 0 0 0 ",
             state(&task)
         )?;
-        write!(
-            out,
-            "{} 0 0 0 20 0 {count} 0 0 ",
-            super::machine::busy_ns() / TICK_NS
-        )?;
+        write!(out, "{} 0 0 0 20 0 {count} 0 0 ", load::busy_ns() / TICK_NS)?;
         write!(out, "{mapped} {} {} ", used / FRAME_BYTES, u64::MAX)?;
         write!(
             out,

@@ -11,6 +11,7 @@ use crate::abi::{errno, unix};
 use crate::error::{Errno, Result};
 use crate::network::socket::tcp::NumberOption;
 use crate::network::socket::told::Told;
+use crate::network::socket::udp::Protocol;
 
 /// Reads a value of an option.
 ///
@@ -352,11 +353,18 @@ unsafe extern "C" fn getsockopt(
                 socket.take_error().map_or(0, |error| Errno::from(error).0)
             }
             (libc::SOL_SOCKET, libc::SO_TYPE, Socket::Tcp(_)) => libc::SOCK_STREAM,
-            (libc::SOL_SOCKET, libc::SO_TYPE, Socket::Udp(_)) => libc::SOCK_DGRAM,
+            (libc::SOL_SOCKET, libc::SO_TYPE, Socket::Udp(socket)) => match socket.protocol {
+                Protocol::Udp | Protocol::Echo => libc::SOCK_DGRAM,
+                Protocol::Messages => libc::SOCK_RAW,
+            },
             (libc::SOL_SOCKET, libc::SO_DOMAIN, _) if is_v6 => libc::AF_INET6,
             (libc::SOL_SOCKET, libc::SO_DOMAIN, _) => libc::AF_INET,
             (libc::SOL_SOCKET, libc::SO_PROTOCOL, Socket::Tcp(_)) => libc::IPPROTO_TCP,
-            (libc::SOL_SOCKET, libc::SO_PROTOCOL, Socket::Udp(_)) => libc::IPPROTO_UDP,
+            (libc::SOL_SOCKET, libc::SO_PROTOCOL, Socket::Udp(socket)) => match socket.protocol {
+                Protocol::Udp => libc::IPPROTO_UDP,
+                _ if is_v6 => libc::IPPROTO_ICMPV6,
+                _ => libc::IPPROTO_ICMP,
+            },
             (libc::SOL_SOCKET, libc::SO_ACCEPTCONN, Socket::Tcp(socket)) => {
                 c_int::from(socket.is_listening())
             }

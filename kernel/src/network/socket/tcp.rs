@@ -4,7 +4,7 @@ use alloc::sync::Arc;
 use core::net::SocketAddr;
 use core::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, AtomicU64, Ordering};
 
-use tcpip::{Info, Settings};
+use tcpip::{Info, Settings, State};
 
 use super::family::Family;
 use super::{deadline, wait};
@@ -86,6 +86,21 @@ pub enum NumberOption {
     TransmitBytes,
     /// `TCP_MAXSEG`: bytes of payload that a segment has at most; 0: as many as fit.
     SegmentBytes,
+}
+
+/// What there is to tell of a socket (`/proc/net/tcp`).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Condition {
+    /// Its own end.
+    pub local: SocketAddr,
+    /// The peer's; none of a listener.
+    pub remote: SocketAddr,
+    /// The state of its connection; `None`: it listens.
+    pub state: Option<State>,
+    /// Bytes that the peer has not acknowledged.
+    pub unsent: usize,
+    /// Bytes that wait to be read, or connections to be accepted.
+    pub unread: usize,
 }
 
 /// A TCP socket as a program holds it.
@@ -579,6 +594,33 @@ impl TcpSocket {
     pub fn info(&self) -> Option<Info> {
         let stream = self.stream().ok()?;
         stream.interface.lock().info(stream.slot, clock::now_ns())
+    }
+
+    /// Its ends and its state; `None` as long as it neither listens nor has a connection.
+    pub fn condition(&self) -> Option<Condition> {
+        match self.role() {
+            Role::Fresh(_) => None,
+            Role::Listener(listener) => Some(Condition {
+                local: listener.binding.address,
+                remote: self.family.none(),
+                state: None,
+                unsent: 0,
+                unread: listener.waiting(),
+            }),
+            Role::Stream => {
+                let stream = self.stream().ok()?;
+                let local = stream.local();
+                let mut stack = stream.interface.lock();
+                let info = stack.info(stream.slot, clock::now_ns())?;
+                Some(Condition {
+                    local,
+                    remote: stream.remote,
+                    state: Some(info.state),
+                    unsent: stack.unsent(stream.slot),
+                    unread: stack.unread(stream.slot),
+                })
+            }
+        }
     }
 
     /// The core on which its segments are handled, if it has a connection.

@@ -1,4 +1,5 @@
-//! UDP sockets (RFC 768).
+//! Sockets for datagrams: of UDP (RFC 768), and of messages of ICMP (RFC 792, RFC 4443), which have an identifier or nothing in the place of a
+//! port.
 
 use alloc::sync::Arc;
 use core::net::{IpAddr, SocketAddr};
@@ -17,6 +18,7 @@ use crate::network::Network;
 use crate::network::binding::{self, Binding};
 use crate::network::error::{Error, Result};
 use crate::network::interface::Interface;
+use crate::network::messages::echo_request;
 use crate::scheduler::{Notifier, Readiness};
 use crate::sync::SpinLock;
 
@@ -33,6 +35,17 @@ pub struct Wishes {
     pub traffic_class: Option<u8>,
 }
 
+/// What the datagrams of a socket are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Protocol {
+    /// Datagrams of UDP.
+    Udp,
+    /// Echo requests that are sent and their answers, as messages of ICMP; what is bound is the identifier.
+    Echo,
+    /// All messages of ICMP, received ones of IPv4 with the header of IP.
+    Messages,
+}
+
 #[derive(Default)]
 struct Local {
     binding: Option<Binding>,
@@ -40,8 +53,10 @@ struct Local {
     source: Option<IpAddr>,
 }
 
-/// A UDP socket as a program holds it.
+/// A socket for datagrams as a program holds it.
 pub struct UdpSocket {
+    /// What it sends and receives.
+    pub protocol: Protocol,
     network: &'static Network,
     mailbox: Arc<Mailbox>,
     local: SpinLock<Local>,
@@ -71,9 +86,34 @@ pub struct UdpSocket {
 }
 
 impl UdpSocket {
-    /// A socket of a version of IP, without an address.
+    /// A socket of UDP over a version of IP, without an address.
     pub fn new(network: &'static Network, is_v6: bool) -> Self {
+        Self::of(Protocol::Udp, network, is_v6)
+    }
+
+    /// A socket for messages of the ICMP of a version of IP: for echoes, or for all of them from now on.
+    ///
+    /// # Errors
+    /// [`Error::OutOfMemory`].
+    pub fn of_messages(network: &'static Network, is_v6: bool, is_raw: bool) -> Result<Self> {
+        let protocol = match is_raw {
+            true => Protocol::Messages,
+            false => Protocol::Echo,
+        };
+        let socket = Self::of(protocol, network, is_v6);
+        // Each version has an ICMP of its own.
+        socket.family.is_only.store(true, Ordering::Relaxed);
+        if is_raw {
+            let all = socket.family.none().into();
+            let messages = &network.ports.messages;
+            messages.bind_raw(all, socket.mailbox.clone())?;
+        }
+        Ok(socket)
+    }
+
+    fn of(protocol: Protocol, network: &'static Network, is_v6: bool) -> Self {
         Self {
+            protocol,
             network,
             mailbox: Arc::default(),
             local: SpinLock::new(Local::default()),
@@ -108,8 +148,12 @@ impl UdpSocket {
         let is_shared = self.is_address_reused.load(Ordering::Relaxed)
             || self.is_port_shared.load(Ordering::Relaxed);
         self.mailbox.is_shared.store(is_shared, Ordering::Relaxed);
-        let bound = self.network.ports.bind_udp(binding, self.mailbox.clone())?;
-        local.binding = Some(bound);
+        let (ports, mailbox) = (&self.network.ports, self.mailbox.clone());
+        local.binding = Some(match self.protocol {
+            Protocol::Udp => ports.bind_udp(binding, mailbox)?,
+            Protocol::Echo => ports.messages.bind_echo(binding, mailbox)?,
+            Protocol::Messages => ports.messages.bind_raw(binding.with_port(0), mailbox)?,
+        });
         Ok(())
     }
 
@@ -131,7 +175,7 @@ impl UdpSocket {
     /// When there is no free port, or no way to the peer.
     pub fn connect(&self, peer: Option<SocketAddr>) -> Result<()> {
         let local = self.bound()?;
-        let peer = peer.map(binding::destination);
+        let peer = peer.map(|peer| self.destination(peer));
         let mut source = None;
         if let Some(peer) = peer {
             self.family.check(peer)?;
@@ -150,6 +194,15 @@ impl UdpSocket {
         self.local.lock().source = source;
         self.mailbox.inbox.lock().set_peer(peer);
         Ok(())
+    }
+
+    /// Where a datagram to an address goes: messages have no ports.
+    fn destination(&self, to: SocketAddr) -> SocketAddr {
+        let mut to = binding::destination(to);
+        if self.protocol != Protocol::Udp {
+            to.set_port(0);
+        }
+        to
     }
 
     /// The interface by which datagrams go to an address.
@@ -180,12 +233,12 @@ impl UdpSocket {
         let peer = inbox.peer();
         drop(inbox);
         // Linux lets a socket be connected to port 0, and says that nobody is there.
-        if to.is_some_and(|to| to.port() == 0) {
+        if to.is_some_and(|to| to.port() == 0) && self.protocol == Protocol::Udp {
             return Err(Error::Invalid);
         }
         let to = to.or(peer).ok_or(Error::NoDestination)?;
         self.family.check(to)?;
-        let to = binding::destination(to);
+        let to = self.destination(to);
         let mut local = self.bound()?;
         if let Some(source) = wishes.source {
             local.set_ip(source);
@@ -205,7 +258,19 @@ impl UdpSocket {
             traffic_class: wishes.traffic_class.unwrap_or(class),
             is_looped: self.groups.is_looped.load(Ordering::Relaxed),
         };
-        stack.send_datagram(local, to, payload, manner, clock::now_ns())?;
+        let now_ns = clock::now_ns();
+        match self.protocol {
+            Protocol::Udp => stack.send_datagram(local, to, payload, manner, now_ns)?,
+            Protocol::Echo => {
+                let request = echo_request(payload, self.family.is_v6, local.port())?;
+                stack.send_message(local.ip(), to.ip(), (&request, true), manner, now_ns)?;
+            }
+            Protocol::Messages => {
+                // Of IPv4 the checksum is the program's.
+                let message = (payload, self.family.is_v6);
+                stack.send_message(local.ip(), to.ip(), message, manner, now_ns)?;
+            }
+        }
         Ok(payload.len())
     }
 
@@ -413,8 +478,12 @@ impl UdpSocket {
 impl Drop for UdpSocket {
     fn drop(&mut self) {
         self.groups.leave_all(self.network);
-        if let Some(binding) = &self.local.lock().binding {
-            self.network.ports.release_udp(binding, &self.mailbox);
+        let ports = &self.network.ports;
+        match (&self.local.lock().binding, self.protocol) {
+            (Some(binding), Protocol::Udp) => ports.release_udp(binding, &self.mailbox),
+            (Some(binding), Protocol::Echo) => ports.messages.release_echo(binding, &self.mailbox),
+            (_, Protocol::Messages) => ports.messages.release_raw(&self.mailbox),
+            (None, _) => {}
         }
     }
 }

@@ -21,7 +21,7 @@ use libc::{sockaddr, socklen_t};
 
 use super::errno;
 use super::object::{self, Description, Object};
-use super::{resolve, unix};
+use super::{netlink, resolve, unix};
 use crate::arch::x86_64::entropy;
 use crate::error::{Errno, Result};
 use crate::memory::frames;
@@ -185,6 +185,9 @@ extern "C" fn socket(domain: c_int, kind: c_int, protocol: c_int) -> c_int {
         if domain == libc::AF_UNIX {
             return unix::open(kind, protocol);
         }
+        if domain == libc::AF_NETLINK {
+            return netlink::open(kind, protocol);
+        }
         let is_v6 = match domain {
             libc::AF_INET => false,
             libc::AF_INET6 => true,
@@ -232,10 +235,16 @@ unsafe extern "C" fn bind(descriptor: c_int, address: *const sockaddr, len: sock
         }
         Ok(())
     });
-    errno::status(result.or_else(|error| {
+    let result = result.or_else(|error| {
         unix::or_unix(error, descriptor, |socket, _| {
             // SAFETY: the caller's.
             socket.bind(unsafe { unix::load_name(address, len)? })
+        })
+    });
+    errno::status(result.or_else(|error| {
+        netlink::or_netlink(error, descriptor, |socket, _| {
+            // SAFETY: the caller's.
+            socket.bind(unsafe { netlink::load(address, len)? })
         })
     }))
 }
@@ -317,6 +326,16 @@ unsafe extern "C" fn connect(descriptor: c_int, address: *const sockaddr, len: s
             },
         }
     });
+    let connected = connected.or_else(|error| {
+        netlink::or_netlink(error, descriptor, |socket, _| {
+            // SAFETY: the caller's.
+            match unsafe { netlink::load(address, len)? } {
+                // Requests go there anyway.
+                (0, 0) => socket.bind((0, 0)),
+                _ => Err(Errno(libc::ECONNREFUSED)),
+            }
+        })
+    });
     errno::status(connected.or_else(|error| {
         unix::or_unix(error, descriptor, |socket, description| {
             // SAFETY: the caller's.
@@ -369,10 +388,17 @@ unsafe extern "C" fn getsockname(
         unsafe { address::store(local, socket.family().is_v6, address, len) };
         Ok(())
     });
-    errno::status(result.or_else(|error| {
+    let result = result.or_else(|error| {
         unix::or_unix(error, descriptor, |socket, _| {
             // SAFETY: the caller's.
             unsafe { unix::store_name(&socket.name(), address, len) };
+            Ok(())
+        })
+    });
+    errno::status(result.or_else(|error| {
+        netlink::or_netlink(error, descriptor, |socket, _| {
+            // SAFETY: the caller's.
+            unsafe { netlink::store(socket.known_port(), address, len) };
             Ok(())
         })
     }))
@@ -398,6 +424,13 @@ unsafe extern "C" fn getpeername(
             // SAFETY: the caller's.
             unsafe { unix::store_name(&socket.peer_name()?, address, len) };
             Ok(())
+        })
+        .or_else(|error| {
+            netlink::or_netlink(error, descriptor, |_, _| {
+                // SAFETY: the caller's.
+                unsafe { netlink::store(0, address, len) };
+                Ok(())
+            })
         })
     }))
 }

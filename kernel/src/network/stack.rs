@@ -393,6 +393,16 @@ impl Stack {
         self.engine.addresses()
     }
 
+    /// The ways to networks besides those of the addresses: the network, the length of its prefix, and who passes packets on.
+    pub fn routes(&self) -> impl Iterator<Item = (IpAddr, u8, Option<IpAddr>)> {
+        self.engine.routes()
+    }
+
+    /// The next station on the way to an address: itself, or who passes packets on.
+    pub fn next_hop(&self, to: IpAddr) -> Option<IpAddr> {
+        self.engine.next_hop(to)
+    }
+
     /// Whether an address is one of the interface's.
     pub fn has_address(&self, ip: IpAddr) -> bool {
         self.engine.has_address(ip)

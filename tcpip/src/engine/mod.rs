@@ -267,6 +267,19 @@ impl<D: Device, S: Sockets> Engine<D, S> {
             .map(|own| (own.prefix.address.into(), own.prefix.len))
     }
 
+    /// The ways to networks besides those of the addresses: the network, the length of its prefix, and who passes packets on.
+    pub fn routes(&self) -> impl Iterator<Item = (IpAddr, u8, Option<IpAddr>)> {
+        self.addresses.routes().map(|route| {
+            let gateway = route.gateway.map(IpAddr::from);
+            (route.to.address.into(), route.to.len, gateway)
+        })
+    }
+
+    /// The next station on the way to an address: itself, or who passes packets on.
+    pub fn next_hop(&self, to: IpAddr) -> Option<IpAddr> {
+        self.addresses.next_hop(to.into()).map(IpAddr::from)
+    }
+
     /// How near an address is, if there is a way to it and an address of ours to speak from.
     pub fn reach(&self, to: IpAddr) -> Option<Reach> {
         let to = Address::from(to);

@@ -235,6 +235,17 @@ impl Set {
     }
 }
 
+/// Puts bytes at the beginning of a place, of which the rest is left; whether they fit.
+fn put(place: &mut &mut [u8], bytes: &[u8]) -> bool {
+    if place.len() < bytes.len() {
+        return false;
+    }
+    let (here, rest) = core::mem::take(place).split_at_mut(bytes.len());
+    here.copy_from_slice(bytes);
+    *place = rest;
+    true
+}
+
 impl Conversion {
     /// Takes a mark at the beginning of what is read; how many bytes it has.
     fn take_mark(&mut self, bytes: &[u8]) -> usize {
@@ -266,6 +277,14 @@ impl Conversion {
             let len = self.take_mark(from);
             *from = from.get(len..).unwrap_or_default();
         }
+        if self.to.is_marked() && !self.is_marked && !from.is_empty() {
+            let mut mark = [0; 4];
+            let len = self.to.write(MARK, &mut mark).unwrap_or(0);
+            if !put(to, &mark[..len]) {
+                return (foreign, Some(Errno(libc::E2BIG)));
+            }
+            self.is_marked = true;
+        }
         while !from.is_empty() {
             let (value, len) = match self.from.read(from, self.order) {
                 Ok(read) => read,
@@ -273,12 +292,6 @@ impl Conversion {
                 Err(Unread::Bad) => return (foreign, Some(Errno(libc::EILSEQ))),
             };
             let mut letter = [0; 4];
-            let mut mark = [0; 4];
-            let needs_mark = self.to.is_marked() && !self.is_marked;
-            let mark_len = match needs_mark {
-                true => self.to.write(MARK, &mut mark).unwrap_or(0),
-                false => 0,
-            };
             let written = match (self.to.write(value, &mut letter), self.foreign) {
                 (Some(written), _) => written,
                 (None, Foreign::Refused) => return (foreign, Some(Errno(libc::EILSEQ))),
@@ -291,15 +304,9 @@ impl Conversion {
                     self.to.write(u32::from('?'), &mut letter).unwrap_or(0)
                 }
             };
-            if to.len() < mark_len + written {
+            if !put(to, &letter[..written]) {
                 return (foreign, Some(Errno(libc::E2BIG)));
             }
-            let (here, rest) = core::mem::take(to).split_at_mut(mark_len + written);
-            let (before, behind) = here.split_at_mut(mark_len);
-            before.copy_from_slice(&mark[..mark_len]);
-            behind.copy_from_slice(&letter[..written]);
-            *to = rest;
-            self.is_marked |= needs_mark;
             *from = from.get(len..).unwrap_or_default();
         }
         // What was left out is an error for who asks at the end, as glibc has it.

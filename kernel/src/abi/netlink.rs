@@ -7,7 +7,7 @@ mod route;
 use alloc::boxed::Box;
 use alloc::collections::VecDeque;
 use alloc::vec::Vec;
-use core::ffi::c_int;
+use core::ffi::{c_int, c_ulong, c_void};
 use core::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 
 use libc::{sockaddr, sockaddr_nl, socklen_t};
@@ -298,6 +298,11 @@ impl Object for NetlinkSocket {
 
     fn unread(&self) -> Result<usize> {
         Ok(self.answers.lock().queue.front().map_or(0, Vec::len))
+    }
+
+    unsafe fn control(&self, request: c_ulong, argument: *mut c_void) -> Result<()> {
+        // SAFETY: the same contract.
+        unsafe { super::socket::requests::control(request, argument) }
     }
 
     fn stat(&self, stat: &mut libc::stat64) -> Result<()> {

@@ -4,6 +4,7 @@ use alloc::boxed::Box;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::any::Any;
+use core::ffi::{c_ulong, c_void};
 use core::sync::atomic::{AtomicU32, Ordering};
 
 use crate::error::{Errno, Result};
@@ -50,6 +51,17 @@ pub trait Object: Any + Send + Sync {
     /// # Errors
     /// `ENOTTY` when the object does not know.
     fn unread(&self) -> Result<usize> {
+        Err(Errno(libc::ENOTTY))
+    }
+
+    /// What only this kind of object does (`ioctl`).
+    ///
+    /// # Errors
+    /// `ENOTTY` for a request that it does not know.
+    ///
+    /// # Safety
+    /// 1. `argument` points to what the request says.
+    unsafe fn control(&self, _request: c_ulong, _argument: *mut c_void) -> Result<()> {
         Err(Errno(libc::ENOTTY))
     }
 

@@ -122,7 +122,6 @@ unsafe extern "C" fn regexec(
         text,
         is_cut_before: flags & CUT_BEFORE != 0,
         is_cut_behind: flags & CUT_BEHIND != 0,
-        is_brief: count == 0,
     };
     let groups = match program.find(&search) {
         Ok(Some(groups)) => groups,

@@ -11,10 +11,11 @@ mod groups;
 pub(super) mod mark;
 mod message;
 mod options;
+pub(super) mod requests;
 mod transfer;
 
 use alloc::boxed::Box;
-use core::ffi::c_int;
+use core::ffi::{c_int, c_ulong, c_void};
 use core::net::SocketAddr;
 
 use libc::{sockaddr, socklen_t};
@@ -101,6 +102,11 @@ impl Object for TcpSocket {
         Ok(self.unread())
     }
 
+    unsafe fn control(&self, request: c_ulong, argument: *mut c_void) -> Result<()> {
+        // SAFETY: the same contract.
+        unsafe { requests::control(request, argument) }
+    }
+
     fn stat(&self, stat: &mut libc::stat64) -> Result<()> {
         stat_socket(stat);
         Ok(())
@@ -126,6 +132,11 @@ impl Object for UdpSocket {
 
     fn unread(&self) -> Result<usize> {
         Ok(self.unread())
+    }
+
+    unsafe fn control(&self, request: c_ulong, argument: *mut c_void) -> Result<()> {
+        // SAFETY: the same contract.
+        unsafe { requests::control(request, argument) }
     }
 
     fn stat(&self, stat: &mut libc::stat64) -> Result<()> {

@@ -186,8 +186,20 @@ pub(super) fn memory(_: u64) -> Result<Vec<u8>> {
             ("Buffers", 0),
             ("Cached", 0),
             ("SwapCached", 0),
+            // Nothing is ever taken away from a program, so all of it is as if in use.
+            ("Active", total - free),
+            ("Inactive", 0),
             ("SwapTotal", 0),
             ("SwapFree", 0),
+            // What waits to be written is not counted; the others are parts of Linux's kernel.
+            ("Dirty", 0),
+            ("Writeback", 0),
+            ("Mapped", 0),
+            ("Slab", 0),
+            ("Committed_AS", total - free),
+            ("VmallocTotal", 0),
+            ("VmallocUsed", 0),
+            ("VmallocChunk", 0),
         ] {
             writeln!(out, "{:<15} {:>8} kB", MemoryName(name), bytes >> 10)?;
         }

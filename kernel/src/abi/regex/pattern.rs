@@ -19,7 +19,8 @@ pub(super) const BAD_RANGE: c_int = 11;
 pub(super) const NO_SPACE: c_int = 12;
 pub(super) const BAD_REPETITION: c_int = 13;
 pub(super) const BAD_COLLATION: c_int = 3;
-pub(super) const UNMATCHED_CLOSE: c_int = 16;
+pub(super) const BAD_PATTERN: c_int = 2;
+pub(super) const TOO_BIG: c_int = 15;
 
 /// Most that a repetition counts (`RE_DUP_MAX` of glibc).
 const MOST_REPEATS: u32 = 0x7FFF;
@@ -129,7 +130,7 @@ pub(super) fn read(bytes: &[u8], manner: Manner) -> Parsed<Pattern> {
     };
     let root = parser.choice(0)?;
     if parser.at < bytes.len() {
-        return Err(UNMATCHED_CLOSE);
+        return Err(BAD_PARENTHESIS);
     }
     Ok(Pattern {
         root,
@@ -189,32 +190,27 @@ impl Parser<'_> {
 
     fn sequence(&mut self, depth: usize) -> Parsed<Node> {
         let mut nodes = Vec::new();
-        // In basic patterns an asterisk at the beginning is one.
-        let mut is_first = true;
         while self.at < self.bytes.len() && !self.is_operator(b'|') {
             if self.is_operator(b')') && (depth > 0 || !self.manner.is_extended) {
                 break;
             }
-            let (node, can_repeat) = self.atom(depth, is_first)?;
-            is_first = is_first
-                && !self.manner.is_extended
-                && matches!(node, Node::Anchor(Anchor::LineStart));
-            let node = if can_repeat && !is_first {
-                self.repeats(node)?
-            } else {
-                node
+            let node = self.atom(depth, nodes.is_empty())?;
+            // What stands behind an anchor repeats nothing: as at the beginning, it is no operator, or an error.
+            let node = match node {
+                Node::Anchor(_) => node,
+                node => self.repeats(node)?,
             };
             nodes.push(node);
         }
         Ok(Node::Sequence(nodes))
     }
 
-    /// One node, and whether what follows may repeat it.
-    fn atom(&mut self, depth: usize, is_first: bool) -> Parsed<(Node, bool)> {
+    /// One node.
+    fn atom(&mut self, depth: usize, is_first: bool) -> Parsed<Node> {
         let is_extended = self.manner.is_extended;
         let (byte, next) = match self.rest() {
             [byte, rest @ ..] => (*byte, rest.first().copied()),
-            [] => return Ok((Node::Sequence(Vec::new()), false)),
+            [] => return Ok(Node::Sequence(Vec::new())),
         };
         self.at += 1;
         let node = match byte {
@@ -232,7 +228,7 @@ impl Parser<'_> {
                 self.at += 1;
                 match next {
                     b'(' if !is_extended => return self.group(depth),
-                    b'{' if !is_extended && is_first => return Err(BAD_REPETITION),
+                    b'{' if !is_extended => return Err(BAD_REPETITION),
                     b'1'..=b'9' => {
                         let group = usize::from(next - b'0');
                         if !self.closed.contains(&group) {
@@ -256,7 +252,7 @@ impl Parser<'_> {
             }
             other => self.byte(other),
         };
-        Ok((node, true))
+        Ok(node)
     }
 
     /// Whether a `$` of a basic pattern ends a line: it is the last of the pattern, of a group or of an alternative.
@@ -264,7 +260,7 @@ impl Parser<'_> {
         matches!(self.rest(), [] | [b'\\', b')' | b'|', ..])
     }
 
-    fn group(&mut self, depth: usize) -> Parsed<(Node, bool)> {
+    fn group(&mut self, depth: usize) -> Parsed<Node> {
         self.opened += 1;
         let number = self.opened;
         let inner = self.choice(depth + 1)?;
@@ -272,7 +268,7 @@ impl Parser<'_> {
             return Err(BAD_PARENTHESIS);
         }
         self.closed.push(number);
-        Ok((Node::Group(number, Box::new(inner)), true))
+        Ok(Node::Group(number, Box::new(inner)))
     }
 
     fn repeats(&mut self, mut node: Node) -> Parsed<Node> {
@@ -294,42 +290,32 @@ impl Parser<'_> {
         Err(NO_SPACE)
     }
 
-    fn number(&mut self) -> Parsed<Option<u32>> {
+    /// A number, if there is one.
+    fn number(&mut self) -> Option<u32> {
         let mut number = None;
         while let Some(digit @ b'0'..=b'9') = self.rest().first().copied() {
-            let value = number.unwrap_or(0) * 10 + u32::from(digit - b'0');
-            if value > MOST_REPEATS {
-                return Err(BAD_COUNT);
-            }
-            number = Some(value);
+            let value = number.unwrap_or(0_u32).saturating_mul(10);
+            number = Some(value.saturating_add(u32::from(digit - b'0')));
             self.at += 1;
         }
-        Ok(number)
+        number
     }
 
     fn counts(&mut self) -> Parsed<(u32, Option<u32>)> {
-        let least = self.number()?;
-        let most = match self.rest().first() {
-            Some(b',') => {
-                self.at += 1;
-                self.number()?
-            }
-            _ => Some(least.ok_or(if self.rest().is_empty() {
-                BAD_BRACE
-            } else {
-                BAD_COUNT
-            })?),
-        };
-        if !self.take_operator(b'}') {
-            return Err(if self.rest().is_empty() {
-                BAD_BRACE
-            } else {
-                BAD_COUNT
-            });
+        let least = self.number();
+        let is_range = self.rest().first() == Some(&b',');
+        self.at += usize::from(is_range);
+        let most = if is_range { self.number() } else { least };
+        if !self.take_operator(b'}') || least.is_none() && !is_range {
+            // The closing one was taken, or is still to come.
+            let rest = self.bytes.get(self.at - 1..).unwrap_or_default();
+            let is_closed = rest.contains(&b'}');
+            return Err(if is_closed { BAD_COUNT } else { BAD_BRACE });
         }
         let least = least.unwrap_or(0);
         match most {
             Some(most) if most < least => Err(BAD_COUNT),
+            most if most.unwrap_or(least) > MOST_REPEATS => Err(TOO_BIG),
             most => Ok((least, most)),
         }
     }
@@ -366,6 +352,7 @@ impl Parser<'_> {
         let mut is_first = true;
         loop {
             match *self.rest() {
+                [] if is_first => return Err(BAD_PATTERN),
                 [] => return Err(BAD_BRACKET),
                 [b']', ..] if !is_first => {
                     self.at += 1;

@@ -1,5 +1,5 @@
-//! Patterns as programs, and the search for what they match: of the places that begin first the longest, and of equal ones that whose groups
-//! are the longest, from left to right (POSIX.1-2017, XBD 9.1).
+//! Patterns as programs, and the search for what they match: of the places that begin first the longest (POSIX.1-2017, XBD 9.1), and of equally
+//! long ones that whose alternatives come first and whose repetitions take most, as glibc has it.
 
 use alloc::vec;
 use alloc::vec::Vec;
@@ -9,10 +9,8 @@ use super::pattern::{Anchor, NO_SPACE, Node, Pattern, Set, is_word};
 
 /// Longest program: counted repetitions make copies.
 const MOST_STEPS: usize = 1 << 16;
-/// Steps that are spent to find the best of equally long matches. When they are used up, a search without it follows, which goes by no
-/// place twice. With references there is no such search.
-const PATIENCE: usize = 200_000;
-const PATIENCE_WITH_REFERENCES: usize = 20_000_000;
+/// Steps of a search with references. Without them a search goes by no place twice, which ends soon enough.
+const PATIENCE: usize = 20_000_000;
 
 #[derive(Clone, Copy)]
 enum Step {
@@ -23,7 +21,9 @@ enum Step {
     Jump(usize),
     /// Notes the place.
     Save(usize),
-    /// Once more from the first, unless nothing was taken since the place was noted; or on at the second.
+    /// Notes the place where a turn of a loop begins, and whether it is the first.
+    Turn(usize, bool),
+    /// Once more from the first or on at the second, if something was taken in this turn; only the first turn may take nothing.
     Again(usize, usize, usize),
     Reference(usize),
     End,
@@ -48,8 +48,6 @@ pub(super) struct Search<'a> {
     /// Its ends are no ends of lines.
     pub(super) is_cut_before: bool,
     pub(super) is_cut_behind: bool,
-    /// Nobody asks where the groups are.
-    pub(super) is_brief: bool,
 }
 
 enum Frame {
@@ -59,6 +57,11 @@ enum Frame {
 
 /// A place that was not noted.
 const NOWHERE: usize = usize::MAX;
+
+/// What is noted of a turn of a loop: where it began, and whether it is the first.
+fn turn(at: usize, is_first: bool) -> usize {
+    2 * at + usize::from(is_first)
+}
 
 /// The two places of a group.
 fn group_of(slots: &[usize], group: usize) -> (usize, usize) {
@@ -151,12 +154,14 @@ impl Program {
                 0 => Some(self.push(Step::Jump(0))?),
                 _ => None,
             };
-            let begin = self.push(Step::Save(mark))?;
+            let first = self.push(Step::Turn(mark, true))?;
+            self.push(Step::Jump(first + 3))?;
+            let begin = self.push(Step::Turn(mark, false))?;
             self.write(node)?;
             let end = self.push(Step::Jump(0))? + 1;
             self.put(end - 1, Step::Again(mark, begin, end));
             if let Some(split) = split {
-                self.put(split, Step::Split(begin, end));
+                self.put(split, Step::Split(first, end));
             }
             return Ok(());
         };
@@ -213,29 +218,19 @@ impl Program {
     /// # Errors
     /// `REG_ESPACE`: there is no memory, or it would take too long.
     pub(super) fn find(&self, search: &Search<'_>) -> Result<Option<Vec<(usize, usize)>>, c_int> {
-        let mut patience = match (self.has_references, search.is_brief) {
-            (true, _) => PATIENCE_WITH_REFERENCES,
-            (false, true) => 0,
-            (false, false) => PATIENCE,
-        };
+        let mut patience = PATIENCE;
         let mut seen = Vec::new();
+        if !self.has_references {
+            let bits = self.steps.len() * (search.text.len() + 1);
+            let words = bits.div_ceil(64);
+            seen.try_reserve_exact(words).map_err(|_| NO_SPACE)?;
+            seen.resize(words, 0);
+        }
         for start in 0..=search.text.len() {
-            let mut found = None;
-            if patience != 0 {
-                found = self.run(search, start, &mut patience, None);
-            }
+            // Ways that were gone in vain from an earlier start are in vain from this one too.
+            let found = self.run(search, start, &mut patience, &mut seen);
             if patience == 0 {
-                if self.has_references {
-                    return Err(NO_SPACE);
-                }
-                if seen.is_empty() {
-                    let bits = self.steps.len() * (search.text.len() + 1);
-                    let words = bits.div_ceil(64);
-                    seen.try_reserve_exact(words).map_err(|_| NO_SPACE)?;
-                    seen.resize(words, 0u64);
-                }
-                // Ways that were gone in vain from an earlier start are in vain from this one too.
-                found = self.run(search, start, &mut 0, Some(&mut seen));
+                return Err(NO_SPACE);
             }
             if let Some(slots) = found {
                 let groups = (0..=self.groups).map(|group| group_of(&slots, group));
@@ -245,30 +240,14 @@ impl Program {
         Ok(None)
     }
 
-    /// Whether one match is better than another that begins at the same place.
-    fn is_better(&self, slots: &[usize], best: &[usize]) -> bool {
-        let ends = (group_of(slots, 0).1, group_of(best, 0).1);
-        if ends.0 != ends.1 {
-            return ends.0 > ends.1;
-        }
-        for group in 1..=self.groups {
-            let (own, other) = (group_of(slots, group), group_of(best, group));
-            if own != other {
-                // What is nowhere begins last.
-                return own.0 < other.0 || own.0 == other.0 && own.1 > other.1;
-            }
-        }
-        false
-    }
-
-    /// The best match that begins at a place: among all of them as long as there is `patience`, or among those that go by no place that
-    /// was `seen`.
+    /// The best match that begins at a place: among those that go by no place that was `seen`, or with references among all of them as long
+    /// as there is `patience`.
     fn run(
         &self,
         search: &Search<'_>,
         start: usize,
         patience: &mut usize,
-        mut seen: Option<&mut Vec<u64>>,
+        seen: &mut [u64],
     ) -> Option<Vec<usize>> {
         let text = search.text;
         let mut slots = vec![NOWHERE; self.slots];
@@ -284,7 +263,7 @@ impl Program {
                 Frame::Way(pc, at) => (pc, at),
             };
             loop {
-                if let Some(seen) = seen.as_deref_mut() {
+                if !self.has_references {
                     let bit = at * self.steps.len() + pc;
                     let Some(word) = seen.get_mut(bit / 64) else {
                         break;
@@ -319,12 +298,15 @@ impl Program {
                         frames.push(Frame::Restore(slot, slots[slot]));
                         slots[slot] = at;
                     }
-                    Step::Again(mark, begin, end) => {
-                        pc = end;
-                        if slots[mark] != at {
-                            frames.push(Frame::Way(end, at));
-                            pc = begin;
-                        }
+                    Step::Turn(mark, is_first) => {
+                        frames.push(Frame::Restore(mark, slots[mark]));
+                        slots[mark] = turn(at, is_first);
+                    }
+                    Step::Again(mark, _, end) if slots[mark] == turn(at, true) => pc = end,
+                    Step::Again(mark, _, _) if slots[mark] == turn(at, false) => break,
+                    Step::Again(_, begin, end) => {
+                        frames.push(Frame::Way(end, at));
+                        pc = begin;
                     }
                     Step::Reference(group) => match self.repeated(&slots, group, text, at) {
                         Some(end) => at = end,
@@ -332,10 +314,7 @@ impl Program {
                     },
                     Step::End => {
                         slots[1] = at;
-                        if best
-                            .as_ref()
-                            .is_none_or(|best| self.is_better(&slots, best))
-                        {
+                        if best.as_ref().is_none_or(|best| at > best[1]) {
                             best = Some(slots.clone());
                         }
                         break;

@@ -77,6 +77,11 @@ impl<'a> References<'a> {
         self.any(|symbol| symbol == "syscall")
     }
 
+    /// Whether sockets are made otherwise than by std, so that they may be of kinds that std does not know.
+    pub(crate) fn makes_sockets(&self) -> bool {
+        self.any(|symbol| symbol == "socket")
+    }
+
     /// Without a table everything is possible.
     fn any(&self, mut is_wanted: impl FnMut(&str) -> bool) -> bool {
         self.0

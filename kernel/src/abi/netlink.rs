@@ -37,9 +37,14 @@ struct Answers {
     bytes: usize,
 }
 
+/// Makes the answers to a request, in datagrams.
+type Answering = fn(&Request<'_>, Asker) -> Vec<Vec<u8>>;
+
 /// A socket.
 pub(super) struct NetlinkSocket {
     kind: c_int,
+    /// Who answers. Only who makes such a socket leads there.
+    answers_to: Answering,
     /// What names it among others; 0: not yet.
     port: AtomicU32,
     answers: SpinLock<Answers>,
@@ -64,6 +69,7 @@ pub(super) fn open(kind: c_int, protocol: c_int) -> Result<c_int> {
     }
     let socket = NetlinkSocket {
         kind,
+        answers_to,
         port: AtomicU32::new(0),
         answers: SpinLock::new(Answers::default()),
         notifier: Notifier::new(),
@@ -183,7 +189,7 @@ impl NetlinkSocket {
         let mut rest = data;
         while let Some((request, others)) = Request::take(rest) {
             rest = others;
-            self.put(answers_to(&request, asker))?;
+            self.put((self.answers_to)(&request, asker))?;
         }
         Ok(data.len())
     }

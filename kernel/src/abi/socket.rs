@@ -104,7 +104,7 @@ impl Object for TcpSocket {
 
     unsafe fn control(&self, request: c_ulong, argument: *mut c_void) -> Result<()> {
         // SAFETY: the same contract.
-        unsafe { requests::control(request, argument) }
+        unsafe { toro_socket_requests(request, argument) }
     }
 
     fn stat(&self, stat: &mut libc::stat64) -> Result<()> {
@@ -136,7 +136,7 @@ impl Object for UdpSocket {
 
     unsafe fn control(&self, request: c_ulong, argument: *mut c_void) -> Result<()> {
         // SAFETY: the same contract.
-        unsafe { requests::control(request, argument) }
+        unsafe { toro_socket_requests(request, argument) }
     }
 
     fn stat(&self, stat: &mut libc::stat64) -> Result<()> {
@@ -189,6 +189,64 @@ fn with_socket<R>(
     call(socket_of(&description)?, &description)
 }
 
+unsafe extern "Rust" {
+    /// Makes sockets of other kinds than those that `std` makes: one of the two below. The link step chooses, so that a program whose own
+    /// objects do not refer to `socket` has none of them in its image.
+    safe fn toro_further_sockets(domain: c_int, kind: c_int, protocol: c_int) -> Result<c_int>;
+    /// In the same way, what sockets tell of interfaces when they are asked by `ioctl`.
+    fn toro_socket_requests(request: c_ulong, argument: *mut c_void) -> Result<()>;
+}
+
+/// Makes sockets of ICMP, of ICMPv6 and of the family `AF_NETLINK`.
+#[unsafe(no_mangle)]
+fn toro_all_further_sockets(domain: c_int, kind: c_int, protocol: c_int) -> Result<c_int> {
+    let flags = kind & (libc::SOCK_NONBLOCK | libc::SOCK_CLOEXEC);
+    let is_raw = match kind & !flags {
+        _ if domain == libc::AF_NETLINK => return netlink::open(kind, protocol),
+        libc::SOCK_DGRAM => false,
+        libc::SOCK_RAW => true,
+        _ => return toro_no_further_sockets(domain, kind, protocol),
+    };
+    let is_v6 = match (domain, protocol) {
+        (libc::AF_INET, libc::IPPROTO_ICMP) => false,
+        (libc::AF_INET6, libc::IPPROTO_ICMPV6) => true,
+        _ => return toro_no_further_sockets(domain, kind, protocol),
+    };
+    let socket = UdpSocket::of_messages(start_network(), is_v6, is_raw)?;
+    object::insert(Box::new(socket), status_flags(flags))
+}
+
+/// Says why there is no such socket.
+#[unsafe(no_mangle)]
+fn toro_no_further_sockets(domain: c_int, kind: c_int, _protocol: c_int) -> Result<c_int> {
+    Err(Errno(match (domain, kind & 15) {
+        (libc::AF_INET | libc::AF_INET6, libc::SOCK_STREAM | libc::SOCK_DGRAM | libc::SOCK_RAW) => {
+            libc::EPROTONOSUPPORT
+        }
+        (libc::AF_INET | libc::AF_INET6, _) => libc::ESOCKTNOSUPPORT,
+        _ => libc::EAFNOSUPPORT,
+    }))
+}
+
+/// Answers requests about interfaces.
+///
+/// # Safety
+/// As of [`requests::control`].
+#[unsafe(no_mangle)]
+unsafe fn toro_all_socket_requests(request: c_ulong, argument: *mut c_void) -> Result<()> {
+    // SAFETY: the same contract.
+    unsafe { requests::control(request, argument) }
+}
+
+/// Answers none.
+///
+/// # Safety
+/// It has no conditions: it has those of the other.
+#[unsafe(no_mangle)]
+unsafe fn toro_no_socket_requests(_request: c_ulong, _argument: *mut c_void) -> Result<()> {
+    Err(Errno(libc::ENOTTY))
+}
+
 #[unsafe(no_mangle)]
 extern "C" fn socket(domain: c_int, kind: c_int, protocol: c_int) -> c_int {
     resolve::bring_files();
@@ -196,13 +254,10 @@ extern "C" fn socket(domain: c_int, kind: c_int, protocol: c_int) -> c_int {
         if domain == libc::AF_UNIX {
             return unix::open(kind, protocol);
         }
-        if domain == libc::AF_NETLINK {
-            return netlink::open(kind, protocol);
-        }
         let is_v6 = match domain {
             libc::AF_INET => false,
             libc::AF_INET6 => true,
-            _ => return Err(Errno(libc::EAFNOSUPPORT)),
+            _ => return toro_further_sockets(domain, kind, protocol),
         };
         let flags = kind & (libc::SOCK_NONBLOCK | libc::SOCK_CLOEXEC);
         let status = status_flags(flags);
@@ -210,16 +265,7 @@ extern "C" fn socket(domain: c_int, kind: c_int, protocol: c_int) -> c_int {
         let object: Box<dyn Object> = match (kind & !flags, protocol) {
             (libc::SOCK_STREAM, 0 | libc::IPPROTO_TCP) => Box::new(TcpSocket::new(network, is_v6)),
             (libc::SOCK_DGRAM, 0 | libc::IPPROTO_UDP) => Box::new(UdpSocket::new(network, is_v6)),
-            (libc::SOCK_DGRAM | libc::SOCK_RAW, libc::IPPROTO_ICMP) if !is_v6 => Box::new(
-                UdpSocket::of_messages(network, is_v6, kind & !flags == libc::SOCK_RAW)?,
-            ),
-            (libc::SOCK_DGRAM | libc::SOCK_RAW, libc::IPPROTO_ICMPV6) if is_v6 => Box::new(
-                UdpSocket::of_messages(network, is_v6, kind & !flags == libc::SOCK_RAW)?,
-            ),
-            (libc::SOCK_STREAM | libc::SOCK_DGRAM | libc::SOCK_RAW, _) => {
-                return Err(Errno(libc::EPROTONOSUPPORT));
-            }
-            _ => return Err(Errno(libc::ESOCKTNOSUPPORT)),
+            _ => return toro_further_sockets(domain, kind, protocol),
         };
         object::insert(object, status)
     };

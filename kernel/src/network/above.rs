@@ -141,11 +141,13 @@ impl Sockets for Above {
             binding::end(request.local, self.index),
             binding::end(request.remote, self.index),
         );
-        self.ports.messages.echo_failed(&Undelivered {
-            local,
-            remote,
-            ..*request
-        });
+        if let Some(post) = self.ports.messages.get() {
+            post.echo_failed(&Undelivered {
+                local,
+                remote,
+                ..*request
+            });
+        }
     }
 
     fn message(&mut self, message: &Arrival<'_>) {
@@ -154,7 +156,9 @@ impl Sockets for Above {
             remote: binding::end(message.remote, self.index),
             ..*message
         };
-        self.inbox_full += self.ports.messages.deliver(&arrival, self.index);
+        if let Some(post) = self.ports.messages.get() {
+            self.inbox_full += post.deliver(&arrival, self.index);
+        }
     }
 
     fn hand_over(&mut self, to: To, parcel: Parcel) {

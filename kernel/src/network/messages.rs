@@ -1,25 +1,29 @@
 //! Who gets messages of ICMP and ICMPv6: answers to echo requests go to the socket of their identifier, which is to it what a port is to UDP
 //! (Linux: icmp(7)); copies of all go to who asked for everything (Linux: raw(7)).
+//!
+//! It is there once a socket for messages was made ([`Post`]), and in no image of a program that makes none.
 
 use alloc::collections::BTreeMap;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
-use core::net::{IpAddr, Ipv4Addr};
+use core::net::{IpAddr, Ipv4Addr, SocketAddr};
 
-use tcpip::{Arrival, Undelivered};
+use tcpip::{Arrival, Manner, Undelivered};
 
 use super::binding::Binding;
 use super::error::{Error, Result};
 use super::ports::{claim, remove};
 use super::random::Random;
 use super::socket::mailbox::Mailbox;
+use super::stack::Stack;
+use crate::arch::clock;
 use crate::sync::SpinLock;
 
 /// Length of a header of IPv4 without options, and the number of ICMP in there.
 const V4_HEADER: usize = 20;
 const ICMP: u8 = 1;
 /// Length of the header of an echo, its types in ICMP and in ICMPv6, and where its identifier is.
-pub(super) const ECHO_HEADER: usize = 8;
+const ECHO_HEADER: usize = 8;
 const ECHO_REPLIES: [u8; 2] = [0, 129];
 const ECHO_REQUESTS: [u8; 2] = [8, 128];
 const IDENTIFIER: core::ops::Range<usize> = 4..6;
@@ -28,6 +32,32 @@ struct Tables {
     echoes: BTreeMap<u16, Vec<(Binding, Arc<Mailbox>)>>,
     raw: Vec<(Binding, Arc<Mailbox>)>,
     random: Random,
+}
+
+/// Sends messages, and gives those that come to who wants them.
+pub(super) trait Post: Send + Sync {
+    /// Has the answers to an identifier (any free one if it is 0) go to `mailbox`, or copies of all messages that come to an address if it
+    /// `is_raw`, and then of none to where they went before; what it is bound to then.
+    fn bind(&self, is_raw: bool, binding: Binding, mailbox: &Arc<Mailbox>) -> Result<Binding>;
+
+    /// Gives `mailbox` no more; an identifier that it was bound to is free.
+    fn release(&self, binding: Option<&Binding>, mailbox: &Arc<Mailbox>);
+
+    /// Sends a message of the socket that is bound to `from`: an echo request, with the socket's identifier, or any if it `is_raw`.
+    fn send(
+        &self,
+        is_raw: bool,
+        stack: &mut Stack,
+        ends: (SocketAddr, SocketAddr),
+        message: &[u8],
+        manner: Manner,
+    ) -> Result<()>;
+
+    /// Gives a message to all who want it; how many had no room.
+    fn deliver(&self, arrival: &Arrival<'_>, interface: usize) -> u64;
+
+    /// Tells who sent an echo request that it did not arrive.
+    fn echo_failed(&self, request: &Undelivered<'_>);
 }
 
 /// Who gets messages.
@@ -47,7 +77,7 @@ fn answered(message: &[u8]) -> Option<u16> {
 /// # Errors
 /// - [`Error::Invalid`]: it is no echo request of the version.
 /// - [`Error::OutOfMemory`].
-pub(super) fn echo_request(message: &[u8], is_v6: bool, identifier: u16) -> Result<Vec<u8>> {
+fn echo_request(message: &[u8], is_v6: bool, identifier: u16) -> Result<Vec<u8>> {
     match message {
         [kind, 0, _, _, _, _, _, _, ..] if *kind == ECHO_REQUESTS[usize::from(is_v6)] => {}
         _ => return Err(Error::Invalid),
@@ -113,20 +143,17 @@ impl Messages {
         }
     }
 
-    /// Has the answers to an identifier (any free one if it is 0) go to `mailbox`; what it is bound to then.
-    pub(super) fn bind_echo(&self, binding: Binding, mailbox: Arc<Mailbox>) -> Result<Binding> {
+    fn bind_echo(&self, binding: Binding, mailbox: Arc<Mailbox>) -> Result<Binding> {
         let tables = &mut *self.tables.lock();
         claim(&mut tables.echoes, &mut tables.random, binding, mailbox)
     }
 
-    /// Frees the identifier of a mailbox.
-    pub(super) fn release_echo(&self, binding: &Binding, mailbox: &Arc<Mailbox>) {
+    fn release_echo(&self, binding: &Binding, mailbox: &Arc<Mailbox>) {
         let is_wanted = |known: &Arc<Mailbox>| Arc::ptr_eq(known, mailbox);
         remove(&mut self.tables.lock().echoes, binding, is_wanted);
     }
 
-    /// Has copies of all messages that come to an address go to `mailbox`, and of none to where they went before.
-    pub(super) fn bind_raw(&self, binding: Binding, mailbox: Arc<Mailbox>) -> Result<Binding> {
+    fn bind_raw(&self, binding: Binding, mailbox: Arc<Mailbox>) -> Result<Binding> {
         let raw = &mut self.tables.lock().raw;
         raw.retain(|(_, known)| !Arc::ptr_eq(known, &mailbox));
         raw.try_reserve(1).map_err(|_| Error::OutOfMemory)?;
@@ -134,8 +161,7 @@ impl Messages {
         Ok(binding)
     }
 
-    /// Gives `mailbox` no more messages.
-    pub(super) fn release_raw(&self, mailbox: &Arc<Mailbox>) {
+    fn release_raw(&self, mailbox: &Arc<Mailbox>) {
         let raw = &mut self.tables.lock().raw;
         raw.retain(|(_, known)| !Arc::ptr_eq(known, mailbox));
     }
@@ -146,9 +172,42 @@ impl Messages {
         let (_, mailbox) = entries.find(|(binding, _)| binding.suits(ip).is_some())?;
         Some(mailbox.clone())
     }
+}
 
-    /// Gives a message to all who want it; how many had no room.
-    pub(super) fn deliver(&self, arrival: &Arrival<'_>, interface: usize) -> u64 {
+impl Post for Messages {
+    fn bind(&self, is_raw: bool, binding: Binding, mailbox: &Arc<Mailbox>) -> Result<Binding> {
+        match is_raw {
+            true => self.bind_raw(binding.with_port(0), mailbox.clone()),
+            false => self.bind_echo(binding, mailbox.clone()),
+        }
+    }
+
+    fn release(&self, binding: Option<&Binding>, mailbox: &Arc<Mailbox>) {
+        self.release_raw(mailbox);
+        if let Some(binding) = binding {
+            self.release_echo(binding, mailbox);
+        }
+    }
+
+    fn send(
+        &self,
+        is_raw: bool,
+        stack: &mut Stack,
+        (from, to): (SocketAddr, SocketAddr),
+        message: &[u8],
+        manner: Manner,
+    ) -> Result<()> {
+        let now_ns = clock::now_ns();
+        let is_v6 = to.is_ipv6();
+        if is_raw {
+            // Of IPv4 the checksum is the program's.
+            return stack.send_message(from.ip(), to.ip(), (message, is_v6), manner, now_ns);
+        }
+        let request = echo_request(message, is_v6, from.port())?;
+        stack.send_message(from.ip(), to.ip(), (&request, true), manner, now_ns)
+    }
+
+    fn deliver(&self, arrival: &Arrival<'_>, interface: usize) -> u64 {
         let mut lost = 0;
         let ip = arrival.local.ip();
         let echo = answered(arrival.payload).and_then(|identifier| self.echo(identifier, ip));
@@ -183,8 +242,7 @@ impl Messages {
         lost
     }
 
-    /// Tells who sent an echo request that it did not arrive.
-    pub(super) fn echo_failed(&self, request: &Undelivered<'_>) {
+    fn echo_failed(&self, request: &Undelivered<'_>) {
         if let Some(mailbox) = self.echo(request.local.port(), request.local.ip()) {
             mailbox.fail(request);
         }
@@ -193,7 +251,7 @@ impl Messages {
 
 #[cfg(test)]
 mod tests {
-    use super::{Arrival, Binding, Error, Mailbox, Messages, echo_request};
+    use super::{Arrival, Binding, Error, Mailbox, Messages, Post, echo_request};
     use alloc::sync::Arc;
     use core::net::SocketAddr;
 

@@ -1,5 +1,6 @@
 //! Who has which port of this machine: listeners, bound sockets, and where datagrams go. One table for all interfaces.
 
+use alloc::boxed::Box;
 use alloc::collections::{BTreeMap, VecDeque};
 use alloc::sync::Arc;
 use alloc::vec::Vec;
@@ -11,11 +12,11 @@ use tcpip::{Admission, Tuple};
 use super::LOOPBACK;
 use super::binding::{self, Binding};
 use super::error::{Error, Result};
-use super::messages::Messages;
+use super::messages::Post;
 use super::random::Random;
 use super::socket::mailbox::Mailbox;
 use crate::scheduler::Notifier;
-use crate::sync::SpinLock;
+use crate::sync::{OnceCell, SpinLock};
 
 /// Longest queue of connections that nobody has accepted yet, whatever a program asks for (Linux's `somaxconn`).
 pub const MAX_BACKLOG: usize = 4096;
@@ -193,8 +194,8 @@ struct Tables {
 /// The table of ports.
 pub struct Ports {
     tables: SpinLock<Tables>,
-    /// Who gets messages of ICMP.
-    pub(super) messages: Messages,
+    /// Who gets messages of ICMP, once somebody wants any.
+    pub(super) messages: OnceCell<Box<dyn Post>>,
 }
 
 /// Which of the entries of a port listens for an address on an interface: one bound to it before one bound to all, then one of the same
@@ -275,7 +276,7 @@ impl Ports {
                 udp: BTreeMap::new(),
                 random: Random::new(seed),
             }),
-            messages: Messages::new(seed.rotate_left(32)),
+            messages: OnceCell::new(),
         }
     }
 

@@ -1,6 +1,7 @@
 //! Sockets for datagrams: of UDP (RFC 768), and of messages of ICMP (RFC 792, RFC 4443), which have an identifier or nothing in the place of a
 //! port.
 
+use alloc::boxed::Box;
 use alloc::sync::Arc;
 use core::net::{IpAddr, SocketAddr};
 use core::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, AtomicUsize, Ordering};
@@ -18,7 +19,7 @@ use crate::network::Network;
 use crate::network::binding::{self, Binding};
 use crate::network::error::{Error, Result};
 use crate::network::interface::Interface;
-use crate::network::messages::echo_request;
+use crate::network::messages::{Messages, Post};
 use crate::scheduler::{Notifier, Readiness};
 use crate::sync::SpinLock;
 
@@ -100,15 +101,25 @@ impl UdpSocket {
             true => Protocol::Messages,
             false => Protocol::Echo,
         };
+        let post = &network.ports.messages;
+        if post.get().is_none() {
+            // Another thread may be quicker.
+            let _ = post.set(Box::new(Messages::new(network.ports.random_u64())));
+        }
         let socket = Self::of(protocol, network, is_v6);
         // Each version has an ICMP of its own.
         socket.family.is_only.store(true, Ordering::Relaxed);
         if is_raw {
             let all = socket.family.none().into();
-            let messages = &network.ports.messages;
-            messages.bind_raw(all, socket.mailbox.clone())?;
+            socket.post()?.bind(is_raw, all, &socket.mailbox)?;
         }
         Ok(socket)
+    }
+
+    /// Who sends messages and gives them out.
+    fn post(&self) -> Result<&'static dyn Post> {
+        let post = self.network.ports.messages.get();
+        post.map(|post| &**post).ok_or(Error::NotSupported)
     }
 
     fn of(protocol: Protocol, network: &'static Network, is_v6: bool) -> Self {
@@ -148,11 +159,10 @@ impl UdpSocket {
         let is_shared = self.is_address_reused.load(Ordering::Relaxed)
             || self.is_port_shared.load(Ordering::Relaxed);
         self.mailbox.is_shared.store(is_shared, Ordering::Relaxed);
-        let (ports, mailbox) = (&self.network.ports, self.mailbox.clone());
+        let is_raw = self.protocol == Protocol::Messages;
         local.binding = Some(match self.protocol {
-            Protocol::Udp => ports.bind_udp(binding, mailbox)?,
-            Protocol::Echo => ports.messages.bind_echo(binding, mailbox)?,
-            Protocol::Messages => ports.messages.bind_raw(binding.with_port(0), mailbox)?,
+            Protocol::Udp => self.network.ports.bind_udp(binding, self.mailbox.clone())?,
+            _ => self.post()?.bind(is_raw, binding, &self.mailbox)?,
         });
         Ok(())
     }
@@ -261,14 +271,10 @@ impl UdpSocket {
         let now_ns = clock::now_ns();
         match self.protocol {
             Protocol::Udp => stack.send_datagram(local, to, payload, manner, now_ns)?,
-            Protocol::Echo => {
-                let request = echo_request(payload, self.family.is_v6, local.port())?;
-                stack.send_message(local.ip(), to.ip(), (&request, true), manner, now_ns)?;
-            }
-            Protocol::Messages => {
-                // Of IPv4 the checksum is the program's.
-                let message = (payload, self.family.is_v6);
-                stack.send_message(local.ip(), to.ip(), message, manner, now_ns)?;
+            protocol => {
+                let (is_raw, ends) = (protocol == Protocol::Messages, (local, to));
+                self.post()?
+                    .send(is_raw, &mut stack, ends, payload, manner)?;
             }
         }
         Ok(payload.len())
@@ -478,12 +484,17 @@ impl UdpSocket {
 impl Drop for UdpSocket {
     fn drop(&mut self) {
         self.groups.leave_all(self.network);
-        let ports = &self.network.ports;
-        match (&self.local.lock().binding, self.protocol) {
-            (Some(binding), Protocol::Udp) => ports.release_udp(binding, &self.mailbox),
-            (Some(binding), Protocol::Echo) => ports.messages.release_echo(binding, &self.mailbox),
-            (_, Protocol::Messages) => ports.messages.release_raw(&self.mailbox),
-            (None, _) => {}
+        let local = self.local.lock();
+        match (&local.binding, self.protocol) {
+            (Some(binding), Protocol::Udp) => {
+                self.network.ports.release_udp(binding, &self.mailbox);
+            }
+            (None, Protocol::Udp) => {}
+            (binding, _) => {
+                if let Ok(post) = self.post() {
+                    post.release(binding.as_ref(), &self.mailbox);
+                }
+            }
         }
     }
 }

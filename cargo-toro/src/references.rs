@@ -188,6 +188,15 @@ mod tests {
     }
 
     #[test]
+    fn sockets_are_made_by_the_program_or_by_std_alone() {
+        let makes =
+            |file| References::parse(&table("socket", ["/p/kernel.o", file])).makes_sockets();
+        assert!(!makes(STD));
+        assert!(makes("/d/libmio-1.rlib(mio.o)"));
+        assert!(References::parse("").makes_sockets());
+    }
+
+    #[test]
     fn without_a_table_everything_is_possible() {
         assert!(uses_files(""));
         assert!(uses_files("a map without it"));

@@ -7,6 +7,7 @@ mod addresses;
 mod attributes;
 mod barrier;
 mod calendar;
+mod capabilities;
 mod channel;
 mod characters;
 mod clock;

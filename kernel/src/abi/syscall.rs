@@ -10,6 +10,7 @@ use super::attributes::{
     fgetxattr, flistxattr, fremovexattr, fsetxattr, getxattr, lgetxattr, listxattr, llistxattr,
     lremovexattr, lsetxattr, removexattr, setxattr,
 };
+use super::capabilities::{capget, capset};
 use super::calendar::time;
 use super::clock::{
     self, clock_getres, clock_gettime, clock_nanosleep, deadline_of, gettimeofday, nanosleep,
@@ -370,6 +371,8 @@ fn dispatch(call: &Arguments) -> Result<usize> {
         SYS_prlimit64 = prlimit64(0 1 2 3);
         SYS_getrusage = getrusage(0 1);
         SYS_prctl = prctl(0 1 2 3 4);
+        SYS_capget = capget(0 1);
+        SYS_capset = capset(0 1);
         SYS_wait4 = wait4(0 1 2 3);
         SYS_kill = kill(0 1);
         SYS_pause = pause();

@@ -9,7 +9,7 @@ use super::text;
 use crate::abi::directory::umask_now;
 use crate::abi::limits::limits_of;
 use crate::abi::signal;
-use crate::abi::{load, machine, object};
+use crate::abi::{capabilities, load, machine, object};
 use crate::error::{Errno, Result};
 use crate::image;
 use crate::memory::areas::{self, Access};
@@ -23,9 +23,6 @@ use crate::storage::vfs::node::FileSystem;
 
 /// Time is told in hundredths of a second (`_SC_CLK_TCK`).
 pub(super) const TICK_NS: u64 = 10_000_000;
-
-/// As many as Linux 6.1 knows (linux/capability.h).
-const ALL_CAPABILITIES: u64 = (1 << 41) - 1;
 
 /// The program as a file, as far as it is one.
 const PROGRAM: &str = "/dev/program";
@@ -402,9 +399,9 @@ fn status(thread: u64) -> Result<Vec<u8>> {
             ("SigCgt", caught),
             ("CapInh", 0),
             // It is root, whom nothing is forbidden that there is.
-            ("CapPrm", ALL_CAPABILITIES),
-            ("CapEff", ALL_CAPABILITIES),
-            ("CapBnd", ALL_CAPABILITIES),
+            ("CapPrm", capabilities::ALL),
+            ("CapEff", capabilities::ALL),
+            ("CapBnd", capabilities::ALL),
         ] {
             writeln!(out, "{what}:\t{set:016x}")?;
         }

@@ -122,6 +122,8 @@ pub struct TcpSocket {
     pub is_address_reused: AtomicBool,
     /// `SO_REUSEPORT`: others that agree to it too may listen at the same address.
     pub is_port_shared: AtomicBool,
+    /// `SO_BROADCAST`: kept for programs that ask; a connection is never with all.
+    pub is_broadcast_allowed: AtomicBool,
     /// `SO_LINGER` in seconds plus 1; 0: off.
     pub linger: AtomicU64,
     /// `SO_RCVLOWAT`: with less to read it is not readable, unless no more will come.
@@ -163,6 +165,7 @@ impl TcpSocket {
             write_timeout_ns: AtomicU64::new(0),
             is_address_reused: AtomicBool::new(false),
             is_port_shared: AtomicBool::new(false),
+            is_broadcast_allowed: AtomicBool::new(false),
             linger: AtomicU64::new(0),
             low_water: AtomicU32::new(1),
         }
@@ -276,6 +279,7 @@ impl TcpSocket {
         for (own, heirs) in [
             (&self.is_address_reused, &accepted.is_address_reused),
             (&self.is_port_shared, &accepted.is_port_shared),
+            (&self.is_broadcast_allowed, &accepted.is_broadcast_allowed),
         ] {
             heirs.store(own.load(Ordering::Relaxed), Ordering::Relaxed);
         }

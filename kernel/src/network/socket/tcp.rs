@@ -339,6 +339,10 @@ impl TcpSocket {
             stack.release(stream.slot, true, clock::now_ns());
             return Err(Error::AlreadyInProgress);
         }
+        // Whoever does not wait learns from the socket what came of it, even if it has already, by the loopback.
+        if is_nonblocking {
+            return Err(Error::InProgress);
+        }
         let mut stack = interface.lock();
         loop {
             match stack.progress(slot) {
@@ -347,7 +351,6 @@ impl TcpSocket {
                     stack.take_error(slot);
                     return Err(error);
                 }
-                Progress::Connecting if is_nonblocking => return Err(Error::InProgress),
                 Progress::Connecting => {
                     stack = wait(&self.notifier, stack, false, deadline_ns)
                         .map_err(|_| Error::InProgress)?;

@@ -10,8 +10,8 @@ use super::attributes::{
     fgetxattr, flistxattr, fremovexattr, fsetxattr, getxattr, lgetxattr, listxattr, llistxattr,
     lremovexattr, lsetxattr, removexattr, setxattr,
 };
-use super::capabilities::{capget, capset};
 use super::calendar::time;
+use super::capabilities::{capget, capset};
 use super::clock::{
     self, clock_getres, clock_gettime, clock_nanosleep, deadline_of, gettimeofday, nanosleep,
 };

@@ -44,7 +44,7 @@ pub extern "C" fn dup3(old: c_int, new: c_int, flags: c_int) -> c_int {
 
 fn duplicate(descriptor: c_int, lowest: usize, is_close_on_exec: bool) -> Result<c_int> {
     let description = object::get(descriptor)?;
-    if lowest >= object::MAX_DESCRIPTORS {
+    if lowest >= object::descriptor_limit() {
         return Err(Errno(libc::EINVAL));
     }
     let new = object::insert_description(description, lowest)?;

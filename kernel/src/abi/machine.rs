@@ -32,7 +32,7 @@ pub(super) extern "C" fn sysconf(name: c_int) -> c_long {
         libc::_SC_PHYS_PAGES => frames::usage().1 as c_long / PAGE_BYTES,
         libc::_SC_AVPHYS_PAGES => frames::usage().0 as c_long / PAGE_BYTES,
         libc::_SC_CLK_TCK => CLOCK_TICKS as c_long,
-        libc::_SC_OPEN_MAX => super::object::MAX_DESCRIPTORS as c_long,
+        libc::_SC_OPEN_MAX => super::object::descriptor_limit() as c_long,
         libc::_SC_HOST_NAME_MAX => 64,
         libc::_SC_IOV_MAX => 1024,
         libc::_SC_ARG_MAX => 2 << 20,

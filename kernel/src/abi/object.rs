@@ -4,7 +4,7 @@ use alloc::boxed::Box;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::any::Any;
-use core::sync::atomic::{AtomicU32, Ordering};
+use core::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
 
 use crate::error::{Errno, Result};
 use crate::scheduler::{Notifier, Readiness};
@@ -126,6 +126,19 @@ pub(super) fn stat_anonymous(stat: &mut libc::stat64) {
 /// As many descriptors as there can be.
 pub const MAX_DESCRIPTORS: usize = 1 << 20;
 
+/// As many as the program lets itself have.
+static LIMIT: AtomicUsize = AtomicUsize::new(MAX_DESCRIPTORS);
+
+/// As many descriptors as the program lets itself have (`RLIMIT_NOFILE`): each new one is below.
+pub fn descriptor_limit() -> usize {
+    LIMIT.load(Ordering::Relaxed)
+}
+
+/// Sets this limit, which those that are in use do not feel.
+pub fn set_descriptor_limit(limit: usize) {
+    LIMIT.store(limit.min(MAX_DESCRIPTORS), Ordering::Relaxed);
+}
+
 /// The table, with a map of what is in use: one bit a descriptor, so that the lowest free one is found 64 at a time.
 struct Table {
     slots: Vec<Option<Slot>>,
@@ -182,7 +195,7 @@ impl Table {
 
     /// Fills a slot, which may be in use.
     fn put(&mut self, index: usize, slot: Slot) -> Result<Option<Slot>> {
-        if index >= MAX_DESCRIPTORS {
+        if index >= descriptor_limit() {
             return Err(Errno(libc::EMFILE));
         }
         if index >= self.slots.len() {

@@ -35,6 +35,7 @@ use super::interval::{
     alarm, getitimer, setitimer, timer_create, timer_delete, timer_getoverrun, timer_gettime,
     timer_settime,
 };
+use super::limits::{getrlimit, prlimit64, setrlimit};
 use super::machine::{getrandom, sysinfo, uname};
 use super::memfd::memfd_create;
 use super::memory::{madvise, mmap64, mprotect, mremap, msync, munmap};
@@ -50,10 +51,9 @@ use super::pipe::{pipe, pipe2};
 use super::poll::{poll, ppoll};
 use super::process::{
     chroot, execve, getegid, geteuid, getgid, getgroups, getpgid, getpgrp, getpid, getppid,
-    getpriority, getrlimit, getrusage, getsid, gettid, getuid, prctl, prlimit64,
-    sched_get_priority_max, sched_get_priority_min, sched_getscheduler, sched_setscheduler, setgid,
-    setgroups, setpgid, setpriority, setresgid, setresuid, setrlimit, setsid, setuid, wait4,
-    waitid,
+    getpriority, getrusage, getsid, gettid, getuid, prctl, sched_get_priority_max,
+    sched_get_priority_min, sched_getscheduler, sched_setscheduler, setgid, setgroups, setpgid,
+    setpriority, setresgid, setresuid, setsid, setuid, wait4, waitid,
 };
 use super::refused::{
     adjtimex, clock_adjtime, clock_settime, mount, name_to_handle_at, open_by_handle_at,

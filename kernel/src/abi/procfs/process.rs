@@ -7,9 +7,9 @@ use core::sync::atomic::Ordering;
 
 use super::text;
 use crate::abi::directory::umask_now;
+use crate::abi::limits::limits_of;
 use crate::abi::machine;
 use crate::abi::object;
-use crate::abi::process::limit_of;
 use crate::abi::signal;
 use crate::error::{Errno, Result};
 use crate::image;
@@ -179,18 +179,18 @@ const LIMITS: [(&str, &str); 16] = [
 ];
 
 fn limits(_: u64) -> Result<Vec<u8>> {
-    let mut row = String::new();
+    let shown = |limit| match limit {
+        libc::RLIM64_INFINITY => String::from("unlimited"),
+        limit => alloc::format!("{limit}"),
+    };
     text(|out| {
         let titles = ["Limit", "Soft Limit", "Hard Limit", "Units"];
         let [name, soft, hard, unit] = titles;
         writeln!(out, "{name:25} {soft:20} {hard:20} {unit:10}")?;
         for ((name, unit), resource) in LIMITS.iter().zip(0..) {
-            row.clear();
-            match limit_of(resource) {
-                Ok(libc::RLIM64_INFINITY) | Err(_) => row.push_str("unlimited"),
-                Ok(limit) => write!(row, "{limit}")?,
-            }
-            writeln!(out, "{name:25} {row:20} {row:20} {unit:10}")?;
+            let (soft, hard) = limits_of(resource).map_err(|_| core::fmt::Error)?;
+            let (soft, hard) = (shown(soft), shown(hard));
+            writeln!(out, "{name:25} {soft:20} {hard:20} {unit:10}")?;
         }
         Ok(())
     })

@@ -8,6 +8,7 @@ use crate::device::Device;
 use crate::engine::Engine;
 use crate::engine::send::Outgoing;
 use crate::error::Error;
+use crate::ip::neighbors::Word;
 use crate::seq::Seq;
 use crate::sockets::{Arrival, Manner, Sockets, Undelivered};
 use crate::tcp::{News, State};
@@ -353,7 +354,7 @@ impl<D: Device, S: Sockets> Engine<D, S> {
                     .source_mac
                     .filter(|mac| crate::wire::ethernet::is_unicast(*mac));
                 if let Some(mac) = mac.filter(|_| packet.source.is_unicast()) {
-                    self.learn(packet.source, mac, true, now);
+                    self.learn(packet.source, mac, Word::Asking, now);
                 }
                 self.advertise(packet.source, target, now);
             }
@@ -362,7 +363,7 @@ impl<D: Device, S: Sockets> Engine<D, S> {
                     .target_mac
                     .filter(|mac| crate::wire::ethernet::is_unicast(*mac));
                 if let Some(mac) = mac.filter(|_| !self.addresses.is_own(target)) {
-                    self.learn(target, mac, false, now);
+                    self.learn(target, mac, Word::Told, now);
                 }
             }
             // Who tries an address that we try too asks from none.

@@ -31,7 +31,7 @@ use crate::network::socket::tcp::TcpSocket;
 use crate::network::socket::udp::{UdpSocket, Wishes};
 use crate::network::{self, Error, Network, Setup};
 use crate::scheduler::{Notifier, Readiness};
-use crate::start::command_line;
+use crate::start::{command_line, virtio_mmio};
 
 impl From<Error> for Errno {
     fn from(error: Error) -> Self {
@@ -69,7 +69,7 @@ pub(super) fn start_network() -> &'static Network {
     network::network(|| Setup {
         net: command_line().network("net"),
         net6: command_line().network("net6"),
-        virtio_mmio: &command_line().virtio_mmio,
+        virtio_mmio: virtio_mmio(),
         seed: entropy::random_u64(),
         memory_bytes: frames::usage().1 as u64,
     })

@@ -42,6 +42,7 @@ mod locale;
 mod lock;
 mod long_double;
 mod machine;
+mod mapping;
 mod math;
 mod memfd;
 mod memory;

@@ -149,21 +149,24 @@ fn ends(path: &Path) {
 
 /// A file with holes, much larger than what is in it.
 fn holes(path: &Path) {
-    const LEN: usize = 256 << 20;
+    // FAT has no holes, so there it is less.
+    let mib = std::env::var("HOLES").map_or(256, |text| text.parse().expect("a number"));
+    let len: usize = mib << 20;
+    let far = len / 2;
     let file = open(path);
-    file.set_len(LEN as u64).expect("longer");
-    let all = shared(&file, LEN);
-    show!("a hole", (all.get(0), all.get(LEN - 1)));
-    all.bytes(100 << 20, 5).copy_from_slice(b"hello");
-    all.set(LEN - 1, 7);
+    file.set_len(len as u64).expect("longer");
+    let all = shared(&file, len);
+    show!("a hole", (all.get(0), all.get(len - 1)));
+    all.bytes(far, 5).copy_from_slice(b"hello");
+    all.set(len - 1, 7);
     let mut found = [0; 6];
-    file.read_exact_at(&mut found, 100 << 20).expect("read");
+    file.read_exact_at(&mut found, far as u64).expect("read");
     show!("in the hole", found);
     show!("sync", all.sync());
     drop(all);
     show!(
         "afterwards",
-        (byte(&file, (100 << 20) + 4), byte(&file, LEN as u64 - 1))
+        (byte(&file, far as u64 + 4), byte(&file, len as u64 - 1))
     );
     drop(file);
     fs::remove_file(path).expect("removed");
@@ -509,12 +512,35 @@ fn many(folder: &Path) {
     }
 }
 
-/// Leaves what a mapping wrote, and what a sync of it made durable.
-pub(crate) fn keep(path: &Path) {
+/// A file that is mapped and was synced once, by the mapping; then more is written to it.
+pub(crate) fn keep(path: &Path) -> Map {
     let file = filled(path, 3 * PAGE);
     let map = shared(&file, 3 * PAGE);
     map.bytes(PAGE, 6).copy_from_slice(b"synced");
     println!("sync {}", map.sync());
     map.bytes(2 * PAGE, 5).copy_from_slice(b"ended");
-    std::mem::forget(map);
+    map
+}
+
+/// A mapping whose file cannot be written: the sync tells, and what was written is still there.
+pub(crate) fn fail(path: &Path) {
+    let file = OpenOptions::new()
+        .read(true)
+        .write(true)
+        .open(path)
+        .expect("a file");
+    let map = shared(&file, PAGE);
+    map.set(0, b'X');
+    println!("sync {}", map.sync());
+    println!("of the file {}", file.sync_all().is_ok());
+    println!("read {}", byte(&file, 0) as char);
+    drop(map);
+    println!("kept {}", byte(&file, 0) as char);
+}
+
+/// Touches what is behind the end of a file, with nobody to deal with it.
+pub(crate) fn beyond() {
+    let file = filled(Path::new("/beyond"), PAGE);
+    let map = shared(&file, 2 * PAGE);
+    println!("{}", map.get(PAGE));
 }

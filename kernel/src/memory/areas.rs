@@ -525,7 +525,7 @@ pub fn on_page_fault(address: usize, is_write: bool, is_present: bool) -> Fault 
         }
         access.flags()
     };
-    map_own(page, flags, None).unwrap_or_else(|OutOfMemory| Fault::OutOfMemory)
+    map_own(page, flags, None).unwrap_or(Fault::OutOfMemory)
 }
 
 /// Maps a frame of the area's own: a copy of another, or zeros.

@@ -514,3 +514,39 @@ pub fn is_readable(virt: usize) -> bool {
         None => false,
     }
 }
+
+/// Tables on the host, which no processor uses.
+#[cfg(test)]
+pub(crate) mod tests {
+    use core::sync::atomic::{AtomicU64, Ordering};
+
+    use super::super::frames::FRAME_BYTES;
+    use super::{ADDRESS_MASK, PageFlags, PageTables, TABLES, new_table};
+
+    /// Makes the tables, once; the caller has the frames to itself.
+    pub(crate) fn start() {
+        let mut tables = TABLES.lock();
+        if tables.is_none() {
+            *tables = Some(PageTables {
+                root: new_table().expect("a frame"),
+                has_gigabyte_pages: false,
+            });
+        }
+    }
+
+    /// What a processor finds when it reads or writes: the memory, if the page is there and may be used so. It marks what is written.
+    pub(crate) fn access(virt: usize, is_write: bool) -> Option<*mut u8> {
+        let mut tables = TABLES.lock();
+        let table = tables.as_mut()?.lowest_table(virt).ok()?;
+        // SAFETY: the index is below 512, and the table is in use as long as the tables are locked.
+        let entry = unsafe { AtomicU64::from_ptr(&raw mut (*table)[virt >> 12 & 511]) };
+        let flags = PageFlags::from_bits_truncate(entry.load(Ordering::Relaxed));
+        let is_allowed = flags.contains(PageFlags::PRESENT)
+            && (!is_write || flags.contains(PageFlags::WRITABLE));
+        if is_allowed && is_write {
+            entry.fetch_or(PageFlags::DIRTY.bits(), Ordering::Relaxed);
+        }
+        let frame = (entry.load(Ordering::Relaxed) & ADDRESS_MASK) as usize;
+        is_allowed.then_some((frame + virt % FRAME_BYTES) as *mut u8)
+    }
+}

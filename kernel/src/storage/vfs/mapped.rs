@@ -91,10 +91,11 @@ pub fn fill(pages: &mut FilePages, node: &dyn Node, range: Range<u64>) -> Result
             if ((last - page) * PAGE) as usize >= free_bytes {
                 return Err(Errno(libc::ENOMEM));
             }
-            if buffer.is_empty() {
-                buffer = room(RUN.min(last - page))?;
+            let run_bytes = run as usize * FRAME_BYTES;
+            if buffer.len() < run_bytes {
+                buffer = room(run)?;
             }
-            let buffer = &mut buffer[..run as usize * FRAME_BYTES];
+            let buffer = &mut buffer[..run_bytes];
             let count = read_all(node, page * PAGE, buffer)?;
             for (content, page) in buffer[..count].chunks(FRAME_BYTES).zip(page..) {
                 pages.add(page, content).map_err(no_memory)?;

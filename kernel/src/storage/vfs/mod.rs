@@ -26,6 +26,8 @@ pub mod file;
 mod lock;
 pub mod made;
 pub mod mapped;
+#[cfg(test)]
+mod mapped_tests;
 pub mod namespace;
 pub mod node;
 pub mod operations;

@@ -64,6 +64,7 @@ mod random;
 mod refused;
 mod residence;
 mod resolve;
+mod robust;
 mod scan;
 mod search;
 mod second_names;

@@ -30,8 +30,25 @@ pub(crate) fn steps() {
     joins();
     attributes();
     robust();
+    keys();
     timers();
     descriptors();
+}
+
+/// Values of threads: none for a new key, whatever an older one of that number had.
+fn keys() {
+    // SAFETY: keys of ours, whose values nobody follows.
+    unsafe {
+        let mut key = 0;
+        let made = libc::pthread_key_create(&raw mut key, None);
+        let set = libc::pthread_setspecific(key, 8 as *const c_void);
+        println!("key {made} {set} {:?}", libc::pthread_getspecific(key));
+        let deleted = libc::pthread_key_delete(key);
+        let mut other = 0;
+        let made = libc::pthread_key_create(&raw mut other, None);
+        println!("{deleted} {made} {:?}", libc::pthread_getspecific(other));
+        libc::pthread_key_delete(other);
+    }
 }
 
 struct Mutex(std::cell::UnsafeCell<libc::pthread_mutex_t>);

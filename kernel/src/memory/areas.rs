@@ -62,8 +62,18 @@ struct Zone {
     next: usize,
 }
 
+/// Where an area of the program's own memory is.
+#[derive(Clone, Copy)]
+struct Own {
+    start: usize,
+    end: usize,
+    access: Access,
+}
+
 struct Areas {
     map: BTreeMap<usize, Area>,
+    /// The area that was made or touched last, as long as nothing has changed since and it shows no file: its first page is touched next.
+    recent: Option<Own>,
     zones: [Zone; 2],
 }
 
@@ -74,6 +84,7 @@ const LARGE_START: usize = AREAS_START * 2;
 
 static AREAS: SpinLock<Areas> = SpinLock::new(Areas {
     map: BTreeMap::new(),
+    recent: None,
     zones: [
         Zone {
             start: AREAS_START,
@@ -94,9 +105,40 @@ impl Areas {
         (address < area.end).then_some((start, area))
     }
 
+    /// Access of the area that was touched last, if it contains an address.
+    fn recent_access(&self, address: usize) -> Option<Access> {
+        let own = self.recent?;
+        (own.start..own.end)
+            .contains(&address)
+            .then_some(own.access)
+    }
+
+    /// Access of the area of the program's own memory that contains an address. If one that shows a file does, its page is mapped.
+    fn touched(&mut self, address: usize, page: usize, is_write: bool) -> Result<Access, Fault> {
+        let (start, area) = self.containing(address).ok_or(Fault::Invalid)?;
+        let (end, access) = (area.end, area.access);
+        match &area.source {
+            Some(_) if !is_allowed(access, is_write) => Err(Fault::Invalid),
+            // With the areas locked: a page that goes is taken from the file first, then from areas.
+            Some(source) => Err(source
+                .map(start, page, access)
+                .unwrap_or_else(|fault| fault)),
+            None => {
+                self.recent = Some(Own { start, end, access });
+                Ok(access)
+            }
+        }
+    }
+
+    /// The areas, to change them.
+    fn changed(&mut self) -> &mut BTreeMap<usize, Area> {
+        self.recent = None;
+        &mut self.map
+    }
+
     /// Splits the area that contains an address, if one does, so that an area begins there.
     fn split_at(&mut self, address: usize) {
-        if let Some((&first, area)) = self.map.range_mut(..address).next_back()
+        if let Some((&first, area)) = self.changed().range_mut(..address).next_back()
             && address < area.end
         {
             let mut rest = area.clone();
@@ -111,7 +153,7 @@ impl Areas {
     /// Takes out what areas begin in a range.
     fn take(&mut self, start: usize, end: usize) {
         while let Some((&first, _)) = self.map.range(start..end).next() {
-            self.map.remove(&first);
+            self.changed().remove(&first);
             self.leave_room(first);
         }
     }
@@ -156,7 +198,7 @@ impl Areas {
             return false;
         }
         let mut at = start;
-        while let Some(area) = (at < end).then(|| self.map.remove(&at)).flatten() {
+        while let Some(area) = (at < end).then(|| self.changed().remove(&at)).flatten() {
             at = area.end;
         }
         self.leave_room(start);
@@ -188,7 +230,8 @@ pub fn create_from(
     reserve_stack::<{ 4 * FRAME_BYTES }>();
     let mut areas = AREAS.lock();
     let start = areas.find_room(len_bytes).ok_or(OutOfMemory)?;
-    areas.map.insert(
+    let is_own = source.is_none();
+    areas.changed().insert(
         start,
         Area {
             end: start + len_bytes,
@@ -196,6 +239,11 @@ pub fn create_from(
             source,
         },
     );
+    areas.recent = is_own.then_some(Own {
+        start,
+        end: start + len_bytes,
+        access,
+    });
     Ok(start)
 }
 
@@ -221,7 +269,7 @@ pub unsafe fn replace(
     reserve_stack::<{ 4 * FRAME_BYTES }>();
     let mut areas = AREAS.lock();
     areas.take(start, end);
-    areas.map.insert(
+    areas.changed().insert(
         start,
         Area {
             end,
@@ -255,7 +303,7 @@ pub unsafe fn relocate(
         let new = areas.find_room(new_bytes).ok_or(OutOfMemory)?;
         // SAFETY: the caller's promise (1); nobody knows the new area yet, and it is larger.
         unsafe { paging::relocate(start, end, new)? };
-        areas.map.insert(
+        areas.changed().insert(
             new,
             Area {
                 end: new + new_bytes,
@@ -351,7 +399,7 @@ unsafe fn empty(ranges: &[(usize, usize)]) {
         let mut areas = AREAS.lock();
         areas.split_at(start);
         areas.split_at(end);
-        for (_, area) in areas.map.range_mut(start..end) {
+        for (_, area) in areas.changed().range_mut(start..end) {
             area.access = Access::None;
         }
     }
@@ -406,7 +454,7 @@ pub unsafe fn protect(start: usize, len_bytes: usize, access: Access) -> Result<
         if !range.all(|(_, area)| area.source.as_ref().is_none_or(|s| s.may_become(access))) {
             return Err(ProtectError::Forbidden);
         }
-        for (&first, area) in areas.map.range_mut(start..end) {
+        for (&first, area) in areas.changed().range_mut(start..end) {
             area.access = access;
             if access == Access::ReadWrite && area.source.as_ref().is_some_and(Source::is_copied) {
                 // From now on the pages that are touched are copies.
@@ -508,24 +556,24 @@ pub fn on_page_fault(address: usize, is_write: bool, is_present: bool) -> Fault 
     }
     let page = address & !(FRAME_BYTES - 1);
     reserve_stack::<{ 4 * FRAME_BYTES }>();
-    let flags = {
-        let areas = AREAS.lock();
-        let Some((start, area)) = areas.containing(address) else {
-            return Fault::Invalid;
-        };
-        let access = area.access;
-        if access == Access::None || (is_write && access != Access::ReadWrite) {
-            return Fault::Invalid;
+    let access = {
+        let mut areas = AREAS.lock();
+        match areas.recent_access(address) {
+            Some(access) => access,
+            None => match areas.touched(address, page, is_write) {
+                Ok(access) => access,
+                Err(fault) => return fault,
+            },
         }
-        if let Some(source) = &area.source {
-            // Under the lock: a page that goes is taken from the file first, then from areas.
-            return source
-                .map(start, page, access)
-                .unwrap_or_else(|fault| fault);
-        }
-        access.flags()
     };
-    map_own(page, flags, None).unwrap_or(Fault::OutOfMemory)
+    if !is_allowed(access, is_write) {
+        return Fault::Invalid;
+    }
+    map_own(page, access.flags(), None).unwrap_or(Fault::OutOfMemory)
+}
+
+fn is_allowed(access: Access, is_write: bool) -> bool {
+    access != Access::None && (!is_write || access == Access::ReadWrite)
 }
 
 /// Maps a frame of the area's own: a copy of another, or zeros.

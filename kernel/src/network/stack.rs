@@ -160,6 +160,7 @@ impl Stack {
             pings.now_ns = now_ns;
         }
         let has_more_parcels = self.engine.sockets.mail.is_some() && self.take_parcels(now_us);
+        // All that sends tells the device itself, but for frames and timers, of which there may be many.
         let engine = &mut self.engine;
         let sent = engine.stats().frames_out;
         let frames = self.receiver.serve(BATCH, &mut |frame, is_verified| {
@@ -189,6 +190,8 @@ impl Stack {
             self.engine.take(parcel, now_us);
             room -= 1;
         }
+        // Their answers wait for nothing else that is sent.
+        self.engine.device.flush();
         room == 0
     }
 

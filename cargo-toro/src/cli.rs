@@ -467,11 +467,15 @@ pub struct Debug {
 #[allow(missing_docs, reason = "clap shows the docs of the options as help")]
 #[derive(Debug, Args)]
 #[command(after_help = "\
-Example:
-  cargo toro new my-service && cd my-service && cargo toro run")]
+Examples:
+  cargo toro new my-service && cd my-service && cargo toro run
+  cargo toro new 'My services/2' --name second-service")]
 pub struct New {
-    /// The folder to make; its last part is the program's name
+    /// The folder to make
     pub path: PathBuf,
+    /// The program's name [default: the last part of the path]
+    #[arg(long)]
+    pub name: Option<String>,
 }
 
 /// Reads the arguments; `cargo toro …` hands its own name on as the first. Ends the process at wrong usage or `--help`.

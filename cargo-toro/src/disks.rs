@@ -1,4 +1,4 @@
-//! Data disks: checks that images are there, and makes ext2 images from folders and keeps them up to date.
+//! Data disks: checks that images are there, makes ext2 images, empty or from folders, and keeps those of folders up to date.
 //!
 //! An image is made once. From then on the guest writes to it, so when the folder changes only what changed in the folder is
 //! changed in the image, and what the guest wrote stays. What came from where is in a file beside the image (`state`).
@@ -7,6 +7,7 @@ mod state;
 mod update;
 
 use crate::failure::Failure;
+use crate::folder::Listing;
 use crate::settings::Disk;
 use crate::shell::Shell;
 use crate::volume::device::{Access, FileDevice};
@@ -18,18 +19,23 @@ pub use crate::mkfs::{Made, Request, make};
 /// Makes `disk` ready to be used: made from its folder if it is missing, and brought up to date if the folder changed.
 pub fn prepare(disk: &Disk, shell: &Shell) -> Result<()> {
     let (image, shown) = (&disk.image, disk.image.display());
-    let Some(from) = &disk.from else {
-        if !image.is_file() {
-            bail!(Failure::new(
-                format!("there is no disk image {shown}"),
-                "make one with `cargo toro mkfs IMAGE --from FOLDER`"
-            ));
-        }
-        return Ok(());
-    };
     let request = Request {
         size: disk.size,
         ..Request::default()
+    };
+    let Some(from) = &disk.from else {
+        return match disk.size {
+            _ if image.is_file() => Ok(()),
+            // An image without anything in it: nothing will ever have to be brought up to date.
+            Some(size) if !image.exists() => {
+                shell.status("Making", format_args!("{shown}, empty, of {size}"));
+                crate::mkfs::write(image, &Listing::default(), &request, shell).map(drop)
+            }
+            _ => bail!(Failure::new(
+                format!("there is no disk image {shown}"),
+                "make one with `cargo toro mkfs IMAGE --from FOLDER`, or say its `size` to have an empty one made"
+            )),
+        };
     };
     let listing = crate::mkfs::list(from, image)?;
     if !image.exists() {

@@ -81,7 +81,8 @@ pub struct DiskKey {
     pub from: Option<String>,
     /// Where the guest mounts it.
     pub mount: Option<String>,
-    /// The size of the image when it is made from a folder; without it, as large as the content needs.
+    /// The size of the image when it is made; without it, as large as the content of its folder needs. With a size and no folder an
+    /// empty one is made.
     pub size: Option<Size>,
 }
 

@@ -311,6 +311,19 @@ fn a_new_program_builds_and_an_old_one_is_not_touched() {
     let output = in_it(&["build", "./service"]);
     assert!(output.status.success(), "{}", stderr(&output));
     assert_fails(&in_it(&["new", "service"]), 1, &["service exists already"]);
+    // A folder whose name no package can have.
+    let output = in_it(&["new", "my services ü/2nd one", "--name", "second"]);
+    assert!(output.status.success(), "{}", stderr(&output));
+    let way = "Created second; `cd 'my services ü/2nd one'` and `cargo toro run`";
+    assert!(stderr(&output).contains(way), "{}", stderr(&output));
+    let output = home
+        .toro(&["build", "-o", "an image.elf", "--format", "elf"])
+        .current_dir(elsewhere.path().join("my services ü/2nd one"))
+        .output()
+        .unwrap();
+    assert!(output.status.success(), "{}", stderr(&output));
+    assert_fails(&in_it(&["new", "my services ü/3rd"]), 1, &["--name"]);
+    assert!(!elsewhere.path().join("my services ü/3rd").exists());
 }
 
 /// The sample under a shell script in QEMU's place, with `input` typed.

@@ -72,6 +72,42 @@ fn a_package_is_tested_that_depends_on_another_one_of_its_name() {
 }
 
 #[test]
+fn in_the_folder_of_a_member_of_a_workspace_that_member_is_tested() {
+    let folder = tempfile::tempdir().unwrap();
+    let write = |path: &str, text: &str| {
+        let path = folder.path().join(path);
+        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+        std::fs::write(path, text).unwrap();
+    };
+    write(
+        "Cargo.toml",
+        "[workspace]\nresolver = \"3\"\nmembers = [\"parts/*\"]\n",
+    );
+    for name in ["first", "second"] {
+        let manifest = format!("[package]\nname = \"{name}\"\nedition = \"2024\"\n");
+        write(&format!("parts/{name}/Cargo.toml"), &manifest);
+        let library = format!("#[test] fn is_{name}() {{}}\n");
+        write(&format!("parts/{name}/src/lib.rs"), &library);
+    }
+    // From a folder inside of the member, too.
+    for place in ["parts/second", "parts/second/src"] {
+        let (output, errors, code) = test(&folder.path().join(place), &[]);
+        assert_eq!(code, Some(0), "{output}\n{errors}");
+        assert!(
+            output.contains("is_second") && !output.contains("is_first"),
+            "{output}"
+        );
+        assert!(output.ends_with("1 passed, 0 failed\n"), "{output}");
+    }
+    let (output, errors, code) = test(&folder.path().join("parts/second"), &["-p", "first"]);
+    assert_eq!(code, Some(0), "{output}\n{errors}");
+    assert!(
+        output.contains("is_first") && !output.contains("is_second"),
+        "{output}"
+    );
+}
+
+#[test]
 fn tests_find_the_folder_and_the_variables_of_their_package() {
     let folder = package(&[(
         "finds.rs",

@@ -82,6 +82,19 @@ impl<D: BlockDevice> FileSystem<D> {
         self.make(directory, name, FileType::Socket, attributes, b"")
     }
 
+    /// Creates the name of a pipe, which has no content.
+    ///
+    /// # Errors
+    /// As [`FileSystem::create`].
+    pub fn create_fifo(
+        &mut self,
+        directory: InodeNumber,
+        name: &[u8],
+        attributes: NewAttributes,
+    ) -> Result<Inode, Error> {
+        self.make(directory, name, FileType::Fifo, attributes, b"")
+    }
+
     /// Gives a file that is no directory one more name.
     ///
     /// # Errors
@@ -118,7 +131,7 @@ impl<D: BlockDevice> FileSystem<D> {
         }
         Self::check_links(&inode)?;
         self.settle_name(directory, name)?;
-        if self.write.created.contains_key(&target.0) {
+        if self.write.created.contains_key(target.0) {
             // Of a new inode only one name is known.
             self.write_back()?;
         }

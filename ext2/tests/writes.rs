@@ -219,6 +219,25 @@ fn names_and_targets_are_checked() {
 }
 
 #[test]
+fn names_of_pipes_and_sockets_have_no_content() {
+    let mut disk = empty(1024, 400, 64);
+    let (root, attributes) = (disk.root(), NewAttributes::default());
+    disk.create_fifo(root, b"pipe", attributes).expect("create");
+    disk.create_socket(root, b"socket", attributes)
+        .expect("create");
+    let mut disk = remount(disk);
+    for (name, file_type) in [
+        ("/pipe", ext2::FileType::Fifo),
+        ("/socket", ext2::FileType::Socket),
+    ] {
+        let inode = disk.resolve(name.as_bytes()).expect("there");
+        assert_eq!((inode.file_type(), inode.size()), (file_type, 0));
+    }
+    disk.unlink(root, b"pipe").expect("unlink");
+    remount(disk);
+}
+
+#[test]
 fn links_end_at_32_000() {
     let mut disk = empty(4096, 3000, 800);
     let root = disk.root();

@@ -96,6 +96,11 @@ impl<H> Table<H> {
         self.slots.get_mut(slot as usize)?.as_deref_mut()
     }
 
+    /// All connections.
+    pub(crate) fn iter(&self) -> impl Iterator<Item = &Entry<H>> {
+        self.slots.iter().flatten().map(|entry| &**entry)
+    }
+
     /// Whether one more would be too many.
     pub(crate) fn is_full(&self) -> bool {
         self.slots.len() - self.free.len() >= self.limit

@@ -726,33 +726,58 @@ fn addresses_of_another_connection(world: &mut World, port: u16) -> Vec<[u8; 6]>
         .collect()
 }
 
-#[test]
-fn new_connections_follow_a_peer_to_another_hardware_address() {
-    let mut world = World::new(1);
-    world.connected(80);
-    assert!(
-        addresses_of_another_connection(&mut world, 80)
-            .iter()
-            .all(|mac| *mac == world::MAC_B)
-    );
-    // The peer announces another one (RFC 5227, section 2.3).
-    const MOVED: [u8; 6] = [2, 0, 0, 0, 0, 0x77];
+/// The peer's address is announced by another station (RFC 5227, section 2.3).
+fn announce_another(world: &mut World) -> [u8; 6] {
+    const OTHER: [u8; 6] = [2, 0, 0, 0, 0, 0x77];
     let IpAddr::V4(peer) = B else {
         panic!("of IPv4");
     };
     let parts: [&[u8]; 7] = [
         &[0xFF; 6],
-        &MOVED,
+        &OTHER,
         &[8, 6, 0, 1, 8, 0, 6, 4, 0, 1],
-        &MOVED,
+        &OTHER,
         &peer.octets(),
         &[0; 6],
         &peer.octets(),
     ];
     world.a.receive(&parts.concat(), false, world.now);
-    let after = addresses_of_another_connection(&mut world, 80);
-    assert!(
-        !after.is_empty() && after.iter().all(|mac| *mac == MOVED),
-        "{after:x?}"
-    );
+    OTHER
+}
+
+#[test]
+fn who_announces_the_address_of_a_peer_that_is_there_gets_nothing() {
+    let mut world = World::new(1);
+    world.connected(80);
+    for _ in 0..5 {
+        world.pass(5_000_000);
+        announce_another(&mut world);
+        let after = addresses_of_another_connection(&mut world, 80);
+        assert!(!after.is_empty());
+        assert!(after.iter().all(|mac| *mac == world::MAC_B), "{after:x?}");
+    }
+}
+
+#[test]
+fn new_connections_follow_a_peer_to_another_hardware_address() {
+    let mut world = World::new(1);
+    world.connected(80);
+    world.pass(5_000_000);
+    let other = announce_another(&mut world);
+    // The station that had it is gone: it is asked at the next use, and a second later everybody is.
+    let to = SocketAddr::new(B, 80);
+    let slot = world.a.connect((), ANY, to, Settings::default(), world.now);
+    world.a.device.frames.clear();
+    world.now += 1_000_000;
+    world.a.run_timers(world.now);
+    world.a.device.frames.clear();
+    world.now += 1_000;
+    announce_another(&mut world);
+    world.a.device.frames.clear();
+    let another = world.a.connect((), ANY, to, Settings::default(), world.now);
+    let frames: Vec<_> = world.a.device.frames.iter().collect();
+    assert!(!frames.is_empty() && frames.iter().all(|frame| frame[..6] == other));
+    for slot in [slot, another] {
+        world.a.release(slot.expect("a way"), true, world.now);
+    }
 }

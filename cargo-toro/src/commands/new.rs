@@ -3,8 +3,9 @@
 use crate::cli::New;
 use crate::compile::cargo;
 use crate::failure::Failure;
-use crate::shell::Shell;
+use crate::shell::{Shell, quoted_word};
 use anyhow::{Context, Result, bail};
+use std::borrow::Cow;
 use std::io::Write;
 use std::process::{Command, Stdio};
 
@@ -36,6 +37,8 @@ pub(super) fn run(options: &New, shell: &Shell) -> Result<u8> {
     let mut command = Command::new(cargo());
     command
         .args(["new", "--quiet", "--bin"])
+        .args(options.name.iter().flat_map(|name| ["--name", name]))
+        .arg("--")
         .arg(path)
         .stdin(Stdio::null());
     shell.command(&command);
@@ -45,10 +48,11 @@ pub(super) fn run(options: &New, shell: &Shell) -> Result<u8> {
             "the message above says why"
         ));
     }
-    let name = path
-        .file_name()
-        .unwrap_or(path.as_os_str())
-        .to_string_lossy();
+    let name = options.name.as_deref().map(Cow::Borrowed);
+    let name = name.unwrap_or_else(|| {
+        let last = path.file_name().unwrap_or(path.as_os_str());
+        last.to_string_lossy()
+    });
     let write = || -> std::io::Result<()> {
         std::fs::write(path.join("src/main.rs"), MAIN)?;
         std::fs::write(path.join("README.md"), readme(&name))?;
@@ -64,9 +68,10 @@ pub(super) fn run(options: &New, shell: &Shell) -> Result<u8> {
             .write_all(METADATA.as_bytes())
     };
     write().with_context(|| format!("cannot write to {}", path.display()))?;
+    let folder = quoted_word(&path.to_string_lossy());
     shell.status(
         "Created",
-        format_args!("{name}; `cd {}` and `cargo toro run`", path.display()),
+        format_args!("{name}; `cd {folder}` and `cargo toro run`"),
     );
     Ok(0)
 }

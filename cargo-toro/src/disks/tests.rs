@@ -21,6 +21,28 @@ fn disk(home: &Path) -> Disk {
     }
 }
 
+#[test]
+fn a_size_alone_makes_an_empty_disk_once() {
+    let home = site();
+    let mut disk = disk(home.path());
+    disk.from = None;
+    let error = format!("{:#}", prepare(&disk, &quiet()).unwrap_err());
+    assert!(error.contains("there is no disk image"), "{error}");
+    disk.size = Some(crate::values::Size::mib(4));
+    prepare(&disk, &quiet()).unwrap();
+    assert_eq!(disk.image.metadata().unwrap().len(), 4 << 20);
+    assert_sound(&disk.image);
+    guest_writes(&disk.image, b"/kept", b"guest's");
+    // What is there is used as it is, whatever size is asked for.
+    disk.size = Some(crate::values::Size::mib(8));
+    prepare(&disk, &quiet()).unwrap();
+    assert_eq!(content(&disk.image, b"/kept").unwrap(), b"guest's");
+    // A folder in its place is no image, and stays.
+    disk.image = home.path().join("www");
+    assert!(prepare(&disk, &quiet()).is_err());
+    assert!(home.path().join("www/index.html").is_file());
+}
+
 fn quiet() -> Shell {
     Shell {
         quiet: true,

@@ -275,6 +275,16 @@ impl Channel {
         self.writer.notify();
     }
 
+    /// There is somebody who reads, and somebody who writes, or not; what is under way stays.
+    pub(super) fn set_ends(&self, has_reader: bool, has_writer: bool) {
+        let mut state = self.state.lock();
+        state.is_reader_gone = !has_reader;
+        state.is_writer_gone = !has_writer;
+        drop(state);
+        self.reader.notify();
+        self.writer.notify();
+    }
+
     /// What the end that reads is ready for; hang-up when the other end is gone.
     pub(super) fn readable(&self) -> Readiness {
         let state = self.state.lock();

@@ -44,7 +44,7 @@ pub extern "C" fn dup3(old: c_int, new: c_int, flags: c_int) -> c_int {
 
 fn duplicate(descriptor: c_int, lowest: usize, is_close_on_exec: bool) -> Result<c_int> {
     let description = object::get(descriptor)?;
-    if lowest >= object::MAX_DESCRIPTORS {
+    if lowest >= object::descriptor_limit() {
         return Err(Errno(libc::EINVAL));
     }
     let new = object::insert_description(description, lowest)?;
@@ -142,7 +142,13 @@ pub unsafe extern "C" fn ioctl(descriptor: c_int, request: c_ulong, argument: *m
             libc::FIOCLEX => object::set_close_on_exec(descriptor, true),
             libc::FIONCLEX => object::set_close_on_exec(descriptor, false),
             // SAFETY: the caller's promise.
-            _ => unsafe { super::terminal::control(&description, request, argument.cast()) },
+            _ => match unsafe { description.object().control(request, argument.cast()) } {
+                Err(Errno(libc::ENOTTY)) => {
+                    // SAFETY: the caller's promise.
+                    unsafe { super::terminal::control(&description, request, argument.cast()) }
+                }
+                result => result,
+            },
         }
     })())
 }

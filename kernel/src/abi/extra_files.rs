@@ -6,12 +6,12 @@ use core::ffi::{c_char, c_int, c_uint};
 use super::convert::{also_named, c_result, c_status, get, text};
 use super::descriptor::fcntl;
 use super::directory::{DirectoryStream, readdir64};
-use super::file::{close, fdatasync, open64, preadv64, pwritev64, readv, with_file, writev};
+use super::fifo::mkfifoat;
+use super::file::{close, fdatasync, openat64, preadv64, pwritev64, readv, with_file, writev};
 use super::metadata::{faccessat, utimensat};
 use super::object::{self, MAX_DESCRIPTORS};
-use super::pipe::mkfifo;
 use super::{errno, temporary};
-use crate::error::{Errno, Result};
+use crate::error::Errno;
 use crate::storage::vfs::file::OpenFile;
 use crate::storage::vfs::{self, namespace::LastLink};
 
@@ -228,7 +228,7 @@ unsafe extern "C" fn futimes(descriptor: c_int, times: *const libc::timeval) -> 
     unsafe { set_times(descriptor, c"".as_ptr(), times, libc::AT_EMPTY_PATH) }
 }
 
-/// Makes a file, a pipe with a name (which fails as [`mkfifo`] does) or a device (`EPERM`).
+/// Makes a file, a pipe with a name or a device (`EPERM`).
 ///
 /// # Safety
 /// `path` is a C string.
@@ -236,37 +236,13 @@ unsafe extern "C" fn futimes(descriptor: c_int, times: *const libc::timeval) -> 
 pub(super) unsafe extern "C" fn mknod(
     path: *const c_char,
     mode: libc::mode_t,
-    _device: u64,
+    device: u64,
 ) -> c_int {
-    match mode & libc::S_IFMT {
-        0 | libc::S_IFREG => {
-            let flags = libc::O_CREAT | libc::O_EXCL | libc::O_WRONLY;
-            // SAFETY: the caller's string.
-            match unsafe { open64(path, flags, mode & 0o777) } {
-                -1 => -1,
-                descriptor => close(descriptor),
-            }
-        }
-        // SAFETY: the caller's string.
-        libc::S_IFIFO => unsafe { mkfifo(path, mode) },
-        libc::S_IFCHR | libc::S_IFBLK | libc::S_IFSOCK => c_status(Err(Errno(libc::EPERM))),
-        _ => c_status(Err(Errno(libc::EINVAL))),
-    }
+    // SAFETY: the same contract.
+    unsafe { mknodat(libc::AT_FDCWD, path, mode, device) }
 }
 
-/// # Safety
-/// 1. `path` is null or a C string.
-unsafe fn is_from_here(directory: c_int, path: *const c_char) -> Result<()> {
-    // SAFETY: the caller's promise (1).
-    let path = unsafe { text(path) }?;
-    match directory == libc::AT_FDCWD || path.starts_with(b"/") {
-        true => Ok(()),
-        // What it would make cannot be made anywhere.
-        false => Err(Errno(libc::EPERM)),
-    }
-}
-
-/// As [`mknod`], by a path from the current directory; from another one it is refused.
+/// As [`mknod`], by a path from a directory.
 ///
 /// # Safety
 /// `path` is a C string.
@@ -275,29 +251,21 @@ pub(super) unsafe extern "C" fn mknodat(
     directory: c_int,
     path: *const c_char,
     mode: libc::mode_t,
-    device: u64,
+    _device: u64,
 ) -> c_int {
-    // SAFETY: the same contract.
-    unsafe {
-        match is_from_here(directory, path) {
-            Ok(()) => mknod(path, mode, device),
-            Err(error) => c_status(Err(error)),
+    match mode & libc::S_IFMT {
+        0 | libc::S_IFREG => {
+            let flags = libc::O_CREAT | libc::O_EXCL | libc::O_WRONLY;
+            // SAFETY: the caller's string.
+            match unsafe { openat64(directory, path, flags, mode & 0o777) } {
+                -1 => -1,
+                descriptor => close(descriptor),
+            }
         }
-    }
-}
-
-/// As [`mkfifo`], by a path from a directory.
-///
-/// # Safety
-/// `path` is a C string.
-#[unsafe(no_mangle)]
-unsafe extern "C" fn mkfifoat(directory: c_int, path: *const c_char, mode: libc::mode_t) -> c_int {
-    // SAFETY: the same contract.
-    unsafe {
-        match is_from_here(directory, path) {
-            Ok(()) => mkfifo(path, mode),
-            Err(error) => c_status(Err(error)),
-        }
+        // SAFETY: the caller's string.
+        libc::S_IFIFO => unsafe { mkfifoat(directory, path, mode) },
+        libc::S_IFCHR | libc::S_IFBLK | libc::S_IFSOCK => c_status(Err(Errno(libc::EPERM))),
+        _ => c_status(Err(Errno(libc::EINVAL))),
     }
 }
 

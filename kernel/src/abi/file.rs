@@ -19,7 +19,7 @@ use crate::storage::vfs::node::NodeKind;
 use crate::storage::vfs::{self, operations};
 
 /// Flags of `open` that stay with the description.
-const STATUS_FLAGS: i32 = libc::O_ACCMODE
+pub(super) const STATUS_FLAGS: i32 = libc::O_ACCMODE
     | libc::O_APPEND
     | libc::O_NONBLOCK
     | libc::O_SYNC
@@ -97,7 +97,7 @@ fn open_at(directory: c_int, path: &[u8], flags: c_int, mode: libc::mode_t) -> R
     let permissions = mode & !super::directory::umask_now();
     match operations::open(vfs::names()?, &base, path, flags, permissions) {
         Ok(file) => object::insert(Box::new(file), (flags & STATUS_FLAGS) as u32),
-        Err(error) => generated::open(error, path, flags),
+        Err(error) => generated::open(error, directory, path, flags),
     }
 }
 

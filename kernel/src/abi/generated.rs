@@ -1,24 +1,30 @@
-//! Files that are made when they are opened, where the file system has none of the name.
+//! What is made when it is opened: files where the file system has none of the name, and pipes.
 //!
-//! A family of functions brings its files along: an entry in a section that the linker script gathers, and that is there only in programs
-//! which use the family, as nothing else refers to the entry.
+//! A family of functions brings what it opens along: an entry in a section that the linker script gathers, and that is there only in
+//! programs which use the family, as nothing else refers to the entry.
 
+use alloc::sync::Arc;
 use core::ffi::c_int;
 
-use super::memfd;
+use super::{file, memfd};
 use crate::error::{Errno, Result};
+use crate::storage::vfs::namespace::{Entry, LastLink};
+use crate::storage::vfs::node::NodeKind;
 
-/// A file that is made when it is opened, to be read only.
-pub(super) struct Generated {
-    /// Its path, from the root.
-    pub(super) path: &'static [u8],
-    /// Makes it; its descriptor.
-    pub(super) open: fn(flags: c_int) -> Result<c_int>,
+/// Something that is made when it is opened; what makes it gives its descriptor.
+pub(super) enum Generated {
+    /// A file to be read only, at a path from the root.
+    File {
+        path: &'static [u8],
+        open: fn(flags: c_int) -> Result<c_int>,
+    },
+    /// The pipe of a name.
+    Fifo(fn(name: Arc<Entry>, flags: c_int) -> Result<c_int>),
 }
 
 impl Generated {
-    const fn at(path: &'static [u8], open: fn(c_int) -> Result<c_int>) -> Self {
-        Self { path, open }
+    pub(super) const fn at(path: &'static [u8], open: fn(c_int) -> Result<c_int>) -> Self {
+        Self::File { path, open }
     }
 }
 
@@ -67,12 +73,25 @@ pub(crate) fn bring_texts() {
     core::hint::black_box(&raw const TEXTS);
 }
 
-/// Opens a file that the file system does not have (`error` says so), if it is one of these.
+/// Opens what the file system cannot (`error` says so), if it is one of these.
 #[cold]
-pub(super) fn open(error: Errno, path: &[u8], flags: c_int) -> Result<c_int> {
-    let is_it = |file: &&Generated| file.path == path;
-    if error != Errno(libc::ENOENT) || flags & libc::O_ACCMODE != libc::O_RDONLY {
-        return Err(error);
+pub(super) fn open(error: Errno, directory: c_int, path: &[u8], flags: c_int) -> Result<c_int> {
+    let is_read_only = flags & libc::O_ACCMODE == libc::O_RDONLY;
+    for generated in all() {
+        match generated {
+            Generated::File { path: its, open }
+                if error == Errno(libc::ENOENT) && is_read_only && *its == path =>
+            {
+                return open(flags);
+            }
+            Generated::Fifo(open) if error == Errno(libc::ENXIO) => {
+                let entry = file::entry_at(directory, path, 0, LastLink::Follow)?;
+                if entry.node.kind() == NodeKind::Fifo {
+                    return open(entry, flags);
+                }
+            }
+            _ => {}
+        }
     }
-    (all().iter().find(is_it).ok_or(error)?.open)(flags)
+    Err(error)
 }

@@ -4,7 +4,7 @@
 use core::ffi::{c_char, c_int, c_long, c_uint, c_ulong, c_void};
 
 use super::convert::{c_result, c_status, put, text};
-use super::object::{self, MAX_DESCRIPTORS};
+use super::object::{self, descriptor_limit};
 use super::{clock, errno};
 use crate::arch;
 use crate::error::{Errno, Result};
@@ -139,7 +139,7 @@ extern "C" fn nice(by: c_int) -> c_int {
 /// How many descriptors there can be.
 #[unsafe(no_mangle)]
 extern "C" fn getdtablesize() -> c_int {
-    MAX_DESCRIPTORS as c_int
+    descriptor_limit() as c_int
 }
 
 /// A number of the machine, which has none.
@@ -180,13 +180,13 @@ pub(super) unsafe extern "C" fn times(out: *mut libc::tms) -> c_long {
     ticks(arch::clock::now_ns())
 }
 
-/// Limits that have a number, of old: as [`super::process::getrlimit`] has them.
+/// Limits that have a number, of old: as [`super::limits::getrlimit`] has them.
 #[unsafe(no_mangle)]
 extern "C" fn ulimit(command: c_int) -> c_long {
     match command {
         // The size of files, in blocks of 512 bytes.
         1 => c_long::MAX / 512,
-        4 => MAX_DESCRIPTORS as c_long,
+        4 => c_long::from(getdtablesize()),
         _ => c_long::from(errno::set(Errno(libc::EINVAL))),
     }
 }

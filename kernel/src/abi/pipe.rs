@@ -1,16 +1,15 @@
-//! Pipes (POSIX.1-2017; Linux: pipe(2), pipe(7)).
+//! Pipes without a name (POSIX.1-2017; Linux: pipe(2), pipe(7)); those with one: [`super::fifo`].
 
 use alloc::boxed::Box;
 use alloc::sync::Arc;
-use core::ffi::{c_char, c_int};
+use core::ffi::c_int;
 
 use super::channel::{Channel, PIPE_BYTES};
-use super::convert::{c_status, put, text};
+use super::convert::{c_status, put};
 use super::object::{self, Object};
 use super::signal;
 use crate::error::{Errno, Result};
 use crate::scheduler::{Notifier, Readiness};
-use crate::storage::vfs::{self, namespace::LastLink};
 
 struct ReadEnd {
     channel: Arc<Channel>,
@@ -44,6 +43,10 @@ impl Object for ReadEnd {
         Some(&self.notifier)
     }
 
+    fn unread(&self) -> Result<usize> {
+        Ok(self.channel.len())
+    }
+
     fn stat(&self, stat: &mut libc::stat64) -> Result<()> {
         stat_pipe(stat);
         Ok(())
@@ -65,6 +68,10 @@ impl Object for WriteEnd {
 
     fn notifier(&self) -> Option<&Notifier> {
         Some(&self.notifier)
+    }
+
+    fn unread(&self) -> Result<usize> {
+        Ok(self.channel.len())
     }
 
     fn stat(&self, stat: &mut libc::stat64) -> Result<()> {
@@ -150,21 +157,4 @@ pub(super) unsafe extern "C" fn pipe2(ends: *mut [c_int; 2], flags: c_int) -> c_
 pub(super) unsafe extern "C" fn pipe(ends: *mut [c_int; 2]) -> c_int {
     // SAFETY: the same contract.
     unsafe { pipe2(ends, 0) }
-}
-
-/// Makes no pipe with a name: `EEXIST` if there is something of that name, else `EPERM`, as on a file system that has none.
-///
-/// # Safety
-/// `path` is null or a C string.
-#[unsafe(no_mangle)]
-pub(super) unsafe extern "C" fn mkfifo(path: *const c_char, _mode: libc::mode_t) -> c_int {
-    // SAFETY: the caller's string.
-    let path = unsafe { text(path) };
-    c_status(
-        path.and_then(|path| match vfs::resolve(path, LastLink::Keep) {
-            Ok(_) => Err(Errno(libc::EEXIST)),
-            Err(Errno(libc::ENOENT)) => Err(Errno(libc::EPERM)),
-            Err(error) => Err(error),
-        }),
-    )
 }

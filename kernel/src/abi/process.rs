@@ -13,7 +13,7 @@ use crate::storage::vfs;
 use crate::storage::vfs::namespace::LastLink;
 use crate::storage::vfs::node::NodeKind;
 
-const PROCESS: libc::pid_t = 1;
+pub(super) const PROCESS: libc::pid_t = 1;
 const ROOT: u32 = 0;
 
 fn refuse(error: c_int) -> c_int {
@@ -491,87 +491,6 @@ pub(super) extern "C" fn getpwnam(_name: *const c_char) -> *mut c_void {
     null_mut()
 }
 
-/// The limit of a resource, which cannot be changed; `RLIM64_INFINITY` where there is none.
-///
-/// # Errors
-/// `EINVAL` where there is no such resource.
-pub(super) fn limit_of(resource: c_uint) -> Result<u64> {
-    Ok(match resource {
-        libc::RLIMIT_NOFILE => super::object::MAX_DESCRIPTORS as u64,
-        libc::RLIMIT_STACK => crate::start::MAIN_STACK_BYTES as u64,
-        // No core files.
-        libc::RLIMIT_CORE => 0,
-        0..=15 => libc::RLIM64_INFINITY,
-        _ => return Err(Errno(libc::EINVAL)),
-    })
-}
-
-/// Limits: none but of descriptors and of the main thread's stack.
-///
-/// # Safety
-/// `out` can be written.
-#[unsafe(no_mangle)]
-pub(super) unsafe extern "C" fn getrlimit(resource: c_uint, out: *mut libc::rlimit64) -> c_int {
-    c_status((|| {
-        let limit = limit_of(resource)?;
-        let limit = libc::rlimit64 {
-            rlim_cur: limit,
-            rlim_max: limit,
-        };
-        // SAFETY: the caller's place.
-        unsafe { put(out, limit) }
-    })())
-}
-
-/// Limits stay as they are: what asks for no less is content, what asks for less or more is refused.
-///
-/// # Safety
-/// `new` can be read.
-#[unsafe(no_mangle)]
-pub(super) unsafe extern "C" fn setrlimit(resource: c_uint, new: *const libc::rlimit64) -> c_int {
-    let mut now = libc::rlimit64 {
-        rlim_cur: 0,
-        rlim_max: 0,
-    };
-    // SAFETY: a local variable.
-    if unsafe { getrlimit(resource, &raw mut now) } != 0 {
-        return -1;
-    }
-    // SAFETY: null, or the caller's.
-    match unsafe { super::convert::get(new) } {
-        None => refuse(libc::EFAULT),
-        Some(new) if new.rlim_cur == now.rlim_cur && new.rlim_max == now.rlim_max => 0,
-        Some(_) => refuse(libc::EPERM),
-    }
-}
-
-/// As [`getrlimit`] and [`setrlimit`], of a process.
-///
-/// # Safety
-/// `new` is null or can be read, `old` is null or can be written.
-#[unsafe(no_mangle)]
-pub(super) unsafe extern "C" fn prlimit64(
-    process: libc::pid_t,
-    resource: c_uint,
-    new: *const libc::rlimit64,
-    old: *mut libc::rlimit64,
-) -> c_int {
-    if process != 0 && process != PROCESS {
-        return refuse(libc::ESRCH);
-    }
-    // SAFETY: not null where they are used, and the caller's.
-    unsafe {
-        if !old.is_null() && getrlimit(resource, old) != 0 {
-            return -1;
-        }
-        if new.is_null() {
-            0
-        } else {
-            setrlimit(resource, new)
-        }
-    }
-}
-
 /// Gives what the loader told (Linux 6.4, linux/prctl.h).
 const PR_GET_AUXV: c_int = 0x4155_5856;
 
@@ -709,10 +628,4 @@ pub(super) unsafe extern "C" fn getrusage(who: c_int, out: *mut libc::rusage) ->
         // SAFETY: the caller's place.
         unsafe { put(out, usage) }
     })())
-}
-
-super::convert::also_named! {
-    getrlimit64 = getrlimit(resource: c_uint, out: *mut libc::rlimit64) -> c_int;
-    prlimit = prlimit64(process: libc::pid_t, resource: c_uint, new: *const libc::rlimit64, old: *mut libc::rlimit64) -> c_int;
-    setrlimit64 = setrlimit(resource: c_uint, new: *const libc::rlimit64) -> c_int;
 }

@@ -11,6 +11,7 @@ use super::attributes::{
     lremovexattr, lsetxattr, removexattr, setxattr,
 };
 use super::calendar::time;
+use super::capabilities::{capget, capset};
 use super::clock::{
     self, clock_getres, clock_gettime, clock_nanosleep, deadline_of, gettimeofday, nanosleep,
 };
@@ -35,6 +36,7 @@ use super::interval::{
     alarm, getitimer, setitimer, timer_create, timer_delete, timer_getoverrun, timer_gettime,
     timer_settime,
 };
+use super::limits::{getrlimit, prlimit64, setrlimit};
 use super::machine::{getrandom, sysinfo, uname};
 use super::memfd::memfd_create;
 use super::memory::{madvise, mmap64, mprotect, mremap, msync, munmap};
@@ -50,10 +52,9 @@ use super::pipe::{pipe, pipe2};
 use super::poll::{poll, ppoll};
 use super::process::{
     chroot, execve, getegid, geteuid, getgid, getgroups, getpgid, getpgrp, getpid, getppid,
-    getpriority, getrlimit, getrusage, getsid, gettid, getuid, prctl, prlimit64,
-    sched_get_priority_max, sched_get_priority_min, sched_getscheduler, sched_setscheduler, setgid,
-    setgroups, setpgid, setpriority, setresgid, setresuid, setrlimit, setsid, setuid, wait4,
-    waitid,
+    getpriority, getrusage, getsid, gettid, getuid, prctl, sched_get_priority_max,
+    sched_get_priority_min, sched_getscheduler, sched_setscheduler, setgid, setgroups, setpgid,
+    setpriority, setresgid, setresuid, setsid, setuid, wait4, waitid,
 };
 use super::refused::{
     adjtimex, clock_adjtime, clock_settime, mount, name_to_handle_at, open_by_handle_at,
@@ -370,6 +371,8 @@ fn dispatch(call: &Arguments) -> Result<usize> {
         SYS_prlimit64 = prlimit64(0 1 2 3);
         SYS_getrusage = getrusage(0 1);
         SYS_prctl = prctl(0 1 2 3 4);
+        SYS_capget = capget(0 1);
+        SYS_capset = capset(0 1);
         SYS_wait4 = wait4(0 1 2 3);
         SYS_kill = kill(0 1);
         SYS_pause = pause();

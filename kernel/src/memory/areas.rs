@@ -56,6 +56,8 @@ struct Zone {
 
 struct Areas {
     map: BTreeMap<usize, Area>,
+    /// The area that was made or asked for last, as long as nothing has changed since: whose first page is touched next.
+    recent: Option<(usize, Area)>,
     zones: [Zone; 2],
 }
 
@@ -66,6 +68,7 @@ const LARGE_START: usize = AREAS_START * 2;
 
 static AREAS: SpinLock<Areas> = SpinLock::new(Areas {
     map: BTreeMap::new(),
+    recent: None,
     zones: [
         Zone {
             start: AREAS_START,
@@ -81,9 +84,21 @@ static AREAS: SpinLock<Areas> = SpinLock::new(Areas {
 });
 
 impl Areas {
-    fn containing(&self, address: usize) -> Option<(usize, Area)> {
+    fn containing(&mut self, address: usize) -> Option<(usize, Area)> {
+        if let Some((start, area)) = self.recent
+            && (start..area.end).contains(&address)
+        {
+            return self.recent;
+        }
         let (&start, &area) = self.map.range(..=address).next_back()?;
-        (address < area.end).then_some((start, area))
+        self.recent = (address < area.end).then_some((start, area));
+        self.recent
+    }
+
+    /// The areas, to change them.
+    fn changed(&mut self) -> &mut BTreeMap<usize, Area> {
+        self.recent = None;
+        &mut self.map
     }
 
     /// Splits the area that contains an address, if one does, so that an area begins there.
@@ -91,13 +106,11 @@ impl Areas {
         if let Some((first, area)) = self.containing(address)
             && first < address
         {
-            self.map.insert(
-                first,
-                Area {
-                    end: address,
-                    ..area
-                },
-            );
+            let lower = Area {
+                end: address,
+                ..area
+            };
+            self.changed().insert(first, lower);
             self.map.insert(address, area);
         }
     }
@@ -142,7 +155,7 @@ impl Areas {
             return false;
         }
         let mut at = start;
-        while let Some(area) = (at < end).then(|| self.map.remove(&at)).flatten() {
+        while let Some(area) = (at < end).then(|| self.changed().remove(&at)).flatten() {
             at = area.end;
         }
         self.leave_room(start);
@@ -162,13 +175,12 @@ pub fn create(len_bytes: usize, access: Access) -> Result<usize, OutOfMemory> {
     reserve_stack::<{ 4 * FRAME_BYTES }>();
     let mut areas = AREAS.lock();
     let start = areas.find_room(len_bytes).ok_or(OutOfMemory)?;
-    areas.map.insert(
-        start,
-        Area {
-            end: start + len_bytes,
-            access,
-        },
-    );
+    let area = Area {
+        end: start + len_bytes,
+        access,
+    };
+    areas.map.insert(start, area);
+    areas.recent = Some((start, area));
     Ok(start)
 }
 
@@ -241,7 +253,7 @@ pub unsafe fn remove(ranges: &[(usize, usize)]) {
         let mut areas = AREAS.lock();
         areas.split_at(start);
         areas.split_at(end);
-        for (_, area) in areas.map.range_mut(start..end) {
+        for (_, area) in areas.changed().range_mut(start..end) {
             area.access = Access::None;
         }
     }
@@ -251,7 +263,7 @@ pub unsafe fn remove(ranges: &[(usize, usize)]) {
         reserve_stack::<{ 4 * FRAME_BYTES }>();
         let mut areas = AREAS.lock();
         while let Some((&first, _)) = areas.map.range(start..end).next() {
-            areas.map.remove(&first);
+            areas.changed().remove(&first);
             areas.leave_room(first);
         }
     }
@@ -291,7 +303,7 @@ pub unsafe fn protect(start: usize, len_bytes: usize, access: Access) -> Result<
         }
         areas.split_at(start);
         areas.split_at(end);
-        for (&first, area) in areas.map.range_mut(start..end) {
+        for (&first, area) in areas.changed().range_mut(start..end) {
             area.access = access;
             // SAFETY: pages of the caller's (1).
             is_mapped |= unsafe { paging::protect(first, area.end, access.flags()) };

@@ -131,21 +131,26 @@ impl PageTables {
                         && phys.is_multiple_of(bytes as u64)
                 })
                 .unwrap_or(1);
-            let entry = self.entry(virt, level)?;
+            let first = self.entry(virt, level)?;
             let large = if level > 1 {
                 PageFlags::LARGE
             } else {
                 PageFlags::empty()
             };
-            // SAFETY: an entry of our tables.
-            let old = unsafe { entry.replace(phys | (flags | large).bits()) };
-            if old & PageFlags::PRESENT.bits() != 0 {
-                cpu::flush_page(virt);
-            }
+            let rights = (flags | large).bits();
+            // What follows in the same table has the same level: larger pages begin where tables do.
             let bytes = level_bytes(level);
-            virt += bytes;
-            phys += bytes as u64;
-            len_bytes -= bytes;
+            let room = 512 - (virt / bytes & 511);
+            for index in 0..room.min(len_bytes / bytes) {
+                // SAFETY: an entry of our tables.
+                let old = unsafe { first.add(index).replace(phys | rights) };
+                if old & PageFlags::PRESENT.bits() != 0 {
+                    cpu::flush_page(virt);
+                }
+                virt += bytes;
+                phys += bytes as u64;
+                len_bytes -= bytes;
+            }
         }
         Ok(())
     }

@@ -20,13 +20,15 @@ use super::error::{Error, Result};
 use super::lanes::{Inbox, MAX_PARCELS, Mail};
 use super::ports::{FourTuple, Ports};
 use super::statistics::Statistics;
-use crate::arch::interrupts;
 use crate::arch::x86_64::core_local::{self, CoreLocal};
+use crate::arch::{clock, interrupts};
 use crate::devices::network::{Device, Medium, NetworkDevice, Offload, Receiver, Transmitter};
 use crate::scheduler::{Notifier, Readiness};
 
 /// Frames handled in one go before another core may take the lock.
 const BATCH: usize = 8;
+/// As often so many within a call whose frames come back.
+const LOOPED_BATCHES: usize = 4;
 /// As many batches hold what can wait in an inbox.
 const MAX_ROUNDS: usize = MAX_PARCELS / BATCH;
 /// How long a DHCP server may be silent before that is worth a word.
@@ -295,6 +297,10 @@ impl Stack {
     /// Ends a call: the core that serves the stack learns of an earlier time or of frames that only it takes.
     #[inline]
     pub(super) fn finish(&mut self) {
+        let is_loopback = self.engine.medium() == tcpip::Medium::Ip;
+        if is_loopback && self.receiver.is_ready() {
+            self.loop_back();
+        }
         let Some(home) = &mut self.home else {
             return;
         };
@@ -303,10 +309,21 @@ impl Stack {
             return;
         }
         let next = self.engine.next_timer().unwrap_or(u64::MAX);
-        let is_looped = self.engine.medium() == tcpip::Medium::Ip && self.receiver.is_ready();
+        let is_looped = is_loopback && self.receiver.is_ready();
         if (next < home.announced_us || is_looped) && !home.is_called {
             home.is_called = true;
             interrupts::wake(home.core);
+        }
+    }
+
+    /// What the machine sends itself has arrived when the call returns, as on Linux; a bounded part of much.
+    #[inline(never)]
+    fn loop_back(&mut self) {
+        for _ in 0..LOOPED_BATCHES {
+            self.serve(clock::now_ns());
+            if !self.receiver.is_ready() {
+                break;
+            }
         }
     }
 
@@ -379,6 +396,16 @@ impl Stack {
     /// All addresses, and how many of their bits name the network.
     pub fn addresses(&self) -> impl Iterator<Item = (IpAddr, u8)> {
         self.engine.addresses()
+    }
+
+    /// The ways to networks besides those of the addresses: the network, the length of its prefix, and who passes packets on.
+    pub fn routes(&self) -> impl Iterator<Item = (IpAddr, u8, Option<IpAddr>)> {
+        self.engine.routes()
+    }
+
+    /// The next station on the way to an address: itself, or who passes packets on.
+    pub fn next_hop(&self, to: IpAddr) -> Option<IpAddr> {
+        self.engine.next_hop(to)
     }
 
     /// Whether an address is one of the interface's.
@@ -686,6 +713,31 @@ impl Stack {
             .send_datagram(from, to, payload, manner, now_ns / 1000)?;
         self.finish();
         Ok(())
+    }
+
+    /// Sends a message of ICMP from an address of ours, or from any if it is none in particular. Its checksum is made if it `is_open`.
+    ///
+    /// # Errors
+    /// When it is too long, or there is no address to send from.
+    pub fn send_message(
+        &mut self,
+        from: IpAddr,
+        to: IpAddr,
+        message: (&[u8], bool),
+        manner: Manner,
+        now_ns: u64,
+    ) -> Result<()> {
+        self.engine
+            .send_message(from, to, message, manner, now_ns / 1000)?;
+        self.finish();
+        Ok(())
+    }
+
+    /// The ends and the states of all connections, whoever holds them.
+    pub fn connections(&self) -> impl Iterator<Item = (FourTuple, State)> {
+        let index = self.engine.sockets.index;
+        let all = self.engine.connections();
+        all.map(move |(tuple, state)| (FourTuple::from_tuple(&tuple, index), state))
     }
 
     /// What was counted so far.

@@ -7,6 +7,7 @@ use crate::address::{Address, Prefix};
 use crate::device::{Device, Medium};
 use crate::engine::Engine;
 use crate::ip::addresses::{Own, Route};
+use crate::ip::neighbors::Word;
 use crate::sockets::Sockets;
 use crate::timers::Key;
 use crate::wire::ethernet::{self, Mac};
@@ -229,7 +230,7 @@ impl<D: Device, S: Sockets> Engine<D, S> {
         }
         self.forget_paths();
         if let Some(mac) = options.source_mac.filter(|mac| ethernet::is_unicast(*mac)) {
-            self.learn(packet.source, mac, true, now);
+            self.learn(packet.source, mac, Word::Asking, now);
         }
         // A link takes 1280 bytes at least (RFC 8200, section 5); more than the device takes is no use.
         let _ = ip::V6_HEADER;

@@ -6,6 +6,7 @@ use alloc::vec::Vec;
 use crate::address::{Address, Tuple};
 use crate::device::Device;
 use crate::engine::Engine;
+use crate::ip::neighbors::Word;
 use crate::sockets::Sockets;
 use crate::steering::{Book, FIRST, Parcel, Steering, To};
 use crate::wire::ethernet::Mac;
@@ -56,7 +57,7 @@ impl<D: Device, S: Sockets> Engine<D, S> {
             Parcel::Packet { bytes, is_verified } => self.take_packet(&bytes, is_verified, now),
             Parcel::Arp(message) if self.steering.is_first() => self.receive_arp(&message, now),
             Parcel::Arp(_) => {}
-            Parcel::Neighbor(address, mac) => self.learn(address, mac, false, now),
+            Parcel::Neighbor(address, mac) => self.learn(address, mac, Word::Told, now),
             Parcel::Addresses(book) => {
                 self.addresses = book.addresses.clone();
                 self.is_awaiting = book.is_awaiting;

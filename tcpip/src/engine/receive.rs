@@ -4,6 +4,7 @@ use crate::address::{Address, Tuple};
 use crate::device::{Device, Medium};
 use crate::engine::Engine;
 use crate::ip::fragments::Outcome;
+use crate::ip::neighbors::Word;
 use crate::sockets::Sockets;
 use crate::steering::FIRST;
 use crate::timers::Key;
@@ -184,7 +185,8 @@ impl<D: Device, S: Sockets> Engine<D, S> {
             return;
         }
         let is_request = arp.operation == arp::REQUEST && is_own;
-        self.learn(arp.sender, arp.sender_mac, is_request, now);
+        let word = if is_request { Word::Asking } else { Word::Told };
+        self.learn(arp.sender, arp.sender_mac, word, now);
         if is_request {
             let answer = Arp {
                 operation: arp::REPLY,

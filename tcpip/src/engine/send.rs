@@ -6,7 +6,7 @@ use crate::address::Address;
 use crate::device::{Device, Medium, Offload};
 use crate::engine::Engine;
 use crate::error::Error;
-use crate::ip::neighbors::{ASK_US, Question, Resolved, Waiting};
+use crate::ip::neighbors::{ASK_US, Question, Resolved, Waiting, Word};
 use crate::path::Path;
 use crate::sockets::Sockets;
 use crate::timers::Key;
@@ -319,10 +319,13 @@ impl<D: Device, S: Sockets> Engine<D, S> {
         self.device.flush();
     }
 
-    /// A neighbour has told its hardware address: what waits for it goes out.
-    pub(super) fn learn(&mut self, address: Address, mac: Mac, is_wanted: bool, now: u64) {
-        let waiting = self.neighbors.learn(address, mac, is_wanted, now);
+    /// A neighbour has told its hardware address: what waits for it goes out, if it is believed.
+    pub(super) fn learn(&mut self, address: Address, mac: Mac, word: Word, now: u64) {
+        // The other lanes judge for themselves.
         self.tell_neighbor(address, mac);
+        let Some(waiting) = self.neighbors.learn(address, mac, word, now) else {
+            return;
+        };
         for mut frame in waiting.packets {
             crate::wire::put(&mut frame, 0, &mac);
             self.send_frame(frame.len(), &mut |buffer| buffer.copy_from_slice(&frame));

@@ -30,6 +30,8 @@ struct Neighbor {
     /// When it was last asked, and how often in vain; 0: it is not being asked.
     asked_at: u64,
     asked: u8,
+    /// Another station has said that the address is its own: the next question is the last one to the known station alone.
+    is_contested: bool,
     /// Frames that wait for the address, without it.
     packets: Vec<Vec<u8>>,
     /// Connections that wait for it, by slot.
@@ -39,7 +41,10 @@ struct Neighbor {
 impl Neighbor {
     /// Until when its address is believed without a doubt.
     fn fresh_until(&self) -> u64 {
-        self.confirmed_at.saturating_add(FRESH_US)
+        match self.is_contested {
+            true => 0,
+            false => self.confirmed_at.saturating_add(FRESH_US),
+        }
     }
 }
 
@@ -60,8 +65,17 @@ pub(crate) struct Question {
     pub(crate) mac: Option<Mac>,
 }
 
+/// How a hardware address came to be told.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Word {
+    /// In an answer, or unasked: believed only of who was asked or is known.
+    Told,
+    /// By a station that asks us and will be answered: it is remembered.
+    Asking,
+}
+
 /// What waited for a neighbour.
-#[derive(Default)]
+#[derive(Debug, Default)]
 pub(crate) struct Waiting {
     pub(crate) packets: Vec<Vec<u8>>,
     pub(crate) waiters: Vec<u32>,
@@ -115,6 +129,7 @@ impl Neighbors {
             used_at: now,
             asked_at: 0,
             asked: 0,
+            is_contested: false,
             packets: Vec::new(),
             waiters: Vec::new(),
         });
@@ -125,7 +140,12 @@ impl Neighbors {
         };
         let is_new = neighbor.asked == 0;
         if is_new {
-            (neighbor.asked, neighbor.asked_at) = (1, now);
+            let asked = if neighbor.is_contested {
+                MAX_ASKED - 1
+            } else {
+                1
+            };
+            (neighbor.asked, neighbor.asked_at) = (asked, now);
         }
         let resolved = neighbor.mac.map_or(Resolved::Pending, |mac| {
             Resolved::Known(mac, now + DOUBT_US)
@@ -151,31 +171,44 @@ impl Neighbors {
         }
     }
 
-    /// A neighbour has told its hardware address; what waited for it. Only who was asked, or is known, is believed, unless `is_wanted`.
+    /// A neighbour has told its hardware address; what waited for it, if it is believed.
+    ///
+    /// Nobody signs these messages, so an address that is known by another station is not taken over by whoever says so: the known station is
+    /// asked at the next use, a second later everybody, and only then another one may answer. A station that took an address over waits for a
+    /// second; one that only says so gets nothing as long as the other one is there.
     pub(crate) fn learn(
         &mut self,
         address: Address,
         mac: Mac,
-        is_wanted: bool,
+        word: Word,
         now: u64,
-    ) -> Waiting {
-        if is_wanted && !self.table.contains_key(&address) {
+    ) -> Option<Waiting> {
+        if word == Word::Asking && !self.table.contains_key(&address) {
             // Who asks us will be answered, and probably more.
             let _ = self.resolve(address, now);
         }
-        let Some(neighbor) = self.table.get_mut(&address) else {
-            return Waiting::default();
-        };
+        let neighbor = self.table.get_mut(&address)?;
         if neighbor.mac.is_some_and(|known| known != mac) {
+            let has_been_asked_of_all = neighbor.asked >= MAX_ASKED;
+            if !has_been_asked_of_all {
+                // Not more often than the known station can be asked.
+                let may_be_asked = now >= neighbor.confirmed_at.saturating_add(ASK_US);
+                if neighbor.asked == 0 && !neighbor.is_contested && may_be_asked {
+                    neighbor.is_contested = true;
+                    self.generation = self.generation.wrapping_add(1);
+                }
+                return None;
+            }
             self.generation = self.generation.wrapping_add(1);
         }
         neighbor.mac = Some(mac);
         neighbor.confirmed_at = now;
         neighbor.asked = 0;
-        Waiting {
+        neighbor.is_contested = false;
+        Some(Waiting {
             packets: core::mem::take(&mut neighbor.packets),
             waiters: core::mem::take(&mut neighbor.waiters),
-        }
+        })
     }
 
     /// Whether any is being asked.
@@ -239,7 +272,7 @@ impl Neighbors {
 
 #[cfg(test)]
 mod tests {
-    use super::{ASK_US, Address, FRESH_US, Neighbors, Resolved};
+    use super::{ASK_US, Address, FRESH_US, Neighbors, Resolved, Word};
 
     const MAC: [u8; 6] = [2; 6];
 
@@ -273,11 +306,12 @@ mod tests {
         table.resolve(ip(2), 5);
         assert!(table.hold(ip(2), vec![1]));
         assert!(
-            table.learn(ip(9), MAC, false, 6).packets.is_empty(),
+            table.learn(ip(9), MAC, Word::Told, 6).is_none(),
             "not asked"
         );
         assert_eq!(table.len(), 1);
-        assert_eq!(table.learn(ip(2), MAC, false, 6).packets.len(), 1);
+        let waiting = table.learn(ip(2), MAC, Word::Told, 6).unwrap();
+        assert_eq!(waiting.packets.len(), 1);
         assert_eq!(
             table.resolve(ip(2), 7),
             (Resolved::Known(MAC, 6 + FRESH_US), None)
@@ -286,16 +320,75 @@ mod tests {
         let (resolved, question) = table.resolve(ip(2), later);
         assert_eq!(resolved, Resolved::Known(MAC, later + super::DOUBT_US));
         assert_eq!(question.and_then(|question| question.mac), Some(MAC));
+        // Silent: everybody is asked in the end, and it may have moved.
+        assert_eq!(table.tick(later + ASK_US).0[0].mac, Some(MAC));
+        assert_eq!(table.tick(later + 2 * ASK_US).0[0].mac, None);
         let generation = table.generation;
-        table.learn(ip(2), [4; 6], false, later + 1);
+        table.learn(ip(2), [4; 6], Word::Told, later + 2 * ASK_US + 1);
         assert_ne!(table.generation, generation, "it has moved");
+        let (resolved, _) = table.resolve(ip(2), later + 2 * ASK_US + 2);
+        assert!(matches!(resolved, Resolved::Known(mac, _) if mac == [4; 6]));
+    }
+
+    const EVIL: [u8; 6] = [6; 6];
+
+    /// A neighbour that was asked and answered at 0.
+    fn known() -> Neighbors {
+        let mut table = Neighbors::new(8, 1);
+        table.resolve(ip(2), 0);
+        assert!(table.learn(ip(2), MAC, Word::Told, 0).is_some());
+        table
+    }
+
+    #[test]
+    fn who_says_that_anothers_address_is_its_own_gets_nothing_while_the_other_is_there() {
+        for word in [Word::Told, Word::Asking] {
+            let mut table = known();
+            let mut now = 5 * ASK_US;
+            for _ in 0..100 {
+                now += ASK_US / 3;
+                assert!(table.learn(ip(2), EVIL, word, now).is_none());
+                let (resolved, question) = table.resolve(ip(2), now);
+                assert!(matches!(resolved, Resolved::Known(MAC, _)), "{resolved:?}");
+                if let Some(question) = question {
+                    assert_eq!(question.mac, Some(MAC), "the known one is asked first");
+                    assert!(table.learn(ip(2), EVIL, word, now + 1).is_none());
+                    assert!(table.learn(ip(2), MAC, Word::Told, now + 2).is_some());
+                    assert!(!table.is_asking());
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn who_takes_over_the_address_of_one_that_is_gone_is_believed_a_second_later() {
+        let mut table = known();
+        let now = 5 * ASK_US;
+        let generation = table.generation;
+        assert!(table.learn(ip(2), EVIL, Word::Told, now).is_none());
+        assert_ne!(
+            table.generation, generation,
+            "ways in use are looked at again"
+        );
+        let (resolved, question) = table.resolve(ip(2), now);
+        assert_eq!(resolved, Resolved::Known(MAC, now + super::DOUBT_US));
+        assert_eq!(question.and_then(|question| question.mac), Some(MAC));
+        let (questions, _) = table.tick(now + ASK_US);
+        assert_eq!((questions.len(), questions[0].mac), (1, None));
+        assert!(
+            table
+                .learn(ip(2), EVIL, Word::Told, now + ASK_US + 1)
+                .is_some()
+        );
+        let (resolved, _) = table.resolve(ip(2), now + ASK_US + 2);
+        assert!(matches!(resolved, Resolved::Known(EVIL, _)), "{resolved:?}");
     }
 
     #[test]
     fn strangers_cannot_fill_the_table() {
         let mut table = Neighbors::new(4, 1);
         for last in 0..100 {
-            table.learn(ip(last), MAC, true, u64::from(last));
+            table.learn(ip(last), MAC, Word::Asking, u64::from(last));
             assert!(table.len() <= 4);
         }
         for last in 100..200 {

@@ -11,7 +11,7 @@ use super::Target;
 use crate::abi::directory::umask_now;
 use crate::error::{Errno, Result};
 use crate::storage::vfs::namespace::{Entry, LastLink};
-use crate::storage::vfs::node::NodeKind;
+use crate::storage::vfs::node::{NewNode, NodeKind};
 use crate::storage::vfs::{self, operations};
 use crate::sync::SpinLock;
 
@@ -103,7 +103,13 @@ impl Binding {
             Some(_) => {
                 let base = vfs::current()?;
                 let permissions = 0o777 & !umask_now();
-                let made = operations::make_socket(vfs::names()?, &base, &name, permissions);
+                let made = operations::make_name(
+                    vfs::names()?,
+                    &base,
+                    &name,
+                    NewNode::Socket,
+                    permissions,
+                );
                 let entry = made.map_err(|error| match error.0 {
                     libc::EEXIST => Errno(libc::EADDRINUSE),
                     _ => error,

@@ -495,6 +495,7 @@ impl Node for Ext2Node {
                     file_system.create_symlink(directory, name, target, attributes)
                 }
                 NewNode::Socket => file_system.create_socket(directory, name, attributes),
+                NewNode::Fifo => file_system.create_fifo(directory, name, attributes),
             };
             Ok(self.shared.node(inode?))
         })?;

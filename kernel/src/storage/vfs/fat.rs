@@ -643,7 +643,9 @@ impl Node for FatNode {
         let kind = match new {
             NewNode::File => NodeKind::File,
             NewNode::Directory => NodeKind::Directory,
-            NewNode::Symlink(_) | NewNode::Socket => return Err(Errno(libc::EPERM)),
+            NewNode::Symlink(_) | NewNode::Socket | NewNode::Fifo => {
+                return Err(Errno(libc::EPERM));
+            }
         };
         if self.shared.is_hidden(self.id, name) {
             return Err(Errno(libc::EPERM));

@@ -150,6 +150,8 @@ pub enum NewNode<'a> {
     Symlink(&'a [u8]),
     /// The name of a socket.
     Socket,
+    /// The name of a pipe.
+    Fifo,
 }
 
 /// Facts to change; `None` stays as it is.

@@ -119,18 +119,19 @@ pub fn make_symlink(names: &Namespace, target: &[u8], base: Base<'_>, path: &[u8
     create(&found, NewNode::Symlink(target), 0o777).map(|_| ())
 }
 
-/// `bind` of a socket: `path` becomes its name.
+/// `bind` of a socket, or `mkfifo`: `path` becomes the name of something that has no content.
 ///
 /// # Errors
-/// As bind(2) for sockets with paths.
-pub fn make_socket(
+/// As mkfifo(3), and as bind(2) for sockets with paths.
+pub fn make_name(
     names: &Namespace,
     base: Base<'_>,
     path: &[u8],
+    new: NewNode<'_>,
     permissions: u32,
 ) -> Result<Arc<Entry>> {
     let found = find_new(names, base, path)?;
-    create(&found, NewNode::Socket, permissions)
+    create(&found, new, permissions)
 }
 
 /// `link`: what is at `entry` gets another name.

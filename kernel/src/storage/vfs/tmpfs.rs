@@ -79,8 +79,8 @@ enum Content {
     File(Pages),
     Directory(Directory),
     Symlink(Box<[u8]>),
-    /// A name only.
-    Socket,
+    /// A name only, of a socket or a pipe.
+    Nothing,
 }
 
 /// The content of a file. A page that is missing, and the rest of one that is short, are zeros.
@@ -132,7 +132,7 @@ impl Body {
         match &mut self.content {
             Content::File(pages) => Ok(pages),
             Content::Directory(_) => Err(Errno(libc::EISDIR)),
-            Content::Symlink(_) | Content::Socket => Err(Errno(libc::EINVAL)),
+            Content::Symlink(_) | Content::Nothing => Err(Errno(libc::EINVAL)),
         }
     }
 
@@ -207,7 +207,8 @@ impl TmpNode {
         let (kind, links, content) = match new {
             NewNode::File => (NodeKind::File, 1, Content::File(Pages::default())),
             NewNode::Symlink(target) => (NodeKind::Symlink, 1, Content::Symlink(Box::from(target))),
-            NewNode::Socket => (NodeKind::Socket, 1, Content::Socket),
+            NewNode::Socket => (NodeKind::Socket, 1, Content::Nothing),
+            NewNode::Fifo => (NodeKind::Fifo, 1, Content::Nothing),
             NewNode::Directory => {
                 let directory = Directory {
                     parent,
@@ -417,7 +418,7 @@ impl Node for TmpNode {
             Content::File(pages) => (pages.len_bytes, pages.pages.len() as u64),
             Content::Directory(directory) => (20 * (2 + directory.entries.len() as u64), 0),
             Content::Symlink(target) => (target.len() as u64, 0),
-            Content::Socket => (0, 0),
+            Content::Nothing => (0, 0),
         };
         Ok(Metadata {
             number: self.number,

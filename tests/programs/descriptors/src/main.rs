@@ -2,6 +2,7 @@
 //! what came of it, the same on Linux.
 
 mod epoll;
+mod fifos;
 mod pipes;
 mod process;
 mod signals;
@@ -14,6 +15,7 @@ use std::os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd};
 fn main() {
     epoll::steps();
     pipes::steps();
+    fifos::steps();
     timers::steps();
     signals::steps();
     process::steps();

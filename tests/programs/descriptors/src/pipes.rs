@@ -13,7 +13,7 @@ fn pipe(flags: i32) -> (OwnedFd, OwnedFd) {
     pair(|both| unsafe { libc::pipe2(both, flags) })
 }
 
-fn poll(descriptor: &impl AsRawFd, events: i16) -> i16 {
+pub(crate) fn poll(descriptor: &impl AsRawFd, events: i16) -> i16 {
     let mut request = libc::pollfd {
         fd: descriptor.as_raw_fd(),
         events,

@@ -1,6 +1,6 @@
 //! What does not depend on where the program runs, of processes and their environment.
 
-use crate::{check, show};
+use crate::{check, owned, show};
 use std::process::Command;
 
 pub(crate) fn steps() {
@@ -41,5 +41,68 @@ pub(crate) fn steps() {
         2_f64.exp(),
         (-1_f64).atan2(2.0),
     ];
+    limits();
     show("numbers", numbers.map(|number| format!("{number:.12}")));
+}
+
+/// Of descriptors, and some that do not bind the user 0.
+fn limits() {
+    let limit_of = |resource| {
+        let mut limit = libc::rlimit {
+            rlim_cur: 0,
+            rlim_max: 0,
+        };
+        // SAFETY: there is room for a limit.
+        check(unsafe { libc::getrlimit(resource, &raw mut limit) }).map(|_| limit)
+    };
+    let set = |resource, limit: libc::rlimit| {
+        // SAFETY: a limit.
+        check(unsafe { libc::setrlimit(resource, &raw const limit) })
+    };
+    let before = limit_of(libc::RLIMIT_NOFILE).expect("a limit");
+    let fewer = libc::rlimit {
+        rlim_cur: 40,
+        ..before
+    };
+    show("fewer descriptors", set(libc::RLIMIT_NOFILE, fewer));
+    // SAFETY: no pointers.
+    let next = || check(unsafe { libc::fcntl(0, libc::F_DUPFD_CLOEXEC, 0) });
+    let (more, error) = until_error(next);
+    show("the last of them", more.last());
+    show("and no more", error);
+    drop(more.into_iter().map(owned).collect::<Vec<_>>());
+    // SAFETY: no pointers.
+    show("nor by its number", check(unsafe { libc::dup2(0, 40) }));
+    let too_many = libc::rlimit {
+        rlim_cur: 41,
+        rlim_max: 40,
+    };
+    show("more than allowed", set(libc::RLIMIT_NOFILE, too_many));
+    show("as before", set(libc::RLIMIT_NOFILE, before));
+    show("no such limit", set(99, before));
+    let threads = limit_of(libc::RLIMIT_NPROC).map(|limit| libc::rlimit {
+        rlim_cur: 2,
+        ..limit
+    });
+    show(
+        "few threads",
+        threads.and_then(|limit| set(libc::RLIMIT_NPROC, limit)),
+    );
+    show(
+        "is what is said",
+        limit_of(libc::RLIMIT_NPROC).map(|limit| limit.rlim_cur),
+    );
+    let spawned = std::thread::Builder::new().spawn(|| std::thread::spawn(|| 7).join());
+    let result = spawned.map(|thread| thread.join().expect("no panic").expect("no panic"));
+    show("but does not bind", result.map_err(|error| error.kind()));
+}
+
+fn until_error(mut next: impl FnMut() -> Result<i32, i32>) -> (Vec<i32>, i32) {
+    let mut all = Vec::new();
+    loop {
+        match next() {
+            Ok(one) => all.push(one),
+            Err(error) => return (all, error),
+        }
+    }
 }

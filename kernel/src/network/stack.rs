@@ -153,6 +153,8 @@ impl Stack {
     }
 
     /// Handles frames that have come and timers that are due, a bounded number; whether there may be more.
+    // What the loopback does within calls is no reason for a call here.
+    #[inline(always)]
     pub fn serve(&mut self, now_ns: u64) -> bool {
         let now_us = now_ns / 1000;
         if let Some(home) = &mut self.home {

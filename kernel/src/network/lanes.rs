@@ -312,14 +312,7 @@ mod tests {
         stack.set_address(Some(address), 0);
         for round in 1..4 {
             let before = told.load(Ordering::Relaxed);
-            let request = [
-                &[0, 1, 8, 0, 6, 4, 0, 1][..],
-                &[4; 6],
-                &PEER,
-                &[0; 6],
-                &OWN,
-            ]
-            .concat();
+            let request = [&[0, 1, 8, 0, 6, 4, 0, 1][..], &[4; 6], &PEER, &[0; 6], &OWN].concat();
             inboxes[0].push(Parcel::Arp(request));
             stack.serve(round * 1_000_000_000);
             assert_eq!(told.load(Ordering::Relaxed), before + 1, "an answer");

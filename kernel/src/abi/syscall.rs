@@ -38,8 +38,8 @@ use super::interval::{
 };
 use super::limits::{getrlimit, prlimit64, setrlimit};
 use super::machine::{getrandom, sysinfo, uname};
+use super::mapping::{madvise, mmap64, mprotect, mremap, msync, munmap};
 use super::memfd::memfd_create;
-use super::memory::{madvise, mmap64, mprotect, mremap, msync, munmap};
 use super::metadata::{
     access, chmod, chown, faccessat, fchmod, fchmodat, fchown, fchownat, fstat64, fstatat64,
     lchown, lstat64, stat64, statx, utimensat, utimes,

@@ -4,9 +4,9 @@
 mod allocator;
 pub mod areas;
 pub mod dma;
+pub mod file_pages;
 pub mod frames;
 pub mod heap;
-pub mod mapped_files;
 pub mod paging;
 
 use crate::arch::x86_64::start_info::{MemoryRange, RANGE_RAM};

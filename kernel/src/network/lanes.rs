@@ -221,3 +221,101 @@ impl Interface {
             .unwrap_or(self)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::{Inbox, Mail};
+    use crate::devices::network::{Device, Frame, Medium, NetworkDevice, Offload};
+    use crate::devices::network::{Receiver, Transmitter};
+    use crate::network::config::Address;
+    use crate::network::ports::Ports;
+    use crate::network::stack::Stack;
+    use alloc::boxed::Box;
+    use alloc::sync::Arc;
+    use alloc::vec;
+    use alloc::vec::Vec;
+    use core::sync::atomic::{AtomicUsize, Ordering};
+    use tcpip::{Limits, Parcel, Steering};
+
+    const OWN: [u8; 4] = [10, 0, 2, 15];
+    const PEER: [u8; 4] = [10, 0, 2, 2];
+
+    /// A card by which nothing comes. It counts frames that were queued, and those that it was told of.
+    #[derive(Default)]
+    struct Card {
+        buffer: Vec<u8>,
+        queued: usize,
+        told: Arc<AtomicUsize>,
+    }
+
+    impl Receiver for Card {
+        fn acknowledge(&mut self) {}
+        fn is_ready(&self) -> bool {
+            false
+        }
+        fn frame(&mut self) -> Option<Frame<'_>> {
+            None
+        }
+        fn release(&mut self) {}
+    }
+
+    impl Transmitter for Card {}
+
+    impl Device for Card {
+        fn has_room(&mut self) -> bool {
+            true
+        }
+        fn buffer(&mut self, len_bytes: usize) -> &mut [u8] {
+            self.buffer.resize(len_bytes, 0);
+            &mut self.buffer
+        }
+        fn send(&mut self, _: usize, _: Offload) {
+            self.queued += 1;
+        }
+        fn flush(&mut self) {
+            self.told.store(self.queued, Ordering::Relaxed);
+        }
+    }
+
+    #[test]
+    fn the_card_is_told_at_once_of_answers_to_what_other_lanes_have_handed_over() {
+        let told: Arc<AtomicUsize> = Arc::default();
+        let card = Card {
+            told: told.clone(),
+            ..Card::default()
+        };
+        let device = NetworkDevice {
+            driver: "test",
+            mac: [2; 6],
+            medium: Medium::Ethernet,
+            mtu: 1500,
+            has_checksum_offload: false,
+            receiver: Box::new(Card::default()),
+            transmitter: Box::new(card),
+            more: Vec::new(),
+        };
+        let ports = Arc::new(Ports::new(42));
+        let mut stack = Stack::new(0, device, ports, Limits::for_memory(64 << 20));
+        // Nobody has such a number, so nobody is woken.
+        let inboxes: Arc<[Inbox]> = Arc::new([Inbox::new(usize::MAX), Inbox::new(usize::MAX)]);
+        let mail = |own| Mail {
+            inboxes: inboxes.clone(),
+            own,
+        };
+        stack.join_lanes(mail(0), Steering::new(0, 2, [1, 2]), 0);
+        let address = Address {
+            ip: OWN.into(),
+            prefix: 24,
+            gateway: None,
+            dns: vec![],
+        };
+        stack.set_address(Some(address), 0);
+        for round in 1..4 {
+            let before = told.load(Ordering::Relaxed);
+            let request = [&[0, 1, 8, 0, 6, 4, 0, 1][..], &[4; 6], &PEER, &[0; 6], &OWN].concat();
+            inboxes[0].push(Parcel::Arp(request));
+            stack.serve(round * 1_000_000_000);
+            assert_eq!(told.load(Ordering::Relaxed), before + 1, "an answer");
+        }
+    }
+}

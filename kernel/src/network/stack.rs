@@ -153,6 +153,8 @@ impl Stack {
     }
 
     /// Handles frames that have come and timers that are due, a bounded number; whether there may be more.
+    // What the loopback does within calls is no reason for a call here.
+    #[inline(always)]
     pub fn serve(&mut self, now_ns: u64) -> bool {
         let now_us = now_ns / 1000;
         if let Some(home) = &mut self.home {
@@ -162,6 +164,7 @@ impl Stack {
             pings.now_ns = now_ns;
         }
         let has_more_parcels = self.engine.sockets.mail.is_some() && self.take_parcels(now_us);
+        // All that sends tells the device itself, but for frames and timers, of which there may be many.
         let engine = &mut self.engine;
         let sent = engine.stats().frames_out;
         let frames = self.receiver.serve(BATCH, &mut |frame, is_verified| {
@@ -191,6 +194,8 @@ impl Stack {
             self.engine.take(parcel, now_us);
             room -= 1;
         }
+        // Their answers wait for nothing else that is sent.
+        self.engine.device.flush();
         room == 0
     }
 

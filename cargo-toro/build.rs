@@ -20,12 +20,14 @@ mod unwind_tables;
 
 /// Symbols that the kernel asks for and the final link supplies: the program's `main`, what `std`
 /// defines, and those that the linker makes up (besides those of the linker script).
-const FROM_FINAL_LINK: [&str; 8] = [
+const FROM_FINAL_LINK: [&str; 10] = [
     "main",
     "rust_eh_personality",
     "__ehdr_start",
     "toro_fat",
     "toro_file_systems",
+    "toro_further_sockets",
+    "toro_socket_requests",
     "toro_proc",
     "toro_proc_net",
     "toro_system_calls",

@@ -92,9 +92,11 @@ pub fn compile(program: &Program, options: &Options, shell: &Shell) -> Result<Pa
         std::fs::read(&linked).with_context(|| format!("cannot read {}", linked.display()))?;
     let map = std::fs::read_to_string(&references).unwrap_or_default();
     let references = References::parse(&map);
+    let has_all_system_calls =
+        references.calls_by_number() || image::has_system_call_instruction(&bytes)?;
     let extent = Extent {
-        has_all_system_calls: references.calls_by_number()
-            || image::has_system_call_instruction(&bytes)?,
+        has_all_system_calls,
+        has_all_sockets: has_all_system_calls || references.makes_sockets(),
         has_file_systems: references.uses_files(),
         has_proc: image::names_proc(&bytes),
         has_proc_net: image::names_proc_net(&bytes),
@@ -111,6 +113,8 @@ pub fn compile(program: &Program, options: &Options, shell: &Shell) -> Result<Pa
 struct Extent {
     /// The whole table of system calls by number, or what std asks for.
     has_all_system_calls: bool,
+    /// Sockets of all kinds, or those that std makes.
+    has_all_sockets: bool,
     /// File systems and disks, or nothing but `/dev`.
     has_file_systems: bool,
     /// The driver for FAT.
@@ -124,6 +128,7 @@ struct Extent {
 impl Extent {
     const WHOLE: Self = Self {
         has_all_system_calls: true,
+        has_all_sockets: true,
         has_file_systems: true,
         has_fat: false,
         has_proc: false,
@@ -335,9 +340,10 @@ fn read_messages(output: impl std::io::BufRead, shell: &Shell) -> Result<Message
     Ok(messages)
 }
 
-fn link_arguments(parts: &Parts, extent: Extent) -> [String; 12] {
+fn link_arguments(parts: &Parts, extent: Extent) -> [String; 14] {
     let choice = |is_whole, whole: &'static str, part| if is_whole { whole } else { part };
     let calls = choice(extent.has_all_system_calls, "all", "few");
+    let sockets = choice(extent.has_all_sockets, "all", "no");
     let files = choice(extent.has_file_systems, "all", "no");
     let [fat, proc, net] = [extent.has_fat, extent.has_proc, extent.has_proc_net]
         .map(|is_there| choice(is_there, "with", "without"));
@@ -352,6 +358,8 @@ fn link_arguments(parts: &Parts, extent: Extent) -> [String; 12] {
         // Equal functions are kept once.
         "-Clink-arg=--icf=all".into(),
         format!("-Clink-arg=--defsym=toro_system_calls=toro_{calls}_system_calls"),
+        format!("-Clink-arg=--defsym=toro_further_sockets=toro_{sockets}_further_sockets"),
+        format!("-Clink-arg=--defsym=toro_socket_requests=toro_{sockets}_socket_requests"),
         format!("-Clink-arg=--defsym=toro_file_systems=toro_{files}_file_systems"),
         format!("-Clink-arg=--defsym=toro_fat=toro_{fat}_fat"),
         format!("-Clink-arg=--defsym=toro_proc=toro_{proc}_proc"),

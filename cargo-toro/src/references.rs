@@ -77,6 +77,11 @@ impl<'a> References<'a> {
         self.any(|symbol| symbol == "syscall")
     }
 
+    /// Whether sockets are made otherwise than by std, so that they may be of kinds that std does not know.
+    pub(crate) fn makes_sockets(&self) -> bool {
+        self.any(|symbol| symbol == "socket")
+    }
+
     /// Without a table everything is possible.
     fn any(&self, mut is_wanted: impl FnMut(&str) -> bool) -> bool {
         self.0
@@ -180,6 +185,15 @@ mod tests {
         assert!(calls("/d/libparking_lot_core-1.rlib(parking_lot_core.o)"));
         assert!(calls("/d/build/foreign-1/out/libforeign.a(foreign.o)"));
         assert!(References::parse("").calls_by_number());
+    }
+
+    #[test]
+    fn sockets_are_made_by_the_program_or_by_std_alone() {
+        let makes =
+            |file| References::parse(&table("socket", ["/p/kernel.o", file])).makes_sockets();
+        assert!(!makes(STD));
+        assert!(makes("/d/libmio-1.rlib(mio.o)"));
+        assert!(References::parse("").makes_sockets());
     }
 
     #[test]

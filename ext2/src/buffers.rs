@@ -67,7 +67,7 @@ impl<D: BlockDevice> FileSystem<D> {
             self.write_back()?;
         }
         if self.write.buffers.len() > BUFFERS_MAX {
-            self.write.buffers.retain(|_, buffer| buffer.is_changed());
+            self.write.buffers.retain(Buffer::is_changed);
         }
         if self.write.room.len() > BUFFERS_MAX {
             self.write.room.clear();
@@ -115,7 +115,7 @@ impl<D: BlockDevice> FileSystem<D> {
         block: u32,
         scratch: &'a mut Vec<u8>,
     ) -> Result<&'a [u8], Error> {
-        if let Some(buffer) = self.write.buffers.get(&block) {
+        if let Some(buffer) = self.write.buffers.get(block) {
             return Ok(&buffer.memory);
         }
         scratch.resize(self.geometry.block_size as usize, 0);
@@ -125,7 +125,7 @@ impl<D: BlockDevice> FileSystem<D> {
 
     /// A block of metadata, kept in memory.
     pub(crate) fn load(&mut self, block: u32, kind: Kind) -> Result<&mut Buffer, Error> {
-        if !self.write.buffers.contains_key(&block) {
+        if !self.write.buffers.contains_key(block) {
             let mut memory = Vec::new();
             self.look(block, &mut memory)?;
             let buffer = Buffer {
@@ -136,7 +136,7 @@ impl<D: BlockDevice> FileSystem<D> {
             };
             self.write.buffers.insert(block, buffer);
         }
-        match self.write.buffers.get_mut(&block) {
+        match self.write.buffers.get_mut(block) {
             Some(buffer) if buffer.kind == kind => Ok(buffer),
             _ => Err(used_twice(block)),
         }
@@ -145,10 +145,10 @@ impl<D: BlockDevice> FileSystem<D> {
     /// A block of metadata, to be changed.
     pub(crate) fn edit(&mut self, block: u32, kind: Kind) -> Result<&mut [u8], Error> {
         self.write.is_touched = true;
-        if !self.write.buffers.contains_key(&block) {
+        if !self.write.buffers.contains_key(block) {
             self.load(block, kind)?;
         }
-        let buffer = self.write.buffers.get_mut(&block);
+        let buffer = self.write.buffers.get_mut(block);
         let Some(buffer) = buffer.filter(|buffer| buffer.kind == kind) else {
             return Err(used_twice(block));
         };
@@ -170,18 +170,12 @@ impl<D: BlockDevice> FileSystem<D> {
             disk: None,
             is_fresh: true,
         };
-        &mut self
-            .write
-            .buffers
-            .entry(block)
-            .insert_entry(buffer)
-            .into_mut()
-            .memory
+        &mut self.write.buffers.insert(block, buffer).memory
     }
 
     /// Drops a block that is no longer metadata.
     pub(crate) fn forget(&mut self, block: u32) {
-        self.write.buffers.remove(&block);
+        self.write.buffers.remove(block);
         self.write.changed.remove(&block);
     }
 
@@ -189,7 +183,7 @@ impl<D: BlockDevice> FileSystem<D> {
     pub(crate) fn is_fresh(&self, block: u32) -> bool {
         self.write
             .buffers
-            .get(&block)
+            .get(block)
             .is_some_and(|buffer| buffer.is_fresh)
     }
 }

@@ -2,11 +2,12 @@
 //! there already, beside what must still be as it was. `writeback.rs` says why.
 
 use alloc::borrow::Cow;
-use alloc::collections::{BTreeMap, BTreeSet};
+use alloc::collections::BTreeSet;
 use alloc::vec::Vec;
 
 use crate::buffers::{Buffer, Kind};
 use crate::bytes::{put, u16_at, u32_at};
+use crate::numbered::Numbered;
 use crate::order::Order;
 use crate::records::{Record, coalesce, needed, records, set_inode, set_len};
 
@@ -33,7 +34,7 @@ pub(crate) enum Phase {
 
 /// What is known of inodes beyond their table: see `write_state.rs`.
 pub(crate) struct Context<'a> {
-    pub(crate) holds: &'a BTreeMap<u32, u16>,
+    pub(crate) holds: &'a Numbered<u16>,
     pub(crate) orphans: &'a BTreeSet<u32>,
     pub(crate) order: &'a Order,
     pub(crate) inode_size: usize,
@@ -150,7 +151,7 @@ fn inodes(memory: &[u8], disk: &[u8], first: u32, phase: Phase, context: &Contex
     let size = context.inode_size.max(1);
     let mut version = Vec::with_capacity(memory.len());
     for ((new, old), number) in memory.chunks(size).zip(disk.chunks(size)).zip(first..) {
-        let hold = context.holds.get(&number).copied();
+        let hold = context.holds.get(number).copied();
         // What was renamed may look as before, if that took no time, but has two names for a while.
         if new == old && hold.is_none() {
             version.extend_from_slice(old);
@@ -161,11 +162,7 @@ fn inodes(memory: &[u8], disk: &[u8], first: u32, phase: Phase, context: &Contex
             hold,
             is_orphan: context.orphans.contains(&number),
             birth: Phase::Link(order.births.get(&number).copied().unwrap_or(0)),
-            end: order
-                .ends
-                .get(&number)
-                .copied()
-                .unwrap_or(Phase::Replace(0)),
+            end: order.ends.get(number).copied().unwrap_or(Phase::Replace(0)),
         };
         let (content, links) = inode(new, old, phase, &fate);
         let start = version.len();
@@ -239,9 +236,10 @@ fn inode<'a>(new: &'a [u8], old: &'a [u8], phase: Phase, fate: &Fate) -> (&'a [u
 mod tests {
     use super::{Context, Fate, Phase, directory, early_offsets, inode, inodes};
     use crate::bytes::{put, u16_at};
+    use crate::numbered::Numbered;
     use crate::order::Order;
     use crate::records::{Record, coalesce, records, set_inode, set_len, write};
-    use alloc::collections::{BTreeMap, BTreeSet};
+    use alloc::collections::BTreeSet;
     use alloc::vec;
     use alloc::vec::Vec;
 
@@ -377,8 +375,10 @@ mod tests {
     #[test]
     fn an_inode_that_was_renamed_and_looks_as_before_counts_both_names() {
         let both = [raw(1, 5), raw(1, 6)].concat();
+        let mut holds = Numbered::default();
+        holds.insert(8, 1);
         let context = Context {
-            holds: &BTreeMap::from([(8, 1)]),
+            holds: &holds,
             orphans: &BTreeSet::new(),
             order: &Order::default(),
             inode_size: 128,

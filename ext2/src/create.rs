@@ -131,7 +131,7 @@ impl<D: BlockDevice> FileSystem<D> {
         }
         Self::check_links(&inode)?;
         self.settle_name(directory, name)?;
-        if self.write.created.contains_key(&target.0) {
+        if self.write.created.contains_key(target.0) {
             // Of a new inode only one name is known.
             self.write_back()?;
         }

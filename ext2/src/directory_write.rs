@@ -191,7 +191,7 @@ impl<D: BlockDevice> FileSystem<D> {
     ) -> Result<(u32, usize), Error> {
         let type_number = self.type_number(file_type);
         let mut parent = self.inode(directory)?;
-        let hint = self.write.room.get(&directory.0).copied();
+        let hint = self.write.room.get(directory.0).copied();
         let hint = hint.unwrap_or_default();
         let place = match self.find_room(&parent, name.len(), hint)? {
             Some((logical, block, room)) => {
@@ -264,7 +264,7 @@ impl<D: BlockDevice> FileSystem<D> {
             let disk = self
                 .write
                 .buffers
-                .get(&block)
+                .get(block)
                 .and_then(|buffer| buffer.disk.as_ref());
             let bytes = self.look(block, &mut scratch)?;
             for record in records_from(bytes, core::mem::take(&mut offset)) {
@@ -327,14 +327,14 @@ impl<D: BlockDevice> FileSystem<D> {
         let disk = self
             .write
             .buffers
-            .get(&entry.block)
+            .get(entry.block)
             .and_then(|buffer| buffer.disk.as_ref());
         let is_on_disk = disk.is_some_and(|disk| u32_at(disk, entry.offset) != 0);
         if is_on_disk {
             let key = (directory.0, name.to_vec());
             self.write.removed.insert(key);
         }
-        if let Some(room) = self.write.room.get_mut(&directory.0)
+        if let Some(room) = self.write.room.get_mut(directory.0)
             && (!is_on_disk || entry.logical == room.logical)
         {
             // The record that the hint named may be joined to the one before it.

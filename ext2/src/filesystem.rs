@@ -121,7 +121,7 @@ impl<D: BlockDevice> FileSystem<D> {
         offset_in_block: u32,
         buf: &mut [u8],
     ) -> Result<(), DeviceError> {
-        if let Some(buffer) = self.write.buffers.get(&block) {
+        if let Some(buffer) = self.write.buffers.get(block) {
             let from = offset_in_block as usize;
             if let Some(bytes) = buffer.memory.get(from..from.saturating_add(buf.len())) {
                 buf.copy_from_slice(bytes);

@@ -128,9 +128,9 @@ impl<D: BlockDevice> FileSystem<D> {
 
     /// Notes that an inode loses names, or is let go: until that is on the disk, they count there. Those of a new inode are not there.
     pub(crate) fn hold(&mut self, number: InodeNumber, names: u16) {
-        let is_new = self.write.created.contains_key(&number.0);
+        let is_new = self.write.created.contains_key(number.0);
         let names = if is_new { 0 } else { names };
-        let hold = self.write.holds.entry(number.0).or_default();
+        let hold = self.write.holds.get_or_insert_with(number.0, || 0);
         *hold = hold.saturating_add(names);
     }
 

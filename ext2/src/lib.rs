@@ -55,6 +55,7 @@ mod link_counts;
 pub mod make;
 mod map_write;
 mod names;
+mod numbered;
 mod order;
 mod orphan;
 mod path;

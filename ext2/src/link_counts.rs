@@ -3,12 +3,13 @@
 //! The order of writing lets an inode say more links than it has names, never less (`writeback.rs`). Who removes its last
 //! name then would leave it for ever. So before the first time that matters, all names are counted.
 
-use alloc::collections::{BTreeMap, BTreeSet};
+use alloc::collections::BTreeSet;
 
 use crate::error::corrupt;
 use crate::filesystem::FileSystem;
 use crate::inode::FileType;
 use crate::layout::ROOT_INODE;
+use crate::numbered::Numbered;
 use crate::{BlockDevice, Error, Inode, InodeNumber, Place};
 
 impl<D: BlockDevice> FileSystem<D> {
@@ -28,7 +29,7 @@ impl<D: BlockDevice> FileSystem<D> {
 
     /// Corrects the counts of links of all files that say they have several names.
     fn count_links(&mut self) -> Result<(), Error> {
-        let mut names: BTreeMap<u32, (u16, u16)> = BTreeMap::new();
+        let mut names: Numbered<(u16, u16)> = Numbered::default();
         let mut seen = BTreeSet::from([ROOT_INODE]);
         let mut to_read = alloc::vec![InodeNumber(ROOT_INODE)];
         // A sound file system cannot have more blocks of directories.
@@ -53,12 +54,12 @@ impl<D: BlockDevice> FileSystem<D> {
                 if is_directory && links > 0 && seen.insert(entry.inode.0) {
                     to_read.push(entry.inode);
                 } else if !is_directory && links > 1 {
-                    let (_, count) = names.entry(entry.inode.0).or_insert((links, 0));
+                    let (_, count) = names.get_or_insert_with(entry.inode.0, || (links, 0));
                     *count = count.saturating_add(1);
                 }
             }
         }
-        for (number, (links, count)) in names {
+        for (number, &(links, count)) in names.iter() {
             if count < links {
                 self.change_raw(InodeNumber(number), |raw| raw.links_count = count.into())?;
             }

@@ -4,10 +4,11 @@
 //! It is made when a directory is first changed, holds hashes of names with the numbers of blocks,
 //! and may say too much: what it leads to is looked at. Names that were removed stay in it.
 
-use alloc::collections::{BTreeMap, BTreeSet};
+use alloc::collections::BTreeSet;
 use alloc::vec::Vec;
 
 use crate::filesystem::FileSystem;
+use crate::numbered::Numbered;
 use crate::records::records;
 use crate::{BlockDevice, Error, Inode};
 
@@ -20,7 +21,7 @@ const NAMES_MAX: usize = 65_536;
 /// Indexes of some directories; none for one that has too many names.
 #[derive(Debug, Default)]
 pub(crate) struct Names {
-    directories: BTreeMap<u32, Option<BTreeSet<(u32, u32)>>>,
+    directories: Numbered<Option<BTreeSet<(u32, u32)>>>,
     count: usize,
 }
 
@@ -38,7 +39,7 @@ impl Names {
         directory: u32,
         name: &[u8],
     ) -> Option<impl Iterator<Item = u64> + use<'a>> {
-        let index = self.directories.get(&directory)?.as_ref()?;
+        let index = self.directories.get(directory)?.as_ref()?;
         let hash = hash(name);
         let found = index.range((hash, 0)..=(hash, u32::MAX));
         Some(found.map(|(_, logical)| u64::from(*logical)))
@@ -46,7 +47,7 @@ impl Names {
 
     /// Notes a new name, if the directory has an index.
     pub(crate) fn add(&mut self, directory: u32, name: &[u8], logical: u64) {
-        if let Some(Some(index)) = self.directories.get_mut(&directory) {
+        if let Some(Some(index)) = self.directories.get_mut(directory) {
             let logical = u32::try_from(logical).unwrap_or(u32::MAX);
             if index.insert((hash(name), logical)) {
                 self.count = self.count.saturating_add(1);
@@ -59,7 +60,7 @@ impl Names {
 
     /// Forgets a directory that is removed.
     pub(crate) fn forget(&mut self, directory: u32) {
-        if let Some(Some(index)) = self.directories.remove(&directory) {
+        if let Some(Some(index)) = self.directories.remove(directory) {
             self.count = self.count.saturating_sub(index.len());
         }
     }
@@ -75,7 +76,7 @@ impl<D: BlockDevice> FileSystem<D> {
     pub(crate) fn index_names(&mut self, directory: &Inode) -> Result<(), Error> {
         let blocks = self.directory_blocks(directory);
         let number = directory.number.0;
-        if blocks < BLOCKS_MIN || self.write.names.directories.contains_key(&number) {
+        if blocks < BLOCKS_MIN || self.write.names.directories.contains_key(number) {
             return Ok(());
         }
         if self.write.names.directories.len() >= DIRECTORIES_MAX {

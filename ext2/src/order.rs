@@ -9,6 +9,7 @@ use alloc::vec::Vec;
 
 use crate::buffers::Buffer;
 use crate::compose::{Phase, early_offsets};
+use crate::numbered::Numbered;
 
 /// Where the name of a new inode is.
 #[derive(Clone, Copy, Debug)]
@@ -28,7 +29,7 @@ pub(crate) struct Order {
     /// New inodes that the disk has as used already. Their names may be there before them.
     pub(crate) early: BTreeSet<u32>,
     /// The phase in which an inode goes.
-    pub(crate) ends: BTreeMap<u32, Phase>,
+    pub(crate) ends: Numbered<Phase>,
     /// The highest levels of [`Phase::Link`] and [`Phase::Replace`].
     pub(crate) link_levels: u32,
     pub(crate) replace_levels: u32,
@@ -36,32 +37,32 @@ pub(crate) struct Order {
 
 impl Order {
     pub(crate) fn new(
-        created: &BTreeMap<u32, NewName>,
+        created: &Numbered<NewName>,
         unnamed: &[Unnamed],
         early: &BTreeSet<u32>,
         replaced: &BTreeSet<u32>,
-        buffers: &BTreeMap<u32, Buffer>,
+        buffers: &Numbered<Buffer>,
     ) -> Self {
         let mut order = Self::default();
-        let early = early.iter().filter(|number| created.contains_key(number));
+        let early = early.iter().filter(|number| created.contains_key(**number));
         order.early = early.copied().collect();
         order.add_births(created, buffers);
         order.add_ends(unnamed, replaced);
         order
     }
 
-    fn add_births(&mut self, created: &BTreeMap<u32, NewName>, buffers: &BTreeMap<u32, Buffer>) {
+    fn add_births(&mut self, created: &Numbered<NewName>, buffers: &Numbered<Buffer>) {
         let early = core::mem::take(&mut self.early);
         let is_early = |number: u32| early.contains(&number);
-        let mut places: BTreeMap<u32, Vec<usize>> = BTreeMap::new();
+        let mut places: Numbered<Vec<usize>> = Numbered::default();
         let mut names: Vec<_> = created.iter().collect();
         names.sort_unstable_by_key(|(_, name)| name.order);
         for (number, name) in names {
             let level = if let Some(parent) = self.births.get(&name.directory) {
                 parent.saturating_add(1)
             } else {
-                let offsets = places.entry(name.block).or_insert_with(|| {
-                    let buffer = buffers.get(&name.block);
+                let offsets = places.get_or_insert_with(name.block, || {
+                    let buffer = buffers.get(name.block);
                     let disk = buffer.and_then(|buffer| Some((buffer, buffer.disk.as_ref()?)));
                     disk.map_or_else(Vec::new, |(buffer, disk)| {
                         early_offsets(&buffer.memory, disk, &is_early)
@@ -70,7 +71,7 @@ impl Order {
                 u32::from(offsets.binary_search(&name.offset).is_err())
             };
             self.link_levels = self.link_levels.max(level);
-            self.births.insert(*number, level);
+            self.births.insert(number, level);
         }
         self.early = early;
     }

@@ -83,7 +83,7 @@ impl<D: BlockDevice> FileSystem<D> {
         directory: InodeNumber,
     ) -> Result<(), Error> {
         self.hold(inode.number, 1);
-        if self.write.created.remove(&inode.number.0).is_none() {
+        if self.write.created.remove(inode.number.0).is_none() {
             self.write.unnamed.push(Unnamed {
                 number: inode.number.0,
                 is_directory: inode.is_directory(),
@@ -124,7 +124,7 @@ impl<D: BlockDevice> FileSystem<D> {
             // A small number would be one of the orphan list.
             raw.delete_time = seconds.max(least).into();
         })?;
-        self.write.room.remove(&inode.number.0);
+        self.write.room.remove(inode.number.0);
         self.write.names.forget(inode.number.0);
         let freed = (inode.number.0, inode.is_directory());
         self.write.freed.inodes.push(freed);

@@ -70,7 +70,7 @@ impl<D: BlockDevice> FileSystem<D> {
             Self::check_links(&to_parent)?;
         }
 
-        let is_new = self.write.created.contains_key(&inode.number.0);
+        let is_new = self.write.created.contains_key(inode.number.0);
         if is_new && (inode.is_directory() || target.is_some()) {
             // What replaces something has to be there, and what is in a directory comes after it.
             self.write_back()?;
@@ -103,7 +103,7 @@ impl<D: BlockDevice> FileSystem<D> {
     ) -> Result<(), Error> {
         let Some((entry, old)) = target else {
             let place = self.insert_entry(to.directory, to.name, inode.number, inode.file_type)?;
-            if self.write.created.contains_key(&inode.number.0) {
+            if self.write.created.contains_key(inode.number.0) {
                 self.note_new(inode.number, to.directory, place);
             }
             return Ok(());

@@ -10,6 +10,7 @@ use crate::Time;
 use crate::buffers::Buffer;
 use crate::layout::SUPERBLOCK_LEN;
 use crate::names::Names;
+use crate::numbered::Numbered;
 use crate::order::{NewName, Unnamed};
 use crate::runs::Runs;
 
@@ -38,7 +39,7 @@ pub(crate) struct Room {
 #[derive(Debug)]
 pub(crate) struct WriteState {
     /// Blocks of metadata that were changed, and some that were only looked at. They last.
-    pub(crate) buffers: BTreeMap<u32, Buffer>,
+    pub(crate) buffers: Numbered<Buffer>,
     /// Those of them that differ from the disk.
     pub(crate) changed: BTreeSet<u32>,
     /// The superblock as it is to be on the disk, but for its counts. It lasts.
@@ -58,11 +59,11 @@ pub(crate) struct WriteState {
     pub(crate) is_touched: bool,
     /// Inodes that lost names, or are let go, with how many names they lost: those count on the disk
     /// until they are gone there.
-    pub(crate) holds: BTreeMap<u32, u16>,
+    pub(crate) holds: Numbered<u16>,
     /// Names that were removed, by directory: the disk still has them.
     pub(crate) removed: BTreeSet<(u32, Vec<u8>)>,
     /// Inodes that are new, by number, and where their names are.
-    pub(crate) created: BTreeMap<u32, NewName>,
+    pub(crate) created: Numbered<NewName>,
     /// Free inodes that the disk has as used, and those it will have so by this transaction: the names of
     /// the former may come to the disk before anything else (`order.rs`).
     pub(crate) marked: BTreeSet<u32>,
@@ -88,7 +89,7 @@ pub(crate) struct WriteState {
     /// Inodes without a name that are still in use. They last.
     pub(crate) orphans: BTreeSet<u32>,
     /// Where in a directory there may be room. Hints; they last.
-    pub(crate) room: BTreeMap<u32, Room>,
+    pub(crate) room: Numbered<Room>,
     /// Where names of large directories are. It lasts.
     pub(crate) names: Names,
     /// The time for what happens now. It lasts.
@@ -98,7 +99,7 @@ pub(crate) struct WriteState {
 impl Default for WriteState {
     fn default() -> Self {
         Self {
-            buffers: BTreeMap::new(),
+            buffers: Numbered::default(),
             changed: BTreeSet::new(),
             superblock: [0; SUPERBLOCK_LEN],
             is_superblock_changed: false,
@@ -108,9 +109,9 @@ impl Default for WriteState {
             are_links_counted: false,
             needs_flush: false,
             is_touched: false,
-            holds: BTreeMap::new(),
+            holds: Numbered::default(),
             removed: BTreeSet::new(),
-            created: BTreeMap::new(),
+            created: Numbered::default(),
             marked: BTreeSet::new(),
             marking: BTreeSet::new(),
             early: BTreeSet::new(),
@@ -123,7 +124,7 @@ impl Default for WriteState {
             system: Runs::default(),
             pins: BTreeMap::new(),
             orphans: BTreeSet::new(),
-            room: BTreeMap::new(),
+            room: Numbered::default(),
             names: Names::default(),
             now: Time::default(),
         }

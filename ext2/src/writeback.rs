@@ -119,7 +119,7 @@ impl<D: BlockDevice> FileSystem<D> {
         // Bits alone, of what was freed, can wait.
         let has_changes = write.is_superblock_changed
             || write.changed.iter().any(|block| {
-                let buffer = write.buffers.get(block);
+                let buffer = write.buffers.get(*block);
                 buffer.is_some_and(|buffer| is_all || buffer.kind != Kind::Bitmap)
             });
         if !(has_changes || is_dropping || is_counting) {
@@ -161,7 +161,7 @@ impl<D: BlockDevice> FileSystem<D> {
         let order = Order::default();
         // Their space can be used from now on.
         for (directory, _) in core::mem::take(&mut self.write.removed) {
-            self.write.room.remove(&directory);
+            self.write.room.remove(directory);
         }
         self.write.shrunk.clear();
         if is_all {
@@ -171,7 +171,7 @@ impl<D: BlockDevice> FileSystem<D> {
         let freed = core::mem::take(&mut self.write.freed);
         let is_dropped = is_all
             || self.write.changed.iter().all(|block| {
-                let buffer = self.write.buffers.get(block);
+                let buffer = self.write.buffers.get(*block);
                 buffer.is_none_or(|buffer| buffer.kind == Kind::Bitmap)
             });
         if is_dropped {
@@ -196,7 +196,7 @@ impl<D: BlockDevice> FileSystem<D> {
             if !row.bytes.is_empty() && (row.next != block || row.bytes.len() >= ROW_MAX) {
                 self.write_row(&mut row)?;
             }
-            let Some(buffer) = self.write.buffers.get_mut(&block) else {
+            let Some(buffer) = self.write.buffers.get_mut(block) else {
                 continue;
             };
             let context = Context {

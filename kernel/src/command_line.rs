@@ -40,8 +40,8 @@ pub struct CommandLine {
     pub has_preemption: bool,
     /// Port of the emulator's exit device.
     pub exit_port: Option<u16>,
-    /// Devices of virtio on the memory bus.
-    pub virtio_mmio: Vec<VirtioMmioDevice>,
+    /// The words `virtio_mmio.device=`; see [`CommandLine::virtio_mmio`].
+    virtio_mmio: Vec<u8>,
     /// Words that mean nothing here.
     pub unknown: Vec<String>,
 }
@@ -74,6 +74,20 @@ impl CommandLine {
         let mut last_first = self.networks.iter().rev();
         let found = last_first.find_map(|word| word.strip_prefix(name)?.strip_prefix('='));
         found.unwrap_or_default()
+    }
+
+    /// Devices of virtio on the memory bus. A word that does not tell of one is ignored with a warning.
+    pub fn virtio_mmio(&self) -> Vec<VirtioMmioDevice> {
+        let mut devices = Vec::new();
+        for word in (Words {
+            rest: &self.virtio_mmio,
+        }) {
+            match split_once(&word, b'=').and_then(|(_, value)| parse_virtio_mmio(value)) {
+                Some(device) => devices.push(device),
+                None => log::warn!("command line: `{}` tells of no device", string(&word)),
+            }
+        }
+        devices
     }
 
     fn read(&mut self, text: &[u8]) {
@@ -110,7 +124,12 @@ impl CommandLine {
                 }
             }
             b"exit" => self.exit_port = Some(u16::try_from(parse_number(value)?).ok()?),
-            b"virtio_mmio.device" => self.virtio_mmio.push(parse_virtio_mmio(value)?),
+            b"virtio_mmio.device" => {
+                // Room for some words at once.
+                self.virtio_mmio.reserve(word.len() + 256);
+                self.virtio_mmio.extend_from_slice(word);
+                self.virtio_mmio.push(b' ');
+            }
             _ => return None,
         }
         Some(())
@@ -285,10 +304,10 @@ mod tests {
     fn virtio_devices_are_read_as_linux_reads_them() {
         let line = parse(
             "",
-            "virtio_mmio.device=4K@0xd0000000:5 virtio_mmio.device=512@0xfeb00e00:12:3",
+            "virtio_mmio.device=4K@0xd0000000:5 virtio_mmio.device=4K@:5 virtio_mmio.device=512@0xfeb00e00:12:3",
         );
         assert_eq!(
-            line.virtio_mmio,
+            line.virtio_mmio(),
             [
                 VirtioMmioDevice {
                     phys: 0xD000_0000,

@@ -173,6 +173,8 @@ impl fmt::Display for Description<'_> {
         };
         let place = if fault == Fault::OutOfMemory {
             "which should get memory, but there is none left"
+        } else if fault == Fault::BeyondEnd {
+            "a mapping of a file, behind the file's end"
         } else if address < 4096 {
             "a null pointer"
         } else if image::is_code(address) {

@@ -207,18 +207,46 @@ impl Symbols {
     /// Puts together the name of a function.
     fn name<'a>(&self, function: usize, name: &'a mut [u8; MAX_NAME_BYTES]) -> Option<&'a str> {
         let first_group = 2 + self.count;
-        let names_start = 4 * (first_group + self.count.div_ceil(NAME_GROUP));
+        let pairs_start = 4 * (first_group + self.count.div_ceil(NAME_GROUP));
+        let pairs = self.table.get(pairs_start..)?.first_chunk()?;
+        let names_start = pairs_start + size_of::<Pairs>();
         let mut at = names_start + self.number(first_group + function / NAME_GROUP)?;
         let mut len = 0;
         for _ in 0..=function % NAME_GROUP {
             let [shared, rest] = read(self.table, at)?.map(usize::from);
             let bytes = self.table.get(at + 2..at + 2 + rest)?;
-            len = shared + rest;
-            name.get_mut(shared..len)?.copy_from_slice(bytes);
+            len = shared;
+            for &byte in bytes {
+                expand(byte, pairs, MAX_DEPTH, name, &mut len)?;
+            }
             at += 2 + rest;
         }
         core::str::from_utf8(name.get(..len)?).ok()
     }
+}
+
+/// What each byte of a name stands for: two bytes each.
+type Pairs = [u8; 512];
+/// Pairs within pairs.
+const MAX_DEPTH: u32 = 16;
+
+/// Adds what a byte stands for to the first `len` bytes of a name; `None` when there is no room, or pairs lie too deep in others.
+fn expand(
+    byte: u8,
+    pairs: &Pairs,
+    depth: u32,
+    name: &mut [u8; MAX_NAME_BYTES],
+    len: &mut usize,
+) -> Option<()> {
+    let [first, second] = read(pairs, 2 * usize::from(byte))?;
+    if first == byte {
+        *name.get_mut(*len)? = byte;
+        *len += 1;
+        return Some(());
+    }
+    let depth = depth.checked_sub(1)?;
+    expand(first, pairs, depth, name, len)?;
+    expand(second, pairs, depth, name, len)
 }
 
 /// The function that contains an address: its name, put together in `name`, and the distance from its start. Needs no memory.

@@ -7,10 +7,10 @@ use crate::abi;
 use crate::arch::clock;
 use crate::arch::x86_64::start_info::{Protocol, StartInfo, StartInfoError};
 use crate::arch::x86_64::{
-    acpi, core_local, cores, descriptors, entropy, exceptions, extended_state, interrupts,
-    local_apic, power, syscall, tlb,
+    acpi, core_local, cores, descriptors, exceptions, extended_state, interrupts, local_apic,
+    power, syscall, tlb,
 };
-use crate::command_line::CommandLine;
+use crate::command_line::{CommandLine, VirtioMmioDevice};
 use crate::devices::console;
 use crate::epitaph::fatal;
 use crate::storage::{self, MountError, MountRequest};
@@ -20,16 +20,28 @@ use crate::{image, log, memory, scheduler};
 /// Stack of the program's main thread, in bytes; only what is touched takes memory.
 pub(crate) const MAIN_STACK_BYTES: usize = 8 << 20;
 
-static COMMAND_LINE: OnceCell<CommandLine> = OnceCell::new();
-/// Local APIC numbers of the processors.
-static PROCESSORS: OnceCell<Vec<u32>> = OnceCell::new();
+/// What the start has found out.
+struct Found {
+    command_line: CommandLine,
+    /// Local APIC numbers of the processors.
+    processors: Vec<u32>,
+}
+
+static FOUND: OnceCell<Found> = OnceCell::new();
 
 /// What the image and the loader asked for.
 pub fn command_line() -> &'static CommandLine {
-    match COMMAND_LINE.get() {
-        Some(command_line) => command_line,
+    match FOUND.get() {
+        Some(found) => &found.command_line,
         None => panic!("the command line is used before it is read"),
     }
+}
+
+/// The devices of virtio on the memory bus, as image and loader tell of them. Read when somebody looks for devices: a program without any
+/// does not wait for it.
+pub(crate) fn virtio_mmio() -> &'static [VirtioMmioDevice] {
+    static DEVICES: OnceCell<Vec<VirtioMmioDevice>> = OnceCell::new();
+    DEVICES.get_or_find(|| command_line().virtio_mmio())
 }
 
 /// Called by the boot code on the boot stack with interrupts off; `start_info_phys` is where the loader left its information, in the
@@ -62,10 +74,14 @@ pub(crate) extern "C" fn start(start_info_phys: u64, protocol: Protocol) -> ! {
     }
     // SAFETY: the boot tables map the first 4 GiB, and this is the only call.
     if unsafe { memory::initialise(info.ranges(), &image::layout()) }.is_err() {
-        fatal(format_args!(
-            "not enough memory to start: give the machine more"
-        ));
+        no_memory();
     }
+    if interrupts::initialise().is_err() {
+        no_memory();
+    }
+    let counter = local_apic::counts().then(|| {
+        clock::CounterMeasurement::begin(local_apic::start_timer_count, local_apic::timer_count)
+    });
     console::initialise_screen(info.framebuffer.as_ref());
     let command_line = CommandLine::parse(image::default_command_line(), info.command_line());
     if let Some(port) = command_line.exit_port {
@@ -76,29 +92,31 @@ pub(crate) extern "C" fn start(start_info_phys: u64, protocol: Protocol) -> ! {
         ::log::warn!("command line: `{word}` means nothing to this kernel");
     }
     scheduler::set_placement(command_line.placement);
-    let mut machine = acpi::read_tables(info.root, info.extended_bios_data);
+    let mut machine = acpi::Machine::default();
+    acpi::read_tables(&mut machine, &info.root, info.extended_bios_data);
     if let Some(acpi_power) = machine.power {
         power::set_acpi(acpi_power);
     }
-    if interrupts::initialise(&mut machine).is_err() {
-        fatal(format_args!(
-            "not enough memory to start: give the machine more"
-        ));
+    if interrupts::connect(&machine).is_err() {
+        no_memory();
     }
-    let counter = local_apic::counts().then(|| {
-        local_apic::start_timer_count();
-        clock::CounterMeasurement::begin(local_apic::timer_count)
-    });
     local_apic::set_timer_hz(clock::initialise(measurement, counter));
     interrupts::enable_timer();
     syscall::initialise();
-    entropy::initialise();
     if command_line.has_preemption {
         scheduler::enable_preemption();
     }
-    let _ = COMMAND_LINE.set(command_line);
-    let _ = PROCESSORS.set(machine.processors);
+    let _ = FOUND.set(Found {
+        command_line,
+        processors: machine.processors,
+    });
     scheduler::start(main_thread, MAIN_STACK_BYTES)
+}
+
+fn no_memory() -> ! {
+    fatal(format_args!(
+        "not enough memory to start: give the machine more"
+    ))
 }
 
 unsafe extern "Rust" {
@@ -154,7 +172,7 @@ fn toro_all_file_systems(mounts: &[String]) -> Result<(), MountError> {
         .iter()
         .map(|word| MountRequest::parse(word))
         .collect();
-    storage::start(&requests?, &command_line().virtio_mmio)?;
+    storage::start(&requests?, virtio_mmio())?;
     abi::generated::bring_texts();
     toro_proc();
     toro_proc_net();
@@ -174,7 +192,7 @@ fn toro_no_file_systems(mounts: &[String]) -> Result<(), MountError> {
 
 extern "C" fn main_thread(_: usize) -> ! {
     scheduler::begin();
-    let processors = PROCESSORS.get().map_or(&[][..], Vec::as_slice);
+    let processors = FOUND.get().map_or(&[][..], |found| &found.processors);
     let entry = cores::Entry {
         prepare: scheduler::prepare_core,
         run: scheduler::run_core,

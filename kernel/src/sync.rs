@@ -130,7 +130,18 @@ impl<T> OnceCell<T> {
         unsafe { (*self.value.get()).as_ref() }
     }
 
+    /// The value, found now if nobody has set it. Cores that ask at once may find it at once; all get the same.
+    pub fn get_or_find(&self, find: impl Fn() -> T) -> &T {
+        loop {
+            if let Some(value) = self.get() {
+                return value;
+            }
+            let _ = self.set(find());
+        }
+    }
+
     /// Sets the value; gives it back if there is one already.
+    #[inline(always)]
     pub fn set(&self, value: T) -> Result<&T, T> {
         if self
             .state

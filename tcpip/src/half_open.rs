@@ -68,6 +68,11 @@ impl HalfOpens {
         self.table.len()
     }
 
+    /// The ends of all of them.
+    pub(crate) fn tuples(&self) -> impl Iterator<Item = &Tuple> {
+        self.table.keys()
+    }
+
     pub(crate) fn get(&self, tuple: &Tuple) -> Option<&HalfOpen> {
         self.table.get(tuple)
     }

@@ -109,9 +109,15 @@ pub trait Sockets {
         let _ = (from, hop_limit, id, sequence, content);
     }
 
-    /// An echo request did not reach its host.
-    fn echo_failed(&mut self, to: IpAddr, id: u16, sequence: u16, error: Error) {
-        let _ = (to, id, sequence, error);
+    /// An echo request did not reach its host: its sequence number, and what became of it. Its identifier stands where the local port would,
+    /// and what is quoted of it begins with its header.
+    fn echo_failed(&mut self, sequence: u16, request: &Undelivered<'_>) {
+        let _ = (sequence, request);
+    }
+
+    /// A message of ICMP has come to an address of ours, of whatever kind; it is handled besides. Both ports are 0.
+    fn message(&mut self, message: &Arrival<'_>) {
+        let _ = message;
     }
 
     /// Hands something to other lanes of the interface ([`crate::Steering`]). What finds no room there is lost, as anywhere on its way. An

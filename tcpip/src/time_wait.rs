@@ -88,6 +88,11 @@ impl TimeWait {
         }
     }
 
+    /// The ends of all of them.
+    pub(crate) fn tuples(&self) -> impl Iterator<Item = &Tuple> {
+        self.rests.keys()
+    }
+
     /// Whether the ends are those of a connection that is in TIME-WAIT.
     pub(crate) fn contains(&self, tuple: &Tuple) -> bool {
         self.rests.contains_key(tuple)

@@ -20,6 +20,7 @@ mod files;
 mod impaired;
 mod loaders;
 mod malformed;
+mod mappings;
 mod media;
 mod preemption;
 mod promises;

@@ -24,7 +24,7 @@ fn on_host(name: &str) -> String {
 }
 
 /// Both show the same, line by line.
-fn same_as_here(name: &str, guest: Guest) {
+pub(crate) fn same_as_here(name: &str, guest: Guest) {
     let there = guest.run().showing(0, &["all steps done"]);
     let here = on_host(name);
     // Between the lines of the program the machine may show what was written to its standard error.

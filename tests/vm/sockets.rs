@@ -222,6 +222,26 @@ fn both_versions_of_ip_are_spoken_by_the_loopback() {
 }
 
 #[test]
+fn messages_of_icmp_are_sent_and_received() {
+    let console = guest(&["echoes"]).run();
+    console.showing(
+        0,
+        &[
+            "echo of 127.0.0.1:0: 0 true [0, 7, 101, 99, 104, 111]",
+            "no request: Err(Some(22))",
+            "echo of [::1]:0: 129 true [0, 7, 101, 99, 104, 111]",
+            "no request: Err(Some(22))",
+            "echo of 10.0.2.2:0: 0 true [0, 7, 101, 99, 104, 111]",
+            "of the other version: Some(93)",
+            "of everything: SOCK_RAW Some(IPPROTO_ICMP)",
+            "127.0.0.1:0: 45 1 [08, 00, 7f, 6a, aa, bb, 00, 07, 65, 63, 68, 6f]",
+            "127.0.0.1:0: 45 1 [00, 00, 87, 6a, aa, bb, 00, 07, 65, 63, 68, 6f]",
+            "127.0.0.1:0: [3, 3] about [108, 111, 115, 116]",
+        ],
+    );
+}
+
+#[test]
 fn the_guest_reaches_a_host_over_ipv6() {
     // QEMU's user network passes connections to its addresses on to the loopback of the host.
     let listener = TcpListener::bind((Ipv6Addr::LOCALHOST, 0)).unwrap();

@@ -309,22 +309,6 @@ fn a_disk_that_is_full_or_only_to_be_read_is_an_error() {
 }
 
 #[test]
-fn what_a_mapping_cannot_do_for_its_file_is_refused() {
-    guest(&["maps", "/"]).run().showing(
-        0,
-        &[
-            "to be written and shared: error Some(19)",
-            "made so: error Some(13)",
-            "read anew: error Some(22)",
-            "longer: error Some(22)",
-            "kept true",
-            "private, made to be written: ok",
-            "memory of the program: ok",
-        ],
-    );
-}
-
-#[test]
 fn a_disk_that_fails_is_an_error_and_never_the_end() {
     let site = Site::new()
         .with("a.txt", "0123456789")

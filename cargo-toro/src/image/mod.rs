@@ -11,6 +11,7 @@ mod elf;
 mod esp;
 mod hold;
 mod iso;
+mod pairs;
 mod parts;
 mod proc;
 mod symbols;

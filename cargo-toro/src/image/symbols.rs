@@ -6,8 +6,8 @@ use object::elf::{FileHeader64, STT_FUNC};
 use object::read::elf::{FileHeader as _, Sym as _};
 use object::{LittleEndian, SectionIndex};
 
-use super::ImageError;
 use super::elf::Elf;
+use super::{ImageError, pairs};
 
 /// The symbol that the linker script defines at the hold.
 const HOLD_SYMBOL: &[u8] = b"toro_hold";
@@ -15,7 +15,7 @@ const HOLD_SYMBOL: &[u8] = b"toro_hold";
 /// Longest name that is kept, in characters: generic ones grow to hundreds, and a backtrace is read by their ends.
 const MAX_NAME_CHARS: usize = 44;
 
-/// So many names share a start: each is written as what it has in common with the one before, and the rest.
+/// So many names share a start: each is written as what it has in common with the one before, and the rest, shortened by `pairs`.
 const GROUP: usize = 16;
 
 /// Cuts the middle out of a name that is too long.
@@ -114,19 +114,28 @@ impl Functions {
         }
         let end = self.functions.last().map_or(0, |last| last.end);
         table.extend(number(end)?);
-        let mut names = Vec::new();
+        let (mut shared, mut rests) = (Vec::new(), Vec::new());
         for group in self.functions.chunks(GROUP) {
-            table.extend(number(names.len() as u64)?);
             let mut before: &[u8] = &[];
             for function in group {
                 let name = function.name.as_bytes();
-                let shared = name.iter().zip(before).take_while(|(a, b)| a == b).count();
-                // `shorten` keeps names below 256 bytes.
-                names.extend([shared as u8, (name.len() - shared) as u8]);
-                names.extend(&name[shared..]);
+                let count = name.iter().zip(before).take_while(|(a, b)| a == b).count();
+                shared.push(count as u8);
+                rests.push(name[count..].to_vec());
                 before = name;
             }
         }
+        let pairs = pairs::shorten(&mut rests);
+        let mut names = Vec::new();
+        for (index, (shared, rest)) in shared.into_iter().zip(rests).enumerate() {
+            if index % GROUP == 0 {
+                table.extend(number(names.len() as u64)?);
+            }
+            // `shorten` keeps names below 256 bytes.
+            names.extend([shared, rest.len() as u8]);
+            names.extend(rest);
+        }
+        table.extend(pairs.as_flattened());
         table.extend(names);
         Ok(table)
     }
@@ -135,6 +144,7 @@ impl Functions {
 #[cfg(test)]
 mod tests {
     use super::super::elf::Elf;
+    use super::super::pairs::Pairs;
     use super::super::testing::{Linked, Symbol};
     use super::{Functions, ImageError};
 
@@ -142,6 +152,8 @@ mod tests {
         let file = linked.build();
         Functions::read(&file, &Elf::parse(&file).unwrap())
     }
+
+    const PAIRS_BYTES: usize = size_of::<Pairs>();
 
     fn word(table: &[u8], at: usize) -> u32 {
         u32::from_le_bytes(table[at..at + 4].try_into().unwrap())
@@ -183,7 +195,10 @@ mod tests {
         assert_eq!((word(&table, 0), word(&table, 4)), (2, 0x20_1000));
         assert_eq!((word(&table, 8), word(&table, 12)), (0x20_1010, 0x20_1030));
         assert_eq!(word(&table, 16), 0);
-        assert_eq!(&table[20..], b"\x00\x07a_start\x00\x10core::fmt::write");
+        assert_eq!(
+            &table[20 + PAIRS_BYTES..],
+            b"\x00\x07a_start\x00\x10core::fmt::write"
+        );
     }
 
     #[test]
@@ -201,7 +216,7 @@ mod tests {
             (word(&table, groups), word(&table, groups + 4)),
             (0, 13 + 15 * 2)
         );
-        let names = &table[groups + 8..];
+        let names = &table[groups + 8 + PAIRS_BYTES..];
         assert_eq!(&names[..15], b"\x00\x0Bname_of_all\x0B\x00");
         assert_eq!(&names[13 + 15 * 2..], b"\x00\x0Bname_of_all");
     }
@@ -211,7 +226,9 @@ mod tests {
         let mut linked = Linked::sample();
         linked.symbols = vec![Symbol::hold(0x20_4000)];
         let functions = read(&linked).unwrap();
-        assert_eq!(functions.table().unwrap(), [0; 8]);
+        let table = functions.table().unwrap();
+        assert_eq!(table[..8], [0; 8]);
+        assert_eq!(table.len(), 8 + PAIRS_BYTES);
         assert_eq!(functions.hold_address(), Ok(0x20_4000));
     }
 

@@ -1,12 +1,13 @@
 //! The log of requests: a line each, with peer, time, request line, status and bytes of the answer.
 //!
-//! Lines are collected in memory and written behind, by a thread, about a second later; [`AccessLog::finish`] writes what is left. A log
-//! that cannot be written is said so once and does not hold up the service.
+//! Lines are collected in memory and written behind, by a thread, about a second later; [`AccessLog::finish`] writes what is left. The file
+//! is opened when there are lines for it, so that nobody waits for that at the start. A log that cannot be opened or written is said so
+//! once and does not hold up the service.
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write};
 use std::net::SocketAddr;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::Duration;
@@ -30,31 +31,56 @@ pub(crate) struct AccessLog {
 
 /// Where lines go.
 struct Sink {
-    /// None without a log, and from the first failure on.
-    file: Option<File>,
+    file: Target,
     /// Takes the place of the lines that are being written.
     spare: Vec<u8>,
 }
 
-impl AccessLog {
-    /// A log at `path`, which is created with its folder if it is not there, else continued. An empty path is no log.
-    pub(crate) fn open(path: &Path) -> io::Result<Arc<Self>> {
-        let log = Self::none();
-        if !path.as_os_str().is_empty() {
-            fs::create_dir_all(path.parent().unwrap_or(Path::new("/")))?;
-            let file = OpenOptions::new().append(true).create(true).open(path)?;
-            lock(&log.sink).file = Some(file);
-        }
-        Ok(log)
-    }
+/// The file of a log.
+enum Target {
+    /// There is none, or it could not be written.
+    None,
+    /// Nothing was written yet.
+    Closed(PathBuf),
+    Open(File),
+}
 
-    /// No log.
-    pub(crate) fn none() -> Arc<Self> {
+impl Target {
+    /// The file, opened now if it was not yet: it is created with its folder if it is not there, else continued.
+    fn opened(&mut self) -> Option<&mut File> {
+        if let Self::Closed(path) = self {
+            *self = match open(path) {
+                Ok(file) => Self::Open(file),
+                Err(error) => {
+                    eprintln!("static-web: no log at {}: {error}", path.display());
+                    Self::None
+                }
+            };
+        }
+        match self {
+            Self::Open(file) => Some(file),
+            _ => None,
+        }
+    }
+}
+
+fn open(path: &Path) -> io::Result<File> {
+    fs::create_dir_all(path.parent().unwrap_or(Path::new("/")))?;
+    OpenOptions::new().append(true).create(true).open(path)
+}
+
+impl AccessLog {
+    /// A log at `path`. An empty path is no log.
+    pub(crate) fn new(path: &Path) -> Arc<Self> {
+        let file = match path.as_os_str().is_empty() {
+            true => Target::None,
+            false => Target::Closed(path.to_path_buf()),
+        };
         Arc::new(Self {
             lines: Mutex::new(Vec::with_capacity(CAPACITY_BYTES)),
             has_lines: Condvar::new(),
             sink: Mutex::new(Sink {
-                file: None,
+                file,
                 spare: Vec::with_capacity(CAPACITY_BYTES),
             }),
         })
@@ -114,7 +140,7 @@ impl AccessLog {
     /// Writes what is there, and returns when it is on the medium.
     pub(crate) fn finish(&self) {
         self.write();
-        if let Some(file) = &lock(&self.sink).file {
+        if let Target::Open(file) = &lock(&self.sink).file {
             // It was said to be closed; there is nobody left to hear more.
             let _ = file.sync_all();
         }
@@ -125,11 +151,12 @@ impl AccessLog {
         let mut sink = lock(&self.sink);
         let sink = &mut *sink;
         std::mem::swap(&mut *lock(&self.lines), &mut sink.spare);
-        if let Some(file) = &mut sink.file
+        if !sink.spare.is_empty()
+            && let Some(file) = sink.file.opened()
             && let Err(error) = file.write_all(&sink.spare)
         {
             eprintln!("static-web: no more log: {error}");
-            sink.file = None;
+            sink.file = Target::None;
         }
         sink.spare.clear();
     }
@@ -199,7 +226,7 @@ mod tests {
         let folder = std::env::temp_dir().join(format!("static-web-log-{}", std::process::id()));
         let path = folder.join("logs/access.log");
         for round in 1..=2 {
-            let log = AccessLog::open(&path).unwrap();
+            let log = AccessLog::new(&path);
             log.add(b"1.2.3.4:5", "DATE", b"GET / HTTP/1.1", Status::Ok, 612);
             log.add(
                 b"1.2.3.4:5",
@@ -217,8 +244,15 @@ mod tests {
     }
 
     #[test]
+    fn a_log_that_nothing_is_written_to_is_not_created() {
+        let path = std::env::temp_dir().join(format!("static-web-none-{}", std::process::id()));
+        AccessLog::new(&path).finish();
+        assert!(!path.exists());
+    }
+
+    #[test]
     fn an_empty_path_is_no_log() {
-        let log = AccessLog::open(Path::new("")).unwrap();
+        let log = AccessLog::new(Path::new(""));
         log.add(b"peer", "date", b"line", Status::Ok, u64::MAX);
         log.finish();
     }

@@ -2,7 +2,7 @@
 
 use std::convert::Infallible;
 use std::env;
-use std::io::{Read, Write};
+use std::io::{self, Read, Write};
 use std::net::{Ipv4Addr, TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process;
@@ -75,7 +75,7 @@ pub(crate) fn run(settings: &Settings) -> Result<Infallible, String> {
     let listener = TcpListener::bind((Ipv4Addr::UNSPECIFIED, settings.port))
         .map_err(|error| format!("port {}: {error}", settings.port))?;
     let address = listener.local_addr().map_err(|error| error.to_string())?;
-    let log = open_log(&settings.log);
+    let log = begin_log(&settings.log);
     println!("Serving {} on port {}", settings.root, address.port());
     let files = Arc::new(files);
     let places = Arc::new(AtomicUsize::new(settings.max_connections));
@@ -88,10 +88,11 @@ pub(crate) fn run(settings: &Settings) -> Result<Infallible, String> {
     }
 }
 
-/// Opens the log and sees to it that it is written when the process is ended from outside. A service whose disk cannot be written serves
+/// Begins the log and sees to it that it is written when the process is ended from outside. A service that cannot have that serves
 /// without a log, and says so.
-fn open_log(path: &Path) -> Arc<AccessLog> {
-    let opened = AccessLog::open(path).and_then(|log| {
+fn begin_log(path: &Path) -> Arc<AccessLog> {
+    let begin = || {
+        let log = AccessLog::new(path);
         log.start()?;
         let mut signals = Signals::new([SIGINT, SIGTERM])?;
         let last = Arc::clone(&log);
@@ -105,10 +106,10 @@ fn open_log(path: &Path) -> Arc<AccessLog> {
         let thread = thread::Builder::new().name("signals".into());
         thread.stack_size(STACK_BYTES).spawn(wait)?;
         Ok(log)
-    });
-    opened.unwrap_or_else(|error| {
+    };
+    begin().unwrap_or_else(|error: io::Error| {
         eprintln!("static-web: no log at {}: {error}", path.display());
-        AccessLog::none()
+        AccessLog::new(Path::new(""))
     })
 }
 

@@ -11,6 +11,12 @@ use libc::{in_addr, socklen_t};
 use super::errno;
 use crate::error::Errno;
 
+/// `::` and `::1`, as C programs know them.
+#[unsafe(no_mangle)]
+static in6addr_any: [u8; 16] = Ipv6Addr::UNSPECIFIED.octets();
+#[unsafe(no_mangle)]
+static in6addr_loopback: [u8; 16] = Ipv6Addr::LOCALHOST.octets();
+
 macro_rules! orders {
     ($($name:ident $kind:ty;)*) => {$(
         /// Turns a number into the order of the network, or back.

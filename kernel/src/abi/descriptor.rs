@@ -142,7 +142,13 @@ pub unsafe extern "C" fn ioctl(descriptor: c_int, request: c_ulong, argument: *m
             libc::FIOCLEX => object::set_close_on_exec(descriptor, true),
             libc::FIONCLEX => object::set_close_on_exec(descriptor, false),
             // SAFETY: the caller's promise.
-            _ => unsafe { super::terminal::control(&description, request, argument.cast()) },
+            _ => match unsafe { description.object().control(request, argument.cast()) } {
+                Err(Errno(libc::ENOTTY)) => {
+                    // SAFETY: the caller's promise.
+                    unsafe { super::terminal::control(&description, request, argument.cast()) }
+                }
+                result => result,
+            },
         }
     })())
 }

@@ -16,7 +16,7 @@ use crate::error::{Errno, Result};
 use crate::storage::vfs::file::OpenFile;
 use crate::storage::vfs::namespace::{Entry, LastLink};
 use crate::storage::vfs::node::NodeKind;
-use crate::storage::vfs::{self, operations};
+use crate::storage::vfs::{self, content, operations};
 
 /// Flags of `open` that stay with the description.
 pub(super) const STATUS_FLAGS: i32 = libc::O_ACCMODE
@@ -425,7 +425,7 @@ pub unsafe extern "C" fn truncate64(path: *const c_char, len: i64) -> c_int {
             _ => return Err(Errno(libc::EINVAL)),
         }
         operations::check_writable(&entry)?;
-        entry.node.set_len(len)
+        content::set_len(&entry.node, len)
     })())
 }
 
@@ -433,7 +433,7 @@ pub unsafe extern "C" fn truncate64(path: *const c_char, len: i64) -> c_int {
 #[unsafe(no_mangle)]
 pub extern "C" fn fsync(descriptor: c_int) -> c_int {
     c_status(with_file(descriptor, libc::EINVAL, |file| {
-        file.entry().node.sync()
+        content::sync(&file.entry().node)
     }))
 }
 
@@ -455,7 +455,8 @@ pub extern "C" fn sync() {
 #[unsafe(no_mangle)]
 pub extern "C" fn syncfs(descriptor: c_int) -> c_int {
     c_status(with_file(descriptor, libc::EINVAL, |file| {
-        file.entry().mount.file_system.sync()
+        let mapped = content::write_back_all();
+        mapped.and(file.entry().mount.file_system.sync())
     }))
 }
 

@@ -21,8 +21,8 @@ use crate::network::dedicate::name_of;
 use crate::network::{LOOPBACK, Network, binding};
 
 /// `ARPHRD_ETHER` and `ARPHRD_LOOPBACK` (Linux, `net/if_arp.h`).
-const ETHERNET: u16 = 1;
-const LOOP: u16 = 772;
+pub(super) const ETHERNET: u16 = 1;
+pub(super) const LOOP: u16 = 772;
 
 /// An entry of the list that [`getifaddrs`] gives out, with what its pointers lead to. The entry is the first field.
 #[repr(C)]
@@ -72,7 +72,7 @@ impl Place {
 const _: () = assert!(size_of::<sockaddr_ll>() <= size_of::<Place>());
 
 /// The highest `prefix` bits, as an address of the family.
-fn mask_of(ip: IpAddr, prefix: u8) -> IpAddr {
+pub(super) fn mask_of(ip: IpAddr, prefix: u8) -> IpAddr {
     match ip {
         IpAddr::V4(_) => {
             let clear = 32_u32.saturating_sub(prefix.into());
@@ -86,15 +86,16 @@ fn mask_of(ip: IpAddr, prefix: u8) -> IpAddr {
 }
 
 /// What there is to know of an interface.
-struct Facts {
-    index: usize,
-    name: String,
-    mac: [u8; 6],
-    addresses: Vec<(IpAddr, u8)>,
+pub(super) struct Facts {
+    pub(super) index: usize,
+    pub(super) name: String,
+    pub(super) mac: [u8; 6],
+    pub(super) addresses: Vec<(IpAddr, u8)>,
 }
 
 impl Facts {
-    fn flags(&self) -> c_uint {
+    /// `IFF_UP` and its kin.
+    pub(super) fn flags(&self) -> c_uint {
         let kind = match self.index {
             LOOPBACK => libc::IFF_LOOPBACK,
             _ => libc::IFF_BROADCAST | libc::IFF_MULTICAST,
@@ -103,7 +104,7 @@ impl Facts {
     }
 }
 
-fn facts(network: &'static Network) -> Vec<Facts> {
+pub(super) fn facts(network: &'static Network) -> Vec<Facts> {
     (0..network.interface_count())
         .filter_map(|index| {
             let interface = network.interface(index)?;

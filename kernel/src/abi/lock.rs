@@ -9,6 +9,7 @@ use core::sync::atomic::{AtomicI32, AtomicU32, Ordering};
 
 use super::clock::{deadline_of, nanoseconds};
 use super::convert::{c_status, get};
+use super::robust::{self, ROBUST};
 use crate::error::{Errno, Result};
 use crate::scheduler::{WaitOutcome, futex, thread};
 
@@ -17,7 +18,7 @@ const FREE: u32 = 0;
 const HELD: u32 = 1;
 const CONTENDED: u32 = 2;
 
-fn code(result: Result<()>) -> c_int {
+pub(super) fn code(result: Result<()>) -> c_int {
     result.map_or_else(|error| error.0, |()| 0)
 }
 
@@ -43,14 +44,19 @@ unsafe fn deadline(clock: libc::clockid_t, time: *const libc::timespec) -> Resul
     deadline_of(clock, nanoseconds(&time)?).map(Some)
 }
 
+/// Of a robust mutex: whoever held it has ended; and what it guards was not put right.
+const OWNER_ENDED: u32 = 1;
+const LOST: u32 = 2;
+
 /// What lies in a `pthread_mutex_t`. The kind is where glibc has it.
 #[repr(C)]
-struct Mutex {
+pub(super) struct Mutex {
     word: AtomicU32,
     /// How often its owner holds a recursive one.
     count: AtomicU32,
     owner: AtomicU32,
-    unused: u32,
+    /// 0, [`OWNER_ENDED`] or [`LOST`].
+    state: AtomicU32,
     kind: AtomicI32,
 }
 
@@ -59,31 +65,39 @@ const _: () = assert!(size_of::<Mutex>() <= size_of::<libc::pthread_mutex_t>());
 impl Mutex {
     /// # Safety
     /// 1. `pointer` is an initialised mutex.
-    unsafe fn of<'a>(pointer: *mut libc::pthread_mutex_t) -> &'a Self {
+    pub(super) unsafe fn of<'a>(pointer: *mut libc::pthread_mutex_t) -> &'a Self {
         // SAFETY: the caller's promise (1).
         unsafe { &*pointer.cast() }
     }
 
+    /// Normal, recursive or error-checking.
+    fn kind(&self) -> c_int {
+        self.kind.load(Ordering::Relaxed) & !ROBUST
+    }
+
+    fn is_robust(&self) -> bool {
+        self.kind.load(Ordering::Relaxed) & ROBUST != 0
+    }
+
     fn lock(&self, deadline_ns: Option<u64>) -> Result<()> {
-        if self.try_lock() == Ok(()) {
-            return Ok(());
+        match self.try_lock() {
+            Err(Errno(libc::EBUSY)) => {}
+            result => return result,
         }
-        let kind = self.kind.load(Ordering::Relaxed);
         if self.owner.load(Ordering::Relaxed) == thread::current().id()
-            && kind == libc::PTHREAD_MUTEX_ERRORCHECK
+            && self.kind() == libc::PTHREAD_MUTEX_ERRORCHECK
         {
             return Err(Errno(libc::EDEADLK));
         }
         while self.word.swap(CONTENDED, Ordering::Acquire) != FREE {
             sleep(&self.word, CONTENDED, deadline_ns)?;
         }
-        self.own();
-        Ok(())
+        self.own()
     }
 
     fn try_lock(&self) -> Result<()> {
         let is_own = self.owner.load(Ordering::Relaxed) == thread::current().id();
-        if is_own && self.kind.load(Ordering::Relaxed) == libc::PTHREAD_MUTEX_RECURSIVE {
+        if is_own && self.kind() == libc::PTHREAD_MUTEX_RECURSIVE {
             let count = self.count.load(Ordering::Relaxed);
             let count = count.checked_add(1).ok_or(Errno(libc::EAGAIN))?;
             self.count.store(count, Ordering::Relaxed);
@@ -95,18 +109,58 @@ impl Mutex {
         if taken.is_err() {
             return Err(Errno(libc::EBUSY));
         }
-        self.own();
+        self.own()
+    }
+
+    /// The lock is the running thread's, who may have to be told something.
+    fn own(&self) -> Result<()> {
+        self.owner.store(thread::current().id(), Ordering::Relaxed);
+        self.count.store(1, Ordering::Relaxed);
+        if !self.is_robust() {
+            return Ok(());
+        }
+        match self.state.load(Ordering::Relaxed) {
+            LOST => {
+                self.release();
+                Err(Errno(libc::ENOTRECOVERABLE))
+            }
+            state => {
+                robust::note(self);
+                match state {
+                    OWNER_ENDED => Err(Errno(libc::EOWNERDEAD)),
+                    _ => Ok(()),
+                }
+            }
+        }
+    }
+
+    /// Who holds it ends. The next one is told.
+    pub(super) fn owner_ended(&self) {
+        self.state.store(OWNER_ENDED, Ordering::Relaxed);
+        self.release();
+    }
+
+    /// Whoever was told has put right what it guards.
+    pub(super) fn put_right(&self) -> Result<()> {
+        let is_told = self.is_robust()
+            && self.owner.load(Ordering::Relaxed) == thread::current().id()
+            && self.state.load(Ordering::Relaxed) == OWNER_ENDED;
+        if !is_told {
+            return Err(Errno(libc::EINVAL));
+        }
+        self.state.store(0, Ordering::Relaxed);
         Ok(())
     }
 
-    fn own(&self) {
-        self.owner.store(thread::current().id(), Ordering::Relaxed);
-        self.count.store(1, Ordering::Relaxed);
+    fn release(&self) {
+        self.owner.store(0, Ordering::Relaxed);
+        if self.word.swap(FREE, Ordering::Release) == CONTENDED {
+            wake(&self.word, 1);
+        }
     }
 
     fn unlock(&self) -> Result<()> {
-        let kind = self.kind.load(Ordering::Relaxed);
-        if kind != libc::PTHREAD_MUTEX_NORMAL {
+        if self.kind.load(Ordering::Relaxed) != libc::PTHREAD_MUTEX_NORMAL {
             if self.owner.load(Ordering::Relaxed) != thread::current().id() {
                 return Err(Errno(libc::EPERM));
             }
@@ -116,10 +170,14 @@ impl Mutex {
                 return Ok(());
             }
         }
-        self.owner.store(0, Ordering::Relaxed);
-        if self.word.swap(FREE, Ordering::Release) == CONTENDED {
-            wake(&self.word, 1);
+        if self.is_robust() {
+            robust::forget(self);
+            if self.state.load(Ordering::Relaxed) == OWNER_ENDED {
+                // It was not put right: nobody can have it any more, and all who wait are told.
+                self.state.store(LOST, Ordering::Relaxed);
+            }
         }
+        self.release();
         Ok(())
     }
 }
@@ -249,8 +307,28 @@ pub(super) unsafe extern "C" fn pthread_mutexattr_settype(
     if !kinds.contains(&kind) {
         return libc::EINVAL;
     }
-    // SAFETY: the caller's attributes.
-    unsafe { out.cast::<c_int>().write(kind) };
+    let attributes = out.cast::<c_int>();
+    // SAFETY: the caller's attributes, which are an integer.
+    unsafe { *attributes = *attributes & ROBUST | kind };
+    0
+}
+
+/// Tells the kind.
+///
+/// # Safety
+/// `attributes` are initialised, `out` can be written.
+#[unsafe(no_mangle)]
+unsafe extern "C" fn pthread_mutexattr_gettype(
+    attributes: *const libc::pthread_mutexattr_t,
+    out: *mut c_int,
+) -> c_int {
+    // SAFETY: the caller's attributes and place.
+    unsafe {
+        match get(attributes.cast::<c_int>()) {
+            Some(kind) if !out.is_null() => *out = kind & !ROBUST,
+            _ => return libc::EINVAL,
+        }
+    }
     0
 }
 

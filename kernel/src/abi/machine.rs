@@ -5,7 +5,7 @@ use core::ffi::{CStr, c_char, c_int, c_long, c_ulong, c_void};
 use core::ptr::null;
 
 use super::convert::{bytes_mut, c_count, c_status, put};
-use super::errno;
+use super::{errno, load};
 use crate::arch::{clock, entropy};
 use crate::error::Errno;
 use crate::memory::frames;
@@ -221,14 +221,10 @@ pub(super) unsafe extern "C" fn sysinfo(out: *mut libc::sysinfo) -> c_int {
         .map(scheduler::thread_count)
         .sum::<usize>() as u16;
     info.mem_unit = 1;
+    // Linux's `SI_LOAD_SHIFT`.
+    info.loads = load::averages().map(|load| (load * 65536.0) as c_ulong);
     // SAFETY: the caller's place.
     c_status(unsafe { put(out, info) })
-}
-
-/// Tells how loaded the machine is: threads that are ready are not counted over time, so this is not known.
-#[unsafe(no_mangle)]
-pub(super) extern "C" fn getloadavg(_out: *mut f64, _count: c_int) -> c_int {
-    -1
 }
 
 /// A place in a set of strings that Linux's headers ask with `gnu_get_libc_release`.

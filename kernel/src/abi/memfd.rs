@@ -12,6 +12,7 @@ use crate::storage::vfs::file::{Access, OpenFile};
 use crate::storage::vfs::namespace::Namespace;
 use crate::storage::vfs::node::NewNode;
 use crate::storage::vfs::tmpfs::Tmpfs;
+use crate::storage::vfs::{content, mapped};
 use crate::sync::OnceCell;
 
 /// Where they are: a tree that no path leads into, and that may take half of the memory.
@@ -21,6 +22,7 @@ pub(super) fn tree() -> Result<&'static Namespace> {
     if let Some(tree) = TREE.get() {
         return Ok(tree);
     }
+    content::set_mapper(&mapped::Files);
     let (_, total_bytes) = frames::usage();
     let made = Namespace::new(Arc::new(Tmpfs::new(total_bytes as u64 / 2)))?;
     // Another thread may have been quicker.

@@ -58,7 +58,13 @@ fn stat_at(
         let description = object::get(directory)?;
         return match description.downcast::<OpenFile>() {
             Some(file) => fill(stat, file.entry()),
-            None => description.object().stat(stat).map(|()| None),
+            None => {
+                description.object().stat(stat)?;
+                if stat.st_ino == 0 {
+                    stat.st_ino = description.number().into();
+                }
+                Ok(None)
+            }
         };
     }
     fill(stat, &*entry_at(directory, path, flags, last_link(flags))?)

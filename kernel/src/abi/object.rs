@@ -4,6 +4,7 @@ use alloc::boxed::Box;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::any::Any;
+use core::ffi::{c_ulong, c_void};
 use core::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
 
 use crate::error::{Errno, Result};
@@ -53,6 +54,17 @@ pub trait Object: Any + Send + Sync {
         Err(Errno(libc::ENOTTY))
     }
 
+    /// What only this kind of object does (`ioctl`).
+    ///
+    /// # Errors
+    /// `ENOTTY` for a request that it does not know.
+    ///
+    /// # Safety
+    /// 1. `argument` points to what the request says.
+    unsafe fn control(&self, _request: c_ulong, _argument: *mut c_void) -> Result<()> {
+        Err(Errno(libc::ENOTTY))
+    }
+
     /// Moves the place where is read and written.
     ///
     /// # Errors
@@ -72,6 +84,7 @@ pub trait Object: Any + Send + Sync {
 pub struct Description {
     object: Box<dyn Object>,
     flags: AtomicU32,
+    number: u32,
 }
 
 impl Drop for Description {
@@ -93,6 +106,11 @@ impl Description {
     /// The object.
     pub fn object(&self) -> &dyn Object {
         &*self.object
+    }
+
+    /// What tells it from others, as the number of a node does: `fstat` and `/proc` name what has no other name by it. Never 0.
+    pub fn number(&self) -> u32 {
+        self.number
     }
 
     /// Status flags (`O_NONBLOCK`, `O_APPEND`, access mode).
@@ -122,6 +140,9 @@ pub(super) fn stat_anonymous(stat: &mut libc::stat64) {
     stat.st_nlink = 1;
     stat.st_blksize = 4096;
 }
+
+/// Numbers of descriptions begin here: above what might be taken for a descriptor's.
+const FIRST_NUMBER: u32 = 4096;
 
 /// As many descriptors as there can be.
 pub const MAX_DESCRIPTORS: usize = 1 << 20;
@@ -227,10 +248,13 @@ impl Table {
 /// # Errors
 /// `EMFILE` when the table is full.
 pub fn insert(object: Box<dyn Object>, status_flags: u32) -> Result<i32> {
+    /// Numbers come again after as many as no program opens in its time.
+    static NEXT: AtomicU32 = AtomicU32::new(FIRST_NUMBER);
     let cloexec = libc::O_CLOEXEC as u32;
     let description = Arc::new(Description {
         object,
         flags: AtomicU32::new(status_flags & !cloexec),
+        number: NEXT.fetch_add(1, Ordering::Relaxed).max(1),
     });
     TABLE
         .lock()
@@ -275,6 +299,19 @@ pub fn get(descriptor: i32) -> Result<Arc<Description>> {
         .lock()
         .slot(descriptor)
         .map(|slot| slot.description.clone())
+}
+
+/// All descriptions, each once, with the lowest of its descriptors.
+pub fn all() -> Vec<(i32, Arc<Description>)> {
+    let mut all: Vec<(i32, Arc<Description>)> = Vec::new();
+    for descriptor in 0..=highest() as i32 {
+        if let Ok(description) = get(descriptor) {
+            all.push((descriptor, description));
+        }
+    }
+    all.sort_by_key(|(descriptor, description)| (description.number, *descriptor));
+    all.dedup_by_key(|(_, description)| description.number);
+    all
 }
 
 /// The highest descriptor that may be in use.

@@ -56,7 +56,13 @@ fn in_brackets(pattern: &[u8], byte: u8, flags: c_int) -> Option<(bool, usize)> 
     Some((is_in != is_negated, at + 1))
 }
 
-fn is_of_class(class: &[u8], byte: u8) -> bool {
+/// Whether there is a class of the name: none is empty.
+pub(super) fn is_class(class: &[u8]) -> bool {
+    (0..=127).any(|byte| is_of_class(class, byte))
+}
+
+/// Whether a byte is of a class; nothing is of one that there is not.
+pub(super) fn is_of_class(class: &[u8], byte: u8) -> bool {
     match class {
         b"alnum" => byte.is_ascii_alphanumeric(),
         b"alpha" => byte.is_ascii_alphabetic(),

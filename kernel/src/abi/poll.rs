@@ -26,22 +26,18 @@ impl Observer for Poller {
     }
 }
 
-/// Fills in `revents`; how many descriptors have any.
-fn check(requests: &mut [libc::pollfd], descriptions: &[Option<Arc<Description>>]) -> usize {
-    let mut count = 0;
-    for (request, description) in requests.iter_mut().zip(descriptions) {
-        request.revents = match description {
-            _ if request.fd < 0 => 0,
-            None => libc::POLLNVAL,
-            Some(description) => {
-                let always = Readiness::ERROR | Readiness::HANGUP;
-                let wanted = Readiness::from_bits_retain(request.events as u16 as u32) | always;
-                description.object().readiness_of(wanted).bits() as i16
-            }
-        };
-        count += usize::from(request.revents != 0);
-    }
-    count
+/// Fills in `revents`; whether it is any.
+fn check(request: &mut libc::pollfd, description: Option<&Description>) -> bool {
+    request.revents = match description {
+        _ if request.fd < 0 => 0,
+        None => libc::POLLNVAL,
+        Some(description) => {
+            let always = Readiness::ERROR | Readiness::HANGUP;
+            let wanted = Readiness::from_bits_retain(request.events as u16 as u32) | always;
+            description.object().readiness_of(wanted).bits() as i16
+        }
+    };
+    request.revents != 0
 }
 
 /// Waits until one of the requests has an event, or until the deadline.
@@ -49,12 +45,16 @@ fn check(requests: &mut [libc::pollfd], descriptions: &[Option<Arc<Description>>
 /// # Errors
 /// `ENOMEM` is the only one it could have; memory for a few pointers is there or the kernel ends.
 pub(super) fn poll_until(requests: &mut [libc::pollfd], deadline_ns: Option<u64>) -> Result<usize> {
-    let descriptions: Vec<_> = requests.iter().map(|r| object::get(r.fd).ok()).collect();
-    let count = check(requests, &descriptions);
     let has_passed = || deadline_ns.is_some_and(|deadline| deadline <= clock::now_ns());
-    if count != 0 || has_passed() {
+    let mut count = 0;
+    for request in requests.iter_mut() {
+        let description = object::get(request.fd).ok();
+        count += usize::from(check(request, description.as_deref()));
+    }
+    if count != 0 || deadline_ns == Some(0) || has_passed() {
         return Ok(count);
     }
+    let descriptions: Vec<_> = requests.iter().map(|r| object::get(r.fd).ok()).collect();
     let poller = Arc::new(Poller {
         was_notified: SpinLock::new(false),
         queue: WaitQueue::new(),
@@ -68,7 +68,10 @@ pub(super) fn poll_until(requests: &mut [libc::pollfd], deadline_ns: Option<u64>
     };
     notifiers().for_each(|n| n.subscribe(0, observer.clone()));
     let count = loop {
-        let count = check(requests, &descriptions);
+        let all = requests.iter_mut().zip(&descriptions);
+        let count = all
+            .map(|(request, description)| usize::from(check(request, description.as_deref())))
+            .sum();
         if count != 0 || has_passed() {
             break count;
         }

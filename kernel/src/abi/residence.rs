@@ -4,7 +4,7 @@
 use core::ffi::{c_int, c_uint, c_void};
 
 use super::convert::c_status;
-use super::memory::madvise;
+use super::mapping::madvise;
 use crate::error::{Errno, Result};
 
 const PAGE_BYTES: usize = 4096;

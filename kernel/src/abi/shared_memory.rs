@@ -6,6 +6,7 @@ use core::ffi::{c_char, c_int};
 use super::convert::{c_result, c_status, text};
 use super::{memfd, object};
 use crate::error::{Errno, Result};
+use crate::storage::vfs::content;
 use crate::storage::vfs::file::{Access, OpenFile};
 use crate::storage::vfs::namespace::Namespace;
 use crate::storage::vfs::node::NewNode;
@@ -46,7 +47,7 @@ unsafe extern "C" fn shm_open(name: *const c_char, flags: c_int, mode: libc::mod
         };
         let can_write = flags & libc::O_ACCMODE == libc::O_RDWR;
         if can_write && flags & libc::O_TRUNC != 0 {
-            found.set_len(0)?;
+            content::set_len(&found, 0)?;
         }
         let access = Access {
             can_read: true,

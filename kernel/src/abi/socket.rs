@@ -5,23 +5,24 @@
 //! and gets options, of which [`groups`] are about multicast and [`connection`] about one of TCP; [`mark`] is where urgent data is.
 
 pub(super) mod address;
-mod connection;
+pub(super) mod connection;
 mod control;
 mod groups;
 pub(super) mod mark;
 mod message;
 mod options;
+pub(super) mod requests;
 mod transfer;
 
 use alloc::boxed::Box;
-use core::ffi::c_int;
+use core::ffi::{c_int, c_ulong, c_void};
 use core::net::SocketAddr;
 
 use libc::{sockaddr, socklen_t};
 
 use super::errno;
 use super::object::{self, Description, Object};
-use super::{resolve, unix};
+use super::{netlink, resolve, unix};
 use crate::arch::x86_64::entropy;
 use crate::error::{Errno, Result};
 use crate::memory::frames;
@@ -30,7 +31,7 @@ use crate::network::socket::tcp::TcpSocket;
 use crate::network::socket::udp::{UdpSocket, Wishes};
 use crate::network::{self, Error, Network, Setup};
 use crate::scheduler::{Notifier, Readiness};
-use crate::start::command_line;
+use crate::start::{command_line, virtio_mmio};
 
 impl From<Error> for Errno {
     fn from(error: Error) -> Self {
@@ -68,7 +69,7 @@ pub(super) fn start_network() -> &'static Network {
     network::network(|| Setup {
         net: command_line().network("net"),
         net6: command_line().network("net6"),
-        virtio_mmio: &command_line().virtio_mmio,
+        virtio_mmio: virtio_mmio(),
         seed: entropy::random_u64(),
         memory_bytes: frames::usage().1 as u64,
     })
@@ -101,6 +102,11 @@ impl Object for TcpSocket {
         Ok(self.unread())
     }
 
+    unsafe fn control(&self, request: c_ulong, argument: *mut c_void) -> Result<()> {
+        // SAFETY: the same contract.
+        unsafe { toro_socket_requests(request, argument) }
+    }
+
     fn stat(&self, stat: &mut libc::stat64) -> Result<()> {
         stat_socket(stat);
         Ok(())
@@ -126,6 +132,11 @@ impl Object for UdpSocket {
 
     fn unread(&self) -> Result<usize> {
         Ok(self.unread())
+    }
+
+    unsafe fn control(&self, request: c_ulong, argument: *mut c_void) -> Result<()> {
+        // SAFETY: the same contract.
+        unsafe { toro_socket_requests(request, argument) }
     }
 
     fn stat(&self, stat: &mut libc::stat64) -> Result<()> {
@@ -178,6 +189,64 @@ fn with_socket<R>(
     call(socket_of(&description)?, &description)
 }
 
+unsafe extern "Rust" {
+    /// Makes sockets of other kinds than those that `std` makes: one of the two below. The link step chooses, so that a program whose own
+    /// objects do not refer to `socket` has none of them in its image.
+    safe fn toro_further_sockets(domain: c_int, kind: c_int, protocol: c_int) -> Result<c_int>;
+    /// In the same way, what sockets tell of interfaces when they are asked by `ioctl`.
+    fn toro_socket_requests(request: c_ulong, argument: *mut c_void) -> Result<()>;
+}
+
+/// Makes sockets of ICMP, of ICMPv6 and of the family `AF_NETLINK`.
+#[unsafe(no_mangle)]
+fn toro_all_further_sockets(domain: c_int, kind: c_int, protocol: c_int) -> Result<c_int> {
+    let flags = kind & (libc::SOCK_NONBLOCK | libc::SOCK_CLOEXEC);
+    let is_raw = match kind & !flags {
+        _ if domain == libc::AF_NETLINK => return netlink::open(kind, protocol),
+        libc::SOCK_DGRAM => false,
+        libc::SOCK_RAW => true,
+        _ => return toro_no_further_sockets(domain, kind, protocol),
+    };
+    let is_v6 = match (domain, protocol) {
+        (libc::AF_INET, libc::IPPROTO_ICMP) => false,
+        (libc::AF_INET6, libc::IPPROTO_ICMPV6) => true,
+        _ => return toro_no_further_sockets(domain, kind, protocol),
+    };
+    let socket = UdpSocket::of_messages(start_network(), is_v6, is_raw)?;
+    object::insert(Box::new(socket), status_flags(flags))
+}
+
+/// Says why there is no such socket.
+#[unsafe(no_mangle)]
+fn toro_no_further_sockets(domain: c_int, kind: c_int, _protocol: c_int) -> Result<c_int> {
+    Err(Errno(match (domain, kind & 15) {
+        (libc::AF_INET | libc::AF_INET6, libc::SOCK_STREAM | libc::SOCK_DGRAM | libc::SOCK_RAW) => {
+            libc::EPROTONOSUPPORT
+        }
+        (libc::AF_INET | libc::AF_INET6, _) => libc::ESOCKTNOSUPPORT,
+        _ => libc::EAFNOSUPPORT,
+    }))
+}
+
+/// Answers requests about interfaces.
+///
+/// # Safety
+/// As of [`requests::control`].
+#[unsafe(no_mangle)]
+unsafe fn toro_all_socket_requests(request: c_ulong, argument: *mut c_void) -> Result<()> {
+    // SAFETY: the same contract.
+    unsafe { requests::control(request, argument) }
+}
+
+/// Answers none.
+///
+/// # Safety
+/// It has no conditions: it has those of the other.
+#[unsafe(no_mangle)]
+unsafe fn toro_no_socket_requests(_request: c_ulong, _argument: *mut c_void) -> Result<()> {
+    Err(Errno(libc::ENOTTY))
+}
+
 #[unsafe(no_mangle)]
 extern "C" fn socket(domain: c_int, kind: c_int, protocol: c_int) -> c_int {
     resolve::bring_files();
@@ -188,7 +257,7 @@ extern "C" fn socket(domain: c_int, kind: c_int, protocol: c_int) -> c_int {
         let is_v6 = match domain {
             libc::AF_INET => false,
             libc::AF_INET6 => true,
-            _ => return Err(Errno(libc::EAFNOSUPPORT)),
+            _ => return toro_further_sockets(domain, kind, protocol),
         };
         let flags = kind & (libc::SOCK_NONBLOCK | libc::SOCK_CLOEXEC);
         let status = status_flags(flags);
@@ -196,10 +265,7 @@ extern "C" fn socket(domain: c_int, kind: c_int, protocol: c_int) -> c_int {
         let object: Box<dyn Object> = match (kind & !flags, protocol) {
             (libc::SOCK_STREAM, 0 | libc::IPPROTO_TCP) => Box::new(TcpSocket::new(network, is_v6)),
             (libc::SOCK_DGRAM, 0 | libc::IPPROTO_UDP) => Box::new(UdpSocket::new(network, is_v6)),
-            (libc::SOCK_STREAM | libc::SOCK_DGRAM, _) => {
-                return Err(Errno(libc::EPROTONOSUPPORT));
-            }
-            _ => return Err(Errno(libc::ESOCKTNOSUPPORT)),
+            _ => return toro_further_sockets(domain, kind, protocol),
         };
         object::insert(object, status)
     };
@@ -226,10 +292,16 @@ unsafe extern "C" fn bind(descriptor: c_int, address: *const sockaddr, len: sock
         }
         Ok(())
     });
-    errno::status(result.or_else(|error| {
+    let result = result.or_else(|error| {
         unix::or_unix(error, descriptor, |socket, _| {
             // SAFETY: the caller's.
             socket.bind(unsafe { unix::load_name(address, len)? })
+        })
+    });
+    errno::status(result.or_else(|error| {
+        netlink::or_netlink(error, descriptor, |socket, _| {
+            // SAFETY: the caller's.
+            socket.bind(unsafe { netlink::load(address, len)? })
         })
     }))
 }
@@ -311,6 +383,16 @@ unsafe extern "C" fn connect(descriptor: c_int, address: *const sockaddr, len: s
             },
         }
     });
+    let connected = connected.or_else(|error| {
+        netlink::or_netlink(error, descriptor, |socket, _| {
+            // SAFETY: the caller's.
+            match unsafe { netlink::load(address, len)? } {
+                // Requests go there anyway.
+                (0, 0) => socket.bind((0, 0)),
+                _ => Err(Errno(libc::ECONNREFUSED)),
+            }
+        })
+    });
     errno::status(connected.or_else(|error| {
         unix::or_unix(error, descriptor, |socket, description| {
             // SAFETY: the caller's.
@@ -363,10 +445,17 @@ unsafe extern "C" fn getsockname(
         unsafe { address::store(local, socket.family().is_v6, address, len) };
         Ok(())
     });
-    errno::status(result.or_else(|error| {
+    let result = result.or_else(|error| {
         unix::or_unix(error, descriptor, |socket, _| {
             // SAFETY: the caller's.
             unsafe { unix::store_name(&socket.name(), address, len) };
+            Ok(())
+        })
+    });
+    errno::status(result.or_else(|error| {
+        netlink::or_netlink(error, descriptor, |socket, _| {
+            // SAFETY: the caller's.
+            unsafe { netlink::store(socket.known_port(), address, len) };
             Ok(())
         })
     }))
@@ -392,6 +481,13 @@ unsafe extern "C" fn getpeername(
             // SAFETY: the caller's.
             unsafe { unix::store_name(&socket.peer_name()?, address, len) };
             Ok(())
+        })
+        .or_else(|error| {
+            netlink::or_netlink(error, descriptor, |_, _| {
+                // SAFETY: the caller's.
+                unsafe { netlink::store(0, address, len) };
+                Ok(())
+            })
         })
     }))
 }

@@ -11,6 +11,7 @@ use super::attributes::{
     lremovexattr, lsetxattr, removexattr, setxattr,
 };
 use super::calendar::time;
+use super::capabilities::{capget, capset};
 use super::clock::{
     self, clock_getres, clock_gettime, clock_nanosleep, deadline_of, gettimeofday, nanosleep,
 };
@@ -37,8 +38,8 @@ use super::interval::{
 };
 use super::limits::{getrlimit, prlimit64, setrlimit};
 use super::machine::{getrandom, sysinfo, uname};
+use super::mapping::{madvise, mmap64, mprotect, mremap, msync, munmap};
 use super::memfd::memfd_create;
-use super::memory::{madvise, mmap64, mprotect, mremap, msync, munmap};
 use super::metadata::{
     access, chmod, chown, faccessat, fchmod, fchmodat, fchown, fchownat, fstat64, fstatat64,
     lchown, lstat64, stat64, statx, utimensat, utimes,
@@ -370,6 +371,8 @@ fn dispatch(call: &Arguments) -> Result<usize> {
         SYS_prlimit64 = prlimit64(0 1 2 3);
         SYS_getrusage = getrusage(0 1);
         SYS_prctl = prctl(0 1 2 3 4);
+        SYS_capget = capget(0 1);
+        SYS_capset = capset(0 1);
         SYS_wait4 = wait4(0 1 2 3);
         SYS_kill = kill(0 1);
         SYS_pause = pause();

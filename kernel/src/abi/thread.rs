@@ -4,6 +4,7 @@ use alloc::boxed::Box;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::ffi::{CStr, c_char, c_int, c_void};
+use core::sync::atomic::{AtomicU32, Ordering};
 
 use super::{deadlock, errno};
 use crate::error::Errno;
@@ -258,6 +259,8 @@ type Destructor = unsafe extern "C" fn(*mut c_void);
 static KEYS: SpinLock<Vec<Option<Option<Destructor>>>> = SpinLock::new(Vec::new());
 /// As many keys as there can be (`PTHREAD_KEYS_MAX`).
 const MAX_KEYS: usize = 1024;
+/// How often each key was made: values that threads gave to an older one of this number are not the new one's.
+static TIMES_MADE: [AtomicU32; MAX_KEYS] = [const { AtomicU32::new(0) }; MAX_KEYS];
 /// Destructors may set values again; after so many rounds they are forgotten (`PTHREAD_DESTRUCTOR_ITERATIONS`).
 const DESTRUCTOR_ROUNDS: usize = 4;
 
@@ -275,6 +278,7 @@ pub(super) unsafe extern "C" fn pthread_key_create(
         keys.push(None);
     }
     keys[index] = Some(destructor);
+    TIMES_MADE[index].fetch_add(1, Ordering::Relaxed);
     // SAFETY: the caller's pointer to a result.
     unsafe { *out = index as libc::pthread_key_t };
     0
@@ -292,7 +296,7 @@ pub(super) extern "C" fn pthread_key_delete(key: libc::pthread_key_t) -> c_int {
 }
 
 /// The running thread's values.
-fn specific() -> &'static mut Vec<usize> {
+fn specific() -> &'static mut Vec<(usize, u32)> {
     // SAFETY: the values are the running thread's alone; callers keep the reference for one statement, with no call in between.
     unsafe { &mut *thread::current().specific.get() }
 }
@@ -303,27 +307,36 @@ pub(super) extern "C" fn pthread_setspecific(
     value: *const c_void,
 ) -> c_int {
     let index = key as usize;
-    if index >= MAX_KEYS {
+    let Some(times) = TIMES_MADE.get(index) else {
         return libc::EINVAL;
-    }
+    };
     let len = specific().len();
     if index >= len {
-        specific().resize(index + 1, 0);
+        specific().resize(index + 1, (0, 0));
     }
-    specific()[index] = value as usize;
+    specific()[index] = (value as usize, times.load(Ordering::Relaxed));
     0
 }
 
 #[unsafe(no_mangle)]
 pub(super) extern "C" fn pthread_getspecific(key: libc::pthread_key_t) -> *mut c_void {
-    specific().get(key as usize).copied().unwrap_or(0) as *mut c_void
+    value_of(key as usize) as *mut c_void
+}
+
+/// The running thread's value of a key.
+fn value_of(index: usize) -> usize {
+    match (specific().get(index), TIMES_MADE.get(index)) {
+        (Some(&(value, made)), Some(times)) if times.load(Ordering::Relaxed) == made => value,
+        _ => 0,
+    }
 }
 
 fn run_key_destructors() {
     for _ in 0..DESTRUCTOR_ROUNDS {
         let mut ran_any = false;
         for index in 0..specific().len() {
-            let value = core::mem::take(&mut specific()[index]);
+            let value = value_of(index);
+            specific()[index] = (0, 0);
             let destructor = KEYS.lock().get(index).copied().flatten().flatten();
             if let Some(destructor) = destructor.filter(|_| value != 0) {
                 // SAFETY: the program gave the function for the values of this key.

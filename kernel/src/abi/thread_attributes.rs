@@ -38,7 +38,6 @@ settings_with_one_value! {
     pthread_attr_setinheritsched pthread_attr_getinheritsched: libc::PTHREAD_INHERIT_SCHED, else ENOTSUP;
     pthread_attr_setscope pthread_attr_getscope: 0, else ENOTSUP;
     pthread_mutexattr_setprotocol pthread_mutexattr_getprotocol: libc::PTHREAD_PRIO_NONE, else ENOTSUP;
-    pthread_mutexattr_setrobust pthread_mutexattr_getrobust: libc::PTHREAD_MUTEX_STALLED, else ENOTSUP;
     pthread_mutexattr_setprioceiling pthread_mutexattr_getprioceiling: 0, else EINVAL;
 }
 
@@ -73,7 +72,7 @@ for_all_processes! {
     pthread_barrierattr_setpshared pthread_barrierattr_getpshared;
 }
 
-/// Attributes that are an integer, and where it is asked for: the kind of a mutex, the clock of a condition, who goes first at a
+/// Attributes that are an integer, and where it is asked for: the clock of a condition, who goes first at a
 /// read-write lock.
 macro_rules! attributes_of_one_integer {
     ($($get:ident;)*) => {$(
@@ -90,7 +89,6 @@ macro_rules! attributes_of_one_integer {
 }
 
 attributes_of_one_integer! {
-    pthread_mutexattr_gettype;
     pthread_condattr_getclock;
     pthread_rwlockattr_getkind_np;
 }
@@ -133,12 +131,6 @@ extern "C" fn pthread_mutex_getprioceiling(_mutex: *const c_void, _out: *mut c_i
 /// See [`pthread_mutex_getprioceiling`].
 #[unsafe(no_mangle)]
 extern "C" fn pthread_mutex_setprioceiling(_: *mut c_void, _: c_int, _: *mut c_int) -> c_int {
-    libc::EINVAL
-}
-
-/// No thread ends while it holds a lock that can be handed on.
-#[unsafe(no_mangle)]
-extern "C" fn pthread_mutex_consistent(_mutex: *mut c_void) -> c_int {
     libc::EINVAL
 }
 

@@ -11,6 +11,7 @@ use super::signal::{self, Action};
 use crate::arch::x86_64::exceptions::Interrupted;
 use crate::arch::x86_64::extended_state;
 use crate::fault::{self, Stage, Verdict};
+use crate::memory::areas::Fault;
 
 /// Signal and code of an exception.
 fn signal_of(fault: &Interrupted) -> (c_int, c_int) {
@@ -24,6 +25,9 @@ fn signal_of(fault: &Interrupted) -> (c_int, c_int) {
         0 => (libc::SIGFPE, FPE_INTDIV),
         1 | 3 => (libc::SIGTRAP, SI_KERNEL),
         6 => (libc::SIGILL, ILL_ILLOPN),
+        14 if matches!(fault.page_fault, Some((_, Fault::BeyondEnd))) => {
+            (libc::SIGBUS, libc::BUS_ADRERR)
+        }
         14 if fault.frame.error_code & 1 == 0 => (libc::SIGSEGV, SEGV_MAPERR),
         14 => (libc::SIGSEGV, SEGV_ACCERR),
         16 | 19 => (libc::SIGFPE, FPE_FLTINV),

@@ -280,6 +280,26 @@ extern "C" fn wcwidth(wide: Wide) -> c_int {
     }
 }
 
+/// Columns that a string takes, at most so many characters of it; -1 if one of them is not printed.
+///
+/// # Safety
+/// So many wide characters, or up to a zero, can be read.
+#[unsafe(no_mangle)]
+unsafe extern "C" fn wcswidth(string: *const Wide, most: usize) -> c_int {
+    let mut columns: c_int = 0;
+    for index in 0..most {
+        // SAFETY: the caller's string.
+        match unsafe { *string.add(index) } {
+            0 => break,
+            wide => match wcwidth(wide) {
+                -1 => return -1,
+                width => columns = columns.saturating_add(width),
+            },
+        }
+    }
+    columns
+}
+
 /// # Safety
 /// `len` wide characters, or up to a zero, can be read.
 unsafe fn length(string: *const Wide, most: usize) -> usize {

@@ -7,7 +7,7 @@ use core::fmt;
 use crate::arch::interrupts::{self, Irq, Message, MessagePlace};
 use crate::arch::mmio::Mmio;
 use crate::arch::port;
-use crate::sync::SpinLock;
+use crate::sync::{OnceCell, SpinLock};
 
 const CONFIG_ADDRESS: u16 = 0xCF8;
 const CONFIG_DATA: u16 = 0xCFC;
@@ -314,8 +314,14 @@ impl PciDevice {
     }
 }
 
-/// All PCI functions of the machine, in the order of bus, slot and function. Empty where there is no PCI.
-pub fn devices() -> Vec<PciDevice> {
+/// All PCI functions of the machine, in the order of bus, slot and function. Empty where there is no PCI. They are looked for once: each
+/// look costs an exit to the hypervisor.
+pub fn devices() -> &'static [PciDevice] {
+    static DEVICES: OnceCell<Vec<PciDevice>> = OnceCell::new();
+    DEVICES.get_or_find(scan)
+}
+
+fn scan() -> Vec<PciDevice> {
     let mut found = Vec::new();
     port::write32(CONFIG_ADDRESS, 0x8000_0000);
     if port::read32(CONFIG_ADDRESS) != 0x8000_0000 {

@@ -1,7 +1,8 @@
 //! Virtual memory areas: stacks and program mappings, which get their frames at the first touch.
 //!
 //! Each area is surrounded by at least one page that is never mapped. A page fault inside an area maps a frame
-//! ([`on_page_fault`]); any other one is an error of the program.
+//! ([`on_page_fault`]); any other one is an error of the program. The frames are the area's own, or those of a file that it shows
+//! ([`files`]), which are never freed here.
 //!
 //! A page fault can happen wherever kernel code touches a new page of its stack. So the locks that the fault handler takes (of this
 //! module, the page tables and the frames) are only taken after [`super::reserve_stack`] has touched enough stack for what is done under them: most here, less in `paging`, least in `frames`.
@@ -10,10 +11,15 @@ use alloc::collections::BTreeMap;
 use alloc::vec::Vec;
 
 use super::frames::{self, FRAME_BYTES, FrameInfo};
-use super::paging::{self, AREAS_END, AREAS_START, PageFlags};
+use super::paging::{self, AREAS_END, AREAS_START, PageFlags, Unmapped};
 use super::{OutOfMemory, reserve_stack};
 use crate::arch::x86_64::tlb;
 use crate::sync::SpinLock;
+
+mod files;
+
+pub use files::{Shown, Source, ids_in, source_at};
+pub(super) use files::{collect_dirty, pages_shown, unmap_pages};
 
 /// What may be done with an area's memory.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -39,10 +45,12 @@ impl Access {
     }
 }
 
-#[derive(Clone, Copy)]
+#[derive(Clone)]
 struct Area {
     end: usize,
     access: Access,
+    /// The file whose pages it shows.
+    source: Option<Source>,
 }
 
 /// Addresses for areas of one kind: small ones and large ones have places of their own, so that each find the room that their like left.
@@ -56,6 +64,9 @@ struct Zone {
 
 struct Areas {
     map: BTreeMap<usize, Area>,
+    /// Start, end and access of the area without a file that was made or touched last, as long as nothing has changed since: whose first
+    /// page is touched next.
+    recent: Option<(usize, usize, Access)>,
     zones: [Zone; 2],
 }
 
@@ -66,6 +77,7 @@ const LARGE_START: usize = AREAS_START * 2;
 
 static AREAS: SpinLock<Areas> = SpinLock::new(Areas {
     map: BTreeMap::new(),
+    recent: None,
     zones: [
         Zone {
             start: AREAS_START,
@@ -81,24 +93,36 @@ static AREAS: SpinLock<Areas> = SpinLock::new(Areas {
 });
 
 impl Areas {
-    fn containing(&self, address: usize) -> Option<(usize, Area)> {
-        let (&start, &area) = self.map.range(..=address).next_back()?;
+    fn containing(&self, address: usize) -> Option<(usize, &Area)> {
+        let (&start, area) = self.map.range(..=address).next_back()?;
         (address < area.end).then_some((start, area))
+    }
+
+    /// The areas, to change them.
+    fn changed(&mut self) -> &mut BTreeMap<usize, Area> {
+        self.recent = None;
+        &mut self.map
     }
 
     /// Splits the area that contains an address, if one does, so that an area begins there.
     fn split_at(&mut self, address: usize) {
-        if let Some((first, area)) = self.containing(address)
-            && first < address
+        if let Some((&first, area)) = self.changed().range_mut(..address).next_back()
+            && address < area.end
         {
-            self.map.insert(
-                first,
-                Area {
-                    end: address,
-                    ..area
-                },
-            );
-            self.map.insert(address, area);
+            let mut rest = area.clone();
+            area.end = address;
+            if let Some(source) = &mut rest.source {
+                source.skip(address - first);
+            }
+            self.map.insert(address, rest);
+        }
+    }
+
+    /// Takes out what areas begin in a range.
+    fn take(&mut self, start: usize, end: usize) {
+        while let Some((&first, _)) = self.map.range(start..end).next() {
+            self.changed().remove(&first);
+            self.leave_room(first);
         }
     }
 
@@ -134,7 +158,7 @@ impl Areas {
         let mut at = start;
         while at < end {
             match self.map.get(&at) {
-                Some(area) if area.end <= end => at = area.end,
+                Some(area) if area.end <= end && area.source.is_none() => at = area.end,
                 _ => return false,
             }
         }
@@ -142,7 +166,7 @@ impl Areas {
             return false;
         }
         let mut at = start;
-        while let Some(area) = (at < end).then(|| self.map.remove(&at)).flatten() {
+        while let Some(area) = (at < end).then(|| self.changed().remove(&at)).flatten() {
             at = area.end;
         }
         self.leave_room(start);
@@ -155,6 +179,18 @@ impl Areas {
 /// # Errors
 /// When there are no addresses, or no memory to note the area.
 pub fn create(len_bytes: usize, access: Access) -> Result<usize, OutOfMemory> {
+    create_from(len_bytes, access, None)
+}
+
+/// As [`create`], of an area that shows pages of a file.
+///
+/// # Errors
+/// As [`create`].
+pub fn create_from(
+    len_bytes: usize,
+    access: Access,
+    source: Option<Source>,
+) -> Result<usize, OutOfMemory> {
     let len_bytes = len_bytes
         .checked_next_multiple_of(FRAME_BYTES)
         .filter(|&l| l != 0)
@@ -162,14 +198,89 @@ pub fn create(len_bytes: usize, access: Access) -> Result<usize, OutOfMemory> {
     reserve_stack::<{ 4 * FRAME_BYTES }>();
     let mut areas = AREAS.lock();
     let start = areas.find_room(len_bytes).ok_or(OutOfMemory)?;
-    areas.map.insert(
+    let end = start + len_bytes;
+    let is_own = source.is_none();
+    areas.changed().insert(
         start,
         Area {
-            end: start + len_bytes,
+            end,
             access,
+            source,
         },
     );
+    areas.recent = is_own.then_some((start, end, access));
     Ok(start)
+}
+
+/// Makes a new area of a range (in whole pages), in place of whatever areas were there.
+///
+/// # Errors
+/// When the range is not where areas are.
+///
+/// # Safety
+/// 1. Nobody uses the memory any more that is there.
+pub unsafe fn replace(
+    start: usize,
+    len_bytes: usize,
+    access: Access,
+    source: Option<Source>,
+) -> Result<(), OutOfMemory> {
+    let end = start.checked_add(len_bytes).ok_or(OutOfMemory)?;
+    if start < AREAS_START + FRAME_BYTES || end > AREAS_END - FRAME_BYTES || start >= end {
+        return Err(OutOfMemory);
+    }
+    // SAFETY: the caller's promise (1).
+    unsafe { empty(&[(start, len_bytes)]) };
+    reserve_stack::<{ 4 * FRAME_BYTES }>();
+    let mut areas = AREAS.lock();
+    areas.take(start, end);
+    areas.changed().insert(
+        start,
+        Area {
+            end,
+            access,
+            source,
+        },
+    );
+    Ok(())
+}
+
+/// Moves an area, or a part of one, with its content to where there is room for `new_bytes`, and gives the address.
+///
+/// # Errors
+/// When the range is not in one area, or there is no room for the new one.
+///
+/// # Safety
+/// 1. Nobody uses the memory by its old address any more.
+pub unsafe fn relocate(
+    start: usize,
+    len_bytes: usize,
+    new_bytes: usize,
+) -> Result<usize, OutOfMemory> {
+    let end = start.checked_add(len_bytes).ok_or(OutOfMemory)?;
+    reserve_stack::<{ 4 * FRAME_BYTES }>();
+    let new = {
+        let mut areas = AREAS.lock();
+        areas.split_at(start);
+        areas.split_at(end);
+        let area = areas.map.get(&start).filter(|area| area.end == end);
+        let area = area.cloned().ok_or(OutOfMemory)?;
+        let new = areas.find_room(new_bytes).ok_or(OutOfMemory)?;
+        // SAFETY: the caller's promise (1); nobody knows the new area yet, and it is larger.
+        unsafe { paging::relocate(start, end, new)? };
+        areas.changed().insert(
+            new,
+            Area {
+                end: new + new_bytes,
+                ..area
+            },
+        );
+        new
+    };
+    tlb::flush_other_cores();
+    reserve_stack::<{ 4 * FRAME_BYTES }>();
+    AREAS.lock().take(start, end);
+    Ok(new)
 }
 
 /// Makes a readable and writable area whose frames are all there.
@@ -230,69 +341,90 @@ pub unsafe fn remove(ranges: &[(usize, usize)]) {
             return;
         }
     }
+    // SAFETY: the caller's promise (1).
+    unsafe { empty(ranges) };
+    for &(start, len_bytes) in ranges {
+        reserve_stack::<{ 4 * FRAME_BYTES }>();
+        AREAS.lock().take(start, start.saturating_add(len_bytes));
+    }
+}
+
+/// Leaves of areas in the ranges only that the addresses are taken, without access and without frames; no core remembers a translation.
+///
+/// # Safety
+/// 1. Nobody uses the memory any more.
+unsafe fn empty(ranges: &[(usize, usize)]) {
     let ranges = || {
         ranges
             .iter()
             .map(|&(start, len_bytes)| (start, start.saturating_add(len_bytes)))
     };
-    // The addresses stay taken, without access, until no core remembers a translation.
     for (start, end) in ranges() {
         reserve_stack::<{ 4 * FRAME_BYTES }>();
         let mut areas = AREAS.lock();
         areas.split_at(start);
         areas.split_at(end);
-        for (_, area) in areas.map.range_mut(start..end) {
+        for (_, area) in areas.changed().range_mut(start..end) {
             area.access = Access::None;
         }
     }
     // SAFETY: the caller's promise (1).
     unsafe { free_frames(ranges().flat_map(|(start, end)| areas_in(start, end))) };
-    for (start, end) in ranges() {
-        reserve_stack::<{ 4 * FRAME_BYTES }>();
-        let mut areas = AREAS.lock();
-        while let Some((&first, _)) = areas.map.range(start..end).next() {
-            areas.map.remove(&first);
-            areas.leave_room(first);
-        }
-    }
 }
 
-/// Start and end of the areas in a range, one at a time, without holding the lock in between.
-fn areas_in(start: usize, end: usize) -> impl Iterator<Item = (usize, usize)> {
+/// Start and end of the areas that begin in a range, one at a time, without holding the lock in between; and what they show.
+fn areas_in(start: usize, end: usize) -> impl Iterator<Item = (usize, usize, Option<Source>)> {
     let mut from = start;
     core::iter::from_fn(move || {
         reserve_stack::<{ 4 * FRAME_BYTES }>();
-        let (first, last) = AREAS
+        let (first, area) = AREAS
             .lock()
             .map
             .range(from..end.max(from))
             .next()
-            .map(|(&first, area)| (first, area.end))?;
-        from = last;
-        Some((first, last))
+            .map(|(&first, area)| (first, area.clone()))?;
+        from = area.end;
+        Some((first, area.end, area.source))
     })
+}
+
+/// Why access cannot be changed.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum ProtectError {
+    /// No area covers the start.
+    NoArea,
+    /// An area shows a file that may not be written to in this way.
+    Forbidden,
 }
 
 /// Changes the access of the range; parts outside of areas are left alone.
 ///
 /// # Errors
-/// When no area covers the start.
+/// See [`ProtectError`].
 ///
 /// # Safety
 /// 1. The memory is the caller's.
-pub unsafe fn protect(start: usize, len_bytes: usize, access: Access) -> Result<(), OutOfMemory> {
-    let end = start.checked_add(len_bytes).ok_or(OutOfMemory)?;
+pub unsafe fn protect(start: usize, len_bytes: usize, access: Access) -> Result<(), ProtectError> {
+    let end = start.checked_add(len_bytes).ok_or(ProtectError::NoArea)?;
     reserve_stack::<{ 4 * FRAME_BYTES }>();
     let mut is_mapped = false;
     {
         let mut areas = AREAS.lock();
         if areas.containing(start).is_none() {
-            return Err(OutOfMemory);
+            return Err(ProtectError::NoArea);
         }
         areas.split_at(start);
         areas.split_at(end);
-        for (&first, area) in areas.map.range_mut(start..end) {
+        let mut range = areas.map.range(start..end);
+        if !range.all(|(_, area)| area.source.as_ref().is_none_or(|s| s.may_become(access))) {
+            return Err(ProtectError::Forbidden);
+        }
+        for (&first, area) in areas.changed().range_mut(start..end) {
             area.access = access;
+            if access == Access::ReadWrite && area.source.as_ref().is_some_and(Source::is_copied) {
+                // From now on the pages that are touched are copies.
+                is_mapped |= paging::give_back(first, area.end);
+            }
             // SAFETY: pages of the caller's (1).
             is_mapped |= unsafe { paging::protect(first, area.end, access.flags()) };
         }
@@ -304,7 +436,7 @@ pub unsafe fn protect(start: usize, len_bytes: usize, access: Access) -> Result<
     Ok(())
 }
 
-/// Gives back the frames of the range; the next touch finds zeros (`madvise(MADV_DONTNEED)`).
+/// Gives back the frames of the range; the next touch finds zeros, or what the file has (`madvise(MADV_DONTNEED)`).
 ///
 /// # Safety
 /// 1. The content is not needed any more.
@@ -315,35 +447,47 @@ pub unsafe fn discard(start: usize, len_bytes: usize) {
     reserve_stack::<{ 4 * FRAME_BYTES }>();
     let start = start.next_multiple_of(FRAME_BYTES);
     let end = end & !(FRAME_BYTES - 1);
-    let is_covered = AREAS
-        .lock()
-        .containing(start)
-        .is_some_and(|(_, area)| end <= area.end);
-    if is_covered {
+    let area = {
+        let areas = AREAS.lock();
+        let area = areas.containing(start).filter(|(_, area)| end <= area.end);
+        area.map(|(first, area)| (first, area.source.clone()))
+    };
+    if let Some((first, source)) = area {
+        let source = source.map(|mut source| {
+            source.skip(start - first);
+            source
+        });
         // SAFETY: the caller's promise (1).
-        unsafe { free_frames([(start, end)].into_iter()) };
+        unsafe { free_frames(core::iter::once((start, end, source))) };
     }
 }
 
-/// Unmaps and frees the frames of ranges (start and end), a batch at a time, when no core can reach them any more.
+/// Unmaps and frees the frames of ranges (start, end, and what they show), a batch at a time, when no core can reach them any more. Those of files are
+/// only unmapped.
 ///
 /// # Safety
 /// 1. Nobody needs the content of the pages any more.
-unsafe fn free_frames(ranges: impl Iterator<Item = (usize, usize)>) {
+unsafe fn free_frames(ranges: impl Iterator<Item = (usize, usize, Option<Source>)>) {
     const BATCH: usize = 128;
-    let mut batch = [0; BATCH];
+    let mut batch = [Unmapped::default(); BATCH];
     let mut count = 0;
-    let release = |batch: &[usize]| {
+    let release = |batch: &[Unmapped]| {
         tlb::flush_other_cores();
-        for &frame in batch {
+        for page in batch.iter().filter(|page| !page.is_borrowed()) {
             // SAFETY: the frame was mapped in the ranges alone, and no core translates to it any more.
-            unsafe { frames::free(frame, 1) };
+            unsafe { frames::free(page.frame(), 1) };
         }
     };
-    for (mut start, end) in ranges {
+    for (first, end, source) in ranges {
+        let mut start = first;
         while start < end {
             // SAFETY: the caller's promise (1).
             let (more, reached) = unsafe { paging::unmap(start, end, &mut batch[count..]) };
+            if let Some(source) = &source {
+                for page in &batch[count..count + more] {
+                    source.note_unmapped(first, page);
+                }
+            }
             count += more;
             start = reached;
             if count == BATCH {
@@ -366,6 +510,8 @@ pub enum Fault {
     Invalid,
     /// The page ought to be there, but there is no memory left.
     OutOfMemory,
+    /// The area shows a file, which ends before.
+    BeyondEnd,
 }
 
 /// Maps the page at `address` if an area covers it and it is not mapped yet.
@@ -373,27 +519,51 @@ pub fn on_page_fault(address: usize, is_write: bool, is_present: bool) -> Fault 
     if is_present || !(AREAS_START..AREAS_END).contains(&address) {
         return Fault::Invalid;
     }
+    let page = address & !(FRAME_BYTES - 1);
     reserve_stack::<{ 4 * FRAME_BYTES }>();
-    let area = AREAS.lock().containing(address);
-    let Some((_, area)) = area else {
-        return Fault::Invalid;
+    let may = |access| access != Access::None && (!is_write || access == Access::ReadWrite);
+    let access = {
+        let mut areas = AREAS.lock();
+        match areas.recent {
+            Some((start, end, access)) if (start..end).contains(&address) => access,
+            _ => {
+                let Some((start, area)) = areas.containing(address) else {
+                    return Fault::Invalid;
+                };
+                let (end, access) = (area.end, area.access);
+                if let Some(source) = area.source.as_ref().filter(|_| may(access)) {
+                    // Under the lock: a page that goes is taken from the file first, then from areas.
+                    return source
+                        .map(start, page, access)
+                        .unwrap_or_else(|fault| fault);
+                }
+                areas.recent = area.source.is_none().then_some((start, end, access));
+                access
+            }
+        }
     };
-    if area.access == Access::None || (is_write && area.access != Access::ReadWrite) {
+    if !may(access) {
         return Fault::Invalid;
     }
-    let Ok(frame) = frames::allocate(1, usize::MAX, FrameInfo::Other) else {
-        return Fault::OutOfMemory;
-    };
-    // SAFETY: a frame of our own, mapped one to one.
-    unsafe { core::ptr::write_bytes(frame as *mut u8, 0, FRAME_BYTES) };
-    let page = address & !(FRAME_BYTES - 1);
-    // SAFETY: the page is in an area and not mapped; the frame is fresh.
-    match unsafe { paging::map(page, frame as u64, FRAME_BYTES, area.access.flags()) } {
-        Ok(()) => Fault::Mapped,
-        Err(OutOfMemory) => {
-            // SAFETY: the frame was allocated above and is not mapped.
-            unsafe { frames::free(frame, 1) };
-            Fault::OutOfMemory
+    map_own(page, access.flags(), None).unwrap_or(Fault::OutOfMemory)
+}
+
+/// Maps a frame of the area's own: a copy of another, or zeros.
+fn map_own(page: usize, flags: PageFlags, copied: Option<usize>) -> Result<Fault, OutOfMemory> {
+    let frame = frames::allocate(1, usize::MAX, FrameInfo::Other)?;
+    // SAFETY: a frame of our own, mapped one to one, and one that stays as long as the caller holds the areas.
+    unsafe {
+        match copied {
+            Some(from) => core::ptr::copy(from as *const u8, frame as *mut u8, FRAME_BYTES),
+            None => core::ptr::write_bytes(frame as *mut u8, 0, FRAME_BYTES),
         }
     }
+    // SAFETY: the page is in an area; the frame is fresh.
+    let mapped = unsafe { paging::map_new(page, frame as u64, flags) };
+    if mapped != Ok(true) {
+        // SAFETY: the frame was allocated above and is not mapped.
+        unsafe { frames::free(frame, 1) };
+    }
+    // Where a page is by now, another core was quicker.
+    mapped.map(|_| Fault::Mapped)
 }

@@ -219,13 +219,12 @@ impl Frames {
             return;
         }
         let managed = start + info_bytes;
-        self.regions[self.region_count] = Region {
-            start: managed,
-            end,
-            frontier: managed,
-            info: start as *mut u32,
-            ..Region::EMPTY
-        };
+        // Its lists are empty from the beginning.
+        let region = &mut self.regions[self.region_count];
+        region.start = managed;
+        region.end = end;
+        region.frontier = managed;
+        region.info = start as *mut u32;
         self.region_count += 1;
         self.free_frames += (end - managed) / FRAME_BYTES;
         self.total_frames += frames;

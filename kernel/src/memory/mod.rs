@@ -4,9 +4,9 @@
 mod allocator;
 pub mod areas;
 pub mod dma;
+pub mod file_pages;
 pub mod frames;
 pub mod heap;
-pub mod mapped_files;
 pub mod paging;
 
 use crate::arch::x86_64::start_info::{MemoryRange, RANGE_RAM};
@@ -112,6 +112,10 @@ pub fn map_device(phys: u64, len_bytes: usize) -> Result<usize, OutOfMemory> {
 pub fn map_firmware(phys: u64, len_bytes: usize) -> Result<usize, OutOfMemory> {
     let start = usize::try_from(phys).map_err(|_| OutOfMemory)?;
     let end = start.checked_add(len_bytes).ok_or(OutOfMemory)?;
+    // `initialise` mapped this.
+    if start >= LOW_FRAMES.end as usize && end <= LOW_MEMORY_END as usize {
+        return Ok(start);
+    }
     if (start & !(FRAME_BYTES - 1)..end)
         .step_by(FRAME_BYTES)
         .all(paging::is_mapped)

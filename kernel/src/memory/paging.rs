@@ -3,6 +3,8 @@
 //! Memory is mapped one to one, writable and not executable, with the largest pages that fit; the image with the rights of its
 //! segments; page 0 not at all. Above [`AREAS_START`] lie stacks and program mappings, see [`super::areas`].
 
+use core::sync::atomic::{AtomicU64, Ordering};
+
 use bitflags::bitflags;
 
 use super::OutOfMemory;
@@ -25,8 +27,12 @@ bitflags! {
         const WRITABLE = 1 << 1;
         /// Not cached: device registers.
         const UNCACHED = 1 << 4 | 1 << 3;
+        /// It was written to: set by the processor.
+        const DIRTY = 1 << 6;
         /// A page of 2 MiB or 1 GiB.
         const LARGE = 1 << 7;
+        /// The frame is not the area's own but a file's (a bit that processors leave to us).
+        const BORROWED = 1 << 9;
         /// Not executable.
         const NO_EXECUTE = 1 << 63;
     }
@@ -44,6 +50,31 @@ pub const CODE: PageFlags = PageFlags::PRESENT;
 pub const DEVICE: PageFlags = DATA.union(PageFlags::UNCACHED);
 
 const ADDRESS_MASK: u64 = 0x000F_FFFF_FFFF_F000;
+
+/// A page that was unmapped.
+#[derive(Clone, Copy, Default)]
+pub struct Unmapped {
+    /// Its virtual address.
+    pub page: usize,
+    entry: u64,
+}
+
+impl Unmapped {
+    /// The frame that it led to.
+    pub fn frame(&self) -> usize {
+        (self.entry & ADDRESS_MASK) as usize
+    }
+
+    /// Whether the frame is not the area's own.
+    pub fn is_borrowed(&self) -> bool {
+        self.entry & PageFlags::BORROWED.bits() != 0
+    }
+
+    /// Whether it was written to.
+    pub fn is_dirty(&self) -> bool {
+        self.entry & PageFlags::DIRTY.bits() != 0
+    }
+}
 
 type Table = [u64; 512];
 
@@ -131,21 +162,26 @@ impl PageTables {
                         && phys.is_multiple_of(bytes as u64)
                 })
                 .unwrap_or(1);
-            let entry = self.entry(virt, level)?;
+            let first = self.entry(virt, level)?;
             let large = if level > 1 {
                 PageFlags::LARGE
             } else {
                 PageFlags::empty()
             };
-            // SAFETY: an entry of our tables.
-            let old = unsafe { entry.replace(phys | (flags | large).bits()) };
-            if old & PageFlags::PRESENT.bits() != 0 {
-                cpu::flush_page(virt);
-            }
+            let rights = (flags | large).bits();
+            // What follows in the same table has the same level: larger pages begin where tables do.
             let bytes = level_bytes(level);
-            virt += bytes;
-            phys += bytes as u64;
-            len_bytes -= bytes;
+            let room = 512 - (virt / bytes & 511);
+            for index in 0..room.min(len_bytes / bytes) {
+                // SAFETY: an entry of our tables.
+                let old = unsafe { first.add(index).replace(phys | rights) };
+                if old & PageFlags::PRESENT.bits() != 0 {
+                    cpu::flush_page(virt);
+                }
+                virt += bytes;
+                phys += bytes as u64;
+                len_bytes -= bytes;
+            }
         }
         Ok(())
     }
@@ -170,7 +206,7 @@ impl PageTables {
         &mut self,
         start: usize,
         end: usize,
-        mut visit: impl FnMut(usize, &mut u64) -> bool,
+        mut visit: impl FnMut(usize, &AtomicU64) -> bool,
     ) -> usize {
         let mut virt = start;
         while virt < end {
@@ -183,16 +219,26 @@ impl PageTables {
             };
             let stop = ((virt | (level_bytes(2) - 1)) + 1).min(end);
             while virt < stop {
-                // SAFETY: the index is below 512 and the table is ours.
-                let entry = unsafe { &mut (*table)[virt >> 12 & 511] };
+                // SAFETY: the index is below 512 and the table is ours; other cores may mark the page as written to.
+                let entry = unsafe { AtomicU64::from_ptr(&raw mut (*table)[virt >> 12 & 511]) };
                 let at = virt;
                 virt += FRAME_BYTES;
-                if *entry != 0 && !visit(at, entry) {
+                if entry.load(Ordering::Relaxed) != 0 && !visit(at, entry) {
                     return virt;
                 }
             }
         }
         end
+    }
+
+    /// The first page of 4 KiB in a range that is in use.
+    fn next_used(&mut self, start: usize, end: usize) -> Option<usize> {
+        let mut found = None;
+        self.visit(start, end, |page, _| {
+            found = Some(page);
+            false
+        });
+        found
     }
 
     fn is_mapped(&self, virt: usize) -> bool {
@@ -321,24 +367,62 @@ pub unsafe fn map(
     with_tables(|tables| tables.map(virt, phys, len_bytes, flags))
 }
 
-/// Unmaps pages of 4 KiB in a range, and writes down the frames that they led to until `frames` is full: how many, and where to go on.
+/// Maps a page of 4 KiB if there is none; whether there was none.
+///
+/// # Errors
+/// When there is no memory for tables.
+///
+/// # Safety
+/// 1. The page is the caller's.
+/// 2. The frame may be accessed with these rights.
+pub unsafe fn map_new(page: usize, frame: u64, flags: PageFlags) -> Result<bool, OutOfMemory> {
+    with_tables(|tables| {
+        let entry = tables.entry(page, 1)?;
+        // SAFETY: an entry of our tables.
+        let entry = unsafe { AtomicU64::from_ptr(entry) };
+        let is_new = entry.load(Ordering::Relaxed) == 0;
+        if is_new {
+            entry.store(frame | flags.bits(), Ordering::Relaxed);
+        }
+        Ok(is_new)
+    })
+}
+
+/// Unmaps pages of 4 KiB in a range, and writes down what they were until `pages` is full: how many, and where to go on.
 ///
 /// # Safety
 /// 1. Nobody uses the pages any more.
-pub unsafe fn unmap(start: usize, end: usize, frames: &mut [usize]) -> (usize, usize) {
+pub unsafe fn unmap(start: usize, end: usize, pages: &mut [Unmapped]) -> (usize, usize) {
     let mut count = 0;
-    if frames.is_empty() {
+    if pages.is_empty() {
         return (0, end);
     }
     let reached = with_tables(|tables| {
-        tables.visit(start, end, |virt, entry| {
-            frames[count] = (core::mem::take(entry) & ADDRESS_MASK) as usize;
-            cpu::flush_page(virt);
+        tables.visit(start, end, |page, entry| {
+            let entry = entry.swap(0, Ordering::Relaxed);
+            pages[count] = Unmapped { page, entry };
+            cpu::flush_page(page);
             count += 1;
-            count < frames.len()
+            count < pages.len()
         })
     });
     (count, reached)
+}
+
+/// Unmaps the pages of 4 KiB in a range whose frames are not the area's own; whether there were any.
+pub fn give_back(start: usize, end: usize) -> bool {
+    let mut has_any = false;
+    with_tables(|tables| {
+        tables.visit(start, end, |page, entry| {
+            if entry.load(Ordering::Relaxed) & PageFlags::BORROWED.bits() != 0 {
+                entry.store(0, Ordering::Relaxed);
+                cpu::flush_page(page);
+                has_any = true;
+            }
+            true
+        })
+    });
+    has_any
 }
 
 /// Changes the rights of the pages of 4 KiB in a range that are mapped; whether there were any.
@@ -346,16 +430,69 @@ pub unsafe fn unmap(start: usize, end: usize, frames: &mut [usize]) -> (usize, u
 /// # Safety
 /// 1. The pages are the caller's.
 pub unsafe fn protect(start: usize, end: usize, flags: PageFlags) -> bool {
+    const KEPT: u64 = ADDRESS_MASK | PageFlags::DIRTY.union(PageFlags::BORROWED).bits();
     let mut has_any = false;
     with_tables(|tables| {
-        tables.visit(start, end, |virt, entry| {
-            *entry = *entry & ADDRESS_MASK | flags.bits();
-            cpu::flush_page(virt);
+        tables.visit(start, end, |page, entry| {
+            // Another core may be marking it as written to.
+            let mut old = entry.load(Ordering::Relaxed);
+            while let Err(changed) = entry.compare_exchange_weak(
+                old,
+                old & KEPT | flags.bits(),
+                Ordering::Relaxed,
+                Ordering::Relaxed,
+            ) {
+                old = changed;
+            }
+            cpu::flush_page(page);
             has_any = true;
             true
         })
     });
     has_any
+}
+
+/// Takes the marks of pages in a range that were written to and whose frames are not the area's own, and calls `found` with their addresses.
+/// The processors that remember the marks must forget them before the content is looked at.
+pub fn take_dirty(start: usize, end: usize, mut found: impl FnMut(usize)) {
+    const WRITTEN: u64 = PageFlags::DIRTY.union(PageFlags::BORROWED).bits();
+    with_tables(|tables| {
+        tables.visit(start, end, |page, entry| {
+            if entry.load(Ordering::Relaxed) & WRITTEN == WRITTEN {
+                entry.fetch_and(!PageFlags::DIRTY.bits(), Ordering::Relaxed);
+                cpu::flush_page(page);
+                found(page);
+            }
+            true
+        })
+    });
+}
+
+/// Has the pages of a range at another place, which is as long and empty; all of them or none.
+///
+/// # Errors
+/// When there is no memory for tables.
+///
+/// # Safety
+/// 1. Both ranges are the caller's, and nobody uses the old one any more.
+pub unsafe fn relocate(start: usize, end: usize, to: usize) -> Result<(), OutOfMemory> {
+    with_tables(|tables| {
+        let mut from = start;
+        while let Some(page) = tables.next_used(from, end) {
+            tables.entry(page - start + to, 1)?;
+            from = page + FRAME_BYTES;
+        }
+        let mut from = start;
+        while let Some(page) = tables.next_used(from, end) {
+            // Both are there.
+            let (old, new) = (tables.entry(page, 1)?, tables.entry(page - start + to, 1)?);
+            // SAFETY: entries of our tables.
+            unsafe { *new = AtomicU64::from_ptr(old).swap(0, Ordering::Relaxed) };
+            cpu::flush_page(page);
+            from = page + FRAME_BYTES;
+        }
+        Ok(())
+    })
 }
 
 /// Whether a page of 4 KiB in a range has a frame.
@@ -380,5 +517,41 @@ pub fn is_readable(virt: usize) -> bool {
     match TABLES.try_lock() {
         Some(tables) => tables.as_ref().is_none_or(|tables| tables.is_mapped(virt)),
         None => false,
+    }
+}
+
+/// Tables on the host, which no processor uses.
+#[cfg(test)]
+pub(crate) mod tests {
+    use core::sync::atomic::{AtomicU64, Ordering};
+
+    use super::super::frames::FRAME_BYTES;
+    use super::{ADDRESS_MASK, PageFlags, PageTables, TABLES, new_table};
+
+    /// Makes the tables, once; the caller has the frames to itself.
+    pub(crate) fn start() {
+        let mut tables = TABLES.lock();
+        if tables.is_none() {
+            *tables = Some(PageTables {
+                root: new_table().expect("a frame"),
+                has_gigabyte_pages: false,
+            });
+        }
+    }
+
+    /// What a processor finds when it reads or writes: the memory, if the page is there and may be used so. It marks what is written.
+    pub(crate) fn access(virt: usize, is_write: bool) -> Option<*mut u8> {
+        let mut tables = TABLES.lock();
+        let table = tables.as_mut()?.lowest_table(virt).ok()?;
+        // SAFETY: the index is below 512, and the table is in use as long as the tables are locked.
+        let entry = unsafe { AtomicU64::from_ptr(&raw mut (*table)[virt >> 12 & 511]) };
+        let flags = PageFlags::from_bits_truncate(entry.load(Ordering::Relaxed));
+        let is_allowed = flags.contains(PageFlags::PRESENT)
+            && (!is_write || flags.contains(PageFlags::WRITABLE));
+        if is_allowed && is_write {
+            entry.fetch_or(PageFlags::DIRTY.bits(), Ordering::Relaxed);
+        }
+        let frame = (entry.load(Ordering::Relaxed) & ADDRESS_MASK) as usize;
+        is_allowed.then_some((frame + virt % FRAME_BYTES) as *mut u8)
     }
 }

@@ -132,9 +132,32 @@ impl Sockets for Above {
         }
     }
 
-    fn echo_failed(&mut self, to: IpAddr, id: u16, sequence: u16, error: tcpip::Error) {
+    fn echo_failed(&mut self, sequence: u16, request: &Undelivered<'_>) {
+        let (to, id) = (request.remote.ip(), request.local.port());
         if let Some(pings) = &mut self.pings {
-            pings.failed(to, id, sequence, Error::from(error));
+            pings.failed(to, id, sequence, Error::from(request.error));
+        }
+        let (local, remote) = (
+            binding::end(request.local, self.index),
+            binding::end(request.remote, self.index),
+        );
+        if let Some(post) = self.ports.messages.get() {
+            post.echo_failed(&Undelivered {
+                local,
+                remote,
+                ..*request
+            });
+        }
+    }
+
+    fn message(&mut self, message: &Arrival<'_>) {
+        let arrival = Arrival {
+            local: binding::end(message.local, self.index),
+            remote: binding::end(message.remote, self.index),
+            ..*message
+        };
+        if let Some(post) = self.ports.messages.get() {
+            self.inbox_full += post.deliver(&arrival, self.index);
         }
     }
 

@@ -14,6 +14,7 @@ mod error;
 pub mod interface;
 mod lanes;
 mod loopback;
+mod messages;
 pub mod ping;
 pub mod ports;
 mod random;

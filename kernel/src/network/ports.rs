@@ -1,5 +1,6 @@
 //! Who has which port of this machine: listeners, bound sockets, and where datagrams go. One table for all interfaces.
 
+use alloc::boxed::Box;
 use alloc::collections::{BTreeMap, VecDeque};
 use alloc::sync::Arc;
 use alloc::vec::Vec;
@@ -11,10 +12,11 @@ use tcpip::{Admission, Tuple};
 use super::LOOPBACK;
 use super::binding::{self, Binding};
 use super::error::{Error, Result};
+use super::messages::Post;
 use super::random::Random;
 use super::socket::mailbox::Mailbox;
 use crate::scheduler::Notifier;
-use crate::sync::SpinLock;
+use crate::sync::{OnceCell, SpinLock};
 
 /// Longest queue of connections that nobody has accepted yet, whatever a program asks for (Linux's `somaxconn`).
 pub const MAX_BACKLOG: usize = 4096;
@@ -119,6 +121,11 @@ impl Listener {
         !self.queue.lock().ready.is_empty()
     }
 
+    /// How many connections wait.
+    pub(super) fn waiting(&self) -> usize {
+        self.queue.lock().ready.len()
+    }
+
     /// Changes how many may wait.
     pub(super) fn set_backlog(&self, backlog: usize) {
         self.queue.lock().backlog = backlog.clamp(1, MAX_BACKLOG);
@@ -160,7 +167,7 @@ impl TcpUse {
 }
 
 /// What is entered at a port.
-trait Entry {
+pub(super) trait Entry {
     /// Whether it and another entry can have the same address.
     fn can_share(&self, other: &Self) -> bool;
 }
@@ -187,6 +194,8 @@ struct Tables {
 /// The table of ports.
 pub struct Ports {
     tables: SpinLock<Tables>,
+    /// Who gets messages of ICMP, once somebody wants any.
+    pub(super) messages: OnceCell<Box<dyn Post>>,
 }
 
 /// Which of the entries of a port listens for an address on an interface: one bound to it before one bound to all, then one of the same
@@ -212,7 +221,7 @@ fn listening(
 }
 
 /// Enters `entry` at the wanted port, or at a free one if 0 is wanted; what it is bound to then.
-fn claim<T: Entry>(
+pub(super) fn claim<T: Entry>(
     table: &mut BTreeMap<u16, Vec<(Binding, T)>>,
     random: &mut Random,
     binding: Binding,
@@ -241,7 +250,7 @@ fn claim<T: Entry>(
 }
 
 /// Takes the first entry for an address that `is_wanted`.
-fn remove<T>(
+pub(super) fn remove<T>(
     table: &mut BTreeMap<u16, Vec<(Binding, T)>>,
     binding: &Binding,
     is_wanted: impl Fn(&T) -> bool,
@@ -267,6 +276,7 @@ impl Ports {
                 udp: BTreeMap::new(),
                 random: Random::new(seed),
             }),
+            messages: OnceCell::new(),
         }
     }
 

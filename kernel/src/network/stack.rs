@@ -20,15 +20,15 @@ use super::error::{Error, Result};
 use super::lanes::{Inbox, MAX_PARCELS, Mail};
 use super::ports::{FourTuple, Ports};
 use super::statistics::Statistics;
-use crate::arch::interrupts;
 use crate::arch::x86_64::core_local::{self, CoreLocal};
-use crate::devices::network::{
-    ChecksumRequest, Medium, NetworkDevice, Receiver, Segmentation, Transmitter,
-};
+use crate::arch::{clock, interrupts};
+use crate::devices::network::{Device, Medium, NetworkDevice, Offload, Receiver, Transmitter};
 use crate::scheduler::{Notifier, Readiness};
 
 /// Frames handled in one go before another core may take the lock.
 const BATCH: usize = 8;
+/// As often so many within a call whose frames come back.
+const LOOPED_BATCHES: usize = 4;
 /// As many batches hold what can wait in an inbox.
 const MAX_ROUNDS: usize = MAX_PARCELS / BATCH;
 /// How long a DHCP server may be silent before that is worth a word.
@@ -37,7 +37,12 @@ const SILENCE_US: u64 = 6_000_000;
 /// The way out, as the engine sees it.
 pub(super) struct Below(Box<dyn Transmitter>);
 
-impl tcpip::Device for Below {
+impl Device for Below {
+    #[inline]
+    fn as_dyn(&mut self) -> &mut dyn Device {
+        &mut *self.0
+    }
+
     #[inline]
     fn has_room(&mut self) -> bool {
         self.0.has_room()
@@ -54,23 +59,8 @@ impl tcpip::Device for Below {
     }
 
     #[inline]
-    fn send(&mut self, len_bytes: usize, offload: tcpip::Offload) {
-        let checksum = offload.checksum.map(|request| ChecksumRequest {
-            start: request.start,
-            at: request.at,
-            is_tcp: true,
-        });
-        match checksum.filter(|_| offload.segment_bytes != 0) {
-            None => self.0.send(len_bytes, checksum),
-            Some(checksum) => {
-                let segmentation = Segmentation {
-                    segment_bytes: offload.segment_bytes,
-                    header_bytes: offload.header_bytes,
-                    is_v6: offload.is_v6,
-                };
-                self.0.send_large(len_bytes, checksum, segmentation);
-            }
-        }
+    fn send(&mut self, len_bytes: usize, offload: Offload) {
+        self.0.send(len_bytes, offload);
     }
 
     #[inline]
@@ -168,28 +158,25 @@ impl Stack {
         if let Some(home) = &mut self.home {
             home.is_called = false;
         }
-        self.receiver.acknowledge();
         if let Some(pings) = &mut self.engine.sockets.pings {
             pings.now_ns = now_ns;
         }
         let has_more_parcels = self.engine.sockets.mail.is_some() && self.take_parcels(now_us);
-        let mut room = BATCH;
-        while room != 0
-            && self.receiver.is_ready()
-            && let Some(frame) = self.receiver.frame()
-        {
-            self.engine.receive(frame.bytes, frame.is_verified, now_us);
-            self.receiver.release();
-            room -= 1;
-        }
+        let engine = &mut self.engine;
+        let sent = engine.stats().frames_out;
+        let frames = self.receiver.serve(BATCH, &mut |frame, is_verified| {
+            engine.receive(frame, is_verified, now_us);
+        });
         if self.engine.next_timer().is_some_and(|at| at <= now_us) {
             self.engine.run_timers(now_us);
         }
-        tcpip::Device::flush(&mut self.engine.device);
+        if self.engine.stats().frames_out != sent {
+            self.engine.device.flush();
+        }
         if self.engine.address_changes() != self.seen_changes || self.searching_since.is_some() {
             self.look_at_addresses(now_us);
         }
-        room == 0 || has_more_parcels
+        frames == BATCH || has_more_parcels
     }
 
     /// Takes what other lanes have handed over, a bounded number of parcels; whether there may be more.
@@ -307,6 +294,10 @@ impl Stack {
     /// Ends a call: the core that serves the stack learns of an earlier time or of frames that only it takes.
     #[inline]
     pub(super) fn finish(&mut self) {
+        let is_loopback = self.engine.medium() == tcpip::Medium::Ip;
+        if is_loopback && self.receiver.is_ready() {
+            self.loop_back();
+        }
         let Some(home) = &mut self.home else {
             return;
         };
@@ -315,10 +306,21 @@ impl Stack {
             return;
         }
         let next = self.engine.next_timer().unwrap_or(u64::MAX);
-        let is_looped = self.engine.medium() == tcpip::Medium::Ip && self.receiver.is_ready();
+        let is_looped = is_loopback && self.receiver.is_ready();
         if (next < home.announced_us || is_looped) && !home.is_called {
             home.is_called = true;
             interrupts::wake(home.core);
+        }
+    }
+
+    /// What the machine sends itself has arrived when the call returns, as on Linux; a bounded part of much.
+    #[inline(never)]
+    fn loop_back(&mut self) {
+        for _ in 0..LOOPED_BATCHES {
+            self.serve(clock::now_ns());
+            if !self.receiver.is_ready() {
+                break;
+            }
         }
     }
 
@@ -391,6 +393,16 @@ impl Stack {
     /// All addresses, and how many of their bits name the network.
     pub fn addresses(&self) -> impl Iterator<Item = (IpAddr, u8)> {
         self.engine.addresses()
+    }
+
+    /// The ways to networks besides those of the addresses: the network, the length of its prefix, and who passes packets on.
+    pub fn routes(&self) -> impl Iterator<Item = (IpAddr, u8, Option<IpAddr>)> {
+        self.engine.routes()
+    }
+
+    /// The next station on the way to an address: itself, or who passes packets on.
+    pub fn next_hop(&self, to: IpAddr) -> Option<IpAddr> {
+        self.engine.next_hop(to)
     }
 
     /// Whether an address is one of the interface's.
@@ -584,7 +596,7 @@ impl Stack {
     ///
     /// # Errors
     /// As [`Stack::send`].
-    #[inline]
+    #[inline(always)]
     pub fn send_static(&mut self, slot: u32, data: &'static [u8], now_ns: u64) -> Result<usize> {
         let len = self.engine.write_static(slot, data, now_ns / 1000)?;
         self.finish();
@@ -698,6 +710,31 @@ impl Stack {
             .send_datagram(from, to, payload, manner, now_ns / 1000)?;
         self.finish();
         Ok(())
+    }
+
+    /// Sends a message of ICMP from an address of ours, or from any if it is none in particular. Its checksum is made if it `is_open`.
+    ///
+    /// # Errors
+    /// When it is too long, or there is no address to send from.
+    pub fn send_message(
+        &mut self,
+        from: IpAddr,
+        to: IpAddr,
+        message: (&[u8], bool),
+        manner: Manner,
+        now_ns: u64,
+    ) -> Result<()> {
+        self.engine
+            .send_message(from, to, message, manner, now_ns / 1000)?;
+        self.finish();
+        Ok(())
+    }
+
+    /// The ends and the states of all connections, whoever holds them.
+    pub fn connections(&self) -> impl Iterator<Item = (FourTuple, State)> {
+        let index = self.engine.sockets.index;
+        let all = self.engine.connections();
+        all.map(move |(tuple, state)| (FourTuple::from_tuple(&tuple, index), state))
     }
 
     /// What was counted so far.

@@ -112,8 +112,8 @@ pub struct Thread {
     /// The result, when the thread has ended.
     end: SpinLock<Option<usize>>,
     ended: WaitQueue,
-    /// Values of keys (`pthread_setspecific`), of the thread alone.
-    pub specific: UnsafeCell<Vec<usize>>,
+    /// Values of keys (`pthread_setspecific`), each with how often its key had been made, of the thread alone.
+    pub specific: UnsafeCell<Vec<(usize, u32)>>,
     /// What C's functions for signals keep.
     pub signals: Signals,
     /// Destructors of the thread's thread-locals and their objects, of the thread alone.

@@ -40,6 +40,7 @@ pub fn start(
     requests: &[MountRequest],
     virtio_mmio: &[VirtioMmioDevice],
 ) -> Result<(), MountError> {
+    vfs::content::set_mapper(&vfs::mapped::Files);
     let volumes = match requests.is_empty() {
         true => None,
         false => volumes::volumes(virtio_mmio).ok(),

@@ -10,14 +10,14 @@ use crate::engine::send::Outgoing;
 use crate::error::Error;
 use crate::ip::neighbors::Word;
 use crate::seq::Seq;
-use crate::sockets::{Sockets, Undelivered};
+use crate::sockets::{Arrival, Manner, Sockets, Undelivered};
 use crate::tcp::{News, State};
 use crate::wire::groups::MLD_QUERY;
 use crate::wire::icmp::{self, Failure, Kind, Message, Quote};
 use crate::wire::ip::{self, Packet};
 use crate::wire::ndp;
-use crate::wire::protocol;
 use crate::wire::tcp::HEADER;
+use crate::wire::{protocol, put};
 
 /// Messages sent in a row, and a second.
 const BURST: u32 = 100;
@@ -26,6 +26,8 @@ const REFILL_US: u64 = 1_000_000 / BURST as u64;
 /// Smallest packets of IPv4 that a path is believed to need, and of IPv6.
 const LEAST_V4: usize = 552;
 const LEAST_V6: usize = 1280;
+/// Longest message that is sent: what IPv4 takes.
+const MAX_MESSAGE: usize = 0xFFFF - ip::V4_HEADER;
 /// A router that does not say how large packets may be.
 const UNKNOWN_MTU: u32 = 576;
 
@@ -56,6 +58,15 @@ impl<D: Device, S: Sockets> Engine<D, S> {
             self.stats.damaged += 1;
             return;
         };
+        if self.addresses.is_own(packet.destination) {
+            self.sockets.message(&Arrival {
+                local: SocketAddr::new(packet.destination.into(), 0),
+                remote: SocketAddr::new(packet.source.into(), 0),
+                hop_limit: packet.hop_limit,
+                traffic_class: ip::traffic_class(packet.whole),
+                payload: packet.payload,
+            });
+        }
         match message {
             Message::EchoRequest(id, data) => self.echo(packet, id, data, now),
             Message::EchoReply([a, b, c, d], content) => {
@@ -127,6 +138,54 @@ impl<D: Device, S: Sockets> Engine<D, S> {
         Ok(())
     }
 
+    /// Sends a message as it is, from an address (any of ours, if it is none in particular); in parts if it is too long for a packet. Its
+    /// checksum is made if it `is_open`.
+    ///
+    /// # Errors
+    /// When it is too long altogether, or there is no way or no address to send from.
+    pub fn send_message(
+        &mut self,
+        from: IpAddr,
+        to: IpAddr,
+        (message, is_open): (&[u8], bool),
+        manner: Manner,
+        now: u64,
+    ) -> Result<(), Error> {
+        let to = Address::from(to);
+        if message.len() > MAX_MESSAGE {
+            return Err(Error::MessageTooLong);
+        }
+        let from = Address::from(from);
+        let source = match from.is_unspecified() {
+            true => self.addresses.source_for(to),
+            false => {
+                Some(from).filter(|from| self.addresses.is_own(*from) && from.is_v4() == to.is_v4())
+            }
+        };
+        let source = source.ok_or(Error::NetworkUnreachable)?;
+        let out = Outgoing {
+            hop_limit: manner.hop_limit,
+            traffic_class: manner.traffic_class,
+            ..self.icmp_to(source, to, message.len())
+        };
+        let write = |bytes: &mut [u8]| {
+            put(bytes, 0, message);
+            if is_open {
+                put(bytes, 2, &[0, 0]);
+                icmp::finish(bytes, source, to);
+            }
+        };
+        if ip::header_len(source.is_v4()) + out.len > self.capabilities.mtu {
+            let mut bytes = vec![0; out.len];
+            write(&mut bytes);
+            self.send_in_parts(out, &bytes, now)?;
+        } else {
+            self.send_packet(out, now, &mut { write })?;
+        }
+        self.device.flush();
+        Ok(())
+    }
+
     fn icmp_to(&self, source: Address, destination: Address, len: usize) -> Outgoing {
         let protocol = match source.is_v4() {
             true => protocol::ICMP,
@@ -194,23 +253,20 @@ impl<D: Device, S: Sockets> Engine<D, S> {
             Failure::Unreachable | Failure::Prohibited | Failure::Expired => Error::HostUnreachable,
             Failure::TooBig(_) => Error::MessageTooLong,
         };
+        let undelivered = Undelivered {
+            local: SocketAddr::new(quote.source.into(), quote.source_port),
+            remote: SocketAddr::new(quote.destination.into(), quote.destination_port),
+            error,
+            reporter: packet.source.into(),
+            kind: icmp::kind(packet),
+            mtu: match failure {
+                Failure::TooBig(mtu) => mtu,
+                _ => 0,
+            },
+            payload: quote.payload,
+        };
         match quote.protocol {
-            protocol::UDP => {
-                let local = SocketAddr::new(quote.source.into(), quote.source_port);
-                let remote = SocketAddr::new(quote.destination.into(), quote.destination_port);
-                self.sockets.undeliverable(&Undelivered {
-                    local,
-                    remote,
-                    error,
-                    reporter: packet.source.into(),
-                    kind: icmp::kind(packet),
-                    mtu: match failure {
-                        Failure::TooBig(mtu) => mtu,
-                        _ => 0,
-                    },
-                    payload: quote.payload,
-                });
-            }
+            protocol::UDP => self.sockets.undeliverable(&undelivered),
             protocol::TCP => {
                 let tuple = Tuple {
                     local: quote.source,
@@ -229,8 +285,13 @@ impl<D: Device, S: Sockets> Engine<D, S> {
                 let is_echo = matches!(quote.source_port >> 8, 8 | 128);
                 let (id, sequence) = ((quote.sequence >> 16) as u16, quote.sequence as u16);
                 if is_echo {
-                    let to = quote.destination.into();
-                    self.sockets.echo_failed(to, id, sequence, error);
+                    let request = Undelivered {
+                        local: SocketAddr::new(quote.source.into(), id),
+                        remote: SocketAddr::new(quote.destination.into(), 0),
+                        payload: quote.whole,
+                        ..undelivered
+                    };
+                    self.sockets.echo_failed(sequence, &request);
                 }
             }
             _ => {}

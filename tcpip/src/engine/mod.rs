@@ -267,6 +267,19 @@ impl<D: Device, S: Sockets> Engine<D, S> {
             .map(|own| (own.prefix.address.into(), own.prefix.len))
     }
 
+    /// The ways to networks besides those of the addresses: the network, the length of its prefix, and who passes packets on.
+    pub fn routes(&self) -> impl Iterator<Item = (IpAddr, u8, Option<IpAddr>)> {
+        self.addresses.routes().map(|route| {
+            let gateway = route.gateway.map(IpAddr::from);
+            (route.to.address.into(), route.to.len, gateway)
+        })
+    }
+
+    /// The next station on the way to an address: itself, or who passes packets on.
+    pub fn next_hop(&self, to: IpAddr) -> Option<IpAddr> {
+        self.addresses.next_hop(to.into()).map(IpAddr::from)
+    }
+
     /// How near an address is, if there is a way to it and an address of ours to speak from.
     pub fn reach(&self, to: IpAddr) -> Option<Reach> {
         let to = Address::from(to);
@@ -338,6 +351,19 @@ impl<D: Device, S: Sockets> Engine<D, S> {
             self.half_open.len(),
             self.pool.used(),
         ]
+    }
+
+    /// The ends and the states of all connections: those of [`Engine::connect`] and those that were accepted, handshakes that peers began,
+    /// and what is in TIME-WAIT.
+    pub fn connections(&self) -> impl Iterator<Item = (Tuple, State)> {
+        let waiting = |tuple: &Tuple| (*tuple, State::TimeWait);
+        let begun = |tuple: &Tuple| (*tuple, State::SynReceived);
+        self.table
+            .iter()
+            .map(|entry| (entry.tuple, entry.connection.state()))
+            .filter(|(_, state)| *state != State::Closed)
+            .chain(self.half_open.tuples().map(begun))
+            .chain(self.time_wait.tuples().map(waiting))
     }
 
     /// Connections in TIME-WAIT.

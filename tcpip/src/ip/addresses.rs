@@ -46,6 +46,10 @@ impl Addresses {
         self.own.iter_mut()
     }
 
+    pub(crate) fn routes(&self) -> impl Iterator<Item = &Route> {
+        self.routes.iter()
+    }
+
     pub(crate) fn routes_mut(&mut self) -> impl Iterator<Item = &mut Route> {
         self.routes.iter_mut()
     }

@@ -99,6 +99,8 @@ pub(crate) struct Quote<'a> {
     pub(crate) sequence: u32,
     /// What is behind that: the payload, if it is UDP.
     pub(crate) payload: &'a [u8],
+    /// All of it, from the ports on.
+    pub(crate) whole: &'a [u8],
 }
 
 impl<'a> Quote<'a> {
@@ -138,6 +140,7 @@ impl<'a> Quote<'a> {
             destination_port: be16!(ports, 2),
             sequence: be32!(ports, 4),
             payload,
+            whole: rest,
         })
     }
 }

@@ -5,7 +5,7 @@ use alloc::string::ToString;
 use core::ffi::c_int;
 
 use crate::error::{Errno, Result};
-use crate::start::command_line;
+use crate::start::virtio_mmio;
 use crate::storage::MountRequest;
 use crate::storage::volumes::{Volumes, volumes};
 
@@ -45,7 +45,7 @@ fn answer(result: Result<()>) -> c_int {
 }
 
 fn all() -> Result<&'static Volumes> {
-    volumes(&command_line().virtio_mmio)
+    volumes(virtio_mmio())
 }
 
 /// As much of a text as fits, and a zero.

@@ -8,7 +8,7 @@ use core::fmt::{self, Write};
 use super::process::TICK_NS;
 use super::{line, text};
 use crate::abi::machine::{HOST_NAME, RELEASE, VERSION};
-use crate::abi::object;
+use crate::abi::{load, object};
 use crate::arch::clock;
 use crate::arch::x86_64::{cpu, entropy};
 use crate::error::Result;
@@ -164,12 +164,16 @@ fn cores(_: u64) -> Result<Vec<u8>> {
     line(Cores(scheduler::core_count()))
 }
 
-/// How long the cores have not been halted, together.
-pub(super) fn busy_ns() -> u64 {
-    let now_ns = clock::now_ns();
-    all_statistics()
-        .map(|core| now_ns.saturating_sub(core.halted_ns))
-        .sum()
+/// `/proc/loadavg`: the averages, threads that run and all, and the number of the youngest.
+pub(super) fn load(_: u64) -> Result<Vec<u8>> {
+    let [one, five, fifteen] = load::averages();
+    let threads = super::process::threads();
+    let runs = threads.iter().filter(|thread| thread.runs).count();
+    let youngest = threads.last().map_or(1, |thread| thread.id);
+    line(format_args!(
+        "{one:.2} {five:.2} {fifteen:.2} {runs}/{} {youngest}",
+        threads.len()
+    ))
 }
 
 pub(super) fn memory(_: u64) -> Result<Vec<u8>> {
@@ -182,8 +186,20 @@ pub(super) fn memory(_: u64) -> Result<Vec<u8>> {
             ("Buffers", 0),
             ("Cached", 0),
             ("SwapCached", 0),
+            // Nothing is ever taken away from a program, so all of it is as if in use.
+            ("Active", total - free),
+            ("Inactive", 0),
             ("SwapTotal", 0),
             ("SwapFree", 0),
+            // What waits to be written is not counted; the others are parts of Linux's kernel.
+            ("Dirty", 0),
+            ("Writeback", 0),
+            ("Mapped", 0),
+            ("Slab", 0),
+            ("Committed_AS", total - free),
+            ("VmallocTotal", 0),
+            ("VmallocUsed", 0),
+            ("VmallocChunk", 0),
         ] {
             writeln!(out, "{:<15} {:>8} kB", MemoryName(name), bytes >> 10)?;
         }

@@ -1,12 +1,13 @@
 //! `/proc` and `/sys`: what programs read there about themselves and the machine (Linux: proc(5), sysfs(5),
 //! Documentation/ABI/testing/sysfs-devices-system-cpu). [`process`] is about the program, which is process 1 and the only one, [`machine`] about
-//! the rest, but for the network, which is [`network`]'s. What is not known is not there: averages of the load, devices.
+//! the rest, but for the network, which is [`network`]'s. What is not known is not there: devices, what was read and written.
 //!
 //! The link step brings them only to programs that name something in there (`toro_proc`, `toro_proc_net`, start.rs).
 
 mod machine;
 pub(crate) mod network;
 mod process;
+mod sockets;
 
 use alloc::string::String;
 use alloc::sync::Arc;
@@ -27,6 +28,7 @@ static PROC: Item = Item::Directory(&[
     ("thread-self", Item::Link(process::thread_link)),
     ("cpuinfo", Item::File(machine::processors)),
     ("filesystems", Item::File(machine::file_systems)),
+    ("loadavg", Item::File(machine::load)),
     ("meminfo", Item::File(machine::memory)),
     ("mounts", Item::Link(|_| Ok(Vec::from(b"self/mounts")))),
     ("stat", Item::File(machine::statistics)),

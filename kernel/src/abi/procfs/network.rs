@@ -7,7 +7,7 @@ use alloc::vec::Vec;
 use core::fmt::Write;
 use core::net::IpAddr;
 
-use super::{PROC_MAGIC, SYS_MAGIC, line, text};
+use super::{PROC_MAGIC, SYS_MAGIC, line, sockets, text};
 use crate::abi::socket::start_network;
 use crate::error::{Errno, Result};
 use crate::network::dedicate::name_of;
@@ -22,6 +22,11 @@ static PROC_NET: Item = Item::Directory(&[
     ("dev", Item::File(devices)),
     ("if_inet6", Item::File(addresses_v6)),
     ("route", Item::File(routes)),
+    ("tcp", Item::File(|_| sockets::tcp(false))),
+    ("tcp6", Item::File(|_| sockets::tcp(true))),
+    ("udp", Item::File(|_| sockets::udp(false))),
+    ("udp6", Item::File(|_| sockets::udp(true))),
+    ("unix", Item::File(sockets::unix)),
 ]);
 
 static SYS_CLASS: Item = Item::Directory(&[("net", Item::Named(names, &Item::Directory(&CLASS)))]);
@@ -97,7 +102,7 @@ fn interface(index: u64) -> Result<&'static Interface> {
     found.ok_or(Errno(libc::ENODEV))
 }
 
-fn all() -> impl Iterator<Item = (usize, &'static Interface)> {
+pub(super) fn all() -> impl Iterator<Item = (usize, &'static Interface)> {
     let network = start_network();
     (0..network.interface_count()).filter_map(|index| Some((index, network.interface(index)?)))
 }

@@ -8,9 +8,8 @@ use core::sync::atomic::Ordering;
 use super::text;
 use crate::abi::directory::umask_now;
 use crate::abi::limits::limits_of;
-use crate::abi::machine;
-use crate::abi::object;
 use crate::abi::signal;
+use crate::abi::{capabilities, load, machine, object};
 use crate::error::{Errno, Result};
 use crate::image;
 use crate::memory::areas::{self, Access};
@@ -25,14 +24,11 @@ use crate::storage::vfs::node::FileSystem;
 /// Time is told in hundredths of a second (`_SC_CLK_TCK`).
 pub(super) const TICK_NS: u64 = 10_000_000;
 
-/// As many as Linux 6.1 knows (linux/capability.h).
-const ALL_CAPABILITIES: u64 = (1 << 41) - 1;
-
 /// The program as a file, as far as it is one.
 const PROGRAM: &str = "/dev/program";
 
 /// `/proc/1`, which `/proc/self` leads to.
-pub(super) static PROCESS: [(&str, Item); 19] = [
+pub(super) static PROCESS: [(&str, Item); 20] = [
     ("auxv", Item::File(auxiliary_vector)),
     ("cgroup", Item::File(|_| Ok(Vec::from(b"0::/\n")))),
     ("cmdline", Item::File(command)),
@@ -45,6 +41,8 @@ pub(super) static PROCESS: [(&str, Item); 19] = [
     ("maps", Item::File(mappings)),
     ("mountinfo", Item::File(mount_info)),
     ("mounts", Item::File(mounts)),
+    // Where the network is shown; else nowhere.
+    ("net", Item::Link(|_| Ok(Vec::from(b"/proc/net")))),
     ("oom_score", Item::File(|_| super::line(0))),
     ("oom_score_adj", Item::File(|_| super::line(0))),
     ("root", Item::Link(|_| Ok(Vec::from(b"/")))),
@@ -56,8 +54,19 @@ pub(super) static PROCESS: [(&str, Item); 19] = [
         Item::Numbers(
             || threads().iter().map(|thread| thread.id).collect(),
             &Item::Directory(&[
+                ("children", Item::File(|_| Ok(Vec::new()))),
+                ("cgroup", Item::File(|_| Ok(Vec::from(b"0::/\n")))),
+                ("cmdline", Item::File(command)),
                 ("comm", Item::File(|thread| super::line(name_of(thread)?))),
+                ("cwd", Item::Link(|_| vfs::current_path())),
+                ("environ", Item::File(environment)),
+                ("exe", Item::Link(|_| Ok(PROGRAM.into()))),
+                ("fd", Item::Numbers(descriptors, &Item::Link(descriptor))),
+                ("limits", Item::File(limits)),
+                ("maps", Item::File(mappings)),
+                ("root", Item::Link(|_| Ok(Vec::from(b"/")))),
                 ("stat", Item::File(stat)),
+                ("statm", Item::File(memory)),
                 ("status", Item::File(status)),
             ]),
         ),
@@ -219,7 +228,7 @@ fn descriptor(number: u64) -> Result<Vec<u8>> {
         libc::S_IFCHR => return Ok(Vec::from(b"/dev/console")),
         _ => "anon_inode:",
     };
-    text(|out| write!(out, "{what}[{number}]"))
+    text(|out| write!(out, "{what}[{}]", description.number()))
 }
 
 /// A part of the address space, with how it may be used.
@@ -337,11 +346,7 @@ fn stat(thread: u64) -> Result<Vec<u8>> {
             "{thread} ({name}) {} 0 1 1 0 -1 0 0 0 0 0 ",
             state(&task)
         )?;
-        write!(
-            out,
-            "{} 0 0 0 20 0 {count} 0 0 ",
-            super::machine::busy_ns() / TICK_NS
-        )?;
+        write!(out, "{} 0 0 0 20 0 {count} 0 0 ", load::busy_ns() / TICK_NS)?;
         write!(out, "{mapped} {} {} ", used / FRAME_BYTES, u64::MAX)?;
         write!(
             out,
@@ -394,9 +399,9 @@ fn status(thread: u64) -> Result<Vec<u8>> {
             ("SigCgt", caught),
             ("CapInh", 0),
             // It is root, whom nothing is forbidden that there is.
-            ("CapPrm", ALL_CAPABILITIES),
-            ("CapEff", ALL_CAPABILITIES),
-            ("CapBnd", ALL_CAPABILITIES),
+            ("CapPrm", capabilities::ALL),
+            ("CapEff", capabilities::ALL),
+            ("CapBnd", capabilities::ALL),
         ] {
             writeln!(out, "{what}:\t{set:016x}")?;
         }

@@ -23,7 +23,7 @@ struct TcpInfo {
 }
 
 /// The number of a state (`TCP_ESTABLISHED` and its kin).
-fn number(state: State) -> u8 {
+pub(in crate::abi) fn number(state: State) -> u8 {
     match state {
         State::Established => 1,
         State::Awaiting | State::SynSent => 2,

@@ -7,10 +7,12 @@ use libc::socklen_t;
 
 use super::{Socket, connection, groups, with_socket};
 use crate::abi::channel::SOCKET_BYTES;
+use crate::abi::netlink::{self, NetlinkSocket};
 use crate::abi::{errno, unix};
 use crate::error::{Errno, Result};
 use crate::network::socket::tcp::NumberOption;
 use crate::network::socket::told::Told;
+use crate::network::socket::udp::Protocol;
 
 /// Reads a value of an option.
 ///
@@ -101,6 +103,15 @@ fn told_option(level: c_int, option: c_int) -> Option<Told> {
     })
 }
 
+/// The place of an option of a socket of the family `AF_NETLINK`.
+fn netlink_switch(socket: &NetlinkSocket, level: c_int, option: c_int) -> Result<&AtomicBool> {
+    match (level, option) {
+        (libc::SOL_NETLINK, libc::NETLINK_EXT_ACK) => Ok(&socket.is_told_more),
+        (libc::SOL_NETLINK, libc::NETLINK_GET_STRICT_CHK) => Ok(&socket.is_strict),
+        _ => Err(Errno(libc::ENOPROTOOPT)),
+    }
+}
+
 /// A byte as options have it; -1 is the default.
 fn byte_or(default: u8, value: c_int) -> Result<u8> {
     match value {
@@ -130,6 +141,9 @@ impl Socket<'_> {
             }
             (libc::SOL_SOCKET, libc::SO_REUSEPORT, Socket::Tcp(socket)) => &socket.is_port_shared,
             (libc::SOL_SOCKET, libc::SO_REUSEPORT, Socket::Udp(socket)) => &socket.is_port_shared,
+            (libc::SOL_SOCKET, libc::SO_BROADCAST, Socket::Tcp(socket)) => {
+                &socket.is_broadcast_allowed
+            }
             (libc::SOL_SOCKET, libc::SO_BROADCAST, Socket::Udp(socket)) => {
                 &socket.is_broadcast_allowed
             }
@@ -298,6 +312,24 @@ unsafe extern "C" fn setsockopt(
         }
         Ok(())
     });
+    let result = result.or_else(|error| {
+        netlink::or_netlink(error, descriptor, |socket, _| {
+            let place = match (level, option) {
+                (libc::SOL_SOCKET, libc::SO_RCVTIMEO) => &socket.read_timeout_ns,
+                (libc::SOL_SOCKET, libc::SO_SNDTIMEO) => &socket.write_timeout_ns,
+                _ => {
+                    // SAFETY: the caller's; integers are valid for all bit patterns.
+                    let is_on = unsafe { load::<c_int>(value, len)? } != 0;
+                    let switch = netlink_switch(socket, level, option)?;
+                    switch.store(is_on, Ordering::Relaxed);
+                    return Ok(());
+                }
+            };
+            // SAFETY: the caller's; integers are valid for all bit patterns.
+            place.store(timeout_ns(unsafe { load(value, len)? })?, Ordering::Relaxed);
+            Ok(())
+        })
+    });
     errno::status(result.or_else(|error| {
         unix::or_unix(error, descriptor, |socket, _| {
             match (level, option) {
@@ -352,11 +384,18 @@ unsafe extern "C" fn getsockopt(
                 socket.take_error().map_or(0, |error| Errno::from(error).0)
             }
             (libc::SOL_SOCKET, libc::SO_TYPE, Socket::Tcp(_)) => libc::SOCK_STREAM,
-            (libc::SOL_SOCKET, libc::SO_TYPE, Socket::Udp(_)) => libc::SOCK_DGRAM,
+            (libc::SOL_SOCKET, libc::SO_TYPE, Socket::Udp(socket)) => match socket.protocol {
+                Protocol::Udp | Protocol::Echo => libc::SOCK_DGRAM,
+                Protocol::Messages => libc::SOCK_RAW,
+            },
             (libc::SOL_SOCKET, libc::SO_DOMAIN, _) if is_v6 => libc::AF_INET6,
             (libc::SOL_SOCKET, libc::SO_DOMAIN, _) => libc::AF_INET,
             (libc::SOL_SOCKET, libc::SO_PROTOCOL, Socket::Tcp(_)) => libc::IPPROTO_TCP,
-            (libc::SOL_SOCKET, libc::SO_PROTOCOL, Socket::Udp(_)) => libc::IPPROTO_UDP,
+            (libc::SOL_SOCKET, libc::SO_PROTOCOL, Socket::Udp(socket)) => match socket.protocol {
+                Protocol::Udp => libc::IPPROTO_UDP,
+                _ if is_v6 => libc::IPPROTO_ICMPV6,
+                _ => libc::IPPROTO_ICMP,
+            },
             (libc::SOL_SOCKET, libc::SO_ACCEPTCONN, Socket::Tcp(socket)) => {
                 c_int::from(socket.is_listening())
             }
@@ -428,6 +467,31 @@ unsafe extern "C" fn getsockopt(
         };
         // SAFETY: the caller's.
         unsafe { store(integer, value, len) }
+    });
+    let result = result.or_else(|error| {
+        netlink::or_netlink(error, descriptor, |socket, _| {
+            let integer = match (level, option) {
+                (libc::SOL_SOCKET, libc::SO_RCVTIMEO | libc::SO_SNDTIMEO) => {
+                    let place = match option {
+                        libc::SO_RCVTIMEO => &socket.read_timeout_ns,
+                        _ => &socket.write_timeout_ns,
+                    };
+                    let timeout = timeval(place.load(Ordering::Relaxed));
+                    // SAFETY: the caller's.
+                    return unsafe { store(timeout, value, len) };
+                }
+                (libc::SOL_SOCKET, libc::SO_ERROR | libc::SO_PROTOCOL | libc::SO_ACCEPTCONN) => 0,
+                (libc::SOL_SOCKET, libc::SO_TYPE) => socket.kind(),
+                (libc::SOL_SOCKET, libc::SO_DOMAIN) => libc::AF_NETLINK,
+                (libc::SOL_SOCKET, libc::SO_RCVBUF | libc::SO_SNDBUF) => SOCKET_BYTES as c_int,
+                _ => {
+                    let switch = netlink_switch(socket, level, option)?;
+                    c_int::from(switch.load(Ordering::Relaxed))
+                }
+            };
+            // SAFETY: the caller's.
+            unsafe { store(integer, value, len) }
+        })
     });
     errno::status(result.or_else(|error| {
         unix::or_unix(error, descriptor, |socket, _| {

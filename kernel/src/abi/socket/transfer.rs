@@ -8,7 +8,7 @@ use libc::{sockaddr, socklen_t};
 
 use super::{Socket, address, with_socket};
 use crate::abi::object::{self, Description};
-use crate::abi::{errno, signal, unix};
+use crate::abi::{errno, netlink, signal, unix};
 use crate::error::{Errno, Result};
 use crate::network;
 use crate::network::socket::failure::Failure;
@@ -127,6 +127,18 @@ pub(super) fn send_bytes(
             Socket::Udp(socket) => socket.send(data, to, &parcel.wishes)?,
         })
     });
+    let result = result.or_else(|error| {
+        netlink::or_netlink(error, descriptor, |socket, _| {
+            known_flags(flags, SEND_FLAGS & !libc::MSG_OOB)?;
+            let (pointer, len) = parcel.pointer();
+            let to = match parcel.to {
+                // SAFETY: it points to the bytes of a slice.
+                Some(_) => Some(unsafe { netlink::load(pointer, len)? }),
+                None => None,
+            };
+            socket.send(data, to)
+        })
+    });
     result.or_else(|error| {
         unix::or_unix(error, descriptor, |socket, description| {
             let known = known_flags(flags, SEND_FLAGS & !libc::MSG_OOB)?;
@@ -151,6 +163,8 @@ pub(super) enum Sender {
     Undelivered(Failure, bool),
     /// A socket of the family `AF_UNIX`.
     Name(unix::Name),
+    /// The kernel, to a socket of the family `AF_NETLINK`.
+    Kernel,
 }
 
 impl Sender {
@@ -167,6 +181,7 @@ impl Sender {
                     address::store(failure.to, *is_v6, address, len)
                 }
                 Self::Name(name) => unix::store_name(name, address, len),
+                Self::Kernel => netlink::store(0, address, len),
                 Self::Unnamed if !len.is_null() => *len = 0,
                 Self::Unnamed => {}
             }
@@ -260,6 +275,20 @@ pub(super) fn receive_bytes(descriptor: c_int, buf: &mut [u8], flags: c_int) -> 
                 })
             }
         }
+    });
+    let result = result.or_else(|error| {
+        netlink::or_netlink(error, descriptor, |socket, description| {
+            let is_nonblocking = is_nonblocking(check()?, description);
+            if is_urgent || is_failure {
+                return Err(Errno(libc::EOPNOTSUPP));
+            }
+            let (len, full_len) = socket.receive(buf, is_peek, is_nonblocking)?;
+            Ok(Received {
+                full_len,
+                sender: Sender::Kernel,
+                ..Received::of_stream(len)
+            })
+        })
     });
     result.or_else(|error| {
         unix::or_unix(error, descriptor, |socket, description| {

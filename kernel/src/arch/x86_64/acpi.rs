@@ -13,19 +13,38 @@ const MAX_TABLES: usize = 64;
 /// No table that matters here is longer.
 const MAX_TABLE_BYTES: usize = 1 << 20;
 
+/// As many I/O APICs are used: no virtual machine has more than one or two.
+pub const MAX_IO_APICS: usize = 8;
+/// Interrupt lines of the ISA bus.
+pub const ISA_LINES: usize = 16;
+
 /// What the tables say of the machine.
 #[derive(Clone, Debug, Default)]
 pub struct Machine {
-    /// Physical address of the local APICs' registers.
-    pub local_apic: Option<u64>,
     /// I/O APICs: physical address, first global interrupt.
-    pub io_apics: Vec<(u64, u32)>,
-    /// ISA interrupts that are wired elsewhere: ISA line, global interrupt, flags.
-    pub overrides: Vec<(u8, u32, u16)>,
+    pub io_apics: [Option<(u64, u32)>; MAX_IO_APICS],
+    /// For each ISA interrupt that is wired elsewhere: global interrupt, flags.
+    pub overrides: [Option<(u32, u16)>; ISA_LINES],
     /// Local APIC numbers of the usable processors.
     pub processors: Vec<u32>,
     /// How to power off.
     pub power: Option<Power>,
+}
+
+impl Machine {
+    /// Adds an I/O APIC, as long as there is room.
+    pub(super) fn add_io_apic(&mut self, phys: u64, first_interrupt: u32) {
+        if let Some(free) = self.io_apics.iter_mut().find(|place| place.is_none()) {
+            *free = Some((phys, first_interrupt));
+        }
+    }
+
+    /// Notes where an ISA interrupt is wired to; one that there is not counts for nothing.
+    pub(super) fn add_override(&mut self, line: u8, interrupt: u32, flags: u16) {
+        if let Some(place) = self.overrides.get_mut(usize::from(line)) {
+            *place = Some((interrupt, flags));
+        }
+    }
 }
 
 /// Registers and values for power management.
@@ -74,11 +93,7 @@ impl Table {
             return None;
         }
         let table = Self::map(phys, len_bytes)?;
-        let sum = table
-            .bytes()
-            .iter()
-            .fold(0u8, |sum, &byte| sum.wrapping_add(byte));
-        (sum == 0).then_some(table)
+        (sum(table.bytes()) == 0).then_some(table)
     }
 
     pub(super) fn bytes(&self) -> &[u8] {
@@ -95,6 +110,20 @@ impl Table {
     }
 }
 
+/// The sum of bytes, eight at a time: some tables are long.
+pub(super) fn sum(bytes: &[u8]) -> u8 {
+    const EVERY_OTHER: u64 = 0x00FF_00FF_00FF_00FF;
+    let (words, rest) = bytes.as_chunks();
+    // Four sums, each with room to the next one.
+    let sums = words.iter().fold(0, |sums, &word| {
+        let word = u64::from_le_bytes(word);
+        (sums + (word & EVERY_OTHER) + (word >> 8 & EVERY_OTHER)) & EVERY_OTHER
+    });
+    let sums = sums.to_le_bytes();
+    let bytes = sums.iter().chain(rest);
+    bytes.fold(0, |sum, &byte| sum.wrapping_add(byte))
+}
+
 pub(super) fn read<const N: usize>(bytes: &[u8], offset: usize) -> Option<[u8; N]> {
     bytes.get(offset..offset.checked_add(N)?)?.try_into().ok()
 }
@@ -105,24 +134,22 @@ pub(super) fn read_u32(bytes: &[u8], offset: usize) -> Option<u32> {
 
 /// Reads the tables, or the MultiProcessor table where they name no processor. A root pointer that the loader does not know is looked for,
 /// also in the extended BIOS data area.
-pub fn read_tables(pointer: RootPointer, extended_bios_data: Option<u64>) -> Machine {
-    let mut machine = read_acpi(pointer, extended_bios_data);
+pub fn read_tables(machine: &mut Machine, pointer: &RootPointer, extended_bios_data: Option<u64>) {
+    read_acpi(machine, pointer, extended_bios_data);
     if machine.processors.is_empty() {
-        mp_table::read_table(&mut machine, extended_bios_data);
+        mp_table::read_table(machine, extended_bios_data);
     }
-    machine
 }
 
-fn read_acpi(pointer: RootPointer, extended_bios_data: Option<u64>) -> Machine {
-    let mut machine = Machine::default();
+fn read_acpi(machine: &mut Machine, pointer: &RootPointer, extended_bios_data: Option<u64>) {
     let at = |phys| Table::map(phys, 36).and_then(|table| open_root(table.bytes()));
     let root = match pointer {
         RootPointer::Unknown => find_rsdp(extended_bios_data).and_then(at),
-        RootPointer::At(phys) => at(phys),
-        RootPointer::Copy(bytes) => open_root(&bytes),
+        RootPointer::At(phys) => at(*phys),
+        RootPointer::Copy(bytes) => open_root(bytes),
     };
     let Some(root) = root else {
-        return machine;
+        return;
     };
     let entry_bytes = if root.signature() == b"XSDT" { 8 } else { 4 };
     for entry in root.bytes()[36..]
@@ -135,12 +162,11 @@ fn read_acpi(pointer: RootPointer, extended_bios_data: Option<u64>) -> Machine {
             continue;
         };
         match table.signature() {
-            b"APIC" => read_madt(table.bytes(), &mut machine),
+            b"APIC" => read_madt(table.bytes(), machine),
             b"FACP" => machine.power = read_fadt(table.bytes()),
             _ => {}
         }
     }
-    machine
 }
 
 /// Looks for the root pointer where BIOSes put it: in the first KiB of the extended BIOS data area, and below 1 MiB.
@@ -177,7 +203,6 @@ fn open_root(bytes: &[u8]) -> Option<Table> {
 
 /// Multiple APIC description table (section 5.2.12).
 fn read_madt(table: &[u8], machine: &mut Machine) {
-    machine.local_apic = read_u32(table, 36).map(u64::from);
     let mut rest = table.get(44..).unwrap_or(&[]);
     while let [kind, len, ..] = *rest {
         let Some(entry) = rest.get(..usize::from(len)).filter(|e| e.len() >= 2) else {
@@ -194,22 +219,15 @@ fn read_madt(table: &[u8], machine: &mut Machine) {
             }
             1 => {
                 if let (Some(address), Some(first)) = (read_u32(entry, 4), read_u32(entry, 8)) {
-                    machine.io_apics.push((u64::from(address), first));
+                    machine.add_io_apic(u64::from(address), first);
                 }
             }
             2 => {
                 if let (Some([line]), Some(global), Some(flags)) =
                     (read::<1>(entry, 3), read_u32(entry, 4), read::<2>(entry, 8))
                 {
-                    machine
-                        .overrides
-                        .push((line, global, u16::from_le_bytes(flags)));
+                    machine.add_override(line, global, u16::from_le_bytes(flags));
                 }
-            }
-            5 => {
-                machine.local_apic = read(entry, 4)
-                    .map(u64::from_le_bytes)
-                    .or(machine.local_apic)
             }
             9 => {
                 if let (Some(id), Some(flags)) = (read_u32(entry, 4), read_u32(entry, 8))
@@ -286,7 +304,7 @@ fn find_soft_off(aml: &[u8]) -> Option<u8> {
 
 #[cfg(test)]
 mod tests {
-    use super::{Control, Machine, dsdt_address, find_soft_off, read_madt, read_power};
+    use super::{Control, Machine, dsdt_address, find_soft_off, read_madt, read_power, sum};
 
     fn fadt(fields: &[(usize, &[u8])]) -> [u8; 276] {
         let mut table = [0; 276];
@@ -294,6 +312,16 @@ mod tests {
             table[*offset..offset + bytes.len()].copy_from_slice(bytes);
         }
         table
+    }
+
+    #[test]
+    fn the_sum_of_bytes_is_that_of_one_after_the_other() {
+        let bytes: Vec<u8> = (0..4000_u32).map(|i| (i * i >> 3) as u8).collect();
+        for len in [0, 1, 7, 8, 9, 4000] {
+            let expected = bytes[..len].iter().fold(0_u8, |s, b| s.wrapping_add(*b));
+            assert_eq!(sum(&bytes[..len]), expected, "{len}");
+        }
+        assert_eq!(sum(&[0xFF; 2048]), 0);
     }
 
     #[test]
@@ -353,7 +381,7 @@ mod tests {
         let mut machine = Machine::default();
         read_madt(&table, &mut machine);
         assert_eq!(machine.processors, [3]);
-        assert!(machine.io_apics.is_empty());
+        assert_eq!(machine.io_apics, Machine::default().io_apics);
         table.truncate(52);
         table.extend([1, 0]);
         read_madt(&table, &mut machine);

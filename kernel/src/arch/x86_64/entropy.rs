@@ -3,13 +3,14 @@
 use core::arch::asm;
 
 use super::{clock, cpu};
-use crate::sync::SpinLock;
+use crate::sync::{SpinGuard, SpinLock};
 
 struct Generator {
     key: [u32; 8],
     counter: u64,
     block: [u32; 16],
     used_words: usize,
+    has_key: bool,
 }
 
 static GENERATOR: SpinLock<Generator> = SpinLock::new(Generator {
@@ -17,26 +18,38 @@ static GENERATOR: SpinLock<Generator> = SpinLock::new(Generator {
     counter: 0,
     block: [0; 16],
     used_words: 16,
+    has_key: false,
 });
 
 /// Makes a key from `RDRAND` where it exists, and from the time that a few passes over the clock take; without it from the date, too.
-pub fn initialise() {
+fn new_key() -> [u32; 8] {
     let has_rdrand = has_rdrand();
-    let mut key = [0u32; 8];
     let mut state = clock::tsc();
     if !has_rdrand {
         state ^= clock::wall_ns().rotate_left(32);
     }
-    for word in &mut key {
+    core::array::from_fn(|_| {
         state = state.wrapping_mul(0x9E37_79B9_7F4A_7C15).rotate_left(29) ^ clock::tsc();
         let hardware = if has_rdrand { rdrand() } else { 0 };
-        *word = ((state ^ hardware) >> 16) as u32;
+        ((state ^ hardware) >> 16) as u32
+    })
+}
+
+/// The generator, with a key: who first asks makes it, so that a start that needs no random numbers does not wait for one.
+fn generator() -> SpinGuard<'static, Generator> {
+    let generator = GENERATOR.lock();
+    if generator.has_key {
+        return generator;
     }
+    // The date may take a while: nobody shall spin for it.
+    drop(generator);
+    let key = new_key();
     let mut generator = GENERATOR.lock();
     for (slot, word) in generator.key.iter_mut().zip(key) {
         *slot ^= word;
     }
-    generator.used_words = 16;
+    generator.has_key = true;
+    generator
 }
 
 fn has_rdrand() -> bool {
@@ -97,7 +110,7 @@ fn chacha20_block(key: &[u32; 8], counter: u64) -> [u32; 16] {
 
 /// A random number.
 pub fn random_u64() -> u64 {
-    let mut generator = GENERATOR.lock();
+    let mut generator = generator();
     u64::from(generator.next()) << 32 | u64::from(generator.next())
 }
 
@@ -113,7 +126,7 @@ pub fn hardware_or_random_u64() -> u64 {
 
 /// Fills `buffer` with random bytes.
 pub fn fill(buffer: &mut [u8]) {
-    let mut generator = GENERATOR.lock();
+    let mut generator = generator();
     for chunk in buffer.chunks_mut(4) {
         let bytes = generator.next().to_le_bytes();
         chunk.copy_from_slice(&bytes[..chunk.len()]);

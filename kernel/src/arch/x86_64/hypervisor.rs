@@ -4,16 +4,30 @@
 
 use core::arch::x86_64::{__cpuid_count, CpuidResult};
 
-use super::cpu;
+use crate::sync::OnceCell;
 
-/// The letters that KVM begins its leaves with.
-pub const KVM: &[u8; 12] = b"KVMKVMKVM\0\0\0";
-/// Hyper-V's.
-pub const HYPER_V: &[u8; 12] = b"Microsoft Hv";
-/// Xen's.
-pub const XEN: &[u8; 12] = b"XenVMMXenVMM";
-/// VMware's.
-pub const VMWARE: &[u8; 12] = b"VMwareVMware";
+/// A hypervisor whose leaves are of use here.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Hypervisor {
+    /// KVM.
+    Kvm,
+    /// Hyper-V.
+    HyperV,
+    /// Xen.
+    Xen,
+    /// VMware.
+    VmWare,
+}
+
+/// How many there are.
+const KINDS: usize = 4;
+/// The letters that their leaves begin with.
+const LETTERS: [&[u8; 12]; KINDS] = [
+    b"KVMKVMKVM\0\0\0",
+    b"Microsoft Hv",
+    b"XenVMMXenVMM",
+    b"VMwareVMware",
+];
 
 const FIRST: u32 = 0x4000_0000;
 const STEP: u32 = 0x100;
@@ -28,28 +42,39 @@ pub struct Leaves {
     highest: u32,
 }
 
-/// The leaves that begin with these letters, if there are some.
-pub fn find(letters: &[u8; 12]) -> Option<Leaves> {
-    // Bit 31 of ECX is for hypervisors.
-    if cpu::cpuid(1).ecx >> 31 == 0 {
-        return None;
-    }
-    find_by(letters, |leaf| __cpuid_count(leaf, 0))
+/// The leaves of each hypervisor, where there are some.
+type Found = [Option<Leaves>; KINDS];
+
+/// The leaves of a hypervisor, if it is there. All of them are looked for once: each leaf costs an exit to the hypervisor.
+pub fn find(hypervisor: Hypervisor) -> Option<Leaves> {
+    static FOUND: OnceCell<Found> = OnceCell::new();
+    let found = FOUND.get_or_find(|| find_all(|leaf| __cpuid_count(leaf, 0)));
+    found[hypervisor as usize]
 }
 
-fn find_by(letters: &[u8; 12], cpuid: impl Fn(u32) -> CpuidResult) -> Option<Leaves> {
-    (0..PLACES)
-        .map(|place| FIRST + place * STEP)
-        .find_map(|base| {
-            let first = cpuid(base);
-            let found = [first.ebx, first.ecx, first.edx].map(u32::to_le_bytes);
-            // Old versions of KVM say 0 and mean the first leaf behind.
-            let highest = match first.eax {
-                0 => base + 1,
-                highest => highest.min(base + STEP - 1),
-            };
-            (found.as_flattened() == letters).then_some(Leaves { base, highest })
-        })
+fn find_all(cpuid: impl Fn(u32) -> CpuidResult) -> Found {
+    let mut found = [None; KINDS];
+    // Bit 31 of ECX is for hypervisors.
+    if cpuid(1).ecx >> 31 == 0 {
+        return found;
+    }
+    for place in 0..PLACES {
+        let base = FIRST + place * STEP;
+        let first = cpuid(base);
+        let letters = [first.ebx, first.ecx, first.edx].map(u32::to_le_bytes);
+        let Some(kind) = LETTERS.iter().position(|l| *l == letters.as_flattened()) else {
+            continue;
+        };
+        // Old versions of KVM say 0 and mean the first leaf behind.
+        let highest = match first.eax {
+            0 => base + 1,
+            highest => highest.min(base + STEP - 1),
+        };
+        if found[kind].is_none() {
+            found[kind] = Some(Leaves { base, highest });
+        }
+    }
+    found
 }
 
 impl Leaves {
@@ -69,14 +94,23 @@ impl Leaves {
 
 #[cfg(test)]
 mod tests {
-    use super::{HYPER_V, KVM, Leaves, XEN, find_by};
+    use super::{Hypervisor, LETTERS, Leaves, find_all};
     use core::arch::x86_64::CpuidResult;
 
     /// A processor with Hyper-V's leaves, and KVM's behind them.
     fn cpuid(leaf: u32) -> CpuidResult {
+        if leaf == 1 {
+            return CpuidResult {
+                eax: 0,
+                ebx: 0,
+                ecx: 1 << 31,
+                edx: 0,
+            };
+        }
+        let letters_of = |hypervisor| LETTERS[hypervisor as usize];
         let (highest, letters): (u32, &[u8; 12]) = match leaf {
-            0x4000_0000 => (0x4000_000A, HYPER_V),
-            0x4000_0100 => (0, KVM),
+            0x4000_0000 => (0x4000_000A, letters_of(Hypervisor::HyperV)),
+            0x4000_0100 => (0, letters_of(Hypervisor::Kvm)),
             _ => (u32::MAX, b"whatever...."),
         };
         let word = |at: usize| u32::from_le_bytes(letters[at..at + 4].try_into().unwrap());
@@ -91,8 +125,17 @@ mod tests {
     #[test]
     fn leaves_are_found_behind_those_of_another() {
         let leaves = |base, highest| Some(Leaves { base, highest });
-        assert_eq!(find_by(HYPER_V, cpuid), leaves(0x4000_0000, 0x4000_000A));
-        assert_eq!(find_by(KVM, cpuid), leaves(0x4000_0100, 0x4000_0101));
-        assert_eq!(find_by(XEN, cpuid), None);
+        let hyper_v = leaves(0x4000_0000, 0x4000_000A);
+        let kvm = leaves(0x4000_0100, 0x4000_0101);
+        assert_eq!(find_all(cpuid), [kvm, hyper_v, None, None]);
+    }
+
+    #[test]
+    fn without_a_hypervisor_its_leaves_are_not_asked_for() {
+        let bare = |leaf| match leaf {
+            1 => CpuidResult { ecx: 0, ..cpuid(1) },
+            leaf => cpuid(leaf),
+        };
+        assert_eq!(find_all(bare), [None; 4]);
     }
 }

@@ -9,12 +9,13 @@ use core::arch::global_asm;
 use core::mem::offset_of;
 use core::sync::atomic::{AtomicU8, AtomicU64, Ordering};
 
-use super::acpi::Machine;
+use super::acpi::{ISA_LINES, MAX_IO_APICS, Machine};
 use super::core_local::{self, CoreLocal, MAX_LINES};
 use super::descriptors::{INTERRUPT_STACK, SetGate};
 use super::local_apic::{self, SPURIOUS_VECTOR};
 use super::mmio::Mmio;
 use super::{cpu, port};
+use crate::memory::OutOfMemory;
 use crate::sync::SpinLock;
 
 /// Vector of line 0; line `n` has vector `FIRST_VECTOR + n`.
@@ -132,11 +133,15 @@ struct IoApic {
 }
 
 struct Wiring {
-    io_apics: Vec<IoApic>,
-    overrides: Vec<(u8, u32, u16)>,
+    io_apics: [Option<IoApic>; MAX_IO_APICS],
+    overrides: [Option<(u32, u16)>; ISA_LINES],
 }
 
-static WIRING: SpinLock<Option<Wiring>> = SpinLock::new(None);
+static WIRING: SpinLock<Wiring> = SpinLock::new(Wiring {
+    io_apics: [const { None }; MAX_IO_APICS],
+    overrides: [None; ISA_LINES],
+});
+
 /// A pin that is in use.
 struct Claim {
     /// Its global interrupt.
@@ -150,16 +155,25 @@ struct Claim {
 static CLAIMED: SpinLock<Vec<Claim>> = SpinLock::new(Vec::new());
 static NEXT_LINE: AtomicU8 = AtomicU8::new(WAKE_LINE + 1);
 
-/// Turns off the old interrupt controllers, turns on the boot core's local APIC and finds the I/O APICs. What was told of ISA interrupts is
-/// taken over.
+/// Turns off the old interrupt controllers, and turns on the boot core's local APIC.
 ///
 /// # Errors
 /// When there is no memory to map the registers.
-pub fn initialise(machine: &mut Machine) -> Result<(), crate::memory::OutOfMemory> {
+pub fn initialise() -> Result<(), OutOfMemory> {
     mask_8259s();
-    let wants_x2apic = machine.processors.iter().any(|&id| id >= 255);
-    local_apic::find(machine.local_apic.unwrap_or(0xFEE0_0000), wants_x2apic)?;
+    local_apic::find()?;
     core_local::set_boot_apic_id(local_apic::enable(core_local::current()));
+    Ok(())
+}
+
+/// Makes local APICs what the machine's processors need, finds the I/O APICs, and notes what was told of ISA interrupts.
+///
+/// # Errors
+/// When there is no memory to map the registers.
+pub fn connect(machine: &Machine) -> Result<(), OutOfMemory> {
+    if machine.processors.iter().any(|&id| id >= 255) {
+        local_apic::use_x2apic(core_local::current());
+    }
     find_io_apics(machine)
 }
 
@@ -168,10 +182,53 @@ pub fn enable_timer() {
     local_apic::enable_timer(FIRST_VECTOR + TIMER_LINE);
 }
 
-/// Whether this core's timer has interrupted it since the last call.
-pub fn take_timer() -> bool {
-    let pending = &core_local::current().pending[usize::from(TIMER_LINE)];
-    pending.load(Ordering::Relaxed) != 0 && pending.swap(0, Ordering::Relaxed) != 0
+/// Whether [`take_timer`] would say so.
+#[inline]
+pub fn is_timer_pending(core: &CoreLocal) -> bool {
+    Mark::TIMER.is_set(core)
+}
+
+/// Whether the timer of this core, which is given, has interrupted it since the last call.
+#[inline]
+pub fn take_timer(core: &CoreLocal) -> bool {
+    Mark::TIMER.take(core)
+}
+
+/// Where [`CoreLocal::pending`] says that a line has fired: a word of it, and bits there.
+#[derive(Clone, Copy)]
+pub struct Mark {
+    /// Which word.
+    pub word: usize,
+    /// The line's byte in it, or a part of that.
+    pub bits: u64,
+}
+
+impl Mark {
+    const TIMER: Self = Self::of(TIMER_LINE, 0xFF);
+
+    /// These bits of a line's byte. The handler writes bytes, and the lowest is the first.
+    const fn of(line: u8, bits: u8) -> Self {
+        Self {
+            word: line as usize / 8,
+            bits: (bits as u64) << (line % 8 * 8),
+        }
+    }
+
+    /// Whether any of the bits is set on a core. A load.
+    #[inline]
+    pub fn is_set(self, core: &CoreLocal) -> bool {
+        core.pending[self.word].load(Ordering::Relaxed) & self.bits != 0
+    }
+
+    /// The same, and clears them. Nobody else does.
+    #[inline]
+    fn take(self, core: &CoreLocal) -> bool {
+        let is_set = self.is_set(core);
+        if is_set {
+            core.pending[self.word].fetch_and(!self.bits, Ordering::Relaxed);
+        }
+        is_set
+    }
 }
 
 /// Interrupts a core, so that it looks for work.
@@ -190,18 +247,17 @@ fn mask_8259s() {
     }
 }
 
-fn find_io_apics(machine: &mut Machine) -> Result<(), crate::memory::OutOfMemory> {
-    const DEFAULT: &[(u64, u32)] = &[(0xFEC0_0000, 0)];
-    let told = if machine.io_apics.is_empty() {
-        DEFAULT
-    } else {
-        &machine.io_apics
-    };
-    let mut wiring = Wiring {
-        io_apics: Vec::new(),
-        overrides: core::mem::take(&mut machine.overrides),
-    };
-    for &(phys, first_interrupt) in told {
+fn find_io_apics(machine: &Machine) -> Result<(), OutOfMemory> {
+    /// Where it is on a machine that says nothing.
+    const DEFAULT: (u64, u32) = (0xFEC0_0000, 0);
+    let mut wiring = WIRING.lock();
+    wiring.overrides = machine.overrides;
+    for (index, place) in wiring.io_apics.iter_mut().enumerate() {
+        let (phys, first_interrupt) = match machine.io_apics[index] {
+            Some(told) => told,
+            None if index == 0 => DEFAULT,
+            None => break,
+        };
         let registers = Mmio::map(phys, 0x20)?;
         registers.write::<u32>(0, 1);
         let version = registers.read::<u32>(16);
@@ -210,14 +266,13 @@ fn find_io_apics(machine: &mut Machine) -> Result<(), crate::memory::OutOfMemory
         if version == u32::MAX || version == 0 || pins > 240 {
             continue;
         }
-        wiring.io_apics.push(IoApic {
+        *place = Some(IoApic {
             registers,
             base: registers.address_of(0),
             first_interrupt,
             pins,
         });
     }
-    *WIRING.lock() = Some(wiring);
     Ok(())
 }
 
@@ -303,9 +358,8 @@ impl Irq {
     /// `None` when there is no I/O APIC, no such pin, or all lines are taken: then poll.
     pub fn claim_legacy(line: u8, is_level: bool) -> Option<Self> {
         let wiring = WIRING.lock();
-        let wiring = wiring.as_ref()?;
         let (mut interrupt, mut is_level, mut is_low) = (u32::from(line), is_level, is_level);
-        if let Some(&(_, global, flags)) = wiring.overrides.iter().find(|o| o.0 == line) {
+        if let Some(&Some((global, flags))) = wiring.overrides.get(usize::from(line)) {
             // MPS INTI flags (ACPI, table 5.26): polarity in bits 0–1, trigger mode in bits 2–3; 0 means as the bus has it.
             interrupt = global;
             is_low = if flags & 3 == 0 {
@@ -319,13 +373,12 @@ impl Irq {
                 flags >> 2 & 3 == 3
             };
         }
-        Self::claim(wiring, interrupt, is_level, is_low)
+        Self::claim(&wiring, interrupt, is_level, is_low)
     }
 
     /// Claims a global system interrupt (a pin of an I/O APIC), edge-triggered or level-triggered, active high.
     pub fn claim_global(interrupt: u32, is_level: bool) -> Option<Self> {
-        let wiring = WIRING.lock();
-        Self::claim(wiring.as_ref()?, interrupt, is_level, false)
+        Self::claim(&WIRING.lock(), interrupt, is_level, false)
     }
 
     /// Claims a line for a device that interrupts by writing messages (MSI-X), and the message. `None` when all lines are taken, or
@@ -368,10 +421,10 @@ impl Irq {
     }
 
     fn claim(wiring: &Wiring, interrupt: u32, is_level: bool, is_low: bool) -> Option<Self> {
-        let io_apic = wiring
-            .io_apics
-            .iter()
-            .find(|a| interrupt >= a.first_interrupt && interrupt - a.first_interrupt < a.pins)?;
+        let io_apic =
+            wiring.io_apics.iter().flatten().find(|a| {
+                interrupt >= a.first_interrupt && interrupt - a.first_interrupt < a.pins
+            })?;
         let register = 0x10 + 2 * (interrupt - io_apic.first_interrupt);
         let mut claimed = CLAIMED.lock();
         if let Some(known) = claimed.iter_mut().find(|c| c.interrupt == interrupt) {
@@ -440,24 +493,34 @@ impl Irq {
                 place.write_address(address);
             }
         }
-        core.pending[line].store(1, Ordering::Release);
+        let mark = self.mark();
+        core.pending[mark.word].fetch_or(mark.bits, Ordering::Release);
         wake(core);
         true
+    }
+
+    /// Whether the device interrupts by a message, and not by a pin.
+    #[inline]
+    pub fn is_message(&self) -> bool {
+        self.pin.is_none()
     }
 
     /// Whether the line has interrupted the core that calls, and [`Irq::take_pending`] would say so. A load.
     #[inline]
     pub fn is_pending(&self) -> bool {
-        let pending = &core_local::current().pending[usize::from(self.line)];
-        pending.load(Ordering::Relaxed) & self.share != 0
+        self.mark().is_set(core_local::current())
+    }
+
+    /// Where it is noted that the line has interrupted.
+    #[inline]
+    pub fn mark(&self) -> Mark {
+        Mark::of(self.line, self.share)
     }
 
     /// Whether the line interrupted the core that calls since its last call; clears the mark. One load when it did not.
     #[inline]
     pub fn take_pending(&self) -> bool {
-        let pending = &core_local::current().pending[usize::from(self.line)];
-        pending.load(Ordering::Relaxed) & self.share != 0
-            && pending.fetch_and(!self.share, Ordering::Relaxed) & self.share != 0
+        self.mark().take(core_local::current())
     }
 
     /// The driver has taken the cause away at the device: a level-triggered line may fire again. Where another device that shares it has not

@@ -2,13 +2,12 @@
 //!
 //! Registers are in memory (xAPIC) or, where the firmware or the number of cores asks for it, registers of the processor (x2APIC).
 
-use core::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use core::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 
 use super::core_local::CoreLocal;
-use super::mmio::Mmio;
 use super::{clock, cpu};
-use crate::memory::OutOfMemory;
-use crate::sync::OnceCell;
+use crate::memory::frames::FRAME_BYTES;
+use crate::memory::{OutOfMemory, map_device};
 
 /// Vector of spurious interrupts, which need no answer.
 pub const SPURIOUS_VECTOR: u8 = 0xFF;
@@ -35,6 +34,8 @@ const MSR_TSC_DEADLINE: u32 = 0x6E0;
 const MSR_X2APIC: u32 = 0x800;
 const BASE_ENABLED: u64 = 1 << 11;
 const BASE_X2APIC: u64 = 1 << 10;
+/// Where the registers are in memory: the bits of a page's address.
+const BASE_ADDRESS: u64 = 0x000F_FFFF_FFFF_F000;
 
 /// Interrupt command: an INIT to one core, and a start-up to one core (with the page number in the low byte).
 const COMMAND_INIT: u32 = 0x4500;
@@ -42,54 +43,58 @@ const COMMAND_STARTUP: u32 = 0x4600;
 const COMMAND_FIXED: u32 = 0x4000;
 const COMMAND_PENDING: u32 = 1 << 12;
 
-static REGISTERS: OnceCell<Mmio> = OnceCell::new();
-static IS_X2APIC: AtomicBool = AtomicBool::new(false);
+/// Address of the registers in memory; 0 where they are the processor's.
+static REGISTERS: AtomicUsize = AtomicUsize::new(0);
 static HAS_TSC_DEADLINE: AtomicBool = AtomicBool::new(false);
 static TIMER_HZ: AtomicU64 = AtomicU64::new(0);
 
+fn is_x2apic() -> bool {
+    REGISTERS.load(Ordering::Relaxed) == 0
+}
+
 fn read(register: usize) -> u32 {
-    if IS_X2APIC.load(Ordering::Relaxed) {
+    match REGISTERS.load(Ordering::Relaxed) {
         // SAFETY: in this mode the registers exist.
-        return unsafe { cpu::read_msr(MSR_X2APIC + register as u32 / 16) } as u32;
+        0 => unsafe { cpu::read_msr(MSR_X2APIC + register as u32 / 16) as u32 },
+        // SAFETY: `find` mapped the page of the registers, for ever, and only it and `use_x2apic` store here.
+        base => unsafe { ((base + register) as *const u32).read_volatile() },
     }
-    REGISTERS
-        .get()
-        .map_or(0, |registers| registers.read(register))
 }
 
 fn write(register: usize, value: u32) {
-    if IS_X2APIC.load(Ordering::Relaxed) {
+    match REGISTERS.load(Ordering::Relaxed) {
         // SAFETY: in this mode the registers exist; none of them touches memory.
-        unsafe { cpu::write_msr(MSR_X2APIC + register as u32 / 16, u64::from(value)) };
-    } else if let Some(registers) = REGISTERS.get() {
-        registers.write(register, value);
+        0 => unsafe { cpu::write_msr(MSR_X2APIC + register as u32 / 16, u64::from(value)) },
+        // SAFETY: as in `read`; device registers are not Rust memory.
+        base => unsafe { ((base + register) as *mut u32).write_volatile(value) },
     }
 }
 
-/// Finds the registers, in the boot core; `phys` is where the firmware says they are. `wants_x2apic`: some core's number needs it.
+/// Finds the registers, in the boot core.
 ///
 /// # Errors
 /// When there is no memory to map them.
-pub fn find(phys: u64, wants_x2apic: bool) -> Result<(), OutOfMemory> {
+pub fn find() -> Result<(), OutOfMemory> {
     // SAFETY: every x86-64 processor has the register.
     let base = unsafe { cpu::read_msr(cpu::msr::APIC_BASE) };
-    let has_x2apic = cpu::cpuid(1).ecx & 1 << 21 != 0;
-    let is_x2apic = has_x2apic && (base & BASE_X2APIC != 0 || wants_x2apic);
-    IS_X2APIC.store(is_x2apic, Ordering::Relaxed);
-    if !is_x2apic {
-        let _ = REGISTERS.set(Mmio::map(phys, 0x1000)?);
+    if base & BASE_X2APIC == 0 {
+        let registers = map_device(base & BASE_ADDRESS, FRAME_BYTES)?;
+        REGISTERS.store(registers, Ordering::Relaxed);
     }
     HAS_TSC_DEADLINE.store(cpu::cpuid(1).ecx & 1 << 24 != 0, Ordering::Relaxed);
     Ok(())
 }
 
+/// Has the local APICs be x2APICs from now on, if the processor can: some core's number needs it.
+pub fn use_x2apic(core: &CoreLocal) {
+    if cpu::cpuid(1).ecx & 1 << 21 != 0 && REGISTERS.swap(0, Ordering::Relaxed) != 0 {
+        enable(core);
+    }
+}
+
 /// Turns on the local APIC of this core, and returns its number.
 pub fn enable(core: &CoreLocal) -> u32 {
-    let mode = if IS_X2APIC.load(Ordering::Relaxed) {
-        BASE_X2APIC
-    } else {
-        0
-    };
+    let mode = if is_x2apic() { BASE_X2APIC } else { 0 };
     // SAFETY: every x86-64 processor has the register; the mode exists, or is not asked for.
     unsafe {
         let base = cpu::read_msr(cpu::msr::APIC_BASE);
@@ -99,20 +104,21 @@ pub fn enable(core: &CoreLocal) -> u32 {
     write(register::TASK_PRIORITY, 0);
     write(register::SPURIOUS, 0x100 | u32::from(SPURIOUS_VECTOR));
     write(register::TIMER_DIVIDE, 0b1011); // by 1
-    if let Some(registers) = REGISTERS.get() {
-        let address = registers.address_of(register::END_OF_INTERRUPT);
-        core.end_of_interrupt
-            .store(address as u64, Ordering::Relaxed);
-        return read(register::ID) >> 24;
-    }
-    read(register::ID)
+    let (end_of_interrupt, id_shift) = match REGISTERS.load(Ordering::Relaxed) {
+        0 => (0, 0),
+        // The number is in the highest byte there.
+        base => (base + register::END_OF_INTERRUPT, 24),
+    };
+    core.end_of_interrupt
+        .store(end_of_interrupt as u64, Ordering::Relaxed);
+    read(register::ID) >> id_shift
 }
 
 /// Sends an interrupt command to one core.
 fn command(apic_id: u32, command: u32) {
     /// A command that an APIC does not take in so many looks is given up.
     const MAX_POLLS: u32 = 100_000;
-    if IS_X2APIC.load(Ordering::Relaxed) {
+    if is_x2apic() {
         let value = u64::from(apic_id) << 32 | u64::from(command);
         // What the other core is to see must be written before it is interrupted; this register does not wait for it.
         core::sync::atomic::fence(Ordering::SeqCst);
@@ -200,5 +206,5 @@ pub fn set_timer(deadline_ns: u64, now_ns: u64) -> u64 {
 
 /// Whether this core's number can be addressed as the APICs are set.
 pub fn can_address(apic_id: u32) -> bool {
-    apic_id < 255 || IS_X2APIC.load(Ordering::Relaxed)
+    apic_id < 255 || is_x2apic()
 }

@@ -4,7 +4,7 @@
 
 #![cfg_attr(not(test), forbid(unsafe_code))]
 
-use super::acpi::{Machine, Table, read, read_u32};
+use super::acpi::{Machine, Table, read, read_u32, sum};
 
 /// Length of the floating pointer structure (section 4.1).
 const POINTER_BYTES: usize = 16;
@@ -37,10 +37,6 @@ fn find(extended_bios_data: Option<u64>) -> Option<Table> {
     None
 }
 
-fn sum(bytes: &[u8]) -> u8 {
-    bytes.iter().fold(0, |sum, &byte| sum.wrapping_add(byte))
-}
-
 /// Where the configuration table is, by the pointer in an area.
 fn find_pointer(area: &[u8]) -> Option<u64> {
     area.chunks_exact(POINTER_BYTES)
@@ -65,8 +61,7 @@ fn open(phys: u64) -> Option<Table> {
 
 /// Entries of the base table (section 4.3).
 fn read_entries(table: &[u8], machine: &mut Machine) {
-    machine.local_apic = machine.local_apic.or(read_u32(table, 36).map(u64::from));
-    let tells_io_apics = machine.io_apics.is_empty();
+    let tells_io_apics = machine.io_apics[0].is_none();
     let mut isa_buses = [false; 256];
     let mut rest = table.get(HEADER_BYTES..).unwrap_or(&[]);
     while let Some(&kind) = rest.first() {
@@ -85,9 +80,9 @@ fn read_entries(table: &[u8], machine: &mut Machine) {
             (2, &[_, _, _, flags, ..]) if flags & 1 != 0 && tells_io_apics => {
                 // The table numbers inputs of each I/O APIC from 0; there is one on every PC that has no ACPI.
                 if let Some(phys) = read_u32(entry, 4)
-                    && machine.io_apics.is_empty()
+                    && machine.io_apics[0].is_none()
                 {
-                    machine.io_apics.push((u64::from(phys), 0));
+                    machine.add_io_apic(u64::from(phys), 0);
                 }
             }
             // A vectored interrupt of the ISA bus that is wired to another input than its own.
@@ -95,7 +90,7 @@ fn read_entries(table: &[u8], machine: &mut Machine) {
                 if isa_buses[usize::from(bus)] && line != input && line < 16 =>
             {
                 let flags = u16::from_le_bytes([flags_low, flags_high]);
-                machine.overrides.push((line, u32::from(input), flags));
+                machine.add_override(line, u32::from(input), flags);
             }
             _ => {}
         }
@@ -135,9 +130,8 @@ mod tests {
         let mut machine = Machine::default();
         read_entries(&table, &mut machine);
         assert_eq!(machine.processors, [0, 1]);
-        assert_eq!(machine.local_apic, Some(0xFEE0_0000));
-        assert_eq!(machine.io_apics, [(0xFEC0_0000, 0)]);
-        assert_eq!(machine.overrides, [(0, 2, 0)]);
+        assert_eq!(machine.io_apics[..2], [Some((0xFEC0_0000, 0)), None]);
+        assert_eq!(machine.overrides[..2], [Some((2, 0)), None]);
     }
 
     #[test]

@@ -29,7 +29,9 @@ pub fn initialise_screen(framebuffer: Option<&Framebuffer>) {
         Some(framebuffer) => framebuffer::Pixels::map(framebuffer).map(Display::Pixels),
         None => vga::TextMode::find().map(Display::Text),
     };
-    *SCREEN.lock() = display.map(Screen::new);
+    if let Some(display) = display {
+        *SCREEN.lock() = Some(Screen::new(display));
+    }
 }
 
 /// Writes bytes to serial line and screen; a newline gets its carriage return.

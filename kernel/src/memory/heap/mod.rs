@@ -13,7 +13,7 @@ mod large;
 mod local;
 mod span;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 
 /// The atomics of the kernel.
 mod atomic {

@@ -15,7 +15,7 @@ pub(super) fn local() -> &'static LocalHeap {
 }
 
 /// The frames are one store for the whole kernel: tests take turns.
-fn start() -> MutexGuard<'static, ()> {
+pub(crate) fn start() -> MutexGuard<'static, ()> {
     static TURN: Mutex<()> = Mutex::new(());
     static START: Once = Once::new();
     const BYTES: usize = 64 << 20;

@@ -4,7 +4,7 @@ use alloc::sync::Arc;
 use core::net::SocketAddr;
 use core::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, AtomicU64, Ordering};
 
-use tcpip::{Info, Settings};
+use tcpip::{Info, Settings, State};
 
 use super::family::Family;
 use super::{deadline, wait};
@@ -88,6 +88,21 @@ pub enum NumberOption {
     SegmentBytes,
 }
 
+/// What there is to tell of a socket (`/proc/net/tcp`).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Condition {
+    /// Its own end.
+    pub local: SocketAddr,
+    /// The peer's; none of a listener.
+    pub remote: SocketAddr,
+    /// The state of its connection; `None`: it listens.
+    pub state: Option<State>,
+    /// Bytes that the peer has not acknowledged.
+    pub unsent: usize,
+    /// Bytes that wait to be read, or connections to be accepted.
+    pub unread: usize,
+}
+
 /// A TCP socket as a program holds it.
 pub struct TcpSocket {
     network: &'static Network,
@@ -107,6 +122,8 @@ pub struct TcpSocket {
     pub is_address_reused: AtomicBool,
     /// `SO_REUSEPORT`: others that agree to it too may listen at the same address.
     pub is_port_shared: AtomicBool,
+    /// `SO_BROADCAST`: kept for programs that ask; a connection is never with all.
+    pub is_broadcast_allowed: AtomicBool,
     /// `SO_LINGER` in seconds plus 1; 0: off.
     pub linger: AtomicU64,
     /// `SO_RCVLOWAT`: with less to read it is not readable, unless no more will come.
@@ -148,6 +165,7 @@ impl TcpSocket {
             write_timeout_ns: AtomicU64::new(0),
             is_address_reused: AtomicBool::new(false),
             is_port_shared: AtomicBool::new(false),
+            is_broadcast_allowed: AtomicBool::new(false),
             linger: AtomicU64::new(0),
             low_water: AtomicU32::new(1),
         }
@@ -261,6 +279,7 @@ impl TcpSocket {
         for (own, heirs) in [
             (&self.is_address_reused, &accepted.is_address_reused),
             (&self.is_port_shared, &accepted.is_port_shared),
+            (&self.is_broadcast_allowed, &accepted.is_broadcast_allowed),
         ] {
             heirs.store(own.load(Ordering::Relaxed), Ordering::Relaxed);
         }
@@ -320,6 +339,10 @@ impl TcpSocket {
             stack.release(stream.slot, true, clock::now_ns());
             return Err(Error::AlreadyInProgress);
         }
+        // Whoever does not wait learns from the socket what came of it, even if it has already, by the loopback.
+        if is_nonblocking {
+            return Err(Error::InProgress);
+        }
         let mut stack = interface.lock();
         loop {
             match stack.progress(slot) {
@@ -328,7 +351,6 @@ impl TcpSocket {
                     stack.take_error(slot);
                     return Err(error);
                 }
-                Progress::Connecting if is_nonblocking => return Err(Error::InProgress),
                 Progress::Connecting => {
                     stack = wait(&self.notifier, stack, false, deadline_ns)
                         .map_err(|_| Error::InProgress)?;
@@ -579,6 +601,33 @@ impl TcpSocket {
     pub fn info(&self) -> Option<Info> {
         let stream = self.stream().ok()?;
         stream.interface.lock().info(stream.slot, clock::now_ns())
+    }
+
+    /// Its ends and its state; `None` as long as it neither listens nor has a connection.
+    pub fn condition(&self) -> Option<Condition> {
+        match self.role() {
+            Role::Fresh(_) => None,
+            Role::Listener(listener) => Some(Condition {
+                local: listener.binding.address,
+                remote: self.family.none(),
+                state: None,
+                unsent: 0,
+                unread: listener.waiting(),
+            }),
+            Role::Stream => {
+                let stream = self.stream().ok()?;
+                let local = stream.local();
+                let mut stack = stream.interface.lock();
+                let info = stack.info(stream.slot, clock::now_ns())?;
+                Some(Condition {
+                    local,
+                    remote: stream.remote,
+                    state: Some(info.state),
+                    unsent: stack.unsent(stream.slot),
+                    unread: stack.unread(stream.slot),
+                })
+            }
+        }
     }
 
     /// The core on which its segments are handled, if it has a connection.

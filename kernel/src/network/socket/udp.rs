@@ -1,5 +1,7 @@
-//! UDP sockets (RFC 768).
+//! Sockets for datagrams: of UDP (RFC 768), and of messages of ICMP (RFC 792, RFC 4443), which have an identifier or nothing in the place of a
+//! port.
 
+use alloc::boxed::Box;
 use alloc::sync::Arc;
 use core::net::{IpAddr, SocketAddr};
 use core::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, AtomicUsize, Ordering};
@@ -17,6 +19,7 @@ use crate::network::Network;
 use crate::network::binding::{self, Binding};
 use crate::network::error::{Error, Result};
 use crate::network::interface::Interface;
+use crate::network::messages::{Messages, Post};
 use crate::scheduler::{Notifier, Readiness};
 use crate::sync::SpinLock;
 
@@ -33,6 +36,17 @@ pub struct Wishes {
     pub traffic_class: Option<u8>,
 }
 
+/// What the datagrams of a socket are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Protocol {
+    /// Datagrams of UDP.
+    Udp,
+    /// Echo requests that are sent and their answers, as messages of ICMP; what is bound is the identifier.
+    Echo,
+    /// All messages of ICMP, received ones of IPv4 with the header of IP.
+    Messages,
+}
+
 #[derive(Default)]
 struct Local {
     binding: Option<Binding>,
@@ -40,8 +54,10 @@ struct Local {
     source: Option<IpAddr>,
 }
 
-/// A UDP socket as a program holds it.
+/// A socket for datagrams as a program holds it.
 pub struct UdpSocket {
+    /// What it sends and receives.
+    pub protocol: Protocol,
     network: &'static Network,
     mailbox: Arc<Mailbox>,
     local: SpinLock<Local>,
@@ -71,9 +87,44 @@ pub struct UdpSocket {
 }
 
 impl UdpSocket {
-    /// A socket of a version of IP, without an address.
+    /// A socket of UDP over a version of IP, without an address.
     pub fn new(network: &'static Network, is_v6: bool) -> Self {
+        Self::of(Protocol::Udp, network, is_v6)
+    }
+
+    /// A socket for messages of the ICMP of a version of IP: for echoes, or for all of them from now on.
+    ///
+    /// # Errors
+    /// [`Error::OutOfMemory`].
+    pub fn of_messages(network: &'static Network, is_v6: bool, is_raw: bool) -> Result<Self> {
+        let protocol = match is_raw {
+            true => Protocol::Messages,
+            false => Protocol::Echo,
+        };
+        let post = &network.ports.messages;
+        if post.get().is_none() {
+            // Another thread may be quicker.
+            let _ = post.set(Box::new(Messages::new(network.ports.random_u64())));
+        }
+        let socket = Self::of(protocol, network, is_v6);
+        // Each version has an ICMP of its own.
+        socket.family.is_only.store(true, Ordering::Relaxed);
+        if is_raw {
+            let all = socket.family.none().into();
+            socket.post()?.bind(is_raw, all, &socket.mailbox)?;
+        }
+        Ok(socket)
+    }
+
+    /// Who sends messages and gives them out.
+    fn post(&self) -> Result<&'static dyn Post> {
+        let post = self.network.ports.messages.get();
+        post.map(|post| &**post).ok_or(Error::NotSupported)
+    }
+
+    fn of(protocol: Protocol, network: &'static Network, is_v6: bool) -> Self {
         Self {
+            protocol,
             network,
             mailbox: Arc::default(),
             local: SpinLock::new(Local::default()),
@@ -108,8 +159,11 @@ impl UdpSocket {
         let is_shared = self.is_address_reused.load(Ordering::Relaxed)
             || self.is_port_shared.load(Ordering::Relaxed);
         self.mailbox.is_shared.store(is_shared, Ordering::Relaxed);
-        let bound = self.network.ports.bind_udp(binding, self.mailbox.clone())?;
-        local.binding = Some(bound);
+        let is_raw = self.protocol == Protocol::Messages;
+        local.binding = Some(match self.protocol {
+            Protocol::Udp => self.network.ports.bind_udp(binding, self.mailbox.clone())?,
+            _ => self.post()?.bind(is_raw, binding, &self.mailbox)?,
+        });
         Ok(())
     }
 
@@ -131,7 +185,7 @@ impl UdpSocket {
     /// When there is no free port, or no way to the peer.
     pub fn connect(&self, peer: Option<SocketAddr>) -> Result<()> {
         let local = self.bound()?;
-        let peer = peer.map(binding::destination);
+        let peer = peer.map(|peer| self.destination(peer));
         let mut source = None;
         if let Some(peer) = peer {
             self.family.check(peer)?;
@@ -150,6 +204,15 @@ impl UdpSocket {
         self.local.lock().source = source;
         self.mailbox.inbox.lock().set_peer(peer);
         Ok(())
+    }
+
+    /// Where a datagram to an address goes: messages have no ports.
+    fn destination(&self, to: SocketAddr) -> SocketAddr {
+        let mut to = binding::destination(to);
+        if self.protocol != Protocol::Udp {
+            to.set_port(0);
+        }
+        to
     }
 
     /// The interface by which datagrams go to an address.
@@ -180,12 +243,12 @@ impl UdpSocket {
         let peer = inbox.peer();
         drop(inbox);
         // Linux lets a socket be connected to port 0, and says that nobody is there.
-        if to.is_some_and(|to| to.port() == 0) {
+        if to.is_some_and(|to| to.port() == 0) && self.protocol == Protocol::Udp {
             return Err(Error::Invalid);
         }
         let to = to.or(peer).ok_or(Error::NoDestination)?;
         self.family.check(to)?;
-        let to = binding::destination(to);
+        let to = self.destination(to);
         let mut local = self.bound()?;
         if let Some(source) = wishes.source {
             local.set_ip(source);
@@ -205,7 +268,15 @@ impl UdpSocket {
             traffic_class: wishes.traffic_class.unwrap_or(class),
             is_looped: self.groups.is_looped.load(Ordering::Relaxed),
         };
-        stack.send_datagram(local, to, payload, manner, clock::now_ns())?;
+        let now_ns = clock::now_ns();
+        match self.protocol {
+            Protocol::Udp => stack.send_datagram(local, to, payload, manner, now_ns)?,
+            protocol => {
+                let (is_raw, ends) = (protocol == Protocol::Messages, (local, to));
+                self.post()?
+                    .send(is_raw, &mut stack, ends, payload, manner)?;
+            }
+        }
         Ok(payload.len())
     }
 
@@ -413,8 +484,17 @@ impl UdpSocket {
 impl Drop for UdpSocket {
     fn drop(&mut self) {
         self.groups.leave_all(self.network);
-        if let Some(binding) = &self.local.lock().binding {
-            self.network.ports.release_udp(binding, &self.mailbox);
+        let local = self.local.lock();
+        match (&local.binding, self.protocol) {
+            (Some(binding), Protocol::Udp) => {
+                self.network.ports.release_udp(binding, &self.mailbox);
+            }
+            (None, Protocol::Udp) => {}
+            (binding, _) => {
+                if let Ok(post) = self.post() {
+                    post.release(binding.as_ref(), &self.mailbox);
+                }
+            }
         }
     }
 }

@@ -4,6 +4,7 @@ use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
+use super::content;
 use super::lock;
 use super::namespace::Entry;
 use super::node::{DirEntry, NodeKind, Part, TakeEntry};
@@ -94,7 +95,7 @@ impl OpenFile {
         // Nothing is read beyond what an offset can say.
         let room = (i64::MAX as u64).saturating_sub(offset);
         let len = usize::try_from(room).map_or(buf.len(), |room| room.min(buf.len()));
-        self.entry.node.read_at(offset, &mut buf[..len])
+        content::read_at(&self.entry.node, offset, &mut buf[..len])
     }
 
     /// Writes at the offset, or at the end, and moves the offset behind it.
@@ -105,12 +106,12 @@ impl OpenFile {
         let _turn = self.turn.take();
         self.check_write()?;
         if self.is_append.load(Ordering::Relaxed) {
-            let (count, end) = self.entry.node.append(data)?;
+            let (count, end) = content::append(&self.entry.node, data)?;
             self.offset.store(end, Ordering::Relaxed);
             return Ok(count);
         }
         let offset = self.offset.load(Ordering::Relaxed);
-        let count = self.entry.node.write_at(offset, data)?;
+        let count = content::write_at(&self.entry.node, offset, data)?;
         self.offset.store(offset + count as u64, Ordering::Relaxed);
         Ok(count)
     }
@@ -122,9 +123,9 @@ impl OpenFile {
     pub fn write_at(&self, offset: u64, data: &[u8]) -> Result<usize> {
         self.check_write()?;
         if self.is_append.load(Ordering::Relaxed) {
-            return self.entry.node.append(data).map(|(count, _)| count);
+            return content::append(&self.entry.node, data).map(|(count, _)| count);
         }
-        self.entry.node.write_at(offset, data)
+        content::write_at(&self.entry.node, offset, data)
     }
 
     /// Sets the file's size.
@@ -135,7 +136,7 @@ impl OpenFile {
         if !self.access.can_write || self.entry.node.kind() != NodeKind::File {
             return Err(Errno(libc::EINVAL));
         }
-        self.entry.node.set_len(len_bytes)
+        content::set_len(&self.entry.node, len_bytes)
     }
 
     /// Makes sure that a range of the file has its place in storage, and makes the file longer if it ends before the range does.
@@ -163,8 +164,8 @@ impl OpenFile {
             let step = (end - at).min(ALLOCATE_LEN as u64) as usize;
             content.clear();
             content.resize(step, 0);
-            node.read_at(at, &mut content)?;
-            let written = node.write_at(at, &content)?;
+            content::read_at(node, at, &mut content)?;
+            let written = content::write_at(node, at, &content)?;
             if written < step {
                 return Err(Errno(libc::ENOSPC));
             }
@@ -197,7 +198,7 @@ impl OpenFile {
                     libc::SEEK_DATA => Part::Data,
                     _ => Part::Hole,
                 };
-                let found = self.entry.node.find(part, from.ok_or(none)?, len)?;
+                let found = content::find_part(&self.entry.node, part, from.ok_or(none)?, len)?;
                 let offset = found.ok_or(none)?.min(len);
                 self.offset.store(offset, Ordering::Relaxed);
                 return Ok(offset);

@@ -1,7 +1,7 @@
 //! The virtual file system: one tree of names over all file systems.
 //!
 //! [`node`] is what a file system gives, [`namespace`] the tree and the way along a path, [`operations`] what is done with
-//! names, [`file`] an open file. The file systems: [`tmpfs`], [`devfs`], [`made`] (what `/proc` is), and [`ext2`] and [`fat`] for disks.
+//! names, [`file`] an open file, [`content`] the way to what is in it, with [`mapped`] for files in memory. The file systems: [`tmpfs`], [`devfs`], [`made`] (what `/proc` is), and [`ext2`] and [`fat`] for disks.
 
 use alloc::sync::Arc;
 use alloc::vec::Vec;
@@ -12,6 +12,7 @@ use namespace::{Entry, LastLink, Namespace};
 use node::FileSystem;
 
 pub mod bare;
+pub mod content;
 pub mod devfs;
 pub mod embedded;
 pub mod ext2;
@@ -24,6 +25,9 @@ mod fat_tests;
 pub mod file;
 mod lock;
 pub mod made;
+pub mod mapped;
+#[cfg(test)]
+mod mapped_tests;
 pub mod namespace;
 pub mod node;
 pub mod operations;
@@ -118,7 +122,8 @@ pub fn resolve(path: &[u8], last_link: LastLink) -> Result<Arc<Entry>> {
 /// # Errors
 /// The first error; the other file systems are synced all the same.
 pub fn sync_all() -> Result<()> {
-    for_all(|file_system| file_system.sync())
+    let mapped = content::write_back_all();
+    mapped.and(for_all(|file_system| file_system.sync()))
 }
 
 /// Ends the use of all file systems, before the machine ends.
@@ -126,7 +131,8 @@ pub fn sync_all() -> Result<()> {
 /// # Errors
 /// The first error; the other file systems are unmounted all the same.
 pub fn unmount_all() -> Result<()> {
-    for_all(|file_system| file_system.unmount())
+    let mapped = content::write_back_all();
+    mapped.and(for_all(|file_system| file_system.unmount()))
 }
 
 /// Makes durable what was written lately to the disks of a core; whether to call it again in a few seconds.

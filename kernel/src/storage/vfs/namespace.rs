@@ -265,6 +265,7 @@ impl Namespace {
         if mount.at.is_none() || mount.path() != path {
             return Err(Errno(libc::EINVAL));
         }
+        super::content::write_back_all()?;
         mount.file_system.sync()?;
         let is_it = |other: &Arc<Mount>| Arc::ptr_eq(other, &mount);
         let place = {

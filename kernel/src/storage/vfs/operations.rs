@@ -3,6 +3,7 @@
 
 use alloc::sync::Arc;
 
+use super::content;
 use super::file::{Access, OpenFile};
 use super::namespace::{Entry, Found, Last, LastLink, Namespace, PATH_MAX};
 use super::node::{NewNode, Node, NodeKind};
@@ -76,7 +77,7 @@ pub fn open(
                 return Err(Errno(libc::EROFS));
             }
             if has(libc::O_TRUNC) {
-                entry.node.set_len(0)?;
+                content::set_len(&entry.node, 0)?;
             }
             if let Some(made) = entry.node.opened()? {
                 return Ok(OpenFile::new(entry.in_place(made), access, is_append));

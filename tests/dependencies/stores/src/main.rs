@@ -61,6 +61,55 @@ fn sqlite_ahead(locking: &str) -> Result<()> {
 fn sqlite_exclusive() -> Result<()> {
     sqlite_ahead("exclusive")
 }
+/// Connections of several threads on one database with a log of writes ahead: one writes at a time, and the others read what was committed.
+fn sqlite_wal() -> Result<()> {
+    sqlite_ahead("normal")?;
+    let p = dir("sqlite").join("many");
+    let open = |p: &Path| -> rusqlite::Result<rusqlite::Connection> {
+        let c = rusqlite::Connection::open(p)?;
+        c.busy_timeout(std::time::Duration::from_secs(60))?;
+        c.query_row("pragma journal_mode=wal", [], |r| r.get::<_, String>(0))?;
+        Ok(c)
+    };
+    let c = open(&p)?;
+    c.execute_batch("create table if not exists t(who integer, n integer); delete from t;")?;
+    let writers: Vec<_> = (0..2)
+        .map(|who| {
+            let p = p.clone();
+            std::thread::spawn(move || -> rusqlite::Result<i64> {
+                let c = open(&p)?;
+                for n in 0..200 {
+                    c.execute("insert into t values(?1, ?2)", (who, n))?;
+                    // What is committed is seen at once.
+                    let seen: i64 =
+                        c.query_row("select count(*) from t where who = ?1", [who], |r| r.get(0))?;
+                    assert_eq!(seen, n + 1);
+                }
+                c.query_row("select count(*) from t", [], |r| r.get(0))
+            })
+        })
+        .collect();
+    let mut last = 0;
+    while writers.iter().any(|w| !w.is_finished()) {
+        let n: i64 = c.query_row("select count(*) from t", [], |r| r.get(0))?;
+        ensure!(n >= last, "rows were lost: {n} after {last}");
+        last = n;
+        std::thread::yield_now();
+    }
+    for w in writers {
+        ensure!(w.join().unwrap()? >= 200);
+    }
+    let n: i64 = c.query_row("select count(*) from t", [], |r| r.get(0))?;
+    ensure!(n == 400, "{n} rows");
+    let busy: i64 = c.query_row("pragma wal_checkpoint(truncate)", [], |r| r.get(0))?;
+    ensure!(busy == 0 && std::fs::metadata(p.with_extension("-wal")).map_or(0, |m| m.len()) == 0);
+    let s: String = c.query_row("pragma integrity_check", [], |r| r.get(0))?;
+    ensure!(s == "ok", "{s}");
+    c.execute_batch("pragma mmap_size=1000000; insert into t values(9, 9);")?;
+    let n: i64 = c.query_row("select count(*) from t", [], |r| r.get(0))?;
+    ensure!(n == 401, "{n} rows by a mapping");
+    Ok(())
+}
 fn redb_() -> Result<()> {
     const T: redb::TableDefinition<u32, &str> = redb::TableDefinition::new("t");
     let p = dir("redb").join("db");
@@ -112,26 +161,113 @@ fn fjall_() -> Result<()> {
     ensure!(k.get(7u32.to_be_bytes())?.is_some());
     Ok(())
 }
-fn heed_() -> Result<()> {
-    let p = dir("heed");
-    // SAFETY: nobody else has the file, which is the test's own.
-    let e = unsafe { heed::EnvOpenOptions::new().map_size(1 << 20).open(&p)? };
+/// LMDB: several databases in a mapping that grows, readers of other threads, and what is there when it is opened again; with writes to the file, or to
+/// the mapping itself.
+fn heed_with(name: &str, flags: heed::EnvFlags) -> Result<()> {
+    use heed::types::{Bytes, Str, U64};
+    type Numbers = heed::Database<U64<heed::byteorder::BE>, Bytes>;
+    let p = dir(name);
+    let open = || {
+        let mut o = heed::EnvOpenOptions::new();
+        o.map_size(1 << 20).max_dbs(4);
+        // SAFETY: nobody else has the file, which is the test's own.
+        unsafe { o.flags(flags).open(&p) }
+    };
+    let e = open()?;
     let mut w = e.write_txn()?;
-    let d: heed::Database<heed::types::Str, heed::types::Str> = e.create_database(&mut w, None)?;
-    d.put(&mut w, "k", "v")?;
+    let words: heed::Database<Str, Str> = e.create_database(&mut w, Some("words"))?;
+    let numbers: Numbers = e.create_database(&mut w, Some("numbers"))?;
+    words.clear(&mut w)?;
+    numbers.clear(&mut w)?;
+    words.put(&mut w, "seven", "7")?;
     w.commit()?;
+    let mut sizes = 0;
+    let mut n = 0u64;
+    while n < 2000 {
+        let filled = (|| -> heed::Result<()> {
+            let mut w = e.write_txn()?;
+            for n in n..n + 100 {
+                numbers.put(&mut w, &n, &[n as u8; 1000])?;
+            }
+            w.commit()
+        })();
+        match filled {
+            Ok(()) => n += 100,
+            Err(heed::Error::Mdb(heed::MdbError::MapFull)) => {
+                sizes += 1;
+                // SAFETY: no transaction is open.
+                unsafe { e.resize((1 << 20) * (sizes + 1))? };
+            }
+            Err(error) => return Err(error.into()),
+        }
+        let r = e.read_txn()?;
+        ensure!(numbers.len(&r)? == n, "{} of {n}", numbers.len(&r)?);
+    }
+    ensure!(sizes > 1, "grew {sizes} times");
+    std::thread::scope(|s| {
+        let readers: Vec<_> = (0..3)
+            .map(|_| {
+                s.spawn(|| -> Result<()> {
+                    let r = e.read_txn()?;
+                    for (i, row) in numbers.iter(&r)?.enumerate() {
+                        let (n, value) = row?;
+                        ensure!(n == i as u64 && value == [n as u8; 1000]);
+                    }
+                    Ok(())
+                })
+            })
+            .collect();
+        readers.into_iter().try_for_each(|r| r.join().unwrap())
+    })?;
+    let mut w = e.write_txn()?;
+    numbers.delete_range(&mut w, &(100..1900))?;
+    w.commit()?;
+    e.force_sync()?;
+    e.prepare_for_closing().wait();
+    let e = open()?;
     let r = e.read_txn()?;
-    ensure!(d.get(&r, "k")? == Some("v"));
+    let words: heed::Database<Str, Str> = e.open_database(&r, Some("words"))?.unwrap();
+    let numbers: Numbers = e.open_database(&r, Some("numbers"))?.unwrap();
+    ensure!(words.get(&r, "seven")? == Some("7") && numbers.len(&r)? == 200);
+    ensure!(numbers.get(&r, &1950)? == Some(&[1950u64 as u8; 1000][..]));
     Ok(())
 }
+fn heed_() -> Result<()> {
+    heed_with("heed", heed::EnvFlags::empty())
+}
+fn heed_mapped() -> Result<()> {
+    heed_with("heed-mapped", heed::EnvFlags::WRITE_MAP)
+}
+/// Reads by a mapping that is made once, and writes to the file.
 fn jammdb_() -> Result<()> {
-    let d = jammdb::DB::open(dir("jammdb").join("db"))?;
-    let t = d.tx(true)?;
-    let b = t.get_or_create_bucket("b")?;
-    b.put("k", "v")?;
-    t.commit()?;
+    let p = dir("jammdb").join("db");
+    let _ = std::fs::remove_file(&p);
+    let d = jammdb::DB::open(&p)?;
+    for round in 0..20u32 {
+        let t = d.tx(true)?;
+        let b = t.get_or_create_bucket("b")?;
+        for n in 0..200u32 {
+            b.put(
+                (round * 200 + n).to_be_bytes(),
+                round.to_be_bytes().repeat(20),
+            )?;
+        }
+        t.commit()?;
+        let t = d.tx(false)?;
+        let b = t.get_bucket("b")?;
+        for n in 0..(round + 1) * 200 {
+            let pair = b.get(n.to_be_bytes());
+            let Some(jammdb::Data::KeyValue(pair)) = pair else {
+                anyhow::bail!("{n} is missing in round {round}");
+            };
+            ensure!(pair.value() == (n / 200).to_be_bytes().repeat(20));
+        }
+    }
+    d.check()?;
+    drop(d);
+    let d = jammdb::DB::open(&p)?;
     let t = d.tx(false)?;
-    ensure!(t.get_bucket("b")?.get("k").is_some());
+    ensure!(t.get_bucket("b")?.cursor().count() == 4000);
     Ok(())
 }
 fn persy_() -> Result<()> {
@@ -290,14 +426,12 @@ fn maps() -> Result<()> {
     // SAFETY: as above.
     let mut c = unsafe { memmap2::MmapOptions::new().map_copy(&f)? };
     c[0] = 2;
-    // SAFETY: as above.
-    println!(
-        "  writable and shared: {:?}",
-        unsafe { memmap2::MmapMut::map_mut(&f) }
-            .map(|_| ())
-            .map_err(|e| e.to_string())
-    );
     ensure!(std::fs::read(&p)?[0] == 1);
+    // SAFETY: as above.
+    let mut m = unsafe { memmap2::MmapMut::map_mut(&f)? };
+    m[1] = 3;
+    m.flush()?;
+    ensure!(std::fs::read(&p)?[..3] == [1, 3, 1]);
     println!(
         "  code: {:?}",
         memmap2::MmapMut::map_anon(4096)?
@@ -312,16 +446,7 @@ fn main() {
     let only: Vec<String> = std::env::args().skip(1).collect();
     macro_rules! run { ($($f:ident)*) => { $( if only.is_empty() || only.iter().any(|o| o == stringify!($f)) {
         match std::panic::catch_unwind($f) { Ok(Ok(())) => println!("{} ok", stringify!($f)), Ok(Err(e)) => { bad += 1; println!("{} FAILED: {e:#}", stringify!($f)) } Err(_) => { bad += 1; println!("{} FAILED: panic", stringify!($f)) } } } )* } }
-    run!(sqlite sqlite_exclusive redb_ sled_ fjall_ persy_ tantivy_ locks trees archives maps);
-    if only.is_empty() {
-        // What needs mappings that are shared and written, or that show what is written to the file.
-        println!(
-            "  sqlite, wal of many connections: {:?}",
-            sqlite_ahead("normal").map_err(|e| e.to_string())
-        );
-        println!("  heed: {:?}", heed_().map_err(|e| e.to_string()));
-        println!("  jammdb: {:?}", jammdb_().map_err(|e| e.to_string()));
-    }
+    run!(sqlite sqlite_exclusive sqlite_wal heed_ heed_mapped jammdb_ redb_ sled_ fjall_ persy_ tantivy_ locks trees archives maps);
     println!("{}", if bad == 0 { "all done" } else { "not all" });
     std::process::exit(bad);
 }

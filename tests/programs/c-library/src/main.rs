@@ -1,8 +1,10 @@
 //! Functions of the C library, as C code that crates bring along calls them. Each step shows what came of it; the same on every Linux.
 
 mod contexts;
+mod conversions;
 mod dates;
 mod directories;
+mod expressions;
 mod formats;
 mod jumps;
 mod memory_streams;
@@ -23,6 +25,8 @@ fn main() {
     memory_streams::steps();
     tables::steps();
     contexts::steps();
+    expressions::steps();
+    conversions::steps();
     threads::steps();
     println!("all steps done");
 }

@@ -29,8 +29,95 @@ pub(crate) fn steps() {
     barriers();
     joins();
     attributes();
+    robust();
+    keys();
     timers();
     descriptors();
+}
+
+/// Values of threads: none for a new key, whatever an older one of that number had.
+fn keys() {
+    // SAFETY: keys of ours, whose values nobody follows.
+    unsafe {
+        let mut key = 0;
+        let made = libc::pthread_key_create(&raw mut key, None);
+        let set = libc::pthread_setspecific(key, 8 as *const c_void);
+        println!("key {made} {set} {:?}", libc::pthread_getspecific(key));
+        let deleted = libc::pthread_key_delete(key);
+        let mut other = 0;
+        let made = libc::pthread_key_create(&raw mut other, None);
+        println!("{deleted} {made} {:?}", libc::pthread_getspecific(other));
+        libc::pthread_key_delete(other);
+    }
+}
+
+struct Mutex(std::cell::UnsafeCell<libc::pthread_mutex_t>);
+// SAFETY: a mutex is for threads.
+unsafe impl Sync for Mutex {}
+
+impl Mutex {
+    fn lock(&self) -> c_int {
+        // SAFETY: it is initialised.
+        unsafe { libc::pthread_mutex_lock(self.0.get()) }
+    }
+
+    fn try_lock(&self) -> c_int {
+        // SAFETY: it is initialised.
+        unsafe { libc::pthread_mutex_trylock(self.0.get()) }
+    }
+
+    fn unlock(&self) -> c_int {
+        // SAFETY: it is initialised.
+        unsafe { libc::pthread_mutex_unlock(self.0.get()) }
+    }
+
+    fn consistent(&self) -> c_int {
+        // SAFETY: it is initialised.
+        unsafe { libc::pthread_mutex_consistent(self.0.get()) }
+    }
+}
+
+/// Mutexes whose holder ends.
+fn robust() {
+    // SAFETY: zeros, until it is initialised.
+    let mutex = Mutex(std::cell::UnsafeCell::new(unsafe { zeroed() }));
+    // SAFETY: attributes and a mutex of ours.
+    unsafe {
+        let mut attributes: libc::pthread_mutexattr_t = zeroed();
+        libc::pthread_mutexattr_init(&raw mut attributes);
+        let robust = libc::PTHREAD_MUTEX_ROBUST;
+        let result = libc::pthread_mutexattr_setrobust(&raw mut attributes, robust);
+        let wrong = libc::pthread_mutexattr_setrobust(&raw mut attributes, 77);
+        println!("robust {result} {wrong}");
+        libc::pthread_mutex_init(mutex.0.get(), &raw const attributes);
+    }
+    println!("{} {}", mutex.lock(), mutex.unlock());
+    let is_held = AtomicU32::new(0);
+    thread::scope(|scope| {
+        let ended = scope.spawn(|| mutex.lock()).join();
+        println!("{ended:?} {} {}", mutex.lock(), mutex.try_lock());
+        println!(
+            "{} {} {}",
+            mutex.consistent(),
+            mutex.consistent(),
+            mutex.unlock()
+        );
+        println!("{} {}", mutex.lock(), mutex.unlock());
+        // One waits while the other ends.
+        let holder = scope.spawn(|| {
+            let result = mutex.lock();
+            is_held.store(1, Ordering::Release);
+            thread::sleep(std::time::Duration::from_millis(50));
+            result
+        });
+        while is_held.load(Ordering::Acquire) == 0 {
+            thread::yield_now();
+        }
+        println!("{}", mutex.lock());
+        println!("{:?}", holder.join());
+        // What it guards is not put right.
+        println!("{} {} {}", mutex.unlock(), mutex.lock(), mutex.unlock());
+    });
 }
 
 fn barriers() {

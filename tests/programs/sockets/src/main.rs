@@ -1,5 +1,6 @@
 //! Uses std's sockets in the way its argument says; a second argument is an address of the host.
 
+mod echoes;
 mod groups;
 mod names;
 mod options;
@@ -26,6 +27,7 @@ fn main() -> io::Result<()> {
         "refused" => refused(&address),
         "timeouts" => timeouts(&address),
         "loopback" => loopback(),
+        "echoes" => echoes::echoes([10, 0, 2, 2].into()),
         "ipv6" => six::ipv6(),
         "two cores" => six::two_cores(),
         "groups" => groups::own(),

@@ -11,6 +11,7 @@ mod ends;
 mod files;
 mod locks;
 mod net;
+mod netlink;
 mod sockets;
 mod threads;
 mod unix;
@@ -18,7 +19,7 @@ mod values;
 
 /// Shows what came of a step: a value, or the kind of its error.
 macro_rules! show {
-    ($what:expr, $value:expr) => {
+    ($what:expr, $value:expr $(,)?) => {
         println!("{}: {:?}", $what, $value)
     };
 }
@@ -42,6 +43,7 @@ fn main() {
     files::steps();
     net::steps();
     sockets::steps();
+    netlink::steps();
     unix::steps();
     ends::steps();
     println!("all steps done");

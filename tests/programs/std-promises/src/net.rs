@@ -52,6 +52,7 @@ pub(crate) fn steps() {
     show!("no port", "localhost".to_socket_addrs().map(|_| ()).kind());
     tcp();
     udp();
+    at_once();
 }
 
 fn pair() -> (TcpStream, TcpStream) {
@@ -286,4 +287,37 @@ fn udp() {
         )
     );
     show!("ttl", (one.set_ttl(9).kind(), one.ttl().kind()));
+}
+
+/// What a program sends itself has come when the call returns.
+fn at_once() {
+    let to = UdpSocket::bind("127.0.0.1:0").expect("a socket");
+    let from = UdpSocket::bind("127.0.0.1:0").expect("a socket");
+    to.set_nonblocking(true).expect("set");
+    let mut buf = [0; 16];
+    from.connect(to.local_addr().expect("an address"))
+        .expect("connected");
+    let all = (0..1000).all(|_| from.send(b"now").is_ok() && to.recv(&mut buf).is_ok());
+    show!("datagrams", all);
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a listener");
+    listener.set_nonblocking(true).expect("set");
+    let mut here =
+        TcpStream::connect(listener.local_addr().expect("an address")).expect("a stream");
+    let (mut there, _) = listener.accept().expect("is there at once");
+    there.set_nonblocking(true).expect("set");
+    here.set_nodelay(true).expect("set");
+    show!(
+        "nothing yet",
+        there.read(&mut buf).map_err(|error| error.kind())
+    );
+    let all = (0..1000).all(|_| here.write(b"now").is_ok() && there.read(&mut buf).is_ok());
+    show!("bytes", all);
+    here.shutdown(Shutdown::Write).expect("shut down");
+    show!(
+        "the end",
+        there.read(&mut buf).map_err(|error| error.kind())
+    );
+    drop(here);
+    let refused = TcpStream::connect(("127.0.0.1", 9));
+    show!("nobody", refused.map(drop).map_err(|error| error.kind()));
 }

@@ -1,13 +1,12 @@
 //! Uses file systems: `steps FOLDER` does each thing once, `random FOLDER SEED COUNT` many in any order, `plain FOLDER SEED COUNT`
 //! those of them that need no links, `fat FOLDER` what is different on a FAT, `cut FOLDER SEED` works until it is
-//! cut off and says what is durable, `verify FOLDER COUNT` looks whether that is there, `fail FOLDER` goes on after errors, `maps FOLDER` asks for mappings that are refused, `rest FOLDER`
+//! cut off and says what is durable, `verify FOLDER COUNT` looks whether that is there, `fail FOLDER` goes on after errors, `rest FOLDER`
 //! writes something and waits for ever, `exit FOLDER` writes and ends as abruptly as a program can. What `steps`, `random` and `plain` print is the same
 //! on Linux.
 
 mod cut;
 mod fail;
 mod fat;
-mod maps;
 mod random;
 mod steps;
 
@@ -30,7 +29,6 @@ fn main() -> io::Result<()> {
         "cut" => cut::work(folder, number(2))?,
         "verify" => cut::verify(folder, number(2))?,
         "fail" => fail::run(folder),
-        "maps" => maps::run(folder)?,
         "rest" => {
             std::fs::write(folder.join("written"), "before the rest")?;
             println!("resting");

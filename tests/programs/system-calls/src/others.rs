@@ -32,6 +32,24 @@ pub(crate) fn run() {
             "getcpu {asked} {}",
             cores[0] < 64 && std::hint::black_box(&cores)[1] < 64
         );
+        let mut header = [7_u32, 0];
+        let mut sets = [0_u32; 6];
+        let place = header.as_mut_ptr() as usize;
+        let refused = made(125, [place, sets.as_mut_ptr() as usize, 0, 0]);
+        println!("capget {refused} {:x?}", std::hint::black_box(&header));
+        println!("capset {}", {
+            made(125, [place, sets.as_mut_ptr() as usize, 0, 0]);
+            made(
+                126,
+                [place, std::hint::black_box(&sets).as_ptr() as usize, 0, 0],
+            )
+        });
+        header[1] = 0x3FFF_FFFF;
+        let nobody = made(125, [place, sets.as_mut_ptr() as usize, 0, 0]);
+        println!(
+            "capget of nobody {nobody} {}",
+            std::hint::black_box(&header)[0]
+        );
         let mut priority = [7_i32];
         println!(
             "getparam {} {:?}",

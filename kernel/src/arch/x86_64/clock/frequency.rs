@@ -1,56 +1,50 @@
 //! Frequencies as processor and hypervisors tell them. What is not plausible counts as not told.
 
-use crate::arch::x86_64::{cpu, hypervisor};
+use crate::arch::x86_64::cpu;
+use crate::arch::x86_64::hypervisor::{self, Hypervisor};
 
 /// Slower or faster counters do not exist.
 const PLAUSIBLE_HZ: core::ops::RangeInclusive<u64> = 10_000_000..=100_000_000_000;
 
-/// Ticks of the time-stamp counter in a second.
-pub(super) fn tsc_hz() -> Option<u64> {
-    let told = [
-        hyper_v(MSR_TSC_HZ),
-        xen(),
-        vmware().map(|(tsc, _)| tsc),
-        processor(),
-    ];
-    told.into_iter()
-        .flatten()
-        .find(|hz| PLAUSIBLE_HZ.contains(hz))
-}
-
-/// Ticks of the timers of local APICs in a second.
-pub(super) fn apic_hz() -> Option<u64> {
-    let told = [hyper_v(MSR_APIC_HZ), vmware().map(|(_, apic)| apic)];
-    told.into_iter()
-        .flatten()
-        .find(|hz| PLAUSIBLE_HZ.contains(hz))
+/// Ticks in a second of the time-stamp counter, and of the timers of local APICs, as far as somebody tells them.
+pub(super) fn told() -> (Option<u64>, Option<u64>) {
+    let plausible = |hz: &u64| PLAUSIBLE_HZ.contains(hz);
+    let (tsc_of_hyper_v, apic_of_hyper_v) = hyper_v().unzip();
+    let (tsc_of_vmware, apic_of_vmware) = vmware().unzip();
+    let tsc = [tsc_of_hyper_v, xen(), tsc_of_vmware, processor()];
+    let apic = [apic_of_hyper_v, apic_of_vmware];
+    (
+        tsc.into_iter().flatten().find(plausible),
+        apic.into_iter().flatten().find(plausible),
+    )
 }
 
 const MSR_TSC_HZ: u32 = 0x4000_0022;
 const MSR_APIC_HZ: u32 = 0x4000_0023;
 
-/// A frequency of Hyper-V's (Hypervisor Top-Level Functional Specification, "Partition Reference Time" and leaf 0x40000003).
-fn hyper_v(register: u32) -> Option<u64> {
+/// Hyper-V's (Hypervisor Top-Level Functional Specification, "Partition Reference Time" and leaf 0x40000003).
+fn hyper_v() -> Option<(u64, u64)> {
     /// EAX: the registers may be read. EDX: they exist.
     const MAY_READ: u32 = 1 << 11;
     const EXIST: u32 = 1 << 8;
-    let features = hypervisor::find(hypervisor::HYPER_V)?.leaf(3, 0);
+    let features = hypervisor::find(Hypervisor::HyperV)?.leaf(3, 0);
     if features.eax & MAY_READ == 0 || features.edx & EXIST == 0 {
         return None;
     }
     // SAFETY: the hypervisor says that it has the registers; reading them has no effect.
-    Some(unsafe { cpu::read_msr(register) })
+    Some(unsafe { (cpu::read_msr(MSR_TSC_HZ), cpu::read_msr(MSR_APIC_HZ)) })
 }
 
 /// Xen's leaf of time tells kHz (xen/include/public/arch-x86/cpuid.h, leaf 4, subleaf 0).
 fn xen() -> Option<u64> {
-    let time = hypervisor::find(hypervisor::XEN)?.leaf(3, 0);
+    let time = hypervisor::find(Hypervisor::Xen)?.leaf(3, 0);
     Some(u64::from(time.ecx) * 1000)
 }
 
 /// VMware's leaf of frequencies, in kHz: of the time-stamp counter and of the bus, which is that of the timers. KVM can have it too.
 fn vmware() -> Option<(u64, u64)> {
-    let leaves = hypervisor::find(hypervisor::VMWARE).or(hypervisor::find(hypervisor::KVM))?;
+    let leaves =
+        hypervisor::find(Hypervisor::VmWare).or_else(|| hypervisor::find(Hypervisor::Kvm))?;
     let leaf = leaves.leaf(0x10, 0);
     Some((u64::from(leaf.eax) * 1000, u64::from(leaf.ebx) * 1000))
 }

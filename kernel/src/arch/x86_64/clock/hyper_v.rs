@@ -2,7 +2,8 @@
 //! says how the time-stamp counter becomes units of 100 ns, also after the machine has moved to another host.
 
 use super::shared::{Shared, stable};
-use crate::arch::x86_64::{cpu, hypervisor};
+use crate::arch::x86_64::cpu;
+use crate::arch::x86_64::hypervisor::{self, Hypervisor};
 
 const MSR_COUNTER: u32 = 0x4000_0020;
 const MSR_PAGE: u32 = 0x4000_0021;
@@ -25,7 +26,7 @@ struct Time {
 /// Whether the hypervisor has both the page and the counter, which counts where the page says nothing.
 pub(super) fn is_there() -> bool {
     let wanted = MAY_READ_COUNTER | MAY_HAVE_PAGE;
-    hypervisor::find(hypervisor::HYPER_V)
+    hypervisor::find(Hypervisor::HyperV)
         .is_some_and(|leaves| leaves.leaf(3, 0).eax & wanted == wanted)
 }
 

@@ -2,7 +2,8 @@
 //! hypervisor says how the time-stamp counter becomes nanoseconds, also after the machine has moved to another host.
 
 use super::shared::{Shared, stable};
-use crate::arch::x86_64::{cpu, hypervisor};
+use crate::arch::x86_64::cpu;
+use crate::arch::x86_64::hypervisor::{self, Hypervisor};
 
 const MSR_WALL: u32 = 0x4B56_4D00;
 const MSR_TIME: u32 = 0x4B56_4D01;
@@ -28,7 +29,7 @@ pub(super) struct Time {
 
 /// Whether the hypervisor has the clock.
 pub(super) fn is_there() -> bool {
-    hypervisor::find(hypervisor::KVM)
+    hypervisor::find(Hypervisor::Kvm)
         .is_some_and(|leaves| leaves.leaf(1, 0).eax & FEATURE_CLOCK != 0)
 }
 

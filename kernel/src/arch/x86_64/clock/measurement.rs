@@ -5,19 +5,22 @@ use super::{pit, tsc};
 
 /// Looks of which the quickest counts: in the others the host may have taken the processor away.
 const LOOKS: u32 = 4;
+/// As often a counter may end before its measurement does.
+const MAX_TRIES: u32 = 5;
 
-/// What two clocks say at one time.
+/// What two clocks say at one time. One kind for all of them: in an emulator each copy of this code would be translated.
 #[derive(Clone, Copy)]
-struct Look<T> {
-    other: T,
+struct Look {
+    other: u32,
     before: u64,
     after: u64,
 }
 
-impl<T: Copy> Look<T> {
-    /// Not inlined: in an emulator each copy of it would be translated.
-    #[inline(never)]
-    fn take(read: &mut impl FnMut() -> T) -> Self {
+/// How another clock is read.
+type Read<'a> = &'a mut dyn FnMut() -> u32;
+
+impl Look {
+    fn take(read: Read<'_>) -> Self {
         let before = tsc();
         let other = read();
         Self {
@@ -27,7 +30,8 @@ impl<T: Copy> Look<T> {
         }
     }
 
-    fn quickest(read: &mut impl FnMut() -> T) -> Self {
+    #[inline(never)]
+    fn quickest(read: Read<'_>) -> Self {
         let mut best = Self::take(read);
         for _ in 1..LOOKS {
             let look = Self::take(read);
@@ -49,9 +53,14 @@ impl<T: Copy> Look<T> {
     }
 }
 
+/// The interval timer's counter.
+fn interval_timer() -> u32 {
+    u32::from(pit::read())
+}
+
 /// A measurement of the time-stamp counter under way.
 pub struct TscMeasurement {
-    start: Look<u16>,
+    start: Look,
 }
 
 impl TscMeasurement {
@@ -59,14 +68,12 @@ impl TscMeasurement {
     pub fn begin() -> Self {
         pit::start();
         Self {
-            start: Look::quickest(&mut pit::read),
+            start: Look::quickest(&mut interval_timer),
         }
     }
 
     /// Ticks in a second, when it has lasted for 2 ms. What the interval timer could not count to its end is measured anew.
     pub(super) fn finish(mut self) -> u64 {
-        /// As often the timer's count may end before the measurement does.
-        const MAX_TRIES: u32 = 5;
         for _ in 0..MAX_TRIES {
             if let Some(hz) = self.wait() {
                 return hz;
@@ -82,11 +89,12 @@ impl TscMeasurement {
         const MAX_LOOKS: u32 = 75_000;
         let mut looks = 0;
         loop {
-            let end = Look::quickest(&mut pit::read);
+            let end = Look::quickest(&mut interval_timer);
             if pit::has_ended() {
                 return None;
             }
-            let elapsed = u64::from(self.start.other.wrapping_sub(end.other));
+            let elapsed = self.start.other.wrapping_sub(end.other);
+            let elapsed = u64::from(elapsed as u16);
             looks += 1;
             if elapsed >= pit::TICKS || looks == MAX_LOOKS {
                 return Some(end.since(&self.start).saturating_mul(pit::HZ) / elapsed.max(1));
@@ -95,28 +103,43 @@ impl TscMeasurement {
     }
 }
 
-/// A measurement of a counter that counts down.
+/// A measurement of a counter that counts down to zero.
 pub struct CounterMeasurement<F> {
+    start: fn(),
     read: F,
-    start: Look<u32>,
+    first: Look,
 }
 
 impl<F: FnMut() -> u32> CounterMeasurement<F> {
-    /// Begins to measure a counter that runs.
-    pub fn begin(mut read: F) -> Self {
-        let start = Look::quickest(&mut read);
-        Self { read, start }
+    /// Begins to measure a counter that `start` starts.
+    pub fn begin(start: fn(), mut read: F) -> Self {
+        start();
+        let first = Look::quickest(&mut read);
+        Self { start, read, first }
     }
 
-    /// Ticks of the counter in a second, when it has lasted for 1 ms of the time-stamp counter, whose ticks in a second are known.
+    /// Ticks of the counter in a second, when it has lasted for 1 ms of the time-stamp counter, whose ticks in a second are known. A counter
+    /// that has ended meanwhile, since the host was busy for seconds, is measured anew.
     pub(super) fn finish(mut self, tsc_hz: u64) -> u64 {
-        while tsc().wrapping_sub(self.start.before) < tsc_hz / 1000 {
+        for _ in 1..MAX_TRIES {
+            let (hz, has_ended) = self.wait(tsc_hz);
+            if !has_ended {
+                return hz;
+            }
+            self = Self::begin(self.start, self.read);
+        }
+        self.wait(tsc_hz).0
+    }
+
+    fn wait(&mut self, tsc_hz: u64) -> (u64, bool) {
+        while tsc().wrapping_sub(self.first.before) < tsc_hz / 1000 {
             core::hint::spin_loop();
         }
         let end = Look::quickest(&mut self.read);
-        let counted = u128::from(self.start.other.wrapping_sub(end.other));
-        let ticks = u128::from(end.since(&self.start)).max(1);
-        (counted * u128::from(tsc_hz) / ticks) as u64
+        let counted = u128::from(self.first.other.wrapping_sub(end.other));
+        let ticks = u128::from(end.since(&self.first)).max(1);
+        let hz = counted * u128::from(tsc_hz) / ticks;
+        (hz as u64, end.other == 0)
     }
 }
 
@@ -141,8 +164,28 @@ mod tests {
     fn a_counter_that_counts_down_is_measured() {
         let hz = 3_000_000_000;
         // A counter with a hundredth of the frequency, as far as that is known to be `hz`.
-        let measurement = CounterMeasurement::begin(|| u32::MAX - (tsc() / 100) as u32);
+        let measurement = CounterMeasurement::begin(|| {}, || u32::MAX - (tsc() / 100) as u32);
         let found = measurement.finish(hz);
+        assert!((hz / 101..=hz / 99).contains(&found), "{found}");
+    }
+
+    #[test]
+    fn a_counter_that_has_ended_is_measured_anew() {
+        use core::sync::atomic::{AtomicU64, Ordering};
+        static STARTS: AtomicU64 = AtomicU64::new(0);
+        static STARTED: AtomicU64 = AtomicU64::new(0);
+        let start = || {
+            STARTS.fetch_add(1, Ordering::Relaxed);
+            STARTED.store(tsc(), Ordering::Relaxed);
+        };
+        // The first time it ends at once.
+        let read = || match STARTS.load(Ordering::Relaxed) {
+            1 => 0,
+            _ => u32::MAX - ((tsc() - STARTED.load(Ordering::Relaxed)) / 100) as u32,
+        };
+        let hz = 3_000_000_000;
+        let found = CounterMeasurement::begin(start, read).finish(hz);
+        assert_eq!(STARTS.load(Ordering::Relaxed), 2);
         assert!((hz / 101..=hz / 99).contains(&found), "{found}");
     }
 }

@@ -124,7 +124,12 @@ pub fn now_ns() -> u64 {
 /// Nanoseconds since boot by the counter and its frequency at boot.
 #[inline]
 fn counted_ns() -> u64 {
-    let ticks = tsc().wrapping_sub(TSC_AT_BOOT.load(Ordering::Relaxed));
+    ticks_ns(tsc().wrapping_sub(TSC_AT_BOOT.load(Ordering::Relaxed)))
+}
+
+/// So many ticks of the time-stamp counter, in nanoseconds.
+#[inline]
+pub fn ticks_ns(ticks: u64) -> u64 {
     ((u128::from(ticks) * u128::from(NS_PER_TICK_32.load(Ordering::Relaxed))) >> 32) as u64
 }
 
@@ -178,13 +183,13 @@ pub fn initialise(
         Kind::Kvm => kvm::read(&clock.shared, core_local::current().index()).map(|t| t.tsc_hz()),
         Kind::HyperV => None,
     });
+    let (told_tsc_hz, told_counter_hz) = frequency::told();
     let tsc_hz = own_hz
-        .or_else(frequency::tsc_hz)
+        .or(told_tsc_hz)
         .unwrap_or_else(|| measurement.finish())
         .max(1_000_000);
     TSC_HZ.store(tsc_hz, Ordering::Relaxed);
-    let scale = (u128::from(NS_PER_S) << 32) / u128::from(tsc_hz);
-    NS_PER_TICK_32.store(scale as u64, Ordering::Relaxed);
+    NS_PER_TICK_32.store((NS_PER_S << 32) / tsc_hz, Ordering::Relaxed);
 
     let told_wall_ns = clock.as_ref().and_then(|clock| match clock.kind {
         Kind::Kvm => kvm::wall_at_zero_ns(&clock.shared)?.checked_add(clock.at_boot_ns),
@@ -206,7 +211,7 @@ pub fn initialise(
         let _ = PARAVIRTUAL.set(clock);
     }
     counter.map_or(0, |counter| {
-        frequency::apic_hz().unwrap_or_else(|| counter.finish(tsc_hz))
+        told_counter_hz.unwrap_or_else(|| counter.finish(tsc_hz))
     })
 }
 

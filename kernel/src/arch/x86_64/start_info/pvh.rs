@@ -3,11 +3,13 @@
 
 use super::{
     MAX_ENTRIES, Physical, RootPointer, StartInfo, StartInfoError, at, multiboot_framebuffer,
-    u32_at, u64_at,
+    u32_at,
 };
 
 const WHAT: &str = "start information";
 const MAGIC: u32 = 0x336E_C578;
+/// Of a word that is two numbers, the first.
+const LOW_HALF: u64 = 0xFFFF_FFFF;
 /// The command line of the module that is a framebuffer.
 const FRAMEBUFFER: &[u8; 17] = b"toro-framebuffer\0";
 
@@ -21,43 +23,50 @@ pub(super) fn read(
     phys: u64,
     info: &mut StartInfo,
 ) -> Result<(), StartInfoError> {
-    let magic = u32_at(memory, phys, 0, WHAT)?;
-    if magic != MAGIC {
-        return Err(StartInfoError::Magic(magic));
+    // Each structure is read at once.
+    let start: [u8; 56] = at(memory, phys, 0, WHAT)?;
+    let [
+        magic_version,
+        flags_count,
+        modules,
+        command_line,
+        root,
+        map,
+        map_count,
+    ] = words(&start);
+    if magic_version as u32 != MAGIC {
+        return Err(StartInfoError::Magic(magic_version as u32));
     }
-    if u32_at(memory, phys, 4, WHAT)? < 1 {
+    if magic_version >> 32 < 1 {
         return Err(StartInfoError::Lacks("memory map: it is of version 0"));
     }
-    info.root = match u64_at(memory, phys, 32, WHAT)? {
+    info.root = match root {
         0 => RootPointer::Unknown,
         address => RootPointer::At(address),
     };
-    let table = u64_at(memory, phys, 40, WHAT)?;
-    let count = u32_at(memory, phys, 48, WHAT)?;
-    for index in 0..u64::from(count).min(MAX_ENTRIES) {
-        const WHAT: &str = "memory map";
-        let (start, len_bytes) = (index * 24, index * 24 + 8);
-        info.add_range(
-            u64_at(memory, table, start, WHAT)?,
-            u64_at(memory, table, len_bytes, WHAT)?,
-            u32_at(memory, table, start + 16, WHAT)?,
-        );
+    for index in 0..(map_count & LOW_HALF).min(MAX_ENTRIES) {
+        let entry: [u8; 24] = at(memory, map, index * 24, "memory map")?;
+        let [start, len_bytes, kind] = words(&entry);
+        info.add_range(start, len_bytes, kind as u32);
     }
-    let command_line = u64_at(memory, phys, 24, WHAT)?;
     if command_line != 0 {
         info.copy_command_line(memory, command_line)?;
     }
-    let modules = u64_at(memory, phys, 16, WHAT)?;
-    let count = u32_at(memory, phys, 12, WHAT)?;
-    for index in 0..u64::from(count).min(MAX_ENTRIES) {
+    for index in 0..(flags_count >> 32).min(MAX_ENTRIES) {
         const WHAT: &str = "list of modules";
-        let content = u64_at(memory, modules, index * 32, WHAT)?;
-        let name = u64_at(memory, modules, index * 32 + 16, WHAT)?;
+        let module: [u8; 24] = at(memory, modules, index * 32, WHAT)?;
+        let [content, _len_bytes, name] = words(&module);
         if at(memory, name, 0, WHAT).as_ref() == Ok(FRAMEBUFFER) {
             info.framebuffer = multiboot_framebuffer(memory, content, 24)?;
         }
     }
     Ok(())
+}
+
+/// The 64-bit words that bytes are.
+fn words<const N: usize>(bytes: &[u8]) -> [u64; N] {
+    let (words, _) = bytes.as_chunks();
+    core::array::from_fn(|index| words.get(index).copied().map_or(0, u64::from_le_bytes))
 }
 
 #[cfg(test)]

@@ -1,0 +1,319 @@
+//! Sockets of the family `AF_NETLINK` (RFC 3549; Linux: netlink(7)), of which there is `NETLINK_ROUTE` ([`route`]): a request is answered at once, and the
+//! answers wait to be read. There are no groups: nobody is told of changes.
+
+mod message;
+mod route;
+
+use alloc::boxed::Box;
+use alloc::collections::VecDeque;
+use alloc::vec::Vec;
+use core::ffi::{c_int, c_ulong, c_void};
+use core::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
+
+use libc::{sockaddr, sockaddr_nl, socklen_t};
+
+use self::message::{ACK, Answer, MULTI, REQUEST, Request};
+use self::route::Asker;
+use super::object::{self, Description, Object};
+use crate::arch::clock;
+use crate::error::{Errno, Result};
+use crate::scheduler::{Notifier, Readiness, WaitOutcome};
+use crate::sync::SpinLock;
+
+/// `NETLINK_ROUTE`.
+const NETLINK_ROUTE: c_int = 0;
+/// `NLMSG_ERROR` and `NLMSG_DONE`, and the first kind that is a family's own.
+const ERROR: u16 = 2;
+const DONE: u16 = 3;
+const FIRST_KIND: u16 = 16;
+/// Answers are packed into datagrams of about so many bytes, which programs make room for.
+const DATAGRAM_BYTES: usize = 4096;
+/// More than so many bytes do not wait to be read.
+const MOST_BYTES: usize = 256 << 10;
+
+#[derive(Default)]
+struct Answers {
+    queue: VecDeque<Vec<u8>>,
+    bytes: usize,
+}
+
+/// Makes the answers to a request, in datagrams.
+type Answering = fn(&Request<'_>, Asker) -> Vec<Vec<u8>>;
+
+/// A socket.
+pub(super) struct NetlinkSocket {
+    kind: c_int,
+    /// Who answers. Only who makes such a socket leads there.
+    answers_to: Answering,
+    /// What names it among others; 0: not yet.
+    port: AtomicU32,
+    answers: SpinLock<Answers>,
+    notifier: Notifier,
+    /// `NETLINK_GET_STRICT_CHK`, and `NETLINK_EXT_ACK`, which only allows to say more.
+    pub(super) is_strict: AtomicBool,
+    pub(super) is_told_more: AtomicBool,
+    /// `SO_RCVTIMEO` in nanoseconds; 0: none.
+    pub(super) read_timeout_ns: AtomicU64,
+    /// `SO_SNDTIMEO`, which is kept: sending never waits.
+    pub(super) write_timeout_ns: AtomicU64,
+}
+
+/// Makes a socket; its descriptor.
+pub(super) fn open(kind: c_int, protocol: c_int) -> Result<c_int> {
+    let flags = kind & (libc::SOCK_NONBLOCK | libc::SOCK_CLOEXEC);
+    let kind = kind & !flags;
+    match (kind, protocol) {
+        (libc::SOCK_RAW | libc::SOCK_DGRAM, NETLINK_ROUTE) => {}
+        (libc::SOCK_RAW | libc::SOCK_DGRAM, _) => return Err(Errno(libc::EPROTONOSUPPORT)),
+        _ => return Err(Errno(libc::ESOCKTNOSUPPORT)),
+    }
+    let socket = NetlinkSocket {
+        kind,
+        answers_to,
+        port: AtomicU32::new(0),
+        answers: SpinLock::new(Answers::default()),
+        notifier: Notifier::new(),
+        is_strict: AtomicBool::new(false),
+        is_told_more: AtomicBool::new(false),
+        read_timeout_ns: AtomicU64::new(0),
+        write_timeout_ns: AtomicU64::new(0),
+    };
+    object::insert(Box::new(socket), (libc::O_RDWR | flags) as u32)
+}
+
+/// For functions on sockets that found a descriptor of none they know (`error` says so): calls `work` if it is one of these.
+pub(super) fn or_netlink<R>(
+    error: Errno,
+    descriptor: c_int,
+    work: impl FnOnce(&NetlinkSocket, &Description) -> Result<R>,
+) -> Result<R> {
+    if error != Errno(libc::ENOTSOCK) {
+        return Err(error);
+    }
+    let description = object::get(descriptor)?;
+    work(description.downcast().ok_or(error)?, &description)
+}
+
+/// Reads an address that the caller gave: number and groups.
+///
+/// # Safety
+/// 1. `address` is null or points to `len` bytes.
+pub(super) unsafe fn load(address: *const sockaddr, len: socklen_t) -> Result<(u32, u32)> {
+    if address.is_null() {
+        return Err(Errno(libc::EFAULT));
+    }
+    if (len as usize) < size_of::<sockaddr_nl>() {
+        return Err(Errno(libc::EINVAL));
+    }
+    // SAFETY: (1), and the length covers it.
+    let address = unsafe { address.cast::<sockaddr_nl>().read_unaligned() };
+    match c_int::from(address.nl_family) {
+        libc::AF_NETLINK => Ok((address.nl_pid, address.nl_groups)),
+        _ => Err(Errno(libc::EINVAL)),
+    }
+}
+
+/// Gives the caller the address of the socket with a number, as much as fits, and its length; 0 is the kernel.
+///
+/// # Safety
+/// 1. `len` is null or points to a length, and `address` is null or points to that many bytes.
+pub(super) unsafe fn store(port: u32, address: *mut sockaddr, len: *mut socklen_t) {
+    if address.is_null() || len.is_null() {
+        return;
+    }
+    // SAFETY: a structure of integers, for which zeros are values.
+    let mut value: sockaddr_nl = unsafe { core::mem::zeroed() };
+    value.nl_family = libc::AF_NETLINK as u16;
+    value.nl_pid = port;
+    // SAFETY: no more is written than the caller has room for (1).
+    unsafe {
+        let room = (*len as usize).min(size_of::<sockaddr_nl>());
+        core::ptr::copy_nonoverlapping((&raw const value).cast::<u8>(), address.cast(), room);
+        *len = size_of::<sockaddr_nl>() as socklen_t;
+    }
+}
+
+impl NetlinkSocket {
+    /// `SOCK_RAW` or `SOCK_DGRAM`, which are the same.
+    pub(super) fn kind(&self) -> c_int {
+        self.kind
+    }
+
+    /// Its number; it gets one with its first use.
+    pub(super) fn port(&self) -> u32 {
+        /// Numbers of processes are smaller.
+        static NEXT: AtomicU32 = AtomicU32::new(1 << 31);
+        if self.port.load(Ordering::Relaxed) == 0 {
+            let free = NEXT.fetch_add(1, Ordering::Relaxed);
+            // Another thread may have been faster.
+            let _ = self
+                .port
+                .compare_exchange(0, free, Ordering::Relaxed, Ordering::Relaxed);
+        }
+        self.port.load(Ordering::Relaxed)
+    }
+
+    /// Its number, or 0 as long as it has none.
+    pub(super) fn known_port(&self) -> u32 {
+        self.port.load(Ordering::Relaxed)
+    }
+
+    /// Gives it a number: the one that is asked for, or any.
+    pub(super) fn bind(&self, (port, groups): (u32, u32)) -> Result<()> {
+        if groups != 0 {
+            return Err(Errno(libc::EOPNOTSUPP));
+        }
+        match port {
+            0 => drop(self.port()),
+            port => {
+                let free =
+                    self.port
+                        .compare_exchange(0, port, Ordering::Relaxed, Ordering::Relaxed);
+                free.map_err(|_| Errno(libc::EINVAL))?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Takes requests; their answers wait to be read then. `to` is whom they go to, the kernel if nothing is said.
+    pub(super) fn send(&self, data: &[u8], to: Option<(u32, u32)>) -> Result<usize> {
+        match to {
+            None | Some((0, 0)) => {}
+            Some((0, _)) => return Err(Errno(libc::EOPNOTSUPP)),
+            Some(_) => return Err(Errno(libc::ECONNREFUSED)),
+        }
+        let asker = Asker {
+            port: self.port(),
+            is_strict: self.is_strict.load(Ordering::Relaxed),
+        };
+        let mut rest = data;
+        while let Some((request, others)) = Request::take(rest) {
+            rest = others;
+            self.put((self.answers_to)(&request, asker))?;
+        }
+        Ok(data.len())
+    }
+
+    fn put(&self, datagrams: Vec<Vec<u8>>) -> Result<()> {
+        let more: usize = datagrams.iter().map(Vec::len).sum();
+        let mut answers = self.answers.lock();
+        let bytes = answers.bytes + more;
+        if bytes > MOST_BYTES || answers.queue.try_reserve(datagrams.len()).is_err() {
+            return Err(Errno(libc::ENOBUFS));
+        }
+        answers.bytes = bytes;
+        answers.queue.extend(datagrams);
+        drop(answers);
+        self.notifier.notify();
+        Ok(())
+    }
+
+    /// Takes the oldest datagram, as much as fits; how much that is, and how long it was.
+    pub(super) fn receive(
+        &self,
+        buf: &mut [u8],
+        is_peek: bool,
+        is_nonblocking: bool,
+    ) -> Result<(usize, usize)> {
+        let deadline_ns = match self.read_timeout_ns.load(Ordering::Relaxed) {
+            0 => None,
+            timeout_ns => Some(clock::now_ns().saturating_add(timeout_ns)),
+        };
+        let mut answers = self.answers.lock();
+        loop {
+            if let Some(first) = answers.queue.front() {
+                let (len, full_len) = (first.len().min(buf.len()), first.len());
+                buf[..len].copy_from_slice(&first[..len]);
+                if !is_peek {
+                    answers.bytes -= full_len;
+                    drop(answers.queue.pop_front());
+                }
+                return Ok((len, full_len));
+            }
+            if is_nonblocking {
+                return Err(Errno(libc::EAGAIN));
+            }
+            let outcome;
+            (answers, outcome) = self.notifier.wait(answers, deadline_ns);
+            if outcome == WaitOutcome::TimedOut {
+                return Err(Errno(libc::EAGAIN));
+            }
+        }
+    }
+}
+
+/// The answers to a request, in datagrams.
+fn answers_to(request: &Request<'_>, asker: Asker) -> Vec<Vec<u8>> {
+    let mut datagrams = Vec::new();
+    if request.flags & REQUEST == 0 {
+        return datagrams;
+    }
+    let outcome = match request.kind < FIRST_KIND {
+        true => Ok(Vec::new()),
+        false => route::answer(request, asker),
+    };
+    let is_dump = request.is_dump() && request.kind >= FIRST_KIND;
+    let status = outcome.as_ref().map_or_else(|error| -error.0, |_| 0);
+    let has_failed = status != 0;
+    let mut last: Vec<u8> = Vec::new();
+    for message in outcome.unwrap_or_default() {
+        if !last.is_empty() && last.len() + message.len() > DATAGRAM_BYTES {
+            datagrams.push(core::mem::take(&mut last));
+        }
+        last.extend_from_slice(&message);
+    }
+    if !last.is_empty() {
+        datagrams.push(last);
+    }
+    if is_dump && !has_failed {
+        let done = Answer::new(DONE, MULTI, request, asker.port, &0i32.to_ne_bytes());
+        datagrams.push(done.finish());
+    } else if has_failed || request.flags & ACK != 0 {
+        // The request comes back with an error, its header with a confirmation.
+        let mut body = Vec::from(status.to_ne_bytes());
+        let quoted = if has_failed {
+            request.whole.len()
+        } else {
+            message::HEADER
+        };
+        body.extend_from_slice(request.whole.get(..quoted).unwrap_or_default());
+        datagrams.push(Answer::new(ERROR, 0, request, asker.port, &body).finish());
+    }
+    datagrams
+}
+
+impl Object for NetlinkSocket {
+    fn read(&self, buf: &mut [u8], is_nonblocking: bool) -> Result<usize> {
+        Ok(self.receive(buf, false, is_nonblocking)?.0)
+    }
+
+    fn write(&self, buf: &[u8], _is_nonblocking: bool) -> Result<usize> {
+        self.send(buf, None)
+    }
+
+    fn readiness(&self) -> Readiness {
+        let mut readiness = Readiness::WRITABLE;
+        let has_answers = !self.answers.lock().queue.is_empty();
+        readiness.set(Readiness::READABLE, has_answers);
+        readiness
+    }
+
+    fn notifier(&self) -> Option<&Notifier> {
+        Some(&self.notifier)
+    }
+
+    fn unread(&self) -> Result<usize> {
+        Ok(self.answers.lock().queue.front().map_or(0, Vec::len))
+    }
+
+    unsafe fn control(&self, request: c_ulong, argument: *mut c_void) -> Result<()> {
+        // SAFETY: the same contract.
+        unsafe { super::socket::requests::control(request, argument) }
+    }
+
+    fn stat(&self, stat: &mut libc::stat64) -> Result<()> {
+        object::stat_anonymous(stat);
+        stat.st_mode = libc::S_IFSOCK | 0o777;
+        Ok(())
+    }
+}

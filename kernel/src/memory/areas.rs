@@ -62,11 +62,18 @@ struct Zone {
     next: usize,
 }
 
+/// Where an area of the program's own memory is.
+#[derive(Clone, Copy)]
+struct Own {
+    start: usize,
+    end: usize,
+    access: Access,
+}
+
 struct Areas {
     map: BTreeMap<usize, Area>,
-    /// Start, end and access of the area without a file that was made or touched last, as long as nothing has changed since: whose first
-    /// page is touched next.
-    recent: Option<(usize, usize, Access)>,
+    /// The area that was made or touched last, as long as nothing has changed since and it shows no file: its first page is touched next.
+    recent: Option<Own>,
     zones: [Zone; 2],
 }
 
@@ -96,6 +103,31 @@ impl Areas {
     fn containing(&self, address: usize) -> Option<(usize, &Area)> {
         let (&start, area) = self.map.range(..=address).next_back()?;
         (address < area.end).then_some((start, area))
+    }
+
+    /// Access of the area that was touched last, if it contains an address.
+    fn recent_access(&self, address: usize) -> Option<Access> {
+        let own = self.recent?;
+        (own.start..own.end)
+            .contains(&address)
+            .then_some(own.access)
+    }
+
+    /// Access of the area of the program's own memory that contains an address. If one that shows a file does, its page is mapped.
+    fn touched(&mut self, address: usize, page: usize, is_write: bool) -> Result<Access, Fault> {
+        let (start, area) = self.containing(address).ok_or(Fault::Invalid)?;
+        let (end, access) = (area.end, area.access);
+        match &area.source {
+            Some(_) if !is_allowed(access, is_write) => Err(Fault::Invalid),
+            // With the areas locked: a page that goes is taken from the file first, then from areas.
+            Some(source) => Err(source
+                .map(start, page, access)
+                .unwrap_or_else(|fault| fault)),
+            None => {
+                self.recent = Some(Own { start, end, access });
+                Ok(access)
+            }
+        }
     }
 
     /// The areas, to change them.
@@ -198,17 +230,20 @@ pub fn create_from(
     reserve_stack::<{ 4 * FRAME_BYTES }>();
     let mut areas = AREAS.lock();
     let start = areas.find_room(len_bytes).ok_or(OutOfMemory)?;
-    let end = start + len_bytes;
     let is_own = source.is_none();
     areas.changed().insert(
         start,
         Area {
-            end,
+            end: start + len_bytes,
             access,
             source,
         },
     );
-    areas.recent = is_own.then_some((start, end, access));
+    areas.recent = is_own.then_some(Own {
+        start,
+        end: start + len_bytes,
+        access,
+    });
     Ok(start)
 }
 
@@ -521,31 +556,24 @@ pub fn on_page_fault(address: usize, is_write: bool, is_present: bool) -> Fault 
     }
     let page = address & !(FRAME_BYTES - 1);
     reserve_stack::<{ 4 * FRAME_BYTES }>();
-    let may = |access| access != Access::None && (!is_write || access == Access::ReadWrite);
     let access = {
         let mut areas = AREAS.lock();
-        match areas.recent {
-            Some((start, end, access)) if (start..end).contains(&address) => access,
-            _ => {
-                let Some((start, area)) = areas.containing(address) else {
-                    return Fault::Invalid;
-                };
-                let (end, access) = (area.end, area.access);
-                if let Some(source) = area.source.as_ref().filter(|_| may(access)) {
-                    // Under the lock: a page that goes is taken from the file first, then from areas.
-                    return source
-                        .map(start, page, access)
-                        .unwrap_or_else(|fault| fault);
-                }
-                areas.recent = area.source.is_none().then_some((start, end, access));
-                access
-            }
+        match areas.recent_access(address) {
+            Some(access) => access,
+            None => match areas.touched(address, page, is_write) {
+                Ok(access) => access,
+                Err(fault) => return fault,
+            },
         }
     };
-    if !may(access) {
+    if !is_allowed(access, is_write) {
         return Fault::Invalid;
     }
     map_own(page, access.flags(), None).unwrap_or(Fault::OutOfMemory)
+}
+
+fn is_allowed(access: Access, is_write: bool) -> bool {
+    access != Access::None && (!is_write || access == Access::ReadWrite)
 }
 
 /// Maps a frame of the area's own: a copy of another, or zeros.

@@ -171,7 +171,7 @@ impl PageTables {
             let rights = (flags | large).bits();
             // What follows in the same table has the same level: larger pages begin where tables do.
             let bytes = level_bytes(level);
-            let room = 512 - (virt / bytes & 511);
+            let room = 512 - ((virt / bytes) & 511);
             for index in 0..room.min(len_bytes / bytes) {
                 // SAFETY: an entry of our tables.
                 let old = unsafe { first.add(index).replace(phys | rights) };

@@ -316,7 +316,7 @@ mod tests {
 
     #[test]
     fn the_sum_of_bytes_is_that_of_one_after_the_other() {
-        let bytes: Vec<u8> = (0..4000_u32).map(|i| (i * i >> 3) as u8).collect();
+        let bytes: Vec<u8> = (0..4000_u32).map(|i| ((i * i) >> 3) as u8).collect();
         for len in [0, 1, 7, 8, 9, 4000] {
             let expected = bytes[..len].iter().fold(0_u8, |s, b| s.wrapping_add(*b));
             assert_eq!(sum(&bytes[..len]), expected, "{len}");

@@ -143,10 +143,10 @@ pub(crate) fn check_range(
 pub fn discover(virtio_mmio: &[VirtioMmioDevice]) -> Vec<Arc<dyn BlockDriver>> {
     let mut disks = Vec::new();
     let devices = pci::devices();
-    ide::discover(&devices, &mut disks);
-    ahci::discover(&devices, &mut disks);
-    nvme::discover(&devices, &mut disks);
-    pvscsi::discover(&devices, &mut disks);
+    ide::discover(devices, &mut disks);
+    ahci::discover(devices, &mut disks);
+    nvme::discover(devices, &mut disks);
+    pvscsi::discover(devices, &mut disks);
     let is_disk =
         |device: &&pci::PciDevice| virtio_bus::pci::device_id(device) == Some(virtio_bus::BLOCK);
     let mut lines_left = QUEUE_LINES;

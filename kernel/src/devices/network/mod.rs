@@ -184,16 +184,16 @@ pub trait Transmitter: Device + Send {
 pub fn find(virtio_mmio: &[VirtioMmioDevice]) -> Vec<NetworkDevice> {
     let mut found = Vec::new();
     for device in pci::devices() {
-        if e1000::is_supported(&device) {
-            keep("e1000", e1000::start(&device), &mut found);
-        } else if vmxnet3::is_supported(&device) {
-            keep("vmxnet3", vmxnet3::start(&device), &mut found);
-        } else if tulip::is_supported(&device) {
-            keep("tulip", tulip::start(&device), &mut found);
-        } else if ne2000::is_supported(&device) {
-            keep("ne2000", ne2000::start(&device), &mut found);
-        } else if virtio_bus::pci::device_id(&device) == Some(virtio_bus::NETWORK) {
-            keep("virtio-net", start_virtio(&device), &mut found);
+        if e1000::is_supported(device) {
+            keep("e1000", e1000::start(device), &mut found);
+        } else if vmxnet3::is_supported(device) {
+            keep("vmxnet3", vmxnet3::start(device), &mut found);
+        } else if tulip::is_supported(device) {
+            keep("tulip", tulip::start(device), &mut found);
+        } else if ne2000::is_supported(device) {
+            keep("ne2000", ne2000::start(device), &mut found);
+        } else if virtio_bus::pci::device_id(device) == Some(virtio_bus::NETWORK) {
+            keep("virtio-net", start_virtio(device), &mut found);
         }
     }
     for place in virtio_mmio {

@@ -116,6 +116,7 @@ fn holder(path: &Path) -> &Path {
 
 /// Makes the image at `path` with what is in `listing`.
 pub fn write(path: &Path, listing: &Listing, request: &Request, shell: &Shell) -> Result<Made> {
+    crate::parts::expect_file_or_nothing(path)?;
     if path.exists() && !request.is_forced && !is_ours(path) {
         let message = format!("{} is not an image that this tool made", path.display());
         bail!(Failure::new(

@@ -3,8 +3,9 @@
 //! The folder is named for the content, so a tool with another kernel never meets the parts of an old one, and cargo
 //! sees from the path that a program must be linked again.
 
+use crate::failure::Failure;
 use crate::image::{KERNEL_OBJECT, LINKER_SCRIPT};
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail};
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::io::Write;
 use std::path::{Path, PathBuf};
@@ -58,6 +59,28 @@ fn write_once(path: &Path, content: &[u8]) -> Result<()> {
     }
 }
 
+/// An error if something is at `path` that is no file. A file is put into its place by another name, which would take the place of a device
+/// too, and leave the device as it was.
+pub fn expect_file_or_nothing(path: &Path) -> Result<()> {
+    let Ok(metadata) = path.metadata() else {
+        return Ok(());
+    };
+    if metadata.is_file() {
+        return Ok(());
+    }
+    let shown = path.display();
+    if metadata.is_dir() {
+        let help = "name a file in it";
+        bail!(Failure::new(format!("{shown} is a folder"), help));
+    }
+    bail!(Failure::new(
+        format!("{shown} is no file"),
+        format!(
+            "name a file; on Linux `dd if=FILE of={shown} bs=1M conv=fsync` puts it on a device"
+        )
+    ));
+}
+
 /// Writes `content` to `path` so that a reader sees the old file or the new one, never half of it.
 pub fn replace(path: &Path, content: &[u8]) -> Result<()> {
     replace_with(path, |file| Ok(file.write_all(content)?))
@@ -65,6 +88,7 @@ pub fn replace(path: &Path, content: &[u8]) -> Result<()> {
 
 /// As [`replace`], with content that `write` makes.
 pub fn replace_with(path: &Path, write: impl FnOnce(&mut dyn Write) -> Result<()>) -> Result<()> {
+    expect_file_or_nothing(path)?;
     let make = || -> Result<()> {
         let folder = path
             .parent()
@@ -81,4 +105,28 @@ pub fn replace_with(path: &Path, write: impl FnOnce(&mut dyn Write) -> Result<()
         Ok(())
     };
     make().with_context(|| format!("cannot write {}", path.display()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_no_file_is_not_replaced_by_one() {
+        let home = tempfile::tempdir().unwrap();
+        let error = format!("{:#}", replace(home.path(), b"image").unwrap_err());
+        assert!(error.ends_with(" is a folder"), "{error}");
+        #[cfg(unix)]
+        {
+            // What a device is too: something that a name put over it would hide.
+            let path = home.path().join("socket");
+            let _socket = std::os::unix::net::UnixListener::bind(&path).unwrap();
+            let error = format!("{:#}", replace(&path, b"image").unwrap_err());
+            assert!(error.ends_with(" is no file"), "{error}");
+            assert!(!path.is_file());
+        }
+        replace(&home.path().join("file"), b"old").unwrap();
+        replace(&home.path().join("file"), b"image").unwrap();
+        assert_eq!(std::fs::read(home.path().join("file")).unwrap(), b"image");
+    }
 }

@@ -46,8 +46,8 @@ impl<V> Numbered<V> {
         let place = match self.places.get(&number) {
             Some(place) => *place,
             None => {
-                // There are fewer values than numbers.
-                let place = self.values.len() as u32;
+                // There are no more values than numbers.
+                let place = u32::try_from(self.values.len()).unwrap_or(u32::MAX);
                 self.values.push((number, make()));
                 self.places.insert(number, place);
                 place

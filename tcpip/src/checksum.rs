@@ -71,6 +71,18 @@ impl Sum {
         Self(self.0 + (sum & 0xFFFF_FFFF) + (sum >> 32) + small)
     }
 
+    /// The same sum with all carries folded in: what [`Sum::fold_one`] needs.
+    pub(crate) fn folded(self) -> Self {
+        Self(u64::from(u16::from_le_bytes(self.fold())))
+    }
+
+    /// The same as [`Sum::fold`] for a sum of [`Sum::folded`] and one word more, which makes one carry at most.
+    #[inline]
+    pub(crate) fn fold_one(self) -> [u8; 2] {
+        let sum = self.0 as u32;
+        ((sum + (sum >> 16)) as u16).to_le_bytes()
+    }
+
     /// The sum in 16 bits, in memory order.
     #[inline]
     pub(crate) fn fold(self) -> [u8; 2] {
@@ -145,6 +157,13 @@ mod tests {
         #[test]
         fn sums_agree_with_the_definition(bytes in proptest::collection::vec(any::<u8>(), 0..3000)) {
             prop_assert_eq!(Sum::default().add(&bytes).fold(), reference(&bytes));
+        }
+
+        #[test]
+        fn one_word_more_than_a_folded_sum_needs_one_carry(bytes in proptest::collection::vec(any::<u8>(), 1..40), word: u16) {
+            let sum = Sum::default().add(&bytes);
+            let [one, any] = [sum.folded().add_u16(word).fold_one(), sum.add_u16(word).fold()];
+            prop_assert_eq!(one, any);
         }
     }
 }

@@ -49,6 +49,14 @@ pub struct Offload {
 
 /// The sending half of a device.
 pub trait Device {
+    /// Itself, or what it passes everything on to.
+    fn as_dyn(&mut self) -> &mut dyn Device
+    where
+        Self: Sized,
+    {
+        self
+    }
+
     /// Whether there is a free buffer.
     fn has_room(&mut self) -> bool;
 

@@ -4,7 +4,7 @@
 use crate::address::Tuple;
 use crate::checksum::Sum;
 use crate::device::{Capabilities, ChecksumRequest, Device, Offload};
-use crate::path::Path;
+use crate::path::{Path, USUAL};
 use crate::tcp::{Connection, Context, Plan, Sizes};
 use crate::wire::tcp::HEADER;
 use crate::wire::{ip, put};
@@ -43,16 +43,45 @@ impl Exit<'_> {
         path: &Path,
         tuple: &Tuple,
     ) -> bool {
-        if path.valid_until <= self.cx.now_us
+        let now_us = self.cx.now_us;
+        if path.valid_until <= now_us
             || path.generation != self.generation
+            || !path.is_usual()
             || !self.device.has_room()
         {
             return false;
         }
-        let Some(plan) = connection.next_predicted(&mut self.cx) else {
+        let Some(len) = connection.predicted(now_us) else {
             return false;
         };
-        self.emit(connection, path, tuple, &plan);
+        let segment_len = connection.usual_header_len() + len as usize;
+        let frame_len = USUAL + segment_len;
+        let frame = self.device.buffer(frame_len);
+        let Some((link, segment)) = frame.split_first_chunk_mut() else {
+            return false;
+        };
+        path.write_usual(link, segment_len);
+        let is_offloaded = self.capabilities.fills_checksums;
+        let pseudo_header = path.pseudo_header(segment_len);
+        let sum = match is_offloaded {
+            true => pseudo_header.fold_one(),
+            false => [0, 0],
+        };
+        let ports = (tuple.local_port, tuple.remote_port);
+        if !connection.write_predicted(ports, sum, segment, &mut self.cx) {
+            return false;
+        }
+        let mut offload = Offload::default();
+        if is_offloaded {
+            offload.checksum = Some(ChecksumRequest {
+                start: USUAL as u8,
+                at: USUAL as u8 + 16,
+            });
+        } else {
+            put(segment, 16, &pseudo_header.add(segment).checksum());
+        }
+        self.count(frame_len);
+        self.device.send(frame_len, offload);
         true
     }
 
@@ -98,20 +127,9 @@ impl Exit<'_> {
         let segment_len = plan.header + plan.len as usize;
         let len = headers + segment_len;
         let frame = self.device.buffer(len);
-        let ports = (tuple.local_port, tuple.remote_port);
-        if path.is_usual()
-            && let Some(times) = plan.times()
-            && let Some((link, rest)) = frame.split_first_chunk_mut()
-            && let Some((header, payload)) = rest.split_first_chunk_mut()
-        {
-            path.write_usual(link, segment_len);
-            connection.write_usual(plan, times, ports, header, payload);
-        } else {
-            path.write(frame, segment_len);
-            let segment = frame.get_mut(headers..).unwrap_or_default();
-            connection.write_segment(plan, ports.0, ports.1, segment);
-        }
+        path.write(frame, segment_len);
         let segment = frame.get_mut(headers..).unwrap_or_default();
+        connection.write_segment(plan, tuple.local_port, tuple.remote_port, segment);
         let sum = path.pseudo_header(segment_len);
         let offload = finish(
             segment,
@@ -122,10 +140,15 @@ impl Exit<'_> {
             connection.mss(),
             path.is_v6(),
         );
+        self.count(len);
+        self.device.send(len, offload);
+    }
+
+    #[inline]
+    fn count(&mut self, len: usize) {
         self.cx.stats.segments_out += 1;
         self.cx.stats.frames_out += 1;
         self.cx.stats.bytes_out += len as u64;
-        self.device.send(len, offload);
     }
 }
 

@@ -18,9 +18,9 @@ pub(crate) struct Path {
     /// Where the IP header begins.
     ip_at: u8,
     len: u8,
-    /// Of the IPv4 header without its length.
+    /// Of the IPv4 header without its length, folded.
     header_sum: Sum,
-    /// Of the pseudo header without its length.
+    /// Of the pseudo header without its length, folded.
     pseudo_sum: Sum,
     /// Until when it may be used without asking again.
     pub(crate) valid_until: u64,
@@ -53,7 +53,7 @@ impl Path {
     ) -> Self {
         let mut path = Self {
             valid_until,
-            pseudo_sum: Sum::addresses(source, destination, protocol::TCP),
+            pseudo_sum: Sum::addresses(source, destination, protocol::TCP).folded(),
             ..Self::default()
         };
         let mut at = 0;
@@ -74,7 +74,8 @@ impl Path {
         if source.is_v4() {
             put(header, 2, &[0, 0]);
             put(header, 10, &[0, 0]);
-            path.header_sum = Sum::default().add(header.get(..ip::V4_HEADER).unwrap_or_default());
+            let header = header.get(..ip::V4_HEADER).unwrap_or_default();
+            path.header_sum = Sum::default().add(header).folded();
         }
         path
     }
@@ -91,7 +92,7 @@ impl Path {
         self.len - self.ip_at == ip::V6_HEADER as u8
     }
 
-    /// The sum of the pseudo header of a segment.
+    /// The sum of the pseudo header of a segment, for [`Sum::fold_one`] too.
     #[inline]
     pub(crate) fn pseudo_header(&self, len: usize) -> Sum {
         // A segment that the device takes apart may be longer than fits; its own length is put in by the device.
@@ -113,7 +114,8 @@ impl Path {
         *headers = *known;
         let total = (ip::V4_HEADER + len) as u16;
         [headers[16], headers[17]] = total.to_be_bytes();
-        [headers[24], headers[25]] = self.header_sum.add_u16(total).checksum();
+        let sum = self.header_sum.add_u16(total).fold_one();
+        [headers[24], headers[25]] = sum.map(|byte| !byte);
     }
 
     /// Writes the headers in front of `len` bytes.

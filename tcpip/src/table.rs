@@ -13,6 +13,7 @@ use crate::hash::Seed;
 use crate::path::Path;
 use crate::tcp::Connection;
 use crate::timers::UNSET;
+use crate::wire::usual::{self, Ends};
 
 /// A connection and what belongs to it.
 pub(crate) struct Entry<H> {
@@ -45,6 +46,8 @@ pub(crate) struct Table<H> {
     newest: Option<u32>,
     orphans: usize,
     limit: usize,
+    /// The slot that [`Table::find_next`] found last and by which ends, unless it has lost these since.
+    last: Option<(Ends, u32)>,
 }
 
 impl<H> Table<H> {
@@ -58,6 +61,7 @@ impl<H> Table<H> {
             newest: None,
             orphans: 0,
             limit,
+            last: None,
         }
     }
 
@@ -65,6 +69,19 @@ impl<H> Table<H> {
     #[inline]
     pub(crate) fn find(&self, tuple: &Tuple) -> Option<u32> {
         self.by_tuple.get(tuple).copied()
+    }
+
+    /// The same for a usual frame that comes in: many follow one of the same connection.
+    #[inline]
+    pub(crate) fn find_next(&mut self, ends: &Ends) -> Option<u32> {
+        if let Some((last, slot)) = &self.last
+            && last == ends
+        {
+            return Some(*slot);
+        }
+        let slot = self.find(&usual::tuple(ends))?;
+        self.last = Some((*ends, slot));
+        Some(slot)
     }
 
     /// The connection in a slot.
@@ -147,6 +164,7 @@ impl<H> Table<H> {
         }
         let entry = self.get_mut(slot).ok_or(Error::NotConnected)?;
         let old = core::mem::replace(&mut entry.tuple, tuple);
+        self.last = None;
         self.by_tuple.remove(&old);
         self.by_tuple.insert(tuple, slot);
         Ok(())
@@ -155,6 +173,7 @@ impl<H> Table<H> {
     /// Frees the ends of a connection that is closed but that a program still holds.
     pub(crate) fn forget_tuple(&mut self, slot: u32) {
         self.leave_line(slot);
+        self.last.take_if(|(_, last)| *last == slot);
         if let Some(tuple) = self.get(slot).map(|entry| entry.tuple)
             && self.find(&tuple) == Some(slot)
         {
@@ -258,6 +277,34 @@ mod tests {
         assert_eq!(insert(&mut table, 3), Ok(first), "slots are used again");
         assert!(insert(&mut table, 4).is_ok());
         assert_eq!(insert(&mut table, 5), Err(Error::OutOfMemory));
+    }
+
+    /// The ends as they stand in a frame.
+    fn ends(port: u16) -> [u8; 12] {
+        let [high, low] = port.to_be_bytes();
+        [10, 0, 2, 2, 10, 0, 2, 15, high, low, 0, 80]
+    }
+
+    #[test]
+    fn what_was_found_last_is_found_again_until_it_has_lost_its_ends() {
+        let mut table = Table::new(3, 5);
+        let first = insert(&mut table, 1).expect("room");
+        let second = insert(&mut table, 2).expect("room");
+        for _ in 0..2 {
+            assert_eq!(table.find_next(&ends(1)), Some(first));
+        }
+        assert_eq!(table.find_next(&ends(2)), Some(second));
+        assert_eq!(table.rename(second, tuple(7)), Ok(()));
+        assert_eq!(table.find_next(&ends(2)), None);
+        assert_eq!(table.find_next(&ends(7)), Some(second));
+        table.forget_tuple(second);
+        assert_eq!(table.find_next(&ends(7)), None, "it is closed, and held");
+        assert_eq!(table.find_next(&ends(1)), Some(first));
+        table.remove(first);
+        let again = insert(&mut table, 3);
+        assert_eq!(again, Ok(first), "the slot is another's");
+        assert_eq!(table.find_next(&ends(1)), None);
+        assert_eq!(table.find_next(&ends(3)), Some(first));
     }
 
     #[test]

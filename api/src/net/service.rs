@@ -124,6 +124,7 @@ impl Connection<'_> {
     /// # Errors
     /// [`Error::Full`] while 256 KiB or more wait: go on in [`Service::on_writable`]. [`Error::Disconnected`] when the connection is
     /// closed or broken.
+    #[inline]
     pub fn send(&mut self, data: &[u8]) -> Result<()> {
         self.check_open()?;
         self.service.send(self.number, data).map_err(refusal)
@@ -133,11 +134,13 @@ impl Connection<'_> {
     ///
     /// # Errors
     /// As [`Connection::send`].
+    #[inline]
     pub fn send_static(&mut self, data: &'static [u8]) -> Result<()> {
         self.check_open()?;
         self.service.send_static(self.number, data).map_err(refusal)
     }
 
+    #[inline]
     fn check_open(&self) -> Result<()> {
         match self.wish {
             Wish::Stay => Ok(()),

@@ -387,6 +387,7 @@ impl Connections {
     }
 
     /// Sends bytes, which are copied as far as they must wait.
+    #[inline]
     pub(crate) fn send(&mut self, connection: u32, data: &[u8]) -> Result<(), i32> {
         // SAFETY: as in `accepted`; the bytes are read by the call only.
         checked(unsafe {
@@ -395,6 +396,7 @@ impl Connections {
     }
 
     /// Sends bytes that are there for ever.
+    #[inline]
     pub(crate) fn send_static(&mut self, connection: u32, data: &'static [u8]) -> Result<(), i32> {
         // SAFETY: as in `accepted`; the bytes are there for ever.
         checked(unsafe {

@@ -1,7 +1,6 @@
 //! What can be asked for, with the whole answer ready to be sent.
 
 /// An answer: its head alone for `HEAD`, and with the body.
-#[derive(Clone, Copy)]
 pub(crate) struct Answer {
     whole: &'static [u8],
     head_bytes: usize,
@@ -23,7 +22,8 @@ impl Answer {
     }
 
     /// The bytes to send.
-    pub(crate) fn bytes(self, is_head: bool) -> &'static [u8] {
+    #[inline]
+    pub(crate) fn bytes(&self, is_head: bool) -> &'static [u8] {
         match is_head {
             true => &self.whole[..self.head_bytes],
             false => self.whole,
@@ -66,9 +66,10 @@ impl Pages {
     }
 
     /// The answer for a path; what follows a `?` does not matter.
-    pub(crate) fn find(&self, target: &[u8]) -> Answer {
+    #[inline]
+    pub(crate) fn find(&self, target: &[u8]) -> &Answer {
         let of = |path: &[u8]| self.pages.iter().find(|(name, _)| name.as_bytes() == path);
         let page = of(target).or_else(|| of(target.split(|byte| *byte == b'?').next()?));
-        page.map_or(self.not_found, |(_, answer)| *answer)
+        page.map_or(&self.not_found, |(_, answer)| answer)
     }
 }

@@ -40,6 +40,7 @@ enum Stop {
 }
 
 /// Reads the request at the front of `data`.
+#[inline]
 pub(crate) fn read(data: &[u8]) -> Request<'_> {
     match read_head(data.get(..MAX_HEAD_BYTES).unwrap_or(data)) {
         Ok(request) => request,
@@ -49,73 +50,87 @@ pub(crate) fn read(data: &[u8]) -> Request<'_> {
     }
 }
 
+/// What the fields of a head say.
+struct Seen {
+    has_host: bool,
+    has_body: bool,
+    is_last: bool,
+}
+
+#[inline]
 fn read_head(head: &[u8]) -> Result<Request<'_>, Stop> {
-    let piece = |start: usize, end: usize| head.get(start..end).unwrap_or_default();
-    let mut at = 0;
+    let mut rest = head;
     // Empty lines before a request are left over from the one before (section 2.2).
-    while let Some(b'\r' | b'\n') = head.get(at) {
-        at = behind_line(head, at)?;
+    while let [b'\r' | b'\n', ..] = rest {
+        rest = behind_line(rest)?;
     }
-    let start = at;
-    at = match piece(at, head.len()).starts_with(b"GET ") {
-        true => at + 4,
-        false => behind(head, at, TOKEN, b' ')?,
+    let (mut is_get, mut is_head) = (true, false);
+    rest = match rest.strip_prefix(b"GET ") {
+        Some(behind) => behind,
+        None => {
+            let (method, behind) = piece(rest, TOKEN, b' ')?;
+            (is_get, is_head) = (method == b"GET", method == b"HEAD");
+            behind
+        }
     };
-    let method = piece(start, at - 1);
-    let start = at;
-    at = behind(head, at, TARGET, b' ')?;
-    let target = piece(start, at - 1);
-    let minor;
-    (minor, at) = version(head, at)?;
+    let (target, behind) = piece(rest, TARGET, b' ')?;
+    let (minor, mut rest) = version(behind)?;
     // Version 1.0 ends with each answer unless it is asked otherwise; 1.1 goes on unless it is asked otherwise (section 9.3).
-    let mut is_last = minor == b'0';
-    let mut has_host = minor == b'0';
-    let mut has_body = false;
+    let mut seen = Seen {
+        has_host: minor == b'0',
+        has_body: false,
+        is_last: minor == b'0',
+    };
     let mut fields = 0;
-    while !matches!(head.get(at).ok_or(Stop::End)?, b'\r' | b'\n') {
+    while !matches!(rest.first().ok_or(Stop::End)?, b'\r' | b'\n') {
         fields += 1;
         if fields > MAX_FIELDS {
             return Err(Stop::TooManyFields);
         }
-        let start = at;
         // As nearly all write it, and first.
-        at = match piece(at, head.len()).starts_with(b"Host:") {
-            true => at + 5,
-            false => behind(head, at, TOKEN, b':')?,
+        rest = match rest.strip_prefix(b"Host: ") {
+            Some(value) => {
+                seen.has_host = true;
+                behind_line(skip(value, VALUE))?
+            }
+            None => read_field(rest, &mut seen)?,
         };
-        let name = piece(start, at - 1);
-        let start = at + usize::from(head.get(at) == Some(&b' '));
-        let end = end_of(head, start, VALUE);
-        let value = piece(start, end);
-        at = behind_line(head, end)?;
-        match name.len() {
-            4 if name == b"Host" => has_host = true,
-            4 if name.eq_ignore_ascii_case(b"host") => has_host = true,
-            10 if name.eq_ignore_ascii_case(b"connection") => {
-                is_last =
-                    !has_option(value, b"keep-alive") && (is_last || has_option(value, b"close"));
-            }
-            14 if name.eq_ignore_ascii_case(b"content-length") => {
-                has_body |= value.trim_ascii() != b"0";
-            }
-            17 if name.eq_ignore_ascii_case(b"transfer-encoding") => has_body = true,
-            _ => {}
-        }
     }
-    let len = behind_line(head, at)?;
-    let is_head = method == b"HEAD";
-    if has_body || !is_head && method != b"GET" {
+    rest = behind_line(rest)?;
+    if seen.has_body || !is_head && !is_get {
         return Ok(Request::Unsupported);
     }
-    if !has_host {
+    if !seen.has_host {
         return Err(Stop::Wrong);
     }
     Ok(Request::Get {
         target,
         is_head,
-        is_last,
-        len,
+        is_last: seen.is_last,
+        len: head.len() - rest.len(),
     })
+}
+
+/// Reads a field; what is behind it.
+#[inline(never)]
+fn read_field<'a>(rest: &'a [u8], seen: &mut Seen) -> Result<&'a [u8], Stop> {
+    let (name, rest) = piece(rest, TOKEN, b':')?;
+    let rest = rest.strip_prefix(b" ").unwrap_or(rest);
+    let behind = skip(rest, VALUE);
+    let value = &rest[..rest.len() - behind.len()];
+    match name.len() {
+        4 if name.eq_ignore_ascii_case(b"host") => seen.has_host = true,
+        10 if name.eq_ignore_ascii_case(b"connection") => {
+            let is_last = seen.is_last || has_option(value, b"close");
+            seen.is_last = is_last && !has_option(value, b"keep-alive");
+        }
+        14 if name.eq_ignore_ascii_case(b"content-length") => {
+            seen.has_body |= value.trim_ascii() != b"0";
+        }
+        17 if name.eq_ignore_ascii_case(b"transfer-encoding") => seen.has_body = true,
+        _ => {}
+    }
+    behind_line(behind)
 }
 
 /// In methods and names of fields (RFC 9110, section 5.6.2).
@@ -162,70 +177,81 @@ static CLASSES: [u8; 256] = {
     classes
 };
 
-/// Whether bytes are all visible characters of ASCII, which stand in targets and values.
+/// How many of these bytes, from the first on, are visible characters of ASCII, which stand in targets and values.
 #[inline]
-fn are_plain(bytes: [u8; 8]) -> bool {
+fn plain_bytes(bytes: [u8; 8]) -> usize {
     const EACH: u64 = u64::from_ne_bytes([1; 8]);
-    let word = u64::from_ne_bytes(bytes);
+    let word = u64::from_le_bytes(bytes);
+    // What is borrowed or carried comes only behind the first byte that is not plain.
     let is_low = word.wrapping_sub(EACH * 0x21);
     let is_high = word.wrapping_add(EACH);
-    (word | is_low | is_high) & (EACH << 7) == 0
+    let other = (word | is_low | is_high) & (EACH << 7);
+    other.trailing_zeros() as usize / 8
 }
 
-/// Where the first byte from `at` on is that is not of a class.
+/// What is left from the first byte on that is not of a class.
 #[inline]
-fn end_of(head: &[u8], mut at: usize, class: u8) -> usize {
-    // Eight at a time while all are plain, which a token need not be.
-    while class != TOKEN
-        && let Some(eight) = head.get(at..).and_then(<[u8]>::first_chunk)
-        && are_plain(*eight)
-    {
-        at += 8;
-    }
-    while let Some(byte) = head.get(at)
-        && CLASSES[usize::from(*byte)] & class != 0
-    {
-        at += 1;
-    }
-    at
-}
-
-/// The place behind bytes of a class, one at least, and the byte behind them, which must be `end`.
-#[inline]
-fn behind(head: &[u8], at: usize, class: u8, end: u8) -> Result<usize, Stop> {
-    let stop = end_of(head, at, class);
-    match head.get(stop) {
-        None => Err(Stop::End),
-        Some(byte) if *byte == end && stop != at => Ok(stop + 1),
-        Some(_) => Err(Stop::Wrong),
+fn skip(mut rest: &[u8], class: u8) -> &[u8] {
+    loop {
+        // Eight at a time while all are plain, which a token need not be.
+        while class != TOKEN
+            && let Some((eight, behind)) = rest.split_first_chunk()
+        {
+            match plain_bytes(*eight) {
+                8 => rest = behind,
+                plain => {
+                    rest = rest.get(plain..).unwrap_or_default();
+                    break;
+                }
+            }
+        }
+        match rest {
+            [byte, behind @ ..] if CLASSES[usize::from(*byte)] & class != 0 => rest = behind,
+            _ => return rest,
+        }
     }
 }
 
-/// The place behind the end of a line, which must be here. A bare line feed is one, too (section 2.2).
+/// Bytes of a class, one at least, and what is behind the byte that ends them.
 #[inline]
-fn behind_line(head: &[u8], at: usize) -> Result<usize, Stop> {
-    match (head.get(at), head.get(at + 1)) {
-        (Some(b'\r'), Some(b'\n')) => Ok(at + 2),
-        (Some(b'\n'), _) => Ok(at + 1),
-        (None, _) | (Some(b'\r'), None) => Err(Stop::End),
+fn piece(rest: &[u8], class: u8, end: u8) -> Result<(&[u8], &[u8]), Stop> {
+    let behind = skip(rest, class);
+    let piece = &rest[..rest.len() - behind.len()];
+    match behind {
+        [] => Err(Stop::End),
+        [byte, behind @ ..] if *byte == end && !piece.is_empty() => Ok((piece, behind)),
         _ => Err(Stop::Wrong),
     }
 }
 
-/// The last digit of the version, which is here, and the place behind its line.
+/// What is behind the end of a line, which must be here. A bare line feed is one, too (section 2.2).
 #[inline]
-fn version(head: &[u8], at: usize) -> Result<(u8, usize), Stop> {
-    const NAME: &[u8] = b"HTTP/1.";
-    let rest = head.get(at..).unwrap_or_default();
-    // Nearly always.
-    if rest.starts_with(b"HTTP/1.1\r\n") {
-        return Ok((b'1', at + 10));
+fn behind_line(rest: &[u8]) -> Result<&[u8], Stop> {
+    match rest {
+        [b'\r', b'\n', behind @ ..] | [b'\n', behind @ ..] => Ok(behind),
+        [] | [b'\r'] => Err(Stop::End),
+        _ => Err(Stop::Wrong),
     }
+}
+
+/// The last digit of the version, which is here, and what is behind its line.
+#[inline]
+fn version(rest: &[u8]) -> Result<(u8, &[u8]), Stop> {
+    // Nearly always.
+    match rest.strip_prefix(b"HTTP/1.1\r\n") {
+        Some(behind) => Ok((b'1', behind)),
+        None => other_version(rest),
+    }
+}
+
+#[cold]
+fn other_version(rest: &[u8]) -> Result<(u8, &[u8]), Stop> {
+    const NAME: &[u8] = b"HTTP/1.";
     let name = rest.get(..NAME.len()).unwrap_or(rest);
     match rest.get(NAME.len()) {
         None if NAME.starts_with(name) => Err(Stop::End),
         Some(minor @ (b'0' | b'1')) if name == NAME => {
-            Ok((*minor, behind_line(head, at + NAME.len() + 1)?))
+            Ok((*minor, behind_line(&rest[NAME.len() + 1..])?))
         }
         _ => Err(Stop::Wrong),
     }
@@ -239,7 +265,7 @@ fn has_option(list: &[u8], option: &[u8]) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use super::{MAX_HEAD_BYTES, Request, are_plain, read};
+    use super::{MAX_HEAD_BYTES, Request, plain_bytes, read};
 
     fn get(text: &str) -> (String, bool, bool, usize) {
         match read(text.as_bytes()) {
@@ -299,13 +325,17 @@ mod tests {
     }
 
     #[test]
-    fn eight_bytes_are_plain_if_each_is() {
+    fn of_eight_bytes_those_before_the_first_that_is_not_plain_are_counted() {
         for byte in 0..=u8::MAX {
             for place in 0..8 {
                 for other in [b'!', b'~'] {
-                    let mut bytes = [other; 8];
-                    bytes[place] = byte;
-                    assert_eq!(are_plain(bytes), byte.is_ascii_graphic(), "{bytes:?}");
+                    for behind in [b' ', other, 0xFF] {
+                        let mut bytes = [behind; 8];
+                        bytes[..place].fill(other);
+                        bytes[place] = byte;
+                        let plain = bytes.iter().take_while(|byte| byte.is_ascii_graphic());
+                        assert_eq!(plain_bytes(bytes), plain.count(), "{bytes:?}");
+                    }
                 }
             }
         }

@@ -37,36 +37,41 @@ pub(crate) struct Client {
 impl Http {
     /// Answers the requests at the front of `data`; how many bytes that were.
     fn answer(&self, connection: &mut Connection<'_>, data: &[u8]) -> usize {
-        let mut done = 0;
-        while done < data.len() {
-            let (answer, is_head, is_last, len) = match request::read(&data[done..]) {
-                Request::Partial => break,
-                Request::Get {
-                    target,
-                    is_head,
-                    is_last,
-                    len,
-                } => (self.pages.find(target), is_head, is_last, len),
-                wrong => {
-                    let answer = match wrong {
-                        Request::TooLarge => self.pages.too_large,
-                        Request::Unsupported => self.pages.not_allowed,
-                        _ => self.pages.bad_request,
-                    };
-                    (answer, false, true, data.len() - done)
-                }
-            };
-            if connection.send_static(answer.bytes(is_head)).is_err() {
-                // Too much waits for a client that asks faster than it reads: `on_writable` goes on.
-                break;
-            }
-            done += len;
-            if is_last {
-                connection.close();
-                return data.len();
+        let mut rest = data;
+        while !rest.is_empty() {
+            match self.answer_first(connection, rest) {
+                0 => break,
+                len => rest = rest.get(len..).unwrap_or_default(),
             }
         }
-        done
+        data.len() - rest.len()
+    }
+
+    /// Answers the request at the front of `data`; how many bytes it has. Without one, and while the client does not take its answers, 0; where
+    /// the connection ends with the answer, all.
+    #[inline(never)]
+    fn answer_first(&self, connection: &mut Connection<'_>, data: &[u8]) -> usize {
+        let (answer, is_head, is_last, len) = match request::read(data) {
+            Request::Partial => return 0,
+            Request::Get {
+                target,
+                is_head,
+                is_last,
+                len,
+            } => (self.pages.find(target), is_head, is_last, len),
+            Request::TooLarge => (&self.pages.too_large, false, true, data.len()),
+            Request::Unsupported => (&self.pages.not_allowed, false, true, data.len()),
+            Request::Malformed => (&self.pages.bad_request, false, true, data.len()),
+        };
+        if connection.send_static(answer.bytes(is_head)).is_err() {
+            // Too much waits for a client that asks faster than it reads: `on_writable` goes on.
+            return 0;
+        }
+        if is_last {
+            connection.close();
+            return data.len();
+        }
+        len
     }
 }
 
@@ -81,7 +86,14 @@ impl Service for Http {
     fn on_receive(&mut self, connection: &mut Connection<'_>, client: &mut Client, data: &[u8]) {
         if client.unread.is_empty() {
             // Nearly always: whole requests, which need not be kept.
-            let done = self.answer(connection, data);
+            let first = self.answer_first(connection, data);
+            if first == data.len() {
+                return;
+            }
+            let done = match first {
+                0 => 0,
+                first => first + self.answer(connection, &data[first..]),
+            };
             client.unread.extend_from_slice(&data[done..]);
         } else {
             client.unread.extend_from_slice(data);

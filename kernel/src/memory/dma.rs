@@ -21,7 +21,9 @@ impl DmaBuffer {
     /// # Errors
     /// When there is no such memory.
     pub fn new(len_bytes: usize) -> Result<Self, OutOfMemory> {
+        // One page at least: nothing that is read or written is longer.
         let len_bytes = len_bytes
+            .max(1)
             .checked_next_multiple_of(FRAME_BYTES)
             .ok_or(OutOfMemory)?;
         let base = frames::allocate(len_bytes / FRAME_BYTES, 1 << 32, FrameInfo::Other)? as *mut u8;
@@ -43,10 +45,7 @@ impl DmaBuffer {
     #[inline]
     fn pointer<T>(&self, offset: usize) -> *mut T {
         assert!(
-            offset.is_multiple_of(align_of::<T>())
-                && offset
-                    .checked_add(size_of::<T>())
-                    .is_some_and(|end| end <= self.len_bytes),
+            offset.is_multiple_of(align_of::<T>()) && offset <= self.len_bytes - size_of::<T>(),
             "access outside a DMA buffer"
         );
         self.base.wrapping_add(offset).cast()
@@ -108,12 +107,7 @@ impl DmaBuffer {
 impl Drop for DmaBuffer {
     fn drop(&mut self) {
         // SAFETY: allocated in `new`, and the owner has stopped the device.
-        unsafe {
-            frames::free(
-                self.base as usize,
-                self.len_bytes.max(FRAME_BYTES) / FRAME_BYTES,
-            )
-        };
+        unsafe { frames::free(self.base as usize, self.len_bytes / FRAME_BYTES) };
     }
 }
 
@@ -124,3 +118,4 @@ impl Plain for u16 {}
 impl Plain for u32 {}
 impl Plain for u64 {}
 impl Plain for [u32; 2] {}
+impl Plain for [u64; 2] {}

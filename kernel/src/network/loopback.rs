@@ -7,7 +7,7 @@ use alloc::sync::Arc;
 use alloc::vec::Vec;
 
 use crate::devices::network::{
-    ChecksumRequest, Frame, Medium, NetworkDevice, Receiver, Transmitter,
+    Device, Frame, Medium, NetworkDevice, Offload, Receiver, Transmitter,
 };
 use crate::sync::SpinLock;
 
@@ -119,7 +119,9 @@ struct Start {
     buffer: Vec<u8>,
 }
 
-impl Transmitter for Start {
+impl Transmitter for Start {}
+
+impl Device for Start {
     fn has_room(&mut self) -> bool {
         self.wire.lock().frames.len() < QUEUE
     }
@@ -132,7 +134,7 @@ impl Transmitter for Start {
         &mut self.buffer
     }
 
-    fn send(&mut self, len_bytes: usize, _: Option<ChecksumRequest>) {
+    fn send(&mut self, len_bytes: usize, _: Offload) {
         let mut frame = core::mem::take(&mut self.buffer);
         frame.truncate(len_bytes);
         self.wire.lock().put(frame);

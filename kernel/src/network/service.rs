@@ -172,6 +172,33 @@ impl Connection {
         Ok(self.waiting_bytes != before)
     }
 
+    /// Keeps what was not sent of bytes: those of `kept`, the same bytes, where they are, others copied.
+    ///
+    /// # Errors
+    /// [`Error::QueueFull`] while [`QUEUE_BYTES`] or more wait.
+    #[inline(never)]
+    fn keep(&mut self, data: &[u8], kept: Option<&'static [u8]>, sent: usize) -> Result<()> {
+        if self.waiting_bytes >= QUEUE_BYTES {
+            self.tells_room = true;
+            return Err(Error::QueueFull);
+        }
+        let rest = data.get(sent..).unwrap_or_default();
+        if rest.is_empty() {
+            return Ok(());
+        }
+        self.waiting_bytes += rest.len();
+        self.tells_room = true;
+        let kept = kept.and_then(|kept| kept.get(sent..));
+        match (kept, self.waiting.back_mut()) {
+            (Some(kept), _) if kept.len() >= WORTH_KEEPING => {
+                self.waiting.push_back(Piece::Kept(kept));
+            }
+            (_, Some(Piece::Copied(bytes))) => bytes.extend_from_slice(rest),
+            _ => self.waiting.push_back(Piece::Copied(rest.to_vec())),
+        }
+        Ok(())
+    }
+
     fn drop_waiting(&mut self) {
         self.waiting.clear();
         (self.sent, self.waiting_bytes) = (0, 0);
@@ -293,9 +320,20 @@ impl Service {
             let event = if self.turns >= TURNS {
                 self.rest()
             } else if let Some(item) = self.batch.next() {
-                self.look_at(item)
+                if item.len == 0 {
+                    self.look(number_of(item.token))
+                } else if let Some(connection) = self.take_aside(item) {
+                    let len = item.len as usize;
+                    return Event::Received { connection, len };
+                } else {
+                    None
+                }
+            } else if core::mem::take(&mut self.has_arrivals) {
+                self.accept()
+            } else if self.refill() {
+                None
             } else {
-                self.refill()
+                self.expire_first()
             };
             if let Some(event) = event {
                 return event;
@@ -323,6 +361,7 @@ impl Service {
         self.expire_first()
     }
 
+    #[inline(never)]
     fn expire_first(&mut self) -> Option<Event> {
         let (at, number) = *self.deadlines.first()?;
         if at > clock::now_ns() {
@@ -332,28 +371,24 @@ impl Service {
         self.expire(number)
     }
 
-    /// All that was told has been looked at: takes what was told since, or waits for it.
-    fn refill(&mut self) -> Option<Event> {
-        if core::mem::take(&mut self.has_arrivals) {
-            return self.accept();
-        }
+    /// All that was told has been looked at: takes what was told since, or waits for it. Whether there is something.
+    #[inline]
+    fn refill(&mut self) -> bool {
         let mut queue = self.events.lock();
         let mut has_slept = false;
         loop {
             self.has_arrivals |= core::mem::take(&mut queue.has_arrivals);
             if queue.take(&mut self.batch) || self.has_arrivals || self.events.is_stopped() {
-                return None;
+                return true;
             }
             // Whose time has come already is found after that sleep, which ends at once.
             if has_slept {
-                break;
+                return false;
             }
             has_slept = true;
             self.turns = 0;
             queue = queue.sleep(self.deadlines.first().map(|(at, _)| *at));
         }
-        drop(queue);
-        self.expire_first()
     }
 
     fn get(&mut self, connection: u32) -> Option<&mut Connection> {
@@ -361,6 +396,7 @@ impl Service {
     }
 
     /// Takes one connection that waits to be accepted.
+    #[inline(never)]
     fn accept(&mut self) -> Option<Event> {
         let pending = self.listener.pop(true, None).ok()?;
         let interface = self.network.lane(pending.interface, pending.lane)?;
@@ -403,13 +439,10 @@ impl Service {
         Some(Event::Accepted { connection })
     }
 
-    /// Takes what was put aside for a connection, or finds out what is new on it.
+    /// Takes what was put aside for a connection; its number, if the service is to be told now.
     #[inline]
-    fn look_at(&mut self, item: Item) -> Option<Event> {
+    fn take_aside(&mut self, item: Item) -> Option<u32> {
         let number = number_of(item.token);
-        if item.len == 0 {
-            return self.look(number);
-        }
         let connection = self.connections.get_mut(number as usize)?.as_mut()?;
         // The number may be another's by now.
         if connection.token != item.token {
@@ -426,13 +459,11 @@ impl Service {
         connection.is_touched = false;
         self.handled = Some(number);
         self.received = Received::Aside(item);
-        Some(Event::Received {
-            connection: number,
-            len: item.len as usize,
-        })
+        Some(number)
     }
 
     /// Finds out what is new on a connection.
+    #[inline(never)]
     fn look(&mut self, number: u32) -> Option<Event> {
         let now_ns = clock::now_ns();
         let connection = self
@@ -508,6 +539,7 @@ impl Service {
     }
 
     /// The connection is broken: tells the service, unless it has closed it anyway.
+    #[inline(never)]
     fn broken(&mut self, number: u32, error: Error) -> Option<Event> {
         let connection = self.get(number)?;
         connection.drop_waiting();
@@ -559,50 +591,37 @@ impl Service {
             .and_then(Option::as_mut)
             .filter(|connection| !connection.is_closing)
             .ok_or(Error::NotConnected)?;
-        if connection.waiting_bytes >= QUEUE_BYTES {
-            connection.tells_room = true;
-            return Err(Error::QueueFull);
+        if connection.waiting_bytes != 0 || data.is_empty() {
+            return connection.keep(data, kept, 0);
         }
-        let mut sent = 0;
-        if connection.waiting_bytes == 0 && !data.is_empty() {
-            let now_ns = clock::now_ns();
-            let mut stack = connection.interface.lock();
-            let result = match kept {
-                Some(kept) => stack.send_static(connection.slot, kept, now_ns),
-                None => stack.send(connection.slot, data, now_ns),
-            };
-            if result != Ok(data.len()) && connection.notifier.is_taking() {
-                // With the stack locked, nothing is put aside meanwhile.
-                connection.notifier.set_taking(false);
-                connection.is_taking = false;
-            }
+        let now_ns = clock::now_ns();
+        let mut stack = connection.interface.lock();
+        let result = match kept {
+            Some(kept) => stack.send_static(connection.slot, kept, now_ns),
+            None => stack.send(connection.slot, data, now_ns),
+        };
+        if result == Ok(data.len()) {
             drop(stack);
-            sent = match result {
-                Ok(len) => len,
-                Err(Error::WouldBlock) => 0,
-                // Whatever broke it, reading tells.
-                Err(_) => {
-                    self.events.lock().add(connection.token);
-                    return Err(Error::NotConnected);
-                }
-            };
             connection.touch(now_ns);
-        }
-        let rest = data.get(sent..).unwrap_or_default();
-        if rest.is_empty() {
             return Ok(());
         }
-        connection.waiting_bytes += rest.len();
-        connection.tells_room = true;
-        let kept = kept.and_then(|kept| kept.get(sent..));
-        match (kept, connection.waiting.back_mut()) {
-            (Some(kept), _) if kept.len() >= WORTH_KEEPING => {
-                connection.waiting.push_back(Piece::Kept(kept));
-            }
-            (_, Some(Piece::Copied(bytes))) => bytes.extend_from_slice(rest),
-            _ => connection.waiting.push_back(Piece::Copied(rest.to_vec())),
+        if connection.notifier.is_taking() {
+            // With the stack locked, nothing is put aside meanwhile.
+            connection.notifier.set_taking(false);
+            connection.is_taking = false;
         }
-        Ok(())
+        drop(stack);
+        let sent = match result {
+            Ok(len) => len,
+            Err(Error::WouldBlock) => 0,
+            // Whatever broke it, reading tells.
+            Err(_) => {
+                self.events.lock().add(connection.token);
+                return Err(Error::NotConnected);
+            }
+        };
+        connection.touch(now_ns);
+        connection.keep(data, kept, sent)
     }
 
     /// Bytes that wait here to be sent.

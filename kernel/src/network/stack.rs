@@ -22,9 +22,7 @@ use super::ports::{FourTuple, Ports};
 use super::statistics::Statistics;
 use crate::arch::x86_64::core_local::{self, CoreLocal};
 use crate::arch::{clock, interrupts};
-use crate::devices::network::{
-    ChecksumRequest, Medium, NetworkDevice, Receiver, Segmentation, Transmitter,
-};
+use crate::devices::network::{Device, Medium, NetworkDevice, Offload, Receiver, Transmitter};
 use crate::scheduler::{Notifier, Readiness};
 
 /// Frames handled in one go before another core may take the lock.
@@ -39,7 +37,12 @@ const SILENCE_US: u64 = 6_000_000;
 /// The way out, as the engine sees it.
 pub(super) struct Below(Box<dyn Transmitter>);
 
-impl tcpip::Device for Below {
+impl Device for Below {
+    #[inline]
+    fn as_dyn(&mut self) -> &mut dyn Device {
+        &mut *self.0
+    }
+
     #[inline]
     fn has_room(&mut self) -> bool {
         self.0.has_room()
@@ -56,23 +59,8 @@ impl tcpip::Device for Below {
     }
 
     #[inline]
-    fn send(&mut self, len_bytes: usize, offload: tcpip::Offload) {
-        let checksum = offload.checksum.map(|request| ChecksumRequest {
-            start: request.start,
-            at: request.at,
-            is_tcp: true,
-        });
-        match checksum.filter(|_| offload.segment_bytes != 0) {
-            None => self.0.send(len_bytes, checksum),
-            Some(checksum) => {
-                let segmentation = Segmentation {
-                    segment_bytes: offload.segment_bytes,
-                    header_bytes: offload.header_bytes,
-                    is_v6: offload.is_v6,
-                };
-                self.0.send_large(len_bytes, checksum, segmentation);
-            }
-        }
+    fn send(&mut self, len_bytes: usize, offload: Offload) {
+        self.0.send(len_bytes, offload);
     }
 
     #[inline]
@@ -170,28 +158,25 @@ impl Stack {
         if let Some(home) = &mut self.home {
             home.is_called = false;
         }
-        self.receiver.acknowledge();
         if let Some(pings) = &mut self.engine.sockets.pings {
             pings.now_ns = now_ns;
         }
         let has_more_parcels = self.engine.sockets.mail.is_some() && self.take_parcels(now_us);
-        let mut room = BATCH;
-        while room != 0
-            && self.receiver.is_ready()
-            && let Some(frame) = self.receiver.frame()
-        {
-            self.engine.receive(frame.bytes, frame.is_verified, now_us);
-            self.receiver.release();
-            room -= 1;
-        }
+        let engine = &mut self.engine;
+        let sent = engine.stats().frames_out;
+        let frames = self.receiver.serve(BATCH, &mut |frame, is_verified| {
+            engine.receive(frame, is_verified, now_us);
+        });
         if self.engine.next_timer().is_some_and(|at| at <= now_us) {
             self.engine.run_timers(now_us);
         }
-        tcpip::Device::flush(&mut self.engine.device);
+        if self.engine.stats().frames_out != sent {
+            self.engine.device.flush();
+        }
         if self.engine.address_changes() != self.seen_changes || self.searching_since.is_some() {
             self.look_at_addresses(now_us);
         }
-        room == 0 || has_more_parcels
+        frames == BATCH || has_more_parcels
     }
 
     /// Takes what other lanes have handed over, a bounded number of parcels; whether there may be more.
@@ -611,7 +596,7 @@ impl Stack {
     ///
     /// # Errors
     /// As [`Stack::send`].
-    #[inline]
+    #[inline(always)]
     pub fn send_static(&mut self, slot: u32, data: &'static [u8], now_ns: u64) -> Result<usize> {
         let len = self.engine.write_static(slot, data, now_ns / 1000)?;
         self.finish();

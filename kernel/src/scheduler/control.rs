@@ -7,8 +7,8 @@
 use core::sync::atomic::{AtomicU64, Ordering, fence};
 
 use super::core::{
-    block, enqueue, idle, poll_services, prepare_to_block, schedule, shared_of, wake, with_core,
-    yield_now,
+    Here, block, enqueue, idle, poll_services, prepare_to_block, schedule, shared_of, wake,
+    with_core, yield_now,
 };
 use super::thread::{self, Thread, Waiting, mark};
 use crate::arch::{clock, interrupts};
@@ -127,11 +127,11 @@ pub fn sleep_killable(deadline_ns: Option<u64>) -> Result<(), Killed> {
 
 /// Whether a thread that was taken from the run queue may run; if not, it is held until it is resumed.
 #[inline]
-pub(super) fn may_run(thread: &Thread) -> bool {
+pub(super) fn may_run(here: Here, thread: &Thread) -> bool {
     let marks = thread.marks.load(Ordering::Relaxed);
     if marks & mark::POLLING == 0 {
         // Somebody works: what others poll for may come.
-        with_core(|core| core.polling.in_vain = 0);
+        here.with(|core| core.polling.in_vain = 0);
     }
     marks & mark::SUSPENDED == 0 || !hold(thread)
 }
@@ -175,7 +175,7 @@ const MAX_HALT_NS: u64 = 10_000_000;
 pub fn polling() {
     let thread = thread::current();
     thread.marks.fetch_or(mark::POLLING, Ordering::Relaxed);
-    poll_services();
+    poll_services(Here::find());
     let should_halt = with_core(|core| {
         if core.polling.in_vain == 0 {
             // Everybody polls once more after this was read.
@@ -203,7 +203,7 @@ pub fn polling() {
         HALTED_CORES.fetch_or(1 << core, Ordering::SeqCst);
         fence(Ordering::SeqCst);
         if WORK.load(Ordering::SeqCst) == seen_work {
-            idle(clock::now_ns() + MAX_HALT_NS);
+            idle(Here::find(), clock::now_ns() + MAX_HALT_NS);
         }
         HALTED_CORES.fetch_and(!(1 << core), Ordering::SeqCst);
     }

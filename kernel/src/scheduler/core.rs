@@ -9,7 +9,7 @@ use core::sync::atomic::{AtomicPtr, AtomicU64, AtomicUsize, Ordering, fence};
 use super::thread::{self, Name, State, Thread, Waiting};
 use super::timers::Timers;
 use super::{Service, control, registry};
-use crate::arch::interrupts::Irq;
+use crate::arch::interrupts::{Irq, Mark};
 use crate::arch::x86_64::core_local::{self, CoreLocal, MAX_CORES};
 use crate::arch::x86_64::{context, cpu, local_apic, preemption, tlb};
 use crate::arch::{clock, interrupts};
@@ -53,6 +53,8 @@ pub(super) struct Core {
     services: Vec<&'static dyn Service>,
     /// Services that have something to do only when their line has interrupted.
     handlers: Vec<(Irq, &'static dyn Service)>,
+    /// Where it is noted that one of these lines has interrupted.
+    handler_marks: Vec<Mark>,
     /// The thread that ended last, until another one runs.
     ended: *const Thread,
     /// Another core ended the last wait.
@@ -80,9 +82,10 @@ pub(super) struct Shared {
     inbox: AtomicPtr<Thread>,
     /// Threads that have not ended.
     threads: AtomicUsize,
-    halted_ns: AtomicU64,
-    /// Since when the core has been halted (nanoseconds since boot), or `u64::MAX`.
-    halted_since_ns: AtomicU64,
+    /// How long the core has been halted, in ticks of the time-stamp counter.
+    halted: AtomicU64,
+    /// What the counter was when the core halted, or `u64::MAX`.
+    halted_since: AtomicU64,
     switches: AtomicU64,
 }
 
@@ -96,13 +99,42 @@ const SLICE_NS: u64 = 4_000_000;
 /// Ready threads run this often in a row before the services are asked again, even if nothing interrupts.
 const SWITCHES_PER_POLL: u32 = 16;
 
+/// The core that runs, looked up once: a thread stays on its core, so what was looked up stays true for as long as it runs.
+#[derive(Clone, Copy)]
+pub(super) struct Here {
+    local: &'static CoreLocal,
+    core: *mut Core,
+}
+
+impl Here {
+    #[inline]
+    pub(super) fn find() -> Self {
+        let local = core_local::current();
+        let core = local.scheduler.load(Ordering::Relaxed).cast();
+        Self { local, core }
+    }
+
+    #[inline]
+    pub(super) fn with<R>(self, work: impl FnOnce(&mut Core) -> R) -> R {
+        // SAFETY: `initialise` made it for this core, which alone uses it, never from a handler; no closure calls back into this function.
+        work(unsafe { &mut *self.core })
+    }
+
+    /// Whether the timer has interrupted, or a deadline was found to be over.
+    #[inline]
+    fn has_look_due(self) -> bool {
+        interrupts::is_timer_pending(self.local) || self.with(|core| core.is_look_due)
+    }
+
+    /// Whether there were interrupts that were not looked at.
+    #[inline]
+    fn has_interrupt(self) -> bool {
+        self.with(|core| self.local.interrupts.load(Ordering::Relaxed) != core.interrupts_seen)
+    }
+}
+
 pub(super) fn with_core<R>(work: impl FnOnce(&mut Core) -> R) -> R {
-    let core = core_local::current()
-        .scheduler
-        .load(Ordering::Relaxed)
-        .cast::<Core>();
-    // SAFETY: `initialise` made it for this core, which alone uses it, never from a handler; no closure calls back into this function.
-    work(unsafe { &mut *core })
+    Here::find().with(work)
 }
 
 /// Makes the scheduler of the core that calls.
@@ -112,8 +144,8 @@ fn initialise() -> &'static Shared {
         local,
         inbox: AtomicPtr::new(null_mut()),
         threads: AtomicUsize::new(0),
-        halted_ns: AtomicU64::new(0),
-        halted_since_ns: AtomicU64::new(u64::MAX),
+        halted: AtomicU64::new(0),
+        halted_since: AtomicU64::new(u64::MAX),
         switches: AtomicU64::new(0),
     });
     let Ok(shared) = shared else {
@@ -128,6 +160,7 @@ fn initialise() -> &'static Shared {
         timers: Timers::new(),
         services: Vec::new(),
         handlers: Vec::new(),
+        handler_marks: Vec::new(),
         ended: null(),
         is_with_others: false,
         armed_ns: u64::MAX,
@@ -160,8 +193,9 @@ impl Core {
     }
 
     /// What fired, early perhaps, comes no more.
-    fn note_timer(&mut self) {
-        if interrupts::take_timer() {
+    #[inline]
+    fn note_timer(&mut self, local: &CoreLocal) {
+        if interrupts::take_timer(local) {
             self.armed_ns = u64::MAX;
             self.is_slice_armed = false;
         }
@@ -169,8 +203,9 @@ impl Core {
 
     /// Has the timer look after the thread that runs next, unless it will anyway: a thread that computes must not keep the core.
     /// The timer is set once in a slice, however many threads come and go.
-    fn arm_slice(&mut self) {
-        self.note_timer();
+    #[inline]
+    fn arm_slice(&mut self, local: &CoreLocal) {
+        self.note_timer(local);
         if self.is_slice_armed || !preemption::is_enabled() {
             return;
         }
@@ -203,6 +238,11 @@ pub fn register_service(service: &'static dyn Service) {
 pub fn register_interrupt(irq: Irq, service: &'static dyn Service) {
     with_core(|core| {
         core.handlers.push((irq, service));
+        let Mark { word, bits } = irq.mark();
+        match core.handler_marks.iter_mut().find(|mark| mark.word == word) {
+            Some(mark) => mark.bits |= bits,
+            None => core.handler_marks.push(Mark { word, bits }),
+        }
         core.is_look_due = true;
     });
 }
@@ -280,6 +320,7 @@ pub fn spawn(
 }
 
 /// Makes a blocked thread ready, on its own core.
+#[inline]
 pub(super) fn wake(thread: &Thread) {
     if thread.make_ready() {
         enqueue(thread);
@@ -287,15 +328,24 @@ pub(super) fn wake(thread: &Thread) {
 }
 
 /// Puts a ready thread into the run queue of its core.
+#[inline]
 pub(super) fn enqueue(thread: &Thread) {
-    let local = core_local::current();
-    if thread.core() == local.index() {
-        with_core(|core| core.ready.push(thread));
-        return;
+    let here = Here::find();
+    if thread.core() == here.local.index() {
+        here.with(|core| core.ready.push(thread));
+    } else {
+        enqueue_elsewhere(here, thread);
     }
+}
+
+#[inline(never)]
+fn enqueue_elsewhere(here: Here, thread: &Thread) {
     shared_of(thread.core()).push(thread);
-    with_core(|core| core.to_interrupt |= 1 << thread.core());
-    if with_core(|core| core.holding_interrupts) == 0 {
+    let is_held = here.with(|core| {
+        core.to_interrupt |= 1 << thread.core();
+        core.holding_interrupts != 0
+    });
+    if !is_held {
         interrupt_woken();
     }
 }
@@ -303,26 +353,32 @@ pub(super) fn enqueue(thread: &Thread) {
 /// While this lives, cores for which this one has made threads ready are not interrupted; when the last of them ends, they are. Made before
 /// a lock is taken under which threads are woken: else those would begin to run, and wait for that lock, while this core still holds it
 /// and is busy with the interrupt.
-pub(super) struct InterruptsHeld(());
+pub(super) struct InterruptsHeld(Option<Here>);
 
 impl InterruptsHeld {
     #[inline]
     pub(super) fn new() -> Self {
         // On the host, tests have no scheduler.
-        if !cfg!(test) {
-            with_core(|core| core.holding_interrupts += 1);
+        match cfg!(test) {
+            true => Self(None),
+            false => Self::on(Here::find()),
         }
-        Self(())
+    }
+
+    #[inline]
+    fn on(here: Here) -> Self {
+        here.with(|core| core.holding_interrupts += 1);
+        Self(Some(here))
     }
 }
 
 impl Drop for InterruptsHeld {
     #[inline]
     fn drop(&mut self) {
-        if cfg!(test) {
+        let Self(Some(here)) = self else {
             return;
-        }
-        let is_due = with_core(|core| {
+        };
+        let is_due = here.with(|core| {
             core.holding_interrupts = core.holding_interrupts.saturating_sub(1);
             core.holding_interrupts == 0 && core.to_interrupt != 0
         });
@@ -368,8 +424,8 @@ impl Shared {
 }
 
 /// Takes over the threads that other cores made ready, in the order in which they were.
-fn empty_inbox() {
-    with_core(|core| {
+fn empty_inbox(here: Here) {
+    here.with(|core| {
         if core.shared.inbox.load(Ordering::Relaxed).is_null() {
             return;
         }
@@ -427,14 +483,7 @@ pub(super) fn prepare_to_block() {
 
 /// Blocks the running thread, which called [`prepare_to_block`], until it is woken or the deadline passes.
 pub(super) fn block(deadline_ns: Option<u64>) {
-    let thread = thread::current();
-    if let Some(deadline_ns) = deadline_ns {
-        with_core(|core| core.timers.insert(deadline_ns, thread));
-    }
-    schedule();
-    if deadline_ns.is_some() {
-        with_core(|core| core.timers.remove(thread));
-    }
+    schedule_until(deadline_ns.unwrap_or(u64::MAX));
 }
 
 /// Lets the other ready threads of this core, and its services, run.
@@ -450,27 +499,46 @@ pub fn sleep_until(deadline_ns: u64) {
 }
 
 /// Switches to the next thread that is ready; halts while there is none. Returns when the calling thread's turn has come again.
+#[inline]
 pub(super) fn schedule() {
+    schedule_until(u64::MAX);
+}
+
+/// The same for a thread that is woken at a deadline (`u64::MAX`: none). That is noted among the timers only when another thread runs meanwhile.
+fn schedule_until(mut deadline_ns: u64) {
+    let here = Here::find();
     // Nobody holds interrupts back and waits; but a thread that a fault took out of a service could not let them go.
-    if with_core(|core| core::mem::take(&mut core.holding_interrupts)) != 0 {
+    if here.with(|core| core::mem::take(&mut core.holding_interrupts)) != 0 {
         interrupt_woken();
     }
-    let current: *const Thread = thread::current();
-    loop {
-        poll_services();
-        if let Some(next) = with_core(|core| core.ready.pop()) {
+    let current = thread::current();
+    poll_services(here);
+    let next = loop {
+        match here.with(|core| core.ready.pop()) {
             // SAFETY: threads in the run queue are alive.
-            if !control::may_run(unsafe { &*next }) {
-                continue;
+            Some(next) if control::may_run(here, unsafe { &*next }) => break next,
+            Some(_) => {}
+            None => {
+                idle(here, deadline_ns);
+                // Before the time has come, the timer has not interrupted, and idling does not find it over.
+                if here.has_look_due() && clock::now_ns() >= deadline_ns {
+                    deadline_ns = u64::MAX;
+                    wake(current);
+                }
+                serve_due(here);
             }
-            with_core(Core::arm_slice);
-            if next != current {
-                switch_to(current, next);
-            }
-            return;
         }
-        idle(u64::MAX);
+    };
+    here.with(|core| core.arm_slice(here.local));
+    if core::ptr::eq(next, current) {
+        return;
     }
+    if deadline_ns == u64::MAX {
+        return switch_to(here, current, next);
+    }
+    here.with(|core| core.timers.insert(deadline_ns, current));
+    switch_to(here, current, next);
+    here.with(|core| core.timers.remove(current));
 }
 
 /// Makes a thread the running one, as far as others see it; the switch to its context follows.
@@ -495,8 +563,8 @@ pub fn enable_preemption() {
     preemption::enable(preempt);
 }
 
-fn switch_to(current: *const Thread, next: *const Thread) {
-    with_core(|core| {
+fn switch_to(here: Here, current: *const Thread, next: *const Thread) {
+    here.with(|core| {
         let switches = core.shared.switches.load(Ordering::Relaxed);
         core.shared.switches.store(switches + 1, Ordering::Relaxed);
     });
@@ -509,11 +577,25 @@ fn switch_to(current: *const Thread, next: *const Thread) {
 }
 
 /// Serves what interrupts announced and deadlines that passed.
-pub(super) fn poll_services() {
-    empty_inbox();
-    let (is_due, has_timers) = with_core(|core| {
+#[inline]
+pub(super) fn poll_services(here: Here) {
+    let is_due = here.with(|core| {
         core.polls += 1;
-        let interrupts = interrupts::count();
+        !core.shared.inbox.load(Ordering::Relaxed).is_null()
+            || core.is_look_due
+            || core.polls >= SWITCHES_PER_POLL
+    });
+    if is_due || here.has_interrupt() {
+        serve_due(here);
+    }
+}
+
+/// Takes over what other cores have made ready, and serves if there may be something to serve.
+#[inline(never)]
+fn serve_due(here: Here) {
+    empty_inbox(here);
+    let interrupts = here.local.interrupts.load(Ordering::Relaxed);
+    let is_due = here.with(|core| {
         let is_due = interrupts != core.interrupts_seen
             || core.is_look_due
             || core.polls >= SWITCHES_PER_POLL;
@@ -522,15 +604,16 @@ pub(super) fn poll_services() {
             core.is_look_due = false;
             core.interrupts_seen = interrupts;
         }
-        (is_due, core.timers.next_ns().is_some())
+        is_due
     });
     if !is_due {
         return;
     }
-    serve_all();
+    let has_timers = here.with(|core| core.timers.next_ns().is_some());
+    serve_all(here);
     if has_timers {
         let now_ns = clock::now_ns();
-        while let Some(thread) = with_core(|core| core.timers.pop_expired(now_ns)) {
+        while let Some(thread) = here.with(|core| core.timers.pop_expired(now_ns)) {
             // SAFETY: a thread with a deadline is alive.
             wake(unsafe { &*thread });
         }
@@ -538,22 +621,24 @@ pub(super) fn poll_services() {
 }
 
 /// Asks every service once, and those whose line has interrupted.
-fn serve_all() {
-    let local = core_local::current();
-    local.set_serving(true);
+fn serve_all(here: Here) {
+    here.local.set_serving(true);
     {
-        let _held = InterruptsHeld::new();
+        let _held = InterruptsHeld::on(here);
         let mut index = 0;
-        while let Some(service) = with_core(|core| core.services.get(index).copied()) {
+        while let Some(service) = here.with(|core| core.services.get(index).copied()) {
             service.serve();
             index += 1;
         }
-        let mut next = 0;
-        while let Some(service) = with_core(|core| core.next_handler(&mut next)) {
-            service.serve();
+        let is_due = |core: &mut Core| core.handler_marks.iter().any(|one| one.is_set(here.local));
+        if here.with(is_due) {
+            let mut next = 0;
+            while let Some(service) = here.with(|core| core.next_handler(&mut next)) {
+                service.serve();
+            }
         }
     }
-    local.set_serving(false);
+    here.local.set_serving(false);
 }
 
 /// As long as a core waits for another one before it halts.
@@ -561,16 +646,15 @@ const MOMENT_NS: u64 = 50_000;
 
 /// Waits a moment for a thread that another core makes ready, where one ended the last wait: threads of two cores that wake each other in
 /// turn are spared the halt and the interrupt, which cost much more in a virtual machine. Whether one came.
-fn wait_for_others(until_ns: u64) -> bool {
-    if !with_core(|core| core.is_with_others) {
-        return false;
-    }
-    let shared = with_core(|core| core.shared);
+#[inline(never)]
+fn wait_for_others(here: Here, deadline_ns: u64) -> bool {
+    let until_ns = deadline_ns.min(clock::now_ns() + MOMENT_NS);
+    let shared = here.with(|core| core.shared);
     loop {
         if !shared.inbox.load(Ordering::Relaxed).is_null() {
             return true;
         }
-        let has_interrupt = with_core(|core| interrupts::count() != core.interrupts_seen);
+        let has_interrupt = here.has_interrupt();
         if has_interrupt || clock::now_ns() >= until_ns {
             return has_interrupt;
         }
@@ -578,56 +662,66 @@ fn wait_for_others(until_ns: u64) -> bool {
     }
 }
 
+/// Sees to it that the timer interrupts at a deadline or before; whether that is still to come.
+#[inline(never)]
+fn arm(here: Here, deadline_ns: u64) -> bool {
+    let now_ns = clock::now_ns();
+    let is_to_come = deadline_ns > now_ns;
+    if is_to_come {
+        here.with(|core| core.armed_ns = local_apic::set_timer(deadline_ns, now_ns));
+    }
+    is_to_come
+}
+
 /// Halts until an interrupt comes, the next deadline or `until_ns` (since boot).
-pub(super) fn idle(until_ns: u64) {
-    let mut deadline_ns = with_core(|core| core.timers.next_ns())
+pub(super) fn idle(here: Here, until_ns: u64) {
+    let mut deadline_ns = here
+        .with(|core| core.timers.next_ns())
         .unwrap_or(u64::MAX)
         .min(until_ns);
     // What services do later wakes no thread that does not wait for the outside.
     let is_asleep = deadline_ns == u64::MAX;
     let mut index = 0;
-    while let Some(service) = with_core(|core| core.services.get(index).copied()) {
+    while let Some(service) = here.with(|core| core.services.get(index).copied()) {
         deadline_ns = deadline_ns.min(service.next_deadline_ns().unwrap_or(u64::MAX));
         index += 1;
     }
-    let now_ns = clock::now_ns();
-    if deadline_ns <= now_ns {
-        with_core(|core| core.is_look_due = true);
+    // A timer that is set to an earlier time has not interrupted yet, so that time is still to come, or its interrupt is not looked at.
+    let is_armed = here.with(|core| {
+        core.note_timer(here.local);
+        deadline_ns >= core.armed_ns
+    });
+    if !is_armed && !arm(here, deadline_ns) {
+        here.with(|core| core.is_look_due = true);
         return;
     }
-    if wait_for_others(deadline_ns.min(now_ns + MOMENT_NS)) {
+    if here.with(|core| core.is_with_others) && wait_for_others(here, deadline_ns) {
         return;
     }
     heap::take_back();
-    with_core(|core| {
-        core.note_timer();
-        if deadline_ns < core.armed_ns {
-            core.armed_ns = local_apic::set_timer(deadline_ns, now_ns);
-        }
-    });
-    let shared = with_core(|core| core.shared);
-    shared.local.is_halted.store(true, Ordering::Relaxed);
+    let shared = here.with(|core| core.shared);
+    here.local.is_halted.store(true, Ordering::Relaxed);
     fence(Ordering::SeqCst);
     if is_asleep {
         registry::fall_asleep();
     }
     cpu::disable_interrupts();
-    let has_news = with_core(|core| interrupts::count() != core.interrupts_seen)
-        || !shared.inbox.load(Ordering::Relaxed).is_null();
-    if has_news {
+    if here.has_interrupt() || !shared.inbox.load(Ordering::Relaxed).is_null() {
         cpu::enable_interrupts();
     } else {
-        shared.halted_since_ns.store(now_ns, Ordering::Relaxed);
+        let since = clock::tsc();
+        shared.halted_since.store(since, Ordering::Relaxed);
         cpu::enable_interrupts_and_halt();
-        let halted_ns = shared.halted_ns.load(Ordering::Relaxed) + (clock::now_ns() - now_ns);
-        shared.halted_since_ns.store(u64::MAX, Ordering::Relaxed);
-        shared.halted_ns.store(halted_ns, Ordering::Relaxed);
+        let halted = clock::tsc().saturating_sub(since);
+        shared.halted_since.store(u64::MAX, Ordering::Relaxed);
+        let halted = shared.halted.load(Ordering::Relaxed) + halted;
+        shared.halted.store(halted, Ordering::Relaxed);
     }
     if is_asleep {
         registry::wake_up();
     }
-    with_core(|core| core.is_with_others = !shared.inbox.load(Ordering::Relaxed).is_null());
-    shared.local.is_halted.store(false, Ordering::SeqCst);
+    here.with(|core| core.is_with_others = !shared.inbox.load(Ordering::Relaxed).is_null());
+    here.local.is_halted.store(false, Ordering::SeqCst);
     tlb::catch_up();
 }
 
@@ -703,10 +797,10 @@ pub struct Statistics {
 /// What a core has done, or `None` where there is no such core. A core that halts now is counted until now.
 pub fn statistics(core: usize) -> Option<Statistics> {
     let shared = SHARED.get(core)?.get()?;
-    let since_ns = shared.halted_since_ns.load(Ordering::Relaxed);
-    let halted_ns = shared.halted_ns.load(Ordering::Relaxed);
+    let since = shared.halted_since.load(Ordering::Relaxed);
+    let halted = shared.halted.load(Ordering::Relaxed);
     Some(Statistics {
-        halted_ns: halted_ns + clock::now_ns().saturating_sub(since_ns),
+        halted_ns: clock::ticks_ns(halted + clock::tsc().saturating_sub(since)),
         switches: shared.switches.load(Ordering::Relaxed),
         interrupts: shared.local.interrupts.load(Ordering::Relaxed),
         threads: shared.threads.load(Ordering::Relaxed) as u64,

@@ -25,12 +25,17 @@ impl<D: Device, S: Sockets> Engine<D, S> {
         self.stats.bytes_in += frame.len() as u64;
         // Nearly always; what is in any way special goes the long way.
         if self.capabilities.medium == Medium::Ethernet
-            && let Some((tuple, segment)) = usual::read(frame, is_verified)
-            && let Some(slot) = self.table.find(&tuple)
+            && let Some((ends, segment)) = usual::read(frame, is_verified)
+            && let Some(slot) = self.table.find_next(ends)
         {
             self.stats.segments_in += 1;
             return self.receive_segment(slot, &segment, now);
         }
+        self.receive_frame(frame, is_verified, now);
+    }
+
+    #[inline(never)]
+    fn receive_frame(&mut self, frame: &[u8], is_verified: bool, now: u64) {
         let packet = match self.capabilities.medium {
             Medium::Ip => frame,
             Medium::Ethernet => {
@@ -82,7 +87,7 @@ impl<D: Device, S: Sockets> Engine<D, S> {
                 remote_port: segment.source_port,
             };
             return match self.table.find(&tuple) {
-                Some(slot) => self.receive_segment(slot, &segment, now),
+                Some(slot) => self.receive_unusual(slot, &segment, now),
                 None => self.receive_unknown(packet, is_verified, &tuple, &segment, now),
             };
         }

@@ -11,7 +11,8 @@ use crate::half_open::{HalfOpens, SWEEP_US};
 use crate::seq::Seq;
 use crate::sockets::{Admission, Sockets};
 use crate::tcp::{
-    Agreement, Connection, DEFAULT_MSS, DEFAULT_MSS_V6, News, State, first_window, window_scale,
+    ACK_DELAY_US, Agreement, Connection, DEFAULT_MSS, DEFAULT_MSS_V6, News, State, first_window,
+    window_scale,
 };
 use crate::time_wait::{Rest, Verdict};
 use crate::timers::{Key, UNSET};
@@ -53,8 +54,14 @@ const BARE: Header<'static> = Header {
 };
 
 impl<D: Device, S: Sockets> Engine<D, S> {
+    /// A segment of a connection, apart from the usual way.
+    #[inline(never)]
+    pub(super) fn receive_unusual(&mut self, slot: u32, segment: &Segment<'_>, now: u64) {
+        self.receive_segment(slot, segment, now);
+    }
+
     /// A segment of a connection.
-    #[inline]
+    #[inline(always)]
     pub(super) fn receive_segment(&mut self, slot: u32, segment: &Segment<'_>, now: u64) {
         let Some(entry) = self.table.get_mut(slot) else {
             return;
@@ -77,8 +84,15 @@ impl<D: Device, S: Sockets> Engine<D, S> {
         if news.contains(News::REFUSE) {
             let tuple = entry.tuple;
             self.send_reset(&tuple, segment, now);
+            return self.settle(slot, news, now);
         }
-        self.settle(slot, news, now);
+        // Nearly always its answer is still to come, and whatever waits is looked after in time.
+        if entry.connection.wants_output() || entry.timer > now + ACK_DELAY_US {
+            self.drive(slot, now);
+        }
+        if !news.is_empty() {
+            self.tell(slot, news, now);
+        }
     }
 
     /// A segment of no connection: a new one, one in TIME-WAIT, or nothing.
@@ -282,7 +296,7 @@ impl<D: Device, S: Sockets> Engine<D, S> {
         let is_bare = segment.payload.is_empty() && !segment.flags.contains(Flags::FIN);
         match is_bare && segment.seq == agreement.irs + 1 {
             true => self.settle(slot, News::empty(), now),
-            false => self.receive_segment(slot, segment, now),
+            false => self.receive_unusual(slot, segment, now),
         }
         true
     }
@@ -438,7 +452,7 @@ impl<D: Device, S: Sockets> Engine<D, S> {
         };
         if entry.connection.wants_output() {
             let mut exit = Exit {
-                device: &mut self.device,
+                device: self.device.as_dyn(),
                 capabilities: &self.capabilities,
                 generation: self.neighbors.generation,
                 cx: context!(self, now),
@@ -447,9 +461,12 @@ impl<D: Device, S: Sockets> Engine<D, S> {
                 return self.send_and_arrange(slot, now);
             }
         }
-        let wanted = entry.connection.deadline();
-        self.timers
-            .arrange(Key::Connection(slot), &mut entry.timer, wanted);
+        // What has begun just now is not due before an acknowledgement that waits.
+        if entry.timer > now + ACK_DELAY_US {
+            let wanted = entry.connection.deadline();
+            self.timers
+                .arrange(Key::Connection(slot), &mut entry.timer, wanted);
+        }
     }
 
     #[inline(never)]
@@ -470,7 +487,7 @@ impl<D: Device, S: Sockets> Engine<D, S> {
                 return UNSET;
             };
             let mut exit = Exit {
-                device: &mut self.device,
+                device: self.device.as_dyn(),
                 capabilities: &self.capabilities,
                 generation: self.neighbors.generation,
                 cx: context!(self, now),

@@ -12,6 +12,7 @@ const SPARE: usize = 64;
 
 /// Bytes in a queue, with room beyond its end for bytes that come before others.
 #[derive(Default)]
+#[cfg_attr(test, derive(Clone, Debug))]
 pub(crate) struct Ring {
     /// Its length is 0 or a power of two.
     storage: Box<[u8]>,
@@ -55,7 +56,7 @@ impl Ring {
     }
 
     /// Copies bytes from a place `offset` from the first; how many there were.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn read(&self, offset: usize, bytes: &mut [u8]) -> usize {
         let count = bytes.len().min(self.len.saturating_sub(offset));
         if count == 0 {

@@ -113,7 +113,7 @@ impl Connection {
     }
 
     /// Bytes came that are to be acknowledged: every second full segment at once, others a little later.
-    #[inline]
+    #[inline(always)]
     fn owe_ack(&mut self, len: u32, now_us: u64) {
         self.seen_mss = self.seen_mss.max(len.min(self.mss.max(1460)));
         let is_due = self.rcv_nxt - self.last_ack >= 2 * self.seen_mss;
@@ -125,7 +125,7 @@ impl Connection {
     }
 
     /// All before `ack` was received. There is something before it.
-    #[inline]
+    #[inline(always)]
     fn acknowledge(&mut self, ack: Seq, cx: &mut Context<'_>) -> News {
         let acked = ack - self.una;
         let under_way = self.max - self.una;
@@ -159,6 +159,12 @@ impl Connection {
             }
         }
         News::empty()
+    }
+
+    /// The same, apart from the short way.
+    #[inline(never)]
+    fn acknowledge_apart(&mut self, ack: Seq, cx: &mut Context<'_>) -> News {
+        self.acknowledge(ack, cx)
     }
 
     #[inline(never)]
@@ -222,7 +228,7 @@ impl Connection {
         }
         // The window of a SYN is not shifted.
         let window = u32::from(segment.window);
-        let _ = self.acknowledge(segment.ack, cx);
+        let _ = self.acknowledge_apart(segment.ack, cx);
         self.begin(&agreement, window, cx.now_us);
         self.edge = self.rcv_nxt + super::first_window(cx.limits);
         self.bits -= Bits::SYN_DUE;
@@ -388,7 +394,7 @@ impl Connection {
                     self.rtt.sample(u64::from(ms.max(1)) * 1000);
                 }
             }
-            news |= self.acknowledge(segment.ack, cx);
+            news |= self.acknowledge_apart(segment.ack, cx);
             self.note_progress(acked);
             if is_fin_acked {
                 self.fin_acknowledged(cx);

@@ -36,7 +36,7 @@ use crate::seq::Seq;
 pub(crate) const NEVER: u64 = u64::MAX;
 const SECOND: u64 = 1_000_000;
 /// How long an acknowledgement waits for data to go with.
-const ACK_DELAY_US: u64 = 10_000;
+pub(crate) const ACK_DELAY_US: u64 = 10_000;
 /// How long a peer may leave unanswered what we sent, a request for a connection included.
 const ANSWER_TIMEOUT_US: u64 = 60 * SECOND;
 /// How long a handshake that a peer began may take.
@@ -234,6 +234,7 @@ pub(crate) fn window_scale(bytes: usize) -> u8 {
 }
 
 /// A connection.
+#[cfg_attr(test, derive(Clone, Debug))]
 pub(crate) struct Connection {
     state: State,
     bits: Bits,
@@ -589,7 +590,7 @@ impl Connection {
         self.after_read(count as u32, cx);
     }
 
-    #[inline]
+    #[inline(always)]
     pub(super) fn after_read(&mut self, count: u32, cx: &mut Context<'_>) {
         if self.early.is_empty() {
             cx.pool.rest(&mut self.incoming);
@@ -654,7 +655,11 @@ impl Connection {
             && self.state == State::Established
             && self.outgoing.len() == 0
             && self.outgoing.capacity() == 0
-            && let Some(kept) = kept.get(..kept.len().min(self.send_limit(cx.limits)))
+            && let Some(kept) = match kept.len() {
+                // As much always fits.
+                ..=Limits::ASSURED_BYTES => Some(kept),
+                len => kept.get(..len.min(self.send_limit(cx.limits))),
+            }
         {
             self.bits.set(Bits::FULL, kept.len() < bytes.len());
             self.outgoing.keep(kept);

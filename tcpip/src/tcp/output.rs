@@ -6,7 +6,7 @@ use super::{Bits, Connection, Context, NEVER, State};
 use crate::limits::Limits;
 use crate::seq::Seq;
 use crate::wire::put;
-use crate::wire::tcp::{Flags, Header, MAX_SACK, TIMESTAMP_PREFIX};
+use crate::wire::tcp::{Flags, HEADER, Header, MAX_SACK, TIMESTAMP_PREFIX};
 
 /// A segment that is to be sent now.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -27,21 +27,8 @@ pub(crate) struct Plan {
     pub(super) urgent: u16,
 }
 
-/// Length of the header with times and nothing else.
-pub(crate) const USUAL_HEADER: usize = 32;
-
-impl Plan {
-    /// The times of a segment whose header has [`USUAL_HEADER`] bytes: an acknowledgement with times and nothing else.
-    #[inline]
-    pub(crate) fn times(&self) -> Option<(u32, u32)> {
-        let is_usual = !self.has_sack
-            && self.mss.is_none()
-            && self.urgent == 0
-            && self.flags.contains(Flags::ACK);
-        self.timestamps
-            .filter(|_| is_usual && self.header == USUAL_HEADER)
-    }
-}
+/// Length of the option that tells times, with what comes before it.
+const TIMES: usize = 12;
 
 /// Largest payload that a segment of ours may have, and one that the device takes apart.
 #[derive(Clone, Copy, Debug)]
@@ -103,17 +90,18 @@ impl Connection {
             .then(|| self.plan(self.max, 0, Flags::ACK, cx))
     }
 
-    /// The short way: all that is queued goes in one segment, and nothing is under way. What is in any way special goes the long way, which
-    /// does the same for all.
+    /// The short way: how many bytes go next, if that is all that is queued, they fit into one segment, nothing is under way and the header has
+    /// its usual form. What is in any way special goes the long way, which does the same for all.
     #[inline]
-    pub(crate) fn next_predicted(&mut self, cx: &mut Context<'_>) -> Option<Plan> {
+    pub(crate) fn predicted(&self, now_us: u64) -> Option<u32> {
         const SPECIAL: Bits = Bits::SYN_DUE
             .union(Bits::PROBE)
             .union(Bits::FORCE)
             .union(Bits::RECOVERY)
             .union(Bits::PERSIST)
             .union(Bits::FIN)
-            .union(Bits::CORKED);
+            .union(Bits::CORKED)
+            .union(Bits::URGENT);
         let len = self.outgoing.len() as u32;
         let is_usual = self.state == State::Established
             && !self.bits.intersects(SPECIAL)
@@ -123,19 +111,84 @@ impl Connection {
             && len <= self.mss.min(self.window).min(self.congestion.window)
             && self.retransmit_at == NEVER
             && self.timed_at == 0
-            && self.rtt.backoff() == 0;
-        let timeout_us = self.rtt.timeout_us();
-        // After a rest the congestion window may have to be found anew.
-        if !is_usual || cx.now_us - self.progress_at > timeout_us {
-            return None;
-        }
-        let seq = self.nxt;
-        self.nxt = seq + len;
+            && self.early.is_empty()
+            && self.duplicate.is_none()
+            // After a rest the congestion window may have to be found anew.
+            && now_us - self.progress_at <= self.rtt.first_timeout_us()?;
+        is_usual.then_some(len)
+    }
+
+    /// Length of the header of a usual segment.
+    #[inline]
+    pub(crate) fn usual_header_len(&self) -> usize {
+        HEADER + usize::from(self.bits.contains(Bits::TIMESTAMPS)) * TIMES
+    }
+
+    /// Writes the segment that [`Connection::predicted`] told the length of, behind a header of [`Connection::usual_header_len`], with this
+    /// checksum. It then counts as sent. Whether there was room for its header.
+    #[inline(always)]
+    pub(crate) fn write_predicted(
+        &mut self,
+        (source_port, destination_port): (u16, u16),
+        checksum: [u8; 2],
+        segment: &mut [u8],
+        cx: &mut Context<'_>,
+    ) -> bool {
+        let has_times = self.bits.contains(Bits::TIMESTAMPS);
+        let Some((header, rest)) = segment.split_first_chunk_mut::<HEADER>() else {
+            return false;
+        };
+        let (times, payload) = match rest.split_first_chunk_mut::<TIMES>() {
+            Some((times, payload)) if has_times => (Some(times), payload),
+            None if has_times => return false,
+            _ => (None, rest),
+        };
+        let (seq, now_us) = (self.nxt, cx.now_us);
+        self.nxt = seq + payload.len() as u32;
         self.max = self.nxt;
-        (self.timed, self.timed_at) = (seq, cx.now_us);
-        self.progress_at = cx.now_us;
-        self.retransmit_at = cx.now_us + timeout_us;
-        Some(self.plan(seq, len, Flags::ACK | Flags::PSH, cx))
+        (self.timed, self.timed_at) = (seq, now_us);
+        self.progress_at = now_us;
+        let timeout_us = self.rtt.first_timeout_us();
+        self.retransmit_at = now_us + timeout_us.unwrap_or_else(|| self.rtt.timeout_us());
+        let window = self.tell_window(cx);
+        let [a, b] = source_port.to_be_bytes();
+        let [c, d] = destination_port.to_be_bytes();
+        let [e, f, g, h] = seq.0.to_be_bytes();
+        let [i, j, k, l] = self.rcv_nxt.0.to_be_bytes();
+        let [m, n] = window.to_be_bytes();
+        let [x, y] = checksum;
+        let len = HEADER + times.as_ref().map_or(0, |_| TIMES);
+        let flags = (Flags::ACK | Flags::PSH).bits();
+        *header = [
+            a,
+            b,
+            c,
+            d,
+            e,
+            f,
+            g,
+            h,
+            i,
+            j,
+            k,
+            l,
+            (len as u8) << 2,
+            flags,
+            m,
+            n,
+            x,
+            y,
+            0,
+            0,
+        ];
+        if let Some(times) = times {
+            let [p, q, r, s] = TIMESTAMP_PREFIX;
+            let [t, u, v, w] = self.timestamp(now_us).to_be_bytes();
+            let [x, y, z, o] = self.ts_recent.to_be_bytes();
+            *times = [p, q, r, s, t, u, v, w, x, y, z, o];
+        }
+        self.outgoing.read(0, payload);
+        true
     }
 
     fn next_handshake(&mut self, sizes: Sizes, cx: &mut Context<'_>) -> Option<Plan> {
@@ -272,10 +325,7 @@ impl Connection {
     /// Completes a segment: it tells what has come, so nothing else needs to.
     #[inline]
     fn plan(&mut self, seq: Seq, len: u32, flags: Flags, cx: &mut Context<'_>) -> Plan {
-        let window = self.offer_window(cx);
-        self.bits -= Bits::ACK_NOW;
-        self.ack_at = NEVER;
-        self.last_ack = self.rcv_nxt;
+        let window = self.tell_window(cx);
         let timestamps = match self.bits.contains(Bits::TIMESTAMPS) {
             true => Some((self.timestamp(cx.now_us), self.ts_recent)),
             false => None,
@@ -300,6 +350,15 @@ impl Connection {
         plan
     }
 
+    /// What has come is acknowledged, and the window told, by the segment that is made now.
+    #[inline]
+    fn tell_window(&mut self, cx: &Context<'_>) -> u16 {
+        self.bits -= Bits::ACK_NOW;
+        self.ack_at = NEVER;
+        self.last_ack = self.rcv_nxt;
+        self.offer_window(cx)
+    }
+
     /// Adds what came early, the last first (RFC 2018, section 4), after what came twice (RFC 2883).
     fn tell_early(&mut self, plan: &mut Plan) {
         let duplicate = self.duplicate.take();
@@ -321,7 +380,7 @@ impl Connection {
     }
 
     /// The window to tell; it never takes back what was told, and grows in steps worth a segment.
-    #[inline]
+    #[inline(always)]
     fn offer_window(&mut self, cx: &Context<'_>) -> u16 {
         let limit = match cx.pool.is_tight() {
             true => self.receive_limit.min(Limits::ASSURED_BYTES as u32),
@@ -382,36 +441,6 @@ impl Connection {
         if plan.urgent != 0 {
             put(header, 18, &plan.urgent.to_be_bytes());
         }
-        if plan.len != 0 {
-            let offset = plan.seq - self.una;
-            self.outgoing.read(offset as usize, payload);
-        }
-    }
-
-    /// Writes a segment that [`Plan::times`] tells the header of, with everything at a known place, to where [`Path::usual`] has it.
-    #[inline]
-    pub(crate) fn write_usual(
-        &self,
-        plan: &Plan,
-        (value, echo): (u32, u32),
-        (source_port, destination_port): (u16, u16),
-        header: &mut [u8; USUAL_HEADER],
-        payload: &mut [u8],
-    ) {
-        let [a, b] = source_port.to_be_bytes();
-        let [c, d] = destination_port.to_be_bytes();
-        let [e, f, g, h] = plan.seq.0.to_be_bytes();
-        let [i, j, k, l] = self.rcv_nxt.0.to_be_bytes();
-        let [m, n] = plan.window.to_be_bytes();
-        let [p, q, r, s] = TIMESTAMP_PREFIX;
-        let [t, u, v, w] = value.to_be_bytes();
-        let [x, y, z, o] = echo.to_be_bytes();
-        let offset = (USUAL_HEADER as u8) << 2;
-        let flags = plan.flags.bits();
-        *header = [
-            a, b, c, d, e, f, g, h, i, j, k, l, offset, flags, m, n, 0, 0, 0, 0, p, q, r, s, t, u,
-            v, w, x, y, z, o,
-        ];
         if plan.len != 0 {
             let offset = plan.seq - self.una;
             self.outgoing.read(offset as usize, payload);

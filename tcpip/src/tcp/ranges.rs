@@ -6,6 +6,7 @@ use crate::seq::Seq;
 
 /// A sorted list of ranges that neither overlap nor touch, each from a number to the one after its last.
 #[derive(Default)]
+#[cfg_attr(test, derive(Clone, Debug))]
 pub(crate) struct Ranges {
     list: Vec<(Seq, Seq)>,
 }

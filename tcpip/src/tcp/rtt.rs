@@ -65,6 +65,12 @@ impl Rtt {
             .map_or(u64::from(MAX_RTO_US), |us| us.min(u64::from(MAX_RTO_US)))
     }
 
+    /// The same if the last wait was not in vain.
+    #[inline]
+    pub(crate) fn first_timeout_us(&self) -> Option<u64> {
+        (self.backoff == 0).then_some(u64::from(self.rto))
+    }
+
     /// The wait was in vain: the next is twice as long.
     pub(crate) fn back_off(&mut self) {
         self.backoff = (self.backoff + 1).min(16);

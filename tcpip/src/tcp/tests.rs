@@ -89,25 +89,33 @@ impl Bench {
         call(&mut self.one, &mut cx)
     }
 
+    /// The next segment, made as the exit does. If that is by the short way, the long way makes the same.
+    fn next_bytes(&mut self) -> Option<Vec<u8>> {
+        let mut long = self.one.clone();
+        let plan = self.context(|_, cx| long.next_segment(SIZES, cx));
+        let bytes = plan.map(|plan| {
+            let mut bytes = vec![0; plan.header + plan.len as usize];
+            long.write_segment(&plan, 80, 40_000, &mut bytes);
+            bytes
+        });
+        let Some(len) = self.one.predicted(self.now) else {
+            self.one = long;
+            return bytes;
+        };
+        let mut usual = vec![0; self.one.usual_header_len() + len as usize];
+        let is_made =
+            self.context(|one, cx| one.write_predicted((80, 40_000), [0; 2], &mut usual, cx));
+        assert!(is_made && bytes.as_ref() == Some(&usual));
+        assert_eq!(format!("{:?}", self.one), format!("{long:?}"));
+        Some(usual)
+    }
+
     /// All that is to be sent now.
     fn sent(&mut self) -> Vec<Sent> {
         let mut sent = Vec::new();
         while sent.len() < 200
-            && let Some(plan) = self.context(|one, cx| {
-                // As the exit does.
-                one.next_predicted(cx)
-                    .or_else(|| one.next_segment(SIZES, cx))
-            })
+            && let Some(bytes) = self.next_bytes()
         {
-            let mut bytes = vec![0; plan.header + plan.len as usize];
-            self.one.write_segment(&plan, 80, 40_000, &mut bytes);
-            if let Some(times) = plan.times() {
-                let mut usual = vec![0; bytes.len()];
-                let (header, payload) = usual.split_first_chunk_mut().expect("as long");
-                self.one
-                    .write_usual(&plan, times, (80, 40_000), header, payload);
-                assert_eq!(usual, bytes);
-            }
             let packet = Packet {
                 source: Address::ANY_V4,
                 destination: Address::ANY_V4,

@@ -30,6 +30,7 @@ pub enum UrgentByte {
 
 /// The marks of a connection.
 #[derive(Default)]
+#[cfg_attr(test, derive(Clone, Debug))]
 pub(super) struct Urgent {
     incoming: Option<Mark>,
     /// The number behind the last urgent byte that is sent.

@@ -18,9 +18,24 @@ const VERSION: u8 = 0x45;
 /// What is set of a fragment: all but the wish that there be none.
 const FRAGMENT: u16 = 0xBFFF;
 
+/// Both ends of the connection of a usual frame, as they stand in it: addresses and ports follow on one another.
+pub(crate) type Ends = [u8; 12];
+
+/// The same as everywhere else.
+#[inline]
+pub(crate) fn tuple(ends: &Ends) -> Tuple {
+    let [a, b, c, d, e, f, g, h, i, j, k, l] = *ends;
+    Tuple {
+        local: Address::v4([e, f, g, h]),
+        remote: Address::v4([a, b, c, d]),
+        local_port: u16::from_be_bytes([k, l]),
+        remote_port: u16::from_be_bytes([i, j]),
+    }
+}
+
 /// Reads a frame; none if it is not usual, its lengths lie, or its checksums are wrong. If it `is_verified`, the device has found these right.
 #[inline]
-pub(crate) fn read(frame: &[u8], is_verified: bool) -> Option<(Tuple, Segment<'_>)> {
+pub(crate) fn read(frame: &[u8], is_verified: bool) -> Option<(&Ends, Segment<'_>)> {
     let fixed: &[u8; FIXED] = frame.first_chunk()?;
     let [e, f] = ethernet::IPV4;
     let is_usual = [fixed[12], fixed[13], fixed[14]] == [e, f, VERSION]
@@ -33,18 +48,13 @@ pub(crate) fn read(frame: &[u8], is_verified: bool) -> Option<(Tuple, Segment<'_
     let data = TCP + usize::from(fixed[46] >> 4) * 4;
     let options = frame.get(FIXED..data)?;
     let payload = frame.get(data..end)?;
-    let tuple = Tuple {
-        local: Address::v4([fixed[30], fixed[31], fixed[32], fixed[33]]),
-        remote: Address::v4([fixed[26], fixed[27], fixed[28], fixed[29]]),
-        local_port: be16!(fixed, 36),
-        remote_port: be16!(fixed, 34),
-    };
+    let ends: &Ends = fixed[26..].first_chunk()?;
     if !is_verified {
         let header = frame.get(ethernet::HEADER..TCP)?;
         let bytes = frame.get(TCP..end)?;
-        let (from, to) = (tuple.remote, tuple.local);
+        let Tuple { remote, local, .. } = tuple(ends);
         let is_right = Sum::default().add(header).is_right()
-            && Sum::pseudo_header(from, to, protocol::TCP, bytes.len())
+            && Sum::pseudo_header(remote, local, protocol::TCP, bytes.len())
                 .add(bytes)
                 .is_right();
         if !is_right {
@@ -52,8 +62,8 @@ pub(crate) fn read(frame: &[u8], is_verified: bool) -> Option<(Tuple, Segment<'_
         }
     }
     let segment = Segment {
-        source_port: tuple.remote_port,
-        destination_port: tuple.local_port,
+        source_port: be16!(fixed, 34),
+        destination_port: be16!(fixed, 36),
         seq: Seq(be32!(fixed, 38)),
         ack: Seq(be32!(fixed, 42)),
         flags: Flags::from_bits_retain(fixed[47]),
@@ -62,13 +72,13 @@ pub(crate) fn read(frame: &[u8], is_verified: bool) -> Option<(Tuple, Segment<'_
         options,
         payload,
     };
-    Some((tuple, segment))
+    Some((ends, segment))
 }
 
 #[cfg(test)]
 #[allow(clippy::indexing_slicing, reason = "tests may fail so")]
 mod tests {
-    use super::read;
+    use super::{read, tuple};
     use crate::address::{Address, Tuple};
     use crate::checksum::Sum;
     use crate::wire::ip::Packet;
@@ -93,7 +103,8 @@ mod tests {
                 frame[at] = byte;
             }
             frame.resize(cut.max(20), 0);
-            if let Some((tuple, segment)) = read(&frame, true) {
+            if let Some((ends, segment)) = read(&frame, true) {
+                let tuple = tuple(ends);
                 let packet = Packet::read(&frame[14..], true).expect("a packet");
                 prop_assert!(packet.fragment.is_none() && !packet.has_router_alert);
                 let other = Segment::read(&packet, true).expect("a segment");

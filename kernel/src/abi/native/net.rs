@@ -289,20 +289,28 @@ pub(super) unsafe extern "C" fn toro_net_service_new(
 pub(super) unsafe extern "C" fn toro_net_service_next(service: *mut Service, event: *mut EventC) {
     // SAFETY: (1).
     let service = unsafe { &mut *service };
-    let news = service.next_event();
-    // Until the next call the service changes nothing of it.
-    let data = service.received().as_ptr();
+    let news = match service.next_event() {
+        Event::Received { connection, len } => EventC {
+            kind: RECEIVED,
+            connection,
+            value: len,
+            // Until the next call the service changes nothing of it.
+            data: service.received().as_ptr(),
+        },
+        other => event_c(other),
+    };
     // SAFETY: (2).
-    unsafe { event.write(event_c(news, data)) };
+    unsafe { event.write(news) };
 }
 
-#[inline]
-fn event_c(news: Event, data: *const u8) -> EventC {
+/// A piece of news without bytes.
+#[inline(never)]
+fn event_c(news: Event) -> EventC {
     let plain = |kind, connection, value| EventC {
         kind,
         connection,
         value,
-        data,
+        data: core::ptr::null(),
     };
     match news {
         Event::Accepted { connection } => plain(ACCEPTED, connection, 0),

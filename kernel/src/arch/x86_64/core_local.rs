@@ -4,9 +4,7 @@ use alloc::boxed::Box;
 use core::arch::asm;
 use core::ops::Range;
 use core::ptr::null_mut;
-use core::sync::atomic::{
-    AtomicBool, AtomicPtr, AtomicU8, AtomicU32, AtomicU64, AtomicUsize, Ordering,
-};
+use core::sync::atomic::{AtomicBool, AtomicPtr, AtomicU32, AtomicU64, AtomicUsize, Ordering};
 
 use super::cpu::{self, msr};
 use crate::memory::heap::LocalHeap;
@@ -25,8 +23,8 @@ pub struct CoreLocal {
     pub end_of_interrupt: AtomicU64,
     /// Interrupts so far.
     pub interrupts: AtomicU64,
-    /// Lines that fired and were not taken yet.
-    pub pending: [AtomicU8; MAX_LINES],
+    /// Lines that fired and were not taken yet: a byte each, eight in a word.
+    pub pending: [AtomicU64; MAX_LINES / 8],
     /// Number of the core, from 0, in the order in which they were started.
     index: AtomicU32,
     /// Number of its local APIC.
@@ -51,7 +49,7 @@ impl CoreLocal {
             myself: AtomicPtr::new(null_mut()),
             end_of_interrupt: AtomicU64::new(0),
             interrupts: AtomicU64::new(0),
-            pending: [const { AtomicU8::new(0) }; MAX_LINES],
+            pending: [const { AtomicU64::new(0) }; MAX_LINES / 8],
             index: AtomicU32::new(0),
             apic_id: AtomicU32::new(0),
             is_halted: AtomicBool::new(false),

@@ -182,10 +182,53 @@ pub fn enable_timer() {
     local_apic::enable_timer(FIRST_VECTOR + TIMER_LINE);
 }
 
-/// Whether this core's timer has interrupted it since the last call.
-pub fn take_timer() -> bool {
-    let pending = &core_local::current().pending[usize::from(TIMER_LINE)];
-    pending.load(Ordering::Relaxed) != 0 && pending.swap(0, Ordering::Relaxed) != 0
+/// Whether [`take_timer`] would say so.
+#[inline]
+pub fn is_timer_pending(core: &CoreLocal) -> bool {
+    Mark::TIMER.is_set(core)
+}
+
+/// Whether the timer of this core, which is given, has interrupted it since the last call.
+#[inline]
+pub fn take_timer(core: &CoreLocal) -> bool {
+    Mark::TIMER.take(core)
+}
+
+/// Where [`CoreLocal::pending`] says that a line has fired: a word of it, and bits there.
+#[derive(Clone, Copy)]
+pub struct Mark {
+    /// Which word.
+    pub word: usize,
+    /// The line's byte in it, or a part of that.
+    pub bits: u64,
+}
+
+impl Mark {
+    const TIMER: Self = Self::of(TIMER_LINE, 0xFF);
+
+    /// These bits of a line's byte. The handler writes bytes, and the lowest is the first.
+    const fn of(line: u8, bits: u8) -> Self {
+        Self {
+            word: line as usize / 8,
+            bits: (bits as u64) << (line % 8 * 8),
+        }
+    }
+
+    /// Whether any of the bits is set on a core. A load.
+    #[inline]
+    pub fn is_set(self, core: &CoreLocal) -> bool {
+        core.pending[self.word].load(Ordering::Relaxed) & self.bits != 0
+    }
+
+    /// The same, and clears them. Nobody else does.
+    #[inline]
+    fn take(self, core: &CoreLocal) -> bool {
+        let is_set = self.is_set(core);
+        if is_set {
+            core.pending[self.word].fetch_and(!self.bits, Ordering::Relaxed);
+        }
+        is_set
+    }
 }
 
 /// Interrupts a core, so that it looks for work.
@@ -450,24 +493,34 @@ impl Irq {
                 place.write_address(address);
             }
         }
-        core.pending[line].store(1, Ordering::Release);
+        let mark = self.mark();
+        core.pending[mark.word].fetch_or(mark.bits, Ordering::Release);
         wake(core);
         true
+    }
+
+    /// Whether the device interrupts by a message, and not by a pin.
+    #[inline]
+    pub fn is_message(&self) -> bool {
+        self.pin.is_none()
     }
 
     /// Whether the line has interrupted the core that calls, and [`Irq::take_pending`] would say so. A load.
     #[inline]
     pub fn is_pending(&self) -> bool {
-        let pending = &core_local::current().pending[usize::from(self.line)];
-        pending.load(Ordering::Relaxed) & self.share != 0
+        self.mark().is_set(core_local::current())
+    }
+
+    /// Where it is noted that the line has interrupted.
+    #[inline]
+    pub fn mark(&self) -> Mark {
+        Mark::of(self.line, self.share)
     }
 
     /// Whether the line interrupted the core that calls since its last call; clears the mark. One load when it did not.
     #[inline]
     pub fn take_pending(&self) -> bool {
-        let pending = &core_local::current().pending[usize::from(self.line)];
-        pending.load(Ordering::Relaxed) & self.share != 0
-            && pending.fetch_and(!self.share, Ordering::Relaxed) & self.share != 0
+        self.mark().take(core_local::current())
     }
 
     /// The driver has taken the cause away at the device: a level-triggered line may fire again. Where another device that shares it has not

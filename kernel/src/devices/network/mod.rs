@@ -1,7 +1,7 @@
 //! Network interface controllers: one folder or file per controller.
 //!
 //! A controller gives a [`NetworkDevice`]: what it is, and two halves that share nothing, a [`Receiver`] and a
-//! [`Transmitter`], so that an answer can be written while the frame it answers is still in the ring. Frames are lent, never copied.
+//! [`Transmitter`] (the [`Device`] of the crate `tcpip`), so that an answer can be written while the frame it answers is still in the ring. Frames are lent, never copied.
 //! What the frames say is the business of [`crate::network`].
 
 pub mod e1000;
@@ -14,6 +14,8 @@ use alloc::boxed::Box;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::fmt::{self, Display};
+
+pub use tcpip::{ChecksumRequest, Device, Offload};
 
 use crate::arch::interrupts::Irq;
 use crate::arch::x86_64::core_local::{self, CoreLocal};
@@ -99,7 +101,7 @@ pub struct NetworkDevice {
     pub medium: Medium,
     /// Largest IP packet, in bytes.
     pub mtu: usize,
-    /// Whether [`Transmitter::send`] can fill in TCP and UDP checksums.
+    /// Whether [`Device::send`] can fill in TCP checksums.
     pub has_checksum_offload: bool,
     /// The receiving half.
     pub receiver: Box<dyn Receiver>,
@@ -138,8 +140,7 @@ pub trait Receiver: Send {
         None
     }
 
-    /// Has the device interrupt for the next frame, and gives back to it what it was not given yet. Whether a frame is there already, for
-    /// which it may not interrupt.
+    /// Has the device interrupt for the next frame. Whether a frame is there already, for which it may not interrupt.
     fn listen(&mut self) -> bool {
         self.is_ready()
     }
@@ -152,65 +153,30 @@ pub trait Receiver: Send {
 
     /// Gives the buffer of the frame that [`Receiver::frame`] lent back to the device. Without such a frame, nothing.
     fn release(&mut self);
-}
 
-/// A checksum the device shall fill in: the one's complement sum from `start` to the end of the frame, stored at `at`, where the
-/// sum of the pseudo header already is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct ChecksumRequest {
-    /// Where the TCP or UDP header begins in the frame.
-    pub start: u8,
-    /// Where its checksum is in the frame.
-    pub at: u8,
-    /// TCP, not UDP.
-    pub is_tcp: bool,
-}
-
-/// What a device shall make segments of.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Segmentation {
-    /// Payload bytes of each.
-    pub segment_bytes: u16,
-    /// Length of all headers of the frame.
-    pub header_bytes: u8,
-    /// The packet is one of IPv6.
-    pub is_v6: bool,
+    /// All of the above: takes the interrupt's cause away, then lends one frame after the other to `take` (its bytes, and whether it is
+    /// verified), up to `most`; how many there were.
+    fn serve(&mut self, most: usize, take: &mut dyn FnMut(&[u8], bool)) -> usize {
+        self.acknowledge();
+        let mut count = 0;
+        while count < most
+            && self.is_ready()
+            && let Some(frame) = self.frame()
+        {
+            take(frame.bytes, frame.is_verified);
+            self.release();
+            count += 1;
+        }
+        count
+    }
 }
 
 /// The sending half of a device.
-pub trait Transmitter: Send {
-    /// Whether there is a free buffer.
-    fn has_room(&mut self) -> bool;
-
-    /// The next free buffer, cut to `len_bytes`. Call it only after [`Transmitter::has_room`] said yes, with at most a full frame.
-    fn buffer(&mut self, len_bytes: usize) -> &mut [u8];
-
-    /// Queues the first `len_bytes` bytes of that buffer.
-    fn send(&mut self, len_bytes: usize, checksum: Option<ChecksumRequest>);
-
+pub trait Transmitter: Device + Send {
     /// Largest IP packet that the device takes apart into segments; 0 if it does not.
     fn largest_send(&self) -> usize {
         0
     }
-
-    /// Length of the largest frame to be taken apart for which there is room now; 0 if there is none.
-    fn large_room(&mut self) -> usize {
-        0
-    }
-
-    /// Queues the first `len_bytes` bytes of the buffer as a frame to be taken apart, of at most [`Transmitter::large_room`]. A device that
-    /// cannot do it is never asked.
-    fn send_large(
-        &mut self,
-        len_bytes: usize,
-        checksum: ChecksumRequest,
-        segmentation: Segmentation,
-    ) {
-        let _ = (len_bytes, checksum, segmentation);
-    }
-
-    /// Tells the device of everything queued.
-    fn flush(&mut self);
 }
 
 /// All controllers of the machine that a driver knows: those on the PCI bus, then those at `virtio_mmio`, which the loader told of. One

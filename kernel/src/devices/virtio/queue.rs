@@ -113,10 +113,9 @@ impl Queue {
     ) {
         let at = self.place(entry) * DESCRIPTOR_BYTES;
         let flags = if does_device_write { DEVICE_WRITES } else { 0 };
-        self.memory.write(at, address);
         // Length, flags and the entry that continues it: none.
         let rest = u64::from(len_bytes) | u64::from(flags) << 32;
-        self.memory.write(at + 8, rest.to_le());
+        self.memory.write(at, [address.to_le(), rest.to_le()]);
     }
 
     /// Makes `next` the continuation of an entry: both are offered and given back as one, by the first. After [`Queue::set_buffer`],
@@ -140,7 +139,7 @@ impl Queue {
     }
 
     /// Makes known what was offered; whether the device wants to be notified.
-    #[inline]
+    #[inline(always)]
     pub fn publish(&mut self) -> bool {
         // The entries before the index, and the index before the look at the flag (sections 2.7.13.3 and 2.7.13.4).
         fence(Ordering::Release);
@@ -155,11 +154,30 @@ impl Queue {
         flags & NO_NOTIFY == 0
     }
 
+    /// How many entries the device has given back, as it says.
+    #[inline]
+    pub fn used_count(&self) -> u16 {
+        let index: u16 = self.memory.read(self.used + 2);
+        index.wrapping_sub(self.taken)
+    }
+
     /// Whether the device has given something back.
     #[inline]
     pub fn has_used(&self) -> bool {
+        self.used_count() != 0
+    }
+
+    /// Takes everything back at once if the device has used all that it was given; whether it has.
+    #[inline]
+    pub fn take_all_used(&mut self) -> bool {
         let index: u16 = self.memory.read(self.used + 2);
-        index != self.taken
+        if index != self.published || index != self.offered {
+            return false;
+        }
+        fence(Ordering::Acquire);
+        self.taken = index;
+        self.is_with_device.fill(false);
+        true
     }
 
     /// Takes back what the device has used first: the entry, and how many bytes it wrote, as it says. What it gives back without having it
@@ -170,22 +188,28 @@ impl Queue {
             if !self.has_used() {
                 return None;
             }
-            fence(Ordering::Acquire);
-            let at = self.used + 4 + self.place(self.taken) * 8;
-            let [entry, len]: [u32; 2] = self.memory.read(at);
-            self.taken = self.taken.wrapping_add(1);
-            if let Some(is_with_device) = self.is_with_device.get_mut(entry as usize)
-                && core::mem::take(is_with_device)
-            {
-                return Some((entry as u16, len));
+            if let Some(taken) = self.take_counted() {
+                return Some(taken);
             }
         }
         None
     }
 
+    /// Takes back the first of those that [`Queue::used_count`] has counted; none if the device gives it back without having it.
+    #[inline]
+    pub fn take_counted(&mut self) -> Option<(u16, u32)> {
+        fence(Ordering::Acquire);
+        let at = self.used + 4 + self.place(self.taken) * 8;
+        let [entry, len]: [u32; 2] = self.memory.read(at);
+        self.taken = self.taken.wrapping_add(1);
+        let is_with_device = self.is_with_device.get_mut(entry as usize)?;
+        core::mem::take(is_with_device).then_some((entry as u16, len))
+    }
+
     /// Asks the device not to interrupt when it gives something back (or to). What it gave back before it is asked to is found by
     /// looking after this (section 2.7.10). With event indices it interrupts once when it is asked to, and once in 65,536 entries when it
     /// is asked not to.
+    #[inline]
     pub fn set_silent(&mut self, is_silent: bool) {
         if self.has_event_index {
             let event = self.available + 4 + 2 * usize::from(self.len);
@@ -317,6 +341,26 @@ mod tests {
         assert_eq!(device.awaited(), 1);
         queue.set_silent(true);
         assert_eq!(device.awaited(), 0);
+    }
+
+    #[test]
+    fn all_are_taken_back_at_once_only_when_the_device_has_used_all() {
+        let (mut queue, mut device) = pair();
+        for round in 0..70_000u32 {
+            queue.offer(0);
+            queue.offer(1);
+            assert!(!queue.take_all_used(), "it knows of none");
+            queue.publish();
+            device.give_back(1, 1);
+            assert!(!queue.take_all_used(), "it has one still");
+            if round % 3 == 0 {
+                assert_eq!(queue.take_used(), Some((1, 1)));
+            }
+            device.give_back(0, 1);
+            assert!(queue.take_all_used() && !queue.has_used());
+        }
+        device.give_back(0, 1);
+        assert_eq!(queue.take_used(), None, "it has none");
     }
 
     #[test]

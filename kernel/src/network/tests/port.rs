@@ -10,7 +10,7 @@ use smoltcp::phy::{self, Checksum, ChecksumCapabilities, DeviceCapabilities};
 use smoltcp::time::Instant;
 use smoltcp::wire::checksum;
 
-use crate::devices::network::{ChecksumRequest, Medium, Transmitter};
+use crate::devices::network::{ChecksumRequest, Medium, Offload, Transmitter};
 
 const ETHERNET_HEADER: usize = 14;
 const PROTOCOL_TCP: u8 = 6;
@@ -81,7 +81,11 @@ impl Port {
             self.sent_packets += 1;
         }
         let request = fill_checksum(buffer, packet_at, self.has_checksum_offload);
-        self.transmitter.send(len, request);
+        let offload = Offload {
+            checksum: request,
+            ..Offload::default()
+        };
+        self.transmitter.send(len, offload);
         result
     }
 }
@@ -114,7 +118,6 @@ fn fill_checksum(
         return Some(ChecksumRequest {
             start: start as u8,
             at: (start + at) as u8,
-            is_tcp: protocol == PROTOCOL_TCP,
         });
     }
     field.fill(0);

@@ -1,6 +1,7 @@
 //! Services with callbacks, and interfaces that belong to cores: asked by threads of the same machine, through the loopback. Given the
 //! argument `serve`, it serves until the power button; with `queues` and the host's address, on all queues of its card.
 
+mod late;
 mod queues;
 mod words;
 
@@ -38,6 +39,7 @@ fn main() {
     floods();
     silences();
     many();
+    late::run();
     service.stop();
     service.join().expect("no panic in on_init");
     assert_eq!(COUNTS.open.load(Ordering::Relaxed), 0, "states are dropped");

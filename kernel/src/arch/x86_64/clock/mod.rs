@@ -124,7 +124,12 @@ pub fn now_ns() -> u64 {
 /// Nanoseconds since boot by the counter and its frequency at boot.
 #[inline]
 fn counted_ns() -> u64 {
-    let ticks = tsc().wrapping_sub(TSC_AT_BOOT.load(Ordering::Relaxed));
+    ticks_ns(tsc().wrapping_sub(TSC_AT_BOOT.load(Ordering::Relaxed)))
+}
+
+/// So many ticks of the time-stamp counter, in nanoseconds.
+#[inline]
+pub fn ticks_ns(ticks: u64) -> u64 {
     ((u128::from(ticks) * u128::from(NS_PER_TICK_32.load(Ordering::Relaxed))) >> 32) as u64
 }
 

@@ -11,7 +11,7 @@ use super::registers::{
 };
 use super::{Error, MODELS, start_with};
 use crate::devices::fake_memory::{device_read, device_write};
-use crate::devices::network::{ChecksumRequest, NetworkDevice};
+use crate::devices::network::{ChecksumRequest, NetworkDevice, Offload};
 
 const MAC: [u8; 6] = [0x52, 0x54, 0x00, 0x12, 0x34, 0x56];
 const DONE: u8 = 1;
@@ -217,22 +217,20 @@ fn checksums_are_believed_only_if_checked_and_right() {
 fn frames_are_sent_in_order_with_and_without_checksum_requests() {
     let device = Device::new();
     let mut started = device.started();
-    let tcp = ChecksumRequest {
-        start: 34,
-        at: 50,
-        is_tcp: true,
-    };
-    let udp = ChecksumRequest {
-        start: 34,
-        at: 40,
-        is_tcp: false,
-    };
-    let wishes = [None, Some(tcp), Some(tcp), Some(udp), None, Some(tcp)];
+    let tcp = ChecksumRequest { start: 34, at: 50 };
+    let other = ChecksumRequest { start: 34, at: 40 };
+    let wishes = [None, Some(tcp), Some(tcp), Some(other), None, Some(tcp)];
     for round in 0..600usize {
         let wish = wishes[round % wishes.len()];
         assert!(started.transmitter.has_room());
         started.transmitter.buffer(100).fill(round as u8);
-        started.transmitter.send(100, wish);
+        started.transmitter.send(
+            100,
+            Offload {
+                checksum: wish,
+                ..Offload::default()
+            },
+        );
         started.transmitter.flush();
         device.transmit();
         let sent = device.0.lock().expect("one thread").sent.pop();
@@ -251,7 +249,7 @@ fn a_device_that_sends_nothing_fills_the_ring_and_no_more() {
     let mut queued = 0;
     while started.transmitter.has_room() {
         started.transmitter.buffer(60).fill(queued);
-        started.transmitter.send(60, None);
+        started.transmitter.send(60, Offload::default());
         queued += 1;
     }
     assert_eq!(queued, 62);

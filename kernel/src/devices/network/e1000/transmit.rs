@@ -4,7 +4,7 @@
 use super::registers::{Registers, TDBAH, TDBAL, TDH, TDLEN, TDT};
 #[cfg(test)]
 use crate::devices::fake_memory::DmaBuffer;
-use crate::devices::network::{ChecksumRequest, Transmitter};
+use crate::devices::network::{ChecksumRequest, Device, Offload, Transmitter};
 use crate::memory::OutOfMemory;
 #[cfg(not(test))]
 use crate::memory::dma::DmaBuffer;
@@ -75,14 +75,15 @@ impl<R: Registers> TransmitRing<R> {
 
     fn push_context(&mut self, request: ChecksumRequest) {
         let checksum = u64::from(request.start) << 32 | u64::from(request.at) << 40;
-        let kind = if request.is_tcp { CONTEXT_TCP } else { 0 };
         // An end of 0 means to the end of the packet. The status is reported, so that the ring empties in order.
-        self.push(checksum, CONTEXT | REPORT_STATUS | kind);
+        self.push(checksum, CONTEXT | REPORT_STATUS | CONTEXT_TCP);
         self.context = Some(request);
     }
 }
 
-impl<R: Registers> Transmitter for TransmitRing<R> {
+impl<R: Registers> Transmitter for TransmitRing<R> {}
+
+impl<R: Registers> Device for TransmitRing<R> {
     fn has_room(&mut self) -> bool {
         // A frame needs two descriptors at most. Only when they run out the finished ones are collected.
         if self.free_descriptors() < 2 {
@@ -103,12 +104,12 @@ impl<R: Registers> Transmitter for TransmitRing<R> {
         self.buffers.bytes_mut(start..start + len_bytes)
     }
 
-    fn send(&mut self, len_bytes: usize, checksum: Option<ChecksumRequest>) {
+    fn send(&mut self, len_bytes: usize, offload: Offload) {
         let start = (self.next + 1) % DESCRIPTORS * BUFFER_BYTES;
         let address = self.buffers.phys() + start as u64;
         let len = len_bytes.min(BUFFER_BYTES) as u64;
         let mut second = len | EXTENDED_DATA | END_OF_PACKET | INSERT_FCS | REPORT_STATUS;
-        if let Some(request) = checksum {
+        if let Some(request) = offload.checksum {
             if self.context != Some(request) {
                 self.push_context(request);
             }

@@ -14,7 +14,7 @@ use alloc::vec::Vec;
 
 use self::card::{Card, MAX_FRAME_BYTES};
 use self::registers::{PORTS, Ports, RealPorts};
-use super::{ChecksumRequest, Error, Frame, Medium, NetworkDevice, Receiver, Transmitter};
+use super::{Device, Error, Frame, Medium, NetworkDevice, Offload, Receiver, Transmitter};
 use crate::arch::interrupts::Irq;
 use crate::devices::pci::{Bar, PciDevice};
 use crate::sync::SpinLock;
@@ -122,7 +122,9 @@ struct NeTransmitter<P> {
     frame: [u8; MAX_FRAME_BYTES],
 }
 
-impl<P: Ports> Transmitter for NeTransmitter<P> {
+impl<P: Ports> Transmitter for NeTransmitter<P> {}
+
+impl<P: Ports> Device for NeTransmitter<P> {
     fn has_room(&mut self) -> bool {
         self.card.lock().has_room()
     }
@@ -131,7 +133,7 @@ impl<P: Ports> Transmitter for NeTransmitter<P> {
         &mut self.frame[..len_bytes]
     }
 
-    fn send(&mut self, len_bytes: usize, _: Option<ChecksumRequest>) {
+    fn send(&mut self, len_bytes: usize, _: Offload) {
         let frame = &self.frame[..len_bytes.min(MAX_FRAME_BYTES)];
         self.card.lock().send(frame);
     }

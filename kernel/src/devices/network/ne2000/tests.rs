@@ -10,7 +10,7 @@ use super::registers::{
     TRANSMIT_COUNT, TRANSMIT_PAGE, TRANSMITTED,
 };
 use super::{Error, start_with};
-use crate::devices::network::NetworkDevice;
+use crate::devices::network::{NetworkDevice, Offload};
 
 const MAC: [u8; 6] = [0x52, 0x54, 0, 0x12, 0x34, 0x56];
 const FIRST: u8 = 0x46;
@@ -264,7 +264,7 @@ fn frames_wait_for_the_one_that_is_being_sent_and_short_ones_are_filled_up() {
     let mut queued = 0_u8;
     while started.transmitter.has_room() {
         started.transmitter.buffer(20).fill(queued);
-        started.transmitter.send(20, None);
+        started.transmitter.send(20, Offload::default());
         queued += 1;
         assert!(queued < 100);
     }

@@ -11,7 +11,7 @@ use super::registers::{
 };
 use super::{Error, start_with};
 use crate::devices::fake_memory::{device_read, device_write};
-use crate::devices::network::NetworkDevice;
+use crate::devices::network::{NetworkDevice, Offload};
 use crate::devices::registers::Registers;
 
 const MAC: [u8; 6] = [0x00, 0x15, 0x5D, 1, 2, 3];
@@ -231,7 +231,7 @@ fn frames_are_sent_in_order_and_a_device_that_sends_nothing_fills_the_ring_and_n
     for round in 0..300_usize {
         assert!(started.transmitter.has_room());
         started.transmitter.buffer(100).fill(round as u8);
-        started.transmitter.send(100, None);
+        started.transmitter.send(100, Offload::default());
         started.transmitter.flush();
         let sent = device.with(|model| model.sent.pop());
         assert_eq!(sent, Some(vec![round as u8; 100]));
@@ -240,7 +240,7 @@ fn frames_are_sent_in_order_and_a_device_that_sends_nothing_fills_the_ring_and_n
     let mut queued = 0_u8;
     while started.transmitter.has_room() {
         started.transmitter.buffer(60).fill(queued);
-        started.transmitter.send(60, None);
+        started.transmitter.send(60, Offload::default());
         queued += 1;
         assert!(queued < 64);
     }

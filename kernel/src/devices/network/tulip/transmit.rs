@@ -6,7 +6,7 @@ use core::sync::atomic::{Ordering, fence};
 use super::registers::{TRANSMIT_LIST, TRANSMIT_POLL};
 #[cfg(test)]
 use crate::devices::fake_memory::DmaBuffer;
-use crate::devices::network::{ChecksumRequest, Transmitter};
+use crate::devices::network::{Device, Offload, Transmitter};
 use crate::devices::patience::wait_until;
 use crate::devices::registers::Registers;
 use crate::memory::OutOfMemory;
@@ -84,7 +84,9 @@ impl<R: Registers> TransmitRing<R> {
     }
 }
 
-impl<R: Registers> Transmitter for TransmitRing<R> {
+impl<R: Registers> Transmitter for TransmitRing<R> {}
+
+impl<R: Registers> Device for TransmitRing<R> {
     fn has_room(&mut self) -> bool {
         // One descriptor stays empty: it stops the device, which else would go round.
         let after = (self.next + 1) % DESCRIPTORS;
@@ -96,7 +98,7 @@ impl<R: Registers> Transmitter for TransmitRing<R> {
         self.buffers.bytes_mut(start..start + len_bytes)
     }
 
-    fn send(&mut self, len_bytes: usize, _: Option<ChecksumRequest>) {
+    fn send(&mut self, len_bytes: usize, _: Offload) {
         self.push(BEGIN_AND_END | len_bytes.min(BUFFER_BYTES - 1) as u32);
     }
 

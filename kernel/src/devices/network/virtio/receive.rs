@@ -14,7 +14,7 @@ use crate::devices::virtio::{Error, Transport};
 #[cfg(not(test))]
 use crate::memory::dma::DmaBuffer;
 
-/// As many buffers are given back to the device at once.
+/// As many buffers are given back to the device at once, where it has others.
 const RETURN_BATCH: u16 = 16;
 /// Largest frame that comes in several buffers: an IP packet with the header of Ethernet and a tag.
 const MAX_FRAME_BYTES: usize = 65_535 + 18;
@@ -50,8 +50,9 @@ pub(super) struct ReceiveQueue {
     current: Option<Lent>,
     /// Entries of the frame that is lent, without the first.
     more: Vec<u16>,
-    /// Entries given back that the device was not told of.
+    /// Entries given back that the device was not told of, and how many there may be of them.
     unpublished: u16,
+    return_batch: u16,
     /// Entries given back since the device was last notified.
     returned: u16,
     is_listening: bool,
@@ -74,6 +75,12 @@ impl ReceiveQueue {
             false => 0,
         };
         let bytes = usize::from(queue.len()) * buffer_bytes + merged_bytes;
+        // What the device has in any case holds the largest frame.
+        let needed = merged_bytes.div_ceil(buffer_bytes) as u16;
+        let return_batch = RETURN_BATCH
+            .min(queue.len() / 2)
+            .min(queue.len().saturating_sub(needed))
+            .max(1);
         Ok(Self {
             transport,
             irq: None,
@@ -88,6 +95,7 @@ impl ReceiveQueue {
             current: None,
             more: Vec::new(),
             unpublished: 0,
+            return_batch,
             returned: 0,
             is_listening: true,
         })
@@ -106,7 +114,25 @@ impl ReceiveQueue {
         }
     }
 
+    /// Takes the cause of an interrupt away; there shall be none before [`Receiver::listen`].
+    #[inline(always)]
+    fn quiet(&mut self) {
+        // A message has no cause that is to be taken away.
+        if let Some(irq) = &self.irq
+            && irq.take_pending()
+            && !irq.is_message()
+        {
+            self.transport.acknowledge_interrupt();
+            irq.done();
+        }
+        // With event indices, it interrupts no more before it is asked again.
+        if core::mem::take(&mut self.is_listening) && !self.queue.has_event_index() {
+            self.queue.set_silent(true);
+        }
+    }
+
     /// Tells the device of what was given back.
+    #[inline(never)]
     fn publish(&mut self) {
         // A device that looks by itself wants no notice, for as long as it does.
         let unpublished = core::mem::take(&mut self.unpublished);
@@ -115,8 +141,7 @@ impl ReceiveQueue {
             return;
         }
         // A device that says which entry it waits for has run out; one that has only a flag would be notified all the time.
-        let is_due =
-            self.queue.has_event_index() || self.returned >= RETURN_BATCH.min(self.queue.len() / 2);
+        let is_due = self.queue.has_event_index() || self.returned >= self.return_batch;
         if is_due {
             self.transport.notify(self.index);
             self.returned = 0;
@@ -177,6 +202,72 @@ impl ReceiveQueue {
         }
     }
 
+    /// The next frame that the device has given back, or what is none.
+    #[inline]
+    fn take(&mut self) -> Option<Lent> {
+        let (entry, len) = self.queue.take_used()?;
+        Some(self.locate(entry, len as usize))
+    }
+
+    /// The bytes of a frame, and whether they are verified.
+    #[inline]
+    fn bytes(&self, lent: &Lent) -> Option<(&[u8], bool)> {
+        let start = lent.place?;
+        let bytes = self.buffers.bytes(start..start + lent.len_bytes);
+        let (header, frame) = bytes.split_at_checked(self.header)?;
+        Some((frame, self.is_verified(header)))
+    }
+
+    /// The frame in an entry that the device has given back, if it lies in this one alone, as nearly all do; and whether it is verified.
+    #[inline]
+    fn single(&self, entry: u16, len_bytes: usize) -> Option<(&[u8], bool)> {
+        if len_bytes > self.buffer_bytes {
+            return None;
+        }
+        let start = usize::from(entry) * self.buffer_bytes;
+        let bytes = self.buffers.bytes(start..start + len_bytes);
+        let (header, frame) = bytes.split_at_checked(self.header)?;
+        let is_single = !self.is_merged || header.last_chunk() == Some(&[1, 0]);
+        (is_single && frame.len() >= MIN_FRAME_BYTES).then(|| (frame, self.is_verified(header)))
+    }
+
+    /// Whether the device has found the checksums of a frame with this header right. One whose checksum is still to be filled in has not left
+    /// the host, so nothing can have damaged it.
+    #[inline]
+    fn is_verified(&self, header: &[u8]) -> bool {
+        let flags = header.first().map_or(0, |flags| *flags);
+        self.has_checksums && flags & (NEEDS_CHECKSUM | DATA_VALID) != 0
+    }
+
+    /// Hands over a frame that lies in several buffers, if it is one.
+    #[inline(never)]
+    fn serve_unusual(&mut self, entry: u16, len_bytes: usize, take: &mut dyn FnMut(&[u8], bool)) {
+        let lent = self.locate(entry, len_bytes);
+        if let Some((bytes, is_verified)) = self.bytes(&lent) {
+            take(bytes, is_verified);
+        }
+        self.give_back(&lent);
+    }
+
+    /// Gives the buffers of a frame back to the device.
+    fn give_back(&mut self, lent: &Lent) {
+        let mut more = core::mem::take(&mut self.more);
+        self.give_entry_back(lent.entry);
+        for entry in more.drain(..) {
+            self.give_entry_back(entry);
+        }
+        self.more = more;
+    }
+
+    #[inline]
+    fn give_entry_back(&mut self, entry: u16) {
+        self.queue.offer(entry);
+        self.unpublished += 1;
+        if self.unpublished >= self.return_batch {
+            self.publish();
+        }
+    }
+
     /// Copies a frame together whose buffers do not follow on one another: behind its first piece if that ends where the buffers do, else
     /// whole. All its buffers but the last are full.
     fn gather(&mut self, lent: &mut Lent, first_piece: usize) {
@@ -202,22 +293,11 @@ impl Receiver for ReceiveQueue {
     }
 
     fn acknowledge(&mut self) {
-        if let Some(irq) = &self.irq
-            && irq.take_pending()
-        {
-            self.transport.acknowledge_interrupt();
-            irq.done();
-        }
-        // With event indices, it interrupts no more before it is asked again.
-        if core::mem::take(&mut self.is_listening) && !self.queue.has_event_index() {
-            self.queue.set_silent(true);
-        }
+        self.quiet();
     }
 
+    #[inline]
     fn listen(&mut self) -> bool {
-        if self.unpublished != 0 {
-            self.publish();
-        }
         if !core::mem::replace(&mut self.is_listening, true) {
             self.queue.set_silent(false);
         }
@@ -233,42 +313,39 @@ impl Receiver for ReceiveQueue {
         // As many rounds as there are entries, so that a device that always has another cannot keep us here.
         for _ in 0..self.queue.len() {
             if self.current.is_none() {
-                let Some((entry, len)) = self.queue.take_used() else {
-                    break;
-                };
-                let lent = self.locate(entry, len as usize);
-                self.current = Some(lent);
+                self.current = self.take();
             }
             if self.current.as_ref()?.place.is_some() {
                 break;
             }
             self.release();
         }
-        let lent = self.current.as_ref()?;
-        let start = lent.place?;
-        let bytes = self.buffers.bytes(start..start + lent.len_bytes);
-        let (header, frame) = bytes.split_at(self.header);
-        // A frame whose checksum is still to be filled in has not left the host, so nothing can have damaged it.
-        let is_verified = self.has_checksums && header[0] & (NEEDS_CHECKSUM | DATA_VALID) != 0;
-        Some(Frame {
-            bytes: frame,
-            is_verified,
-        })
+        let (bytes, is_verified) = self.bytes(self.current.as_ref()?)?;
+        Some(Frame { bytes, is_verified })
     }
 
     fn release(&mut self) {
         if let Some(lent) = self.current.take() {
-            self.queue.offer(lent.entry);
-            self.unpublished += 1;
-            if !self.more.is_empty() {
-                for entry in self.more.drain(..) {
-                    self.queue.offer(entry);
-                    self.unpublished += 1;
+            self.give_back(&lent);
+        }
+    }
+
+    fn serve(&mut self, most: usize, take: &mut dyn FnMut(&[u8], bool)) -> usize {
+        self.quiet();
+        let mut count = 0;
+        while count < most && self.queue.has_used() {
+            count += 1;
+            let Some((entry, len)) = self.queue.take_counted() else {
+                continue;
+            };
+            match self.single(entry, len as usize) {
+                Some((bytes, is_verified)) => {
+                    take(bytes, is_verified);
+                    self.give_entry_back(entry);
                 }
-            }
-            if self.unpublished >= RETURN_BATCH.min(self.queue.len() / 2) {
-                self.publish();
+                None => self.serve_unusual(entry, len as usize, take),
             }
         }
+        count
     }
 }

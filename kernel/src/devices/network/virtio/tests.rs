@@ -4,11 +4,13 @@ use std::sync::{Arc, Mutex};
 
 use proptest::prelude::*;
 
-use super::{BUFFER_BYTES, HEADER_BYTES, LARGE_RECEIVE_BUFFER_BYTES, pair_count, start};
+use super::{
+    BUFFER_BYTES, HEADER_BYTES, LARGE_RECEIVE_BUFFER_BYTES, MERGED_BUFFERS, pair_count, start,
+};
 use crate::arch::interrupts::Irq;
 use crate::arch::x86_64::core_local::{self, CoreLocal};
 use crate::devices::fake_memory::{device_read, device_write};
-use crate::devices::network::{ChecksumRequest, NetworkDevice, Segmentation};
+use crate::devices::network::{ChecksumRequest, NetworkDevice, Offload};
 use crate::devices::virtio::queue::Queue;
 use crate::devices::virtio::queue::model::DeviceSide;
 use crate::devices::virtio::{EVENT_INDEX, Error, Transport, VERSION_1};
@@ -245,10 +247,54 @@ fn frames_in_several_buffers_are_whole_wherever_they_lie() {
         let frame: Vec<u8> = (0..len).map(|at| (at + round) as u8).collect();
         let count = (len + HEADER_BYTES).div_ceil(LARGE_RECEIVE_BUFFER_BYTES);
         device.receive_merged(&frame, count as u16);
-        let received = started.receiver.frame().expect("a frame");
-        assert!(received.is_verified && received.bytes == frame, "{round}");
-        started.receiver.release();
+        if round % 2 == 0 {
+            let received = started.receiver.frame().expect("a frame");
+            assert!(received.is_verified && received.bytes == frame, "{round}");
+            started.receiver.release();
+        } else {
+            let mut taken = 0;
+            let count = started.receiver.serve(8, &mut |bytes, is_verified| {
+                assert!(is_verified && bytes == frame, "{round}");
+                taken += 1;
+            });
+            assert_eq!((count, taken), (1, 1));
+        }
         assert!(started.receiver.frame().is_none());
+    }
+}
+
+#[test]
+fn frames_are_lent_one_after_the_other_and_no_more_than_asked_for() {
+    for device in [Device::honest(), Device::of_a_tap()] {
+        let mut started = device.started();
+        let is_merged = device.0.lock().expect("one thread").accepted & MERGED_BUFFERS != 0;
+        for round in 0..200u8 {
+            for number in 0..6 {
+                let frame = [number; 60];
+                match is_merged {
+                    true => device.receive_merged(&frame, 1),
+                    // One is no frame, and one claims to be longer than its buffer.
+                    false => device.receive(
+                        round % 2,
+                        &frame,
+                        [72, 20, 72, 3000, 72, 72][usize::from(number)],
+                    ),
+                }
+            }
+            let mut numbers = Vec::new();
+            let mut take = |bytes: &[u8], is_verified: bool| {
+                assert!(bytes.len() == 60 && (is_verified || round % 2 == 0));
+                numbers.push(bytes[0]);
+            };
+            let [first, second] = [4, 8].map(|most| started.receiver.serve(most, &mut take));
+            assert_eq!([first, second], [4, 2]);
+            let expected: &[u8] = if is_merged {
+                &[0, 1, 2, 3, 4, 5]
+            } else {
+                &[0, 2, 4, 5]
+            };
+            assert_eq!(numbers, expected);
+        }
     }
 }
 
@@ -294,11 +340,7 @@ fn large_frames_are_not_taken_without_merged_buffers_or_checksums() {
 fn large_frames_are_sent_with_what_their_segments_are_made_by() {
     let device = Device::of_a_tap();
     let mut started = device.started();
-    let checksum = ChecksumRequest {
-        start: 34,
-        at: 50,
-        is_tcp: true,
-    };
+    let checksum = ChecksumRequest { start: 34, at: 50 };
     for round in 0..200usize {
         // Now and then the device has not come to the others yet.
         let mut lens = Vec::new();
@@ -309,12 +351,13 @@ fn large_frames_are_sent_with_what_their_segments_are_made_by() {
             };
             assert!(started.transmitter.has_room());
             started.transmitter.buffer(len).fill(round as u8);
-            let segmentation = Segmentation {
+            let offload = Offload {
+                checksum: Some(checksum),
                 segment_bytes: 1448,
                 header_bytes: 66,
                 is_v6: round % 2 == 1,
             };
-            started.transmitter.send_large(len, checksum, segmentation);
+            started.transmitter.send(len, offload);
             lens.push(len);
         }
         started.transmitter.flush();
@@ -335,7 +378,7 @@ fn buffers_of_frames_that_are_sent_out_of_order_are_used_again_in_order() {
     for byte in 0..64 {
         assert!(started.transmitter.has_room());
         started.transmitter.buffer(60).fill(byte);
-        started.transmitter.send(60, None);
+        started.transmitter.send(60, Offload::default());
     }
     started.transmitter.flush();
     let give_back = |entry| {
@@ -369,14 +412,12 @@ fn frames_are_sent_with_the_checksum_wish_in_the_header() {
     for round in 0..500usize {
         assert!(started.transmitter.has_room());
         started.transmitter.buffer(100).fill(round as u8);
-        let wish = ChecksumRequest {
-            start: 34,
-            at: 50,
-            is_tcp: true,
+        let wish = ChecksumRequest { start: 34, at: 50 };
+        let offload = Offload {
+            checksum: (round % 2 == 1).then_some(wish),
+            ..Offload::default()
         };
-        started
-            .transmitter
-            .send(100, (round % 2 == 1).then_some(wish));
+        started.transmitter.send(100, offload);
         started.transmitter.flush();
         let (header, frame) = device.transmitted().expect("a frame");
         assert_eq!(frame, vec![round as u8; 100]);
@@ -393,7 +434,7 @@ fn a_device_that_sends_nothing_fills_the_queue_and_no_more() {
     let mut queued = 0;
     while started.transmitter.has_room() {
         started.transmitter.buffer(60).fill(queued);
-        started.transmitter.send(60, None);
+        started.transmitter.send(60, Offload::default());
         queued += 1;
     }
     assert_eq!(queued, 64);
@@ -437,6 +478,10 @@ proptest! {
             device_write(address + 10, &count.to_le_bytes());
             let len = if is_small { len % 5000 } else { len };
             device.0.lock().expect("one thread").queues[0].give_back(entry, len);
+            if is_small == is_released {
+                let take = &mut |bytes: &[u8], _| assert!((14..=65_549).contains(&bytes.len()));
+                prop_assert!(started.receiver.serve(8, take) <= 8);
+            }
             if let Some(frame) = started.receiver.frame() {
                 prop_assert!((14..=65_549).contains(&frame.bytes.len()));
             }
@@ -480,7 +525,7 @@ fn each_pair_of_queues_has_its_own_frames() {
         pair.receiver.release();
         assert!(pair.transmitter.has_room());
         pair.transmitter.buffer(60).fill(number as u8 + 7);
-        pair.transmitter.send(60, None);
+        pair.transmitter.send(60, Offload::default());
         pair.transmitter.flush();
         let mut model = device.0.lock().expect("one thread");
         assert_eq!(model.notices[transmit], 1, "its own queue is told");

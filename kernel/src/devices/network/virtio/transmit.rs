@@ -5,10 +5,10 @@ use alloc::sync::Arc;
 use alloc::vec;
 use alloc::vec::Vec;
 
-use super::{BUFFER_BYTES, HEADER_BYTES, NEEDS_CHECKSUM};
+use super::{BUFFER_BYTES, NEEDS_CHECKSUM};
 #[cfg(test)]
 use crate::devices::fake_memory::DmaBuffer;
-use crate::devices::network::{ChecksumRequest, Segmentation, Transmitter};
+use crate::devices::network::{Device, Offload, Transmitter};
 use crate::devices::virtio::queue::Queue;
 use crate::devices::virtio::{Error, Transport};
 #[cfg(not(test))]
@@ -74,6 +74,10 @@ impl TransmitQueue {
 
     /// Takes back what was sent, in the order in which it was given.
     fn collect(&mut self) {
+        if self.queue.take_all_used() {
+            self.used = 0;
+            return;
+        }
         while let Some((entry, _)) = self.queue.take_used() {
             if let Some(span) = self.spans.get_mut(usize::from(entry)) {
                 span.is_sent = true;
@@ -98,51 +102,50 @@ impl TransmitQueue {
         (self.queue.len() - self.used).min(self.queue.len() - self.next)
     }
 
-    /// Queues what is in the next buffers, with this header.
+    /// Writes the header of the next frame.
     #[inline]
-    fn queue(&mut self, len_bytes: usize, header: [u8; 10]) {
-        let len = self.header + len_bytes;
-        let count = len.div_ceil(BUFFER_BYTES) as u16;
-        if count > self.room() {
-            return;
-        }
-        let start = usize::from(self.next) * BUFFER_BYTES;
+    fn write_header(&mut self, start: usize, offload: Offload) {
+        let (first, checksum_at) = header_of(offload);
         let bytes = self.buffers.bytes_mut(start..start + self.header);
-        // Of a length that is known, they are written without a call.
-        match bytes.first_chunk_mut::<HEADER_BYTES>() {
-            Some(whole) => {
-                let [fields @ .., _, _] = whole;
-                *fields = header;
-                whole[header.len()..].fill(0);
+        if let Some((low, rest)) = bytes.split_first_chunk_mut() {
+            *low = first.to_le_bytes();
+            let last = u32::from(checksum_at).to_le_bytes();
+            match rest.first_chunk_mut() {
+                Some(rest) => *rest = last,
+                None => rest.copy_from_slice(&last[..2]),
             }
-            None => bytes.copy_from_slice(&header),
         }
-        let address = self.buffers.phys() + start as u64;
-        self.queue.set_buffer(self.next, address, len as u32, false);
-        self.queue.offer(self.next);
-        if let Some(span) = self.spans.get_mut(usize::from(self.next)) {
-            *span = Span {
-                count,
-                is_sent: false,
-            };
-        }
-        self.next = (self.next + count) & (self.queue.len() - 1);
-        self.used += count;
-        self.is_unpublished = true;
     }
 }
 
-/// The fields of the header that are about the checksum.
+/// The first eight bytes of a frame's header: flags, kind of segmentation, length of the headers, payload of a segment, where the checksum
+/// begins; and the two that follow: how far behind that it is stored (section 5.1.6).
 #[inline]
-fn checksum_header(request: ChecksumRequest) -> [u8; 10] {
-    let mut header = [0; 10];
-    header[0] = NEEDS_CHECKSUM;
-    header[6] = request.start;
-    header[8] = request.at - request.start;
-    header
+fn header_of(offload: Offload) -> (u64, u16) {
+    let Some(request) = offload.checksum else {
+        return (0, 0);
+    };
+    let mut first = u64::from(NEEDS_CHECKSUM) | u64::from(request.start) << 48;
+    if offload.segment_bytes != 0 {
+        let kind = if offload.is_v6 { TCP_V6 } else { TCP_V4 };
+        first |= u64::from(kind) << 8
+            | u64::from(offload.header_bytes) << 16
+            | u64::from(offload.segment_bytes) << 32;
+    }
+    (first, u16::from(request.at - request.start))
 }
 
 impl Transmitter for TransmitQueue {
+    fn largest_send(&self) -> usize {
+        if self.has_segmentation {
+            LARGEST_SEND
+        } else {
+            0
+        }
+    }
+}
+
+impl Device for TransmitQueue {
     #[inline]
     fn has_room(&mut self) -> bool {
         if self.used == self.queue.len() {
@@ -156,19 +159,6 @@ impl Transmitter for TransmitQueue {
         self.buffers.bytes_mut(start..start + len_bytes)
     }
 
-    fn send(&mut self, len_bytes: usize, checksum: Option<ChecksumRequest>) {
-        let header = checksum.map_or([0; 10], checksum_header);
-        self.queue(len_bytes, header);
-    }
-
-    fn largest_send(&self) -> usize {
-        if self.has_segmentation {
-            LARGEST_SEND
-        } else {
-            0
-        }
-    }
-
     fn large_room(&mut self) -> usize {
         let wanted = (LARGEST_SEND / BUFFER_BYTES + 1) as u16;
         if self.room() < wanted {
@@ -180,17 +170,29 @@ impl Transmitter for TransmitQueue {
         }
     }
 
-    fn send_large(
-        &mut self,
-        len_bytes: usize,
-        checksum: ChecksumRequest,
-        segmentation: Segmentation,
-    ) {
-        let mut header = checksum_header(checksum);
-        header[1] = if segmentation.is_v6 { TCP_V6 } else { TCP_V4 };
-        header[2] = segmentation.header_bytes;
-        header[4..6].copy_from_slice(&segmentation.segment_bytes.to_le_bytes());
-        self.queue(len_bytes, header);
+    fn send(&mut self, len_bytes: usize, offload: Offload) {
+        let len = self.header + len_bytes;
+        let count = match len {
+            ..=BUFFER_BYTES => 1,
+            len => len.div_ceil(BUFFER_BYTES) as u16,
+        };
+        if self.used == self.queue.len() || count > 1 && count > self.room() {
+            return;
+        }
+        let start = usize::from(self.next) * BUFFER_BYTES;
+        self.write_header(start, offload);
+        let address = self.buffers.phys() + start as u64;
+        self.queue.set_buffer(self.next, address, len as u32, false);
+        self.queue.offer(self.next);
+        if let Some(span) = self.spans.get_mut(usize::from(self.next)) {
+            *span = Span {
+                count,
+                is_sent: false,
+            };
+        }
+        self.next = (self.next + count) & (self.queue.len() - 1);
+        self.used += count;
+        self.is_unpublished = true;
     }
 
     fn flush(&mut self) {

@@ -11,7 +11,7 @@ use super::registers::{
 };
 use super::{Error, start_with};
 use crate::devices::fake_memory::{device_read, device_write};
-use crate::devices::network::{ChecksumRequest, NetworkDevice};
+use crate::devices::network::{ChecksumRequest, NetworkDevice, Offload};
 use crate::devices::registers::Registers;
 
 const MAC: [u8; 6] = [0x00, 0x0C, 0x29, 1, 2, 3];
@@ -311,14 +311,16 @@ fn frames_are_sent_in_order_with_and_without_checksum_requests() {
     let device = Device::new();
     let mut started = device.started();
     for round in 0..600_usize {
-        let wish = (round % 3 == 0).then_some(ChecksumRequest {
-            start: 34,
-            at: 50,
-            is_tcp: true,
-        });
+        let wish = (round % 3 == 0).then_some(ChecksumRequest { start: 34, at: 50 });
         assert!(started.transmitter.has_room());
         started.transmitter.buffer(100).fill(round as u8);
-        started.transmitter.send(100, wish);
+        started.transmitter.send(
+            100,
+            Offload {
+                checksum: wish,
+                ..Offload::default()
+            },
+        );
         started.transmitter.flush();
         let (frame, at, third) = device.with(|model| model.sent.pop()).expect("a frame");
         assert_eq!(frame, vec![round as u8; 100]);
@@ -336,7 +338,7 @@ fn a_device_that_sends_nothing_or_lies_of_it_fills_the_ring_and_no_more() {
     let mut queued = 0_u8;
     while started.transmitter.has_room() {
         started.transmitter.buffer(60).fill(queued);
-        started.transmitter.send(60, None);
+        started.transmitter.send(60, Offload::default());
         queued += 1;
         assert!(queued < 64);
         if queued == 62 {

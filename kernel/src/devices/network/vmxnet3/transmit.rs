@@ -5,7 +5,7 @@ use core::sync::atomic::{Ordering, fence};
 use super::registers::{COMPLETION_GENERATION, ENTRY_BYTES, TRANSMIT_INDEX, shared};
 #[cfg(test)]
 use crate::devices::fake_memory::DmaBuffer;
-use crate::devices::network::{ChecksumRequest, Transmitter};
+use crate::devices::network::{Device, Offload, Transmitter};
 use crate::devices::registers::Registers;
 use crate::memory::OutOfMemory;
 #[cfg(not(test))]
@@ -91,7 +91,9 @@ impl<R: Registers> TransmitRing<R> {
     }
 }
 
-impl<R: Registers> Transmitter for TransmitRing<R> {
+impl<R: Registers> Transmitter for TransmitRing<R> {}
+
+impl<R: Registers> Device for TransmitRing<R> {
     fn has_room(&mut self) -> bool {
         if self.is_full() {
             self.collect();
@@ -104,14 +106,14 @@ impl<R: Registers> Transmitter for TransmitRing<R> {
         self.buffers.bytes_mut(start..start + len_bytes)
     }
 
-    fn send(&mut self, len_bytes: usize, checksum: Option<ChecksumRequest>) {
+    fn send(&mut self, len_bytes: usize, offload: Offload) {
         let at = self.next * ENTRY_BYTES;
         let mut second = len_bytes.min(BUFFER_BYTES) as u32 | self.generation;
         let mut third = END_OF_PACKET;
         if (self.next + 1).is_multiple_of(COMPLETION_BATCH) {
             third |= WANTS_COMPLETION;
         }
-        if let Some(request) = checksum {
+        if let Some(request) = offload.checksum {
             second |= u32::from(request.at) << CHECKSUM_AT;
             third |= u32::from(request.start) | CHECKSUM;
         }

@@ -166,6 +166,8 @@ fn fjall_() -> Result<()> {
 fn heed_with(name: &str, flags: heed::EnvFlags) -> Result<()> {
     use heed::types::{Bytes, Str, U64};
     type Numbers = heed::Database<U64<heed::byteorder::BE>, Bytes>;
+    // What an earlier run left would be as large already.
+    std::fs::remove_dir_all(dir(name))?;
     let p = dir(name);
     let open = || {
         let mut o = heed::EnvOpenOptions::new();

@@ -65,6 +65,10 @@ impl Map {
         unsafe { (self.start as *mut u8).add(at).write_volatile(value) };
     }
 
+    #[allow(
+        clippy::mut_from_ref,
+        reason = "memory that is shared, as C has it; each slice ends with its statement"
+    )]
     pub(crate) fn bytes(&self, at: usize, len: usize) -> &mut [u8] {
         assert!(at + len <= self.len);
         unsafe { std::slice::from_raw_parts_mut((self.start + at) as *mut u8, len) }

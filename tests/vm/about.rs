@@ -65,7 +65,7 @@ fn a_program_reads_about_itself_and_the_machine() {
             "no such Some(NotFound)",
             "nobody Some(NotFound)",
             "closed Some(NotFound)",
-            "average Some(NotFound)",
+            "averages Some(5)",
             "written Some(ReadOnlyFilesystem)",
             "made Some(ReadOnlyFilesystem)",
             "no folder true",

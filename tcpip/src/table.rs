@@ -181,6 +181,11 @@ impl<H> Table<H> {
         }
     }
 
+    /// Where the timer of a connection is set; [`UNSET`] if there is none.
+    pub(crate) fn timer(&self, slot: u32) -> u64 {
+        self.get(slot).map_or(UNSET, |entry| entry.timer)
+    }
+
     /// Takes a connection out. Its timer must have been cancelled.
     pub(crate) fn remove(&mut self, slot: u32) -> Option<Box<Entry<H>>> {
         self.forget_tuple(slot);

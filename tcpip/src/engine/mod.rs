@@ -151,7 +151,8 @@ impl<D: Device, S: Sockets> Engine<D, S> {
     /// Does what is due, a bounded amount.
     pub fn run_timers(&mut self, now: u64) {
         for _ in 0..TIMER_BATCH {
-            let Some(key) = self.timers.pop(now) else {
+            let table = &self.table;
+            let Some(key) = self.timers.pop(now, |slot| table.timer(slot)) else {
                 break;
             };
             match key {
@@ -182,6 +183,7 @@ impl<D: Device, S: Sockets> Engine<D, S> {
                 Key::Groups => self.run_groups(now),
             }
         }
+        self.timers.sweep(|slot| self.table.timer(slot));
         self.share_addresses();
     }
 

@@ -406,7 +406,7 @@ impl<D: Device, S: Sockets> Engine<D, S> {
         match (entry.connection.state(), &entry.holder) {
             (State::Closed, None) => return self.destroy(slot),
             (State::Closed, Some(_)) => {
-                self.timers.cancel(Key::Connection(slot), &mut entry.timer);
+                self.timers.cancel(&mut entry.timer);
                 self.table.forget_tuple(slot);
             }
             (State::TimeWait, None) => {
@@ -437,10 +437,11 @@ impl<D: Device, S: Sockets> Engine<D, S> {
     /// Forgets a connection, whatever its state.
     pub(super) fn destroy(&mut self, slot: u32) {
         if let Some(entry) = self.table.get_mut(slot) {
-            self.timers.cancel(Key::Connection(slot), &mut entry.timer);
+            self.timers.cancel(&mut entry.timer);
             if let Some(mut entry) = self.table.remove(slot) {
                 entry.connection.release_memory(&mut self.pool);
             }
+            self.timers.sweep(|slot| self.table.timer(slot));
         }
     }
 

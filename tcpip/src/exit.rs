@@ -44,11 +44,7 @@ impl Exit<'_> {
         tuple: &Tuple,
     ) -> bool {
         let now_us = self.cx.now_us;
-        if path.valid_until <= now_us
-            || path.generation != self.generation
-            || !path.is_usual()
-            || !self.device.has_room()
-        {
+        if !path.is_valid(now_us, self.generation) || !path.is_usual() || !self.device.has_room() {
             return false;
         }
         let Some(len) = connection.predicted(now_us) else {
@@ -100,7 +96,7 @@ impl Exit<'_> {
             if !connection.wants_output() {
                 return Sent::All;
             }
-            if path.valid_until <= self.cx.now_us || path.generation != self.generation {
+            if !path.is_valid(self.cx.now_us, self.generation) {
                 return Sent::NoPath;
             }
             if !self.device.has_room() {

@@ -43,6 +43,18 @@ impl Default for Path {
 }
 
 impl Path {
+    /// Whether it may be used without asking again.
+    #[inline]
+    pub(crate) fn is_valid(&self, now_us: u64, generation: u32) -> bool {
+        now_us < self.valid_until && self.generation == generation
+    }
+
+    /// The hardware address of the next station, where there are such.
+    pub(crate) fn station(&self) -> Option<Mac> {
+        let header = self.bytes.get(..usize::from(self.ip_at))?;
+        header.first_chunk().copied()
+    }
+
     /// A way, by the hardware addresses of this end and of the next station (none where the medium has none).
     pub(crate) fn new(
         macs: Option<(Mac, Mac)>,

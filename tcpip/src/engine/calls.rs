@@ -18,6 +18,8 @@ const ADDRESS_PATIENCE_US: u64 = 10_000_000;
 
 /// How long a large buffer may be empty before it is given back.
 const REST_US: u64 = 100_000;
+/// Connections come to rest together, where this number of microseconds ends.
+const REST_GRAIN_US: u64 = (1 << 16) - 1;
 
 bitflags! {
     /// What a connection is ready for.
@@ -238,7 +240,8 @@ impl<D: Device, S: Sockets> Engine<D, S> {
             self.device.flush();
         } else if entry.timer == UNSET && entry.connection.has_empty_buffer() {
             let key = Key::Connection(slot);
-            self.timers.arrange(key, &mut entry.timer, now + REST_US);
+            self.timers
+                .arrange(key, &mut entry.timer, (now + REST_US) | REST_GRAIN_US);
         }
     }
 

@@ -192,13 +192,21 @@ impl<D: Device, S: Sockets> Engine<D, S> {
             return;
         };
         entry.timer = UNSET;
+        let deadline = entry.connection.deadline();
+        if deadline > now && !entry.connection.wants_output() {
+            // What it was set for has happened.
+            entry.connection.rest_buffers(&mut self.pool);
+            let wanted = deadline | tcp::GRAIN_US;
+            let key = Key::Connection(slot);
+            return self.timers.arrange(key, &mut entry.timer, wanted);
+        }
         let mut cx = Context {
             now_us: now,
             pool: &mut self.pool,
             limits: &self.limits,
             stats: &mut self.stats,
         };
-        let news = match entry.connection.deadline() <= now {
+        let news = match deadline <= now {
             true => entry.connection.tick(&mut cx),
             false => crate::tcp::News::empty(),
         };

@@ -22,6 +22,11 @@ use crate::wire::tcp::{Flags, Header, Options, Segment};
 
 /// Tries to find the way to a peer, before its segments wait.
 const MAX_TRIES: usize = 4;
+/// Timers of connections go off together, where this number of microseconds ends: with thousands of connections a processor that halts in
+/// between would else be woken for each. Linux has them in ticks of 4 ms.
+pub(super) const GRAIN_US: u64 = (1 << 12) - 1;
+/// What has begun just now is not due before.
+const SOON_US: u64 = ACK_DELAY_US + GRAIN_US;
 /// When to try again after the device had no free buffer.
 const RETRY_US: u64 = 1_000;
 
@@ -87,7 +92,7 @@ impl<D: Device, S: Sockets> Engine<D, S> {
             return self.settle(slot, news, now);
         }
         // Nearly always its answer is still to come, and whatever waits is looked after in time.
-        if entry.connection.wants_output() || entry.timer > now + ACK_DELAY_US {
+        if entry.connection.wants_output() || entry.timer > now + SOON_US {
             self.drive(slot, now);
         }
         if !news.is_empty() {
@@ -459,15 +464,30 @@ impl<D: Device, S: Sockets> Engine<D, S> {
                 cx: context!(self, now),
             };
             if !exit.send_predicted(&mut entry.connection, &entry.path, &entry.tuple) {
-                return self.send_and_arrange(slot, now);
+                return self.send_apart(slot, now);
             }
         }
-        // What has begun just now is not due before an acknowledgement that waits.
-        if entry.timer > now + ACK_DELAY_US {
-            let wanted = entry.connection.deadline();
+        if entry.timer > now + SOON_US {
+            let wanted = entry.connection.deadline() | GRAIN_US;
             self.timers
                 .arrange(Key::Connection(slot), &mut entry.timer, wanted);
         }
+    }
+
+    /// Sends what does not go the short way, or only after its way was made valid again, or after a rest.
+    #[inline(never)]
+    fn send_apart(&mut self, slot: u32, now: u64) {
+        let Some(entry) = self.table.get_mut(slot) else {
+            return;
+        };
+        let was_at_rest = entry.connection.leave_rest(now);
+        let was_valid = entry.path.is_valid(now, self.neighbors.generation);
+        let is_valid = was_valid || self.renew_path(slot, now);
+        if is_valid && (was_at_rest || !was_valid) {
+            // The second time neither holds.
+            return self.drive(slot, now);
+        }
+        self.send_and_arrange(slot, now);
     }
 
     #[inline(never)]
@@ -475,7 +495,7 @@ impl<D: Device, S: Sockets> Engine<D, S> {
         let retry_at = self.send_segments(slot, now);
         // The connection may have found its way to be none.
         if let Some(entry) = self.table.get_mut(slot) {
-            let wanted = entry.connection.deadline().min(retry_at);
+            let wanted = (entry.connection.deadline() | GRAIN_US).min(retry_at);
             self.timers
                 .arrange(Key::Connection(slot), &mut entry.timer, wanted);
         }
@@ -508,6 +528,25 @@ impl<D: Device, S: Sockets> Engine<D, S> {
             }
         }
         now
+    }
+
+    /// Lets a way that has only grown old be used on, if it still leads to the same station; else finds it anew.
+    fn renew_path(&mut self, slot: u32, now: u64) -> bool {
+        let Some(entry) = self.table.get(slot) else {
+            return false;
+        };
+        let (remote, station) = (entry.tuple.remote, entry.path.station());
+        let is_old =
+            entry.path.valid_until != 0 && entry.path.generation == self.neighbors.generation;
+        if is_old
+            && let Ok(Hop::At(mac, valid_until)) = self.hop(remote, now)
+            && station == Some(mac)
+            && let Some(entry) = self.table.get_mut(slot)
+        {
+            entry.path.valid_until = valid_until;
+            return true;
+        }
+        self.find_path(slot, now)
     }
 
     /// Finds the way to the peer; whether there is one now.

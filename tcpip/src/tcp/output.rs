@@ -118,6 +118,20 @@ impl Connection {
         is_usual.then_some(len)
     }
 
+    /// Has a connection that has nothing under way, and was silent for longer than a timeout, find its congestion window anew (RFC 5681,
+    /// section 4.1); whether it was that.
+    pub(crate) fn leave_rest(&mut self, now_us: u64) -> bool {
+        let is_at_rest = self.una == self.max
+            && self.nxt == self.max
+            && self.retransmit_at == NEVER
+            && now_us - self.progress_at > self.rtt.timeout_us();
+        if is_at_rest {
+            self.congestion.restart(self.mss);
+            self.progress_at = now_us;
+        }
+        is_at_rest
+    }
+
     /// Length of the header of a usual segment.
     #[inline]
     pub(crate) fn usual_header_len(&self) -> usize {

@@ -10,6 +10,8 @@
 use core::sync::atomic::{AtomicPtr, Ordering};
 
 #[cfg(not(test))]
+use super::descriptors::DATA_SELECTOR;
+#[cfg(not(test))]
 use super::extended_state::{self, load_state, save_state};
 #[cfg(not(test))]
 use super::{clock, core_local, local_apic};

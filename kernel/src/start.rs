@@ -14,7 +14,7 @@ use crate::command_line::{CommandLine, VirtioMmioDevice};
 use crate::devices::console;
 use crate::epitaph::fatal;
 use crate::storage::{self, MountError, MountRequest};
-use crate::sync::OnceCell;
+use crate::sync::{OnceCell, SpinGuard, SpinLock};
 use crate::{image, log, memory, scheduler};
 
 /// Stack of the program's main thread, in bytes; only what is touched takes memory.
@@ -24,10 +24,13 @@ pub(crate) const MAIN_STACK_BYTES: usize = 8 << 20;
 struct Found {
     command_line: CommandLine,
     /// Local APIC numbers of the processors.
-    processors: Vec<u32>,
+    processors: &'static [u32],
 }
 
 static FOUND: OnceCell<Found> = OnceCell::new();
+/// What the loader tells, and what the firmware's tables do: in static memory, which is cleared already, and kept for ever.
+static START_INFO: SpinLock<StartInfo> = SpinLock::new(StartInfo::new());
+static MACHINE: SpinLock<acpi::Machine> = SpinLock::new(acpi::Machine::new());
 
 /// What the image and the loader asked for.
 pub fn command_line() -> &'static CommandLine {
@@ -59,7 +62,7 @@ pub(crate) extern "C" fn start(start_info_phys: u64, protocol: Protocol) -> ! {
         })
     };
     extended_state::initialise();
-    let mut info = StartInfo::new();
+    let info = SpinGuard::leak(START_INFO.lock());
     match info.read(protocol, start_info_phys) {
         Ok(()) => {}
         Err(StartInfoError::Unreachable(what)) => fatal(format_args!(
@@ -88,16 +91,16 @@ pub(crate) extern "C" fn start(start_info_phys: u64, protocol: Protocol) -> ! {
         power::set_exit_port(port);
     }
     log::initialise(command_line.log_level);
-    for word in &command_line.unknown {
+    for word in command_line.unknown() {
         ::log::warn!("command line: `{word}` means nothing to this kernel");
     }
     scheduler::set_placement(command_line.placement);
-    let mut machine = acpi::Machine::default();
-    acpi::read_tables(&mut machine, &info.root, info.extended_bios_data);
+    let machine = SpinGuard::leak(MACHINE.lock());
+    acpi::read_tables(machine, &info.root, info.extended_bios_data);
     if let Some(acpi_power) = machine.power {
         power::set_acpi(acpi_power);
     }
-    if interrupts::connect(&machine).is_err() {
+    if interrupts::connect(machine).is_err() {
         no_memory();
     }
     local_apic::set_timer_hz(clock::initialise(measurement, counter));
@@ -108,7 +111,7 @@ pub(crate) extern "C" fn start(start_info_phys: u64, protocol: Protocol) -> ! {
     }
     let _ = FOUND.set(Found {
         command_line,
-        processors: machine.processors,
+        processors: machine.processors(),
     });
     scheduler::start(main_thread, MAIN_STACK_BYTES)
 }
@@ -192,7 +195,7 @@ fn toro_no_file_systems(mounts: &[String]) -> Result<(), MountError> {
 
 extern "C" fn main_thread(_: usize) -> ! {
     scheduler::begin();
-    let processors = FOUND.get().map_or(&[][..], |found| &found.processors);
+    let processors = FOUND.get().map_or(&[][..], |found| found.processors);
     let entry = cores::Entry {
         prepare: scheduler::prepare_core,
         run: scheduler::run_core,
@@ -202,7 +205,7 @@ extern "C" fn main_thread(_: usize) -> ! {
             "not enough memory for all cores: give the machine more, or fewer cores"
         ));
     }
-    if let Err(error) = toro_file_systems(&command_line().mounts) {
+    if let Err(error) = toro_file_systems(&command_line().mounts()) {
         fatal(format_args!("{error}"));
     }
     abi::program::run()

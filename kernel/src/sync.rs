@@ -68,6 +68,14 @@ impl<T: ?Sized> SpinLock<T> {
 }
 
 impl<'a, T: ?Sized> SpinGuard<'a, T> {
+    /// Keeps the lock closed for ever, and gives the value to who held it.
+    pub fn leak(guard: Self) -> &'a mut T {
+        let lock = guard.lock;
+        core::mem::forget(guard);
+        // SAFETY: as in `deref`; the guard is gone without opening the lock, so nobody else will ever refer to the value.
+        unsafe { &mut *lock.value.get() }
+    }
+
     /// The lock this guard belongs to.
     pub fn lock_of(guard: &Self) -> &'a SpinLock<T> {
         guard.lock
@@ -165,7 +173,7 @@ impl<T> Default for OnceCell<T> {
 
 #[cfg(test)]
 mod tests {
-    use super::{OnceCell, RELAXED, SpinLock};
+    use super::{OnceCell, RELAXED, SpinGuard, SpinLock};
     use core::sync::atomic::Ordering;
 
     #[test]
@@ -177,6 +185,15 @@ mod tests {
         assert!(lock.try_lock().is_none());
         drop(guard);
         assert_eq!(*lock.try_lock().expect("free again"), 1);
+    }
+
+    #[test]
+    fn a_lock_that_is_leaked_stays_closed() {
+        static LOCK: SpinLock<u32> = SpinLock::new(1);
+        let value: &'static mut u32 = SpinGuard::leak(LOCK.lock());
+        *value += 1;
+        assert!(LOCK.try_lock().is_none());
+        assert_eq!(*value, 2);
     }
 
     /// Without the pause, the one who holds the lock here would never let it go.

@@ -2,8 +2,7 @@
 //!
 //! The tables are written by firmware and not trusted: lengths are checked, and each walk has a limit.
 
-use alloc::vec::Vec;
-
+use super::core_local::MAX_CORES;
 use super::mp_table;
 use super::start_info::RootPointer;
 use crate::memory;
@@ -19,19 +18,44 @@ pub const MAX_IO_APICS: usize = 8;
 pub const ISA_LINES: usize = 16;
 
 /// What the tables say of the machine.
-#[derive(Clone, Debug, Default)]
+#[derive(Debug)]
 pub struct Machine {
     /// I/O APICs: physical address, first global interrupt.
     pub io_apics: [Option<(u64, u32)>; MAX_IO_APICS],
     /// For each ISA interrupt that is wired elsewhere: global interrupt, flags.
     pub overrides: [Option<(u32, u16)>; ISA_LINES],
-    /// Local APIC numbers of the usable processors.
-    pub processors: Vec<u32>,
+    processors: [u32; MAX_CORES],
+    processor_count: usize,
     /// How to power off.
     pub power: Option<Power>,
 }
 
 impl Machine {
+    /// One of which nothing is known: all zeros.
+    #[allow(clippy::new_without_default, reason = "made once, to be read into")]
+    pub const fn new() -> Self {
+        Self {
+            io_apics: [None; MAX_IO_APICS],
+            overrides: [None; ISA_LINES],
+            processors: [0; MAX_CORES],
+            processor_count: 0,
+            power: None,
+        }
+    }
+
+    /// Local APIC numbers of the usable processors, as many as there can be cores.
+    pub fn processors(&self) -> &[u32] {
+        &self.processors[..self.processor_count]
+    }
+
+    /// Adds a processor, as long as there is room.
+    pub(super) fn add_processor(&mut self, apic_id: u32) {
+        if let Some(place) = self.processors.get_mut(self.processor_count) {
+            *place = apic_id;
+            self.processor_count += 1;
+        }
+    }
+
     /// Adds an I/O APIC, as long as there is room.
     pub(super) fn add_io_apic(&mut self, phys: u64, first_interrupt: u32) {
         if let Some(free) = self.io_apics.iter_mut().find(|place| place.is_none()) {
@@ -136,7 +160,7 @@ pub(super) fn read_u32(bytes: &[u8], offset: usize) -> Option<u32> {
 /// also in the extended BIOS data area.
 pub fn read_tables(machine: &mut Machine, pointer: &RootPointer, extended_bios_data: Option<u64>) {
     read_acpi(machine, pointer, extended_bios_data);
-    if machine.processors.is_empty() {
+    if machine.processor_count == 0 {
         mp_table::read_table(machine, extended_bios_data);
     }
 }
@@ -214,7 +238,7 @@ fn read_madt(table: &[u8], machine: &mut Machine) {
                 if let (Some([id]), Some(flags)) = (read::<1>(entry, 3), read_u32(entry, 4))
                     && flags & 1 != 0
                 {
-                    machine.processors.push(u32::from(id));
+                    machine.add_processor(u32::from(id));
                 }
             }
             1 => {
@@ -233,7 +257,7 @@ fn read_madt(table: &[u8], machine: &mut Machine) {
                 if let (Some(id), Some(flags)) = (read_u32(entry, 4), read_u32(entry, 8))
                     && flags & 1 != 0
                 {
-                    machine.processors.push(id);
+                    machine.add_processor(id);
                 }
             }
             _ => {}
@@ -304,7 +328,9 @@ fn find_soft_off(aml: &[u8]) -> Option<u8> {
 
 #[cfg(test)]
 mod tests {
-    use super::{Control, Machine, dsdt_address, find_soft_off, read_madt, read_power, sum};
+    use super::{
+        Control, MAX_CORES, Machine, dsdt_address, find_soft_off, read_madt, read_power, sum,
+    };
 
     fn fadt(fields: &[(usize, &[u8])]) -> [u8; 276] {
         let mut table = [0; 276];
@@ -374,14 +400,22 @@ mod tests {
     }
 
     #[test]
+    fn processors_beyond_the_last_core_are_left_out() {
+        let mut machine = Machine::new();
+        (0..300).for_each(|id| machine.add_processor(id));
+        assert_eq!(machine.processors().len(), MAX_CORES);
+        assert_eq!(machine.processors().last(), Some(&63));
+    }
+
+    #[test]
     fn a_madt_with_a_lying_length_ends_the_walk() {
         let mut table = [0; 44].to_vec();
         table.extend([0, 8, 0, 3, 1, 0, 0, 0]);
         table.extend([1, 200, 0, 0]);
-        let mut machine = Machine::default();
+        let mut machine = Machine::new();
         read_madt(&table, &mut machine);
-        assert_eq!(machine.processors, [3]);
-        assert_eq!(machine.io_apics, Machine::default().io_apics);
+        assert_eq!(machine.processors(), [3]);
+        assert_eq!(machine.io_apics, Machine::new().io_apics);
         table.truncate(52);
         table.extend([1, 0]);
         read_madt(&table, &mut machine);

@@ -132,9 +132,9 @@ pub enum StartInfoError {
 }
 
 impl StartInfo {
-    /// One that says nothing yet.
+    /// One that says nothing yet: all zeros, so that a static one needs no place in the image and no clearing.
     #[allow(clippy::new_without_default, reason = "made once, to be read into")]
-    pub fn new() -> Self {
+    pub const fn new() -> Self {
         Self {
             ranges: [MemoryRange::EMPTY; MAX_RANGES],
             range_count: 0,

@@ -57,7 +57,6 @@ pub struct CommandLine {
     texts: [&'static [u8]; 2],
     /// Which words there are, a bit each.
     present: u16,
-    /// There are words that mean nothing here.
     has_unknown: bool,
     /// Kernel messages of this level and above are shown.
     pub log_level: LevelFilter,
@@ -97,6 +96,17 @@ impl CommandLine {
         self.values(Word::Mount, false)
     }
 
+    /// Whether there are any.
+    pub fn has_mounts(&self) -> bool {
+        self.has(Word::Mount)
+    }
+
+    /// Whether the command line says anything to the program: arguments, environment or directory.
+    pub fn has_words_for_program(&self) -> bool {
+        let words = Word::Argument.bit() | Word::Environment.bit() | Word::Directory.bit();
+        self.present & words != 0
+    }
+
     /// `NAME=VALUE` for the program's environment.
     pub fn environment(&self) -> Vec<String> {
         self.values(Word::Environment, false)
@@ -134,17 +144,23 @@ impl CommandLine {
         devices
     }
 
-    /// Words that mean nothing here.
+    /// Whether there are words that mean nothing here.
+    pub fn has_unknown(&self) -> bool {
+        self.has_unknown
+    }
+
+    /// These words.
     pub fn unknown(&self) -> Vec<String> {
-        if !self.has_unknown {
-            return Vec::new();
-        }
         let mut reader = self.clone();
         let words = self.texts.into_iter().flat_map(|text| Words { rest: text });
         words
             .filter(|word| reader.read(word).is_none())
             .map(|word| string(&word))
             .collect()
+    }
+
+    fn has(&self, word: Word) -> bool {
+        self.present & word.bit() != 0
     }
 
     fn last(&self, wanted: Word) -> &'static str {
@@ -155,7 +171,7 @@ impl CommandLine {
     /// The values of a word, in their order; or, of the texts that have any, only those of the last one.
     fn values(&self, wanted: Word, only_last_text: bool) -> Vec<String> {
         let mut values = Vec::new();
-        if self.present & wanted.bit() == 0 {
+        if !self.has(wanted) {
             return values;
         }
         for text in self.texts {
@@ -230,8 +246,8 @@ fn split_once(text: &[u8], separator: u8) -> Option<(&[u8], &[u8])> {
 /// A number, decimal or hexadecimal with `0x`, with `K` or `M` for powers of 1024.
 fn parse_number(text: &[u8]) -> Option<u64> {
     let (digits, factor) = match text {
-        [digits @ .., b'K' | b'k'] => (digits, 1 << 10),
-        [digits @ .., b'M' | b'm'] => (digits, 1 << 20),
+        [digits @ .., unit] if unit | 0x20 == b'k' => (digits, 1 << 10),
+        [digits @ .., unit] if unit | 0x20 == b'm' => (digits, 1 << 20),
         digits => (digits, 1),
     };
     let (digits, radix) = match digits {

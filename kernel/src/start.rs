@@ -1,6 +1,5 @@
 //! From the first Rust instruction to `main` of the program.
 
-use alloc::string::String;
 use alloc::vec::Vec;
 
 use crate::abi;
@@ -50,6 +49,8 @@ pub(crate) fn virtio_mmio() -> &'static [VirtioMmioDevice] {
 /// Called by the boot code on the boot stack with interrupts off; `start_info_phys` is where the loader left its information, in the
 /// form of its protocol.
 pub(crate) extern "C" fn start(start_info_phys: u64, protocol: Protocol) -> ! {
+    // First: an emulator translates what ran before once more.
+    extended_state::initialise();
     let measurement = clock::TscMeasurement::begin();
     console::initialise_serial();
     core_local::initialise_boot_core();
@@ -61,7 +62,6 @@ pub(crate) extern "C" fn start(start_info_phys: u64, protocol: Protocol) -> ! {
             tlb::gates(set);
         })
     };
-    extended_state::initialise();
     let info = SpinGuard::leak(START_INFO.lock());
     match info.read(protocol, start_info_phys) {
         Ok(()) => {}
@@ -91,8 +91,10 @@ pub(crate) extern "C" fn start(start_info_phys: u64, protocol: Protocol) -> ! {
         power::set_exit_port(port);
     }
     log::initialise(command_line.log_level);
-    for word in command_line.unknown() {
-        ::log::warn!("command line: `{word}` means nothing to this kernel");
+    if command_line.has_unknown() {
+        for word in command_line.unknown() {
+            ::log::warn!("command line: `{word}` means nothing to this kernel");
+        }
     }
     scheduler::set_placement(command_line.placement);
     let machine = SpinGuard::leak(MACHINE.lock());
@@ -124,7 +126,7 @@ fn no_memory() -> ! {
 
 unsafe extern "Rust" {
     /// One of the two below: the link step chooses, so that a program that opens no files has no file systems in its image.
-    safe fn toro_file_systems(mounts: &[String]) -> Result<(), MountError>;
+    safe fn toro_file_systems(line: &CommandLine) -> Result<(), MountError>;
     /// In the same way, what makes FAT known, or leaves it out.
     safe fn toro_fat();
     /// And what mounts `/proc` and `/sys`, or does not.
@@ -169,8 +171,9 @@ fn toro_without_proc_net() {}
 
 /// Mounts what the words `mount=` ask for.
 #[unsafe(no_mangle)]
-fn toro_all_file_systems(mounts: &[String]) -> Result<(), MountError> {
+fn toro_all_file_systems(line: &CommandLine) -> Result<(), MountError> {
     toro_fat();
+    let mounts = line.mounts();
     let requests: Result<Vec<_>, _> = mounts
         .iter()
         .map(|word| MountRequest::parse(word))
@@ -183,8 +186,8 @@ fn toro_all_file_systems(mounts: &[String]) -> Result<(), MountError> {
 }
 
 #[unsafe(no_mangle)]
-fn toro_no_file_systems(mounts: &[String]) -> Result<(), MountError> {
-    if !mounts.is_empty() {
+fn toro_no_file_systems(line: &CommandLine) -> Result<(), MountError> {
+    if line.has_mounts() {
         ::log::warn!(
             "nothing is mounted: the program opens no files, so its image has no file systems"
         );
@@ -205,7 +208,7 @@ extern "C" fn main_thread(_: usize) -> ! {
             "not enough memory for all cores: give the machine more, or fewer cores"
         ));
     }
-    if let Err(error) = toro_file_systems(&command_line().mounts()) {
+    if let Err(error) = toro_file_systems(command_line()) {
         fatal(format_args!("{error}"));
     }
     abi::program::run()

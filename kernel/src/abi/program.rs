@@ -48,7 +48,7 @@ static NAME: [AtomicU8; 9] = {
     name
 };
 
-/// Its arguments where the command line has none, with the null at the end: most programs start so, and nothing is made for them.
+/// Its arguments where the command line has nothing for it, with the null at the end: most programs start so, and nothing is made for them.
 static ONLY_NAME: [AtomicPtr<c_char>; 2] = [
     AtomicPtr::new((&raw const NAME).cast_mut().cast()),
     AtomicPtr::new(null_mut()),
@@ -115,25 +115,23 @@ pub fn run() -> ! {
     stdio::open();
     syscall::initialise();
     let line = command_line();
-    if let Some(path) = line.directory()
-        && let Err(Errno(number)) = start_in(&path)
-    {
-        epitaph::fatal(format_args!(
-            "the program cannot start in {path} (errno {number})"
-        ));
+    let mut argc = 1;
+    let mut argv: *mut *mut c_char = (&raw const ONLY_NAME).cast_mut().cast();
+    let mut environment: *mut *mut c_char = (&raw const NO_VARIABLES).cast_mut().cast();
+    if line.has_words_for_program() {
+        if let Some(path) = line.directory()
+            && let Err(Errno(number)) = start_in(&path)
+        {
+            epitaph::fatal(format_args!(
+                "the program cannot start in {path} (errno {number})"
+            ));
+        }
+        let arguments = line.arguments();
+        argc += arguments.len() as c_int;
+        argv = c_strings(Some((&raw const NAME).cast_mut().cast()), arguments);
+        environment = c_strings(None, line.environment());
     }
-    let arguments = line.arguments();
-    let argc = arguments.len() as c_int + 1;
-    let argv: *mut *mut c_char = match arguments.is_empty() {
-        true => (&raw const ONLY_NAME).cast_mut().cast(),
-        false => c_strings(Some((&raw const NAME).cast_mut().cast()), arguments),
-    };
     let argv = argv.cast_const().cast::<*const c_char>();
-    let variables = line.environment();
-    let environment: *mut *mut c_char = match variables.is_empty() {
-        true => (&raw const NO_VARIABLES).cast_mut().cast(),
-        false => c_strings(None, variables),
-    };
     environ.store(environment, Ordering::Relaxed);
     // SAFETY: the linker script puts an array of functions between the two symbols; std's ones want these arguments, as glibc's do.
     unsafe {

@@ -156,5 +156,5 @@ fn map_physical(
 #[inline]
 pub(crate) fn reserve_stack<const BYTES: usize>() {
     #[cfg(not(test))]
-    crate::arch::x86_64::context::touch_stack(BYTES);
+    crate::arch::x86_64::context::touch_stack::<BYTES>();
 }

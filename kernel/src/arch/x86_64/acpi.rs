@@ -135,17 +135,20 @@ impl Table {
 }
 
 /// The sum of bytes, eight at a time: some tables are long.
+#[inline(never)]
 pub(super) fn sum(bytes: &[u8]) -> u8 {
     const EVERY_OTHER: u64 = 0x00FF_00FF_00FF_00FF;
+    const ONES: u64 = 0x0001_0001_0001_0001;
     let (words, rest) = bytes.as_chunks();
     // Four sums, each with room to the next one.
     let sums = words.iter().fold(0, |sums, &word| {
         let word = u64::from_le_bytes(word);
         (sums + (word & EVERY_OTHER) + (word >> 8 & EVERY_OTHER)) & EVERY_OTHER
     });
-    let sums = sums.to_le_bytes();
-    let bytes = sums.iter().chain(rest);
-    bytes.fold(0, |sum, &byte| sum.wrapping_add(byte))
+    // Their own sum is in the highest 16 bits of this product.
+    let of_words = (sums.wrapping_mul(ONES) >> 48) as u8;
+    rest.iter()
+        .fold(of_words, |sum, &byte| sum.wrapping_add(byte))
 }
 
 pub(super) fn read<const N: usize>(bytes: &[u8], offset: usize) -> Option<[u8; N]> {
@@ -195,9 +198,14 @@ fn read_acpi(machine: &mut Machine, pointer: &RootPointer, extended_bios_data: O
 
 /// Looks for the root pointer where BIOSes put it: in the first KiB of the extended BIOS data area, and below 1 MiB.
 fn find_rsdp(extended_bios_data: Option<u64>) -> Option<u64> {
-    let areas = [(extended_bios_data, 1024), (Some(0xE_0000), 0x2_0000)];
+    let areas = [
+        (extended_bios_data.unwrap_or(0), 1024),
+        (0xE_0000, 0x2_0000),
+    ];
     for (start, len_bytes) in areas {
-        let Some(start) = start else { continue };
+        if start == 0 {
+            continue;
+        }
         let Some(area) = Table::map(start, len_bytes) else {
             continue;
         };

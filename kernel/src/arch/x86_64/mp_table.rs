@@ -22,12 +22,15 @@ pub(super) fn read_table(machine: &mut Machine, extended_bios_data: Option<u64>)
 /// BIOS (section 4, figure 4-1).
 fn find(extended_bios_data: Option<u64>) -> Option<Table> {
     let areas = [
-        (extended_bios_data, 1024),
-        (Some(639 << 10), 1024),
-        (Some(0xF_0000), 0x1_0000),
+        (extended_bios_data.unwrap_or(0), 1024),
+        (639 << 10, 1024),
+        (0xF_0000, 0x1_0000),
     ];
     for (start, len_bytes) in areas {
-        let Some(area) = start.and_then(|start| Table::map(start, len_bytes)) else {
+        if start == 0 {
+            continue;
+        }
+        let Some(area) = Table::map(start, len_bytes) else {
             continue;
         };
         if let Some(phys) = find_pointer(area.bytes()) {

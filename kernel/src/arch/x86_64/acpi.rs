@@ -188,9 +188,12 @@ fn read_acpi(machine: &mut Machine, pointer: &RootPointer, extended_bios_data: O
         let Some(table) = Table::open(u64::from_le_bytes(address)) else {
             continue;
         };
-        match table.signature() {
-            b"APIC" => read_madt(table.bytes(), machine),
-            b"FACP" => machine.power = read_fadt(table.bytes()),
+        // As numbers: each is one comparison.
+        const MADT: u32 = u32::from_le_bytes(*b"APIC");
+        const FADT: u32 = u32::from_le_bytes(*b"FACP");
+        match table.u32(0) {
+            Some(MADT) => read_madt(table.bytes(), machine),
+            Some(FADT) => machine.power = read_fadt(table.bytes()),
             _ => {}
         }
     }
@@ -241,32 +244,21 @@ fn read_madt(table: &[u8], machine: &mut Machine) {
             break;
         };
         rest = &rest[entry.len()..];
-        match kind {
-            0 => {
-                if let (Some([id]), Some(flags)) = (read::<1>(entry, 3), read_u32(entry, 4))
-                    && flags & 1 != 0
-                {
-                    machine.add_processor(u32::from(id));
-                }
+        match (kind, entry) {
+            // Usable?
+            (0, &[_, _, _, id, flags, _, _, _, ..]) if flags & 1 != 0 => {
+                machine.add_processor(u32::from(id));
             }
-            1 => {
-                if let (Some(address), Some(first)) = (read_u32(entry, 4), read_u32(entry, 8)) {
-                    machine.add_io_apic(u64::from(address), first);
-                }
+            (1, &[_, _, _, _, a, b, c, d, e, f, g, h, ..]) => {
+                let address = u32::from_le_bytes([a, b, c, d]);
+                machine.add_io_apic(u64::from(address), u32::from_le_bytes([e, f, g, h]));
             }
-            2 => {
-                if let (Some([line]), Some(global), Some(flags)) =
-                    (read::<1>(entry, 3), read_u32(entry, 4), read::<2>(entry, 8))
-                {
-                    machine.add_override(line, global, u16::from_le_bytes(flags));
-                }
+            (2, &[_, _, _, line, a, b, c, d, e, f, ..]) => {
+                let interrupt = u32::from_le_bytes([a, b, c, d]);
+                machine.add_override(line, interrupt, u16::from_le_bytes([e, f]));
             }
-            9 => {
-                if let (Some(id), Some(flags)) = (read_u32(entry, 4), read_u32(entry, 8))
-                    && flags & 1 != 0
-                {
-                    machine.add_processor(id);
-                }
+            (9, &[_, _, _, _, a, b, c, d, flags, _, _, _, ..]) if flags & 1 != 0 => {
+                machine.add_processor(u32::from_le_bytes([a, b, c, d]));
             }
             _ => {}
         }

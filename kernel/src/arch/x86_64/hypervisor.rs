@@ -17,16 +17,19 @@ pub enum Hypervisor {
     Xen,
     /// VMware.
     VmWare,
+    /// QEMU's emulator (target/i386/cpu.c, `cpu_x86_cpuid`).
+    Emulator,
 }
 
 /// How many there are.
-const KINDS: usize = 4;
+const KINDS: usize = 5;
 /// The letters that their leaves begin with.
 const LETTERS: [[u32; 3]; KINDS] = [
     words(b"KVMKVMKVM\0\0\0"),
     words(b"Microsoft Hv"),
     words(b"XenVMMXenVMM"),
     words(b"VMwareVMware"),
+    words(b"TCGTCGTCGTCG"),
 ];
 
 /// Letters as registers have them.
@@ -60,10 +63,11 @@ pub fn find(hypervisor: Hypervisor) -> Option<Leaves> {
     found()[hypervisor as usize]
 }
 
-/// Whether any of them is there.
+/// Whether any of them is there that may tell of time: the emulator does not.
 #[inline(never)]
-pub fn is_any() -> bool {
-    found().iter().any(Option::is_some)
+pub fn may_tell_time() -> bool {
+    const TELLERS: usize = Hypervisor::Emulator as usize;
+    found()[..TELLERS].iter().any(Option::is_some)
 }
 
 #[inline(never)]
@@ -117,7 +121,7 @@ impl Leaves {
 
 #[cfg(test)]
 mod tests {
-    use super::{Hypervisor, LETTERS, Leaves, find_all};
+    use super::{Hypervisor, KINDS, LETTERS, Leaves, find_all};
     use core::arch::x86_64::CpuidResult;
 
     /// A processor with Hyper-V's leaves, and KVM's behind them.
@@ -149,7 +153,7 @@ mod tests {
         let leaves = |base, highest| Some(Leaves { base, highest });
         let hyper_v = leaves(0x4000_0000, 0x4000_000A);
         let kvm = leaves(0x4000_0100, 0x4000_0101);
-        assert_eq!(find_all(cpuid), [kvm, hyper_v, None, None]);
+        assert_eq!(find_all(cpuid), [kvm, hyper_v, None, None, None]);
     }
 
     #[test]
@@ -158,6 +162,6 @@ mod tests {
             1 => CpuidResult { ecx: 0, ..cpuid(1) },
             leaf => cpuid(leaf),
         };
-        assert_eq!(find_all(bare), [None; 4]);
+        assert_eq!(find_all(bare), [None; KINDS]);
     }
 }

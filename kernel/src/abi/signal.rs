@@ -60,11 +60,12 @@ const fn bit(signal: c_int) -> u64 {
 }
 
 fn index(signal: c_int) -> Result<usize> {
-    usize::try_from(signal)
-        .ok()
-        .filter(|index| (1..=SIGNALS).contains(index))
-        .map(|index| index - 1)
-        .ok_or(Errno(libc::EINVAL))
+    // Below 1, it is larger than all.
+    let index = (signal as usize).wrapping_sub(1);
+    match index < SIGNALS {
+        true => Ok(index),
+        false => Err(Errno(libc::EINVAL)),
+    }
 }
 
 /// Which signals wait for the process, which it ignores, and for which it has handlers: a bit for each.

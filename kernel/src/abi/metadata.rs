@@ -11,6 +11,7 @@ use crate::storage::vfs::file::OpenFile;
 use crate::storage::vfs::namespace::{Entry, LastLink};
 use crate::storage::vfs::node::{Changes, NodeKind, Timestamp};
 use crate::storage::vfs::operations::check_writable;
+use crate::storage::vfs::watch;
 
 /// What `st_blksize` says: a good size for reads.
 const GOOD_READ_LEN: i64 = 4096;
@@ -230,7 +231,9 @@ pub unsafe extern "C" fn access(path: *const c_char, mode: c_int) -> c_int {
 
 fn change(entry: &Arc<Entry>, changes: &Changes) -> Result<()> {
     check_writable(entry)?;
-    entry.node.change(changes)
+    entry.node.change(changes)?;
+    watch::changed(entry, changes);
+    Ok(())
 }
 
 /// Changes facts about what a path leads to.

@@ -32,6 +32,7 @@ use super::file::{
 use super::identity::{
     getcpu, getresgid, getresuid, personality, setfsgid, setfsuid, setregid, setreuid, times,
 };
+use super::inotify::{inotify_add_watch, inotify_init, inotify_init1, inotify_rm_watch};
 use super::interval::{
     alarm, getitimer, setitimer, timer_create, timer_delete, timer_getoverrun, timer_gettime,
     timer_settime,
@@ -315,6 +316,10 @@ fn dispatch(call: &Arguments) -> Result<usize> {
         SYS_pipe = pipe(0);
         SYS_pipe2 = pipe2(0 1);
         SYS_eventfd2 = eventfd(0 1);
+        SYS_inotify_init = inotify_init();
+        SYS_inotify_init1 = inotify_init1(0);
+        SYS_inotify_add_watch = inotify_add_watch(0 1 2);
+        SYS_inotify_rm_watch = inotify_rm_watch(0 1);
         SYS_timerfd_create = timerfd_create(0 1);
         SYS_timerfd_settime = timerfd_settime(0 1 2 3);
         SYS_timerfd_gettime = timerfd_gettime(0 1);

@@ -281,7 +281,13 @@ pub unsafe extern "C" fn chmod(path: *const c_char, mode: libc::mode_t) -> c_int
 /// Sets permissions of an open file.
 #[unsafe(no_mangle)]
 pub extern "C" fn fchmod(descriptor: c_int, mode: libc::mode_t) -> c_int {
-    change_open(descriptor, &permissions(mode))
+    let nameless = object::get(descriptor)
+        .ok()
+        .filter(|description| description.downcast::<OpenFile>().is_none());
+    match nameless {
+        Some(description) => c_status(description.object().set_permissions(mode & 0o7777)),
+        None => change_open(descriptor, &permissions(mode)),
+    }
 }
 
 /// Sets permissions, by a path from a directory.

@@ -80,7 +80,6 @@ pub fn open(
             }
             if has(libc::O_TRUNC) {
                 content::set_len(&entry.node, 0)?;
-                watch::at(&entry, libc::IN_MODIFY);
             }
             if let Some(made) = entry.node.opened()? {
                 watch::at(&entry, libc::IN_OPEN);
@@ -90,6 +89,9 @@ pub fn open(
         NodeKind::Directory | NodeKind::CharacterDevice => {}
     }
     watch::at(&entry, libc::IN_OPEN);
+    if kind == NodeKind::File && has(libc::O_TRUNC) {
+        watch::at(&entry, libc::IN_MODIFY);
+    }
     Ok(OpenFile::new(entry, access, is_append))
 }
 

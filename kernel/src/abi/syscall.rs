@@ -1,6 +1,7 @@
 //! System calls by number (Linux, x86-64): the function `syscall`, by which std and others reach what has no C function of its own, and the
 //! instruction, which some crates issue. Most lead to the C function of the same name.
 
+use core::cmp;
 use core::ffi::{c_char, c_int, c_long, c_uint, c_void};
 use core::sync::atomic::{AtomicU32, Ordering, fence};
 
@@ -226,6 +227,7 @@ fn dispatch(call: &Arguments) -> Result<usize> {
                 .result()
                 .map(|_| b.min(8))
         }
+        libc::SYS_kcmp => kcmp([a, b], c, [d, e]),
         libc::SYS_membarrier => membarrier(a as c_int),
         // SAFETY: as above.
         libc::SYS_rt_sigaction => unsafe { rt_sigaction(a as c_int, b as _, c as _, d) },
@@ -469,6 +471,32 @@ fn dispatch(call: &Arguments) -> Result<usize> {
         SYS_open_by_handle_at = open_by_handle_at();
         SYS_name_to_handle_at = name_to_handle_at();
     }
+}
+
+/// `kcmp` (Linux: kcmp(2)): 0 where two processes, which are always this one, have the same; of descriptors, whether they lead to the same open
+/// description, or else which of the two was made first.
+fn kcmp(processes: [usize; 2], what: usize, which: [usize; 2]) -> Result<usize> {
+    const FILE: usize = 0;
+    const EVENTS_OF_EPOLL: usize = 7;
+    if processes
+        .iter()
+        .any(|process| *process as c_int != getpid())
+    {
+        return Err(Errno(libc::ESRCH));
+    }
+    let [first, second] = match what {
+        FILE => [
+            object::get(which[0] as c_int)?.number(),
+            object::get(which[1] as c_int)?.number(),
+        ],
+        1..EVENTS_OF_EPOLL => return Ok(0),
+        _ => return Err(Errno(libc::EINVAL)),
+    };
+    Ok(match first.cmp(&second) {
+        cmp::Ordering::Equal => 0,
+        cmp::Ordering::Less => 1,
+        cmp::Ordering::Greater => 2,
+    })
 }
 
 /// `signalfd4`: sets are one word here.

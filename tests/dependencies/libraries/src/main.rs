@@ -1,9 +1,7 @@
-//! Larger libraries of C: a repository of git, a handshake of OpenSSL, a script in QuickJS, a picture by mozjpeg, bytes by libdeflate.
+//! Larger libraries of C: a repository of git, a script in QuickJS, a picture by mozjpeg, bytes by libdeflate.
 
-use std::io::{Read, Write};
-use std::net::{TcpListener, TcpStream};
+use std::fs;
 use std::path::Path;
-use std::{fs, thread};
 
 type Outcome = Result<(), Box<dyn std::error::Error>>;
 
@@ -44,54 +42,6 @@ fn repository() -> Outcome {
     clone.reset(&object, git2::ResetType::Hard, None)?;
     assert_eq!(fs::read_to_string("/tmp/clone/file")?, "first\n");
     assert!(clone.statuses(None)?.is_empty());
-    Ok(())
-}
-
-/// A certificate of its own, and a conversation of TLS 1.3 on the loopback.
-fn handshake() -> Outcome {
-    use openssl::asn1::Asn1Time;
-    use openssl::hash::MessageDigest;
-    use openssl::ssl::{SslAcceptor, SslConnector, SslMethod, SslVerifyMode};
-    use openssl::{ec, nid, pkey, x509};
-    let group = ec::EcGroup::from_curve_name(nid::Nid::X9_62_PRIME256V1)?;
-    let key = pkey::PKey::from_ec_key(ec::EcKey::generate(&group)?)?;
-    let mut name = x509::X509NameBuilder::new()?;
-    name.append_entry_by_text("CN", "localhost")?;
-    let name = name.build();
-    let mut certificate = x509::X509::builder()?;
-    certificate.set_version(2)?;
-    certificate.set_subject_name(&name)?;
-    certificate.set_issuer_name(&name)?;
-    certificate.set_not_before(&*Asn1Time::days_from_now(0)?)?;
-    certificate.set_not_after(&*Asn1Time::days_from_now(1)?)?;
-    certificate.set_pubkey(&key)?;
-    certificate.sign(&key, MessageDigest::sha256())?;
-    let certificate = certificate.build();
-    let mut acceptor = SslAcceptor::mozilla_modern_v5(SslMethod::tls())?;
-    acceptor.set_private_key(&key)?;
-    acceptor.set_certificate(&certificate)?;
-    let acceptor = acceptor.build();
-    let listener = TcpListener::bind("127.0.0.1:0")?;
-    let address = listener.local_addr()?;
-    let server = thread::spawn(move || {
-        let stream = listener.accept().expect("a client").0;
-        let mut stream = acceptor.accept(stream).expect("a handshake");
-        let mut words = [0; 5];
-        stream.read_exact(&mut words).expect("words");
-        stream.write_all(&words).expect("written");
-        let _ = stream.shutdown();
-    });
-    let mut connector = SslConnector::builder(SslMethod::tls())?;
-    connector.set_verify(SslVerifyMode::NONE);
-    let mut stream = connector
-        .build()
-        .connect("localhost", TcpStream::connect(address)?)?;
-    stream.write_all(b"words")?;
-    let mut words = String::new();
-    stream.read_to_string(&mut words)?;
-    assert_eq!(words, "words");
-    assert_eq!(stream.ssl().version_str(), "TLSv1.3");
-    server.join().map_err(|_| "the server ended")?;
     Ok(())
 }
 
@@ -152,7 +102,6 @@ fn main() -> Outcome {
         ("mozjpeg", picture),
         ("QuickJS", script),
         ("libgit2", repository),
-        ("OpenSSL", handshake),
     ] {
         step().map_err(|error| format!("{name}: {error}"))?;
         println!("{name}: as expected");

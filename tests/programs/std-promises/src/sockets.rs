@@ -47,7 +47,7 @@ fn connecting() {
     let port = TcpListener::bind("127.0.0.1:0").and_then(|listener| listener.local_addr());
     let nobody = port.expect("an address");
     let client = socket(0);
-    show!("refused", (again(&client, nobody), again(&client, nobody)));
+    show!("refused", again(&client, nobody));
     let client = socket(libc::SOCK_NONBLOCK);
     let started = again(&client, nobody);
     let writable = wait_for(&client, libc::POLLOUT);

@@ -3,7 +3,11 @@
 //! Everything in the tool returns `anyhow::Result`; where the way out is known, the root of the error is a
 //! [`Failure`]. `main` prints the chain as `error: a: b: c` and then each failure's `help: …`.
 
+use ext2::DeviceError;
+use ext2::make::MakeError;
+use std::error::Error;
 use std::fmt;
+use std::io;
 
 /// The exit codes of the tool's own making; every other code is the guest's.
 pub mod exit_code {
@@ -45,7 +49,26 @@ impl fmt::Display for Failure {
     }
 }
 
-impl std::error::Error for Failure {}
+impl Error for Failure {}
+
+/// The chain of `error` in one line, outermost first. What the host said about an image file is told in the host's words.
+pub fn line(error: &anyhow::Error) -> String {
+    let words: Vec<_> = error.chain().map(words).collect();
+    words.join(": ")
+}
+
+fn words(cause: &(dyn Error + 'static)) -> String {
+    let device = match (cause.downcast_ref(), cause.downcast_ref()) {
+        (Some(ext2::Error::Device(device)), _) | (_, Some(MakeError::Device(device))) => {
+            Some(device)
+        }
+        _ => cause.downcast_ref::<DeviceError>(),
+    };
+    device.map_or_else(
+        || cause.to_string(),
+        |device| io::Error::from_raw_os_error(device.0).to_string(),
+    )
+}
 
 /// The advice found along the chain of `error`, outermost first.
 pub fn advice(error: &anyhow::Error) -> Vec<&str> {
@@ -67,5 +90,18 @@ mod tests {
             .unwrap_err();
         assert_eq!(format!("{error:#}"), "cannot start: port 80 is taken");
         assert_eq!(advice(&error), ["choose another"]);
+    }
+
+    #[test]
+    fn what_the_host_says_about_an_image_is_told_in_its_words() {
+        let device = DeviceError(28);
+        let host = io::Error::from_raw_os_error(28).to_string();
+        let made = anyhow::Error::new(MakeError::Device(device)).context("cannot make a.img");
+        assert_eq!(line(&made), format!("cannot make a.img: {host}"));
+        for error in [ext2::Error::Device(device).into(), device.into()] {
+            assert_eq!(line(&error), host);
+        }
+        let other = anyhow::Error::new(ext2::Error::NoSpace).context("/a");
+        assert_eq!(line(&other), format!("{other:#}"));
     }
 }

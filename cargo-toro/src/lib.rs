@@ -59,6 +59,7 @@ mod references;
 pub mod settings;
 pub mod shell;
 pub mod undefined;
+mod unfinished;
 mod user_flags;
 pub mod values;
 pub mod vm;

@@ -12,7 +12,7 @@ fn main() -> ExitCode {
     match commands::run(arguments, &shell) {
         Ok(code) => ExitCode::from(code),
         Err(error) => {
-            shell.error(format_args!("{error:#}"));
+            shell.error(failure::line(&error));
             failure::advice(&error)
                 .iter()
                 .for_each(|help| shell.help(help));

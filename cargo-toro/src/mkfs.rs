@@ -5,8 +5,8 @@
 
 use crate::failure::Failure;
 use crate::folder::{Fingerprint, Listing};
-use crate::host;
 use crate::shell::Shell;
+use crate::unfinished::{self, Unfinished};
 use crate::values::Size;
 use crate::volume::device::FileDevice;
 use crate::volume::partitions::{self, Table};
@@ -94,7 +94,7 @@ pub fn list(folder: &Path, image: &Path) -> Result<Listing> {
         );
         bail!(Failure::new(message, "make the folder, or name another"));
     }
-    let holder = holder(image);
+    let holder = unfinished::folder(image);
     if let (Ok(folder), Ok(holder)) = (folder.canonicalize(), holder.canonicalize())
         && holder.starts_with(&folder)
     {
@@ -105,13 +105,6 @@ pub fn list(folder: &Path, image: &Path) -> Result<Listing> {
         bail!(Failure::new(message, "put the image somewhere else"));
     }
     Listing::read(folder)
-}
-
-fn holder(path: &Path) -> &Path {
-    let holder = path.parent();
-    holder
-        .filter(|holder| !holder.as_os_str().is_empty())
-        .unwrap_or(Path::new("."))
 }
 
 /// Makes the image at `path` with what is in `listing`.
@@ -131,13 +124,9 @@ pub fn write(path: &Path, listing: &Listing, request: &Request, shell: &Shell) -
     listing.tell_left_out(shell);
     let make = || -> Result<Made> {
         let image = Image::plan(listing, request)?;
-        let holder = holder(path);
-        std::fs::create_dir_all(holder)?;
-        let mut builder = tempfile::Builder::new();
-        host::like_a_new_file(&mut builder);
-        let file = builder.tempfile_in(holder)?;
-        let size = image.write(file.as_file(), listing, request)?;
-        file.persist(path)?;
+        let unfinished = Unfinished::beside(path)?;
+        let size = image.write(unfinished.file(), listing, request)?;
+        unfinished.finish(path)?;
         Ok(Made {
             size,
             file_count: listing.file_count(),

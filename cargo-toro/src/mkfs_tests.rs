@@ -203,7 +203,7 @@ fn sparse_files_stay_sparse() {
     let home = site();
     let file = File::create(home.path().join("www/sparse")).unwrap();
     file.set_len(1 << 30).unwrap();
-    host::write_all_at(&file, b"end", (1 << 30) - 3).unwrap();
+    crate::host::write_all_at(&file, b"end", (1 << 30) - 3).unwrap();
     let made = make_in(home.path(), "a.img", &Request::default()).unwrap();
     assert!(made.size < Size::mib(20), "{}", made.size);
     let volume = volume::open(&home.path().join("a.img"), None, Access::Read).unwrap();

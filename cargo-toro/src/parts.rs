@@ -5,6 +5,7 @@
 
 use crate::failure::Failure;
 use crate::image::{KERNEL_OBJECT, LINKER_SCRIPT};
+use crate::unfinished::Unfinished;
 use anyhow::{Context, Result, bail};
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::io::Write;
@@ -90,18 +91,12 @@ pub fn replace(path: &Path, content: &[u8]) -> Result<()> {
 pub fn replace_with(path: &Path, write: impl FnOnce(&mut dyn Write) -> Result<()>) -> Result<()> {
     expect_file_or_nothing(path)?;
     let make = || -> Result<()> {
-        let folder = path
-            .parent()
-            .filter(|folder| !folder.as_os_str().is_empty())
-            .unwrap_or(Path::new("."));
-        std::fs::create_dir_all(folder)?;
-        let mut builder = tempfile::Builder::new();
-        crate::host::like_a_new_file(&mut builder);
-        let mut file = std::io::BufWriter::new(builder.tempfile_in(folder)?);
+        let unfinished = Unfinished::beside(path)?;
+        let mut file = std::io::BufWriter::new(unfinished.file());
         write(&mut file)?;
-        file.into_inner()
-            .map_err(|error| error.into_error())?
-            .persist(path)?;
+        file.flush()?;
+        drop(file);
+        unfinished.finish(path)?;
         Ok(())
     };
     make().with_context(|| format!("cannot write {}", path.display()))

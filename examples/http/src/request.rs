@@ -61,7 +61,7 @@ pub(crate) fn read(data: &[u8]) -> Request<'_> {
 
 /// What the fields of a head say.
 struct Seen {
-    has_host: bool,
+    hosts: usize,
     has_body: bool,
     persistence: Persistence,
 }
@@ -86,7 +86,7 @@ fn read_head(head: &[u8]) -> Result<Request<'_>, Stop> {
     let (minor, mut rest) = version(behind)?;
     // Version 1.0 ends with each answer unless it is asked otherwise; 1.1 goes on unless it is asked otherwise (section 9.3).
     let mut seen = Seen {
-        has_host: minor == b'0',
+        hosts: 0,
         has_body: false,
         persistence: match minor {
             b'0' => Persistence::Close,
@@ -102,7 +102,7 @@ fn read_head(head: &[u8]) -> Result<Request<'_>, Stop> {
         // As nearly all write it, and first.
         rest = match rest.strip_prefix(b"Host: ") {
             Some(value) => {
-                seen.has_host = true;
+                seen.hosts += 1;
                 behind_line(skip(value, VALUE))?
             }
             None => read_field(rest, &mut seen)?,
@@ -112,7 +112,8 @@ fn read_head(head: &[u8]) -> Result<Request<'_>, Stop> {
     if seen.has_body || !is_head && !is_get {
         return Ok(Request::Unsupported);
     }
-    if !seen.has_host {
+    // One, or none before version 1.1 (section 3.2).
+    if seen.hosts > 1 || seen.hosts == 0 && minor != b'0' {
         return Err(Stop::Wrong);
     }
     Ok(Request::Get {
@@ -131,7 +132,7 @@ fn read_field<'a>(rest: &'a [u8], seen: &mut Seen) -> Result<&'a [u8], Stop> {
     let behind = skip(rest, VALUE);
     let value = &rest[..rest.len() - behind.len()];
     match name.len() {
-        4 if name.eq_ignore_ascii_case(b"host") => seen.has_host = true,
+        4 if name.eq_ignore_ascii_case(b"host") => seen.hosts += 1,
         10 if name.eq_ignore_ascii_case(b"connection") => {
             if has_option(value, b"close") {
                 seen.persistence = Persistence::Close;
@@ -396,6 +397,8 @@ mod tests {
             "GET / HTTP/1.1\r\nHost: x\r\n folded",
             "GET / HTTP/1.1\r\nHost: x\0",
             "GET / HTTP/1.1\r\nHost: x\rA",
+            "GET / HTTP/1.1\r\nHost: x\r\nHost: x\r\n\r\n",
+            "GET / HTTP/1.0\r\nHost: x\r\nhost:y\r\n\r\n",
         ] {
             assert_eq!(read(text.as_bytes()), Request::Malformed, "{text:?}");
         }

@@ -33,6 +33,7 @@ pub(crate) struct Request<'a> {
     is_close: bool,
     is_keep_alive: bool,
     has_body: bool,
+    content_length: Option<&'a [u8]>,
 }
 
 impl<'a> Request<'a> {
@@ -118,6 +119,7 @@ impl<'a> Request<'a> {
             is_close: false,
             is_keep_alive: false,
             has_body: false,
+            content_length: None,
         })
     }
 
@@ -143,6 +145,14 @@ impl<'a> Request<'a> {
             }
             14 if is("content-length") => {
                 if value.is_empty() || !value.iter().all(u8::is_ascii_digit) {
+                    return Err(Status::BadRequest);
+                }
+                // Two of them may not differ (RFC 9112, 6.3).
+                if self
+                    .content_length
+                    .replace(value)
+                    .is_some_and(|other| other != value)
+                {
                     return Err(Status::BadRequest);
                 }
                 self.has_body |= value.iter().any(|&digit| digit != b'0');
@@ -291,7 +301,7 @@ mod tests {
             Persistence::Close
         );
         assert_eq!(
-            persistence("1.1", "Content-Length: 0\r\n"),
+            persistence("1.1", "Content-Length: 0\r\nContent-Length: 0\r\n"),
             Persistence::KeepAlive
         );
         assert_eq!(
@@ -322,6 +332,7 @@ mod tests {
             "GET / HTTP/1.1\r\nHost: x\r\nA(B: y\r\n\r\n",
             "GET /\0 HTTP/1.1\r\nHost: x\r\n\r\n",
             "GET / HTTP/1.1\r\nHost: x\r\nContent-Length: -1\r\n\r\n",
+            "GET / HTTP/1.1\r\nHost: x\r\nContent-Length: 0\r\nContent-Length: 5\r\n\r\n",
         ] {
             assert_eq!(refusal(text), Status::BadRequest, "{text:?}");
         }

@@ -253,8 +253,13 @@ impl CopyOut<'_> {
             file: File::create(to).with_context(cannot)?,
             len: 0,
         };
-        self.volume.read(path, &mut file)?;
-        file.file.set_len(file.len).with_context(cannot)?;
+        let whole = self.volume.read(path, &mut file);
+        let whole = whole.and_then(|()| Ok(file.file.set_len(file.len)?));
+        if whole.is_err() && to.is_file() {
+            // What is not whole is not left. The first error says more.
+            let _ = std::fs::remove_file(to);
+        }
+        whole.with_context(cannot)?;
         if let Some(metadata) = metadata {
             let since = Duration::from_secs(u64::try_from(metadata.modified).unwrap_or(0));
             file.file

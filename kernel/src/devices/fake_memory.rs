@@ -38,6 +38,14 @@ impl DmaBuffer {
         })
     }
 
+    /// What was there before is no zeros.
+    pub(crate) fn uncleared(len_bytes: usize) -> Result<Self, OutOfMemory> {
+        let mut buffer = Self::new(len_bytes)?;
+        let len_bytes = buffer.len_bytes();
+        buffer.bytes_mut(0..len_bytes).fill(0xA5);
+        Ok(buffer)
+    }
+
     pub(crate) fn phys(&self) -> u64 {
         self.base as u64
     }

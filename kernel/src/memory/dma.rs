@@ -3,7 +3,7 @@
 use super::OutOfMemory;
 use super::frames::{self, FRAME_BYTES, FrameInfo};
 
-/// Physically contiguous, zeroed memory below 4 GiB, page aligned, for as long as it lives.
+/// Physically contiguous memory below 4 GiB, page aligned, for as long as it lives.
 /// Its owner must have stopped the device's use of it before dropping it (drivers here live for ever).
 pub struct DmaBuffer {
     base: *mut u8,
@@ -16,19 +16,29 @@ unsafe impl Send for DmaBuffer {}
 unsafe impl Sync for DmaBuffer {}
 
 impl DmaBuffer {
-    /// Allocates `len_bytes` bytes (rounded up to whole pages).
+    /// Allocates `len_bytes` bytes (rounded up to whole pages), all zero.
     ///
     /// # Errors
     /// When there is no such memory.
     pub fn new(len_bytes: usize) -> Result<Self, OutOfMemory> {
+        let buffer = Self::uncleared(len_bytes)?;
+        // SAFETY: fresh frames, mapped one to one.
+        unsafe { buffer.base.write_bytes(0, buffer.len_bytes) };
+        Ok(buffer)
+    }
+
+    /// The same, but what is in there is whatever was there before: for rings of buffers, which are written before they are read each
+    /// time. A page that nobody has touched costs no time, and a virtual machine's host no memory.
+    ///
+    /// # Errors
+    /// When there is no such memory.
+    pub fn uncleared(len_bytes: usize) -> Result<Self, OutOfMemory> {
         // One page at least: nothing that is read or written is longer.
         let len_bytes = len_bytes
             .max(1)
             .checked_next_multiple_of(FRAME_BYTES)
             .ok_or(OutOfMemory)?;
         let base = frames::allocate(len_bytes / FRAME_BYTES, 1 << 32, FrameInfo::Other)? as *mut u8;
-        // SAFETY: fresh frames, mapped one to one.
-        unsafe { base.write_bytes(0, len_bytes) };
         Ok(Self { base, len_bytes })
     }
 

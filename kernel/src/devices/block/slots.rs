@@ -110,7 +110,7 @@ impl Slots {
         if usize::from(self.made) == self.progress.len() {
             return None;
         }
-        let buffer = DmaBuffer::new(MAX_DATA_BYTES).ok()?;
+        let buffer = DmaBuffer::uncleared(MAX_DATA_BYTES).ok()?;
         let index = self.made;
         self.made += 1;
         Some(Slot { index, buffer })

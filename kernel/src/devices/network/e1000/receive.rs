@@ -55,7 +55,7 @@ impl<R: Registers> ReceiveRing<R> {
         model: &'static Model,
     ) -> Result<Self, OutOfMemory> {
         let descriptors = DmaBuffer::new(DESCRIPTORS * DESCRIPTOR_BYTES)?;
-        let buffers = DmaBuffer::new(DESCRIPTORS * BUFFER_BYTES)?;
+        let buffers = DmaBuffer::uncleared(DESCRIPTORS * BUFFER_BYTES)?;
         for index in 0..DESCRIPTORS {
             let address = buffers.phys() + (index * BUFFER_BYTES) as u64;
             descriptors.write(index * DESCRIPTOR_BYTES, address);

@@ -44,7 +44,7 @@ impl<R: Registers> TransmitRing<R> {
     /// Allocates the ring and tells the device of it. The transmitter is not on yet.
     pub(super) fn new(registers: R) -> Result<Self, OutOfMemory> {
         let descriptors = DmaBuffer::new(DESCRIPTORS * DESCRIPTOR_BYTES)?;
-        let buffers = DmaBuffer::new(DESCRIPTORS * BUFFER_BYTES)?;
+        let buffers = DmaBuffer::uncleared(DESCRIPTORS * BUFFER_BYTES)?;
         registers.write(TDBAL, descriptors.phys() as u32);
         registers.write(TDBAH, (descriptors.phys() >> 32) as u32);
         registers.write(TDLEN, (DESCRIPTORS * DESCRIPTOR_BYTES) as u32);

@@ -42,7 +42,7 @@ impl<R: Registers> ReceiveRing<R> {
     /// Allocates the list and tells the device of it. The receiver is not on yet.
     pub(super) fn new(registers: R, irq: Option<Irq>) -> Result<Self, OutOfMemory> {
         let descriptors = DmaBuffer::new(DESCRIPTORS * DESCRIPTOR_BYTES)?;
-        let buffers = DmaBuffer::new(DESCRIPTORS * BUFFER_BYTES)?;
+        let buffers = DmaBuffer::uncleared(DESCRIPTORS * BUFFER_BYTES)?;
         for index in 0..DESCRIPTORS {
             let at = index * DESCRIPTOR_BYTES;
             let is_last = index == DESCRIPTORS - 1;

@@ -44,7 +44,7 @@ impl<R: Registers> TransmitRing<R> {
         Ok(Self {
             registers,
             descriptors,
-            buffers: DmaBuffer::new(DESCRIPTORS * BUFFER_BYTES)?,
+            buffers: DmaBuffer::uncleared(DESCRIPTORS * BUFFER_BYTES)?,
             next: 0,
             is_unpublished: false,
         })

@@ -85,7 +85,7 @@ impl ReceiveQueue {
             transport,
             irq: None,
             index,
-            buffers: DmaBuffer::new(bytes)?,
+            buffers: DmaBuffer::uncleared(bytes)?,
             queue,
             buffer_bytes,
             merged_bytes,

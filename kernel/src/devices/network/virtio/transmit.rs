@@ -61,7 +61,7 @@ impl TransmitQueue {
         Ok(Self {
             transport,
             index,
-            buffers: DmaBuffer::new(usize::from(queue.len()) * BUFFER_BYTES)?,
+            buffers: DmaBuffer::uncleared(usize::from(queue.len()) * BUFFER_BYTES)?,
             spans: vec![Span::default(); usize::from(queue.len())],
             queue,
             next: 0,

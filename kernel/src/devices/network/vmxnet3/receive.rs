@@ -68,7 +68,7 @@ impl<R: Registers> ReceiveRing<R> {
         irq: Option<Irq>,
     ) -> Result<Self, OutOfMemory> {
         let ring = DmaBuffer::new(COMPLETIONS_AT + COMPLETIONS * ENTRY_BYTES)?;
-        let buffers = DmaBuffer::new(DESCRIPTORS * BUFFER_BYTES)?;
+        let buffers = DmaBuffer::uncleared(DESCRIPTORS * BUFFER_BYTES)?;
         let at = shared::RECEIVE_QUEUE;
         for (offset, place) in [
             (shared::RING, 0),

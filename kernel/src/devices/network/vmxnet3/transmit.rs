@@ -55,7 +55,7 @@ impl<R: Registers> TransmitRing<R> {
         Ok(Self {
             queues,
             ring,
-            buffers: DmaBuffer::new(DESCRIPTORS * BUFFER_BYTES)?,
+            buffers: DmaBuffer::uncleared(DESCRIPTORS * BUFFER_BYTES)?,
             next: 0,
             generation: GENERATION,
             oldest: 0,

@@ -73,6 +73,14 @@ pub trait Object: Any + Send + Sync {
         Err(Errno(libc::ESPIPE))
     }
 
+    /// Sets the permissions of what has no name (`fchmod`).
+    ///
+    /// # Errors
+    /// `EINVAL` of what keeps none.
+    fn set_permissions(&self, _permissions: u32) -> Result<()> {
+        Err(Errno(libc::EINVAL))
+    }
+
     /// Fills in `stat` (zeroed before).
     ///
     /// # Errors

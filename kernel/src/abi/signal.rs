@@ -9,6 +9,7 @@ use core::ffi::{c_int, c_void};
 use core::sync::atomic::{AtomicPtr, AtomicU64, Ordering};
 
 use super::convert::{c_result, c_status, get, put};
+use super::process::getpid;
 use super::{program, trap};
 use crate::arch::clock;
 use crate::error::{Errno, Result};
@@ -350,6 +351,8 @@ pub(super) fn info_of(signal: c_int) -> libc::siginfo_t {
     let mut info: libc::siginfo_t = unsafe { core::mem::zeroed() };
     info.si_signo = signal;
     info.si_code = libc::SI_USER;
+    // SAFETY: the number of the sender is behind three numbers and what aligns the rest; the user, who is 0, comes after it.
+    unsafe { (&raw mut info).cast::<c_int>().add(4).write(getpid()) };
     info
 }
 

@@ -15,8 +15,8 @@ pub(crate) enum Request<'a> {
         target: &'a [u8],
         /// Only the head of the answer is wanted.
         is_head: bool,
-        /// Nothing follows.
-        is_last: bool,
+        /// Whether the connection goes on.
+        persistence: Persistence,
         /// Length of the request, in bytes.
         len: usize,
     },
@@ -28,6 +28,15 @@ pub(crate) enum Request<'a> {
     TooLarge,
     /// Another method, or a request with a body.
     Unsupported,
+}
+
+/// Whether the connection goes on after the answer, and whether that has to be said (RFC 9112, section 9.3; a client of version 1.0 that asks for a
+/// connection that goes on is told so, or it would wait for its end).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Persistence {
+    KeepAlive,
+    KeepAliveSaid,
+    Close,
 }
 
 /// Why there is no request to be had.
@@ -54,7 +63,7 @@ pub(crate) fn read(data: &[u8]) -> Request<'_> {
 struct Seen {
     has_host: bool,
     has_body: bool,
-    is_last: bool,
+    persistence: Persistence,
 }
 
 #[inline]
@@ -79,7 +88,10 @@ fn read_head(head: &[u8]) -> Result<Request<'_>, Stop> {
     let mut seen = Seen {
         has_host: minor == b'0',
         has_body: false,
-        is_last: minor == b'0',
+        persistence: match minor {
+            b'0' => Persistence::Close,
+            _ => Persistence::KeepAlive,
+        },
     };
     let mut fields = 0;
     while !matches!(rest.first().ok_or(Stop::End)?, b'\r' | b'\n') {
@@ -106,7 +118,7 @@ fn read_head(head: &[u8]) -> Result<Request<'_>, Stop> {
     Ok(Request::Get {
         target,
         is_head,
-        is_last: seen.is_last,
+        persistence: seen.persistence,
         len: head.len() - rest.len(),
     })
 }
@@ -121,8 +133,11 @@ fn read_field<'a>(rest: &'a [u8], seen: &mut Seen) -> Result<&'a [u8], Stop> {
     match name.len() {
         4 if name.eq_ignore_ascii_case(b"host") => seen.has_host = true,
         10 if name.eq_ignore_ascii_case(b"connection") => {
-            let is_last = seen.is_last || has_option(value, b"close");
-            seen.is_last = is_last && !has_option(value, b"keep-alive");
+            if has_option(value, b"close") {
+                seen.persistence = Persistence::Close;
+            } else if has_option(value, b"keep-alive") {
+                seen.persistence = Persistence::KeepAliveSaid;
+            }
         }
         14 if name.eq_ignore_ascii_case(b"content-length") => {
             seen.has_body |= value.trim_ascii() != b"0";
@@ -265,19 +280,19 @@ fn has_option(list: &[u8], option: &[u8]) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use super::{MAX_HEAD_BYTES, Request, plain_bytes, read};
+    use super::{MAX_HEAD_BYTES, Persistence, Request, plain_bytes, read};
 
-    fn get(text: &str) -> (String, bool, bool, usize) {
+    fn get(text: &str) -> (String, bool, Persistence, usize) {
         match read(text.as_bytes()) {
             Request::Get {
                 target,
                 is_head,
-                is_last,
+                persistence,
                 len,
             } => (
                 String::from_utf8_lossy(target).into(),
                 is_head,
-                is_last,
+                persistence,
                 len,
             ),
             other => panic!("{text:?} is {other:?}"),
@@ -288,9 +303,15 @@ mod tests {
     fn requests_are_read_one_after_the_other() {
         let text = "GET /a HTTP/1.1\r\nHost: x\r\n\r\n";
         let two = format!("{text}HEAD /b HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n");
-        assert_eq!(get(&two), ("/a".into(), false, false, text.len()));
+        assert_eq!(
+            get(&two),
+            ("/a".into(), false, Persistence::KeepAlive, text.len())
+        );
         let rest = &two[text.len()..];
-        assert_eq!(get(rest), ("/b".into(), true, true, rest.len()));
+        assert_eq!(
+            get(rest),
+            ("/b".into(), true, Persistence::Close, rest.len())
+        );
         for end in 1..text.len() {
             assert_eq!(read(&text.as_bytes()[..end]), Request::Partial, "{end}");
         }
@@ -298,15 +319,17 @@ mod tests {
 
     #[test]
     fn the_version_says_whether_more_follows_unless_the_client_does() {
-        for (text, is_last) in [
-            ("GET / HTTP/1.0\r\n\r\n", true),
-            ("GET / HTTP/1.0\r\nConnection: Keep-Alive\r\n\r\n", false),
-            (
-                "GET / HTTP/1.1\r\nHost: x\r\nConnection: x, close\r\n\r\n",
-                true,
-            ),
+        use Persistence::{Close, KeepAlive, KeepAliveSaid};
+        for (version, options, persistence) in [
+            ("1.0", "", Close),
+            ("1.0", "Connection: Keep-Alive\r\n", KeepAliveSaid),
+            ("1.1", "", KeepAlive),
+            ("1.1", "Connection: keep-alive\r\n", KeepAliveSaid),
+            ("1.1", "Connection: x, close\r\n", Close),
+            ("1.1", "Connection: close, keep-alive\r\n", Close),
         ] {
-            assert_eq!(get(text).2, is_last, "{text:?}");
+            let text = format!("GET / HTTP/{version}\r\nHost: x\r\n{options}\r\n");
+            assert_eq!(get(&text).2, persistence, "{text:?}");
         }
     }
 
@@ -348,7 +371,10 @@ mod tests {
             "GET /a HTTP/1.1\nHost: x\n\n",
             "GET /a HTTP/1.1\r\nhOST:x\r\nA:\r\nB:\t \u{fc}\r\n\r\n",
         ] {
-            assert_eq!(get(text), ("/a".into(), false, false, text.len()));
+            assert_eq!(
+                get(text),
+                ("/a".into(), false, Persistence::KeepAlive, text.len())
+            );
         }
         let empty = "GET / HTTP/1.1\r\nHost: x\r\nContent-Length:  0 \r\n\r\n";
         assert_eq!(get(empty).0, "/");

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use toro::net::{Connection, Service};
 
 use crate::pages::Pages;
-use crate::request::{self, Request};
+use crate::request::{self, Persistence, Request};
 
 /// How long a connection may be silent.
 const SILENCE: Duration = Duration::from_secs(10);
@@ -51,23 +51,36 @@ impl Http {
     /// the connection ends with the answer, all.
     #[inline(never)]
     fn answer_first(&self, connection: &mut Connection<'_>, data: &[u8]) -> usize {
-        let (answer, is_head, is_last, len) = match request::read(data) {
+        let (answer, is_head, persistence, len) = match request::read(data) {
             Request::Partial => return 0,
             Request::Get {
                 target,
                 is_head,
-                is_last,
+                persistence,
                 len,
-            } => (self.pages.find(target), is_head, is_last, len),
-            Request::TooLarge => (&self.pages.too_large, false, true, data.len()),
-            Request::Unsupported => (&self.pages.not_allowed, false, true, data.len()),
-            Request::Malformed => (&self.pages.bad_request, false, true, data.len()),
+            } => (self.pages.find(target), is_head, persistence, len),
+            Request::TooLarge => (&self.pages.too_large, false, Persistence::Close, data.len()),
+            Request::Unsupported => (
+                &self.pages.not_allowed,
+                false,
+                Persistence::Close,
+                data.len(),
+            ),
+            Request::Malformed => (
+                &self.pages.bad_request,
+                false,
+                Persistence::Close,
+                data.len(),
+            ),
         };
-        if connection.send_static(answer.bytes(is_head)).is_err() {
+        if connection
+            .send_static(answer.bytes(is_head, persistence))
+            .is_err()
+        {
             // Too much waits for a client that asks faster than it reads: `on_writable` goes on.
             return 0;
         }
-        if is_last {
+        if persistence == Persistence::Close {
             connection.close();
             return data.len();
         }
@@ -125,7 +138,8 @@ impl Service for Http {
         }
         if !client.unread.is_empty() {
             // It may be gone: then there is nobody to tell.
-            let _ = connection.send_static(self.pages.timed_out.bytes(false));
+            let answer = self.pages.timed_out.bytes(false, Persistence::Close);
+            let _ = connection.send_static(answer);
         }
         connection.close();
     }

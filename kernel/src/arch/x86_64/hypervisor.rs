@@ -17,16 +17,19 @@ pub enum Hypervisor {
     Xen,
     /// VMware.
     VmWare,
+    /// QEMU's emulator (target/i386/cpu.c, `cpu_x86_cpuid`).
+    Emulator,
 }
 
 /// How many there are.
-const KINDS: usize = 4;
+const KINDS: usize = 5;
 /// The letters that their leaves begin with.
 const LETTERS: [&[u8; 12]; KINDS] = [
     b"KVMKVMKVM\0\0\0",
     b"Microsoft Hv",
     b"XenVMMXenVMM",
     b"VMwareVMware",
+    b"TCGTCGTCGTCG",
 ];
 
 const FIRST: u32 = 0x4000_0000;
@@ -94,7 +97,7 @@ impl Leaves {
 
 #[cfg(test)]
 mod tests {
-    use super::{Hypervisor, LETTERS, Leaves, find_all};
+    use super::{Hypervisor, KINDS, LETTERS, Leaves, find_all};
     use core::arch::x86_64::CpuidResult;
 
     /// A processor with Hyper-V's leaves, and KVM's behind them.
@@ -127,7 +130,7 @@ mod tests {
         let leaves = |base, highest| Some(Leaves { base, highest });
         let hyper_v = leaves(0x4000_0000, 0x4000_000A);
         let kvm = leaves(0x4000_0100, 0x4000_0101);
-        assert_eq!(find_all(cpuid), [kvm, hyper_v, None, None]);
+        assert_eq!(find_all(cpuid), [kvm, hyper_v, None, None, None]);
     }
 
     #[test]
@@ -136,6 +139,6 @@ mod tests {
             1 => CpuidResult { ecx: 0, ..cpuid(1) },
             leaf => cpuid(leaf),
         };
-        assert_eq!(find_all(bare), [None; 4]);
+        assert_eq!(find_all(bare), [None; KINDS]);
     }
 }

@@ -10,6 +10,8 @@ use alloc::vec;
 use alloc::vec::Vec;
 use core::sync::atomic::{Ordering, fence};
 
+use crate::arch::x86_64::cpu;
+use crate::arch::x86_64::hypervisor::{self, Hypervisor};
 #[cfg(test)]
 use crate::devices::fake_memory::DmaBuffer;
 use crate::memory::OutOfMemory;
@@ -38,6 +40,8 @@ pub struct Queue {
     /// Entries that the device knows to be offered.
     published: u16,
     has_event_index: bool,
+    /// The device is QEMU's, and so is the processor.
+    is_emulated: bool,
     is_with_device: Vec<bool>,
 }
 
@@ -65,6 +69,7 @@ impl Queue {
             taken: 0,
             published: 0,
             has_event_index: false,
+            is_emulated: hypervisor::find(Hypervisor::Emulator).is_some(),
             is_with_device: vec![false; entries],
         })
     }
@@ -144,7 +149,7 @@ impl Queue {
         // The entries before the index, and the index before the look at the flag (sections 2.7.13.3 and 2.7.13.4).
         fence(Ordering::Release);
         self.memory.write(self.available + 2, self.offered);
-        fence(Ordering::SeqCst);
+        cpu::device_barrier(self.is_emulated);
         let old = core::mem::replace(&mut self.published, self.offered);
         if self.has_event_index {
             let event = self.used + 4 + 8 * usize::from(self.len);
@@ -219,7 +224,7 @@ impl Queue {
             let flags = if is_silent { NO_INTERRUPT } else { 0 };
             self.memory.write(self.available, flags);
         }
-        fence(Ordering::SeqCst);
+        cpu::device_barrier(self.is_emulated);
     }
 }
 

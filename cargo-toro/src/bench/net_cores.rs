@@ -37,7 +37,7 @@ pub(super) fn measure(
     bench.shell.status("Loading", "one core and two");
     let mut rounds = None;
     let (mut rates, mut times) = (Vec::new(), Vec::new());
-    for cores in [1, CORES] {
+    for (cores, words) in [(1, "one core"), (CORES, "two cores")] {
         let mut vm = start(&with_cores(large, cores)?)?;
         let rounds = match rounds {
             Some(rounds) => rounds,
@@ -45,7 +45,7 @@ pub(super) fn measure(
         };
         let path = format!("/{PAGE_BYTES}/{rounds}");
         let outcome = wrk_on(&path, CONNECTIONS, true)?;
-        let name = format!("requests that compute for {WORK:?}, {cores} cores");
+        let name = format!("requests that compute for {WORK:?}, {words}");
         let rate = outcome.requests_per_second;
         report.add(outcome.noted(Figure::new(name, rate, Unit::RequestsPerSecond)));
         rates.push(rate);

@@ -42,12 +42,18 @@ impl Sum {
         let (blocks, words) = words.as_chunks::<8>();
         // Beside the sum, what is too small to overflow: carries, and the last bytes.
         let (mut sum, mut small) = (0u64, 0u64);
-        // Written out, so that each addition takes the carry of the one before: an instruction for a word.
+        // Written out, so that each addition takes the carry of the one before: an instruction for a word, however much the compiler unrolls.
         for [a, b, c, d, e, f, g, h] in blocks {
-            let mut carry = false;
-            for word in [a, b, c, d, e, f, g, h] {
-                (sum, carry) = sum.carrying_add(u64::from_le_bytes(*word), carry);
-            }
+            let carry;
+            (sum, carry) = sum.overflowing_add(u64::from_le_bytes(*a));
+            let (next, carry) = sum.carrying_add(u64::from_le_bytes(*b), carry);
+            let (next, carry) = next.carrying_add(u64::from_le_bytes(*c), carry);
+            let (next, carry) = next.carrying_add(u64::from_le_bytes(*d), carry);
+            let (next, carry) = next.carrying_add(u64::from_le_bytes(*e), carry);
+            let (next, carry) = next.carrying_add(u64::from_le_bytes(*f), carry);
+            let (next, carry) = next.carrying_add(u64::from_le_bytes(*g), carry);
+            let (next, carry) = next.carrying_add(u64::from_le_bytes(*h), carry);
+            sum = next;
             small += u64::from(carry);
         }
         for word in words {

@@ -200,6 +200,32 @@ fn an_address_that_another_has_is_not_taken() {
 }
 
 #[test]
+fn a_flood_of_routers_cuts_nobody_off() {
+    let mut world = world();
+    world.b.sockets.listening.push(80);
+    // Longer than the time that a question for a neighbour is on its way.
+    world.weather.delay_us = 2000;
+    let to = SocketAddr::new(ip(LINK_B), 80);
+    let at_a = world
+        .a
+        .connect((), ANY_V6, to, Settings::default(), world.now)
+        .expect("a way");
+    let group = [0x33, 0x33, 0, 0, 0, 1];
+    let mut message = advertisement(1800, 0xC0, 7200);
+    message.extend([1, 1, 2, 0, 0, 0, 0, 9]);
+    for round in 0..30_u16 {
+        for last in 0..100 {
+            let router = Ipv6Addr::new(0xFE80, 0, 0, 0, 9, 9, round, last).into();
+            let frame = frame(group, router, ip("ff02::1"), 255, &message);
+            world.b.receive(&frame, false, world.now);
+        }
+        world.pass(1000);
+    }
+    // What was lost would have been sent again after a second only.
+    assert_eq!(world.a.state(at_a), State::Established);
+}
+
+#[test]
 fn a_router_gives_a_network_a_way_out_and_name_servers_for_a_time() {
     let mut world = world();
     let (router, all) = (ip("fe80::1"), ip("ff02::1"));

@@ -315,6 +315,26 @@ fn silent_peers_are_let_go() {
     assert_eq!(half.response(false).status, 408);
 }
 
+#[test]
+fn peers_that_never_read_keep_nobody_out() {
+    let site = Site::new().with("web/index.html", INDEX);
+    let site = site.with("web/large.bin", large());
+    let guest = started(
+        Guest::new("static-web")
+            .disk_of(site.path(), "/")
+            .env("CONNECTIONS=4")
+            .env("IDLE_SECONDS=86400"),
+    );
+    let mut still: Vec<_> = (0..8).map(|_| guest.connect(80)).collect();
+    for stream in &mut still {
+        let request = b"GET /large.bin HTTP/1.1\r\nHost: x\r\n\r\n".repeat(8);
+        stream.write_all(&request).unwrap();
+    }
+    for _ in 0..8 {
+        assert_eq!(served_in_the_end(&guest), INDEX);
+    }
+}
+
 /// Asks until there is a place for the connection.
 fn served_in_the_end(guest: &Running) -> String {
     loop {

@@ -234,7 +234,7 @@ pub(super) fn measure(bench: &Bench, report: &mut Report) -> Result<()> {
         }
     }
     count(bench, report, &toro)?;
-    net_cores::measure(bench, report, &toro.small)
+    net_cores::measure(bench, report, &toro.small, &toro.large)
 }
 
 fn named(figure: Figure, who: &str) -> Figure {
@@ -333,8 +333,9 @@ pub(super) fn stop(vm: &mut Vm) -> Result<()> {
 
 /// What `wrk` says.
 #[derive(Debug, PartialEq)]
-struct Outcome {
-    requests_per_second: f64,
+pub(super) struct Outcome {
+    pub(super) requests: f64,
+    pub(super) requests_per_second: f64,
     p50_us: f64,
     p99_us: f64,
     /// Its words about what went wrong.
@@ -342,7 +343,7 @@ struct Outcome {
 }
 
 impl Outcome {
-    fn noted(&self, figure: Figure) -> Figure {
+    pub(super) fn noted(&self, figure: Figure) -> Figure {
         match self.trouble.is_empty() {
             true => figure,
             false => figure.note(self.trouble.join("; ")),
@@ -351,6 +352,11 @@ impl Outcome {
 }
 
 fn wrk(connections: usize, is_kept_alive: bool) -> Result<Outcome> {
+    wrk_on(PAGE, connections, is_kept_alive)
+}
+
+/// Loads the server with requests for a page.
+pub(super) fn wrk_on(page: &str, connections: usize, is_kept_alive: bool) -> Result<Outcome> {
     let mut command = Command::new("wrk");
     command.args(["--threads", "1", "--latency", "--timeout", "10s"]);
     command.arg("--connections").arg(connections.to_string());
@@ -358,7 +364,7 @@ fn wrk(connections: usize, is_kept_alive: bool) -> Result<Outcome> {
     if !is_kept_alive {
         command.args(["--header", "Connection: close"]);
     }
-    let output = command.arg(format!("http://{GUEST}{PAGE}")).output()?;
+    let output = command.arg(format!("http://{GUEST}{page}")).output()?;
     check_interrupt()?;
     let text = String::from_utf8_lossy(&output.stdout);
     parse(&text).with_context(|| format!("wrk says something else than expected:\n{text}"))
@@ -372,7 +378,11 @@ fn parse(text: &str) -> Option<Outcome> {
     let trouble = text.lines().map(str::trim);
     let trouble =
         trouble.filter(|line| line.starts_with("Socket errors") || line.starts_with("Non-2xx"));
+    let mut requests = text
+        .lines()
+        .filter_map(|line| line.split_once(" requests in "));
     Some(Outcome {
+        requests: requests.next()?.0.trim().parse().ok()?,
         requests_per_second: field("Requests/sec:")?.parse().ok()?,
         p50_us: microseconds(field("50%")?)?,
         p99_us: microseconds(field("99%")?)?,
@@ -556,10 +566,11 @@ mod tests {
     #[test]
     fn the_words_of_wrk_are_understood() {
         let text = "Running 5s test @ http://10.78.0.2/\n  Latency Distribution\n     50%  980.00us\n     99%    1.25ms\n  \
-            Socket errors: connect 0, read 3, write 0, timeout 0\nRequests/sec:  10512.34\n";
+            52561 requests in 5.00s, 36.00MB read\n  Socket errors: connect 0, read 3, write 0, timeout 0\nRequests/sec:  10512.34\n";
         assert_eq!(
             parse(text),
             Some(Outcome {
+                requests: 52_561.0,
                 requests_per_second: 10_512.34,
                 p50_us: 980.0,
                 p99_us: 1250.0,

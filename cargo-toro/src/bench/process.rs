@@ -16,6 +16,22 @@ pub(super) fn main_thread_time(process: u32) -> Option<Duration> {
     parse_stat(&fs::read_to_string(format!("/proc/{process}/task/{process}/stat")).ok()?)
 }
 
+/// What QEMU names the threads of its virtual processors, if it is told `-name debug-threads=on`.
+const PROCESSOR_PREFIX: &str = "CPU ";
+
+/// CPU time of the threads of QEMU's virtual processors.
+pub(super) fn processors_time(process: u32) -> Option<Duration> {
+    let mut times = Vec::new();
+    for task in fs::read_dir(format!("/proc/{process}/task")).ok()? {
+        let task = task.ok()?.path();
+        let name = fs::read_to_string(task.join("comm")).ok()?;
+        if name.starts_with(PROCESSOR_PREFIX) {
+            times.push(parse_stat(&fs::read_to_string(task.join("stat")).ok()?)?);
+        }
+    }
+    (!times.is_empty()).then(|| times.iter().sum())
+}
+
 /// Bytes of memory the process has in RAM.
 pub(super) fn resident_bytes(process: u32) -> Option<u64> {
     parse_status(&fs::read_to_string(format!("/proc/{process}/status")).ok()?)

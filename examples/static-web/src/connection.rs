@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 use crate::access_log::{self, AccessLog};
 use crate::date::Clock;
 use crate::files::Files;
+use crate::places::Guest;
 use crate::request::{MAX_HEAD_BYTES, Request};
 use crate::respond::Responder;
 use crate::response::{Persistence, Status};
@@ -24,18 +25,19 @@ pub(crate) const MAX_OUTPUT_BYTES: usize = 16 << 10;
 const MAX_LINGER_BYTES: usize = 256 << 10;
 const LINGER: Duration = Duration::from_secs(1);
 
-/// Serves `stream` until it ends.
+/// Serves `guest` until the connection ends.
 pub(crate) fn serve(
-    stream: &TcpStream,
+    guest: &Guest,
     files: &Files,
     log: &AccessLog,
     idle: Duration,
 ) -> io::Result<()> {
+    let stream = &guest.stream;
     stream.set_nodelay(true)?;
     stream.set_read_timeout(Some(idle))?;
     stream.set_write_timeout(Some(idle))?;
-    let mut input = Input::new(stream, idle);
-    let mut output = Output::new(stream);
+    let mut input = Input::new(guest, idle);
+    let mut output = Output::new(guest);
     let mut responder = Responder::new(files, Clock::new());
     let peer = access_log::name(stream.peer_addr()?);
     loop {
@@ -115,7 +117,7 @@ enum Filled {
 
 /// What the peer has sent and what is not yet answered of it.
 struct Input<'a> {
-    stream: &'a TcpStream,
+    guest: &'a Guest,
     idle: Duration,
     buffer: Vec<u8>,
     start: usize,
@@ -125,10 +127,10 @@ struct Input<'a> {
 }
 
 impl<'a> Input<'a> {
-    fn new(stream: &'a TcpStream, idle: Duration) -> Self {
+    fn new(guest: &'a Guest, idle: Duration) -> Self {
         let buffer = vec![0; FIRST_INPUT_BYTES];
         Self {
-            stream,
+            guest,
             idle,
             buffer,
             start: 0,
@@ -144,7 +146,7 @@ impl<'a> Input<'a> {
     fn consume(&mut self, len: usize) -> io::Result<()> {
         self.start += len;
         if self.began.take().is_some() {
-            self.stream.set_read_timeout(Some(self.idle))?;
+            self.guest.stream.set_read_timeout(Some(self.idle))?;
         }
         Ok(())
     }
@@ -159,13 +161,16 @@ impl<'a> Input<'a> {
             if left.is_zero() {
                 return Ok(Filled::Late);
             }
-            self.stream.set_read_timeout(Some(left))?;
+            self.guest.stream.set_read_timeout(Some(left))?;
+        } else {
+            self.guest.rests();
         }
-        let mut stream = self.stream;
+        let mut stream = &self.guest.stream;
         loop {
             match stream.read(&mut self.buffer[self.end..]) {
                 Ok(0) => return Ok(Filled::End),
                 Ok(count) => {
+                    self.guest.moved();
                     self.end += count;
                     return Ok(Filled::More);
                 }
@@ -197,7 +202,7 @@ impl<'a> Input<'a> {
 
 /// What is to be sent to the peer.
 pub(crate) struct Output<'a> {
-    stream: &'a TcpStream,
+    guest: &'a Guest,
     buffer: Vec<u8>,
     /// Bytes that are no longer in the buffer.
     sent: u64,
@@ -206,9 +211,9 @@ pub(crate) struct Output<'a> {
 }
 
 impl<'a> Output<'a> {
-    fn new(stream: &'a TcpStream) -> Self {
+    fn new(guest: &'a Guest) -> Self {
         Self {
-            stream,
+            guest,
             buffer: Vec::with_capacity(FIRST_OUTPUT_BYTES),
             sent: 0,
             status: Status::Ok,
@@ -231,8 +236,7 @@ impl<'a> Output<'a> {
             self.flush()?;
         }
         if bytes.len() >= MAX_OUTPUT_BYTES {
-            let mut stream = self.stream;
-            stream.write_all(bytes)?;
+            write_out(self.guest, bytes)?;
             self.sent += bytes.len() as u64;
             return Ok(());
         }
@@ -243,11 +247,27 @@ impl<'a> Output<'a> {
     /// Sends what is there.
     pub(crate) fn flush(&mut self) -> io::Result<()> {
         if !self.buffer.is_empty() {
-            let mut stream = self.stream;
-            stream.write_all(&self.buffer)?;
+            write_out(self.guest, &self.buffer)?;
             self.sent += self.buffer.len() as u64;
             self.buffer.clear();
         }
         Ok(())
     }
+}
+
+/// Writes all, noting each part that the peer has made room for.
+fn write_out(guest: &Guest, mut bytes: &[u8]) -> io::Result<()> {
+    let mut stream = &guest.stream;
+    while !bytes.is_empty() {
+        match stream.write(bytes) {
+            Ok(0) => return Err(ErrorKind::WriteZero.into()),
+            Ok(count) => {
+                guest.moved();
+                bytes = &bytes[count..];
+            }
+            Err(error) if error.kind() == ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(())
 }

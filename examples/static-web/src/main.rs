@@ -10,6 +10,7 @@ mod content_type;
 mod date;
 mod files;
 mod path;
+mod places;
 mod range;
 mod request;
 mod respond;

@@ -7,7 +7,6 @@ use std::net::{Ipv4Addr, TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 use std::time::Duration;
 
@@ -17,6 +16,7 @@ use signal_hook::iterator::Signals;
 use crate::access_log::AccessLog;
 use crate::connection;
 use crate::files::Files;
+use crate::places::{Guest, Places};
 
 /// Stack of a connection's thread, in bytes: its buffers are on the heap.
 const STACK_BYTES: usize = 64 << 10;
@@ -40,6 +40,8 @@ pub(crate) struct Settings {
     pub(crate) max_connections: usize,
     /// `IDLE_SECONDS`: how long a peer may be silent, and how long it may take to send one request.
     pub(crate) idle: Duration,
+    /// `STILL_SECONDS`: how long a connection may stand still before it gives its place to another one that finds none.
+    pub(crate) still: Duration,
 }
 
 impl Settings {
@@ -51,8 +53,9 @@ impl Settings {
             port: number("PORT", 80, 0..=65535)? as u16,
             log: log.unwrap_or_else(|| Path::new(&root).join("logs/access.log")),
             root,
-            max_connections: number("CONNECTIONS", 128, 1..=100_000)? as usize,
+            max_connections: number("CONNECTIONS", 256, 1..=100_000)? as usize,
             idle: Duration::from_secs(number("IDLE_SECONDS", 15, 1..=86_400)?),
+            still: Duration::from_secs(number("STILL_SECONDS", 1, 0..=86_400)?),
         })
     }
 }
@@ -78,7 +81,7 @@ pub(crate) fn run(settings: &Settings) -> Result<Infallible, String> {
     let log = begin_log(&settings.log);
     println!("Serving {} on port {}", settings.root, address.port());
     let files = Arc::new(files);
-    let places = Arc::new(AtomicUsize::new(settings.max_connections));
+    let places = Arc::new(Places::new(settings.max_connections, settings.still));
     loop {
         match listener.accept() {
             Ok((stream, _)) => admit(stream, settings.idle, &files, &log, &places),
@@ -113,44 +116,26 @@ fn begin_log(path: &Path) -> Arc<AccessLog> {
     })
 }
 
-/// One of the places that are left; gives itself back.
-struct Place(Arc<AtomicUsize>);
-
-impl Place {
-    fn take(places: &Arc<AtomicUsize>) -> Option<Self> {
-        let take_one = |left: usize| left.checked_sub(1);
-        let taken = places.fetch_update(Ordering::Relaxed, Ordering::Relaxed, take_one);
-        taken.is_ok().then(|| Self(Arc::clone(places)))
-    }
-}
-
-impl Drop for Place {
-    fn drop(&mut self) {
-        self.0.fetch_add(1, Ordering::Relaxed);
-    }
-}
-
 fn admit(
     stream: TcpStream,
     idle: Duration,
     files: &Arc<Files>,
     log: &Arc<AccessLog>,
-    places: &Arc<AtomicUsize>,
+    places: &Arc<Places>,
 ) {
-    let Some(place) = Place::take(places) else {
-        return refuse(&stream);
+    // In an `Arc`, so that the stream is not lost if there is no thread.
+    let guest = Arc::new(Guest::new(stream));
+    let Some(place) = places.take(&guest) else {
+        return refuse(&guest.stream);
     };
-    // The thread gets the stream by way of an `Arc`, so that it is not lost if there is no thread.
-    let stream = Arc::new(stream);
-    let (of_thread, files, log) = (Arc::clone(&stream), Arc::clone(files), Arc::clone(log));
+    let (files, log) = (Arc::clone(files), Arc::clone(log));
     let serve = move || {
-        let _place = place;
         // An error of the connection concerns nobody but its peer, who knows.
-        let _ = connection::serve(&of_thread, &files, &log, idle);
+        let _ = connection::serve(&place.guest, &files, &log, idle);
     };
     let thread = thread::Builder::new().name("connection".into());
     if thread.stack_size(STACK_BYTES).spawn(serve).is_err() {
-        refuse(&stream);
+        refuse(&guest.stream);
     }
 }
 

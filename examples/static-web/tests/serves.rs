@@ -318,7 +318,7 @@ fn silent_peers_are_let_go() {
 
 #[test]
 fn a_connection_too_many_is_told_so_and_its_place_comes_back() {
-    let server = Server::start("busy", &[("CONNECTIONS", "2")]);
+    let server = Server::start("busy", &[("CONNECTIONS", "2"), ("STILL_SECONDS", "3600")]);
     let mut kept: Vec<_> = (0..2).map(|_| server.connect()).collect();
     for stream in &mut kept {
         stream
@@ -340,6 +340,46 @@ fn a_connection_too_many_is_told_so_and_its_place_comes_back() {
         std::thread::sleep(Duration::from_millis(100));
         is_served()
     }));
+}
+
+#[test]
+fn peers_that_stand_still_give_their_places_to_others() {
+    // Nothing but the wish of others lets anybody go.
+    let settings = [
+        ("CONNECTIONS", "4"),
+        ("IDLE_SECONDS", "86400"),
+        ("STILL_SECONDS", "0"),
+    ];
+    let server = Server::start("still", &settings);
+    let mut still: Vec<_> = (0..4).map(|_| server.connect()).collect();
+    // One says nothing, one is in the middle of a request, two never read what they ask for, again and again.
+    still[1].write_all(b"GET /a").unwrap();
+    for stream in &mut still[2..] {
+        let requests = b"GET /large.bin HTTP/1.1\r\nHost: x\r\n\r\n".repeat(1000);
+        stream.write_all(&requests).unwrap();
+    }
+    let ask = || {
+        let mut stream = server.connect();
+        // A place may be had and lost again before the request is there, as nobody has to wait here.
+        let _ = stream.write_all(b"GET /a.txt HTTP/1.1\r\nHost: x\r\n\r\n");
+        let mut answer = [0; 1024];
+        let count = stream.read(&mut answer).unwrap_or(0);
+        let is_served = status(&String::from_utf8_lossy(&answer[..count])) == "200";
+        is_served.then_some(stream)
+    };
+    // More than there are places for are served, one after the other, each of which stays.
+    let mut served = Vec::new();
+    for _ in 0..12 {
+        let found = (0..600).find_map(|_| {
+            std::thread::sleep(Duration::from_millis(10));
+            ask()
+        });
+        served.push(found.expect("there is a place"));
+    }
+    // And those that had to go are told.
+    let mut rest = Vec::new();
+    still[0].read_to_end(&mut rest).unwrap();
+    assert_eq!(rest, b"");
 }
 
 #[test]

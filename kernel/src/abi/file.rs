@@ -7,6 +7,7 @@ use alloc::boxed::Box;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::ffi::{c_char, c_int, c_void};
+use core::mem::MaybeUninit;
 
 use super::convert::{also_named, bytes, bytes_mut, c_count, c_result, c_status, get, put, text};
 use super::generated;
@@ -30,6 +31,8 @@ pub(super) const STATUS_FLAGS: i32 = libc::O_ACCMODE
     | libc::O_CLOEXEC;
 /// Parts of a vectored write that are put together and written at once, up to this size.
 const GATHER_MAX: usize = 64 << 10;
+/// Up to this size they are put together on the stack: an answer with its head, most of all.
+const SMALL_GATHER_MAX: usize = 1 << 10;
 const IOV_MAX: c_int = 1024;
 /// What a copy from file to file moves at once.
 const COPY_LEN: usize = 64 << 10;
@@ -262,6 +265,23 @@ unsafe fn gather(
     let len = parts
         .iter()
         .fold(0usize, |len, part| len.saturating_add(part.iov_len));
+    if parts.len() > 1 && len <= SMALL_GATHER_MAX {
+        let mut all = [const { MaybeUninit::<u8>::uninit() }; SMALL_GATHER_MAX];
+        let mut filled = 0;
+        for part in parts {
+            // SAFETY: the caller's buffer.
+            let part = unsafe { bytes(part.iov_base, part.iov_len) }?;
+            // Another thread may have changed a length since they were added up.
+            let Some(room) = all.get_mut(filled..filled + part.len()) else {
+                return Err(Errno(libc::EINVAL));
+            };
+            room.write_copy_of_slice(part);
+            filled += part.len();
+        }
+        // SAFETY: so many were filled.
+        let all = unsafe { all[..filled].assume_init_ref() };
+        return write(all, 0);
+    }
     if parts.len() > 1 && len <= GATHER_MAX {
         let mut all = Vec::new();
         all.try_reserve_exact(len)

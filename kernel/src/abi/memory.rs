@@ -16,6 +16,15 @@ fn or_no_memory(pointer: *mut u8) -> *mut c_void {
 
 #[unsafe(no_mangle)]
 pub(super) extern "C" fn malloc(size: usize) -> *mut c_void {
+    let pointer = heap::allocate_freed(size);
+    match pointer.is_null() {
+        true => allocate_or_no_memory(size),
+        false => pointer.cast(),
+    }
+}
+
+#[inline(never)]
+fn allocate_or_no_memory(size: usize) -> *mut c_void {
     or_no_memory(heap::allocate(size, MIN_ALIGN))
 }
 

@@ -678,19 +678,16 @@ impl Stack {
 
     /// What would not block.
     pub fn readiness(&mut self, slot: u32) -> Readiness {
-        let ready = self.engine.ready(slot);
-        let mut readiness = Readiness::empty();
-        for (is_so, means) in [
-            (Ready::READABLE, Readiness::READABLE),
-            (Ready::WRITABLE, Readiness::WRITABLE),
-            (Ready::PEER_CLOSED, Readiness::PEER_CLOSED),
-            (Ready::ERROR, Readiness::ERROR),
-            (Ready::CLOSED, Readiness::HANGUP),
-            (Ready::URGENT, Readiness::PRIORITY),
-        ] {
-            readiness.set(means, ready.contains(is_so));
+        // Both have the values of `poll`.
+        const {
+            assert!(Ready::READABLE.bits() == Readiness::READABLE.bits());
+            assert!(Ready::URGENT.bits() == Readiness::PRIORITY.bits());
+            assert!(Ready::WRITABLE.bits() == Readiness::WRITABLE.bits());
+            assert!(Ready::ERROR.bits() == Readiness::ERROR.bits());
+            assert!(Ready::CLOSED.bits() == Readiness::HANGUP.bits());
+            assert!(Ready::PEER_CLOSED.bits() == Readiness::PEER_CLOSED.bits());
         }
-        readiness
+        Readiness::from_bits_retain(self.engine.ready(slot).bits())
     }
 
     /// Changes the settings of a connection.

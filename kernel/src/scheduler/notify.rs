@@ -77,14 +77,20 @@ impl Notifier {
 
     /// The object's state changed: wakes all blocked threads and tells the observers. Call it after the change, with or without
     /// the object's lock held.
+    #[inline]
     pub fn notify(&self) {
         self.waiters.wake_all();
         if self.observer_count.load(Ordering::Acquire) != 0 {
-            let _held = InterruptsHeld::new();
-            let observers = self.observers.lock();
-            for (token, observer) in observers.iter() {
-                observer.notified(*token);
-            }
+            self.tell_observers();
+        }
+    }
+
+    #[inline(never)]
+    fn tell_observers(&self) {
+        let _held = InterruptsHeld::new();
+        let observers = self.observers.lock();
+        for (token, observer) in observers.iter() {
+            observer.notified(*token);
         }
     }
 

@@ -231,20 +231,22 @@ impl<D: Device, S: Sockets> Engine<D, S> {
         one.dns.truncate(MAX_DNS);
         let router_lifetime = u32::from(u16::from_be_bytes([header[2], header[3]]));
         let any = Prefix::new(Address::ANY_V6, 0);
+        let mut word = Word::Told;
         if router_lifetime == 0 {
             let gateway = Some(packet.source);
             self.addresses
                 .retain_routes(|route| route.to != any || route.gateway != gateway);
-        } else {
-            self.addresses.add_route(Route {
-                to: any,
-                gateway: Some(packet.source),
-                valid_until: lifetime(router_lifetime, now),
-            });
+        } else if self.addresses.add_route(Route {
+            to: any,
+            gateway: Some(packet.source),
+            valid_until: lifetime(router_lifetime, now),
+        }) {
+            // One that will be used.
+            word = Word::Asking;
         }
         self.forget_paths();
         if let Some(mac) = options.source_mac.filter(|mac| ethernet::is_unicast(*mac)) {
-            self.learn(packet.source, mac, Word::Asking, now);
+            self.learn(packet.source, mac, word, now);
         }
         // A link takes 1280 bytes at least (RFC 8200, section 5); more than the device takes is no use.
         let _ = ip::V6_HEADER;

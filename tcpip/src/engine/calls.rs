@@ -22,21 +22,21 @@ const REST_US: u64 = 100_000;
 const REST_GRAIN_US: u64 = (1 << 16) - 1;
 
 bitflags! {
-    /// What a connection is ready for.
+    /// What a connection is ready for, in the values of Linux's `poll` (`asm-generic/poll.h`), so that nobody has to translate them.
     #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-    pub struct Ready: u8 {
+    pub struct Ready: u32 {
         /// There are bytes to be read, or there will be no more.
-        const READABLE = 1 << 0;
-        /// There is room to write, or writing fails at once.
-        const WRITABLE = 1 << 1;
-        /// The peer sends no more.
-        const PEER_CLOSED = 1 << 2;
-        /// It has failed, and nobody has asked why.
-        const ERROR = 1 << 3;
-        /// It is over.
-        const CLOSED = 1 << 4;
+        const READABLE = 0x1;
         /// There is an urgent byte to be read.
-        const URGENT = 1 << 5;
+        const URGENT = 0x2;
+        /// There is room to write, or writing fails at once.
+        const WRITABLE = 0x4;
+        /// It has failed, and nobody has asked why.
+        const ERROR = 0x8;
+        /// It is over.
+        const CLOSED = 0x10;
+        /// The peer sends no more.
+        const PEER_CLOSED = 0x2000;
     }
 }
 
@@ -398,8 +398,9 @@ impl<D: Device, S: Sockets> Engine<D, S> {
         ready.set(Ready::CLOSED, connection.state() == State::Closed);
         ready.set(Ready::URGENT, connection.has_urgent());
         if !connection.state().is_connecting() {
-            let is_finished = !connection.may_receive() && !connection.can_read();
-            ready.set(Ready::READABLE, connection.can_read() || is_finished);
+            let can_read = connection.can_read();
+            let is_finished = !connection.may_receive() && !can_read;
+            ready.set(Ready::READABLE, can_read || is_finished);
             // Known as soon as the FIN has come, also while there is data before it: tokio reads what there is and does not ask again.
             ready.set(
                 Ready::PEER_CLOSED,

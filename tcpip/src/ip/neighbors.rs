@@ -27,6 +27,8 @@ struct Neighbor {
     mac: Option<Mac>,
     confirmed_at: u64,
     used_at: u64,
+    /// Something was to be sent to it: it is more than a station that once asked us.
+    is_wanted: bool,
     /// When it was last asked, and how often in vain; 0: it is not being asked.
     asked_at: u64,
     asked: u8,
@@ -39,6 +41,21 @@ struct Neighbor {
 }
 
 impl Neighbor {
+    /// One of whom nothing is known.
+    fn new(now: u64) -> Self {
+        Self {
+            mac: None,
+            confirmed_at: 0,
+            used_at: now,
+            is_wanted: false,
+            asked_at: 0,
+            asked: 0,
+            is_contested: false,
+            packets: Vec::new(),
+            waiters: Vec::new(),
+        }
+    }
+
     /// Until when its address is believed without a doubt.
     fn fresh_until(&self) -> u64 {
         match self.is_contested {
@@ -113,6 +130,7 @@ impl Neighbors {
             && now < neighbor.fresh_until()
         {
             neighbor.used_at = now;
+            neighbor.is_wanted = true;
             return (Resolved::Known(mac, neighbor.fresh_until()), None);
         }
         self.resolve_slowly(address, now)
@@ -123,17 +141,12 @@ impl Neighbors {
         if !self.table.contains_key(&address) {
             self.make_room(now);
         }
-        let neighbor = self.table.entry(address).or_insert_with(|| Neighbor {
-            mac: None,
-            confirmed_at: 0,
-            used_at: now,
-            asked_at: 0,
-            asked: 0,
-            is_contested: false,
-            packets: Vec::new(),
-            waiters: Vec::new(),
-        });
+        let neighbor = self
+            .table
+            .entry(address)
+            .or_insert_with(|| Neighbor::new(now));
         neighbor.used_at = now;
+        neighbor.is_wanted = true;
         let question = Question {
             target: address,
             mac: neighbor.mac,
@@ -185,7 +198,8 @@ impl Neighbors {
     ) -> Option<Waiting> {
         if word == Word::Asking && !self.table.contains_key(&address) {
             // Who asks us will be answered, and probably more.
-            let _ = self.resolve(address, now);
+            self.make_room(now);
+            self.table.insert(address, Neighbor::new(now));
         }
         let neighbor = self.table.get_mut(&address)?;
         if neighbor.mac.is_some_and(|known| known != mac) {
@@ -248,9 +262,14 @@ impl Neighbors {
         (questions, lost)
     }
 
-    /// Makes room for one more: those that were not used for long go, or else the one that was used least recently and that nobody
-    /// waits for.
+    /// Makes room for one more. First those go to which nothing was ever to be sent, all at once: strangers who only ask, or say that they are
+    /// routers, shall not push out whom we talk to, or whose answer is awaited. Then those that were not used for long, or else the one that
+    /// was used least recently and that nobody waits for.
     fn make_room(&mut self, now: u64) {
+        if self.table.len() < self.limit {
+            return;
+        }
+        self.table.retain(|_, one| one.is_wanted);
         if self.table.len() < self.limit {
             return;
         }
@@ -382,6 +401,25 @@ mod tests {
         );
         let (resolved, _) = table.resolve(ip(2), now + ASK_US + 2);
         assert!(matches!(resolved, Resolved::Known(EVIL, _)), "{resolved:?}");
+    }
+
+    #[test]
+    fn strangers_who_ask_push_out_nobody_we_talk_to_or_wait_for() {
+        let mut table = known();
+        assert_eq!(table.resolve(ip(3), 0).0, Resolved::Pending);
+        assert!(table.hold(ip(3), vec![1]));
+        let generation = table.generation;
+        for last in 10..250 {
+            table.learn(ip(last), EVIL, Word::Asking, 1000 + u64::from(last));
+            assert!(table.len() <= 8);
+        }
+        assert!(matches!(
+            table.resolve(ip(2), 2000).0,
+            Resolved::Known(MAC, _)
+        ));
+        let waiting = table.learn(ip(3), MAC, Word::Told, 2000).unwrap();
+        assert_eq!(waiting.packets.len(), 1);
+        assert_eq!(table.generation, generation, "no way in use has changed");
     }
 
     #[test]

@@ -58,7 +58,7 @@ impl Connection {
         }
         if self.ack_at <= now {
             self.ack_at = NEVER;
-            self.bits |= Bits::ACK_NOW;
+            self.bits |= Bits::ACK_NOW | Bits::ONE_WAY;
         }
         if self.retransmit_at != NEVER {
             let is_persist = self.bits.contains(Bits::PERSIST);

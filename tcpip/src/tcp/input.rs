@@ -112,12 +112,16 @@ impl Connection {
         Some(news)
     }
 
-    /// Bytes came that are to be acknowledged: every second full segment at once, others a little later.
+    /// Bytes came that are to be acknowledged: every second full segment at once, others a little later, in case there will be an answer for
+    /// them to go with. Where none came to the last, a short segment is not kept waiting: behind it more may wait for its
+    /// acknowledgement (Nagle).
     #[inline(always)]
     fn owe_ack(&mut self, len: u32, now_us: u64) {
         self.seen_mss = self.seen_mss.max(len.min(self.mss.max(1460)));
         let is_due = self.rcv_nxt - self.last_ack >= 2 * self.seen_mss;
-        if is_due || self.bits.contains(Bits::QUICK_ACK) {
+        let is_quick = self.bits.intersects(Bits::QUICK_ACK | Bits::ONE_WAY)
+            && (len < self.seen_mss || self.bits.contains(Bits::QUICK_ACK));
+        if is_due || is_quick {
             self.bits |= Bits::ACK_NOW;
         } else if self.ack_at == NEVER {
             self.ack_at = now_us + ACK_DELAY_US;

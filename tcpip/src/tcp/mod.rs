@@ -115,7 +115,7 @@ bitflags! {
     }
 
     #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-    struct Bits: u16 {
+    struct Bits: u32 {
         /// Timestamps were agreed upon.
         const TIMESTAMPS = 1 << 0;
         /// Selective acknowledgements were agreed upon.
@@ -148,6 +148,8 @@ bitflags! {
         const CORKED = 1 << 14;
         /// A byte is marked as urgent, of those that come or of those that go.
         const URGENT = 1 << 15;
+        /// The last acknowledgement waited for data in vain: the peer alone sends, and short segments are acknowledged at once.
+        const ONE_WAY = 1 << 16;
     }
 }
 

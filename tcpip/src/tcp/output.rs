@@ -164,6 +164,7 @@ impl Connection {
         self.progress_at = now_us;
         let timeout_us = self.rtt.first_timeout_us();
         self.retransmit_at = now_us + timeout_us.unwrap_or_else(|| self.rtt.timeout_us());
+        self.bits -= Bits::ACK_NOW | Bits::ONE_WAY;
         let window = self.tell_window(cx);
         let [a, b] = source_port.to_be_bytes();
         let [c, d] = destination_port.to_be_bytes();
@@ -339,6 +340,10 @@ impl Connection {
     /// Completes a segment: it tells what has come, so nothing else needs to.
     #[inline]
     fn plan(&mut self, seq: Seq, len: u32, flags: Flags, cx: &mut Context<'_>) -> Plan {
+        self.bits -= match len {
+            0 => Bits::ACK_NOW,
+            _ => Bits::ACK_NOW | Bits::ONE_WAY,
+        };
         let window = self.tell_window(cx);
         let timestamps = match self.bits.contains(Bits::TIMESTAMPS) {
             true => Some((self.timestamp(cx.now_us), self.ts_recent)),
@@ -367,7 +372,6 @@ impl Connection {
     /// What has come is acknowledged, and the window told, by the segment that is made now.
     #[inline]
     fn tell_window(&mut self, cx: &Context<'_>) -> u16 {
-        self.bits -= Bits::ACK_NOW;
         self.ack_at = NEVER;
         self.last_ack = self.rcv_nxt;
         self.offer_window(cx)

@@ -1,7 +1,7 @@
 //! One connection, segment by segment: what the documents say is to be answered.
 
 use super::buffer::Pool;
-use super::{Agreement, Connection, Context, News, Settings, Sizes, State};
+use super::{ACK_DELAY_US, Agreement, Connection, Context, News, Settings, Sizes, State};
 use crate::address::Address;
 use crate::error::Error;
 use crate::limits::{Limits, Stats};
@@ -352,9 +352,30 @@ fn every_second_full_segment_is_acknowledged_and_a_single_one_a_little_later() {
     assert_eq!(bench.take(2000, 0, ACK, &[1; 100]), []);
     assert_eq!(bench.pass(100_000), [sent(0, 2100, ACK, 0)]);
     // It goes with data where there is any.
-    assert_eq!(bench.take(2100, 0, ACK, &[1; 100]), []);
-    assert_eq!(bench.write(10), [sent(0, 2200, ACK, 10)]);
+    assert_eq!(bench.write(10), [sent(0, 2100, ACK, 10)]);
+    assert_eq!(bench.take(2100, 10, ACK, &[1; 100]), []);
+    assert_eq!(bench.write(10), [sent(10, 2200, ACK, 10)]);
     assert_eq!(bench.pass(50_000), []);
+}
+
+#[test]
+fn small_writes_of_a_peer_that_alone_sends_wait_for_one_delay_only() {
+    let mut bench = Bench::new();
+    assert_eq!(bench.take(0, 0, ACK, &[1; 10]), []);
+    assert_eq!(bench.pass(ACK_DELAY_US), [sent(0, 10, ACK, 0)]);
+    // Nobody answered the first: the peer's next, which Nagle holds back until this is acknowledged, shall not wait.
+    for end in [20, 30, 40] {
+        let answer = bench.take(end - 10, 0, ACK, &[1; 10]);
+        assert_eq!(answer, [sent(0, end, ACK, 0)]);
+    }
+    // Full segments are acknowledged two by two as ever.
+    assert_eq!(bench.take(40, 0, ACK, &[1; 1000]), []);
+    let both = bench.take(1040, 0, ACK, &[1; 1000]);
+    assert_eq!(both, [sent(0, 2040, ACK, 0)]);
+    // Bytes go the other way again: an answer may come once more.
+    assert_eq!(bench.write(5), [sent(0, 2040, ACK, 5)]);
+    assert_eq!(bench.take(2040, 5, ACK, &[1; 10]), []);
+    assert_eq!(bench.write(5), [sent(5, 2050, ACK, 5)]);
 }
 
 #[test]

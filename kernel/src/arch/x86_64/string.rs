@@ -25,10 +25,10 @@ pub(super) fn use_avx() {
 unsafe extern "C" fn memcpy(to: *mut u8, from: *const u8, n: usize) -> *mut u8 {
     naked_asm!(
         "mov rax, rdi",
-        "cmp rdx, 16",
-        "jb 4f",
         "cmp rdx, 32",
         "ja 2f",
+        "cmp edx, 16",
+        "jb 4f",
         // 16 to 32: the first 16 and the last 16, which may overlap; in the same way up to 256. All is loaded before anything is stored.
         "movups xmm0, [rsi]",
         "movups xmm1, [rsi + rdx - 16]",

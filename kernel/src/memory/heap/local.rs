@@ -56,19 +56,33 @@ impl LocalHeap {
     /// 1. The heap is that of the core that calls.
     #[inline]
     pub(super) unsafe fn allocate(&self, class: usize) -> *mut u8 {
-        let span = self.listed[class].get();
-        if !span.is_null() {
-            // SAFETY: listed spans are the heap's; (1).
-            unsafe {
-                let head = (*span).free.get();
-                if !head.is_null() {
-                    (*span).free.set((*head).next);
-                    (*span).used.update(|used| used + 1);
-                    return head.cast();
-                }
-            }
+        // SAFETY: (1).
+        let object = unsafe { self.allocate_freed(class) };
+        match object.is_null() {
+            true => self.allocate_fresh(class),
+            false => object,
         }
-        self.allocate_fresh(class)
+    }
+
+    /// Allocates an object that was freed before in the span that is allocated from; null when there is none.
+    ///
+    /// # Safety
+    /// 1. The heap is that of the core that calls.
+    #[inline]
+    pub(super) unsafe fn allocate_freed(&self, class: usize) -> *mut u8 {
+        let span = self.listed[class].get();
+        if span.is_null() {
+            return null_mut();
+        }
+        // SAFETY: listed spans are the heap's; (1).
+        unsafe {
+            let head = (*span).free.get();
+            if !head.is_null() {
+                (*span).free.set((*head).next);
+                (*span).used.update(|used| used + 1);
+            }
+            head.cast()
+        }
     }
 
     /// From what was never used, if other cores have handed nothing back.

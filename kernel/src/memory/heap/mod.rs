@@ -20,6 +20,8 @@ mod atomic {
     pub(super) use core::sync::atomic::{AtomicPtr, AtomicUsize, Ordering};
 }
 
+use core::ptr::null_mut;
+
 use classes::LARGEST_SMALL;
 pub use classes::MIN_ALIGN;
 pub use local::LocalHeap;
@@ -69,6 +71,16 @@ pub fn allocate(size: usize, align: usize) -> *mut u8 {
         return unsafe { local().allocate(classes::class_of(size)) };
     }
     allocate_unusual(size, align)
+}
+
+/// A small object of `size` bytes that was freed before, aligned to [`MIN_ALIGN`]; null when there is none at hand, and [`allocate`] is to be asked.
+#[inline]
+pub fn allocate_freed(size: usize) -> *mut u8 {
+    if size > LARGEST_SMALL {
+        return null_mut();
+    }
+    // SAFETY: the heap is this core's.
+    unsafe { local().allocate_freed(classes::class_of(size)) }
 }
 
 #[inline(never)]

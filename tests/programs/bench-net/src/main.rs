@@ -1,4 +1,5 @@
-//! What `cargo toro bench net` loads: HTTP/1.1 over one callback service. `GET /N` is answered with N bytes, at most [`BYTES`]; what is posted is taken and answered with 204.
+//! What `cargo toro bench net` loads: HTTP/1.1 over one callback service. `GET /N` is answered with N bytes, at most [`BYTES`], `GET /N/R` too, after R rounds of a hash;
+//! what is posted is taken and answered with 204. A card with several queues has a service on each core that serves one.
 
 use std::process::ExitCode;
 
@@ -10,6 +11,15 @@ const PORT: u16 = 80;
 const SMALL_BYTES: usize = 1024;
 const MAX_HEAD_BYTES: usize = 8192;
 const MAX_HEADERS: usize = 32;
+/// A second or so.
+const MAX_ROUNDS: u64 = 1 << 30;
+
+/// Something to compute.
+fn hash(rounds: u64) -> u64 {
+    (0..rounds).fold(0xCBF2_9CE4_8422_2325, |hash: u64, round| {
+        std::hint::black_box(hash ^ round).wrapping_mul(0x100_0000_01B3)
+    })
+}
 
 struct Load {
     /// What is sent.
@@ -56,9 +66,16 @@ impl Client {
             let length = headers.find(|one| one.name.eq_ignore_ascii_case("content-length"))?;
             self.body_bytes = std::str::from_utf8(length.value).ok()?.parse().ok()?;
         } else {
-            let count: usize = request.path?.strip_prefix('/')?.parse().ok()?;
+            let path = request.path?.strip_prefix('/')?;
+            let (count, rounds) = path.split_once('/').unwrap_or((path, "0"));
+            let count: usize = count.parse().ok()?;
             let body = bytes.get(..count)?;
-            let head = format!("HTTP/1.1 200 OK\r\nContent-Length: {count}\r\n\r\n");
+            let rounds = rounds.parse().ok().filter(|&rounds| rounds <= MAX_ROUNDS)?;
+            let result = match rounds {
+                0 => String::new(),
+                _ => format!("X-Hash: {:x}\r\n", hash(rounds)),
+            };
+            let head = format!("HTTP/1.1 200 OK\r\nContent-Length: {count}\r\n{result}\r\n");
             if count <= SMALL_BYTES {
                 // In one segment.
                 connection.send(&[head.as_bytes(), body].concat()).ok()?;
@@ -107,9 +124,11 @@ fn run() -> toro::Result<()> {
         eprintln!("bench-net: there is no network card");
         return Ok(());
     };
-    net::dedicate(&card.name, 0, Addressing::Keep)?;
-    let bytes = vec![0; BYTES].leak();
-    let service = net::serve(&card.name, PORT, Load { bytes })?;
+    if card.queues == 1 {
+        net::dedicate(&card.name, 0, Addressing::Keep)?;
+    }
+    let bytes: &'static [u8] = vec![0; BYTES].leak();
+    let services = net::serve_each(&card.name, PORT, |_| Load { bytes })?;
     println!("Serving on port {PORT}");
-    service.join()
+    services.into_iter().try_for_each(|service| service.join())
 }

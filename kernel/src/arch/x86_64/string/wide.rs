@@ -7,7 +7,9 @@ use core::arch::naked_asm;
 #[unsafe(naked)]
 pub(super) unsafe extern "C" fn copy(to: *mut u8, from: *const u8, n: usize) -> *mut u8 {
     naked_asm!(
-        "cmp rdx, 64",
+        "cmp rdx, 128",
+        "ja 3f",
+        "cmp edx, 64",
         "ja 2f",
         "vmovdqu ymm0, [rsi]",
         "vmovdqu ymm1, [rsi + rdx - 32]",
@@ -15,9 +17,7 @@ pub(super) unsafe extern "C" fn copy(to: *mut u8, from: *const u8, n: usize) -> 
         "vmovdqu [rdi + rdx - 32], ymm1",
         "vzeroupper",
         "ret",
-        "2: cmp rdx, 128",
-        "ja 3f",
-        "vmovdqu ymm0, [rsi]",
+        "2: vmovdqu ymm0, [rsi]",
         "vmovdqu ymm1, [rsi + 32]",
         "vmovdqu ymm2, [rsi + rdx - 64]",
         "vmovdqu ymm3, [rsi + rdx - 32]",

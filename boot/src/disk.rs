@@ -1,9 +1,10 @@
 //! Reads the boot disk by INT 13h AH=42h (Enhanced Disk Drive Specification 3.0).
 //!
-//! A read that fails three times is tried again with half the sectors: some BIOSes take fewer than
+//! Each read takes as much as the bounce buffer holds and the ELF has: a call of the BIOS costs more than the sectors, and what comes
+//! next is mostly what lies behind. A read that fails three times is tried again with half the sectors: some BIOSes take fewer than
 //! 127. One sector that can't be read is the end.
 
-use crate::layout::{BOUNCE, BOUNCE_SECTORS, PARTITION_LBA};
+use crate::layout::{BOUNCE, BOUNCE_SECTORS, BUFFER_LEN, ELF_AT, PARTITION_LBA};
 
 core::arch::global_asm!(
     r#"
@@ -17,7 +18,19 @@ disk_prepare:
     mov dword ptr [disk_mask], 2047
     mov dword ptr [disk_most], {BOUNCE_SECTORS} / 4
     mov dword ptr [disk_partition], {PARTITION_LBA} / 4
+    mov dword ptr [disk_end], ({PARTITION_LBA} * 512 + {BUFFER_LEN}) / 2048
 disk_prepare_end:
+    ret
+
+    # After the header with the length of the ELF: how far reads may reach. Keeps registers but EAX and ECX.
+disk_limit:
+    mov eax, [elf_len]
+    add eax, {ELF_AT}
+    add eax, [disk_mask]
+    mov ecx, [disk_shift]
+    shr eax, cl
+    add eax, [disk_partition]
+    mov [disk_end], eax
     ret
 
     # Read ECX bytes from byte ESI of partition 1 to EDI, which may be anywhere. Keeps registers.
@@ -27,63 +40,90 @@ disk_read:
 disk_read_chunk:
     test ebp, ebp
     jz disk_read_end
-    # EBX = bytes to skip in the first sector, EAX = its LBA, ECX = sectors that are left.
-    mov ebx, esi
-    and ebx, [disk_mask]
-    lea edx, [ebx + ebp]
-    add edx, [disk_mask]
-    mov ecx, [disk_shift]
-    shr edx, cl
     mov eax, esi
+    mov ecx, [disk_shift]
     shr eax, cl
     add eax, [disk_partition]
-    mov ecx, edx
     call disk_bounce
-    # ECX = bytes of the chunk that are wanted.
-    mov edx, ecx
-    mov ecx, [disk_shift]
-    shl edx, cl
-    mov ecx, edx
+    # EAX = the first wanted byte in the buffer, ECX = how many of the wanted ones are there.
+    mov ebx, esi
+    and ebx, [disk_mask]
+    add eax, ebx
     sub ecx, ebx
     cmp ecx, ebp
     jbe disk_read_copy
     mov ecx, ebp
 disk_read_copy:
     sub ebp, ecx
-    mov edx, ecx
-    lea eax, [esi + ecx]
-    lea esi, [ebx + {BOUNCE}]
-    shr ecx, 2
-    rep movsd
-    mov ecx, edx
-    and ecx, 3
-    rep movsb
+    lea edx, [esi + ecx]
     mov esi, eax
+    call disk_copy
+    mov esi, edx
     jmp disk_read_chunk
 disk_read_end:
     popad
     ret
 
-    # Read sectors from LBA EAX to the bounce buffer: ECX at most, ECX is how many it were.
+    # Copy ECX bytes from ESI to EDI, moving these on; changes EAX, EBX and ECX. In registers, since an emulator
+    # takes several times as long for a repeated string instruction.
+disk_copy:
+    push ecx
+    shr ecx, 4
+    jz disk_copy_rest
+disk_copy_next:
+    mov eax, [esi]
+    mov ebx, [esi + 4]
+    mov [edi], eax
+    mov [edi + 4], ebx
+    mov eax, [esi + 8]
+    mov ebx, [esi + 12]
+    mov [edi + 8], eax
+    mov [edi + 12], ebx
+    add esi, 16
+    add edi, 16
+    dec ecx
+    jnz disk_copy_next
+disk_copy_rest:
+    pop ecx
+    and ecx, 15
+    rep movsb
+    ret
+
+    # Have the sector with the LBA EAX, which lies before disk_end, in the bounce buffer: EAX is where, ECX how many bytes are
+    # there from it on.
 disk_bounce:
+    mov edx, eax
+    sub edx, [disk_lba]
+    jb disk_bounce_read
+    mov ebx, [disk_held]
+    sub ebx, edx
+    jbe disk_bounce_read
+    mov ecx, [disk_shift]
+    shl edx, cl
+    shl ebx, cl
+    lea eax, [edx + {BOUNCE}]
+    mov ecx, ebx
+    ret
+disk_bounce_read:
+    mov [disk_lba], eax
+    mov ecx, [disk_end]
+    sub ecx, eax
     cmp ecx, [disk_most]
     jbe disk_bounce_try
     mov ecx, [disk_most]
 disk_bounce_try:
-    mov [disk_lba], eax
     mov [disk_wanted], ecx
     mov eax, offset disk_read16
     call mode_real
     mov eax, [disk_lba]
+    mov [disk_held], ecx
     movzx edx, byte ptr [disk_status]
     test edx, edx
-    jz disk_bounce_end
+    jz disk_bounce
     shr ecx, 1
     jz disk_bounce_fail
     mov [disk_most], ecx
     jmp disk_bounce_try
-disk_bounce_end:
-    ret
 disk_bounce_fail:
     mov esi, offset disk_message
     jmp fail
@@ -122,6 +162,12 @@ disk_mask:
     .long 511
 disk_partition:
     .long {PARTITION_LBA}
+    # Behind the last sector that may be read: the header's, until the length of the ELF is known.
+disk_end:
+    .long {PARTITION_LBA} + {BUFFER_LEN} / 512
+    # Sectors in the bounce buffer, from disk_lba on.
+disk_held:
+    .long 0
 disk_most:
     .long {BOUNCE_SECTORS}
 disk_wanted:
@@ -142,6 +188,8 @@ disk_lba:
 disk_message:
     .asciz "the BIOS can't read sector # of the boot disk (INT 13h error #)\r\n"
     "#,
+    BUFFER_LEN = const BUFFER_LEN,
+    ELF_AT = const ELF_AT,
     PARTITION_LBA = const PARTITION_LBA,
     BOUNCE = const BOUNCE,
     BOUNCE_SECTORS = const BOUNCE_SECTORS,

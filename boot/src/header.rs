@@ -59,7 +59,7 @@ header_bit_next:
     cmp dword ptr [{HEADER} + 20], 0
     jne fail
     mov [elf_len], eax
-    ret
+    jmp disk_limit
 
     .balign 4
 elf_len:

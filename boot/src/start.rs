@@ -33,9 +33,10 @@ start_short:
     mov eax, offset elf_check_segment
     call elf_each_program
     call elf_check_memory
-    mov eax, offset elf_load_segment
-    call elf_each_program
+    # The entry first: its note lies at the start of the ELF, of which the bounce buffer still has a piece.
     mov eax, offset pvh_find_entry
+    call elf_each_program
+    mov eax, offset elf_load_segment
     call elf_each_program
     jmp pvh_start
     "#,

@@ -90,14 +90,25 @@ impl<D: BlockDevice> FileSystem<D> {
             self.write.found_state = superblock.state.get();
         }
         let descriptors = self.geometry.descriptor_blocks().saturating_add(1);
-        let system = &mut self.write.system;
-        system.insert(self.geometry.first_data_block, descriptors);
         let table_blocks = self.geometry.inode_table_blocks();
-        for group in &self.groups {
-            system.insert(group.block_bitmap, 1);
-            system.insert(group.inode_bitmap, 1);
-            system.insert(group.inode_table, table_blocks);
+        let pieces = self.groups.iter().flat_map(|group| {
+            [
+                (group.block_bitmap, 1),
+                (group.inode_bitmap, 1),
+                (group.inode_table, table_blocks),
+            ]
+        });
+        // Those of a group mostly follow each other, and are one run.
+        let (mut start, mut count) = (self.geometry.first_data_block, descriptors);
+        for (piece, blocks) in pieces {
+            if start.saturating_add(count) == piece {
+                count = count.saturating_add(blocks);
+            } else {
+                self.write.system.insert(start, count);
+                (start, count) = (piece, blocks);
+            }
         }
+        self.write.system.insert(start, count);
         self.count_free()?;
         if let Err(error) = self.free_old_orphans() {
             // It can still be read.

@@ -19,19 +19,45 @@ pub struct VirtioMmioDevice {
     pub interrupt: u32,
 }
 
-/// What was asked for.
+/// The words that are understood.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Word {
+    Argument,
+    Mount,
+    Network,
+    Network6,
+    Environment,
+    Directory,
+    VirtioMmio,
+    Placement,
+    Log,
+    Preemption,
+    Exit,
+}
+
+/// What they begin with.
+static WORDS: [(&[u8], Word); 11] = [
+    (b"arg=", Word::Argument),
+    (b"mount=", Word::Mount),
+    (b"net=", Word::Network),
+    (b"net6=", Word::Network6),
+    (b"env=", Word::Environment),
+    (b"directory=", Word::Directory),
+    (b"virtio_mmio.device=", Word::VirtioMmio),
+    (b"placement=", Word::Placement),
+    (b"log=", Word::Log),
+    (b"preempt=", Word::Preemption),
+    (b"exit=", Word::Exit),
+];
+
+/// What was asked for. What a start needs is read at once; lists and paths stay in the text until somebody wants them.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct CommandLine {
-    /// Values of `mount=`: disk and path.
-    pub mounts: Vec<String>,
-    /// The words `net=` and `net6=`; see [`CommandLine::network`].
-    pub networks: Vec<String>,
-    /// `NAME=VALUE` for the program's environment.
-    pub environment: Vec<String>,
-    /// The directory in which the program starts, in place of the root.
-    pub directory: Option<String>,
-    /// The program's arguments, without its name.
-    pub arguments: Vec<String>,
+    /// The image's own and the loader's, which has the last word.
+    texts: [&'static [u8]; 2],
+    /// Which words there are, a bit each.
+    present: u16,
+    has_unknown: bool,
     /// Kernel messages of this level and above are shown.
     pub log_level: LevelFilter,
     /// On which core threads start whose creator does not choose one.
@@ -40,100 +66,171 @@ pub struct CommandLine {
     pub has_preemption: bool,
     /// Port of the emulator's exit device.
     pub exit_port: Option<u16>,
-    /// The words `virtio_mmio.device=`; see [`CommandLine::virtio_mmio`].
-    virtio_mmio: Vec<u8>,
-    /// Words that mean nothing here.
-    pub unknown: Vec<String>,
 }
 
 impl CommandLine {
-    /// Reads the image's own command line and then the loader's. Bytes that are not UTF-8 are replaced.
+    /// Reads the image's own command line and then the loader's.
     ///
-    /// Each start comes along here, so it goes a short way: by bytes, and without a copy of what is only looked at.
-    pub fn parse(image: &[u8], loader: &[u8]) -> Self {
+    /// Each start comes along here, so it goes a short way, and nothing is copied.
+    pub fn parse(image: &'static [u8], loader: &'static [u8]) -> Self {
         let mut this = Self {
-            mounts: Vec::new(),
-            networks: Vec::new(),
-            environment: Vec::new(),
-            directory: None,
-            arguments: Vec::new(),
+            texts: [image, loader],
+            present: 0,
+            has_unknown: false,
             log_level: LevelFilter::Warn,
             placement: Placement::LeastLoaded,
             has_preemption: true,
             exit_port: None,
-            virtio_mmio: Vec::new(),
-            unknown: Vec::new(),
         };
-        this.read(image);
-        this.read(loader);
+        for text in this.texts {
+            for word in (Words { rest: text }) {
+                let is_understood = this.read(&word).is_some();
+                this.has_unknown |= !is_understood;
+            }
+        }
         this
     }
 
-    /// The value of `net=` or `net6=`, the last if there are several; empty if there is none.
-    pub fn network(&self, name: &str) -> &str {
-        let mut last_first = self.networks.iter().rev();
-        let found = last_first.find_map(|word| word.strip_prefix(name)?.strip_prefix('='));
-        found.unwrap_or_default()
+    /// Values of `mount=`: disk and path. Here and below, bytes that are not UTF-8 are replaced.
+    pub fn mounts(&self) -> Vec<String> {
+        self.values(Word::Mount, false)
+    }
+
+    /// Whether there are any.
+    pub fn has_mounts(&self) -> bool {
+        self.has(Word::Mount)
+    }
+
+    /// Whether the command line says anything to the program: arguments, environment or directory.
+    pub fn has_words_for_program(&self) -> bool {
+        let words = Word::Argument.bit() | Word::Environment.bit() | Word::Directory.bit();
+        self.present & words != 0
+    }
+
+    /// `NAME=VALUE` for the program's environment.
+    pub fn environment(&self) -> Vec<String> {
+        self.values(Word::Environment, false)
+    }
+
+    /// The program's arguments, without its name: those of the loader take the place of the image's.
+    pub fn arguments(&self) -> Vec<String> {
+        self.values(Word::Argument, true)
+    }
+
+    /// The directory in which the program starts, in place of the root.
+    pub fn directory(&self) -> Option<String> {
+        self.values(Word::Directory, true).pop()
+    }
+
+    /// The value of `net=`, the last if there are several; empty if there is none. What it returns is kept for ever.
+    pub fn network(&self) -> &'static str {
+        self.last(Word::Network)
+    }
+
+    /// The same of `net6=`.
+    pub fn network6(&self) -> &'static str {
+        self.last(Word::Network6)
     }
 
     /// Devices of virtio on the memory bus. A word that does not tell of one is ignored with a warning.
     pub fn virtio_mmio(&self) -> Vec<VirtioMmioDevice> {
         let mut devices = Vec::new();
-        for word in (Words {
-            rest: &self.virtio_mmio,
-        }) {
-            match split_once(&word, b'=').and_then(|(_, value)| parse_virtio_mmio(value)) {
+        for value in self.values(Word::VirtioMmio, false) {
+            match parse_virtio_mmio(value.as_bytes()) {
                 Some(device) => devices.push(device),
-                None => log::warn!("command line: `{}` tells of no device", string(&word)),
+                None => log::warn!("command line: `{value}` tells of no virtio device"),
             }
         }
         devices
     }
 
-    fn read(&mut self, text: &[u8]) {
-        let mut has_arguments = false;
-        for word in (Words { rest: text }) {
-            match self.read_word(&word, &mut has_arguments) {
-                Some(()) => {}
-                None => self.unknown.push(string(&word)),
-            }
-        }
+    /// Whether there are words that mean nothing here.
+    pub fn has_unknown(&self) -> bool {
+        self.has_unknown
     }
 
-    /// Reads one word; `None` if it was not understood. The first argument of a text replaces those of the text before it.
-    fn read_word(&mut self, word: &[u8], has_arguments: &mut bool) -> Option<()> {
-        let (name, value) = split_once(word, b'=')?;
-        match name {
-            b"arg" => {
-                if !core::mem::replace(has_arguments, true) {
-                    self.arguments.clear();
+    /// These words.
+    pub fn unknown(&self) -> Vec<String> {
+        let mut reader = self.clone();
+        let words = self.texts.into_iter().flat_map(|text| Words { rest: text });
+        words
+            .filter(|word| reader.read(word).is_none())
+            .map(|word| string(&word))
+            .collect()
+    }
+
+    fn has(&self, word: Word) -> bool {
+        self.present & word.bit() != 0
+    }
+
+    fn last(&self, wanted: Word) -> &'static str {
+        let last = self.values(wanted, true).pop();
+        last.map_or("", |value| String::leak(value))
+    }
+
+    /// The values of a word, in their order; or, of the texts that have any, only those of the last one.
+    fn values(&self, wanted: Word, only_last_text: bool) -> Vec<String> {
+        let mut values = Vec::new();
+        if !self.has(wanted) {
+            return values;
+        }
+        for text in self.texts {
+            let mut is_first = only_last_text;
+            for word in (Words { rest: text }) {
+                match understand(&word) {
+                    Some((found, value)) if found == wanted => {
+                        if core::mem::take(&mut is_first) {
+                            values.clear();
+                        }
+                        values.push(string(value));
+                    }
+                    _ => {}
                 }
-                self.arguments.push(string(value));
             }
-            b"mount" => self.mounts.push(string(value)),
-            b"net" | b"net6" => self.networks.push(string(word)),
-            b"placement" => self.placement = Placement::named(&string(value))?,
-            b"env" if value.contains(&b'=') => self.environment.push(string(value)),
-            b"directory" if value.starts_with(b"/") => self.directory = Some(string(value)),
-            b"log" => self.log_level = string(value).parse().ok()?,
-            b"preempt" => {
+        }
+        values
+    }
+
+    /// Reads one word; `None` if it is not understood.
+    fn read(&mut self, word: &[u8]) -> Option<()> {
+        let (word, value) = understand(word)?;
+        match word {
+            Word::Placement => self.placement = Placement::named(&string(value))?,
+            Word::Log => self.log_level = string(value).parse().ok()?,
+            Word::Preemption => {
                 self.has_preemption = match value {
                     b"on" => true,
                     b"off" => false,
                     _ => return None,
                 }
             }
-            b"exit" => self.exit_port = Some(u16::try_from(parse_number(value)?).ok()?),
-            b"virtio_mmio.device" => {
-                // Room for some words at once.
-                self.virtio_mmio.reserve(word.len() + 256);
-                self.virtio_mmio.extend_from_slice(word);
-                self.virtio_mmio.push(b' ');
-            }
-            _ => return None,
+            Word::Exit => self.exit_port = Some(u16::try_from(parse_number(value)?).ok()?),
+            _ => {}
         }
+        self.present |= word.bit();
         Some(())
     }
+}
+
+impl Word {
+    fn bit(self) -> u16 {
+        1 << self as u16
+    }
+}
+
+/// Which word it is, and its value; `None` for one that means nothing.
+#[inline(never)]
+fn understand(word: &[u8]) -> Option<(Word, &[u8])> {
+    let (found, value) = WORDS.iter().find_map(|&(start, found)| {
+        let (head, value) = word.split_at_checked(start.len())?;
+        head.iter().eq(start).then_some((found, value))
+    })?;
+    let makes_sense = match found {
+        Word::Environment => value.contains(&b'='),
+        Word::Directory => value.starts_with(b"/"),
+        _ => true,
+    };
+    makes_sense.then_some((found, value))
 }
 
 fn string(text: &[u8]) -> String {
@@ -149,8 +246,8 @@ fn split_once(text: &[u8], separator: u8) -> Option<(&[u8], &[u8])> {
 /// A number, decimal or hexadecimal with `0x`, with `K` or `M` for powers of 1024.
 fn parse_number(text: &[u8]) -> Option<u64> {
     let (digits, factor) = match text {
-        [digits @ .., b'K' | b'k'] => (digits, 1 << 10),
-        [digits @ .., b'M' | b'm'] => (digits, 1 << 20),
+        [digits @ .., unit] if unit | 0x20 == b'k' => (digits, 1 << 10),
+        [digits @ .., unit] if unit | 0x20 == b'm' => (digits, 1 << 20),
         digits => (digits, 1),
     };
     let (digits, radix) = match digits {
@@ -188,20 +285,31 @@ impl<'a> Iterator for Words<'a> {
     type Item = Cow<'a, [u8]>;
 
     fn next(&mut self) -> Option<Cow<'a, [u8]>> {
-        let start = self.rest.iter().position(|&byte| byte != b' ')?;
-        let text = self.rest.get(start..)?;
-        let end = text
-            .iter()
-            .position(|byte| matches!(byte, b' ' | b'"'))
-            .unwrap_or(text.len());
-        if text.get(end) != Some(&b'"') {
-            let (word, rest) = text.split_at_checked(end)?;
+        while let [b' ', rest @ ..] = self.rest {
             self.rest = rest;
-            return Some(Cow::Borrowed(word));
         }
+        let text = self.rest;
+        let mut len = 0;
+        while let Some(&byte) = text.get(len)
+            && byte != b' '
+        {
+            if byte == b'"' {
+                return Some(Cow::Owned(self.quoted()));
+            }
+            len += 1;
+        }
+        let (word, rest) = text.split_at_checked(len)?;
+        self.rest = rest;
+        (len != 0).then_some(Cow::Borrowed(word))
+    }
+}
+
+impl Words<'_> {
+    /// The next word, which has quotes.
+    fn quoted(&mut self) -> Vec<u8> {
         let mut word = Vec::new();
         let mut is_quoted = false;
-        let mut bytes = text.iter();
+        let mut bytes = self.rest.iter();
         while let Some(&byte) = bytes.next() {
             match byte {
                 b'"' => is_quoted = !is_quoted,
@@ -211,7 +319,7 @@ impl<'a> Iterator for Words<'a> {
             }
         }
         self.rest = bytes.as_slice();
-        Some(Cow::Owned(word))
+        word
     }
 }
 
@@ -220,7 +328,7 @@ mod tests {
     use super::{CommandLine, VirtioMmioDevice, parse_number};
     use log::LevelFilter;
 
-    fn parse(image: &str, loader: &str) -> CommandLine {
+    fn parse(image: &'static str, loader: &'static str) -> CommandLine {
         CommandLine::parse(image.as_bytes(), loader.as_bytes())
     }
 
@@ -248,8 +356,8 @@ mod tests {
     #[test]
     fn what_is_not_utf8_is_replaced() {
         let line = CommandLine::parse(b"", b"env=A=\xFF arg=\"\xE4 b\"");
-        assert_eq!(line.environment, ["A=\u{FFFD}"]);
-        assert_eq!(line.arguments, ["\u{FFFD} b"]);
+        assert_eq!(line.environment(), ["A=\u{FFFD}"]);
+        assert_eq!(line.arguments(), ["\u{FFFD} b"]);
     }
 
     #[test]
@@ -258,10 +366,10 @@ mod tests {
             "net=off env=A=1 mount=disk0:/ arg=x arg=y",
             "net=dhcp env=B=2 arg=z log=debug",
         );
-        assert_eq!((line.network("net"), line.network("net6")), ("dhcp", ""));
-        assert_eq!(line.environment, ["A=1", "B=2"]);
-        assert_eq!(line.mounts, ["disk0:/"]);
-        assert_eq!(line.arguments, ["z"]);
+        assert_eq!((line.network(), line.network6()), ("dhcp", ""));
+        assert_eq!(line.environment(), ["A=1", "B=2"]);
+        assert_eq!(line.mounts(), ["disk0:/"]);
+        assert_eq!(line.arguments(), ["z"]);
         assert_eq!(line.log_level, LevelFilter::Debug);
     }
 
@@ -271,31 +379,31 @@ mod tests {
         assert!(!parse("preempt=off", "").has_preemption);
         assert!(parse("preempt=off", "preempt=on").has_preemption);
         let line = parse("preempt=never", "");
-        assert_eq!(line.unknown, ["preempt=never"]);
+        assert_eq!(line.unknown(), ["preempt=never"]);
     }
 
     #[test]
     fn quotes_keep_spaces_and_escapes() {
         let line = parse("", r#"env="A=b \"c\" \\d" "arg=two words" arg="#);
-        assert_eq!(line.environment, [r#"A=b "c" \d"#]);
-        assert_eq!(line.arguments, ["two words", ""]);
+        assert_eq!(line.environment(), [r#"A=b "c" \d"#]);
+        assert_eq!(line.arguments(), ["two words", ""]);
         // Quotes may begin inside of a word, and a word may end with the text.
         let line = parse("  arg=\"", "arg=a\" b\"c  arg=d ");
-        assert_eq!(line.arguments, ["a bc", "d"]);
+        assert_eq!(line.arguments(), ["a bc", "d"]);
     }
 
     #[test]
     fn a_directory_is_a_path_from_the_root() {
         let line = parse("directory=/web", "directory=x");
-        assert_eq!(line.directory.as_deref(), Some("/web"));
-        assert_eq!(line.unknown, ["directory=x"]);
+        assert_eq!(line.directory().as_deref(), Some("/web"));
+        assert_eq!(line.unknown(), ["directory=x"]);
     }
 
     #[test]
     fn words_that_mean_nothing_are_kept_apart() {
         let line = parse("quiet root=/dev/vda", "exit=banana env=X");
         assert_eq!(
-            line.unknown,
+            line.unknown(),
             ["quiet", "root=/dev/vda", "exit=banana", "env=X"]
         );
     }

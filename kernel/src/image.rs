@@ -134,12 +134,13 @@ fn read<const N: usize>(bytes: &[u8], offset: usize) -> Option<[u8; N]> {
 fn hold_entries(wanted: u32) -> impl Iterator<Item = &'static [u8]> {
     let mut rest = hold_bytes().get(16..).unwrap_or_default();
     let all = core::iter::from_fn(move || {
-        let kind = u32::from_le_bytes(read(rest, 0)?);
-        let len = usize::try_from(u64::from_le_bytes(read(rest, 8)?)).ok()?;
-        let content = rest.get(16..len.checked_add(16)?)?;
-        let next = len.checked_next_multiple_of(8)?.checked_add(16)?;
-        rest = rest.get(next..).unwrap_or_default();
-        Some((kind, content))
+        let (head, after) = rest.split_first_chunk::<16>()?;
+        let (words, _) = head.as_chunks();
+        let &[kind, len] = words else { return None };
+        let len = usize::try_from(u64::from_le_bytes(len)).ok()?;
+        let content = after.get(..len)?;
+        rest = after.get(len.next_multiple_of(8)..).unwrap_or_default();
+        Some((u64::from_le_bytes(kind) as u32, content))
     });
     all.filter_map(move |(kind, content)| (kind == wanted).then_some(content))
 }

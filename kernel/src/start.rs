@@ -1,6 +1,5 @@
 //! From the first Rust instruction to `main` of the program.
 
-use alloc::string::String;
 use alloc::vec::Vec;
 
 use crate::abi;
@@ -14,7 +13,7 @@ use crate::command_line::{CommandLine, VirtioMmioDevice};
 use crate::devices::console;
 use crate::epitaph::fatal;
 use crate::storage::{self, MountError, MountRequest};
-use crate::sync::OnceCell;
+use crate::sync::{OnceCell, SpinGuard, SpinLock};
 use crate::{image, log, memory, scheduler};
 
 /// Stack of the program's main thread, in bytes; only what is touched takes memory.
@@ -24,10 +23,13 @@ pub(crate) const MAIN_STACK_BYTES: usize = 8 << 20;
 struct Found {
     command_line: CommandLine,
     /// Local APIC numbers of the processors.
-    processors: Vec<u32>,
+    processors: &'static [u32],
 }
 
 static FOUND: OnceCell<Found> = OnceCell::new();
+/// What the loader tells, and what the firmware's tables do: in static memory, which is cleared already, and kept for ever.
+static START_INFO: SpinLock<StartInfo> = SpinLock::new(StartInfo::new());
+static MACHINE: SpinLock<acpi::Machine> = SpinLock::new(acpi::Machine::new());
 
 /// What the image and the loader asked for.
 pub fn command_line() -> &'static CommandLine {
@@ -47,6 +49,8 @@ pub(crate) fn virtio_mmio() -> &'static [VirtioMmioDevice] {
 /// Called by the boot code on the boot stack with interrupts off; `start_info_phys` is where the loader left its information, in the
 /// form of its protocol.
 pub(crate) extern "C" fn start(start_info_phys: u64, protocol: Protocol) -> ! {
+    // First: an emulator translates what ran before once more.
+    extended_state::initialise();
     let measurement = clock::TscMeasurement::begin();
     console::initialise_serial();
     core_local::initialise_boot_core();
@@ -58,8 +62,7 @@ pub(crate) extern "C" fn start(start_info_phys: u64, protocol: Protocol) -> ! {
             tlb::gates(set);
         })
     };
-    extended_state::initialise();
-    let mut info = StartInfo::new();
+    let info = SpinGuard::leak(START_INFO.lock());
     match info.read(protocol, start_info_phys) {
         Ok(()) => {}
         Err(StartInfoError::Unreachable(what)) => fatal(format_args!(
@@ -88,16 +91,18 @@ pub(crate) extern "C" fn start(start_info_phys: u64, protocol: Protocol) -> ! {
         power::set_exit_port(port);
     }
     log::initialise(command_line.log_level);
-    for word in &command_line.unknown {
-        ::log::warn!("command line: `{word}` means nothing to this kernel");
+    if command_line.has_unknown() {
+        for word in command_line.unknown() {
+            ::log::warn!("command line: `{word}` means nothing to this kernel");
+        }
     }
     scheduler::set_placement(command_line.placement);
-    let mut machine = acpi::Machine::default();
-    acpi::read_tables(&mut machine, &info.root, info.extended_bios_data);
+    let machine = SpinGuard::leak(MACHINE.lock());
+    acpi::read_tables(machine, &info.root, info.extended_bios_data);
     if let Some(acpi_power) = machine.power {
         power::set_acpi(acpi_power);
     }
-    if interrupts::connect(&machine).is_err() {
+    if interrupts::connect(machine).is_err() {
         no_memory();
     }
     local_apic::set_timer_hz(clock::initialise(measurement, counter));
@@ -108,7 +113,7 @@ pub(crate) extern "C" fn start(start_info_phys: u64, protocol: Protocol) -> ! {
     }
     let _ = FOUND.set(Found {
         command_line,
-        processors: machine.processors,
+        processors: machine.processors(),
     });
     scheduler::start(main_thread, MAIN_STACK_BYTES)
 }
@@ -121,7 +126,7 @@ fn no_memory() -> ! {
 
 unsafe extern "Rust" {
     /// One of the two below: the link step chooses, so that a program that opens no files has no file systems in its image.
-    safe fn toro_file_systems(mounts: &[String]) -> Result<(), MountError>;
+    safe fn toro_file_systems(line: &CommandLine) -> Result<(), MountError>;
     /// In the same way, what makes FAT known, or leaves it out.
     safe fn toro_fat();
     /// And what mounts `/proc` and `/sys`, or does not.
@@ -166,8 +171,9 @@ fn toro_without_proc_net() {}
 
 /// Mounts what the words `mount=` ask for.
 #[unsafe(no_mangle)]
-fn toro_all_file_systems(mounts: &[String]) -> Result<(), MountError> {
+fn toro_all_file_systems(line: &CommandLine) -> Result<(), MountError> {
     toro_fat();
+    let mounts = line.mounts();
     let requests: Result<Vec<_>, _> = mounts
         .iter()
         .map(|word| MountRequest::parse(word))
@@ -180,8 +186,8 @@ fn toro_all_file_systems(mounts: &[String]) -> Result<(), MountError> {
 }
 
 #[unsafe(no_mangle)]
-fn toro_no_file_systems(mounts: &[String]) -> Result<(), MountError> {
-    if !mounts.is_empty() {
+fn toro_no_file_systems(line: &CommandLine) -> Result<(), MountError> {
+    if line.has_mounts() {
         ::log::warn!(
             "nothing is mounted: the program opens no files, so its image has no file systems"
         );
@@ -192,7 +198,7 @@ fn toro_no_file_systems(mounts: &[String]) -> Result<(), MountError> {
 
 extern "C" fn main_thread(_: usize) -> ! {
     scheduler::begin();
-    let processors = FOUND.get().map_or(&[][..], |found| &found.processors);
+    let processors = FOUND.get().map_or(&[][..], |found| found.processors);
     let entry = cores::Entry {
         prepare: scheduler::prepare_core,
         run: scheduler::run_core,
@@ -202,7 +208,7 @@ extern "C" fn main_thread(_: usize) -> ! {
             "not enough memory for all cores: give the machine more, or fewer cores"
         ));
     }
-    if let Err(error) = toro_file_systems(&command_line().mounts) {
+    if let Err(error) = toro_file_systems(command_line()) {
         fatal(format_args!("{error}"));
     }
     abi::program::run()

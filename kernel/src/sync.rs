@@ -6,6 +6,7 @@
 
 use core::cell::UnsafeCell;
 use core::hint::spin_loop;
+use core::mem::MaybeUninit;
 use core::ops::{Deref, DerefMut};
 use core::sync::atomic::{AtomicBool, AtomicU8, Ordering};
 
@@ -47,14 +48,26 @@ impl<T> SpinLock<T> {
     }
 }
 
+/// Takes a lock that somebody held a moment ago. Apart, as it is rare: who finds the lock open goes straight on.
+#[cold]
+#[inline(never)]
+fn wait_for(is_locked: &AtomicBool) {
+    loop {
+        while is_locked.load(Ordering::Relaxed) {
+            relax();
+        }
+        if !is_locked.swap(true, Ordering::Acquire) {
+            return;
+        }
+    }
+}
+
 impl<T: ?Sized> SpinLock<T> {
     /// Takes the lock, spinning while another core holds it.
     #[inline]
     pub fn lock(&self) -> SpinGuard<'_, T> {
-        while self.is_locked.swap(true, Ordering::Acquire) {
-            while self.is_locked.load(Ordering::Relaxed) {
-                relax();
-            }
+        if self.is_locked.swap(true, Ordering::Acquire) {
+            wait_for(&self.is_locked);
         }
         SpinGuard { lock: self }
     }
@@ -68,6 +81,14 @@ impl<T: ?Sized> SpinLock<T> {
 }
 
 impl<'a, T: ?Sized> SpinGuard<'a, T> {
+    /// Keeps the lock closed for ever, and gives the value to who held it.
+    pub fn leak(guard: Self) -> &'a mut T {
+        let lock = guard.lock;
+        core::mem::forget(guard);
+        // SAFETY: as in `deref`; the guard is gone without opening the lock, so nobody else will ever refer to the value.
+        unsafe { &mut *lock.value.get() }
+    }
+
     /// The lock this guard belongs to.
     pub fn lock_of(guard: &Self) -> &'a SpinLock<T> {
         guard.lock
@@ -105,7 +126,7 @@ const SET: u8 = 2;
 /// A value that is set once, at start-up, and read from then on.
 pub struct OnceCell<T> {
     state: AtomicU8,
-    value: UnsafeCell<Option<T>>,
+    value: UnsafeCell<MaybeUninit<T>>,
 }
 
 // SAFETY: the value is written once, before `state` becomes SET, and only shared after that.
@@ -116,7 +137,7 @@ impl<T> OnceCell<T> {
     pub const fn new() -> Self {
         Self {
             state: AtomicU8::new(EMPTY),
-            value: UnsafeCell::new(None),
+            value: UnsafeCell::new(MaybeUninit::uninit()),
         }
     }
 
@@ -127,7 +148,7 @@ impl<T> OnceCell<T> {
             return None;
         }
         // SAFETY: SET is only stored after the value was written, and it is never written again.
-        unsafe { (*self.value.get()).as_ref() }
+        Some(unsafe { (*self.value.get()).assume_init_ref() })
     }
 
     /// The value, found now if nobody has set it. Cores that ask at once may find it at once; all get the same.
@@ -151,9 +172,18 @@ impl<T> OnceCell<T> {
             return Err(value);
         }
         // SAFETY: only the one caller that moved the state from EMPTY to SETTING is here, and `get` hands out nothing.
-        let stored = unsafe { (*self.value.get()).insert(value) };
+        let stored = unsafe { (*self.value.get()).write(value) };
         self.state.store(SET, Ordering::Release);
         Ok(stored)
+    }
+}
+
+impl<T> Drop for OnceCell<T> {
+    fn drop(&mut self) {
+        if *self.state.get_mut() == SET {
+            // SAFETY: as in `get`; nobody refers to the value any more.
+            unsafe { self.value.get_mut().assume_init_drop() };
+        }
     }
 }
 
@@ -165,7 +195,7 @@ impl<T> Default for OnceCell<T> {
 
 #[cfg(test)]
 mod tests {
-    use super::{OnceCell, RELAXED, SpinLock};
+    use super::{OnceCell, RELAXED, SpinGuard, SpinLock};
     use core::sync::atomic::Ordering;
 
     #[test]
@@ -177,6 +207,15 @@ mod tests {
         assert!(lock.try_lock().is_none());
         drop(guard);
         assert_eq!(*lock.try_lock().expect("free again"), 1);
+    }
+
+    #[test]
+    fn a_lock_that_is_leaked_stays_closed() {
+        static LOCK: SpinLock<u32> = SpinLock::new(1);
+        let value: &'static mut u32 = SpinGuard::leak(LOCK.lock());
+        *value += 1;
+        assert!(LOCK.try_lock().is_none());
+        assert_eq!(*value, 2);
     }
 
     /// Without the pause, the one who holds the lock here would never let it go.
@@ -191,6 +230,17 @@ mod tests {
         }
         drop(guard);
         assert!(waits.join().is_ok());
+    }
+
+    #[test]
+    fn a_cell_drops_what_it_has() {
+        let value = std::sync::Arc::new(());
+        drop(OnceCell::<std::sync::Arc<()>>::new());
+        let cell = OnceCell::new();
+        assert!(cell.set(value.clone()).is_ok());
+        assert_eq!(std::sync::Arc::strong_count(&value), 2);
+        drop(cell);
+        assert_eq!(std::sync::Arc::strong_count(&value), 1);
     }
 
     #[test]

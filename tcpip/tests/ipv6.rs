@@ -173,6 +173,22 @@ fn datagrams_of_ipv6_go_whole_and_in_parts_and_refusals_come_back() {
 }
 
 #[test]
+fn the_first_message_waits_for_one_to_two_tenths_of_a_second() {
+    let mut world = World::with(3, LIMITS, 1500);
+    world.is_noting = true;
+    world.b.start_ipv6(world.now);
+    assert!(world.b.is_configuring_ipv6());
+    let messages = |world: &World| {
+        let is_v6 = |frame: &[u8]| frame[12..14] == [0x86, 0xDD];
+        world.noted.iter().filter(|(_, frame)| is_v6(frame)).count()
+    };
+    world.pass(99_000);
+    assert_eq!(messages(&world), 0);
+    world.pass(102_000);
+    assert_ne!(messages(&world), 0);
+}
+
+#[test]
 fn an_address_that_another_has_is_not_taken() {
     let mut world = World::with(3, LIMITS, 1500);
     world.b = host(MAC_A, LIMITS, 1500);

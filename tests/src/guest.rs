@@ -33,6 +33,7 @@ pub struct Guest {
     extra: Vec<OsString>,
     kernel_words: String,
     folder: TempDir,
+    memory_folder: Option<TempDir>,
 }
 
 impl Guest {
@@ -48,6 +49,7 @@ impl Guest {
             extra: Vec::new(),
             kernel_words: String::new(),
             folder: tempfile::tempdir().expect("a folder for the machine"),
+            memory_folder: None,
         }
     }
 
@@ -157,6 +159,21 @@ impl Guest {
         self
     }
 
+    /// Keeps its memory in a file, for [`Running::touched_memory`].
+    pub fn count_memory(mut self, memory: Size) -> Self {
+        // A file system in memory counts pages, others larger blocks.
+        let folder = tempfile::tempdir_in("/dev/shm").or_else(|_| tempfile::tempdir());
+        let folder = self
+            .memory_folder
+            .insert(folder.expect("a folder for the memory"));
+        let path = folder.path().join("memory");
+        let (bytes, path) = (memory.bytes, path.display());
+        let backend =
+            format!("memory-backend-file,id=memory,size={bytes},mem-path={path},share=on");
+        self = self.memory(memory);
+        self.qemu(&["-object", &backend, "-machine", "memory-backend=memory"])
+    }
+
     /// Lets the kernel say what it finds.
     pub fn log_info(mut self) -> Self {
         self.overrides.log = Some(LogLevel::Info);
@@ -235,6 +252,7 @@ impl Guest {
         Running {
             vm,
             _folder: self.folder,
+            memory_folder: self.memory_folder,
         }
     }
 
@@ -260,6 +278,7 @@ impl Guest {
 pub struct Running {
     vm: Vm,
     _folder: TempDir,
+    memory_folder: Option<TempDir>,
 }
 
 impl Running {
@@ -329,6 +348,14 @@ impl Running {
     /// CPU time that the emulator has used so far, where the host tells it.
     pub fn cpu_time(&self) -> Option<std::time::Duration> {
         cargo_toro::bench::process::cpu_time(self.vm.process_id())
+    }
+
+    /// Bytes of the pages that a guest with [`Guest::count_memory`] has used since its start: blocks of a sparse file.
+    pub fn touched_memory(&self) -> u64 {
+        use std::os::unix::fs::MetadataExt;
+        let folder = self.memory_folder.as_ref().expect("memory that is counted");
+        let file = std::fs::metadata(folder.path().join("memory"));
+        file.expect("the guest's memory").blocks() * 512
     }
 
     /// Where a published TCP port of the guest is on this host.

@@ -16,7 +16,7 @@ use crate::error::{Errno, Result};
 use crate::storage::vfs::file::OpenFile;
 use crate::storage::vfs::namespace::{Entry, LastLink};
 use crate::storage::vfs::node::NodeKind;
-use crate::storage::vfs::{self, content, operations};
+use crate::storage::vfs::{self, content, operations, watch};
 
 /// Flags of `open` that stay with the description.
 pub(super) const STATUS_FLAGS: i32 = libc::O_ACCMODE
@@ -425,7 +425,9 @@ pub unsafe extern "C" fn truncate64(path: *const c_char, len: i64) -> c_int {
             _ => return Err(Errno(libc::EINVAL)),
         }
         operations::check_writable(&entry)?;
-        content::set_len(&entry.node, len)
+        content::set_len(&entry.node, len)?;
+        watch::at(&entry, libc::IN_MODIFY);
+        Ok(())
     })())
 }
 

@@ -11,6 +11,7 @@ use crate::storage::vfs::file::OpenFile;
 use crate::storage::vfs::namespace::{Entry, LastLink};
 use crate::storage::vfs::node::{Changes, NodeKind, Timestamp};
 use crate::storage::vfs::operations::check_writable;
+use crate::storage::vfs::watch;
 
 /// What `st_blksize` says: a good size for reads.
 const GOOD_READ_LEN: i64 = 4096;
@@ -230,7 +231,9 @@ pub unsafe extern "C" fn access(path: *const c_char, mode: c_int) -> c_int {
 
 fn change(entry: &Arc<Entry>, changes: &Changes) -> Result<()> {
     check_writable(entry)?;
-    entry.node.change(changes)
+    entry.node.change(changes)?;
+    watch::changed(entry, changes);
+    Ok(())
 }
 
 /// Changes facts about what a path leads to.
@@ -278,7 +281,13 @@ pub unsafe extern "C" fn chmod(path: *const c_char, mode: libc::mode_t) -> c_int
 /// Sets permissions of an open file.
 #[unsafe(no_mangle)]
 pub extern "C" fn fchmod(descriptor: c_int, mode: libc::mode_t) -> c_int {
-    change_open(descriptor, &permissions(mode))
+    let nameless = object::get(descriptor)
+        .ok()
+        .filter(|description| description.downcast::<OpenFile>().is_none());
+    match nameless {
+        Some(description) => c_status(description.object().set_permissions(mode & 0o7777)),
+        None => change_open(descriptor, &permissions(mode)),
+    }
 }
 
 /// Sets permissions, by a path from a directory.

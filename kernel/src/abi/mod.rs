@@ -38,6 +38,7 @@ pub(crate) mod generated;
 mod glob;
 mod host_names;
 mod identity;
+mod inotify;
 mod interfaces;
 mod interval;
 mod jump;

@@ -73,6 +73,14 @@ pub trait Object: Any + Send + Sync {
         Err(Errno(libc::ESPIPE))
     }
 
+    /// Sets the permissions of what has no name (`fchmod`).
+    ///
+    /// # Errors
+    /// `EINVAL` of what keeps none.
+    fn set_permissions(&self, _permissions: u32) -> Result<()> {
+        Err(Errno(libc::EINVAL))
+    }
+
     /// Fills in `stat` (zeroed before).
     ///
     /// # Errors
@@ -220,9 +228,16 @@ impl Table {
             return Err(Errno(libc::EMFILE));
         }
         if index >= self.slots.len() {
+            if self.slots.capacity() == 0 {
+                // A shorter way than growing, which each start takes. What is replaced is empty: there is nothing to free.
+                core::mem::forget(core::mem::replace(&mut self.slots, Vec::with_capacity(64)));
+                core::mem::forget(core::mem::replace(&mut self.in_use, Vec::with_capacity(4)));
+            }
             let len = (index + 1).next_multiple_of(64);
             self.slots.resize_with(len, || None);
-            self.in_use.resize(len / 64, 0);
+            while self.in_use.len() < len / 64 {
+                self.in_use.push(0);
+            }
         }
         self.in_use[index / 64] |= 1 << (index % 64);
         Ok(self.slots[index].replace(slot))

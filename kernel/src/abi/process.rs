@@ -4,6 +4,7 @@
 
 use core::ffi::{c_char, c_int, c_long, c_uint, c_ulong, c_void};
 use core::ptr::null_mut;
+use core::sync::atomic::{AtomicBool, AtomicI32, Ordering};
 
 use super::convert::{bytes_mut, c_result, c_status, put, text};
 use super::errno;
@@ -494,6 +495,15 @@ pub(super) extern "C" fn getpwnam(_name: *const c_char) -> *mut c_void {
 /// Gives what the loader told (Linux 6.4, linux/prctl.h).
 const PR_GET_AUXV: c_int = 0x4155_5856;
 
+/// What timers may be late by on Linux, unless a program says otherwise.
+const DEFAULT_SLACK_NS: c_int = 50_000;
+
+static PARENT_DEATH_SIGNAL: AtomicI32 = AtomicI32::new(0);
+static IS_SUBREAPER: AtomicBool = AtomicBool::new(false);
+static KEEPS_CAPABILITIES: AtomicBool = AtomicBool::new(false);
+static IS_WITHOUT_LARGE_PAGES: AtomicBool = AtomicBool::new(false);
+static TIMER_SLACK_NS: AtomicI32 = AtomicI32::new(DEFAULT_SLACK_NS);
+
 /// Asks or sets something of the process: the running thread's name, and a few facts.
 ///
 /// # Safety
@@ -527,8 +537,51 @@ pub(super) unsafe extern "C" fn prctl(
         // It gains no rights, having them all.
         libc::PR_SET_NO_NEW_PRIVS if argument == 1 => Ok(0),
         libc::PR_GET_NO_NEW_PRIVS => Ok(1),
-        // There is no parent whose death could matter.
-        libc::PR_SET_PDEATHSIG => Ok(0),
+        // What follows is kept and has no effect: there is no parent to die and no child to leave, nobody to become, and no large pages;
+        // timers are as exact as they can be, which is less than any slack.
+        libc::PR_SET_PDEATHSIG => {
+            let signal = c_int::try_from(argument).map_err(|_| Errno(libc::EINVAL))?;
+            if signal != 0 {
+                super::signal::check(signal)?;
+            }
+            PARENT_DEATH_SIGNAL.store(signal, Ordering::Relaxed);
+            Ok(0)
+        }
+        libc::PR_GET_PDEATHSIG => {
+            let signal = PARENT_DEATH_SIGNAL.load(Ordering::Relaxed);
+            // SAFETY: the caller's place of a number.
+            unsafe { put(argument as *mut c_int, signal) }.map(|()| 0)
+        }
+        libc::PR_SET_CHILD_SUBREAPER => {
+            IS_SUBREAPER.store(argument != 0, Ordering::Relaxed);
+            Ok(0)
+        }
+        libc::PR_GET_CHILD_SUBREAPER => {
+            let is_set = IS_SUBREAPER.load(Ordering::Relaxed);
+            // SAFETY: the caller's place of a number.
+            unsafe { put(argument as *mut c_int, c_int::from(is_set)) }.map(|()| 0)
+        }
+        libc::PR_SET_KEEPCAPS if argument <= 1 => {
+            KEEPS_CAPABILITIES.store(argument == 1, Ordering::Relaxed);
+            Ok(0)
+        }
+        libc::PR_GET_KEEPCAPS => Ok(c_int::from(KEEPS_CAPABILITIES.load(Ordering::Relaxed))),
+        libc::PR_SET_THP_DISABLE if third == 0 && fourth == 0 && fifth == 0 => {
+            IS_WITHOUT_LARGE_PAGES.store(argument != 0, Ordering::Relaxed);
+            Ok(0)
+        }
+        libc::PR_GET_THP_DISABLE if argument == 0 && third == 0 && fourth == 0 && fifth == 0 => {
+            Ok(c_int::from(IS_WITHOUT_LARGE_PAGES.load(Ordering::Relaxed)))
+        }
+        libc::PR_SET_TIMERSLACK => {
+            let slack_ns = match c_int::try_from(argument).unwrap_or(c_int::MAX) {
+                0 => DEFAULT_SLACK_NS,
+                slack_ns => slack_ns,
+            };
+            TIMER_SLACK_NS.store(slack_ns, Ordering::Relaxed);
+            Ok(0)
+        }
+        libc::PR_GET_TIMERSLACK => Ok(TIMER_SLACK_NS.load(Ordering::Relaxed)),
         PR_GET_AUXV if fourth == 0 && fifth == 0 => {
             let vector = super::machine::auxiliary_vector();
             // The last pair closes it.

@@ -4,7 +4,7 @@ use alloc::string::String;
 use alloc::vec::Vec;
 use core::ffi::{c_char, c_int, c_void};
 use core::ptr::null_mut;
-use core::sync::atomic::{AtomicBool, AtomicPtr, Ordering};
+use core::sync::atomic::{AtomicBool, AtomicPtr, AtomicU8, Ordering};
 
 use super::environment::environ;
 use super::{signal, stdio, syscall, thread};
@@ -37,21 +37,38 @@ unsafe extern "C" {
 static EXIT_FUNCTIONS: SpinLock<Vec<(ExitFunction, usize)>> = SpinLock::new(Vec::new());
 static IS_EXITING: AtomicBool = AtomicBool::new(false);
 
-/// Makes C strings of `strings` that live for ever, and a null-ended array of them. A zero byte cannot come from the command line; if it
-/// does, the text ends there for who reads it.
-fn c_strings<'a>(
-    strings: impl Iterator<Item = &'a str>,
-    count: usize,
-) -> &'static mut [*mut c_char] {
-    let mut pointers = Vec::with_capacity(count + 1);
+/// The program's name, which it may change as it may its other arguments.
+static NAME: [AtomicU8; 9] = {
+    let mut name = [const { AtomicU8::new(0) }; 9];
+    let mut at = 0;
+    while at < name.len() {
+        name[at] = AtomicU8::new(b"/program\0"[at]);
+        at += 1;
+    }
+    name
+};
+
+/// Its arguments where the command line has nothing for it, with the null at the end: most programs start so, and nothing is made for them.
+static ONLY_NAME: [AtomicPtr<c_char>; 2] = [
+    AtomicPtr::new((&raw const NAME).cast_mut().cast()),
+    AtomicPtr::new(null_mut()),
+];
+
+/// An environment of nothing.
+static NO_VARIABLES: [AtomicPtr<c_char>; 1] = [AtomicPtr::new(null_mut())];
+
+/// Makes C strings of `strings` that live for ever, and a null-ended array of them with `first` before them, if there is one. A zero byte
+/// cannot come from the command line; if it does, the text ends there for who reads it.
+#[inline(never)]
+fn c_strings(first: Option<*mut c_char>, strings: Vec<String>) -> *mut *mut c_char {
+    let mut pointers: Vec<_> = first.into_iter().collect();
     for text in strings {
-        let mut bytes = Vec::with_capacity(text.len() + 1);
-        bytes.extend_from_slice(text.as_bytes());
+        let mut bytes = text.into_bytes();
         bytes.push(0);
         pointers.push(bytes.leak().as_mut_ptr().cast());
     }
     pointers.push(null_mut());
-    pointers.leak()
+    pointers.leak().as_mut_ptr()
 }
 
 /// What the program does when the power button is pressed, if it has said so.
@@ -98,26 +115,29 @@ pub fn run() -> ! {
     stdio::open();
     syscall::initialise();
     let line = command_line();
-    if let Some(path) = &line.directory
-        && let Err(Errno(number)) = start_in(path)
-    {
-        epitaph::fatal(format_args!(
-            "the program cannot start in {path} (errno {number})"
-        ));
+    let mut argc = 1;
+    let mut argv: *mut *mut c_char = (&raw const ONLY_NAME).cast_mut().cast();
+    let mut environment: *mut *mut c_char = (&raw const NO_VARIABLES).cast_mut().cast();
+    if line.has_words_for_program() {
+        if let Some(path) = line.directory()
+            && let Err(Errno(number)) = start_in(&path)
+        {
+            epitaph::fatal(format_args!(
+                "the program cannot start in {path} (errno {number})"
+            ));
+        }
+        let arguments = line.arguments();
+        argc += arguments.len() as c_int;
+        argv = c_strings(Some((&raw const NAME).cast_mut().cast()), arguments);
+        environment = c_strings(None, line.environment());
     }
-    let argc = line.arguments.len() + 1;
-    let arguments = line.arguments.iter().map(String::as_str);
-    let argv = c_strings(core::iter::once("/program").chain(arguments), argc);
-    let argc = argc as c_int;
-    let argv = argv.as_ptr().cast::<*const c_char>();
-    let variables = line.environment.iter().map(String::as_str);
-    let environment = c_strings(variables, line.environment.len());
-    environ.store(environment.as_mut_ptr(), Ordering::Relaxed);
+    let argv = argv.cast_const().cast::<*const c_char>();
+    environ.store(environment, Ordering::Relaxed);
     // SAFETY: the linker script puts an array of functions between the two symbols; std's ones want these arguments, as glibc's do.
     unsafe {
         let mut function = &raw const toro_init_array_start;
         while function < &raw const toro_init_array_end {
-            (*function)(argc, argv, environment.as_ptr().cast());
+            (*function)(argc, argv, environment.cast_const().cast());
             function = function.add(1);
         }
         exit(main(argc, argv))

@@ -35,9 +35,9 @@ refused! {
     EPERM "The machine ends with its program, or by `toro::power`.": reboot vhangup;
     EPERM "The kernel's messages are on the console.": klogctl;
 
-    // Watching files, and asking for other people's files.
-    ENOSYS "Changes of files are not told of.": inotify_init inotify_init1 fanotify_init;
-    EBADF "There is no watch.": inotify_add_watch inotify_rm_watch fanotify_mark;
+    // Watching all files, and asking for other people's files.
+    ENOSYS "There is `inotify`.": fanotify_init;
+    EBADF "There is no such watch.": fanotify_mark;
     EOPNOTSUPP "Files have no handles.": name_to_handle_at;
     EPERM "Files have no handles.": open_by_handle_at;
 

@@ -9,6 +9,7 @@ use core::ffi::{c_int, c_void};
 use core::sync::atomic::{AtomicPtr, AtomicU64, Ordering};
 
 use super::convert::{c_result, c_status, get, put};
+use super::process::getpid;
 use super::{program, trap};
 use crate::arch::clock;
 use crate::error::{Errno, Result};
@@ -60,11 +61,12 @@ const fn bit(signal: c_int) -> u64 {
 }
 
 fn index(signal: c_int) -> Result<usize> {
-    usize::try_from(signal)
-        .ok()
-        .filter(|index| (1..=SIGNALS).contains(index))
-        .map(|index| index - 1)
-        .ok_or(Errno(libc::EINVAL))
+    // Below 1, it is larger than all.
+    let index = (signal as usize).wrapping_sub(1);
+    match index < SIGNALS {
+        true => Ok(index),
+        false => Err(Errno(libc::EINVAL)),
+    }
 }
 
 /// Which signals wait for the process, which it ignores, and for which it has handlers: a bit for each.
@@ -349,6 +351,8 @@ pub(super) fn info_of(signal: c_int) -> libc::siginfo_t {
     let mut info: libc::siginfo_t = unsafe { core::mem::zeroed() };
     info.si_signo = signal;
     info.si_code = libc::SI_USER;
+    // SAFETY: the number of the sender is behind three numbers and what aligns the rest; the user, who is 0, comes after it.
+    unsafe { (&raw mut info).cast::<c_int>().add(4).write(getpid()) };
     info
 }
 

@@ -8,6 +8,7 @@ use core::ffi::c_int;
 
 use super::convert::{c_result, get};
 use super::object::{self, Object};
+use super::process::getpid;
 use super::signal::{await_signals, bits_of, listen, pending, take_waiting};
 use crate::error::{Errno, Result};
 use crate::scheduler::{Notifier, Readiness};
@@ -44,8 +45,9 @@ impl Object for SignalObject {
                     break;
                 };
                 record.fill(0);
-                // The number is the first field; what else is known is zero: sent by the program itself.
+                // The number is the first field; the process that sent it, always this one, the fourth. What else is known is zero.
                 record[..4].copy_from_slice(&(signal as u32).to_ne_bytes());
+                record[12..16].copy_from_slice(&getpid().to_ne_bytes());
                 filled += RECORD_BYTES;
             }
             match filled {

@@ -67,8 +67,8 @@ impl From<Error> for Errno {
 /// The network, started at the first call.
 pub(super) fn start_network() -> &'static Network {
     network::network(|| Setup {
-        net: command_line().network("net"),
-        net6: command_line().network("net6"),
+        net: command_line().network(),
+        net6: command_line().network6(),
         virtio_mmio: virtio_mmio(),
         seed: entropy::random_u64(),
         memory_bytes: frames::usage().1 as u64,

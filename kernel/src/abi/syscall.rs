@@ -1,6 +1,7 @@
 //! System calls by number (Linux, x86-64): the function `syscall`, by which std and others reach what has no C function of its own, and the
 //! instruction, which some crates issue. Most lead to the C function of the same name.
 
+use core::cmp;
 use core::ffi::{c_char, c_int, c_long, c_uint, c_void};
 use core::sync::atomic::{AtomicU32, Ordering, fence};
 
@@ -32,6 +33,7 @@ use super::file::{
 use super::identity::{
     getcpu, getresgid, getresuid, personality, setfsgid, setfsuid, setregid, setreuid, times,
 };
+use super::inotify::{inotify_add_watch, inotify_init, inotify_init1, inotify_rm_watch};
 use super::interval::{
     alarm, getitimer, setitimer, timer_create, timer_delete, timer_getoverrun, timer_gettime,
     timer_settime,
@@ -225,6 +227,7 @@ fn dispatch(call: &Arguments) -> Result<usize> {
                 .result()
                 .map(|_| b.min(8))
         }
+        libc::SYS_kcmp => kcmp([a, b], c, [d, e]),
         libc::SYS_membarrier => membarrier(a as c_int),
         // SAFETY: as above.
         libc::SYS_rt_sigaction => unsafe { rt_sigaction(a as c_int, b as _, c as _, d) },
@@ -315,6 +318,10 @@ fn dispatch(call: &Arguments) -> Result<usize> {
         SYS_pipe = pipe(0);
         SYS_pipe2 = pipe2(0 1);
         SYS_eventfd2 = eventfd(0 1);
+        SYS_inotify_init = inotify_init();
+        SYS_inotify_init1 = inotify_init1(0);
+        SYS_inotify_add_watch = inotify_add_watch(0 1 2);
+        SYS_inotify_rm_watch = inotify_rm_watch(0 1);
         SYS_timerfd_create = timerfd_create(0 1);
         SYS_timerfd_settime = timerfd_settime(0 1 2 3);
         SYS_timerfd_gettime = timerfd_gettime(0 1);
@@ -464,6 +471,32 @@ fn dispatch(call: &Arguments) -> Result<usize> {
         SYS_open_by_handle_at = open_by_handle_at();
         SYS_name_to_handle_at = name_to_handle_at();
     }
+}
+
+/// `kcmp` (Linux: kcmp(2)): 0 where two processes, which are always this one, have the same; of descriptors, whether they lead to the same open
+/// description, or else which of the two was made first.
+fn kcmp(processes: [usize; 2], what: usize, which: [usize; 2]) -> Result<usize> {
+    const FILE: usize = 0;
+    const EVENTS_OF_EPOLL: usize = 7;
+    if processes
+        .iter()
+        .any(|process| *process as c_int != getpid())
+    {
+        return Err(Errno(libc::ESRCH));
+    }
+    let [first, second] = match what {
+        FILE => [
+            object::get(which[0] as c_int)?.number(),
+            object::get(which[1] as c_int)?.number(),
+        ],
+        1..EVENTS_OF_EPOLL => return Ok(0),
+        _ => return Err(Errno(libc::EINVAL)),
+    };
+    Ok(match first.cmp(&second) {
+        cmp::Ordering::Equal => 0,
+        cmp::Ordering::Less => 1,
+        cmp::Ordering::Greater => 2,
+    })
 }
 
 /// `signalfd4`: sets are one word here.

@@ -8,7 +8,7 @@ use alloc::boxed::Box;
 use alloc::collections::VecDeque;
 use alloc::sync::Arc;
 use core::ffi::c_int;
-use core::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use core::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 
 use self::mailbox::{Letter, Mailbox};
 use self::name::Binding;
@@ -143,6 +143,8 @@ pub(super) struct UnixSocket {
     /// How long a read or a write waits, in nanoseconds; 0 is for ever.
     read_timeout_ns: AtomicU64,
     write_timeout_ns: AtomicU64,
+    /// Of the socket, and of the path that it is bound to.
+    permissions: AtomicU32,
 }
 
 fn deadline_ns(timeout_ns: &AtomicU64) -> Option<u64> {
@@ -176,6 +178,7 @@ impl UnixSocket {
             peer: SpinLock::new(Peer::None),
             read_timeout_ns: AtomicU64::new(0),
             write_timeout_ns: AtomicU64::new(0),
+            permissions: AtomicU32::new(0o777),
         }
     }
 
@@ -232,7 +235,11 @@ impl UnixSocket {
         if self.binding.lock().is_some() {
             return Err(Errno(libc::EINVAL));
         }
-        let binding = Arc::new(Binding::new(name, &self.target)?);
+        let binding = Arc::new(Binding::new(
+            name,
+            &self.target,
+            self.permissions.load(Ordering::Relaxed),
+        )?);
         // Two calls at once: the later one's name is given back.
         let later = self.binding.lock().replace(binding);
         drop(later);
@@ -497,9 +504,14 @@ impl Object for UnixSocket {
         }
     }
 
+    fn set_permissions(&self, permissions: u32) -> Result<()> {
+        self.permissions.store(permissions, Ordering::Relaxed);
+        Ok(())
+    }
+
     fn stat(&self, stat: &mut libc::stat64) -> Result<()> {
         object::stat_anonymous(stat);
-        stat.st_mode = libc::S_IFSOCK | 0o777;
+        stat.st_mode = libc::S_IFSOCK | self.permissions.load(Ordering::Relaxed);
         Ok(())
     }
 }

@@ -31,6 +31,8 @@ const MSIX_LAST: u16 = 0x7FF;
 const MSIX_ENTRY_BYTES: usize = 16;
 const COMMAND_IO: u16 = 1;
 const COMMAND_MEMORY: u16 = 2;
+/// The device answers to its addresses.
+const COMMAND_DECODE: u16 = COMMAND_IO | COMMAND_MEMORY;
 const COMMAND_BUS_MASTER: u16 = 4;
 const COMMAND_INTERRUPT_DISABLE: u16 = 1 << 10;
 const HEADER_TYPE: u8 = 0x0E;
@@ -136,11 +138,23 @@ impl PciDevice {
     /// Turns on the device's registers and its DMA, and its interrupt pin.
     pub fn enable(&self) {
         let command = self.read16(COMMAND);
-        self.write16(
-            COMMAND,
-            (command | COMMAND_IO | COMMAND_MEMORY | COMMAND_BUS_MASTER)
-                & !COMMAND_INTERRUPT_DISABLE,
-        );
+        self.write16(COMMAND, enabled(command));
+    }
+
+    /// The same, and reads all base address registers; for devices of which several are wanted. An emulated machine lays its memory out
+    /// anew whenever a device's windows go or come back, so they do it once here.
+    pub fn enable_with_bars(&self) -> Bars {
+        let command = self.read16(COMMAND);
+        self.write16(COMMAND, command & !COMMAND_DECODE);
+        let mut bars = [None; BAR_COUNT];
+        let mut index = 0;
+        while let Some(slot) = bars.get_mut(index) {
+            let (bar, registers) = self.size_bar(index as u8);
+            *slot = bar;
+            index += registers;
+        }
+        self.write16(COMMAND, enabled(command));
+        bars
     }
 
     /// Turns the device's interrupt pin off.
@@ -250,31 +264,11 @@ impl PciDevice {
         if usize::from(index) >= BAR_COUNT {
             return None;
         }
-        self.without_decoding(|| self.size_bar(index).0)
-    }
-
-    /// All base address registers; for devices of which several are wanted, since an emulated machine lays its memory out anew whenever a
-    /// device's windows go and come back.
-    pub fn bars(&self) -> Bars {
-        self.without_decoding(|| {
-            let mut bars = [None; BAR_COUNT];
-            let mut index = 0;
-            while let Some(slot) = bars.get_mut(index) {
-                let (bar, registers) = self.size_bar(index as u8);
-                *slot = bar;
-                index += registers;
-            }
-            bars
-        })
-    }
-
-    /// Does something while the device answers to none of its addresses.
-    fn without_decoding<R>(&self, work: impl FnOnce() -> R) -> R {
         let command = self.read16(COMMAND);
-        self.write16(COMMAND, command & !(COMMAND_IO | COMMAND_MEMORY));
-        let result = work();
+        self.write16(COMMAND, command & !COMMAND_DECODE);
+        let (bar, _) = self.size_bar(index);
         self.write16(COMMAND, command);
-        result
+        bar
     }
 
     /// Reads a register, and how many registers it takes. The size shows in the address bits that cannot be set; the device must not decode
@@ -312,6 +306,11 @@ impl PciDevice {
         let bar = (len_bytes != 0).then_some(Bar::Memory { phys, len_bytes });
         (bar, registers)
     }
+}
+
+/// What the command register is to be of a device in use.
+fn enabled(command: u16) -> u16 {
+    (command | COMMAND_DECODE | COMMAND_BUS_MASTER) & !COMMAND_INTERRUPT_DISABLE
 }
 
 /// All PCI functions of the machine, in the order of bus, slot and function. Empty where there is no PCI. They are looked for once: each

@@ -45,36 +45,41 @@ pub struct ImageLayout {
 /// 2. `image` is where the image lies.
 pub unsafe fn initialise(ranges: &[MemoryRange], image: &ImageLayout) -> Result<(), OutOfMemory> {
     let usable = || ranges.iter().filter(|r| r.kind == RANGE_RAM);
-    for range in usable() {
-        let (start, end) = clip(range, LOW_MEMORY_END, u64::MAX);
-        for (start, end) in [(start, end.min(image.start)), (start.max(image.end), end)] {
-            // SAFETY: the firmware says the memory is usable, and it is neither the image's nor below 1 MiB; it is mapped below,
-            // and until then only the part in the first 4 GiB is used, of which there is more than the tables need.
+    // Frames come from the first of these that has some.
+    let windows = [
+        (LOW_MEMORY_END, image.start as u64),
+        (image.end as u64, u64::MAX),
+        (LOW_FRAMES.start, LOW_FRAMES.end),
+    ];
+    for (from, to) in windows {
+        for range in usable() {
+            let (start, end) = clip(range, from, to);
+            // SAFETY: the firmware says the memory is usable, and it is not the image's, nor what is in use below 1 MiB: what the loader left
+            // there was copied. It is mapped below, and until then only the part in the first 4 GiB is used, of which there is more than
+            // the tables need.
             unsafe { frames::add_region(start, end) };
         }
-    }
-    for range in usable() {
-        let (start, end) = clip(range, LOW_FRAMES.start, LOW_FRAMES.end);
-        // SAFETY: usable, and what the loader left there was copied.
-        unsafe { frames::add_region(start, end) };
     }
     // SAFETY: the image, and all memory that frames come from, is mapped one to one.
     unsafe {
         paging::install(|mapper| {
             for range in usable() {
-                let (start, end) = clip(range, 0, u64::MAX);
+                // Page 0 is left out.
+                let (start, end) = clip(range, FRAME_BYTES as u64, u64::MAX);
                 mapper.identity(start, end, paging::DATA)?;
             }
-            mapper.identity(
-                LOW_FRAMES.end as usize,
-                LOW_MEMORY_END as usize,
-                paging::DATA,
-            )?;
-            mapper.identity(image.start, image.text, paging::READ_ONLY)?;
-            mapper.identity(image.text, image.data, paging::CODE)?;
-            mapper.identity(image.data, image.hold, paging::DATA)?;
-            mapper.identity(image.hold, image.end, paging::READ_ONLY)?;
-            mapper.unmap(0)
+            let low = (LOW_FRAMES.end as usize, LOW_MEMORY_END as usize);
+            let parts = [
+                (low.0, low.1, paging::DATA),
+                (image.start, image.text, paging::READ_ONLY),
+                (image.text, image.data, paging::CODE),
+                (image.data, image.hold, paging::DATA),
+                (image.hold, image.end, paging::READ_ONLY),
+            ];
+            for (start, end, flags) in parts {
+                mapper.identity(start, end, flags)?;
+            }
+            Ok(())
         })
     }
 }
@@ -151,5 +156,5 @@ fn map_physical(
 #[inline]
 pub(crate) fn reserve_stack<const BYTES: usize>() {
     #[cfg(not(test))]
-    crate::arch::x86_64::context::touch_stack(BYTES);
+    crate::arch::x86_64::context::touch_stack::<BYTES>();
 }

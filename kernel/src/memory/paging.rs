@@ -317,17 +317,6 @@ impl Mapper<'_> {
         let end = end.next_multiple_of(FRAME_BYTES);
         self.0.map(start, start as u64, end - start, flags)
     }
-
-    /// Unmaps one page.
-    ///
-    /// # Errors
-    /// When there is no memory for tables.
-    pub fn unmap(&mut self, virt: usize) -> Result<(), OutOfMemory> {
-        let entry = self.0.entry(virt, 1)?;
-        // SAFETY: an entry of our tables, which are not in use yet.
-        unsafe { *entry = 0 };
-        Ok(())
-    }
 }
 
 fn with_tables<R>(work: impl FnOnce(&mut PageTables) -> R) -> R {

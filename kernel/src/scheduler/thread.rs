@@ -286,7 +286,7 @@ impl Storage {
             allocation.write_bytes(0, below);
             allocation
                 .add(below - offset)
-                .copy_from(template.as_ptr(), template.len());
+                .copy_from_nonoverlapping(template.as_ptr(), template.len());
             let block = allocation.add(below).cast::<ControlBlock>();
             block.write(ControlBlock {
                 myself: block as usize,

@@ -15,6 +15,9 @@ use crate::wire::ip::{self, Packet};
 use crate::wire::ndp::{self, PrefixInformation};
 
 const SECOND: u64 = 1_000_000;
+/// The first message of an interface waits for a random time, so that machines that start together do not all speak at once (RFC 4861,
+/// section 6.3.7, and RFC 4862, section 5.4.2, where it may be longer): between once and twice this. So what a start is for comes first.
+const START_US: u64 = SECOND / 10;
 /// How long another host may take to say that it has an address.
 const TRIAL_US: u64 = SECOND;
 /// Questions for routers, and the time between them.
@@ -31,6 +34,8 @@ const MAX_DNS: usize = 4;
 pub(super) struct Autoconfiguration {
     /// Addresses that are tried, and when they may be used.
     trials: Vec<(Address, u64)>,
+    /// The address for this link, until it is tried.
+    first: Option<Prefix>,
     asked: u8,
     ask_at: u64,
     /// Until when the first answer of a router is awaited.
@@ -63,22 +68,22 @@ impl<D: Device, S: Sockets> Engine<D, S> {
         if self.capabilities.medium != Medium::Ethernet || self.autoconfiguration.is_some() {
             return;
         }
-        self.autoconfiguration = Some(Autoconfiguration {
-            trials: Vec::new(),
-            asked: 0,
-            ask_at: now,
-            patience_until: now + ROUTER_PATIENCE_US,
-            is_settled: false,
-            dns: Vec::new(),
-            is_given_up: false,
-        });
         let link_local = address_of(
             Address::v6([0xFE, 0x80, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0]),
             self.capabilities.mac,
         );
-        self.try_address(Prefix::new(link_local, 64), u64::MAX, now);
-        self.run_autoconfiguration(now);
-        self.device.flush();
+        let starts_at = now + START_US + self.random.next_u64() % START_US;
+        self.autoconfiguration = Some(Autoconfiguration {
+            trials: Vec::new(),
+            first: Some(Prefix::new(link_local, 64)),
+            asked: 0,
+            ask_at: starts_at,
+            patience_until: starts_at + ROUTER_PATIENCE_US,
+            is_settled: false,
+            dns: Vec::new(),
+            is_given_up: false,
+        });
+        self.timers.set(Key::Autoconfiguration, starts_at);
     }
 
     /// Name servers that routers told of.
@@ -137,6 +142,14 @@ impl<D: Device, S: Sockets> Engine<D, S> {
         let Some(one) = &mut self.autoconfiguration else {
             return;
         };
+        if one.ask_at <= now
+            && let Some(first) = one.first.take()
+        {
+            self.try_address(first, u64::MAX, now);
+        }
+        let Some(one) = &mut self.autoconfiguration else {
+            return;
+        };
         let (ready, waiting): (Vec<_>, Vec<_>) =
             one.trials.drain(..).partition(|(_, at)| *at <= now);
         one.trials = waiting;
@@ -163,7 +176,8 @@ impl<D: Device, S: Sockets> Engine<D, S> {
         self.address_changes = self.address_changes.wrapping_add(u32::from(has_changed));
         let ends = self.addresses.iter().map(|own| own.valid_until);
         let trials = one.trials.iter().map(|(_, at)| *at);
-        let ask_at = (one.asked < MAX_SOLICITATIONS && !one.is_given_up).then_some(one.ask_at);
+        let will_ask = one.asked < MAX_SOLICITATIONS && !one.is_given_up;
+        let ask_at = (will_ask || one.first.is_some()).then_some(one.ask_at);
         let patience = (!is_settled).then_some(one.patience_until);
         let next = ends
             .chain(trials)

@@ -102,7 +102,7 @@ pub(super) unsafe extern "C" fn toro_storage_disk(index: usize, info: *mut DiskI
             write_commands: counts.write_commands,
             cache_bytes: disk.cache.used_bytes() as u64,
         };
-        put(driver.name(), &mut described.model);
+        put(&driver.name(), &mut described.model);
         // SAFETY: (1).
         unsafe { info.write(described) };
         Ok(())

@@ -85,6 +85,10 @@ fn take(parcel: &mut Parcel<'_>, level: c_int, kind: c_int, body: &[u8]) -> Resu
                 _ => byte()?,
             };
         }
+        (libc::SOL_UDP, libc::UDP_SEGMENT) => {
+            let len = body.try_into().map_err(|_| invalid)?;
+            wishes.segment_bytes = Some(u16::from_ne_bytes(len));
+        }
         (libc::IPPROTO_IPV6, libc::IPV6_HOPLIMIT) => wishes.hop_limit = byte()?,
         (libc::IPPROTO_IPV6, libc::IPV6_TCLASS) => wishes.traffic_class = byte()?,
         (libc::IPPROTO_IP, libc::IP_PKTINFO) => {

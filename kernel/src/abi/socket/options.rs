@@ -296,6 +296,12 @@ unsafe extern "C" fn setsockopt(
             | (libc::IPPROTO_IPV6, libc::IPV6_RECVERR, Socket::Udp(socket)) => {
                 socket.keep_failures(integer()? != 0);
             }
+            (libc::SOL_UDP, libc::UDP_SEGMENT, Socket::Udp(socket))
+                if socket.protocol == Protocol::Udp =>
+            {
+                let len = u16::try_from(integer()?).map_err(|_| Errno(libc::EINVAL))?;
+                socket.segment_bytes.store(len, Ordering::Relaxed);
+            }
             (_, _, Socket::Udp(socket)) => match told_option(level, option) {
                 Some(what) => {
                     let is_on = integer()? != 0;
@@ -441,6 +447,11 @@ unsafe extern "C" fn getsockopt(
                 }
                 let (option, _) = number_option(option)?;
                 c_int::try_from(socket.number(option)).unwrap_or(c_int::MAX)
+            }
+            (libc::SOL_UDP, libc::UDP_SEGMENT, Socket::Udp(socket))
+                if socket.protocol == Protocol::Udp =>
+            {
+                c_int::from(socket.segment_bytes.load(Ordering::Relaxed))
             }
             (libc::IPPROTO_IP, libc::IP_TTL, _) => c_int::from(socket.hop_limit()),
             (libc::IPPROTO_IP, libc::IP_TOS, _) => c_int::from(socket.traffic_class()),

@@ -91,18 +91,18 @@ fn key_of(entry: &Entry) -> Key {
 }
 
 impl Binding {
-    /// Takes a name for a socket.
+    /// Takes a name for a socket; a path gets these permissions, but for those that new files do not get.
     ///
     /// # Errors
     /// `EADDRINUSE`; those of making a node.
-    pub(super) fn new(name: Name, target: &Arc<Target>) -> Result<Self> {
+    pub(super) fn new(name: Name, target: &Arc<Target>, permissions: u32) -> Result<Self> {
         let (key, entry) = match name.first() {
             // Linux chooses an abstract name of five digits.
             None => return Self::chosen(target),
             Some(0) => (Key::Abstract(name.clone()), None),
             Some(_) => {
                 let base = vfs::current()?;
-                let permissions = 0o777 & !umask_now();
+                let permissions = permissions & !umask_now();
                 let made = operations::make_name(
                     vfs::names()?,
                     &base,
@@ -132,7 +132,7 @@ impl Binding {
     fn chosen(target: &Arc<Target>) -> Result<Self> {
         for number in 0..0x10_0000 {
             let name = alloc::format!("\0{number:05x}").into_bytes();
-            match Self::new(name.into(), target) {
+            match Self::new(name.into(), target, 0) {
                 Err(Errno(libc::EADDRINUSE)) => {}
                 result => return result,
             }

@@ -2,8 +2,7 @@
 //!
 //! The tables are written by firmware and not trusted: lengths are checked, and each walk has a limit.
 
-use alloc::vec::Vec;
-
+use super::core_local::MAX_CORES;
 use super::mp_table;
 use super::start_info::RootPointer;
 use crate::memory;
@@ -19,19 +18,44 @@ pub const MAX_IO_APICS: usize = 8;
 pub const ISA_LINES: usize = 16;
 
 /// What the tables say of the machine.
-#[derive(Clone, Debug, Default)]
+#[derive(Debug)]
 pub struct Machine {
     /// I/O APICs: physical address, first global interrupt.
     pub io_apics: [Option<(u64, u32)>; MAX_IO_APICS],
     /// For each ISA interrupt that is wired elsewhere: global interrupt, flags.
     pub overrides: [Option<(u32, u16)>; ISA_LINES],
-    /// Local APIC numbers of the usable processors.
-    pub processors: Vec<u32>,
+    processors: [u32; MAX_CORES],
+    processor_count: usize,
     /// How to power off.
     pub power: Option<Power>,
 }
 
 impl Machine {
+    /// One of which nothing is known: all zeros.
+    #[allow(clippy::new_without_default, reason = "made once, to be read into")]
+    pub const fn new() -> Self {
+        Self {
+            io_apics: [None; MAX_IO_APICS],
+            overrides: [None; ISA_LINES],
+            processors: [0; MAX_CORES],
+            processor_count: 0,
+            power: None,
+        }
+    }
+
+    /// Local APIC numbers of the usable processors, as many as there can be cores.
+    pub fn processors(&self) -> &[u32] {
+        &self.processors[..self.processor_count]
+    }
+
+    /// Adds a processor, as long as there is room.
+    pub(super) fn add_processor(&mut self, apic_id: u32) {
+        if let Some(place) = self.processors.get_mut(self.processor_count) {
+            *place = apic_id;
+            self.processor_count += 1;
+        }
+    }
+
     /// Adds an I/O APIC, as long as there is room.
     pub(super) fn add_io_apic(&mut self, phys: u64, first_interrupt: u32) {
         if let Some(free) = self.io_apics.iter_mut().find(|place| place.is_none()) {
@@ -111,17 +135,20 @@ impl Table {
 }
 
 /// The sum of bytes, eight at a time: some tables are long.
+#[inline(never)]
 pub(super) fn sum(bytes: &[u8]) -> u8 {
     const EVERY_OTHER: u64 = 0x00FF_00FF_00FF_00FF;
+    const ONES: u64 = 0x0001_0001_0001_0001;
     let (words, rest) = bytes.as_chunks();
     // Four sums, each with room to the next one.
     let sums = words.iter().fold(0, |sums, &word| {
         let word = u64::from_le_bytes(word);
         (sums + (word & EVERY_OTHER) + (word >> 8 & EVERY_OTHER)) & EVERY_OTHER
     });
-    let sums = sums.to_le_bytes();
-    let bytes = sums.iter().chain(rest);
-    bytes.fold(0, |sum, &byte| sum.wrapping_add(byte))
+    // Their own sum is in the highest 16 bits of this product.
+    let of_words = (sums.wrapping_mul(ONES) >> 48) as u8;
+    rest.iter()
+        .fold(of_words, |sum, &byte| sum.wrapping_add(byte))
 }
 
 pub(super) fn read<const N: usize>(bytes: &[u8], offset: usize) -> Option<[u8; N]> {
@@ -136,7 +163,7 @@ pub(super) fn read_u32(bytes: &[u8], offset: usize) -> Option<u32> {
 /// also in the extended BIOS data area.
 pub fn read_tables(machine: &mut Machine, pointer: &RootPointer, extended_bios_data: Option<u64>) {
     read_acpi(machine, pointer, extended_bios_data);
-    if machine.processors.is_empty() {
+    if machine.processor_count == 0 {
         mp_table::read_table(machine, extended_bios_data);
     }
 }
@@ -161,9 +188,12 @@ fn read_acpi(machine: &mut Machine, pointer: &RootPointer, extended_bios_data: O
         let Some(table) = Table::open(u64::from_le_bytes(address)) else {
             continue;
         };
-        match table.signature() {
-            b"APIC" => read_madt(table.bytes(), machine),
-            b"FACP" => machine.power = read_fadt(table.bytes()),
+        // As numbers: each is one comparison.
+        const MADT: u32 = u32::from_le_bytes(*b"APIC");
+        const FADT: u32 = u32::from_le_bytes(*b"FACP");
+        match table.u32(0) {
+            Some(MADT) => read_madt(table.bytes(), machine),
+            Some(FADT) => machine.power = read_fadt(table.bytes()),
             _ => {}
         }
     }
@@ -171,9 +201,14 @@ fn read_acpi(machine: &mut Machine, pointer: &RootPointer, extended_bios_data: O
 
 /// Looks for the root pointer where BIOSes put it: in the first KiB of the extended BIOS data area, and below 1 MiB.
 fn find_rsdp(extended_bios_data: Option<u64>) -> Option<u64> {
-    let areas = [(extended_bios_data, 1024), (Some(0xE_0000), 0x2_0000)];
+    let areas = [
+        (extended_bios_data.unwrap_or(0), 1024),
+        (0xE_0000, 0x2_0000),
+    ];
     for (start, len_bytes) in areas {
-        let Some(start) = start else { continue };
+        if start == 0 {
+            continue;
+        }
         let Some(area) = Table::map(start, len_bytes) else {
             continue;
         };
@@ -209,32 +244,21 @@ fn read_madt(table: &[u8], machine: &mut Machine) {
             break;
         };
         rest = &rest[entry.len()..];
-        match kind {
-            0 => {
-                if let (Some([id]), Some(flags)) = (read::<1>(entry, 3), read_u32(entry, 4))
-                    && flags & 1 != 0
-                {
-                    machine.processors.push(u32::from(id));
-                }
+        match (kind, entry) {
+            // Usable?
+            (0, &[_, _, _, id, flags, _, _, _, ..]) if flags & 1 != 0 => {
+                machine.add_processor(u32::from(id));
             }
-            1 => {
-                if let (Some(address), Some(first)) = (read_u32(entry, 4), read_u32(entry, 8)) {
-                    machine.add_io_apic(u64::from(address), first);
-                }
+            (1, &[_, _, _, _, a, b, c, d, e, f, g, h, ..]) => {
+                let address = u32::from_le_bytes([a, b, c, d]);
+                machine.add_io_apic(u64::from(address), u32::from_le_bytes([e, f, g, h]));
             }
-            2 => {
-                if let (Some([line]), Some(global), Some(flags)) =
-                    (read::<1>(entry, 3), read_u32(entry, 4), read::<2>(entry, 8))
-                {
-                    machine.add_override(line, global, u16::from_le_bytes(flags));
-                }
+            (2, &[_, _, _, line, a, b, c, d, e, f, ..]) => {
+                let interrupt = u32::from_le_bytes([a, b, c, d]);
+                machine.add_override(line, interrupt, u16::from_le_bytes([e, f]));
             }
-            9 => {
-                if let (Some(id), Some(flags)) = (read_u32(entry, 4), read_u32(entry, 8))
-                    && flags & 1 != 0
-                {
-                    machine.processors.push(id);
-                }
+            (9, &[_, _, _, _, a, b, c, d, flags, _, _, _, ..]) if flags & 1 != 0 => {
+                machine.add_processor(u32::from_le_bytes([a, b, c, d]));
             }
             _ => {}
         }
@@ -304,7 +328,9 @@ fn find_soft_off(aml: &[u8]) -> Option<u8> {
 
 #[cfg(test)]
 mod tests {
-    use super::{Control, Machine, dsdt_address, find_soft_off, read_madt, read_power, sum};
+    use super::{
+        Control, MAX_CORES, Machine, dsdt_address, find_soft_off, read_madt, read_power, sum,
+    };
 
     fn fadt(fields: &[(usize, &[u8])]) -> [u8; 276] {
         let mut table = [0; 276];
@@ -374,14 +400,22 @@ mod tests {
     }
 
     #[test]
+    fn processors_beyond_the_last_core_are_left_out() {
+        let mut machine = Machine::new();
+        (0..300).for_each(|id| machine.add_processor(id));
+        assert_eq!(machine.processors().len(), MAX_CORES);
+        assert_eq!(machine.processors().last(), Some(&63));
+    }
+
+    #[test]
     fn a_madt_with_a_lying_length_ends_the_walk() {
         let mut table = [0; 44].to_vec();
         table.extend([0, 8, 0, 3, 1, 0, 0, 0]);
         table.extend([1, 200, 0, 0]);
-        let mut machine = Machine::default();
+        let mut machine = Machine::new();
         read_madt(&table, &mut machine);
-        assert_eq!(machine.processors, [3]);
-        assert_eq!(machine.io_apics, Machine::default().io_apics);
+        assert_eq!(machine.processors(), [3]);
+        assert_eq!(machine.io_apics, Machine::new().io_apics);
         table.truncate(52);
         table.extend([1, 0]);
         read_madt(&table, &mut machine);

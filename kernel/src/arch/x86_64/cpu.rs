@@ -23,6 +23,7 @@ pub mod msr {
 }
 
 /// CPUID leaf `leaf`, subleaf 0; all zero where the processor has no such leaf.
+#[inline(never)]
 pub fn cpuid(leaf: u32) -> CpuidResult {
     let highest = __cpuid_count(leaf & 0xC000_0000, 0).eax;
     if leaf > highest {

@@ -27,7 +27,8 @@ pub(super) const DATA: u64 = 0x00CF_9300_0000_FFFF;
 const DATA_64: u64 = DATA & !(1 << 54);
 
 const CODE_SELECTOR: u16 = 8;
-const DATA_SELECTOR: u16 = 16;
+/// Where [`load`] puts the segment of data.
+pub(super) const DATA_SELECTOR: u16 = 16;
 const TSS_SELECTOR: u16 = 24;
 
 #[repr(C, packed(4))]

@@ -24,13 +24,23 @@ pub enum Hypervisor {
 /// How many there are.
 const KINDS: usize = 5;
 /// The letters that their leaves begin with.
-const LETTERS: [&[u8; 12]; KINDS] = [
-    b"KVMKVMKVM\0\0\0",
-    b"Microsoft Hv",
-    b"XenVMMXenVMM",
-    b"VMwareVMware",
-    b"TCGTCGTCGTCG",
+const LETTERS: [[u32; 3]; KINDS] = [
+    words(b"KVMKVMKVM\0\0\0"),
+    words(b"Microsoft Hv"),
+    words(b"XenVMMXenVMM"),
+    words(b"VMwareVMware"),
+    words(b"TCGTCGTCGTCG"),
 ];
+
+/// Letters as registers have them.
+const fn words(letters: &[u8; 12]) -> [u32; 3] {
+    let [a, b, c, d, e, f, g, h, i, j, k, l] = *letters;
+    [
+        u32::from_le_bytes([a, b, c, d]),
+        u32::from_le_bytes([e, f, g, h]),
+        u32::from_le_bytes([i, j, k, l]),
+    ]
+}
 
 const FIRST: u32 = 0x4000_0000;
 const STEP: u32 = 0x100;
@@ -50,9 +60,20 @@ type Found = [Option<Leaves>; KINDS];
 
 /// The leaves of a hypervisor, if it is there. All of them are looked for once: each leaf costs an exit to the hypervisor.
 pub fn find(hypervisor: Hypervisor) -> Option<Leaves> {
+    found()[hypervisor as usize]
+}
+
+/// Whether any of them is there that may tell of time: the emulator does not.
+#[inline(never)]
+pub fn may_tell_time() -> bool {
+    const TELLERS: usize = Hypervisor::Emulator as usize;
+    found()[..TELLERS].iter().any(Option::is_some)
+}
+
+#[inline(never)]
+fn found() -> &'static Found {
     static FOUND: OnceCell<Found> = OnceCell::new();
-    let found = FOUND.get_or_find(|| find_all(|leaf| __cpuid_count(leaf, 0)));
-    found[hypervisor as usize]
+    FOUND.get_or_find(|| find_all(|leaf| __cpuid_count(leaf, 0)))
 }
 
 fn find_all(cpuid: impl Fn(u32) -> CpuidResult) -> Found {
@@ -64,8 +85,11 @@ fn find_all(cpuid: impl Fn(u32) -> CpuidResult) -> Found {
     for place in 0..PLACES {
         let base = FIRST + place * STEP;
         let first = cpuid(base);
-        let letters = [first.ebx, first.ecx, first.edx].map(u32::to_le_bytes);
-        let Some(kind) = LETTERS.iter().position(|l| *l == letters.as_flattened()) else {
+        let is_of = |letters: &[u32; 3]| {
+            let [ebx, ecx, edx] = letters;
+            (first.ebx ^ ebx) | (first.ecx ^ ecx) | (first.edx ^ edx) == 0
+        };
+        let Some(kind) = LETTERS.iter().position(is_of) else {
             continue;
         };
         // Old versions of KVM say 0 and mean the first leaf behind.
@@ -111,17 +135,16 @@ mod tests {
             };
         }
         let letters_of = |hypervisor| LETTERS[hypervisor as usize];
-        let (highest, letters): (u32, &[u8; 12]) = match leaf {
+        let (highest, [ebx, ecx, edx]) = match leaf {
             0x4000_0000 => (0x4000_000A, letters_of(Hypervisor::HyperV)),
             0x4000_0100 => (0, letters_of(Hypervisor::Kvm)),
-            _ => (u32::MAX, b"whatever...."),
+            _ => (u32::MAX, super::words(b"whatever....")),
         };
-        let word = |at: usize| u32::from_le_bytes(letters[at..at + 4].try_into().unwrap());
         CpuidResult {
             eax: highest,
-            ebx: word(0),
-            ecx: word(4),
-            edx: word(8),
+            ebx,
+            ecx,
+            edx,
         }
     }
 

@@ -171,7 +171,7 @@ pub fn initialise() -> Result<(), OutOfMemory> {
 /// # Errors
 /// When there is no memory to map the registers.
 pub fn connect(machine: &Machine) -> Result<(), OutOfMemory> {
-    if machine.processors.iter().any(|&id| id >= 255) {
+    if machine.processors().iter().any(|&id| id >= 255) {
         local_apic::use_x2apic(core_local::current());
     }
     find_io_apics(machine)
@@ -251,7 +251,11 @@ fn find_io_apics(machine: &Machine) -> Result<(), OutOfMemory> {
     /// Where it is on a machine that says nothing.
     const DEFAULT: (u64, u32) = (0xFEC0_0000, 0);
     let mut wiring = WIRING.lock();
-    wiring.overrides = machine.overrides;
+    for (place, told) in wiring.overrides.iter_mut().zip(&machine.overrides) {
+        if told.is_some() {
+            *place = *told;
+        }
+    }
     for (index, place) in wiring.io_apics.iter_mut().enumerate() {
         let (phys, first_interrupt) = match machine.io_apics[index] {
             Some(told) => told,

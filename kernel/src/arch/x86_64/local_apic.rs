@@ -61,6 +61,14 @@ fn read(register: usize) -> u32 {
     }
 }
 
+/// Writes registers in this order.
+#[inline(never)]
+fn write_all(values: &[(usize, u32)]) {
+    for &(register, value) in values {
+        write(register, value);
+    }
+}
+
 fn write(register: usize, value: u32) {
     match REGISTERS.load(Ordering::Relaxed) {
         // SAFETY: in this mode the registers exist; none of them touches memory.
@@ -100,10 +108,12 @@ pub fn enable(core: &CoreLocal) -> u32 {
         let base = cpu::read_msr(cpu::msr::APIC_BASE);
         cpu::write_msr(cpu::msr::APIC_BASE, base | BASE_ENABLED | mode);
     }
-    write(register::LINT0, MASKED);
-    write(register::TASK_PRIORITY, 0);
-    write(register::SPURIOUS, 0x100 | u32::from(SPURIOUS_VECTOR));
-    write(register::TIMER_DIVIDE, 0b1011); // by 1
+    write_all(&[
+        (register::LINT0, MASKED),
+        (register::TASK_PRIORITY, 0),
+        (register::SPURIOUS, 0x100 | SPURIOUS_VECTOR as u32),
+        (register::TIMER_DIVIDE, 0b1011), // by 1
+    ]);
     let (end_of_interrupt, id_shift) = match REGISTERS.load(Ordering::Relaxed) {
         0 => (0, 0),
         // The number is in the highest byte there.
@@ -155,8 +165,10 @@ pub fn send_startup(apic_id: u32, page: u8) {
 
 /// Starts the timer's counter for [`timer_count`]; no interrupt comes of it.
 pub fn start_timer_count() {
-    write(register::TIMER, MASKED);
-    write(register::TIMER_INITIAL, u32::MAX);
+    write_all(&[
+        (register::TIMER, MASKED),
+        (register::TIMER_INITIAL, u32::MAX),
+    ]);
 }
 
 /// The timer's counter, which counts down.
@@ -181,8 +193,10 @@ pub fn enable_timer(vector: u8) {
     } else {
         0
     };
-    write(register::TIMER, mode | u32::from(vector));
-    write(register::TIMER_INITIAL, 0);
+    write_all(&[
+        (register::TIMER, mode | u32::from(vector)),
+        (register::TIMER_INITIAL, 0),
+    ]);
 }
 
 /// Has the timer interrupt this core at a time since boot (once; replaces what was set before), or earlier, if that is further away

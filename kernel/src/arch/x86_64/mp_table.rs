@@ -22,12 +22,15 @@ pub(super) fn read_table(machine: &mut Machine, extended_bios_data: Option<u64>)
 /// BIOS (section 4, figure 4-1).
 fn find(extended_bios_data: Option<u64>) -> Option<Table> {
     let areas = [
-        (extended_bios_data, 1024),
-        (Some(639 << 10), 1024),
-        (Some(0xF_0000), 0x1_0000),
+        (extended_bios_data.unwrap_or(0), 1024),
+        (639 << 10, 1024),
+        (0xF_0000, 0x1_0000),
     ];
     for (start, len_bytes) in areas {
-        let Some(area) = start.and_then(|start| Table::map(start, len_bytes)) else {
+        if start == 0 {
+            continue;
+        }
+        let Some(area) = Table::map(start, len_bytes) else {
             continue;
         };
         if let Some(phys) = find_pointer(area.bytes()) {
@@ -62,7 +65,8 @@ fn open(phys: u64) -> Option<Table> {
 /// Entries of the base table (section 4.3).
 fn read_entries(table: &[u8], machine: &mut Machine) {
     let tells_io_apics = machine.io_apics[0].is_none();
-    let mut isa_buses = [false; 256];
+    // A bit for each bus.
+    let mut isa_buses = [0_u64; 4];
     let mut rest = table.get(HEADER_BYTES..).unwrap_or(&[]);
     while let Some(&kind) = rest.first() {
         // A processor has 20 bytes, all others 8.
@@ -74,9 +78,11 @@ fn read_entries(table: &[u8], machine: &mut Machine) {
         match (kind, entry) {
             // Usable?
             (0, &[_, id, _, flags, ..]) if flags & 1 != 0 => {
-                machine.processors.push(u32::from(id));
+                machine.add_processor(u32::from(id));
             }
-            (1, &[_, bus, b'I', b'S', b'A', ..]) => isa_buses[usize::from(bus)] = true,
+            (1, &[_, bus, b'I', b'S', b'A', ..]) => {
+                isa_buses[usize::from(bus / 64)] |= 1 << (bus % 64)
+            }
             (2, &[_, _, _, flags, ..]) if flags & 1 != 0 && tells_io_apics => {
                 // The table numbers inputs of each I/O APIC from 0; there is one on every PC that has no ACPI.
                 if let Some(phys) = read_u32(entry, 4)
@@ -87,7 +93,9 @@ fn read_entries(table: &[u8], machine: &mut Machine) {
             }
             // A vectored interrupt of the ISA bus that is wired to another input than its own.
             (3, &[_, 0, flags_low, flags_high, bus, line, _, input, ..])
-                if isa_buses[usize::from(bus)] && line != input && line < 16 =>
+                if isa_buses[usize::from(bus / 64)] >> (bus % 64) & 1 != 0
+                    && line != input
+                    && line < 16 =>
             {
                 let flags = u16::from_le_bytes([flags_low, flags_high]);
                 machine.add_override(line, u32::from(input), flags);
@@ -127,9 +135,9 @@ mod tests {
             &[3, 0, 0, 0, 7, 1, 4, 1],
             &[3, 3, 0, 0, 7, 5, 4, 6],
         ]);
-        let mut machine = Machine::default();
+        let mut machine = Machine::new();
         read_entries(&table, &mut machine);
-        assert_eq!(machine.processors, [0, 1]);
+        assert_eq!(machine.processors(), [0, 1]);
         assert_eq!(machine.io_apics[..2], [Some((0xFEC0_0000, 0)), None]);
         assert_eq!(machine.overrides[..2], [Some((2, 0)), None]);
     }
@@ -138,12 +146,12 @@ mod tests {
     fn a_table_that_ends_within_an_entry_ends_the_walk() {
         let mut bytes = table(&[&processor(0, 1), &processor(1, 1)]);
         bytes.truncate(44 + 20 + 19);
-        let mut machine = Machine::default();
+        let mut machine = Machine::new();
         read_entries(&bytes, &mut machine);
-        assert_eq!(machine.processors, [0]);
+        assert_eq!(machine.processors(), [0]);
         read_entries(&[], &mut machine);
         read_entries(&table(&[&[200; 8], &[3; 8]]), &mut machine);
-        assert_eq!(machine.processors, [0]);
+        assert_eq!(machine.processors(), [0]);
     }
 
     #[test]

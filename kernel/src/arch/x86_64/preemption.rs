@@ -10,6 +10,8 @@
 use core::sync::atomic::{AtomicPtr, Ordering};
 
 #[cfg(not(test))]
+use super::descriptors::DATA_SELECTOR;
+#[cfg(not(test))]
 use super::extended_state::{self, load_state, save_state};
 #[cfg(not(test))]
 use super::{clock, core_local, local_apic};
@@ -85,6 +87,9 @@ toro_tick:
     mov [rbx + 8 * \word], rcx
     .endr
     mov rsp, rbx
+    // The processor has emptied ss; an emulator takes one that IRETQ finds empty for that of another mode, and translates everything again.
+    mov ecx, {data_selector}
+    mov ss, ecx
     pop rcx
     pop rbx
     pop rax
@@ -125,6 +130,7 @@ toro_tick:
     "#,
     on_tick = sym on_tick,
     preempt = sym PREEMPT,
+    data_selector = const DATA_SELECTOR,
     components = sym extended_state::COMPONENTS,
     area_bytes = sym extended_state::AREA_BYTES,
 );

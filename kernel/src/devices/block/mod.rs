@@ -3,7 +3,7 @@
 //! Neighbours: [`crate::storage`] stands on this. A call blocks its thread until the disk has answered; a driver with a queue
 //! lets several threads be inside at once, each on a wait queue of its own.
 
-use alloc::format;
+use alloc::string::String;
 use alloc::sync::Arc;
 use alloc::vec;
 use alloc::vec::Vec;
@@ -70,10 +70,30 @@ impl fmt::Display for BlockError {
     }
 }
 
+/// What a disk is called in messages.
+#[derive(Debug)]
+pub(crate) enum Name {
+    /// What it says it is, and where it is.
+    Told(String),
+    /// A virtio disk on the PCI bus, and one in memory. They are named when somebody asks: a start is too short for words.
+    VirtioPci(pci::PciDevice),
+    VirtioMmio(u64),
+}
+
+impl fmt::Display for Name {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Told(name) => f.write_str(name),
+            Self::VirtioPci(device) => write!(f, "virtio-blk {device}"),
+            Self::VirtioMmio(phys) => write!(f, "virtio-blk {phys:#x}"),
+        }
+    }
+}
+
 /// A disk: sectors, numbered from 0.
 pub trait BlockDriver: Send + Sync {
     /// What to call the disk in messages: where it is and what it says it is.
-    fn name(&self) -> &str;
+    fn name(&self) -> String;
 
     /// Size of a sector in bytes: a power of two from 512 to 4096.
     fn sector_len_bytes(&self) -> usize;
@@ -151,7 +171,6 @@ pub fn discover(virtio_mmio: &[VirtioMmioDevice]) -> Vec<Arc<dyn BlockDriver>> {
         |device: &&pci::PciDevice| virtio_bus::pci::device_id(device) == Some(virtio_bus::BLOCK);
     let mut lines_left = QUEUE_LINES;
     for device in devices.iter().filter(is_disk) {
-        let name = format!("virtio-blk {device}");
         let started = PciTransport::new(device).and_then(|mut transport| {
             let most = core_local::count().min(lines_left);
             let cores: Vec<_> = cores().take(queue_count(&transport, most)).collect();
@@ -167,21 +186,30 @@ pub fn discover(virtio_mmio: &[VirtioMmioDevice]) -> Vec<Arc<dyn BlockDriver>> {
                 // Its line may be shared with a device that would have to answer for this one.
                 device.disable_pin();
             }
-            virtio::start(name.clone(), Arc::new(transport), cores.len(), || irqs)
+            virtio::start(
+                Name::VirtioPci(*device),
+                Arc::new(transport),
+                cores.len(),
+                || irqs,
+            )
         });
-        keep(&name, started, &mut disks);
+        keep(Name::VirtioPci(*device), started, &mut disks);
     }
     for place in virtio_mmio {
         // Most places have no device, and others not a disk.
         if let Ok((transport, virtio_bus::BLOCK)) =
             MmioTransport::probe(place.phys, place.len_bytes)
         {
-            let name = format!("virtio-blk {:#x}", place.phys);
             let claim = || Vec::from_iter(Irq::claim_global(place.interrupt, true));
             let queues = queue_count(&transport, core_local::count());
             keep(
-                &name,
-                virtio::start(name.clone(), Arc::new(transport), queues, claim),
+                Name::VirtioMmio(place.phys),
+                virtio::start(
+                    Name::VirtioMmio(place.phys),
+                    Arc::new(transport),
+                    queues,
+                    claim,
+                ),
                 &mut disks,
             );
         }
@@ -204,7 +232,7 @@ fn cores() -> impl Iterator<Item = &'static CoreLocal> {
 }
 
 fn keep(
-    name: &str,
+    name: Name,
     started: Result<QueuedDisk, virtio_bus::Error>,
     disks: &mut Vec<Arc<dyn BlockDriver>>,
 ) {

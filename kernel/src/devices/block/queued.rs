@@ -2,12 +2,12 @@
 //!
 //! The device has nothing but buffers of the driver's own: data is copied from and to them.
 
-use alloc::string::String;
+use alloc::string::{String, ToString};
 
 use super::exchange::{Kind, Request};
 use super::queues::Queues;
 use super::slots::{Fault, MAX_DATA_BYTES};
-use super::{BlockDriver, BlockError, check_range};
+use super::{BlockDriver, BlockError, Name, check_range};
 use crate::arch::interrupts::Irq;
 use crate::scheduler::Service;
 
@@ -19,7 +19,7 @@ const MAX_ABORTS: usize = 16;
 /// A disk of a controller.
 pub(crate) struct QueuedDisk {
     /// See [`BlockDriver::name`].
-    pub(crate) name: String,
+    pub(crate) name: Name,
     /// A power of two from 512 to 4096.
     pub(crate) sector_len_bytes: usize,
     /// How many sectors there are.
@@ -93,8 +93,8 @@ impl QueuedDisk {
 }
 
 impl BlockDriver for QueuedDisk {
-    fn name(&self) -> &str {
-        &self.name
+    fn name(&self) -> String {
+        self.name.to_string()
     }
 
     fn sector_len_bytes(&self) -> usize {

@@ -73,10 +73,9 @@ impl PciTransport {
     /// # Errors
     /// When a structure is missing or outside its window, or there is no memory to map it.
     pub fn new(pci: &PciDevice) -> Result<Self, Error> {
-        pci.enable();
         let mut found: [Option<Mmio>; 5] = [None; 5];
         let mut notify_multiplier = 0;
-        let bars = pci.bars();
+        let bars = pci.enable_with_bars();
         let is_ours =
             |&(id, at): &(u8, u8)| id == CAPABILITY_VENDOR && at <= u8::MAX - CAPABILITY_BYTES;
         for (_, at) in pci.capabilities().filter(is_ours) {

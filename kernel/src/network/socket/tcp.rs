@@ -298,7 +298,7 @@ impl TcpSocket {
         self.family.check(remote)?;
         let bound = match self.role() {
             Role::Fresh(bound) => bound,
-            Role::Listener(_) => return Err(Error::Invalid),
+            Role::Listener(_) => return Err(Error::AlreadyConnected),
             Role::Stream => {
                 let stream = self.stream()?;
                 return Err(match stream.interface.lock().progress(stream.slot) {

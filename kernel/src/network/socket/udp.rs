@@ -4,7 +4,7 @@
 use alloc::boxed::Box;
 use alloc::sync::Arc;
 use core::net::{IpAddr, SocketAddr};
-use core::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, AtomicUsize, Ordering};
+use core::sync::atomic::{AtomicBool, AtomicU8, AtomicU16, AtomicU64, AtomicUsize, Ordering};
 
 use tcpip::Manner;
 
@@ -34,7 +34,13 @@ pub struct Wishes {
     pub hop_limit: Option<u8>,
     /// Its class of traffic.
     pub traffic_class: Option<u8>,
+    /// The length of the datagrams that its bytes are cut into; 0: of a single one.
+    pub segment_bytes: Option<u16>,
 }
+
+/// As many datagrams as the bytes of one call may be cut into (Linux: `UDP_MAX_SEGMENTS`), and as many bytes as they may have.
+const MAX_SEGMENTS: usize = 128;
+const MAX_BYTES: usize = 65_507;
 
 /// What the datagrams of a socket are.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -82,6 +88,8 @@ pub struct UdpSocket {
     pub ttl: AtomicU8,
     /// `IP_TOS`, `IPV6_TCLASS`.
     pub traffic_class: AtomicU8,
+    /// `UDP_SEGMENT`; 0: none.
+    pub segment_bytes: AtomicU16,
     /// `SO_SNDBUF`.
     send_bytes: AtomicUsize,
 }
@@ -139,6 +147,7 @@ impl UdpSocket {
             write_timeout_ns: AtomicU64::new(0),
             ttl: AtomicU8::new(64),
             traffic_class: AtomicU8::new(0),
+            segment_bytes: AtomicU16::new(0),
             send_bytes: AtomicUsize::new(QUEUE_BYTES),
         }
     }
@@ -236,6 +245,36 @@ impl UdpSocket {
     /// # Errors
     /// When there is no destination or no way to it, or the datagram is too long.
     pub fn send(&self, payload: &[u8], to: Option<SocketAddr>, wishes: &Wishes) -> Result<usize> {
+        let own = self.segment_bytes.load(Ordering::Relaxed);
+        match usize::from(wishes.segment_bytes.unwrap_or(own)) {
+            len if len != 0 && len < payload.len() => self.send_cut(payload, len, to, wishes),
+            _ => self.send_whole(payload, to, wishes),
+        }
+    }
+
+    /// Sends datagrams of `len` bytes and one of what is left. If one but the first cannot be sent it is lost, as it may be on the way.
+    fn send_cut(
+        &self,
+        payload: &[u8],
+        len: usize,
+        to: Option<SocketAddr>,
+        wishes: &Wishes,
+    ) -> Result<usize> {
+        if payload.len() > MAX_BYTES {
+            return Err(Error::MessageTooLong);
+        }
+        if payload.len().div_ceil(len) > MAX_SEGMENTS {
+            return Err(Error::Invalid);
+        }
+        let (first, rest) = payload.split_at(len);
+        self.send_whole(first, to, wishes)?;
+        for datagram in rest.chunks(len) {
+            let _ = self.send_whole(datagram, to, wishes);
+        }
+        Ok(payload.len())
+    }
+
+    fn send_whole(&self, payload: &[u8], to: Option<SocketAddr>, wishes: &Wishes) -> Result<usize> {
         let mut inbox = self.mailbox.inbox.lock();
         if let Some(error) = inbox.error.take() {
             return Err(error);

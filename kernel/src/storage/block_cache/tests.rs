@@ -3,6 +3,7 @@
 use super::{BLOCK_LEN, BlockCache, WAYS};
 use crate::devices::block::{BlockDriver, BlockError, check_range};
 use crate::sync::SpinLock;
+use alloc::string::String;
 use alloc::sync::Arc;
 use alloc::vec;
 use alloc::vec::Vec;
@@ -41,8 +42,8 @@ impl MemoryDisk {
 }
 
 impl BlockDriver for MemoryDisk {
-    fn name(&self) -> &str {
-        "memory"
+    fn name(&self) -> String {
+        String::from("memory")
     }
     fn sector_len_bytes(&self) -> usize {
         512

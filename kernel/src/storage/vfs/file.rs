@@ -8,6 +8,7 @@ use super::content;
 use super::lock;
 use super::namespace::Entry;
 use super::node::{DirEntry, NodeKind, Part, TakeEntry};
+use super::watch;
 use crate::error::{Errno, Result};
 use crate::scheduler::Turn;
 
@@ -40,6 +41,11 @@ pub struct OpenFile {
 impl Drop for OpenFile {
     fn drop(&mut self) {
         self.unlock();
+        match self.access {
+            access if access.can_write => watch::closed(&self.entry, libc::IN_CLOSE_WRITE),
+            access if access.can_read => watch::closed(&self.entry, libc::IN_CLOSE_NOWRITE),
+            _ => {}
+        }
     }
 }
 
@@ -95,7 +101,11 @@ impl OpenFile {
         // Nothing is read beyond what an offset can say.
         let room = (i64::MAX as u64).saturating_sub(offset);
         let len = usize::try_from(room).map_or(buf.len(), |room| room.min(buf.len()));
-        content::read_at(&self.entry.node, offset, &mut buf[..len])
+        let count = content::read_at(&self.entry.node, offset, &mut buf[..len])?;
+        if count != 0 {
+            watch::at(&self.entry, libc::IN_ACCESS);
+        }
+        Ok(count)
     }
 
     /// Writes at the offset, or at the end, and moves the offset behind it.
@@ -106,12 +116,12 @@ impl OpenFile {
         let _turn = self.turn.take();
         self.check_write()?;
         if self.is_append.load(Ordering::Relaxed) {
-            let (count, end) = content::append(&self.entry.node, data)?;
+            let (count, end) = self.append(data)?;
             self.offset.store(end, Ordering::Relaxed);
             return Ok(count);
         }
         let offset = self.offset.load(Ordering::Relaxed);
-        let count = content::write_at(&self.entry.node, offset, data)?;
+        let count = self.put(offset, data)?;
         self.offset.store(offset + count as u64, Ordering::Relaxed);
         Ok(count)
     }
@@ -123,9 +133,27 @@ impl OpenFile {
     pub fn write_at(&self, offset: u64, data: &[u8]) -> Result<usize> {
         self.check_write()?;
         if self.is_append.load(Ordering::Relaxed) {
-            return content::append(&self.entry.node, data).map(|(count, _)| count);
+            return self.append(data).map(|(count, _)| count);
         }
-        content::write_at(&self.entry.node, offset, data)
+        self.put(offset, data)
+    }
+
+    fn append(&self, data: &[u8]) -> Result<(usize, u64)> {
+        let written = content::append(&self.entry.node, data)?;
+        self.tell_written(written.0);
+        Ok(written)
+    }
+
+    fn put(&self, offset: u64, data: &[u8]) -> Result<usize> {
+        let count = content::write_at(&self.entry.node, offset, data)?;
+        self.tell_written(count);
+        Ok(count)
+    }
+
+    fn tell_written(&self, count: usize) {
+        if count != 0 {
+            watch::at(&self.entry, libc::IN_MODIFY);
+        }
     }
 
     /// Sets the file's size.
@@ -136,7 +164,9 @@ impl OpenFile {
         if !self.access.can_write || self.entry.node.kind() != NodeKind::File {
             return Err(Errno(libc::EINVAL));
         }
-        content::set_len(&self.entry.node, len_bytes)
+        content::set_len(&self.entry.node, len_bytes)?;
+        watch::at(&self.entry, libc::IN_MODIFY);
+        Ok(())
     }
 
     /// Makes sure that a range of the file has its place in storage, and makes the file longer if it ends before the range does.
@@ -171,6 +201,7 @@ impl OpenFile {
             }
             at += written as u64;
         }
+        self.tell_written((end - offset) as usize);
         Ok(())
     }
 
@@ -257,6 +288,7 @@ impl OpenFile {
             Ok(())
         };
         self.offset.store(next, Ordering::Relaxed);
+        watch::at(&self.entry, libc::IN_ACCESS);
         if next == start { listed } else { Ok(()) }
     }
 

@@ -1,7 +1,7 @@
 //! The virtual file system: one tree of names over all file systems.
 //!
 //! [`node`] is what a file system gives, [`namespace`] the tree and the way along a path, [`operations`] what is done with
-//! names, [`file`] an open file, [`content`] the way to what is in it, with [`mapped`] for files in memory. The file systems: [`tmpfs`], [`devfs`], [`made`] (what `/proc` is), and [`ext2`] and [`fat`] for disks.
+//! names, [`file`] an open file, [`content`] the way to what is in it, with [`mapped`] for files in memory, [`watch`] who is told of what happens. The file systems: [`tmpfs`], [`devfs`], [`made`] (what `/proc` is), and [`ext2`] and [`fat`] for disks.
 
 use alloc::sync::Arc;
 use alloc::vec::Vec;
@@ -36,6 +36,7 @@ mod test_tree;
 #[cfg(test)]
 mod tests;
 pub mod tmpfs;
+pub mod watch;
 
 static NAMES: OnceCell<Namespace> = OnceCell::new();
 /// Makes the tree at its first use.

@@ -127,6 +127,12 @@ impl Entry {
         path
     }
 
+    /// The directory and the name in it, where both are of the same file system.
+    pub(super) fn place(&self) -> Option<(&Arc<Self>, &[u8])> {
+        let parent = self.parent.as_ref()?;
+        Arc::ptr_eq(&parent.mount, &self.mount).then_some((parent, &*self.name))
+    }
+
     /// The directory above; the root is above itself.
     pub fn parent_or_self(self: &Arc<Self>) -> &Arc<Self> {
         self.parent.as_ref().unwrap_or(self)
@@ -284,6 +290,7 @@ impl Namespace {
             self.forget_all();
             return Err(Errno(libc::EBUSY));
         }
+        super::watch::unmounted(&mount);
         mount.file_system.unmount()
     }
 

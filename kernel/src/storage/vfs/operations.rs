@@ -7,6 +7,7 @@ use super::content;
 use super::file::{Access, OpenFile};
 use super::namespace::{Entry, Found, Last, LastLink, Namespace, PATH_MAX};
 use super::node::{NewNode, Node, NodeKind};
+use super::watch;
 use crate::error::{Errno, Result};
 
 type Base<'a> = &'a Arc<Entry>;
@@ -52,6 +53,7 @@ pub fn open(
             return Err(Errno(libc::ENOENT));
         }
         let entry = create(&found, NewNode::File, permissions)?;
+        watch::at(&entry, libc::IN_OPEN);
         return Ok(OpenFile::new(entry, access, is_append));
     };
     let kind = entry.node.kind();
@@ -80,10 +82,15 @@ pub fn open(
                 content::set_len(&entry.node, 0)?;
             }
             if let Some(made) = entry.node.opened()? {
+                watch::at(&entry, libc::IN_OPEN);
                 return Ok(OpenFile::new(entry.in_place(made), access, is_append));
             }
         }
         NodeKind::Directory | NodeKind::CharacterDevice => {}
+    }
+    watch::at(&entry, libc::IN_OPEN);
+    if kind == NodeKind::File && has(libc::O_TRUNC) {
+        watch::at(&entry, libc::IN_MODIFY);
     }
     Ok(OpenFile::new(entry, access, is_append))
 }
@@ -148,7 +155,10 @@ pub fn make_link(names: &Namespace, entry: &Entry, base: Base<'_>, path: &[u8]) 
         return Err(Errno(libc::EPERM));
     }
     check_writable(&found.directory)?;
-    found.directory.node.link(name_of(&found)?, &entry.node)
+    let name = name_of(&found)?;
+    found.directory.node.link(name, &entry.node)?;
+    watch::created(&found.directory, name, &entry.node, true);
+    Ok(())
 }
 
 /// `unlink`.
@@ -205,9 +215,13 @@ fn remove(
     work: impl FnOnce(&dyn Node) -> Result<()>,
 ) -> Result<()> {
     names.forget(directory, name);
+    let watched = entry.as_deref().and_then(watch::losing);
     drop(entry);
     let result = work(&*directory.node);
     names.forget(directory, name);
+    if result.is_ok() {
+        watch::removed(directory, name, watched);
+    }
     result
 }
 
@@ -255,13 +269,23 @@ pub fn rename(
         }
     };
     forget();
+    let is_same = to.entry.as_ref().is_some_and(|to| to.is_same_node(entry));
+    let replaced = to.entry.as_deref().and_then(watch::losing);
     drop(to.entry);
-    let result = from
-        .directory
+    from.directory
         .node
-        .rename(from_name, &to.directory.node, to_name, may_replace);
-    forget();
-    result
+        .rename(from_name, &to.directory.node, to_name, may_replace)
+        .inspect(|()| forget())
+        .inspect_err(|_| forget())?;
+    // Two names of the same file both stay.
+    if !is_same {
+        let (from, to) = (
+            (&*from.directory, &**from_name),
+            (&*to.directory, &**to_name),
+        );
+        watch::renamed(&entry.node, from, to, replaced);
+    }
+    Ok(())
 }
 
 /// Goes along a path whose last name must be free.
@@ -283,6 +307,7 @@ fn create(found: &Found<'_>, new: NewNode<'_>, permissions: u32) -> Result<Arc<E
         .directory
         .node
         .create(name, new, permissions & 0o7777)?;
+    watch::created(&found.directory, name, &node, false);
     Ok(Namespace::created(&found.directory, name, node))
 }
 

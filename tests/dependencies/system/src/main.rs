@@ -29,14 +29,17 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     signal_hook::low_level::raise(signal_hook::consts::SIGUSR2)?;
     println!("iterated {:?}", signals.forever().next());
 
-    println!("watch {}", notify::recommended_watcher(|_| {}).is_err());
     std::fs::create_dir("watched")?;
+    let (sender, told) = std::sync::mpsc::channel();
+    let mut recommended = notify::recommended_watcher(sender)?;
+    notify::Watcher::watch(&mut recommended, "watched".as_ref(), notify::RecursiveMode::Recursive)?;
     let (sender, receiver) = std::sync::mpsc::channel();
     let config = notify::Config::default().with_poll_interval(Duration::from_millis(50));
     let mut watcher = notify::PollWatcher::new(sender, config)?;
     notify::Watcher::watch(&mut watcher, "watched".as_ref(), notify::RecursiveMode::Recursive)?;
     std::fs::write("watched/file", "text")?;
     println!("polled {}", receiver.recv()?.is_ok());
+    println!("told {:?}", told.recv()?.map(|event| event.kind));
 
     use rayon::prelude::*;
     println!("rayon {}", (0..100_000_u64).into_par_iter().map(|n| n * n % 7).sum::<u64>());

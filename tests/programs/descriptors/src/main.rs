@@ -7,6 +7,7 @@ mod pipes;
 mod process;
 mod signals;
 mod timers;
+mod watches;
 
 use std::fmt::Debug;
 use std::io;
@@ -17,6 +18,7 @@ fn main() {
     pipes::steps();
     fifos::steps();
     timers::steps();
+    watches::steps();
     signals::steps();
     process::steps();
     println!("all steps done");

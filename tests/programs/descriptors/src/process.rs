@@ -42,7 +42,53 @@ pub(crate) fn steps() {
         (-1_f64).atan2(2.0),
     ];
     limits();
+    kept();
     show("numbers", numbers.map(|number| format!("{number:.12}")));
+}
+
+/// What `prctl` sets, it also tells.
+fn kept() {
+    let mut number = -1;
+    // SAFETY: a number can be written.
+    let mut call = |option: i32, argument: usize| unsafe {
+        number = -1;
+        let is_told = matches!(
+            option,
+            libc::PR_GET_PDEATHSIG | libc::PR_GET_CHILD_SUBREAPER
+        );
+        let argument = match is_told {
+            true => (&raw mut number) as usize,
+            false => argument,
+        };
+        (check(libc::prctl(option, argument, 0, 0, 0)), number)
+    };
+    for (set, get, value) in [
+        (libc::PR_SET_PDEATHSIG, libc::PR_GET_PDEATHSIG, 10),
+        (libc::PR_SET_PDEATHSIG, libc::PR_GET_PDEATHSIG, 99),
+        (libc::PR_SET_PDEATHSIG, libc::PR_GET_PDEATHSIG, 0),
+        (
+            libc::PR_SET_CHILD_SUBREAPER,
+            libc::PR_GET_CHILD_SUBREAPER,
+            1,
+        ),
+        (
+            libc::PR_SET_CHILD_SUBREAPER,
+            libc::PR_GET_CHILD_SUBREAPER,
+            0,
+        ),
+        (libc::PR_SET_KEEPCAPS, libc::PR_GET_KEEPCAPS, 1),
+        (libc::PR_SET_KEEPCAPS, libc::PR_GET_KEEPCAPS, 2),
+        (libc::PR_SET_KEEPCAPS, libc::PR_GET_KEEPCAPS, 0),
+        (libc::PR_SET_TIMERSLACK, libc::PR_GET_TIMERSLACK, 7000),
+        (libc::PR_SET_TIMERSLACK, libc::PR_GET_TIMERSLACK, 0),
+        (libc::PR_SET_THP_DISABLE, libc::PR_GET_THP_DISABLE, 1),
+        (libc::PR_SET_THP_DISABLE, libc::PR_GET_THP_DISABLE, 0),
+    ] {
+        show(
+            &format!("option {set} as {value}"),
+            (call(set, value), call(get, 0)),
+        );
+    }
 }
 
 /// Of descriptors, and some that do not bind the user 0.

@@ -12,6 +12,34 @@ extern "C" fn handler(signal: i32) {
     COUNT.fetch_add(1, Ordering::Relaxed);
 }
 
+static SENDER: AtomicI32 = AtomicI32::new(0);
+
+extern "C" fn told(_: i32, info: *const libc::siginfo_t, _: *const ()) {
+    // SAFETY: the handler is told of the signal.
+    SENDER.store(unsafe { (*info).si_pid() }, Ordering::Relaxed);
+}
+
+/// Whether a handler, and who waits, are told that the program itself sent a signal.
+fn senders() -> (bool, bool) {
+    // SAFETY: no pointers.
+    let own = unsafe { libc::getpid() };
+    let told = told as extern "C" fn(i32, *const libc::siginfo_t, *const ()) as usize;
+    handle(libc::SIGUSR2, told, libc::SA_SIGINFO).expect("a handler");
+    // SAFETY: no pointers.
+    unsafe { libc::raise(libc::SIGUSR2) };
+    let is_told = SENDER.load(Ordering::Relaxed) == own;
+    block(libc::SIG_BLOCK, &[libc::SIGUSR2]);
+    // SAFETY: both are local variables.
+    let waited = unsafe {
+        libc::kill(own, libc::SIGUSR2);
+        let mut info = zeroed();
+        libc::sigwaitinfo(&set_of(&[libc::SIGUSR2]), &mut info);
+        info.si_pid() == own
+    };
+    block(libc::SIG_UNBLOCK, &[libc::SIGUSR2]);
+    (is_told, waited)
+}
+
 fn handle(signal: i32, handler: usize, flags: i32) -> Result<i32, i32> {
     // SAFETY: zeros are an action; the handler only stores numbers.
     unsafe {
@@ -46,6 +74,7 @@ fn seen() -> (i32, i32) {
 pub(crate) fn steps() {
     let handler = handler as extern "C" fn(i32) as usize;
     show("handled", handle(libc::SIGUSR1, handler, 0));
+    show("by the program", senders());
     // SAFETY: no pointers.
     show("raised", check(unsafe { libc::raise(libc::SIGUSR1) }));
     show("seen at once", seen() == (libc::SIGUSR1, 1));

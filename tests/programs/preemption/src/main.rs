@@ -66,13 +66,22 @@ fn share() {
     println!("all got on");
 }
 
-/// Vector registers, the x87 stack and the red zone are each thread's own.
+/// Vector registers, the x87 stack and the red zone are each thread's own, and the stack segment stays what it was.
 fn registers() {
+    let segment = stack_segment();
+    let round = move |seed| spin_with_registers(seed) + u64::from(stack_segment() != segment);
     let threads: Vec<_> = (1..=4_u64)
-        .map(|seed| thread::spawn(move || (0..10).map(|_| spin_with_registers(seed)).sum::<u64>()))
+        .map(|seed| thread::spawn(move || (0..10).map(|_| round(seed)).sum::<u64>()))
         .collect();
     let wrong: u64 = threads.into_iter().map(|t| t.join().unwrap()).sum();
     println!("wrong registers: {wrong}");
+}
+
+fn stack_segment() -> u16 {
+    let segment;
+    // SAFETY: reading a segment register changes nothing.
+    unsafe { asm!("mov {:x}, ss", out(reg) segment, options(nomem, nostack, preserves_flags)) };
+    segment
 }
 
 /// Fills registers and the red zone with a value of the thread, spins for longer than a slice, and counts what has changed.

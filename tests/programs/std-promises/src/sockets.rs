@@ -3,7 +3,7 @@
 use crate::show;
 use std::io::{self, Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream, UdpSocket};
-use std::os::fd::AsRawFd;
+use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
 
 pub(crate) fn steps() {
     urgent();
@@ -11,6 +11,104 @@ pub(crate) fn steps() {
     undelivered();
     timed();
     connection();
+    connecting();
+    cut();
+}
+
+/// `connect` of what is connected, is connecting, listens, or was refused.
+fn connecting() {
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
+    let to = listener.local_addr().expect("an address");
+    let again = |socket: &OwnedFd, to: SocketAddr| {
+        let SocketAddr::V4(to) = to else {
+            unreachable!("bound to IPv4")
+        };
+        let address = libc::sockaddr_in {
+            sin_family: libc::AF_INET as u16,
+            sin_port: to.port().to_be(),
+            sin_addr: libc::in_addr {
+                s_addr: u32::from(*to.ip()).to_be(),
+            },
+            sin_zero: [0; 8],
+        };
+        let len = size_of_val(&address) as u32;
+        // SAFETY: the address is that long.
+        checked(
+            unsafe { libc::connect(socket.as_raw_fd(), (&raw const address).cast(), len) } as isize,
+        )
+    };
+    let socket = |flags| {
+        // SAFETY: the descriptor that is made belongs to nobody else.
+        unsafe { OwnedFd::from_raw_fd(libc::socket(libc::AF_INET, libc::SOCK_STREAM | flags, 0)) }
+    };
+    let client = socket(0);
+    show!("connect", (again(&client, to), again(&client, to)));
+    show!("connect what listens", again(&listener.into(), to));
+    let port = TcpListener::bind("127.0.0.1:0").and_then(|listener| listener.local_addr());
+    let nobody = port.expect("an address");
+    let client = socket(0);
+    show!("refused", again(&client, nobody));
+    let client = socket(libc::SOCK_NONBLOCK);
+    let started = again(&client, nobody);
+    let writable = wait_for(&client, libc::POLLOUT);
+    let error = get(&client, libc::SOL_SOCKET, libc::SO_ERROR);
+    show!("refused later", (started, writable, error));
+    // Two fill the queue of this one, and the third is not answered.
+    let full = socket(0);
+    // SAFETY: no pointers but to a local address.
+    let bound = unsafe {
+        let any = libc::sockaddr_in {
+            sin_family: libc::AF_INET as u16,
+            sin_port: 0,
+            sin_addr: libc::in_addr {
+                s_addr: u32::from(std::net::Ipv4Addr::LOCALHOST).to_be(),
+            },
+            sin_zero: [0; 8],
+        };
+        let len = size_of_val(&any) as u32;
+        libc::bind(full.as_raw_fd(), (&raw const any).cast(), len);
+        libc::listen(full.as_raw_fd(), 0);
+        TcpListener::from(full)
+    };
+    let to = bound.local_addr().expect("an address");
+    let first = socket(0);
+    let third = socket(libc::SOCK_NONBLOCK);
+    show!("the queue is full", again(&first, to));
+    let started = again(&third, to);
+    show!("connecting", started);
+    show!("is connecting", again(&third, to));
+    // SAFETY: no pointers.
+    let end = checked(unsafe { libc::shutdown(third.as_raw_fd(), libc::SHUT_RDWR) } as isize);
+    show!("given up", end);
+}
+
+/// The bytes of one call go out in datagrams of one length.
+fn cut() {
+    let receiver = UdpSocket::bind("127.0.0.1:0").expect("a port");
+    let to = receiver.local_addr().expect("an address");
+    let sender = UdpSocket::bind("127.0.0.1:0").expect("a port");
+    let segment = |value| set(&sender, libc::SOL_UDP, libc::UDP_SEGMENT, value);
+    let mut buf = [0; 64];
+    let mut lens = |count: usize| -> Vec<_> {
+        (0..count)
+            .map(|_| receiver.recv(&mut buf).expect("a datagram"))
+            .collect()
+    };
+    show!("cut into", (segment(-1), segment(1 << 16), segment(10)));
+    show!("as set", get(&sender, libc::SOL_UDP, libc::UDP_SEGMENT));
+    show!("cut", sender.send_to(&[1; 25], to).ok());
+    show!("pieces", lens(3));
+    show!("short enough", sender.send_to(&[1; 10], to).ok());
+    show!("one piece", lens(1));
+    let error = |result: io::Result<usize>| result.map_err(|error| error.raw_os_error());
+    show!("128", error(sender.send_to(&[1; 1280], to)));
+    show!("pieces of it", lens(128).iter().sum::<usize>());
+    show!("more than 128", error(sender.send_to(&[1; 1281], to)));
+    show!("too long", error(sender.send_to(&[1; 65508], to)));
+    show!(
+        "whole again",
+        (segment(0), sender.send_to(&[1; 25], to).ok(), lens(1))
+    );
 }
 
 fn pair() -> (TcpStream, TcpStream) {

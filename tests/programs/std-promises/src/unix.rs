@@ -1,10 +1,12 @@
 //! What `std::os::unix::net` promises: sockets with paths, without names, with abstract names.
 
 use crate::{Kind, show};
+use std::fs::{self, File, Metadata};
 use std::io::{ErrorKind, Read, Write};
 use std::net::Shutdown;
+use std::os::fd::{FromRawFd, OwnedFd};
 use std::os::linux::net::SocketAddrExt;
-use std::os::unix::fs::FileTypeExt;
+use std::os::unix::fs::{FileTypeExt, MetadataExt};
 use std::os::unix::net::{SocketAddr, UnixDatagram, UnixListener, UnixStream};
 use std::thread;
 use std::time::Duration;
@@ -32,6 +34,32 @@ pub(crate) fn steps() {
     streams();
     resets();
     datagrams();
+    permissions();
+}
+
+/// The permissions that a socket has are those of the path that it is bound to.
+fn permissions() {
+    let mut address = libc::sockaddr_un {
+        sun_family: libc::AF_UNIX as u16,
+        sun_path: [0; 108],
+    };
+    for (place, byte) in address.sun_path.iter_mut().zip(b"guarded") {
+        *place = *byte as i8;
+    }
+    let len = size_of_val(&address) as u32;
+    // SAFETY: the descriptor that is made belongs to nobody else, and the address is that long.
+    let (socket, results) = unsafe {
+        let socket = libc::socket(libc::AF_UNIX, libc::SOCK_STREAM, 0);
+        let results = (
+            libc::fchmod(socket, 0o640),
+            libc::bind(socket, (&raw const address).cast(), len),
+        );
+        (OwnedFd::from_raw_fd(socket), results)
+    };
+    let mode = |facts: Metadata| format!("{:o}", facts.mode());
+    let of_socket = File::from(socket).metadata().map(mode).kind();
+    let of_path = fs::metadata("guarded").map(mode).kind();
+    show!("permissions", (results, of_socket, of_path));
 }
 
 /// Who is not accepted, and whose words are not read, learns of it.

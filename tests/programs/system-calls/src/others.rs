@@ -50,6 +50,19 @@ pub(crate) fn run() {
             "capget of nobody {nobody} {}",
             std::hint::black_box(&header)[0]
         );
+        let own = std::process::id() as usize;
+        let one = made(290, [0; 4]) as usize;
+        let other = made(290, [0; 4]) as usize;
+        let copy = made(32, [one, 0, 0, 0]) as usize;
+        let compare = |what, first, second| call(312, [own, own, what, first, second, 0]);
+        println!(
+            "kcmp {} {} {} {} {}",
+            compare(0, one, copy),
+            compare(0, one, other) > 0,
+            compare(0, one, 9999),
+            compare(1, 0, 0),
+            compare(99, 0, 0)
+        );
         let mut priority = [7_i32];
         println!(
             "getparam {} {:?}",

@@ -32,8 +32,12 @@ impl Look {
 
     #[inline(never)]
     fn quickest(read: Read<'_>) -> Self {
-        let mut best = Self::take(read);
-        for _ in 1..LOOKS {
+        let mut best = Self {
+            other: 0,
+            before: 0,
+            after: u64::MAX,
+        };
+        for _ in 0..LOOKS {
             let look = Self::take(read);
             if look.ticks() < best.ticks() {
                 best = look;

@@ -14,7 +14,7 @@ mod shared;
 use core::arch::x86_64::_rdtsc;
 use core::sync::atomic::{AtomicU64, Ordering};
 
-use super::core_local;
+use super::{core_local, hypervisor};
 use crate::sync::{OnceCell, SpinLock};
 pub use measurement::{CounterMeasurement, TscMeasurement};
 use shared::Shared;
@@ -55,6 +55,7 @@ impl Paravirtual {
     /// The clock that this machine has, with this core enabled.
     fn find() -> Option<Self> {
         let kind = match () {
+            () if !hypervisor::may_tell_time() => return None,
             () if kvm::is_there() => Kind::Kvm,
             () if hyper_v::is_there() => Kind::HyperV,
             () => return None,

@@ -132,9 +132,9 @@ pub enum StartInfoError {
 }
 
 impl StartInfo {
-    /// One that says nothing yet.
+    /// One that says nothing yet: all zeros, so that a static one needs no place in the image and no clearing.
     #[allow(clippy::new_without_default, reason = "made once, to be read into")]
-    pub fn new() -> Self {
+    pub const fn new() -> Self {
         Self {
             ranges: [MemoryRange::EMPTY; MAX_RANGES],
             range_count: 0,
@@ -238,6 +238,15 @@ fn extended_bios_data(memory: &impl Physical) -> Option<u64> {
 trait Physical {
     /// Bytes from an address on, if all of them can be read.
     fn bytes<const N: usize>(&self, phys: u64) -> Option<[u8; N]>;
+
+    /// So many numbers of 64 bits, the lowest byte first.
+    fn words<const N: usize>(&self, phys: u64) -> Option<[u64; N]> {
+        let mut words = [0; N];
+        for (offset, word) in (0..).step_by(8).zip(&mut words) {
+            *word = u64::from_le_bytes(self.bytes(phys.checked_add(offset)?)?);
+        }
+        Some(words)
+    }
 }
 
 /// The bytes at `offset` of what is called `what` and lies at `phys`.
@@ -249,6 +258,18 @@ fn at<const N: usize>(
 ) -> Result<[u8; N], StartInfoError> {
     let phys = phys.checked_add(offset).filter(|&phys| phys != 0);
     phys.and_then(|phys| memory.bytes(phys))
+        .ok_or(StartInfoError::Unreachable(what))
+}
+
+/// The same of numbers of 64 bits.
+fn words_at<const N: usize>(
+    memory: &impl Physical,
+    phys: u64,
+    offset: u64,
+    what: &'static str,
+) -> Result<[u64; N], StartInfoError> {
+    let phys = phys.checked_add(offset).filter(|&phys| phys != 0);
+    phys.and_then(|phys| memory.words(phys))
         .ok_or(StartInfoError::Unreachable(what))
 }
 
@@ -298,15 +319,26 @@ fn multiboot_framebuffer(
 /// The memory of this machine.
 struct Mapped;
 
+impl Mapped {
+    /// An address from which so many bytes can be read.
+    fn reach(phys: u64, len_bytes: usize) -> Option<u64> {
+        // One comparison leaves out 0 too, which becomes the largest number.
+        (phys.wrapping_sub(1) < MAPPED_BYTES - len_bytes as u64).then_some(phys)
+    }
+}
+
 impl Physical for Mapped {
     fn bytes<const N: usize>(&self, phys: u64) -> Option<[u8; N]> {
-        let end = phys.checked_add(N as u64)?;
-        if phys == 0 || end > MAPPED_BYTES {
-            return None;
-        }
+        let phys = Self::reach(phys, N)?;
         // SAFETY: below 4 GiB everything is mapped one to one at the start; an array of bytes has no alignment and every value, and
         // the kernel writes nothing there meanwhile.
         Some(unsafe { (phys as *const [u8; N]).read() })
+    }
+
+    fn words<const N: usize>(&self, phys: u64) -> Option<[u64; N]> {
+        let phys = Self::reach(phys, 8 * N)?;
+        // SAFETY: as in `bytes`; it need not be aligned. The processor has the lowest byte first, too.
+        Some(unsafe { (phys as *const [u64; N]).read_unaligned() })
     }
 }
 

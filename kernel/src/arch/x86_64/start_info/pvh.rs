@@ -3,7 +3,7 @@
 
 use super::{
     MAX_ENTRIES, Physical, RootPointer, StartInfo, StartInfoError, at, multiboot_framebuffer,
-    u32_at,
+    u32_at, words_at,
 };
 
 const WHAT: &str = "start information";
@@ -24,7 +24,6 @@ pub(super) fn read(
     info: &mut StartInfo,
 ) -> Result<(), StartInfoError> {
     // Each structure is read at once.
-    let start: [u8; 56] = at(memory, phys, 0, WHAT)?;
     let [
         magic_version,
         flags_count,
@@ -33,7 +32,7 @@ pub(super) fn read(
         root,
         map,
         map_count,
-    ] = words(&start);
+    ] = words_at(memory, phys, 0, WHAT)?;
     if magic_version as u32 != MAGIC {
         return Err(StartInfoError::Magic(magic_version as u32));
     }
@@ -45,8 +44,7 @@ pub(super) fn read(
         address => RootPointer::At(address),
     };
     for index in 0..(map_count & LOW_HALF).min(MAX_ENTRIES) {
-        let entry: [u8; 24] = at(memory, map, index * 24, "memory map")?;
-        let [start, len_bytes, kind] = words(&entry);
+        let [start, len_bytes, kind] = words_at(memory, map, index * 24, "memory map")?;
         info.add_range(start, len_bytes, kind as u32);
     }
     if command_line != 0 {
@@ -54,19 +52,12 @@ pub(super) fn read(
     }
     for index in 0..(flags_count >> 32).min(MAX_ENTRIES) {
         const WHAT: &str = "list of modules";
-        let module: [u8; 24] = at(memory, modules, index * 32, WHAT)?;
-        let [content, _len_bytes, name] = words(&module);
+        let [content, _len_bytes, name] = words_at(memory, modules, index * 32, WHAT)?;
         if at(memory, name, 0, WHAT).as_ref() == Ok(FRAMEBUFFER) {
             info.framebuffer = multiboot_framebuffer(memory, content, 24)?;
         }
     }
     Ok(())
-}
-
-/// The 64-bit words that bytes are.
-fn words<const N: usize>(bytes: &[u8]) -> [u64; N] {
-    let (words, _) = bytes.as_chunks();
-    core::array::from_fn(|index| words.get(index).copied().map_or(0, u64::from_le_bytes))
 }
 
 #[cfg(test)]

@@ -167,6 +167,8 @@ pub(super) unsafe extern "C" fn fill(to: *mut u8, value: i32, n: usize) -> *mut 
         "cmp rdx, 256",
         "jbe 3f",
         "lea r8, [rdi + rdx - 256]",
+        // An emulator translates what follows up to a jump for each place from where it is reached: so the loop is entered as it goes on.
+        "jmp 2f",
         "2: vmovdqu [rdi], ymm0",
         "vmovdqu [rdi + 32], ymm0",
         "vmovdqu [rdi + 64], ymm0",

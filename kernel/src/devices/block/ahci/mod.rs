@@ -19,6 +19,7 @@ use self::registers::{
     GHC_INTERRUPTS, MEMORY_BYTES, PI, WINDOW_BYTES,
 };
 use super::BlockDriver;
+use super::Name;
 use super::exchange::{Exchange, Interrupt};
 use super::ide::identify::Identity;
 use super::queued::QueuedDisk;
@@ -138,7 +139,7 @@ fn disk<R: Registers>(
     has_interrupt: bool,
 ) -> Result<QueuedDisk, OutOfMemory> {
     Ok(QueuedDisk {
-        name: format!("{controller} port {number} {}", identity.model),
+        name: Name::Told(format!("{controller} port {number} {}", identity.model)),
         sector_len_bytes: identity.sector_len_bytes,
         sector_count: identity.sector_count,
         is_read_only: false,

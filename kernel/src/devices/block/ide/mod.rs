@@ -90,8 +90,8 @@ impl SharedChannel {
 }
 
 impl BlockDriver for IdeDisk {
-    fn name(&self) -> &str {
-        &self.name
+    fn name(&self) -> String {
+        self.name.clone()
     }
 
     fn sector_len_bytes(&self) -> usize {

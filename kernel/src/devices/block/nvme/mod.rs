@@ -20,6 +20,7 @@ use core::fmt;
 use self::controller::Nvme;
 use self::registers::WINDOW_BYTES;
 use super::BlockDriver;
+use super::Name;
 use super::exchange::{Exchange, Interrupt};
 use super::queued::QueuedDisk;
 use super::queues::Queues;
@@ -137,8 +138,7 @@ impl Namespace {
 /// Looks for the disks of the machine's NVMe controllers.
 pub(super) fn discover(devices: &[PciDevice], disks: &mut Vec<Arc<dyn BlockDriver>>) {
     for device in devices.iter().filter(|device| device.class == CLASS_NVME) {
-        device.enable();
-        let bars = device.bars();
+        let bars = device.enable_with_bars();
         let window = match bars[0] {
             Some(Bar::Memory { phys, len_bytes }) => {
                 let len = usize::try_from(len_bytes).unwrap_or(WINDOW_BYTES);
@@ -204,7 +204,7 @@ fn start<R: Registers>(
     let exchange = Exchange::new(Box::new(nvme), MAX_SLOTS, irq.is_some())?;
     let interrupt = irq.map(|irq| Interrupt::register(irq, vec![exchange]));
     let disk = |(number, namespace): (u32, Namespace)| QueuedDisk {
-        name: format!("{name} namespace {number} {}", identity.model),
+        name: Name::Told(format!("{name} namespace {number} {}", identity.model)),
         sector_len_bytes: namespace.sector_len_bytes,
         sector_count: namespace.sector_count,
         is_read_only: namespace.is_read_only,

@@ -19,6 +19,7 @@ use self::adapter::{ANSWER_BYTES, Adapter};
 use self::registers::WINDOW_BYTES;
 use self::scsi::Cdb;
 use super::BlockDriver;
+use super::Name;
 use super::exchange::{Exchange, Interrupt};
 use super::queued::QueuedDisk;
 use super::queues::Queues;
@@ -87,7 +88,7 @@ fn start<R: Registers>(
     let exchange = Exchange::new(Box::new(adapter), MAX_SLOTS, irq.is_some())?;
     let interrupt = irq.map(|irq| Interrupt::register(irq, vec![exchange]));
     let disk = |found: Found| QueuedDisk {
-        name: format!("{name} target {}", found.target),
+        name: Name::Told(format!("{name} target {}", found.target)),
         sector_len_bytes: found.sector_len_bytes,
         sector_count: found.sector_count,
         is_read_only: found.is_read_only,

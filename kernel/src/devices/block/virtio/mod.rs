@@ -7,11 +7,11 @@ pub(crate) mod requests;
 mod tests;
 
 use alloc::boxed::Box;
-use alloc::string::String;
 use alloc::sync::Arc;
 use alloc::vec;
 use alloc::vec::Vec;
 
+use super::Name;
 use super::exchange::{Exchange, Interrupt};
 use super::queued::QueuedDisk;
 use super::queues::{Queue, Queues};
@@ -52,7 +52,7 @@ pub(crate) fn queue_count(transport: &dyn Transport) -> usize {
 /// # Errors
 /// When the device does not go along or says impossible things of itself, or there is no memory.
 pub(crate) fn start(
-    name: String,
+    name: Name,
     transport: Arc<dyn Transport>,
     queues: usize,
     claim_irqs: impl FnOnce() -> Vec<Irq>,

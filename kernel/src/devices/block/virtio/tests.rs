@@ -9,7 +9,7 @@ use crate::devices::block::exchange::{Controller, Kind, Request};
 use crate::devices::block::queued::QueuedDisk;
 use crate::devices::block::queues::model::go_to;
 use crate::devices::block::slots::{MAX_DATA_BYTES, MAX_SLOTS};
-use crate::devices::block::{BlockDriver, BlockError};
+use crate::devices::block::{BlockDriver, BlockError, Name};
 use crate::devices::fake_memory::{device_read, device_write};
 use crate::devices::virtio::queue::Queue;
 use crate::devices::virtio::queue::model::DeviceSide;
@@ -98,7 +98,12 @@ impl Device {
     fn started(self) -> (Arc<Self>, Result<QueuedDisk, Error>) {
         let device = Arc::new(self);
         let queues = queue_count(&*device).min(CORES);
-        let disk = start("disk".to_string(), device.clone(), queues, Vec::new);
+        let disk = start(
+            Name::Told("disk".to_string()),
+            device.clone(),
+            queues,
+            Vec::new,
+        );
         (device, disk)
     }
 

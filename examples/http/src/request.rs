@@ -51,12 +51,32 @@ enum Stop {
 /// Reads the request at the front of `data`.
 #[inline]
 pub(crate) fn read(data: &[u8]) -> Request<'_> {
-    match read_head(data.get(..MAX_HEAD_BYTES).unwrap_or(data)) {
+    let head = data.get(..MAX_HEAD_BYTES).unwrap_or(data);
+    if let Some(request) = read_shortest(head) {
+        return request;
+    }
+    match read_head(head) {
         Ok(request) => request,
         Err(Stop::End) if data.len() < MAX_HEAD_BYTES => Request::Partial,
         Err(Stop::End | Stop::TooManyFields) => Request::TooLarge,
         Err(Stop::Wrong) => Request::Malformed,
     }
+}
+
+/// Reads the shortest request that is one, which programs send that ask much: `GET` with `Host` and nothing else.
+#[inline]
+fn read_shortest(head: &[u8]) -> Option<Request<'_>> {
+    let rest = head.strip_prefix(b"GET ")?;
+    let behind = skip(rest, TARGET);
+    let target = &rest[..rest.len() - behind.len()];
+    let value = behind.strip_prefix(b" HTTP/1.1\r\nHost: ")?;
+    let rest = skip(value, VALUE).strip_prefix(b"\r\n\r\n")?;
+    (!target.is_empty()).then(|| Request::Get {
+        target,
+        is_head: false,
+        persistence: Persistence::KeepAlive,
+        len: head.len() - rest.len(),
+    })
 }
 
 /// What the fields of a head say.
@@ -385,6 +405,7 @@ mod tests {
     fn a_byte_where_it_cannot_stand_is_told_as_soon_as_it_is_there() {
         for text in [
             "GET  HTTP/1.1\r\n",
+            "GET  HTTP/1.1\r\nHost: x\r\n\r\n",
             " GET",
             "GET /a\r\n",
             "GET / HTTP/2",

@@ -22,7 +22,7 @@ const COST_LIMIT: f64 = 2.0 / 1.8;
 /// And one core serves at most so much of what two do.
 const RATE_LIMIT: f64 = 1.0 / 1.8;
 /// How long a request computes, about, and the rounds and requests by which it is found out how many rounds that is.
-const WORK: Duration = Duration::from_micros(300);
+const WORK: Duration = Duration::from_millis(1);
 const TRIAL_ROUNDS: u32 = 100_000;
 const TRIALS: u32 = 50;
 

@@ -32,7 +32,7 @@ fn main() -> Result<()> {
     std::env::set_current_dir("/disk")?;
     let measures: [Measure; 13] = [
         ("a name of a directory of 10,000, cold", list),
-        ("a name of a directory of 10,000, warm", list),
+        ("a name of a directory of 10,000, warm", list_again),
         ("open, read and close 1 KiB, cold", read_small),
         ("open, read and close 1 KiB, warm", read_small),
         ("random read of 4 KiB, cold", read_random),
@@ -77,6 +77,11 @@ fn list() -> Result<usize> {
     }
     assert_eq!(count, NAMES);
     Ok(count)
+}
+
+/// So often that a moment in which the host does something else does not decide.
+fn list_again() -> Result<usize> {
+    (0..20).try_fold(0, |count, _| Ok(count + list()?))
 }
 
 fn read_small() -> Result<usize> {

@@ -105,8 +105,10 @@ stats! {
     reassembled,
     /// Packets that waited for a hardware address in vain, or found no room to wait.
     neighbor_lost,
-    /// Frames that found no free buffer of the device.
+    /// Frames that found no free buffer of the device, and were not sent.
     device_full,
+    /// Frames that waited for a free buffer of the device.
+    device_waits,
     /// Messages of ICMP that were not sent, because there were too many.
     icmp_limited,
     /// Datagrams to ports that nobody has.
@@ -119,6 +121,8 @@ stats! {
     predicted,
     /// Segments sent again.
     retransmitted,
+    /// Answers to requests for connections that were sent again, since nobody had acknowledged them.
+    handshakes_repeated,
     /// Retransmission timers that went off.
     timeouts,
     /// Segments outside the window or of old times.

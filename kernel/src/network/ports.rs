@@ -20,6 +20,9 @@ use crate::sync::{OnceCell, SpinLock};
 
 /// Longest queue of connections that nobody has accepted yet, whatever a program asks for (Linux's `somaxconn`).
 pub const MAX_BACKLOG: usize = 4096;
+/// Who asks for so many wants many: it is what std asks for, whose programs cannot say it. With fewer, of a thousand clients that come at once some
+/// would have to ask again a second later, since the thread that accepts has its turn with those it has started.
+const MANY: usize = 128;
 /// Ports that sockets get that ask for none in particular (RFC 6335, section 6).
 pub const EPHEMERAL: RangeInclusive<u16> = 0xC000..=0xFFFF;
 
@@ -71,6 +74,14 @@ struct Queue {
     is_closed: bool,
 }
 
+/// How many connections may wait where a program asks for so many.
+fn bounded(backlog: usize) -> usize {
+    match backlog {
+        MANY.. => MAX_BACKLOG,
+        few => few.max(1),
+    }
+}
+
 impl Listener {
     fn new(binding: Binding, backlog: usize, notifier: Arc<Notifier>) -> Arc<Self> {
         Arc::new(Self {
@@ -78,7 +89,7 @@ impl Listener {
             notifier,
             queue: SpinLock::new(Queue {
                 ready: VecDeque::new(),
-                backlog: backlog.clamp(1, MAX_BACKLOG),
+                backlog: bounded(backlog),
                 is_closed: false,
             }),
         })
@@ -126,9 +137,15 @@ impl Listener {
         self.queue.lock().ready.len()
     }
 
+    /// How many may wait.
+    #[cfg(test)]
+    pub(super) fn bound(&self) -> usize {
+        self.queue.lock().backlog
+    }
+
     /// Changes how many may wait.
     pub(super) fn set_backlog(&self, backlog: usize) {
-        self.queue.lock().backlog = backlog.clamp(1, MAX_BACKLOG);
+        self.queue.lock().backlog = bounded(backlog);
     }
 
     /// Accepts no more; gives out what waits, to be closed.

@@ -21,6 +21,7 @@ use super::stack::{Progress, Stack};
 use crate::devices::network::Medium;
 use crate::scheduler::Readiness;
 
+mod bursts;
 mod closing;
 mod leases;
 mod pings;

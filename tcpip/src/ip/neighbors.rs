@@ -19,8 +19,11 @@ const DOUBT_US: u64 = SECOND;
 pub(crate) const ASK_US: u64 = SECOND;
 /// Questions before a neighbour is given up.
 const MAX_ASKED: u8 = 3;
-/// Packets that wait for one neighbour.
-const MAX_PACKETS: usize = 8;
+/// Bytes of the packets that wait for neighbours, all together. Those of one may take as much as is left free by then: some eight hundred answers to
+/// requests that came in one burst, and others' still find room.
+const HELD_BYTES: usize = 256 << 10;
+/// What a packet counts for besides its bytes.
+const PACKET_BYTES: usize = 64;
 
 /// What is known of a neighbour.
 struct Neighbor {
@@ -36,6 +39,8 @@ struct Neighbor {
     is_contested: bool,
     /// Frames that wait for the address, without it.
     packets: Vec<Vec<u8>>,
+    /// What they count for.
+    packet_bytes: usize,
     /// Connections that wait for it, by slot.
     waiters: Vec<u32>,
 }
@@ -52,7 +57,17 @@ impl Neighbor {
             asked: 0,
             is_contested: false,
             packets: Vec::new(),
+            packet_bytes: 0,
             waiters: Vec::new(),
+        }
+    }
+
+    /// Takes what waits for it, which is held no more.
+    fn release(&mut self, held_bytes: &mut usize) -> Waiting {
+        *held_bytes -= core::mem::take(&mut self.packet_bytes);
+        Waiting {
+            packets: core::mem::take(&mut self.packets),
+            waiters: core::mem::take(&mut self.waiters),
         }
     }
 
@@ -98,10 +113,30 @@ pub(crate) struct Waiting {
     pub(crate) waiters: Vec<u32>,
 }
 
+/// What waited in vain.
+#[derive(Debug, Default)]
+pub(crate) struct Lost {
+    /// How many packets.
+    pub(crate) packets: u64,
+    /// The connections.
+    pub(crate) waiters: Vec<u32>,
+}
+
+impl Lost {
+    fn add(&mut self, waiting: Waiting) {
+        self.packets += waiting.packets.len() as u64;
+        self.waiters.extend(waiting.waiters);
+    }
+}
+
 /// The neighbours of an interface.
 pub(crate) struct Neighbors {
     table: HashMap<Address, Neighbor, Seed>,
     limit: usize,
+    /// What all packets that wait count for.
+    held_bytes: usize,
+    /// What waited for neighbours that had to make room.
+    lost: Lost,
     /// Grows whenever a known address has changed or was forgotten.
     pub(crate) generation: u32,
 }
@@ -112,6 +147,8 @@ impl Neighbors {
         Self {
             table: HashMap::with_hasher(Seed::new(seed)),
             limit,
+            held_bytes: 0,
+            lost: Lost::default(),
             generation: 0,
         }
     }
@@ -168,13 +205,17 @@ impl Neighbors {
 
     /// Lets a frame wait; whether there was room.
     pub(crate) fn hold(&mut self, address: Address, packet: Vec<u8>) -> bool {
-        match self.table.get_mut(&address) {
-            Some(neighbor) if neighbor.packets.len() < MAX_PACKETS => {
-                neighbor.packets.push(packet);
-                true
-            }
-            _ => false,
+        let Some(neighbor) = self.table.get_mut(&address) else {
+            return false;
+        };
+        let bytes = packet.len() + PACKET_BYTES;
+        let has_room = neighbor.packet_bytes + bytes <= HELD_BYTES.saturating_sub(self.held_bytes);
+        if has_room {
+            neighbor.packet_bytes += bytes;
+            self.held_bytes += bytes;
+            neighbor.packets.push(packet);
         }
+        has_room
     }
 
     /// Lets a connection wait.
@@ -219,10 +260,7 @@ impl Neighbors {
         neighbor.confirmed_at = now;
         neighbor.asked = 0;
         neighbor.is_contested = false;
-        Some(Waiting {
-            packets: core::mem::take(&mut neighbor.packets),
-            waiters: core::mem::take(&mut neighbor.waiters),
-        })
+        Some(neighbor.release(&mut self.held_bytes))
     }
 
     /// Whether any is being asked.
@@ -230,9 +268,10 @@ impl Neighbors {
         self.table.values().any(|neighbor| neighbor.asked != 0)
     }
 
-    /// The questions to repeat, and what waited for neighbours that are given up now.
-    pub(crate) fn tick(&mut self, now: u64) -> (Vec<Question>, Vec<Waiting>) {
-        let (mut questions, mut lost) = (Vec::new(), Vec::new());
+    /// The questions to repeat, and what waited for neighbours that are given up now, or had to make room.
+    pub(crate) fn tick(&mut self, now: u64) -> (Vec<Question>, Lost) {
+        let mut questions = Vec::new();
+        let mut lost = core::mem::take(&mut self.lost);
         let mut has_forgotten = false;
         self.table.retain(|target, neighbor| {
             if neighbor.asked == 0 || now < neighbor.asked_at + ASK_US {
@@ -240,10 +279,7 @@ impl Neighbors {
             }
             if neighbor.asked >= MAX_ASKED {
                 has_forgotten |= neighbor.mac.is_some();
-                lost.push(Waiting {
-                    packets: core::mem::take(&mut neighbor.packets),
-                    waiters: core::mem::take(&mut neighbor.waiters),
-                });
+                lost.add(neighbor.release(&mut self.held_bytes));
                 return false;
             }
             neighbor.asked += 1;
@@ -269,6 +305,7 @@ impl Neighbors {
         if self.table.len() < self.limit {
             return;
         }
+        // Nothing waits for them, as nothing does for those that are not being asked.
         self.table.retain(|_, one| one.is_wanted);
         if self.table.len() < self.limit {
             return;
@@ -282,8 +319,8 @@ impl Neighbors {
                 .iter()
                 .min_by_key(|(_, one)| (!one.waiters.is_empty(), one.mac.is_some(), one.used_at))
                 .map(|(address, _)| *address);
-            if let Some(oldest) = oldest {
-                self.table.remove(&oldest);
+            if let Some(mut removed) = oldest.and_then(|oldest| self.table.remove(&oldest)) {
+                self.lost.add(removed.release(&mut self.held_bytes));
             }
         }
     }
@@ -312,10 +349,7 @@ mod tests {
         assert_eq!(table.tick(2 * ASK_US).0.len(), 1);
         let (questions, lost) = table.tick(3 * ASK_US);
         assert!(questions.is_empty());
-        assert_eq!(
-            (lost.len(), lost[0].packets.len(), &lost[0].waiters[..]),
-            (1, 1, &[7][..])
-        );
+        assert_eq!((lost.packets, &lost.waiters[..]), (1, &[7][..]));
         assert!(table.len() == 0 && !table.is_asking());
     }
 
@@ -420,6 +454,44 @@ mod tests {
         let waiting = table.learn(ip(3), MAC, Word::Told, 2000).unwrap();
         assert_eq!(waiting.packets.len(), 1);
         assert_eq!(table.generation, generation, "no way in use has changed");
+    }
+
+    #[test]
+    fn a_burst_waits_for_one_neighbour_and_leaves_room_for_others() {
+        let mut table = Neighbors::new(8, 1);
+        let mut held = 0;
+        table.resolve(ip(2), 0);
+        while table.hold(ip(2), vec![0; 74]) {
+            held += 1;
+        }
+        assert!((900..1000).contains(&held), "{held}");
+        table.resolve(ip(3), 0);
+        assert!(table.hold(ip(3), vec![0; 1514]));
+        assert_eq!(
+            table
+                .learn(ip(2), MAC, Word::Told, 1)
+                .map(|one| one.packets.len()),
+            Some(held)
+        );
+        assert!(
+            table.hold(ip(3), vec![0; 60_000]),
+            "their room is free again"
+        );
+        table.learn(ip(3), MAC, Word::Told, 1);
+        assert_eq!(table.held_bytes, 0);
+    }
+
+    #[test]
+    fn what_waited_for_neighbours_that_made_room_is_told() {
+        let mut table = Neighbors::new(4, 1);
+        for last in 0..8 {
+            table.resolve(ip(last), u64::from(last));
+            assert!(table.hold(ip(last), vec![1]));
+            table.wait(ip(last), u32::from(last));
+        }
+        let (_, lost) = table.tick(10);
+        assert_eq!((lost.packets, lost.waiters.len()), (4, 4));
+        assert!(table.tick(11).1.waiters.is_empty(), "once");
     }
 
     #[test]

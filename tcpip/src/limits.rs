@@ -21,6 +21,8 @@ pub struct Limits {
     pub neighbors: usize,
     /// Bytes of packets that lack fragments.
     pub fragment_bytes: usize,
+    /// Bytes of packets that wait for the hardware addresses of their next stations; and of frames that wait for the device, as much again.
+    pub waiting_bytes: usize,
 }
 
 impl Limits {
@@ -49,6 +51,7 @@ impl Limits {
             time_wait,
             neighbors: 512,
             fragment_bytes: (memory_bytes / 256).clamp(64 << 10, 4 * MIB) as usize,
+            waiting_bytes: (memory_bytes / 64).clamp(256 << 10, 4 * MIB) as usize,
         }
     }
 
@@ -62,6 +65,7 @@ impl Limits {
             half_open: share(self.half_open, 64),
             orphans: share(self.orphans, 16),
             time_wait: share(self.time_wait, 256),
+            waiting_bytes: share(self.waiting_bytes, 256 << 10),
             ..self
         }
     }

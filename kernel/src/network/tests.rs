@@ -41,6 +41,7 @@ const LIMITS: Limits = Limits {
     buffer_bytes: 1 << 20,
     neighbors: 16,
     fragment_bytes: 64 << 10,
+    waiting_bytes: 256 << 10,
 };
 
 type Loss = Box<dyn FnMut(usize) -> bool>;

@@ -116,7 +116,7 @@ impl<D: Device, S: Sockets> Engine<D, S> {
             ),
             time_wait: TimeWait::new(limits.time_wait, random.next_u64()),
             timers: Timers::new(),
-            neighbors: Neighbors::new(limits.neighbors, random.next_u64()),
+            neighbors: Neighbors::new(limits.neighbors, limits.waiting_bytes, random.next_u64()),
             addresses: Addresses::default(),
             last_hop: None,
             late: VecDeque::new(),

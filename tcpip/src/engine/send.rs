@@ -18,8 +18,7 @@ use crate::wire::ip::Fragment;
 use crate::wire::protocol::FRAGMENT;
 use crate::wire::{ip, ndp, protocol, put};
 
-/// Bytes of frames that wait for the device, at most, and what each counts for besides its own.
-const LATE_BYTES: usize = 256 << 10;
+/// What a frame that waits for the device counts for besides its bytes.
 const LATE_FRAME_BYTES: usize = 64;
 /// How often the device is asked whether it has room for them again, and how long it may take none.
 const LATE_RETRY_US: u64 = 50;
@@ -281,7 +280,7 @@ impl<D: Device, S: Sockets> Engine<D, S> {
     fn delay(&mut self, frame: Vec<u8>) {
         self.device.flush();
         let bytes = frame.len() + LATE_FRAME_BYTES;
-        if self.is_stuck || self.late_bytes + bytes > LATE_BYTES {
+        if self.is_stuck || self.late_bytes + bytes > self.limits.waiting_bytes {
             self.stats.device_full += 1;
             return;
         }

@@ -19,9 +19,6 @@ const DOUBT_US: u64 = SECOND;
 pub(crate) const ASK_US: u64 = SECOND;
 /// Questions before a neighbour is given up.
 const MAX_ASKED: u8 = 3;
-/// Bytes of the packets that wait for neighbours, all together. Those of one may take as much as is left free by then: some eight hundred answers to
-/// requests that came in one burst, and others' still find room.
-const HELD_BYTES: usize = 256 << 10;
 /// What a packet counts for besides its bytes.
 const PACKET_BYTES: usize = 64;
 
@@ -133,6 +130,8 @@ impl Lost {
 pub(crate) struct Neighbors {
     table: HashMap<Address, Neighbor, Seed>,
     limit: usize,
+    /// Bytes of packets that may wait. Those for one neighbour may take as much as is left free by then, so that others' still find room.
+    held_limit: usize,
     /// What all packets that wait count for.
     held_bytes: usize,
     /// What waited for neighbours that had to make room.
@@ -142,11 +141,12 @@ pub(crate) struct Neighbors {
 }
 
 impl Neighbors {
-    /// None yet, and never more than `limit`.
-    pub(crate) fn new(limit: usize, seed: u64) -> Self {
+    /// None yet, and never more than `limit`; packets of so many bytes may wait for them.
+    pub(crate) fn new(limit: usize, held_limit: usize, seed: u64) -> Self {
         Self {
             table: HashMap::with_hasher(Seed::new(seed)),
             limit,
+            held_limit,
             held_bytes: 0,
             lost: Lost::default(),
             generation: 0,
@@ -209,7 +209,8 @@ impl Neighbors {
             return false;
         };
         let bytes = packet.len() + PACKET_BYTES;
-        let has_room = neighbor.packet_bytes + bytes <= HELD_BYTES.saturating_sub(self.held_bytes);
+        let has_room =
+            neighbor.packet_bytes + bytes <= self.held_limit.saturating_sub(self.held_bytes);
         if has_room {
             neighbor.packet_bytes += bytes;
             self.held_bytes += bytes;
@@ -331,6 +332,7 @@ mod tests {
     use super::{ASK_US, Address, FRESH_US, Neighbors, Resolved, Word};
 
     const MAC: [u8; 6] = [2; 6];
+    const HELD_BYTES: usize = 256 << 10;
 
     fn ip(last: u8) -> Address {
         Address::v4([10, 0, 2, last])
@@ -338,7 +340,7 @@ mod tests {
 
     #[test]
     fn a_neighbour_is_asked_once_a_second_and_given_up() {
-        let mut table = Neighbors::new(8, 1);
+        let mut table = Neighbors::new(8, HELD_BYTES, 1);
         let (resolved, question) = table.resolve(ip(2), 0);
         assert_eq!(resolved, Resolved::Pending);
         assert!(question.is_some_and(|question| question.mac.is_none()));
@@ -355,7 +357,7 @@ mod tests {
 
     #[test]
     fn an_answer_releases_what_waits_and_is_doubted_later() {
-        let mut table = Neighbors::new(8, 1);
+        let mut table = Neighbors::new(8, HELD_BYTES, 1);
         table.resolve(ip(2), 5);
         assert!(table.hold(ip(2), vec![1]));
         assert!(
@@ -387,7 +389,7 @@ mod tests {
 
     /// A neighbour that was asked and answered at 0.
     fn known() -> Neighbors {
-        let mut table = Neighbors::new(8, 1);
+        let mut table = Neighbors::new(8, HELD_BYTES, 1);
         table.resolve(ip(2), 0);
         assert!(table.learn(ip(2), MAC, Word::Told, 0).is_some());
         table
@@ -458,7 +460,7 @@ mod tests {
 
     #[test]
     fn a_burst_waits_for_one_neighbour_and_leaves_room_for_others() {
-        let mut table = Neighbors::new(8, 1);
+        let mut table = Neighbors::new(8, HELD_BYTES, 1);
         let mut held = 0;
         table.resolve(ip(2), 0);
         while table.hold(ip(2), vec![0; 74]) {
@@ -483,7 +485,7 @@ mod tests {
 
     #[test]
     fn what_waited_for_neighbours_that_made_room_is_told() {
-        let mut table = Neighbors::new(4, 1);
+        let mut table = Neighbors::new(4, HELD_BYTES, 1);
         for last in 0..8 {
             table.resolve(ip(last), u64::from(last));
             assert!(table.hold(ip(last), vec![1]));
@@ -496,7 +498,7 @@ mod tests {
 
     #[test]
     fn strangers_cannot_fill_the_table() {
-        let mut table = Neighbors::new(4, 1);
+        let mut table = Neighbors::new(4, HELD_BYTES, 1);
         for last in 0..100 {
             table.learn(ip(last), MAC, Word::Asking, u64::from(last));
             assert!(table.len() <= 4);

@@ -20,6 +20,7 @@ const LIMITS: Limits = Limits {
     time_wait: 1,
     neighbors: 1,
     fragment_bytes: 1,
+    waiting_bytes: 1,
 };
 const SIZES: Sizes = Sizes {
     mss: 1000,

@@ -27,6 +27,7 @@ pub(crate) const LIMITS: Limits = Limits {
     time_wait: 100,
     neighbors: 16,
     fragment_bytes: 64 << 10,
+    waiting_bytes: 256 << 10,
 };
 
 /// A device that keeps what is sent until the network takes it.

@@ -6,6 +6,7 @@ use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::net::{IpAddr, SocketAddr};
 use core::ops::RangeInclusive;
+use core::sync::atomic::{AtomicU16, Ordering};
 
 use tcpip::{Admission, Tuple};
 
@@ -65,6 +66,8 @@ pub struct Listener {
     pub binding: Binding,
     /// Who waits for connections.
     pub notifier: Arc<Notifier>,
+    /// Bytes of payload that segments of its connections have at most; 0: as many as fit.
+    pub segment_bytes: AtomicU16,
     queue: SpinLock<Queue>,
 }
 
@@ -87,6 +90,7 @@ impl Listener {
         Arc::new(Self {
             binding,
             notifier,
+            segment_bytes: AtomicU16::new(0),
             queue: SpinLock::new(Queue {
                 ready: VecDeque::new(),
                 backlog: bounded(backlog),
@@ -398,7 +402,9 @@ impl Ports {
             .and_then(|at| entries.get(at)?.1.listener.as_ref());
         match listener {
             None => Admission::Refused,
-            Some(listener) if listener.has_room() => Admission::Open,
+            Some(listener) if listener.has_room() => Admission::Open {
+                segment_bytes: listener.segment_bytes.load(Ordering::Relaxed),
+            },
             Some(_) => Admission::Full,
         }
     }

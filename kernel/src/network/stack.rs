@@ -544,11 +544,16 @@ impl Stack {
         match (self.engine.state(slot), self.engine.error(slot)) {
             (state, _) if state.is_connecting() => Progress::Connecting,
             (_, Some(error)) => Progress::Failed(error.into()),
-            (State::Closed, None) if self.engine.tuple(slot).is_none() => {
+            (State::Closed, None) if !self.engine.was_made(slot) => {
                 Progress::Failed(Error::NotConnected)
             }
             _ => Progress::Connected,
         }
+    }
+
+    /// Whether the handshake was ever through.
+    pub fn was_made(&self, slot: u32) -> bool {
+        self.engine.was_made(slot)
     }
 
     /// Both ends of a connection.

@@ -252,11 +252,8 @@ impl<D: Device, S: Sockets> Engine<D, S> {
 
     /// Has packets to other networks go by `gateway`.
     pub fn add_route(&mut self, to: IpAddr, prefix_len: u8, gateway: Option<IpAddr>) {
-        self.addresses.add_route(Route {
-            to: Prefix::new(to, prefix_len),
-            gateway: gateway.map(Address::from),
-            valid_until: u64::MAX,
-        });
+        let route = Route::new(Prefix::new(to, prefix_len), gateway.map(Address::from));
+        self.addresses.add_route(route);
         self.forget_paths();
     }
 

@@ -401,6 +401,9 @@ impl<D: Device, S: Sockets> Engine<D, S> {
         let Some(waiting) = self.neighbors.learn(address, mac, word, now) else {
             return;
         };
+        if self.addresses.note_answer(address, false) {
+            self.forget_paths();
+        }
         for mut frame in waiting.packets {
             crate::wire::put(&mut frame, 0, &mac);
             self.send_made(frame);
@@ -420,6 +423,13 @@ impl<D: Device, S: Sockets> Engine<D, S> {
             self.ask(question);
         }
         self.stats.neighbor_lost += lost.packets;
+        let mut has_changed = false;
+        for station in lost.silent {
+            has_changed |= self.addresses.note_answer(station, true);
+        }
+        if has_changed {
+            self.forget_paths();
+        }
         for slot in lost.waiters {
             if let Some(entry) = self.table.get_mut(slot) {
                 entry.is_waiting = false;

@@ -117,6 +117,8 @@ pub(crate) struct Lost {
     pub(crate) packets: u64,
     /// The connections.
     pub(crate) waiters: Vec<u32>,
+    /// Neighbours that did not answer.
+    pub(crate) silent: Vec<Address>,
 }
 
 impl Lost {
@@ -281,6 +283,7 @@ impl Neighbors {
             if neighbor.asked >= MAX_ASKED {
                 has_forgotten |= neighbor.mac.is_some();
                 lost.add(neighbor.release(&mut self.held_bytes));
+                lost.silent.push(*target);
                 return false;
             }
             neighbor.asked += 1;

@@ -64,6 +64,7 @@ impl Bench {
             isn: Seq(OURS) - 1,
             irs: Seq(THEIRS) - 1,
             mss: 1000,
+            own_mss: 1460,
             scales: Some((0, 4)),
             is_sack_permitted,
             timestamp,

@@ -72,6 +72,59 @@ pub fn like_a_new_file(builder: &mut tempfile::Builder<'_, '_>) {
     let _ = builder;
 }
 
+/// A new file in `folder` that has no name yet ([`give_name`]), with the mode of any new file; `None` where the host or its file system
+/// has no such files.
+pub fn file_without_name(folder: &std::path::Path) -> io::Result<Option<std::fs::File>> {
+    #[cfg(target_os = "linux")]
+    {
+        use nix::libc;
+        use std::os::unix::fs::OpenOptionsExt;
+        let mut options = std::fs::OpenOptions::new();
+        options.read(true).write(true).mode(0o666);
+        match options.custom_flags(libc::O_TMPFILE).open(folder) {
+            // It is named by way of /proc.
+            Ok(file) => Ok(name_in_proc(&file).exists().then_some(file)),
+            // open(2): a file system, and a kernel, that know none.
+            Err(error)
+                if matches!(
+                    error.raw_os_error(),
+                    Some(libc::EOPNOTSUPP | libc::EISDIR | libc::EINVAL)
+                ) =>
+            {
+                Ok(None)
+            }
+            Err(error) => Err(error),
+        }
+    }
+    #[cfg(not(target_os = "linux"))]
+    {
+        let _ = folder;
+        Ok(None)
+    }
+}
+
+/// Gives a file of [`file_without_name`] its name; an error if there is something of that name.
+pub fn give_name(file: &std::fs::File, path: &std::path::Path) -> io::Result<()> {
+    #[cfg(target_os = "linux")]
+    {
+        use nix::fcntl::{AT_FDCWD, AtFlags};
+        let flags = AtFlags::AT_SYMLINK_FOLLOW;
+        nix::unistd::linkat(AT_FDCWD, &name_in_proc(file), AT_FDCWD, path, flags)?;
+        Ok(())
+    }
+    #[cfg(not(target_os = "linux"))]
+    {
+        let _ = (file, path);
+        Err(io::ErrorKind::Unsupported.into())
+    }
+}
+
+#[cfg(target_os = "linux")]
+fn name_in_proc(file: &std::fs::File) -> std::path::PathBuf {
+    use std::os::fd::AsRawFd;
+    format!("/proc/self/fd/{}", file.as_raw_fd()).into()
+}
+
 /// The permissions of a file; `None` where the host has none of that kind.
 pub fn permissions(metadata: &std::fs::Metadata) -> Option<u16> {
     #[cfg(unix)]

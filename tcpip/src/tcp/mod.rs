@@ -84,6 +84,11 @@ impl State {
         matches!(self, Self::Awaiting | Self::SynSent | Self::SynReceived)
     }
 
+    /// Whether we have closed and the peer has not acknowledged it.
+    pub(crate) fn is_closing(self) -> bool {
+        matches!(self, Self::FinWait1 | Self::Closing | Self::LastAck)
+    }
+
     /// Whether the peer may still send.
     fn can_receive(self) -> bool {
         matches!(self, Self::Established | Self::FinWait1 | Self::FinWait2)

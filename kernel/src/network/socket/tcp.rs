@@ -13,6 +13,7 @@ use crate::arch::clock;
 use crate::network::Network;
 use crate::network::binding::{self, Binding};
 use crate::network::error::{Error, Result};
+use crate::network::farewell;
 use crate::network::interface::Interface;
 use crate::network::ports::{FourTuple, Listener};
 use crate::network::stack::{Progress, Stack};
@@ -596,7 +597,11 @@ impl TcpSocket {
                     }
                 }
                 Err(_) if sent != 0 => return Ok(sent),
-                Err(error) => return Err(error),
+                Err(error) => {
+                    drop(stack);
+                    farewell::stay_if_said();
+                    return Err(error);
+                }
             }
         }
     }

@@ -220,12 +220,12 @@ impl TcpSocket {
         Ok(stream)
     }
 
-    /// Makes it a stream; one that is it already (two threads connect it at once) gives the connection back.
-    fn become_stream(&self, stream: Stream) -> core::result::Result<&Stream, Stream> {
+    /// Makes it a stream; one that is it already (two threads connect it at once) gives the connection's place back.
+    fn become_stream(&self, stream: Stream) -> core::result::Result<(), u32> {
         let mut role = self.role.lock();
-        let stream = self.first.set(stream)?;
+        self.first.set(stream).map_err(|stream| stream.slot())?;
         *role = Role::Stream;
-        Ok(stream)
+        Ok(())
     }
 
     /// Takes an address.
@@ -340,9 +340,9 @@ impl TcpSocket {
         let interface = self.way(remote, bound, is_nonblocking, deadline_ns)?;
         let (slot, ends) = self.dial(interface, remote, bound)?;
         let stream = Stream::new(interface, slot, ends, bound);
-        if let Err(stream) = self.become_stream(stream) {
+        if let Err(slot) = self.become_stream(stream) {
             let mut stack = interface.lock();
-            stack.release(stream.slot(), true, clock::now_ns());
+            stack.release(slot, true, clock::now_ns());
             return Err(Error::AlreadyInProgress);
         }
         self.await_connection(is_nonblocking, deadline_ns)

@@ -252,7 +252,7 @@ unsafe extern "C" fn setsockopt(
             }
             (libc::IPPROTO_TCP, _, Socket::Tcp(socket)) => {
                 // SAFETY: the caller's.
-                if let Some(result) = unsafe { connection::set(option, value, len) } {
+                if let Some(result) = unsafe { connection::set(socket, option, value, len) } {
                     return result;
                 }
                 let (option, most) = number_option(option)?;

@@ -5,7 +5,7 @@ use alloc::sync::Arc;
 use core::net::SocketAddr;
 use core::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, AtomicU64, Ordering};
 
-use tcpip::{Info, Settings, State};
+use tcpip::{CongestionControl, Info, Settings, State};
 
 use super::family::Family;
 use super::{deadline, wait};
@@ -97,6 +97,7 @@ struct Options {
     receive_bytes: AtomicU32,
     transmit_bytes: AtomicU32,
     segment_bytes: AtomicU32,
+    is_reno: AtomicBool,
     /// Something was changed, which accepted sockets take over.
     is_changed: AtomicBool,
 }
@@ -192,6 +193,7 @@ impl TcpSocket {
                 receive_bytes: AtomicU32::new(u32::MAX),
                 transmit_bytes: AtomicU32::new(u32::MAX),
                 segment_bytes: AtomicU32::new(0),
+                is_reno: AtomicBool::new(false),
                 is_changed: AtomicBool::new(false),
             },
             is_read_shut: AtomicBool::new(false),
@@ -706,6 +708,21 @@ impl TcpSocket {
         self.options.is_corked.load(Ordering::Relaxed)
     }
 
+    /// `TCP_CONGESTION`: how much may be under way.
+    pub fn set_congestion_control(&self, control: CongestionControl) {
+        let is_reno = control == CongestionControl::Reno;
+        self.options.is_reno.store(is_reno, Ordering::Relaxed);
+        self.apply_options();
+    }
+
+    /// See [`TcpSocket::set_congestion_control`].
+    pub fn congestion_control(&self) -> CongestionControl {
+        match self.options.is_reno.load(Ordering::Relaxed) {
+            true => CongestionControl::Reno,
+            false => CongestionControl::Cubic,
+        }
+    }
+
     /// `SO_OOBINLINE`: urgent bytes are read among the others.
     pub fn set_urgent_inline(&self, is_on: bool) {
         let is_inline = &self.options.is_urgent_inline;
@@ -872,6 +889,10 @@ impl Options {
             is_corked: self.is_corked.load(Ordering::Relaxed),
             is_urgent_inline: self.is_urgent_inline.load(Ordering::Relaxed),
             segment_bytes: number(&self.segment_bytes) as u16,
+            congestion_control: match self.is_reno.load(Ordering::Relaxed) {
+                true => CongestionControl::Reno,
+                false => CongestionControl::Cubic,
+            },
             keep_alive_s: if is_keep_alive {
                 number(&self.keep_alive_s)
             } else {
@@ -895,6 +916,7 @@ impl Options {
             (&self.is_corked, &other.is_corked),
             (&self.is_urgent_inline, &other.is_urgent_inline),
             (&self.is_keep_alive, &other.is_keep_alive),
+            (&self.is_reno, &other.is_reno),
         ] {
             own.store(others.load(Ordering::Relaxed), Ordering::Relaxed);
         }

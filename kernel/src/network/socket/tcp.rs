@@ -157,6 +157,9 @@ pub struct TcpSocket {
     pub is_address_reused: AtomicBool,
     /// `SO_REUSEPORT`: others that agree to it too may listen at the same address.
     pub is_port_shared: AtomicBool,
+    /// Where the program binds an address without a port (`IP_BIND_ADDRESS_NO_PORT`), one is chosen when it connects or listens, not before:
+    /// it can be one that leads to another peer too.
+    pub is_port_late: AtomicBool,
     /// `SO_BROADCAST`: kept for programs that ask; a connection is never with all.
     pub is_broadcast_allowed: AtomicBool,
     /// `SO_LINGER` in seconds plus 1; 0: off.
@@ -202,6 +205,7 @@ impl TcpSocket {
             write_timeout_ns: AtomicU64::new(0),
             is_address_reused: AtomicBool::new(false),
             is_port_shared: AtomicBool::new(false),
+            is_port_late: AtomicBool::new(false),
             is_broadcast_allowed: AtomicBool::new(false),
             linger: AtomicU64::new(0),
             low_water: AtomicU32::new(1),
@@ -241,8 +245,13 @@ impl TcpSocket {
         }
         let mut role = self.role.lock();
         match *role {
-            Role::Fresh(None) => {
-                *role = Role::Fresh(Some(self.bind_port(binding)?));
+            // One whose port is still to be chosen may be bound anew.
+            Role::Fresh(bound) if bound.is_none_or(|bound| bound.address.port() == 0) => {
+                let is_late = address.port() == 0 && self.is_port_late.load(Ordering::Relaxed);
+                *role = Role::Fresh(Some(match is_late {
+                    true => binding,
+                    false => self.bind_port(binding)?,
+                }));
                 Ok(())
             }
             _ => Err(Error::Invalid),
@@ -266,6 +275,9 @@ impl TcpSocket {
                 return Ok(());
             }
             Role::Stream => return Err(Error::Invalid),
+            Role::Fresh(Some(binding)) if binding.address.port() == 0 => {
+                self.bind_port(*binding)?
+            }
             Role::Fresh(Some(binding)) => *binding,
             Role::Fresh(None) => self.bind_port(self.family.binding(self.family.none())?)?,
         };

@@ -7,7 +7,8 @@ use tcpip::{CongestionControl, Info, State};
 
 use super::options::store;
 use crate::error::{Errno, Result};
-use crate::network::socket::tcp::{NumberOption, TcpSocket};
+use crate::network::socket::options::NumberOption;
+use crate::network::socket::tcp::TcpSocket;
 
 /// The names of what decides how much is under way, as long as Linux's are (`TCP_CA_NAME_MAX`).
 const CUBIC: [u8; 16] = *b"cubic\0\0\0\0\0\0\0\0\0\0\0";

@@ -10,7 +10,7 @@ use crate::abi::channel::SOCKET_BYTES;
 use crate::abi::netlink::{self, NetlinkSocket};
 use crate::abi::{errno, unix};
 use crate::error::{Errno, Result};
-use crate::network::socket::tcp::NumberOption;
+use crate::network::socket::options::NumberOption;
 use crate::network::socket::told::Told;
 use crate::network::socket::udp::Protocol;
 

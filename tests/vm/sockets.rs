@@ -366,6 +366,7 @@ fn options_keep_their_values_and_messages_what_goes_along() {
         0,
         &[
             "tcp 0x20 9 true true",
+            "congestion cubic reno [Some(2), Some(22)]",
             "udp 0xb8 true true 255",
             "refused Some(92) Some(92) Some(92) Some(92)",
             "empty Some(11) Some(22) Some(11)",

@@ -5,6 +5,7 @@
 
 use std::io::{self, ErrorKind, Read, Write};
 use std::net::{Shutdown, TcpStream};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use crate::access_log::{self, AccessLog};
@@ -29,7 +30,7 @@ const LINGER: Duration = Duration::from_secs(1);
 pub(crate) fn serve(
     guest: &Guest,
     files: &Files,
-    log: &AccessLog,
+    log: &Arc<AccessLog>,
     idle: Duration,
 ) -> io::Result<()> {
     let stream = &guest.stream;
@@ -45,8 +46,12 @@ pub(crate) fn serve(
         let mut is_refused = false;
         let persistence = match Request::parse(input.pending()) {
             Ok(Some((request, len))) => {
-                let answered = responder.respond(&request, &mut output);
+                let mut answered = responder.respond(&request, &mut output);
                 let bytes = output.count() - before;
+                if len == input.pending().len() {
+                    // Who waits for the last answer does not wait for the log.
+                    answered = answered.and_then(|()| output.flush());
+                }
                 log.add(&peer, responder.date(), request.line, output.status, bytes);
                 answered?;
                 let persistence = request.persistence();

@@ -2,16 +2,12 @@
 
 use std::convert::Infallible;
 use std::env;
-use std::io::{self, Read, Write};
+use std::io::{Read, Write};
 use std::net::{Ipv4Addr, TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
-use std::process;
 use std::sync::Arc;
 use std::thread;
 use std::time::Duration;
-
-use signal_hook::consts::{SIGINT, SIGTERM};
-use signal_hook::iterator::Signals;
 
 use crate::access_log::AccessLog;
 use crate::connection;
@@ -78,7 +74,7 @@ pub(crate) fn run(settings: &Settings) -> Result<Infallible, String> {
     let listener = TcpListener::bind((Ipv4Addr::UNSPECIFIED, settings.port))
         .map_err(|error| format!("port {}: {error}", settings.port))?;
     let address = listener.local_addr().map_err(|error| error.to_string())?;
-    let log = begin_log(&settings.log);
+    let log = AccessLog::new(&settings.log);
     println!("Serving {} on port {}", settings.root, address.port());
     let files = Arc::new(files);
     let places = Arc::new(Places::new(settings.max_connections, settings.still));
@@ -89,31 +85,6 @@ pub(crate) fn run(settings: &Settings) -> Result<Infallible, String> {
             Err(_) => thread::sleep(REST),
         }
     }
-}
-
-/// Begins the log and sees to it that it is written when the process is ended from outside. A service that cannot have that serves
-/// without a log, and says so.
-fn begin_log(path: &Path) -> Arc<AccessLog> {
-    let begin = || {
-        let log = AccessLog::new(path);
-        log.start()?;
-        let mut signals = Signals::new([SIGINT, SIGTERM])?;
-        let last = Arc::clone(&log);
-        let wait = move || {
-            if let Some(signal) = signals.forever().next() {
-                last.finish();
-                // As a shell reports a process that a signal has ended.
-                process::exit(128 + signal);
-            }
-        };
-        let thread = thread::Builder::new().name("signals".into());
-        thread.stack_size(STACK_BYTES).spawn(wait)?;
-        Ok(log)
-    };
-    begin().unwrap_or_else(|error: io::Error| {
-        eprintln!("static-web: no log at {}: {error}", path.display());
-        AccessLog::new(Path::new(""))
-    })
 }
 
 fn admit(

@@ -20,7 +20,7 @@ use crate::response::Status;
 
 /// How long lines stay in memory.
 const PERIOD: Duration = Duration::from_secs(1);
-/// From how many bytes on they are written at once, and the memory for them and for what comes meanwhile.
+/// From how many bytes on they are written at once, and the memory for them and for what comes meanwhile: taken with the first line.
 const FULL_BYTES: usize = 32 << 10;
 const CAPACITY_BYTES: usize = 40 << 10;
 /// Stack of a thread.
@@ -84,12 +84,12 @@ impl AccessLog {
             false => Target::Closed(path.to_path_buf()),
         };
         Arc::new(Self {
-            lines: Mutex::new(Vec::with_capacity(CAPACITY_BYTES)),
+            lines: Mutex::default(),
             has_lines: Condvar::new(),
             beginning: Once::new(),
             sink: Mutex::new(Sink {
                 file,
-                spare: Vec::with_capacity(CAPACITY_BYTES),
+                spare: Vec::new(),
             }),
         })
     }
@@ -142,6 +142,9 @@ impl AccessLog {
     ) {
         let mut lines = lock(&self.lines);
         let is_first = lines.is_empty();
+        if is_first {
+            lines.reserve(CAPACITY_BYTES);
+        }
         lines.extend_from_slice(peer);
         lines.extend_from_slice(b" [");
         lines.extend_from_slice(date.as_bytes());

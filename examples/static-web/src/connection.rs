@@ -3,6 +3,7 @@
 //! In the usual case a request costs one `read` and one `write`, and allocates nothing. Requests that came together
 //! (pipelining) are answered together.
 
+use std::cell::LazyCell;
 use std::io::{self, ErrorKind, Read, Write};
 use std::net::{Shutdown, TcpStream};
 use std::sync::Arc;
@@ -40,7 +41,7 @@ pub(crate) fn serve(
     let mut input = Input::new(guest, idle);
     let mut output = Output::new(guest);
     let mut responder = Responder::new(files, Clock::new());
-    let peer = access_log::name(stream.peer_addr()?);
+    let peer = LazyCell::new(|| access_log::name(guest.peer));
     loop {
         let before = output.count();
         let mut is_refused = false;

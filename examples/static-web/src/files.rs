@@ -6,7 +6,7 @@ use std::ffi::OsStr;
 use std::fs::{self, File, Metadata};
 use std::io::{self, ErrorKind, Read};
 use std::os::unix::ffi::OsStrExt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::SystemTime;
 
@@ -135,12 +135,28 @@ fn status_of(error: &io::Error) -> Status {
     }
 }
 
+/// The first `len` bytes of a file, or fewer if it has become shorter.
+fn read(path: &Path, len: usize) -> io::Result<Vec<u8>> {
+    let mut file = File::open(path)?;
+    let mut content = vec![0; len];
+    let mut filled = 0;
+    while filled < len {
+        match file.read(&mut content[filled..]) {
+            Ok(0) => break,
+            Ok(count) => filled += count,
+            Err(error) if error.kind() == ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
+        }
+    }
+    content.truncate(filled);
+    Ok(content)
+}
+
 impl Entry {
     fn read(path: PathBuf, metadata: &Metadata) -> io::Result<Self> {
         let mut len = metadata.len();
         let content = if len <= MAX_KEPT_BYTES {
-            let mut content = Vec::with_capacity(len as usize);
-            File::open(&path)?.take(len).read_to_end(&mut content)?;
+            let content = read(&path, len as usize)?;
             len = content.len() as u64;
             Some(content)
         } else {

@@ -73,14 +73,24 @@ pub(crate) fn run(settings: &Settings) -> Result<Infallible, String> {
         Files::new(&settings.root).map_err(|error| format!("{}: {error}", settings.root))?;
     let listener = TcpListener::bind((Ipv4Addr::UNSPECIFIED, settings.port))
         .map_err(|error| format!("port {}: {error}", settings.port))?;
-    let address = listener.local_addr().map_err(|error| error.to_string())?;
+    let port = match settings.port {
+        0 => listener
+            .local_addr()
+            .map_err(|error| error.to_string())?
+            .port(),
+        port => port,
+    };
     let log = AccessLog::new(&settings.log);
-    println!("Serving {} on port {}", settings.root, address.port());
+    println!("Serving {} on port {port}", settings.root);
     let files = Arc::new(files);
     let places = Arc::new(Places::new(settings.max_connections, settings.still));
     loop {
         match listener.accept() {
-            Ok((stream, _)) => admit(stream, settings.idle, &files, &log, &places),
+            Ok((stream, peer)) => {
+                // In an `Arc`, so that the stream is not lost if there is no thread.
+                let guest = Arc::new(Guest::new(stream, peer));
+                admit(&guest, settings.idle, &files, &log, &places);
+            }
             // The peer is gone again, or the system is short of something: neither ends the service.
             Err(_) => thread::sleep(REST),
         }
@@ -88,15 +98,13 @@ pub(crate) fn run(settings: &Settings) -> Result<Infallible, String> {
 }
 
 fn admit(
-    stream: TcpStream,
+    guest: &Arc<Guest>,
     idle: Duration,
     files: &Arc<Files>,
     log: &Arc<AccessLog>,
     places: &Arc<Places>,
 ) {
-    // In an `Arc`, so that the stream is not lost if there is no thread.
-    let guest = Arc::new(Guest::new(stream));
-    let Some(place) = places.take(&guest) else {
+    let Some(place) = places.take(guest) else {
         return refuse(&guest.stream);
     };
     let (files, log) = (Arc::clone(files), Arc::clone(log));
@@ -104,8 +112,9 @@ fn admit(
         // An error of the connection concerns nobody but its peer, who knows.
         let _ = connection::serve(&place.guest, &files, &log, idle);
     };
-    let thread = thread::Builder::new().name("connection".into());
-    if thread.stack_size(STACK_BYTES).spawn(serve).is_err() {
+    // Without a name, which each would have to copy several times.
+    let thread = thread::Builder::new().stack_size(STACK_BYTES);
+    if thread.spawn(serve).is_err() {
         refuse(&guest.stream);
     }
 }

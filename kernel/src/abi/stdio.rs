@@ -19,9 +19,9 @@ impl Object for Terminal {
     }
 
     fn write(&self, buf: &[u8], _is_nonblocking: bool) -> Result<usize> {
-        console::write_of_program(buf);
-        // Who is shown something may answer it before the program asks. Until it is there, the devices keep what comes.
+        // Who is shown something may answer it before the program asks.
         console::input::start();
+        console::write_of_program(buf);
         Ok(buf.len())
     }
 

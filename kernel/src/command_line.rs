@@ -6,6 +6,7 @@ use alloc::vec::Vec;
 
 use log::LevelFilter;
 
+use crate::arch::x86_64::aml::Resources;
 use crate::scheduler::Placement;
 
 /// A virtio device on the memory bus, as the loader describes it.
@@ -17,6 +18,21 @@ pub struct VirtioMmioDevice {
     pub len_bytes: u64,
     /// Its interrupt.
     pub interrupt: u32,
+}
+
+impl From<Resources> for VirtioMmioDevice {
+    fn from(device: Resources) -> Self {
+        let Resources {
+            phys,
+            len_bytes,
+            interrupt,
+        } = device;
+        Self {
+            phys,
+            len_bytes,
+            interrupt,
+        }
+    }
 }
 
 /// The words that are understood.

@@ -396,6 +396,10 @@ fn scan() -> Vec<PciDevice> {
     let mut is_there = [false; 256];
     is_there[0] = true;
     for bus in 0..=u8::MAX {
+        // Where there are more host bridges than the first, any bus may be behind one of them: nothing but ACPI's methods says which.
+        if bus == 1 && found.iter().any(is_further_host_bridge) {
+            is_there.fill(true);
+        }
         if is_there[usize::from(bus)] {
             for slot in 0..32 {
                 scan_slot(bus, slot, &mut found, &mut is_there);
@@ -403,6 +407,11 @@ fn scan() -> Vec<PciDevice> {
         }
     }
     found
+}
+
+fn is_further_host_bridge(device: &PciDevice) -> bool {
+    const HOST_BRIDGE: u32 = 0x0600;
+    device.class >> 8 == HOST_BRIDGE && (device.slot, device.function) != (0, 0)
 }
 
 fn scan_slot(bus: u8, slot: u8, found: &mut Vec<PciDevice>, is_there: &mut [bool; 256]) {

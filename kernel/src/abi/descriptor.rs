@@ -25,10 +25,10 @@ pub extern "C" fn dup(descriptor: c_int) -> c_int {
 pub extern "C" fn dup2(old: c_int, new: c_int) -> c_int {
     c_result((|| {
         let description = object::get(old)?;
-        if old != new {
-            if let Some(before) = object::replace(new, description, false)? {
-                closed(before);
-            }
+        if old != new
+            && let Some(before) = object::replace(new, description, false)?
+        {
+            closed(before);
         }
         Ok(new)
     })())

@@ -1,31 +1,37 @@
-//! The guest's console stream: finds the sequence that ends a program and takes it out.
+//! The guest's console stream: finds what the kernel says in it, and takes that out.
 //!
-//! The kernel writes `ESC ] toro ; exit = N BEL` as the last thing (ARCHITECTURE.md, "The end of a program"). The
-//! stream arrives in pieces of any size, so the filter holds back what may be the beginning of that sequence.
+//! The kernel writes `ESC ] toro ; exit = N BEL` as the last thing (ARCHITECTURE.md, "The end of a program"), and
+//! `ESC ] toro ; keys = N BEL` when the program wants another kind of input ("What is typed"). The stream arrives in pieces of any size, so the
+//! filter holds back what may be the beginning of such a sequence.
 
-const PREFIX: &[u8] = b"\x1b]toro;exit=";
+use crate::terminal::Wishes;
+
+const EXIT: &[u8] = b"\x1b]toro;exit=";
+const KEYS: &[u8] = b"\x1b]toro;keys=";
+const ESCAPE: u8 = 0x1b;
 const BEL: u8 = 7;
 const MAX_DIGITS: usize = 3;
 
-/// Splits a console stream into what the user sees and the exit status.
+/// Splits a console stream into what the user sees and what the kernel says.
 #[derive(Debug, Default)]
 pub struct EndFilter {
-    /// Bytes that may begin the sequence: a prefix of [`PREFIX`], then up to [`MAX_DIGITS`] digits.
+    /// Bytes that may begin a sequence: a part of [`EXIT`] or [`KEYS`], or all and up to [`MAX_DIGITS`] digits.
     held: Vec<u8>,
     status: Option<u8>,
+    wishes: Wishes,
 }
 
 impl EndFilter {
-    /// Takes `bytes` from the stream and appends to `visible` what is not part of the sequence.
+    /// Takes `bytes` from the stream and appends to `visible` what is not part of a sequence.
     pub fn push(&mut self, bytes: &[u8], visible: &mut Vec<u8>) {
         for &byte in bytes {
             if self.could_continue_with(byte) {
                 self.held.push(byte);
-            } else if byte == BEL && self.take_status() {
+            } else if byte == BEL && self.take() {
                 self.held.clear();
             } else {
                 visible.append(&mut self.held);
-                if byte == PREFIX[0] {
+                if byte == ESCAPE {
                     self.held.push(byte)
                 } else {
                     visible.push(byte)
@@ -46,20 +52,40 @@ impl EndFilter {
         self.status
     }
 
-    fn could_continue_with(&self, byte: u8) -> bool {
-        match PREFIX.get(self.held.len()) {
-            Some(&expected) => byte == expected,
-            None => byte.is_ascii_digit() && self.held.len() < PREFIX.len() + MAX_DIGITS,
-        }
+    /// How the program wants what is typed now.
+    pub fn wishes(&self) -> Wishes {
+        self.wishes
     }
 
-    fn take_status(&mut self) -> bool {
-        let digits = self.held.get(PREFIX.len()..).unwrap_or_default();
-        let status = std::str::from_utf8(digits)
-            .ok()
-            .and_then(|digits| digits.parse().ok());
-        self.status = status.or(self.status);
-        status.is_some()
+    fn could_continue_with(&self, byte: u8) -> bool {
+        [EXIT, KEYS].into_iter().any(|sequence| {
+            let len = self.held.len();
+            match sequence.get(len) {
+                Some(&expected) => byte == expected && sequence.starts_with(&self.held),
+                None => {
+                    let is_number = byte.is_ascii_digit() && len < sequence.len() + MAX_DIGITS;
+                    is_number && self.held.starts_with(sequence)
+                }
+            }
+        })
+    }
+
+    fn take(&mut self) -> bool {
+        let number = |sequence| {
+            let digits = self.held.strip_prefix(sequence)?;
+            std::str::from_utf8(digits).ok()?.parse::<u8>().ok()
+        };
+        if let Some(status) = number(EXIT) {
+            self.status = Some(status);
+            return true;
+        }
+        let wishes = number(KEYS).and_then(Wishes::from_number);
+        if let Some(wishes) = wishes {
+            self.wishes = wishes;
+            // Nothing comes after the last thing.
+            self.status = None;
+        }
+        wishes.is_some()
     }
 }
 
@@ -132,6 +158,22 @@ mod tests {
         assert_eq!(
             filter(&[b"\x1b]toro;exit=0\x07!\x1b]toro;exit=3\x07"]),
             ("!".into(), Some(3))
+        );
+    }
+
+    #[test]
+    fn the_last_wish_of_a_program_counts() {
+        let (mut filter, mut visible) = (EndFilter::default(), Vec::new());
+        assert_eq!(filter.wishes(), Wishes::default());
+        for byte in b"a\x1b]toro;keys=0\x07b\x1b]toro;keys=5\x07c\x1b]toro;keys=8\x07" {
+            filter.push(&[*byte], &mut visible);
+        }
+        assert_eq!(visible, b"abc\x1b]toro;keys=8\x07");
+        assert_eq!(Some(filter.wishes()), Wishes::from_number(5));
+        filter.push(b"\x1b]toro;exit=0\x07\x1b]toro;keys=7\x07", &mut visible);
+        assert_eq!(
+            (filter.wishes(), filter.status()),
+            (Wishes::default(), None)
         );
     }
 

@@ -72,6 +72,59 @@ pub fn like_a_new_file(builder: &mut tempfile::Builder<'_, '_>) {
     let _ = builder;
 }
 
+/// A new file in `folder` that has no name yet ([`give_name`]), with the mode of any new file; `None` where the host or its file system
+/// has no such files.
+pub fn file_without_name(folder: &std::path::Path) -> io::Result<Option<std::fs::File>> {
+    #[cfg(target_os = "linux")]
+    {
+        use nix::libc;
+        use std::os::unix::fs::OpenOptionsExt;
+        let mut options = std::fs::OpenOptions::new();
+        options.read(true).write(true).mode(0o666);
+        match options.custom_flags(libc::O_TMPFILE).open(folder) {
+            // It is named by way of /proc.
+            Ok(file) => Ok(name_in_proc(&file).exists().then_some(file)),
+            // open(2): a file system, and a kernel, that know none.
+            Err(error)
+                if matches!(
+                    error.raw_os_error(),
+                    Some(libc::EOPNOTSUPP | libc::EISDIR | libc::EINVAL)
+                ) =>
+            {
+                Ok(None)
+            }
+            Err(error) => Err(error),
+        }
+    }
+    #[cfg(not(target_os = "linux"))]
+    {
+        let _ = folder;
+        Ok(None)
+    }
+}
+
+/// Gives a file of [`file_without_name`] its name; an error if there is something of that name.
+pub fn give_name(file: &std::fs::File, path: &std::path::Path) -> io::Result<()> {
+    #[cfg(target_os = "linux")]
+    {
+        use nix::fcntl::{AT_FDCWD, AtFlags};
+        let flags = AtFlags::AT_SYMLINK_FOLLOW;
+        nix::unistd::linkat(AT_FDCWD, &name_in_proc(file), AT_FDCWD, path, flags)?;
+        Ok(())
+    }
+    #[cfg(not(target_os = "linux"))]
+    {
+        let _ = (file, path);
+        Err(io::ErrorKind::Unsupported.into())
+    }
+}
+
+#[cfg(target_os = "linux")]
+fn name_in_proc(file: &std::fs::File) -> std::path::PathBuf {
+    use std::os::fd::AsRawFd;
+    format!("/proc/self/fd/{}", file.as_raw_fd()).into()
+}
+
 /// The permissions of a file; `None` where the host has none of that kind.
 pub fn permissions(metadata: &std::fs::Metadata) -> Option<u16> {
     #[cfg(unix)]
@@ -84,6 +137,64 @@ pub fn permissions(metadata: &std::fs::Metadata) -> Option<u16> {
         let _ = metadata;
         None
     }
+}
+
+/// Settings of a terminal.
+#[cfg(unix)]
+pub type TerminalSettings = nix::sys::termios::Termios;
+/// Settings of a terminal.
+#[cfg(not(unix))]
+pub type TerminalSettings = std::convert::Infallible;
+
+/// The settings of the terminal behind `file`, if it is one and this process may change it: one in the background would be stopped.
+pub fn terminal_settings(file: &std::io::Stdin) -> Option<TerminalSettings> {
+    #[cfg(unix)]
+    {
+        let front = nix::unistd::tcgetpgrp(file).ok()?;
+        let is_front = front == nix::unistd::getpgrp();
+        is_front.then(|| nix::sys::termios::tcgetattr(file).ok())?
+    }
+    #[cfg(not(unix))]
+    {
+        let _ = file;
+        None
+    }
+}
+
+/// Sets the terminal behind `file` to `before`, less what a program does not want. There is nobody to tell if that fails.
+pub fn set_terminal(
+    file: &std::io::Stdin,
+    before: &TerminalSettings,
+    wishes: crate::terminal::Wishes,
+) {
+    #[cfg(unix)]
+    {
+        use nix::sys::termios::{SetArg, tcsetattr};
+        let _ = tcsetattr(file, SetArg::TCSANOW, &wished(before, wishes));
+    }
+    #[cfg(not(unix))]
+    let _ = (file, before, wishes);
+}
+
+#[cfg(unix)]
+fn wished(before: &TerminalSettings, wishes: crate::terminal::Wishes) -> TerminalSettings {
+    use nix::sys::termios::{InputFlags, LocalFlags, SpecialCharacterIndices};
+    let mut settings = before.clone();
+    if !wishes.is_by_lines {
+        settings.local_flags -= LocalFlags::ICANON | LocalFlags::IEXTEN;
+        // What the return key is the program's side says.
+        settings.input_flags -=
+            InputFlags::ICRNL | InputFlags::INLCR | InputFlags::IGNCR | InputFlags::IXON;
+        settings.control_chars[SpecialCharacterIndices::VMIN as usize] = 1;
+        settings.control_chars[SpecialCharacterIndices::VTIME as usize] = 0;
+    }
+    if !wishes.is_shown {
+        settings.local_flags -= LocalFlags::ECHO | LocalFlags::ECHONL;
+    }
+    if !wishes.has_interrupts {
+        settings.local_flags -= LocalFlags::ISIG;
+    }
+    settings
 }
 
 /// Memory of the host that is free to be used, in bytes; `None` where it cannot be known.
@@ -349,5 +460,31 @@ impl Drop for Control {
     fn drop(&mut self) {
         // QEMU removes its socket itself, unless it was killed.
         let _ = std::fs::remove_file(&self.path);
+    }
+}
+
+#[cfg(all(test, unix))]
+mod tests {
+    use super::*;
+    use crate::terminal::Wishes;
+    use nix::sys::termios::{InputFlags, LocalFlags, tcgetattr};
+
+    #[test]
+    fn a_terminal_is_as_a_program_wants_it() {
+        let pair = nix::pty::openpty(None, None).unwrap();
+        let before = tcgetattr(&pair.slave).unwrap();
+        let settings = |number| wished(&before, Wishes::from_number(number).unwrap());
+        assert_eq!(settings(7), before);
+        let edits = |number| settings(number).local_flags.contains(LocalFlags::ICANON);
+        let shows = |number| settings(number).local_flags.contains(LocalFlags::ECHO);
+        let interrupts = |number| settings(number).local_flags.contains(LocalFlags::ISIG);
+        for number in 0..8 {
+            assert_eq!(edits(number), number & 1 != 0);
+            assert_eq!(shows(number), number & 2 != 0);
+            assert_eq!(interrupts(number), number & 4 != 0);
+        }
+        assert!(!settings(0).input_flags.contains(InputFlags::ICRNL));
+        // A password: by lines, which do not show.
+        assert!(settings(5).input_flags.contains(InputFlags::ICRNL));
     }
 }

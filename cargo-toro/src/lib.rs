@@ -59,6 +59,7 @@ pub mod qmp;
 mod references;
 pub mod settings;
 pub mod shell;
+pub mod terminal;
 pub mod undefined;
 mod unfinished;
 mod user_flags;

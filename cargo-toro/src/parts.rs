@@ -1,16 +1,21 @@
 //! The parts that go into every image, unpacked from the tool where the linker can read them.
 //!
 //! The folder is named for the content, so a tool with another kernel never meets the parts of an old one, and cargo
-//! sees from the path that a program must be linked again.
+//! sees from the path that a program must be linked again. Those of other tools go when nobody has used them for a week.
 
 use crate::cplusplus;
 use crate::failure::Failure;
 use crate::image::{KERNEL_OBJECT, LINKER_SCRIPT};
 use crate::unfinished::Unfinished;
 use anyhow::{Context, Result, bail};
+use std::fs::File;
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::io::Write;
 use std::path::{Path, PathBuf};
+use std::time::{Duration, SystemTime};
+
+/// How long parts stay that are not used.
+const KEPT: Duration = Duration::from_hours(7 * 24);
 
 /// The libraries that the prebuilt `std` asks the linker for; the kernel is what they would be, so they are empty.
 const EMPTY_LIBRARIES: [&str; 8] = ["util", "rt", "pthread", "m", "dl", "c", "gcc_eh", "gcc"];
@@ -34,9 +39,9 @@ impl Parts {
     pub fn unpack(folder: &Path) -> Result<Self> {
         let mut hasher = DefaultHasher::new();
         (KERNEL_OBJECT, LINKER_SCRIPT).hash(&mut hasher);
-        let folder = folder
-            .join("parts")
-            .join(format!("{:016x}", hasher.finish()));
+        let all = folder.join("parts");
+        let folder = all.join(format!("{:016x}", hasher.finish()));
+        let is_new = !folder.is_dir();
         let parts = Self {
             kernel: folder.join("kernel.o"),
             script: folder.join("image.ld"),
@@ -52,7 +57,27 @@ impl Parts {
             )?;
         }
         cplusplus::provide(&parts.cplusplus)?;
+        note_use(&folder);
+        if is_new {
+            remove_unused(&all, SystemTime::now());
+        }
         Ok(parts)
+    }
+}
+
+/// The time of a folder of parts is that of its last use. A host that does not set it has them unpacked again at worst.
+fn note_use(folder: &Path) {
+    let _ = File::open(folder).and_then(|folder| folder.set_modified(SystemTime::now()));
+}
+
+/// Removes parts that nobody has used for long; what cannot be removed stays, as it is in nobody's way.
+fn remove_unused(all: &Path, now: SystemTime) {
+    for entry in std::fs::read_dir(all).into_iter().flatten().flatten() {
+        let age = entry.metadata().and_then(|entry| entry.modified());
+        let age = age.map(|used| now.duration_since(used).unwrap_or_default());
+        if age.is_ok_and(|age| age > KEPT) {
+            let _ = std::fs::remove_dir_all(entry.path());
+        }
     }
 }
 
@@ -110,6 +135,31 @@ pub fn replace_with(path: &Path, write: impl FnOnce(&mut dyn Write) -> Result<()
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[cfg(unix)]
+    #[test]
+    fn parts_that_nobody_uses_go_with_new_ones() {
+        let home = tempfile::tempdir().unwrap();
+        let all = home.path().join("parts");
+        for name in ["used", "unused"] {
+            std::fs::create_dir_all(all.join(name).join("lib")).unwrap();
+        }
+        let old = SystemTime::now() - 2 * KEPT;
+        let unused = File::open(all.join("unused")).unwrap();
+        unused.set_modified(old).unwrap();
+        let used = File::open(all.join("used")).unwrap();
+        used.set_modified(old).unwrap();
+        note_use(&all.join("used"));
+
+        let parts = Parts::unpack(home.path()).unwrap();
+        assert!(all.join("used").is_dir());
+        assert!(!all.join("unused").exists());
+
+        // With parts that were there nothing is looked for.
+        used.set_modified(old).unwrap();
+        assert_eq!(Parts::unpack(home.path()).unwrap().kernel, parts.kernel);
+        assert!(all.join("used").is_dir());
+    }
 
     #[test]
     fn what_is_no_file_is_not_replaced_by_one() {

@@ -6,6 +6,7 @@ use crate::console::EndFilter;
 use crate::host::{self, Control};
 use crate::qemu::{self, Launch};
 use crate::qmp::{self, Session};
+use crate::terminal::Wishes;
 use crate::values::Protocol;
 use anyhow::{Context, Result};
 use std::io::{self, Read, Write};
@@ -86,6 +87,7 @@ struct State {
     /// The console so far, if it is recorded.
     record: Vec<u8>,
     status: Option<u8>,
+    wishes: Wishes,
     /// QEMU has closed the console: it ended.
     is_closed: bool,
     messages: Vec<u8>,
@@ -147,6 +149,11 @@ impl Vm {
         let input = self.input.as_mut().ok_or(io::ErrorKind::BrokenPipe)?;
         input.write_all(bytes)?;
         input.flush()
+    }
+
+    /// How the program wants what is typed now.
+    pub fn wishes(&self) -> Wishes {
+        self.shared.lock().wishes
     }
 
     /// All that a recorded console has shown.
@@ -328,6 +335,7 @@ fn follow_console(mut output: impl Read, shared: &Shared, mut sink: Option<Sink>
         let mut state = shared.lock();
         state.record.append(&mut visible);
         state.status = filter.status();
+        state.wishes = filter.wishes();
         state.is_closed = count == 0;
         shared.changed.notify_all();
         if count == 0 {

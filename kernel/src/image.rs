@@ -3,6 +3,7 @@
 mod program_file;
 
 use crate::memory::ImageLayout;
+use crate::memory::paging::{AREAS_END, AREAS_START};
 
 pub use program_file::program_file;
 
@@ -115,6 +116,11 @@ pub fn is_code(address: usize) -> bool {
 /// The program's own code, without the kernel's.
 pub fn program_code() -> core::ops::Range<usize> {
     (&raw const toro_program_start) as usize..(&raw const toro_program_end) as usize
+}
+
+/// Whether an address is in code of the program: in the image, or where code may be that it made itself, for the kernel makes none.
+pub fn is_program_code(address: usize) -> bool {
+    program_code().contains(&address) || (AREAS_START..AREAS_END).contains(&address)
 }
 
 /// The hold, with its header.

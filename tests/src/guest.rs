@@ -9,6 +9,7 @@ use cargo_toro::build::bootable;
 use cargo_toro::disks;
 use cargo_toro::qemu::{Launch, Network, Source};
 use cargo_toro::settings::{Overrides, Settings};
+use cargo_toro::terminal::Wishes;
 use cargo_toro::values::{Accel, Boot, DiskBus, LogLevel, Machine, Nic, Protocol, Size};
 use cargo_toro::vm::{End, Vm};
 use std::ffi::OsString;
@@ -291,6 +292,11 @@ impl Running {
     /// All that the console has shown.
     pub fn console(&self) -> String {
         self.vm.console()
+    }
+
+    /// How the program wants what is typed, as the console has said so far.
+    pub fn wishes(&self) -> Wishes {
+        self.vm.wishes()
     }
 
     /// Types on the console.

@@ -1,5 +1,6 @@
 //! What the command line and the console bring to the program.
 
+use cargo_toro::terminal::Wishes;
 use vm_tests::{Boot, Guest};
 
 fn guest() -> Guest {
@@ -62,9 +63,14 @@ fn a_raw_terminal_gives_each_byte_as_it_comes() {
     guest.send("raw\n");
     guest.wait_for("settings 0 0");
     guest.wait_for("25 rows, 80 columns");
-    guest.wait_for("type\r\n");
+    let shown = guest.wait_for("type\r\n");
+    let wishes = guest.wishes();
+    // The terminal is told, and does not show it.
+    assert!(!wishes.is_by_lines && !wishes.is_shown && !wishes.has_interrupts);
+    assert!(!shown.contains("toro;keys"), "{shown}");
     guest.send("a\r\x1b[Aq");
     guest.wait_for("typed [97, 13, 27, 91, 65, 113], then 0");
+    assert_eq!(guest.wishes(), Wishes::default());
     // By lines again.
     guest.send("hello\r");
     guest.wait_for(r#"you said "hello""#);

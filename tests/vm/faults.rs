@@ -175,6 +175,29 @@ fn handlers_of_signals_repair_faults() {
 }
 
 #[test]
+fn faults_of_code_that_the_program_made_are_signals() {
+    let texts = [
+        "read 7",
+        "signal 11 at its code: false",
+        "read nothing: -1",
+        "signal 4 at its code: true",
+        "illegal: -1",
+        "signal 8 at its code: true",
+        "divided: -1",
+        "in a thread: -1",
+        "after all",
+    ];
+    ending("made code").showing(0, &texts);
+}
+
+#[test]
+fn a_panic_unwinds_through_code_whose_frames_the_program_told_of() {
+    let console = ending("panic through made code").with_status(134);
+    assert!(console.contains("caught: true"), "{console}");
+    assert!(!console.contains("not reached"), "{console}");
+}
+
+#[test]
 fn a_fault_that_a_handler_passes_on_ends_its_thread() {
     let ended = ending("signal for who was there before").with_status(0);
     let count = |text: &str| ended.matches(text).count();

@@ -13,6 +13,12 @@ fn a_sleep_ends_although_another_thread_computes() {
 }
 
 #[test]
+fn a_sleep_ends_although_code_computes_that_the_program_made() {
+    let guest = program("made code");
+    guest.run().showing(0, &["slept", "steps: true"]);
+}
+
+#[test]
 fn threads_that_compute_share_their_core() {
     program("share").run().showing(0, &["all got on"]);
 }

@@ -3,7 +3,9 @@
 //! only if a request is something to compute.
 
 use super::counter::Counter;
-use super::net::{PAGE, PAGE_BYTES, SETTLE, TAP, connect, get, make_tap, start, stop, wrk_on};
+use super::net::{
+    Outcome, PAGE, PAGE_BYTES, SETTLE, TAP, connect, get, make_tap, start, stop, wrk_on,
+};
 use super::process;
 use super::report::{Figure, Report, Unit};
 use super::subject::Bench;
@@ -25,6 +27,9 @@ const RATE_LIMIT: f64 = 1.0 / 1.8;
 const WORK: Duration = Duration::from_millis(1);
 const TRIAL_ROUNDS: u32 = 100_000;
 const TRIALS: u32 = 50;
+/// Has QEMU's emulator translate each instruction by itself, which makes the processors about ten times slower and neither the client nor the
+/// cards; versions from 9.1 on no longer know it.
+const SLOW: &str = "-singlestep";
 
 /// Measures: `small` answers with a page, `large` computes too. The tap of before is made anew.
 pub(super) fn measure(
@@ -37,6 +42,7 @@ pub(super) fn measure(
     bench.shell.status("Loading", "one core and two");
     let mut rounds = None;
     let (mut rates, mut times) = (Vec::new(), Vec::new());
+    let mut slow = Slow::default();
     for (cores, words) in [(1, "one core"), (CORES, "two cores")] {
         let mut vm = start(&with_cores(large, cores)?)?;
         let rounds = match rounds {
@@ -51,22 +57,73 @@ pub(super) fn measure(
         rates.push(rate);
         stop(&mut vm)?;
         let mut vm = start(&with_cores(small, cores)?)?;
-        times.extend(processor_time(&vm)?);
+        times.extend(processor_time(&vm)?.1);
         stop(&mut vm)?;
+        slow.measure(report, small, cores, words)?;
     }
+    slow.compare(report);
     if let [one, two] = rates[..] {
         let name = "requests that compute, one core / two";
         report.add(Figure::new(name, one / two, Unit::Ratio).at_most(RATE_LIMIT));
     }
     let name = "processor time of a request on two cores / on one core";
-    report.add(match times[..] {
-        [one, two] => {
-            let figure = Figure::new(name, two / one, Unit::Ratio).at_most(COST_LIMIT);
-            figure.note(format!("{:.1} / {:.1} µs", two * 1e6, one * 1e6))
-        }
-        _ => Figure::missing(name, Unit::Ratio, "QEMU names no threads of processors"),
-    });
+    report.add(compare_times(name, &times));
     Ok(())
+}
+
+fn compare_times(name: &str, times: &[f64]) -> Figure {
+    let [one, two] = *times else {
+        return Figure::missing(name, Unit::Ratio, "QEMU names no threads of processors");
+    };
+    let figure = Figure::new(name, two / one, Unit::Ratio).at_most(COST_LIMIT);
+    figure.note(format!("{:.1} / {:.1} µs", two * 1e6, one * 1e6))
+}
+
+/// Requests of a page on processors so slow that the host has enough beside them for the client and the cards.
+#[derive(Default)]
+struct Slow {
+    rates: Vec<f64>,
+    times: Vec<f64>,
+    trouble: Option<String>,
+}
+
+impl Slow {
+    fn measure(
+        &mut self,
+        report: &mut Report,
+        launch: &Launch,
+        cores: u32,
+        words: &str,
+    ) -> Result<()> {
+        let mut launch = with_cores(launch, cores)?;
+        launch.accelerator = Accelerator::Tcg;
+        launch.extra.push(SLOW.into());
+        let mut vm = match start(&launch) {
+            Ok(vm) => vm,
+            Err(error) => {
+                self.trouble = Some(format!("with {SLOW}: {error:#}"));
+                return Ok(());
+            }
+        };
+        let (outcome, time) = processor_time(&vm)?;
+        stop(&mut vm)?;
+        let rate = outcome.requests_per_second;
+        let name = format!("requests on slow processors, {words}");
+        report.add(outcome.noted(Figure::new(name, rate, Unit::RequestsPerSecond)));
+        self.rates.push(rate);
+        self.times.extend(time);
+        Ok(())
+    }
+
+    fn compare(self, report: &mut Report) {
+        let name = "requests on slow processors, one core / two";
+        report.add(match self.rates[..] {
+            [one, two] => Figure::new(name, one / two, Unit::Ratio).at_most(RATE_LIMIT),
+            _ => Figure::missing(name, Unit::Ratio, self.trouble.unwrap_or_default()),
+        });
+        let name = "processor time of a request on slow processors, two cores / one";
+        report.add(compare_times(name, &self.times));
+    }
 }
 
 /// So many cores, and a card with a queue for each on a tap that is made anew.
@@ -104,15 +161,16 @@ fn rounds_of_work() -> Result<u32> {
     Ok((WORK.as_secs_f64() / each).clamp(1.0, 1e9) as u32)
 }
 
-/// Seconds of the virtual processors for a request of a small page, under load; `None` where they cannot be told apart.
-fn processor_time(vm: &Vm) -> Result<Option<f64>> {
+/// A load by a small page, and seconds of the virtual processors for a request of it; `None` where they cannot be told apart.
+fn processor_time(vm: &Vm) -> Result<(Outcome, Option<f64>)> {
     let now = || process::processors_time(vm.process_id());
     // What is there once only is there after this.
     wrk_on(PAGE, CONNECTIONS, true)?;
     let before = now();
     let outcome = wrk_on(PAGE, CONNECTIONS, true)?;
     let spent = now().zip(before).map(|(now, before)| now - before);
-    Ok(spent.map(|spent| spent.as_secs_f64() / outcome.requests))
+    let each = spent.map(|spent| spent.as_secs_f64() / outcome.requests);
+    Ok((outcome, each))
 }
 
 fn measure_instructions(bench: &Bench, report: &mut Report, launch: &Launch) -> Result<()> {

@@ -9,6 +9,7 @@ use crate::interrupt;
 use crate::qemu::{self, Launch, Network, Screen};
 use crate::settings::{Overrides, Settings};
 use crate::shell::{Shell, quoted};
+use crate::terminal::{self, Terminal};
 use crate::values::{Display, Machine, Nic, Port, Protocol};
 use crate::vm::{End, Sink, Vm};
 use anyhow::{Context, Result, bail};
@@ -144,15 +145,17 @@ fn execute(launch: &Launch, name: &str, options: &VmOptions, shell: &Shell) -> R
     if let Some(mut input) = vm.take_input() {
         // Ends with the process: a read of the terminal cannot be called off. A guest whose input has ended goes on
         // without it.
-        std::thread::spawn(move || drop(copy_pieces(&mut io::stdin().lock(), &mut input)));
+        std::thread::spawn(move || drop(copy_typed(&mut io::stdin().lock(), &mut input)));
     }
     let deadline = options
         .timeout
         .map(|seconds| Instant::now() + Duration::from_secs(seconds));
+    let mut terminal = Terminal::default();
     loop {
         if let Some(end) = vm.end_within(TICK) {
             return Ok(exit_code_of(end, shell));
         }
+        terminal.adapt(vm.wishes());
         if interrupt::count() > 0 {
             return Ok(match power_off(&mut vm, launch.machine, shell) {
                 End::Exited(status) => status,
@@ -269,11 +272,12 @@ fn power_off(vm: &mut Vm, machine: Machine, shell: &Shell) -> End {
     vm.kill()
 }
 
-fn copy_pieces(from: &mut impl io::Read, to: &mut impl Write) -> io::Result<()> {
+fn copy_typed(from: &mut impl io::Read, to: &mut impl Write) -> io::Result<()> {
     let mut buffer = [0; 1024];
     loop {
         match from.read(&mut buffer)? {
             0 => return Ok(()),
+            count if terminal::is_way_out(&buffer[..count]) => interrupt::raise(),
             count => {
                 to.write_all(&buffer[..count])?;
                 to.flush()?;

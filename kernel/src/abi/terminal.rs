@@ -2,8 +2,8 @@
 //!
 //! There is one terminal, with one set of settings. What of them has an effect: whether input comes by lines or by bytes, whether what is
 //! typed shows, what the return key sends, how long a read waits, whether a newline returns the carriage. At the serial line it is the
-//! terminal at the other end that edits lines and shows what is typed, so there these have an effect only on the keyboard.
-//! Speeds and the format of characters are kept and told, and change nothing. There are no jobs, so no key sends a signal.
+//! terminal at the other end that edits lines, shows what is typed and interrupts: it is told (`devices/console/input.rs`).
+//! Speeds and the format of characters are kept and told, and change nothing. There are no jobs, so no key of the keyboard sends a signal.
 
 use core::ffi::{c_char, c_int, c_ulong, c_void};
 use core::ptr::null_mut;
@@ -76,6 +76,7 @@ fn set(new: Settings, drops_input: bool) {
             is_by_lines,
             is_shown: new.local & libc::ECHO != 0,
             return_is_newline: new.input & libc::ICRNL != 0,
+            has_interrupts: new.local & libc::ISIG != 0,
             wait_ns: (!is_by_lines && least == 0).then_some(tenths * 100_000_000),
         },
         drops_input,

@@ -67,14 +67,13 @@ fn place(frame: &Frame, page_fault: Option<(usize, Fault)>) -> Option<(usize, us
         // Where memory is missing, whoever is asked would need some.
         && !matches!(page_fault, Some((_, Fault::OutOfMemory)))
         && STAGES.iter().any(|stage| !stage.load(Ordering::Relaxed).is_null());
-    let code = image::program_code();
     let (mut stack, mut outer) = (frame.rsp as usize, frame.rip as usize);
     if may_wait && is_jump_astray(frame, page_fault) {
         // Who jumped has just pushed where it goes on.
         outer = epitaph::read_word(stack)?;
         stack += 8;
     }
-    if !may_wait || !code.contains(&outer) {
+    if !may_wait || !image::is_program_code(outer) {
         return None;
     }
     let thread = thread::current();

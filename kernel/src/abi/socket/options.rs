@@ -141,6 +141,9 @@ impl Socket<'_> {
             }
             (libc::SOL_SOCKET, libc::SO_REUSEPORT, Socket::Tcp(socket)) => &socket.is_port_shared,
             (libc::SOL_SOCKET, libc::SO_REUSEPORT, Socket::Udp(socket)) => &socket.is_port_shared,
+            (libc::IPPROTO_IP, libc::IP_BIND_ADDRESS_NO_PORT, Socket::Tcp(socket)) => {
+                &socket.is_port_late
+            }
             (libc::SOL_SOCKET, libc::SO_BROADCAST, Socket::Tcp(socket)) => {
                 &socket.is_broadcast_allowed
             }

@@ -145,7 +145,7 @@ extern "C" fn on_tick(rip: usize, rsp: usize) -> usize {
     // The scheduler, and services that it calls, can run on a stack if it is the running thread's and its last part, which is
     // the kernel's, is free.
     let has_room = core.preemptible_stack().contains(&rsp);
-    if has_room && !core.is_serving() && image::program_code().contains(&rip) {
+    if has_room && !core.is_serving() && image::is_program_code(rip) {
         return 1;
     }
     let now_ns = clock::now_ns();

@@ -3,6 +3,9 @@
 //! wants single keys ([`set_raw`]).
 //!
 //! Nothing is looked at before the program asks for input. From then on both interrupt.
+//!
+//! The terminal at the other end of the serial line is told how the program wants what is typed, by `ESC ] toro ; keys = N BEL`
+//! (ARCHITECTURE.md, "What is typed"), as it is that terminal that edits lines and shows what is typed.
 
 use super::keyboard::{self, KeyEvent};
 use super::line::{Line, Typed};
@@ -73,12 +76,31 @@ pub struct Mode {
     pub is_shown: bool,
     /// The return key sends a newline, not a carriage return.
     pub return_is_newline: bool,
+    /// Some keys interrupt the program, where there is somebody who does that: at the other end of the serial line.
+    pub has_interrupts: bool,
     /// A read waits at most so long, and then reads nothing; `None` is until there is something.
     pub wait_ns: Option<u64>,
 }
 
+/// What the other end is told, as a digit: 1 for lines, 2 where what is typed is to show, 4 where keys interrupt.
+#[derive(Clone, Copy, PartialEq, Eq)]
+struct Wishes(u8);
+
+impl Wishes {
+    /// As a terminal begins.
+    const INITIAL: Self = Self(7);
+
+    fn tell(self) {
+        let mut text = *b"\x1b]toro;keys=0\x07";
+        text[text.len() - 2] += self.0;
+        super::write_serial(&text);
+    }
+}
+
 struct State {
     mode: Mode,
+    /// What the other end was told last.
+    told: Wishes,
     /// What a terminal sends for a key; there once the program has set a mode, so that others carry none of it.
     sequence: Option<fn(KeyEvent) -> Option<keyboard::Sequence>>,
     bytes: Ring<u8, BUFFER_BYTES>,
@@ -94,8 +116,10 @@ static STATE: SpinLock<State> = SpinLock::new(State {
         is_by_lines: true,
         is_shown: true,
         return_is_newline: true,
+        has_interrupts: true,
         wait_ns: None,
     },
+    told: Wishes::INITIAL,
     sequence: None,
     bytes: Ring::new(0),
     keys: Ring::new(Key::Byte(0)),
@@ -172,6 +196,19 @@ fn fill(state: &mut State) {
 }
 
 impl State {
+    /// What is to be told to the other end, if that is news to it.
+    fn news(&mut self) -> Option<Wishes> {
+        let wishes = Wishes(match self.is_raw {
+            true => 4,
+            false => {
+                u8::from(self.mode.is_by_lines)
+                    | u8::from(self.mode.is_shown) << 1
+                    | u8::from(self.mode.has_interrupts) << 2
+            }
+        });
+        (core::mem::replace(&mut self.told, wishes) != wishes).then_some(wishes)
+    }
+
     fn take_key(&mut self, event: KeyEvent) {
         if self.is_raw {
             return self.keys.push(Key::Event(event));
@@ -259,7 +296,7 @@ pub fn read(buf: &mut [u8], is_nonblocking: bool) -> Option<usize> {
 
 /// Sets how the program wants what is typed; drops what was typed before and not read, if it is to.
 pub fn set_mode(mode: Mode, drops_unread: bool) {
-    {
+    let news = {
         let state = &mut *STATE.lock();
         if state.mode.is_by_lines && !mode.is_by_lines {
             // Who wants keys wants those of an unfinished line, too.
@@ -268,6 +305,10 @@ pub fn set_mode(mode: Mode, drops_unread: bool) {
         }
         state.mode = mode;
         state.sequence = core::hint::black_box(Some(keyboard::sequence));
+        state.news()
+    };
+    if let Some(wishes) = news {
+        wishes.tell();
     }
     if drops_unread {
         drop_unread();
@@ -287,11 +328,17 @@ pub fn drop_unread() {
 /// dropped.
 pub fn set_raw(is_raw: bool) {
     start();
-    let mut state = STATE.lock();
-    if state.is_raw != is_raw {
-        state.is_raw = is_raw;
-        while state.keys.pop().is_some() {}
-        state.line.finish();
+    let news = {
+        let mut state = STATE.lock();
+        if state.is_raw != is_raw {
+            state.is_raw = is_raw;
+            while state.keys.pop().is_some() {}
+            state.line.finish();
+        }
+        state.news()
+    };
+    if let Some(wishes) = news {
+        wishes.tell();
     }
 }
 

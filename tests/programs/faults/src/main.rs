@@ -1,6 +1,7 @@
 //! Ends in the way its argument says. Every function that goes wrong has a name to be found in the report.
 #![allow(unsafe_code, reason = "it does what must not be done")]
 
+mod made_code;
 mod signals;
 
 use std::arch::asm;
@@ -47,6 +48,8 @@ fn main() -> Result<ExitCode, String> {
         "signal for who was there before" => signals::pass_on(),
         "signal for nobody" => signals::raise_for_nobody(),
         "signal on its own stack" => signals::on_its_own_stack(),
+        "made code" => made_code::faults(),
+        "panic through made code" => made_code::unwinds(),
         "plain" => plain(),
         "many" => many(),
         "stack" => println!("{}", overflow_the_stack(1)),

@@ -37,7 +37,10 @@ extern "C" fn overflowed(signal: c_int, _: *mut libc::siginfo_t, _: *mut c_void)
     std::process::exit(3);
 }
 
-fn handle(signal: c_int, handler: extern "C" fn(c_int, *mut libc::siginfo_t, *mut c_void)) {
+pub(crate) fn handle(
+    signal: c_int,
+    handler: extern "C" fn(c_int, *mut libc::siginfo_t, *mut c_void),
+) {
     // SAFETY: a handler of the right type.
     unsafe {
         let mut action: libc::sigaction = std::mem::zeroed();

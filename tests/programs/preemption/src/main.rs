@@ -14,6 +14,7 @@ static IS_OVER: AtomicBool = AtomicBool::new(false);
 fn main() {
     match std::env::args().nth(1).as_deref() {
         Some("sleep") => sleep(),
+        Some("made code") => made_code(),
         Some("share") => share(),
         Some("registers") => registers(),
         Some("x87") => x87(),
@@ -43,6 +44,32 @@ fn sleep() {
     println!("slept");
     IS_OVER.store(true, Ordering::Relaxed);
     println!("steps: {}", hog.join().unwrap() > 0);
+}
+
+/// Code that the program made while it runs computes as its other code does.
+fn made_code() {
+    // 1: inc qword [rsi]; cmp byte [rdi], 0; je 1b; ret
+    const CODE: [u8; 9] = [0x48, 0xFF, 0x06, 0x80, 0x3F, 0, 0x74, 0xF8, 0xC3];
+    let protection = libc::PROT_READ | libc::PROT_WRITE;
+    let flags = libc::MAP_PRIVATE | libc::MAP_ANONYMOUS;
+    // SAFETY: memory of its own, which holds a function that keeps to the convention.
+    let count = unsafe {
+        let memory = libc::mmap(std::ptr::null_mut(), 4096, protection, flags, -1, 0);
+        assert_ne!(memory, libc::MAP_FAILED);
+        memory.cast::<[u8; 9]>().write(CODE);
+        let result = libc::mprotect(memory, 4096, libc::PROT_READ | libc::PROT_EXEC);
+        assert_eq!(result, 0);
+        std::mem::transmute::<*mut libc::c_void, extern "C" fn(*const AtomicBool, *const AtomicU64)>(
+            memory,
+        )
+    };
+    static STEPS: AtomicU64 = AtomicU64::new(0);
+    let hog = thread::spawn(move || count(&raw const IS_OVER, &raw const STEPS));
+    thread::sleep(Duration::from_millis(20));
+    println!("slept");
+    IS_OVER.store(true, Ordering::Relaxed);
+    hog.join().unwrap();
+    println!("steps: {}", STEPS.load(Ordering::Relaxed) > 0);
 }
 
 /// Threads that compute all get on.

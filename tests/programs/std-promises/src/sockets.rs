@@ -12,6 +12,7 @@ pub(crate) fn steps() {
     timed();
     connection();
     connecting();
+    late_port();
     cut();
 }
 
@@ -80,6 +81,67 @@ fn connecting() {
     // SAFETY: no pointers.
     let end = checked(unsafe { libc::shutdown(third.as_raw_fd(), libc::SHUT_RDWR) } as isize);
     show!("given up", end);
+}
+
+/// Where an address is bound without a port, `connect` and `listen` choose it.
+fn late_port() {
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
+    let to = loopback(listener.local_addr().expect("an address").port());
+    let late = || {
+        // SAFETY: the descriptor that is made belongs to nobody else.
+        let socket: TcpStream =
+            unsafe { FromRawFd::from_raw_fd(libc::socket(libc::AF_INET, libc::SOCK_STREAM, 0)) };
+        let option = libc::IP_BIND_ADDRESS_NO_PORT;
+        show!("late", set(&socket, libc::IPPROTO_IP, option, 1));
+        show!("is late", get(&socket, libc::IPPROTO_IP, option));
+        show!("bound", with_address(&socket, &loopback(0), libc::bind));
+        show!("port", socket.local_addr().expect("an address").port());
+        show!(
+            "bound again",
+            with_address(&socket, &loopback(0), libc::bind)
+        );
+        socket
+    };
+    let has_port = |socket: &TcpStream| socket.local_addr().map(|address| address.port() != 0).ok();
+    let client = late();
+    show!("connected", with_address(&client, &to, libc::connect));
+    show!("has a port", has_port(&client));
+    let peer = listener.accept().expect("accepted").1;
+    show!("the same", Some(peer) == client.local_addr().ok());
+    let server = late();
+    // SAFETY: no pointers.
+    show!(
+        "listens",
+        checked(unsafe { libc::listen(server.as_raw_fd(), 1) } as isize)
+    );
+    show!("has a port", has_port(&server));
+    show!(
+        "is reached",
+        TcpStream::connect(server.local_addr().expect("an address")).is_ok()
+    );
+}
+
+fn loopback(port: u16) -> libc::sockaddr_in {
+    libc::sockaddr_in {
+        sin_family: libc::AF_INET as u16,
+        sin_port: port.to_be(),
+        sin_addr: libc::in_addr {
+            s_addr: u32::from(std::net::Ipv4Addr::LOCALHOST).to_be(),
+        },
+        sin_zero: [0; 8],
+    }
+}
+
+type OfAddress = unsafe extern "C" fn(i32, *const libc::sockaddr, u32) -> i32;
+
+fn with_address(
+    socket: &impl AsRawFd,
+    address: &libc::sockaddr_in,
+    call: OfAddress,
+) -> Result<isize, Option<i32>> {
+    let len = size_of_val(address) as u32;
+    // SAFETY: the address is that long.
+    checked(unsafe { call(socket.as_raw_fd(), (&raw const *address).cast(), len) } as isize)
 }
 
 /// The bytes of one call go out in datagrams of one length.

@@ -1,0 +1,79 @@
+//! The host's terminal while a program's console is in it: it edits lines, shows what is typed and interrupts, as the program wants it
+//! (ARCHITECTURE.md, "What is typed"). On Windows it stays as it is.
+
+use crate::host;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+/// How a program wants what is typed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Wishes {
+    /// It comes by lines; else each key at once.
+    pub is_by_lines: bool,
+    /// It shows.
+    pub is_shown: bool,
+    /// Some keys interrupt the program; else they are keys like others.
+    pub has_interrupts: bool,
+}
+
+impl Default for Wishes {
+    fn default() -> Self {
+        Self {
+            is_by_lines: true,
+            is_shown: true,
+            has_interrupts: true,
+        }
+    }
+}
+
+impl Wishes {
+    /// From the number that the kernel says, if it is one.
+    pub(crate) fn from_number(number: u8) -> Option<Self> {
+        (number < 8).then_some(Self {
+            is_by_lines: number & 1 != 0,
+            is_shown: number & 2 != 0,
+            has_interrupts: number & 4 != 0,
+        })
+    }
+}
+
+/// Ctrl-\, which stands for Ctrl-C where that is a key like others.
+const WAY_OUT: u8 = 0x1c;
+
+/// Ctrl-C is the program's.
+static HAS_ALL_KEYS: AtomicBool = AtomicBool::new(false);
+
+/// The terminal at standard input; as it was before when this is dropped.
+#[derive(Debug, Default)]
+pub struct Terminal {
+    /// What it was before, once it was changed.
+    before: Option<host::TerminalSettings>,
+    now: Wishes,
+}
+
+impl Terminal {
+    /// Has it be as the program wants it, if there is one, and this command is the one that has it.
+    pub fn adapt(&mut self, wishes: Wishes) {
+        if wishes == self.now {
+            return;
+        }
+        self.now = wishes;
+        if self.before.is_none() {
+            self.before = host::terminal_settings(&std::io::stdin());
+        }
+        if let Some(before) = &self.before {
+            host::set_terminal(&std::io::stdin(), before, wishes);
+            HAS_ALL_KEYS.store(!wishes.has_interrupts, Ordering::Relaxed);
+        }
+    }
+}
+
+impl Drop for Terminal {
+    fn drop(&mut self) {
+        self.adapt(Wishes::default());
+    }
+}
+
+/// Whether somebody who has no Ctrl-C typed what stands for it.
+pub fn is_way_out(typed: &[u8]) -> bool {
+    HAS_ALL_KEYS.load(Ordering::Relaxed) && typed.contains(&WAY_OUT)
+}

@@ -340,7 +340,7 @@ fn read_messages(output: impl std::io::BufRead, shell: &Shell) -> Result<Message
     Ok(messages)
 }
 
-fn link_arguments(parts: &Parts, extent: Extent) -> [String; 14] {
+fn link_arguments(parts: &Parts, extent: Extent) -> [String; 15] {
     let choice = |is_whole, whole: &'static str, part| if is_whole { whole } else { part };
     let calls = choice(extent.has_all_system_calls, "all", "few");
     let sockets = choice(extent.has_all_sockets, "all", "no");
@@ -351,6 +351,7 @@ fn link_arguments(parts: &Parts, extent: Extent) -> [String; 14] {
         format!("-Clink-arg={}", parts.kernel.display()),
         format!("-Clink-arg=-T{}", parts.script.display()),
         format!("-Clink-arg=-L{}", parts.libraries.display()),
+        format!("-Clink-arg=-L{}", parts.cplusplus.display()),
         "-Clink-arg=--eh-frame-hdr".into(),
         "-Clink-arg=--gc-sections".into(),
         // All undefined symbols are named at once, not the first twenty.

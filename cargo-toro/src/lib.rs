@@ -40,6 +40,7 @@ pub mod command_line;
 pub mod commands;
 pub mod compile;
 pub mod console;
+mod cplusplus;
 pub mod deploy;
 pub mod disks;
 pub mod embed;

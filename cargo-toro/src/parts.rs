@@ -3,6 +3,7 @@
 //! The folder is named for the content, so a tool with another kernel never meets the parts of an old one, and cargo
 //! sees from the path that a program must be linked again. Those of other tools go when nobody has used them for a week.
 
+use crate::cplusplus;
 use crate::failure::Failure;
 use crate::image::{KERNEL_OBJECT, LINKER_SCRIPT};
 use crate::unfinished::Unfinished;
@@ -29,6 +30,8 @@ pub struct Parts {
     pub script: PathBuf,
     /// The folder of empty libraries.
     pub libraries: PathBuf,
+    /// The folder with the libraries of C++ that the host has.
+    pub cplusplus: PathBuf,
 }
 
 impl Parts {
@@ -43,6 +46,7 @@ impl Parts {
             kernel: folder.join("kernel.o"),
             script: folder.join("image.ld"),
             libraries: folder.join("lib"),
+            cplusplus: folder.join("c++"),
         };
         write_once(&parts.kernel, KERNEL_OBJECT)?;
         write_once(&parts.script, LINKER_SCRIPT.as_bytes())?;
@@ -52,6 +56,7 @@ impl Parts {
                 EMPTY_ARCHIVE,
             )?;
         }
+        cplusplus::provide(&parts.cplusplus)?;
         note_use(&folder);
         if is_new {
             remove_unused(&all, SystemTime::now());

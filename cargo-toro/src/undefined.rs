@@ -1,5 +1,6 @@
 //! Reads the linker's complaints about what is missing: functions that a program needs and Toro lacks, and libraries of the host.
 
+use crate::cplusplus::LIBRARIES;
 use crate::failure::Failure;
 use rustc_demangle::demangle;
 use std::collections::{BTreeMap, BTreeSet};
@@ -59,17 +60,20 @@ pub fn missing_libraries(output: &str) -> BTreeSet<String> {
 /// The error for a program that wants `libraries` of the host.
 pub fn no_library(libraries: &BTreeSet<String>) -> Failure {
     let names: Vec<_> = libraries.iter().map(|name| format!("`{name}`")).collect();
-    let message = format!(
-        "a crate wants {} of the host, which is not for the guest",
-        names.join(", ")
-    );
-    let is_cplusplus = |name: &String| name == "stdc++" || name == "c++";
-    let help = if libraries.iter().any(is_cplusplus) {
-        "there is no library of C++ for Toro: use a crate without C++ code"
-    } else {
-        "most such crates have a feature that compiles the library into the program: `bundled`, `vendored` or `static`"
-    };
-    Failure::new(message, help)
+    let names = names.join(", ");
+    let is_cplusplus = |name: &String| LIBRARIES.contains(&name.as_str());
+    if libraries.iter().all(is_cplusplus) {
+        return Failure::new(
+            format!(
+                "a crate has C++ code, and wants {names}, which no compiler of this host has as an archive"
+            ),
+            "install `g++`, or name the compiler of C++ in the variable `CXX`",
+        );
+    }
+    Failure::new(
+        format!("a crate wants {names} of the host, which is not for the guest"),
+        "most such crates have a feature that compiles the library into the program: `bundled`, `vendored` or `static`",
+    )
 }
 
 #[cfg(test)]
@@ -116,7 +120,7 @@ linking with `rust-lld` failed: exit status: 1
         );
         assert!(failure.help().contains("vendored"));
         let failure = no_library(&missing_libraries("error: unable to find library -lstdc++"));
-        assert!(failure.help().contains("C++"));
+        assert!(failure.to_string().contains("C++ code") && failure.help().contains("g++"));
         assert!(missing_libraries("rust-lld: error: undefined symbol: ssl").is_empty());
     }
 }

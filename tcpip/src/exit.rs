@@ -100,7 +100,7 @@ impl Exit<'_> {
                 return Sent::NoPath;
             }
             if !self.device.has_room() {
-                self.cx.stats.device_full += 1;
+                self.cx.stats.device_waits += 1;
                 return Sent::NoRoom;
             }
             if self.capabilities.largest_send != 0 && connection.has_much() {

@@ -177,6 +177,8 @@ impl HalfOpens {
             isn,
             irs,
             mss,
+            // It was told, and is not any more.
+            own_mss: 0,
             scales,
             is_sack_permitted: echo >> 4 & 1 != 0,
             timestamp: times.map(|times| times.0),
@@ -203,6 +205,7 @@ mod tests {
         isn: Seq(0),
         irs: Seq(1000),
         mss: 1460,
+        own_mss: 1460,
         scales: Some((7, 3)),
         is_sack_permitted: true,
         timestamp: Some(5),

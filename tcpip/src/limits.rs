@@ -21,6 +21,8 @@ pub struct Limits {
     pub neighbors: usize,
     /// Bytes of packets that lack fragments.
     pub fragment_bytes: usize,
+    /// Bytes of packets that wait for the hardware addresses of their next stations; and of frames that wait for the device, as much again.
+    pub waiting_bytes: usize,
 }
 
 impl Limits {
@@ -49,6 +51,7 @@ impl Limits {
             time_wait,
             neighbors: 512,
             fragment_bytes: (memory_bytes / 256).clamp(64 << 10, 4 * MIB) as usize,
+            waiting_bytes: (memory_bytes / 64).clamp(256 << 10, 4 * MIB) as usize,
         }
     }
 
@@ -62,6 +65,7 @@ impl Limits {
             half_open: share(self.half_open, 64),
             orphans: share(self.orphans, 16),
             time_wait: share(self.time_wait, 256),
+            waiting_bytes: share(self.waiting_bytes, 256 << 10),
             ..self
         }
     }
@@ -105,8 +109,10 @@ stats! {
     reassembled,
     /// Packets that waited for a hardware address in vain, or found no room to wait.
     neighbor_lost,
-    /// Frames that found no free buffer of the device.
+    /// Frames that found no free buffer of the device, and were not sent.
     device_full,
+    /// Frames that waited for a free buffer of the device.
+    device_waits,
     /// Messages of ICMP that were not sent, because there were too many.
     icmp_limited,
     /// Datagrams to ports that nobody has.
@@ -119,6 +125,8 @@ stats! {
     predicted,
     /// Segments sent again.
     retransmitted,
+    /// Answers to requests for connections that were sent again, since nobody had acknowledged them.
+    handshakes_repeated,
     /// Retransmission timers that went off.
     timeouts,
     /// Segments outside the window or of old times.

@@ -14,7 +14,10 @@ pub enum Admission {
     /// No room now: the peer will ask again.
     Full,
     /// It does.
-    Open,
+    Open {
+        /// Bytes of payload that segments to it shall have at most; 0: as many as fit.
+        segment_bytes: u16,
+    },
 }
 
 /// A datagram that has come.

@@ -25,6 +25,8 @@ pub(crate) enum Key {
     Autoconfiguration,
     /// Reports of groups.
     Groups,
+    /// Frames that wait for the device.
+    Late,
 }
 
 /// Times in microseconds, in order.
@@ -36,7 +38,7 @@ pub(crate) struct Timers {
     /// How many are set.
     count: usize,
     /// Where the timers that are not connections' are set, by their order in [`Key`].
-    others: [u64; 7],
+    others: [u64; 8],
 }
 
 /// No time.
@@ -51,7 +53,7 @@ impl Timers {
             queue: BinaryHeap::new(),
             first: UNSET,
             count: 0,
-            others: [UNSET; 7],
+            others: [UNSET; 8],
         }
     }
 
@@ -149,6 +151,7 @@ impl Key {
             Self::Dhcp => 4,
             Self::Autoconfiguration => 5,
             Self::Groups => 6,
+            Self::Late => 7,
         })
     }
 }

@@ -226,6 +226,30 @@ fn a_flood_of_routers_cuts_nobody_off() {
 }
 
 #[test]
+fn another_router_is_used_when_the_first_does_not_answer() {
+    let mut world = world();
+    let far: IpAddr = ip("2600::1");
+    for router in ["fe80::1", "fe80::2"] {
+        let message = advertisement(1800, 0xC0, 3600);
+        let frame = frame(MAC_B, ip(router), ip("ff02::1"), 255, &message);
+        world.b.receive(&frame, false, world.now);
+    }
+    world.pass(2_000_000);
+    assert_eq!(world.b.next_hop(far), Some(ip("fe80::1")), "the first");
+    // Nobody is at either address: each is asked three times.
+    let from = SocketAddr::new(world.b.source_for(far).expect("an address"), 9);
+    for (seconds, router) in [(2, "fe80::1"), (2, "fe80::2")] {
+        let to = SocketAddr::new(far, 7);
+        world
+            .b
+            .send_datagram(from, to, b"?", Manner::default(), world.now)
+            .expect("a way");
+        world.pass(seconds * 1_000_000);
+        assert_eq!(world.b.next_hop(far), Some(ip(router)));
+    }
+}
+
+#[test]
 fn a_router_gives_a_network_a_way_out_and_name_servers_for_a_time() {
     let mut world = world();
     let (router, all) = (ip("fe80::1"), ip("ff02::1"));

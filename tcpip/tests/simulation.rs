@@ -368,6 +368,23 @@ fn both_close_at_once() {
 }
 
 #[test]
+fn who_asks_is_told_how_much_a_listener_wants_in_a_segment() {
+    for (wanted, told) in [(0, 1460), (500, 500), (9000, 1460)] {
+        let mut world = World::new(30);
+        world.b.sockets.segment_bytes = wanted;
+        world.is_noting = true;
+        world.connected(80);
+        let is_answer =
+            |(from_a, frame): &&(bool, Vec<u8>)| !from_a && frame.get(47) == Some(&0x12);
+        let (_, answer) = world.noted.iter().find(is_answer).expect("an answer");
+        assert_eq!(
+            answer[54..58],
+            [&[2, 4][..], &u16::to_be_bytes(told)].concat()
+        );
+    }
+}
+
+#[test]
 fn ten_thousand_requests_for_connections_hold_nothing_and_real_ones_get_through() {
     let mut world = World::new(12);
     world.connected(80);

@@ -63,33 +63,59 @@ impl Bare {
 
     /// Runs it until it ends by itself; returns what came on its serial line.
     pub fn run(self) -> String {
-        let serial = self.folder().join("serial");
+        let mut machine = self.start();
+        let has_ended = wait(|| machine.try_wait().expect("QEMU's end").is_some());
+        end(machine);
+        let console = self.console();
+        assert!(has_ended, "it does not end; its console shows:\n{console}");
+        console
+    }
+
+    /// Runs one that does not end by itself, until a text comes on its serial line; returns all that came.
+    pub fn run_until(self, text: &str) -> String {
+        let machine = self.start();
+        let has_come = wait(|| self.console().contains(text));
+        end(machine);
+        let console = self.console();
+        assert!(has_come, "no `{text}`; its console shows:\n{console}");
+        console
+    }
+
+    fn start(&self) -> Child {
         let mut line = OsString::from("file:");
-        line.push(&serial);
-        let mut machine = Command::new(qemu())
+        line.push(self.serial());
+        Command::new(qemu())
             .args(&self.words)
             .args([OsString::from("-serial"), line])
             .stdin(Stdio::null())
             .spawn()
-            .expect("QEMU");
-        let has_ended = wait(&mut machine);
-        let console = std::fs::read(&serial).unwrap_or_default();
-        let console = String::from_utf8_lossy(&console).into_owned();
-        assert!(has_ended, "it does not end; its console shows:\n{console}");
-        console
+            .expect("QEMU")
+    }
+
+    fn serial(&self) -> PathBuf {
+        self.folder().join("serial")
+    }
+
+    fn console(&self) -> String {
+        let console = std::fs::read(self.serial()).unwrap_or_default();
+        String::from_utf8_lossy(&console).into_owned()
     }
 }
 
-/// Waits for the end; one that does not come in time is made.
-fn wait(machine: &mut Child) -> bool {
+/// Waits until something is so, as long as a test may last.
+fn wait(mut is_so: impl FnMut() -> bool) -> bool {
     let start = Instant::now();
     while start.elapsed() < DEADLINE {
-        if machine.try_wait().expect("QEMU's end").is_some() {
+        if is_so() {
             return true;
         }
         std::thread::sleep(Duration::from_millis(50));
     }
+    false
+}
+
+/// Ends a machine that may have ended.
+fn end(mut machine: Child) {
     machine.kill().expect("a process of ours");
     machine.wait().expect("QEMU's end");
-    false
 }

@@ -28,6 +28,8 @@ pub struct Census {
     pub threads: u64,
     /// Free memory.
     pub free_kib: u64,
+    /// What the machine itself has lost so far of what came for TCP and what was to be sent.
+    pub dropped: u64,
 }
 
 /// The machine, and the way to it. The machine goes first.
@@ -50,17 +52,27 @@ impl Crowd {
         Self::start_with(seed, card, &[&DEADLINE.as_secs().to_string()])
     }
 
+    /// As [`Crowd::start_patient`], but neither has the machine heard of Linux yet, nor does Linux ask for it.
+    pub fn start_unknown(seed: u64, card: &str) -> Self {
+        let relay = Relay::new();
+        relay.introduce_guest();
+        Self::boot(relay, seed, card, &[&DEADLINE.as_secs().to_string()])
+    }
+
     fn start_with(seed: u64, card: &str, args: &[&str]) -> Self {
-        let mut relay = Relay::new();
+        let crowd = Self::boot(Relay::new(), seed, card, args);
+        // An answer shows that all of the way is there.
+        crowd.census();
+        crowd
+    }
+
+    fn boot(mut relay: Relay, seed: u64, card: &str, args: &[&str]) -> Self {
         let guest = Guest::new("test-crowd").boot(Boot::Kernel).address(ADDRESS);
         let guest = guest.args(args);
         let guest = guest.cable(&relay.netdev()).card(card).start();
         relay.join(seed);
         guest.wait_for("serving crowds");
-        let crowd = Self { guest, relay };
-        // An answer shows that all of the way is there.
-        crowd.census();
-        crowd
+        Self { guest, relay }
     }
 
     /// All that the console has shown.
@@ -84,6 +96,7 @@ impl Crowd {
             connections: next() - 1,
             threads: next(),
             free_kib: next(),
+            dropped: next(),
         }
     }
 
@@ -116,6 +129,25 @@ pub fn connect(to: SocketAddr, receive_bytes: Option<usize>) -> io::Result<TcpSt
     }
     socket.connect_timeout(&to.into(), DEADLINE)?;
     socket.set_tcp_nodelay(true)?;
+    let stream = TcpStream::from(socket);
+    stream.set_read_timeout(Some(DEADLINE))?;
+    stream.set_write_timeout(Some(DEADLINE))?;
+    Ok(stream)
+}
+
+/// Begins a connection, without waiting for it: the first write does.
+///
+/// # Errors
+/// What the system says.
+pub fn begin(to: SocketAddr) -> io::Result<TcpStream> {
+    /// Linux's `EINPROGRESS`: it has begun.
+    const IN_PROGRESS: i32 = 115;
+    let socket = Socket::new(Domain::for_address(to), Type::STREAM, None)?;
+    socket.set_nonblocking(true)?;
+    match socket.connect(&to.into()) {
+        Err(error) if error.raw_os_error() != Some(IN_PROGRESS) => return Err(error),
+        _ => socket.set_nonblocking(false)?,
+    }
     let stream = TcpStream::from(socket);
     stream.set_read_timeout(Some(DEADLINE))?;
     stream.set_write_timeout(Some(DEADLINE))?;

@@ -131,7 +131,8 @@ impl Relay {
         ip(&format!("addr add {LINUX}/24 dev {TAP}"));
         // Its address of IPv6 shall be there at once.
         let _ = std::fs::write(format!("/proc/sys/net/ipv6/conf/{TAP}/accept_dad"), "0");
-        ip(&format!("link set {TAP} up"));
+        // What comes in bursts shall be lost by the machine, if at all.
+        ip(&format!("link set {TAP} txqueuelen {UNDER_WAY} up"));
         // A crowd needs all ports, and again at once; and has more strangers in it than Linux remembers by itself.
         for (name, value) in [
             ("net/ipv4/ip_local_port_range", "1024 65000"),
@@ -144,6 +145,14 @@ impl Relay {
             listener: Some(TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a port")),
             tap: None,
         }
+    }
+
+    /// Tells Linux the machine's hardware address, for good.
+    pub fn introduce_guest(&self) {
+        let [a, b, c, d, e, f] = GUEST_MAC;
+        ip(&format!(
+            "neigh replace {GUEST} lladdr {a:02x}:{b:02x}:{c:02x}:{d:02x}:{e:02x}:{f:02x} nud permanent dev {TAP}"
+        ));
     }
 
     /// The words for [`crate::Guest::cable`].

@@ -65,6 +65,23 @@ fn what_has_neither_acpi_nor_a_keyboard_controller_ends_all_the_same() {
 }
 
 #[test]
+fn a_processor_that_cannot_run_it_is_told_so() {
+    for (cpu, boots_disk) in [("qemu32", true), ("pentium3", false), ("qemu64,-nx", false)] {
+        let machine = Bare::new("pc").qemu(&["-cpu", cpu, "-m", "64"]);
+        let console = if boots_disk {
+            let image = machine.image("hello", Format::Raw);
+            machine.file("-drive", "format=raw,file=", &image)
+        } else {
+            let image = machine.image("hello", Format::Elf);
+            machine.file("-kernel", "", &image)
+        }
+        .run_until("another model");
+        assert!(console.contains("this processor lacks"), "{console}");
+        assert!(!console.contains(LINE), "{console}");
+    }
+}
+
+#[test]
 fn eight_mebibytes_are_enough() {
     for boot in [Boot::Disk, Boot::Kernel] {
         Guest::new("hello")

@@ -7,7 +7,7 @@ use std::sync::Mutex;
 use std::thread;
 use std::time::Duration;
 use vm_tests::crowd::{
-    CALLBACKS, Census, Crowd, DATAGRAMS, THREADS, ask_for, connect, download, echo, pattern,
+    CALLBACKS, Census, Crowd, DATAGRAMS, THREADS, ask_for, begin, connect, download, echo, pattern,
     upload, will_reset,
 };
 use vm_tests::frame::{Ipv4, Tcp, arp, datagram, ethernet, icmp, protocol};
@@ -187,6 +187,33 @@ fn many_connections_at_once_are_served_and_leave_nothing() {
     let before = settled(&crowd, start);
     together();
     crowd.wait_for_rest(before);
+}
+
+/// Connections begun at once.
+const BURST: usize = 512;
+
+#[test]
+fn a_burst_of_connections_of_a_host_that_is_not_known_yet_loses_none() {
+    let test = "crowds::a_burst_of_connections_of_a_host_that_is_not_known_yet_loses_none";
+    if !namespace::enter(test, &["test-crowd"]) {
+        return;
+    }
+    for (seed, card) in [(20, "virtio-net-pci"), (21, "e1000"), (22, "tulip")] {
+        // Nobody has spoken with the machine, and Linux need not ask for it, so that it has to ask.
+        let crowd = Crowd::start_unknown(seed, card);
+        let to = crowd.relay.address(THREADS);
+        let mut streams: Vec<TcpStream> = (0..BURST).map(|_| begin(to).unwrap()).collect();
+        for stream in &mut streams {
+            stream.write_all(b"e and back").unwrap();
+        }
+        for stream in &mut streams {
+            let mut back = [0; 9];
+            stream.read_exact(&mut back).unwrap();
+            assert_eq!(&back, b" and back");
+        }
+        let here = crowd.census();
+        assert_eq!(here.dropped, 0, "{card}: {here:?}");
+    }
 }
 
 /// Frames of strangers, by number.

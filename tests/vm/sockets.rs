@@ -158,6 +158,27 @@ fn what_is_refused_is_an_error_of_its_kind() {
 }
 
 #[test]
+fn a_socket_that_was_refused_is_connected_again() {
+    let (listener, address) = host();
+    let console = with_host(&listener, guest(&["again", &address]), |mut stream| {
+        let mut word = String::new();
+        stream.read_to_string(&mut word).unwrap();
+        assert_eq!(word, "hello");
+    });
+    // The numbers of Linux: refused 111, connected already 106, in progress 115, broken off 103.
+    for line in [
+        "waiting: 111 111 0 106, from its address true",
+        "read there",
+        "not waiting: 115 111 115, told Some(111)",
+        "after that 103 115",
+        "elsewhere: 111 0 106",
+        "peer true",
+    ] {
+        assert!(console.contains(line), "{line}: {console}");
+    }
+}
+
+#[test]
 fn silence_ends_in_a_timeout() {
     let (listener, address) = host();
     guest(&["timeouts", &address]).run().showing(

@@ -15,7 +15,7 @@ pub fn statistics(interface: &str) -> Result<Statistics> {
     sys::net::statistics(index).map_err(|_| Error::NoSuchDevice(interface.to_owned()))
 }
 
-/// Writes what all interfaces have counted to the console, three lines for each.
+/// Writes what all interfaces have counted to the console, four lines for each.
 ///
 /// # Errors
 /// As [`interfaces`].
@@ -50,6 +50,10 @@ pub fn print_statistics() -> Result<()> {
             counted.dropped_no_memory,
             counted.dropped_segments,
             counted.unsaid
+        );
+        println!(
+            "{}: sent again {}, waited for a buffer {}",
+            interface.name, counted.retransmitted, counted.waited_for_buffer
         );
     }
     Ok(())

@@ -51,7 +51,7 @@ pub struct Statistics {
     pub sent_bytes: u64,
     /// Frames received that are damaged, or of a protocol that is not spoken here.
     pub dropped_unusable: u64,
-    /// Frames to be sent that found no free buffer of the device.
+    /// Frames to be sent that the device had no free buffer for, for too long. TCP sends them again, but for answers to requests that went wrong.
     pub dropped_no_buffer: u64,
     /// Requests for connections to ports where nobody listens: they were refused.
     pub refused: u64,
@@ -75,6 +75,10 @@ pub struct Statistics {
     pub dropped_segments: u64,
     /// Messages that were not sent because there were too many: errors, and challenges of TCP.
     pub unsaid: u64,
+    /// Segments sent again, and answers to requests for connections: something was lost on its way, there or back.
+    pub retransmitted: u64,
+    /// Frames, and a connection's next segments, that waited for a free buffer of the device. They were sent later.
+    pub waited_for_buffer: u64,
 }
 
 /// A service's connections, in the kernel.

@@ -20,14 +20,34 @@ const ATOMIC_BYTES: usize = 4096;
 /// What each record counts for on top of its bytes.
 const RECORD_BYTES: usize = 256;
 
-/// Descriptions that go along with bytes.
-pub(super) type Files = Vec<Arc<Description>>;
+/// What goes along with bytes.
+#[derive(Clone, Default)]
+pub(super) struct Along {
+    /// Descriptions, for descriptors of who receives.
+    pub(super) files: Vec<Arc<Description>>,
+    /// Who sends, where the sender says it itself (`SCM_CREDENTIALS`).
+    pub(super) credentials: Option<libc::ucred>,
+}
+
+impl Along {
+    /// Nothing.
+    pub(super) const fn new() -> Self {
+        Self {
+            files: Vec::new(),
+            credentials: None,
+        }
+    }
+
+    fn is_empty(&self) -> bool {
+        self.files.is_empty() && self.credentials.is_none()
+    }
+}
 
 /// What was read: how much of how much, and what came along.
 pub(super) struct Piece {
     pub(super) len: usize,
     pub(super) full_len: usize,
-    pub(super) files: Files,
+    pub(super) along: Along,
 }
 
 /// A channel.
@@ -50,7 +70,7 @@ struct State {
     read: u64,
     written: u64,
     /// What goes along with the byte of a number.
-    along: VecDeque<(u64, Files)>,
+    along: VecDeque<(u64, Along)>,
     is_reader_gone: bool,
     is_writer_gone: bool,
 }
@@ -104,7 +124,7 @@ impl Channel {
         let nothing = Piece {
             len: 0,
             full_len: 0,
-            files: Files::new(),
+            along: Along::new(),
         };
         if buf.is_empty() && !self.has_records {
             return Ok(nothing);
@@ -119,17 +139,17 @@ impl Channel {
             }
             (state, _) = self.reader.wait(state, deadline_ns);
         }
-        let mut files = Files::new();
+        let mut along = Along::new();
         if state.along.front().is_some_and(|(at, _)| *at == state.read) {
-            files = match is_peek {
+            along = match is_peek {
                 true => state
                     .along
                     .front()
-                    .map_or(Files::new(), |(_, files)| files.clone()),
+                    .map_or(Along::new(), |(_, along)| along.clone()),
                 false => state
                     .along
                     .pop_front()
-                    .map_or(Files::new(), |(_, files)| files),
+                    .map_or(Along::new(), |(_, along)| along),
             };
         }
         let full_len = match state.records.front() {
@@ -149,7 +169,7 @@ impl Channel {
         let piece = Piece {
             len,
             full_len,
-            files,
+            along,
         };
         if is_peek {
             return Ok(piece);
@@ -187,14 +207,14 @@ impl Channel {
         is_nonblocking: bool,
         deadline_ns: Option<u64>,
     ) -> Result<usize> {
-        self.write_with(data, Files::new(), is_nonblocking, deadline_ns)
+        self.write_with(data, Along::new(), is_nonblocking, deadline_ns)
     }
 
     /// The same, with descriptions that go along. A record is written whole or not at all.
     pub(super) fn write_with(
         &self,
         data: &[u8],
-        files: Files,
+        along: Along,
         is_nonblocking: bool,
         deadline_ns: Option<u64>,
     ) -> Result<usize> {
@@ -208,7 +228,7 @@ impl Channel {
         }
         let mut written = 0;
         let mut is_record_due = self.has_records;
-        let mut files = Some(files).filter(|files| !files.is_empty());
+        let mut along = Some(along).filter(|along| !along.is_empty());
         let mut state = self.state.lock();
         while written < data.len() || is_record_due {
             if state.is_reader_gone || state.is_writer_gone {
@@ -239,8 +259,8 @@ impl Channel {
                 };
             }
             let at = state.written;
-            if let Some(files) = files.take() {
-                state.along.push_back((at, files));
+            if let Some(along) = along.take() {
+                state.along.push_back((at, along));
             }
             state.bytes.extend(piece);
             state.written += piece.len() as u64;
@@ -253,6 +273,40 @@ impl Channel {
             state = self.state.lock();
         }
         Ok(written)
+    }
+
+    /// Waits until a write of a byte would not; how many there is room for.
+    ///
+    /// # Errors
+    /// `EAGAIN` with `is_nonblocking`, `EPIPE` when nobody reads any more.
+    pub(super) fn wait_for_room(&self, is_nonblocking: bool) -> Result<usize> {
+        let mut state = self.state.lock();
+        loop {
+            if state.is_reader_gone || state.is_writer_gone {
+                return Err(Errno(libc::EPIPE));
+            }
+            match self.room(&state) {
+                0 if is_nonblocking => return Err(Errno(libc::EAGAIN)),
+                0 => (state, _) = self.writer.wait(state, None),
+                room => return Ok(room),
+            }
+        }
+    }
+
+    /// What was read and could not be passed on is read again.
+    pub(super) fn put_back(&self, data: &[u8]) {
+        if data.is_empty() {
+            return;
+        }
+        let mut state = self.state.lock();
+        if !state.is_reader_gone {
+            data.iter()
+                .rev()
+                .for_each(|byte| state.bytes.push_front(*byte));
+            state.read -= data.len() as u64;
+        }
+        drop(state);
+        self.reader.notify();
     }
 
     /// Nobody will read any more.

@@ -52,10 +52,12 @@ extern "C" fn tolower(character: c_int) -> c_int {
 
 /// The tables begin with -128, for callers with signed characters.
 const BELOW: usize = 128;
+/// The place of 0 in a table, which is where C looks from.
+pub(super) const ZERO: usize = BELOW;
 const LEN: usize = BELOW + 256;
 
-struct Table<T: 'static> {
-    table: &'static [T; LEN],
+pub(super) struct Table<T: 'static> {
+    pub(super) table: &'static [T; LEN],
 }
 
 /// Kinds of a character as bits, in the order of glibc's `ctype.h` for little-endian processors.
@@ -111,13 +113,13 @@ const fn case_table(is_upper: bool) -> [i32; LEN] {
     table
 }
 
-static KINDS: Table<u16> = Table {
+pub(super) static KINDS: Table<u16> = Table {
     table: &const { kind_table() },
 };
-static UPPER: Table<i32> = Table {
+pub(super) static UPPER: Table<i32> = Table {
     table: &const { case_table(true) },
 };
-static LOWER: Table<i32> = Table {
+pub(super) static LOWER: Table<i32> = Table {
     table: &const { case_table(false) },
 };
 

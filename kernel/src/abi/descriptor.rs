@@ -4,10 +4,12 @@ use core::ffi::{c_int, c_ulong};
 
 use super::convert::{also_named, c_result, c_status, get, put};
 use super::errno;
+use super::file::closed;
 use super::object::{self, Description};
 use super::socket::mark::{SIOCATMARK, is_at_mark};
 use crate::error::{Errno, Result};
 use crate::storage::vfs::file::OpenFile;
+use crate::storage::vfs::ranges::{self, Owner, Range};
 
 /// Flags that `F_SETFL` changes.
 const SETTABLE: u32 = (libc::O_APPEND | libc::O_NONBLOCK | libc::O_DIRECT | libc::O_NOATIME) as u32;
@@ -24,7 +26,7 @@ pub extern "C" fn dup2(old: c_int, new: c_int) -> c_int {
     c_result((|| {
         let description = object::get(old)?;
         if old != new {
-            drop(object::replace(new, description, false)?);
+            object::replace(new, description, false)?.map(closed);
         }
         Ok(new)
     })())
@@ -37,7 +39,7 @@ pub extern "C" fn dup3(old: c_int, new: c_int, flags: c_int) -> c_int {
         if old == new || flags & !libc::O_CLOEXEC != 0 {
             return Err(Errno(libc::EINVAL));
         }
-        drop(object::replace(new, object::get(old)?, flags != 0)?);
+        object::replace(new, object::get(old)?, flags != 0)?.map(closed);
         Ok(new)
     })())
 }
@@ -61,10 +63,10 @@ fn set_status_flags(description: &Description, flags: u32) {
 }
 
 /// Asks or sets something about a descriptor. C declares the argument as `...`, which is passed alike. Locks of ranges belong to
-/// processes (POSIX.1-2017, fcntl), of which there is one: so they are always to be had. Those of open files are not there (`EINVAL`).
+/// processes (POSIX.1-2017, fcntl), of which there is one, or to open files (Linux: `F_OFD_SETLK`): these alone can be in somebody's way.
 ///
 /// # Safety
-/// With `F_GETLK`, `F_SETLK` and `F_SETLKW` the argument points at a `flock` that can be read and written.
+/// With `F_GETLK`, `F_SETLK`, `F_SETLKW` and their kin for open files the argument points at a `flock` that can be read and written.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn fcntl(descriptor: c_int, command: c_int, argument: usize) -> c_int {
     // An `int` in C: only the lower half of the register counts.
@@ -83,7 +85,12 @@ pub unsafe extern "C" fn fcntl(descriptor: c_int, command: c_int, argument: usiz
             set_status_flags(&description, number as u32);
             0
         }),
-        libc::F_GETLK | libc::F_SETLK | libc::F_SETLKW => {
+        libc::F_GETLK
+        | libc::F_SETLK
+        | libc::F_SETLKW
+        | libc::F_OFD_GETLK
+        | libc::F_OFD_SETLK
+        | libc::F_OFD_SETLKW => {
             // SAFETY: the caller's promise.
             unsafe { lock_range(descriptor, command, argument as *mut libc::flock64) }
         }
@@ -91,26 +98,94 @@ pub unsafe extern "C" fn fcntl(descriptor: c_int, command: c_int, argument: usiz
     })
 }
 
-/// Locks or unlocks a range for this process, or asks which other one would be in the way: none.
+/// A range as `fcntl` is told it: from the beginning of the file, from where is read and written, or from the end; forwards or backwards.
+///
+/// # Errors
+/// `EINVAL` before the beginning, `EOVERFLOW` behind the last byte that can be.
+fn range_of(file: &OpenFile, lock: &libc::flock64) -> Result<(u64, u64)> {
+    let base = match c_int::from(lock.l_whence) {
+        libc::SEEK_SET => 0,
+        libc::SEEK_CUR => file.seek(0, libc::SEEK_CUR)?,
+        libc::SEEK_END => file.entry().node.metadata()?.len_bytes,
+        _ => return Err(Errno(libc::EINVAL)),
+    };
+    let overflow = Errno(libc::EOVERFLOW);
+    let base = i64::try_from(base).map_err(|_| overflow)?;
+    let from = base.checked_add(lock.l_start).ok_or(overflow)?;
+    let (start, end) = match lock.l_len {
+        0 => (from, i64::MAX),
+        1.. => (from, from.checked_add(lock.l_len - 1).ok_or(overflow)?),
+        _ => (from.saturating_add(lock.l_len), from.saturating_sub(1)),
+    };
+    match (u64::try_from(start), u64::try_from(end)) {
+        (Ok(start), Ok(end)) => Ok((start, end)),
+        _ => Err(Errno(libc::EINVAL)),
+    }
+}
+
+/// Locks or unlocks a range, for this process or for the open file alone, or asks which lock would be in the way.
 ///
 /// # Safety
 /// `lock` can be read and written.
 unsafe fn lock_range(descriptor: c_int, command: c_int, lock: *mut libc::flock64) -> Result<c_int> {
     // SAFETY: the caller's structure.
     let mut wanted = unsafe { get(lock) }.ok_or(Errno(libc::EFAULT))?;
-    let access = super::file::with_file(descriptor, libc::EINVAL, |file| Ok(file.access()))?;
-    let is_allowed = match c_int::from(wanted.l_type) {
-        libc::F_RDLCK => access.can_read,
-        libc::F_WRLCK => access.can_write,
-        libc::F_UNLCK => true,
-        _ => return Err(Errno(libc::EINVAL)),
-    };
-    if command == libc::F_GETLK {
-        wanted.l_type = libc::F_UNLCK as i16;
+    let is_of_file = [libc::F_OFD_GETLK, libc::F_OFD_SETLK, libc::F_OFD_SETLKW].contains(&command);
+    let invalid = Errno(libc::EINVAL);
+    super::file::with_file(descriptor, libc::EINVAL, |file| {
+        let (start, end) = range_of(file, &wanted)?;
+        if is_of_file && wanted.l_pid != 0 {
+            return Err(invalid);
+        }
+        let (is_allowed, is_exclusive) = match c_int::from(wanted.l_type) {
+            libc::F_RDLCK => (file.access().can_read, Some(false)),
+            libc::F_WRLCK => (file.access().can_write, Some(true)),
+            libc::F_UNLCK => (true, None),
+            _ => return Err(invalid),
+        };
+        let range = Range {
+            owner: if is_of_file {
+                file.owner()
+            } else {
+                Owner::Process
+            },
+            is_exclusive: is_exclusive.unwrap_or(false),
+            start,
+            end,
+        };
+        // Who has no table has no files that others could lock.
+        let (key, table) = (file.lock_key(), ranges::table().ok_or(invalid)?);
+        if matches!(command, libc::F_GETLK | libc::F_OFD_GETLK) {
+            is_exclusive.ok_or(invalid)?;
+            let Some(other) = table.in_the_way(key, range) else {
+                wanted.l_type = libc::F_UNLCK as i16;
+                return Ok(());
+            };
+            let kind = [libc::F_RDLCK, libc::F_WRLCK][usize::from(other.is_exclusive)];
+            wanted.l_type = kind as i16;
+            wanted.l_whence = libc::SEEK_SET as i16;
+            wanted.l_start = other.start as i64;
+            wanted.l_len = match other.end {
+                ranges::LAST => 0,
+                end => (end - other.start + 1) as i64,
+            };
+            wanted.l_pid = if other.owner == Owner::Process { 1 } else { -1 };
+            return Ok(());
+        }
+        if !is_allowed {
+            return Err(Errno(libc::EBADF));
+        }
+        match is_exclusive {
+            Some(_) => {
+                let may_wait = matches!(command, libc::F_SETLKW | libc::F_OFD_SETLKW);
+                table.take(key, range, may_wait)
+            }
+            None => table.give_back(key, range),
+        }
+    })?;
+    if matches!(command, libc::F_GETLK | libc::F_OFD_GETLK) {
         // SAFETY: the caller's structure.
         unsafe { put(lock, wanted) }?;
-    } else if !is_allowed {
-        return Err(Errno(libc::EBADF));
     }
     Ok(0)
 }

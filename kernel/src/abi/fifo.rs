@@ -11,7 +11,8 @@ use super::convert::{c_status, text};
 use super::directory::umask_now;
 use super::file::{self, STATUS_FLAGS};
 use super::generated::Generated;
-use super::object::{self, Object};
+use super::object::{self, Description, Object};
+use super::splice::PipeEnd;
 use super::{metadata, signal};
 use crate::error::{Errno, Result};
 use crate::scheduler::{Notifier, Observer, Readiness, WaitQueue};
@@ -43,6 +44,16 @@ struct Ends {
 type Key = (u64, u64);
 
 static FIFOS: SpinLock<BTreeMap<Key, Arc<Fifo>>> = SpinLock::new(BTreeMap::new());
+
+/// The pipe's end behind a descriptor, if it is one of a pipe with a name.
+pub(super) fn end_of(description: &Description) -> Option<PipeEnd> {
+    let end = description.downcast::<End>()?;
+    Some(PipeEnd {
+        channel: end.fifo.channel.clone(),
+        can_read: end.can_read,
+        can_write: end.can_write,
+    })
+}
 
 /// One who has it open, for reading, for writing, or for both.
 struct End {

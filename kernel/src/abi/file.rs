@@ -142,7 +142,14 @@ pub unsafe extern "C" fn creat64(path: *const c_char, mode: libc::mode_t) -> c_i
 /// Closes a descriptor.
 #[unsafe(no_mangle)]
 pub extern "C" fn close(descriptor: c_int) -> c_int {
-    c_status(object::remove(descriptor).map(drop))
+    c_status(object::remove(descriptor).map(closed))
+}
+
+/// A descriptor is no more: with it go the locks that the process has on ranges of the file (POSIX.1-2017, `fcntl`).
+pub(super) fn closed(description: Arc<Description>) {
+    if let Some(file) = description.downcast::<OpenFile>() {
+        file.release_process();
+    }
 }
 
 /// Reads.
@@ -587,19 +594,6 @@ pub unsafe extern "C" fn sendfile64(to: c_int, from: c_int, offset: *mut i64, le
         }
         Ok(count)
     })())
-}
-
-/// Nothing here can be spliced, which a caller is told as Linux tells it of such files; std copies by reading and writing then.
-#[unsafe(no_mangle)]
-pub extern "C" fn splice(
-    _from: c_int,
-    _from_offset: *mut i64,
-    _to: c_int,
-    _to_offset: *mut i64,
-    _len: usize,
-    _flags: u32,
-) -> isize {
-    c_count(Err(Errno(libc::EINVAL)))
 }
 
 also_named! {

@@ -1,9 +1,12 @@
-//! The format language of `printf` (ISO C17, section 7.21.6.1), in the locale `C`, onto a [`Sink`]. Arguments by position (`%1$d`) are refused.
+//! The format language of `printf` (ISO C17, section 7.21.6.1) and of `wprintf` (7.29.2.1), in the locale `C`, onto a [`Sink`].
+
+mod conversion;
 
 use alloc::format;
 use alloc::string::String;
 use core::ffi::{c_char, c_int, c_void};
 
+use self::conversion::{Amount, Arguments, Conversion, Length, Reader};
 use super::errno;
 use super::text::strerror;
 use super::variadic::VaList;
@@ -18,15 +21,34 @@ pub(super) trait Sink {
 /// A `double` has no more decimal digits behind the point than these, nor more before it than 309.
 const MOST_DIGITS: usize = 1074;
 
+/// What is formatted.
+#[derive(Clone, Copy, PartialEq)]
+pub(super) enum Characters {
+    /// Bytes.
+    Narrow,
+    /// Wide characters, which go to the sink, and stand in the format, as UTF-8.
+    Wide,
+}
+
 /// Counts what it passes on.
 struct Output<'a> {
     sink: &'a mut dyn Sink,
+    characters: Characters,
     written: usize,
 }
 
 impl Output<'_> {
+    /// How many characters these are.
+    fn count(&self, bytes: &[u8]) -> usize {
+        match self.characters {
+            Characters::Narrow => bytes.len(),
+            // What begins a character is not 0b10xx_xxxx.
+            Characters::Wide => bytes.iter().filter(|&&byte| byte & 0xC0 != 0x80).count(),
+        }
+    }
+
     fn put(&mut self, bytes: &[u8]) -> Result<()> {
-        self.written = self.written.saturating_add(bytes.len());
+        self.written = self.written.saturating_add(self.count(bytes));
         if self.written > c_int::MAX as usize {
             return Err(Errno(libc::EOVERFLOW));
         }
@@ -42,16 +64,6 @@ impl Output<'_> {
         }
         Ok(())
     }
-}
-
-/// How wide an argument is.
-#[derive(Clone, Copy, PartialEq)]
-enum Length {
-    Char,
-    Short,
-    Int,
-    Long,
-    LongDouble,
 }
 
 /// One conversion, without its letter.
@@ -86,7 +98,7 @@ impl Spec {
 
     /// Writes a text, padded with spaces.
     fn text(&self, out: &mut Output<'_>, text: &[u8]) -> Result<()> {
-        let padding = self.width.saturating_sub(text.len());
+        let padding = self.width.saturating_sub(out.count(text));
         if !self.is_left {
             out.repeat(b' ', padding)?;
         }
@@ -289,110 +301,43 @@ fn hexadecimal(value: f64, precision: Option<usize>, has_point: bool) -> String 
     text
 }
 
-/// Reads the format from its beginning to its end.
-struct Reader {
-    next: *const c_char,
+/// A wide character as UTF-8.
+fn push_wide(text: &mut String, wide: u32, characters: Characters) -> Result<()> {
+    let character = char::from_u32(wide)
+        .filter(|character| characters == Characters::Wide || character.is_ascii());
+    text.push(character.ok_or(Errno(libc::EILSEQ))?);
+    Ok(())
 }
 
-impl Reader {
-    /// The next byte, which stays; zero at the end.
-    fn peek(&self) -> u8 {
-        // SAFETY: the reader never goes behind the zero of a C string.
-        unsafe { *self.next as u8 }
-    }
-
-    fn skip(&mut self) {
-        if self.peek() != 0 {
-            // SAFETY: not the last byte.
-            self.next = unsafe { self.next.add(1) };
-        }
-    }
-
-    fn skip_if(&mut self, byte: u8) -> bool {
-        let is_there = self.peek() == byte;
-        if is_there {
-            self.skip();
-        }
-        is_there
-    }
-
-    fn number(&mut self) -> Option<usize> {
-        let mut value = None;
-        while self.peek().is_ascii_digit() {
-            let digit = usize::from(self.peek() - b'0');
-            value = Some(
-                value
-                    .unwrap_or(0_usize)
-                    .saturating_mul(10)
-                    .saturating_add(digit),
-            );
-            self.skip();
-        }
-        value
-    }
-
-    /// Flags, width, precision and length.
+impl Spec {
+    /// Takes what the conversion says of width and precision from the arguments.
     ///
     /// # Safety
     /// 1. The arguments are what the format says.
-    unsafe fn spec(&mut self, arguments: &mut VaList) -> Result<Spec> {
-        let mut spec = Spec {
-            is_left: false,
-            is_alternate: false,
-            is_zero_padded: false,
-            plus: "",
-            width: 0,
-            precision: None,
-            length: Length::Int,
+    unsafe fn new(conversion: &Conversion, arguments: &mut Arguments<'_>) -> Result<Self> {
+        let mut taken = |amount| -> Result<Option<i64>> {
+            match amount {
+                Amount::None => Ok(None),
+                Amount::Fixed(number) => Ok(Some(number as i64)),
+                Amount::Argument(place) => {
+                    // SAFETY: (1).
+                    let value = unsafe { arguments.integer(place) }?;
+                    Ok(Some(i64::from(value as c_int)))
+                }
+            }
         };
-        loop {
-            match self.peek() {
-                b'-' => spec.is_left = true,
-                b'#' => spec.is_alternate = true,
-                b'0' => spec.is_zero_padded = true,
-                b'+' => spec.plus = "+",
-                b' ' if spec.plus.is_empty() => spec.plus = " ",
-                b' ' | b'\'' => {}
-                _ => break,
-            }
-            self.skip();
-        }
-        if self.skip_if(b'*') {
-            // SAFETY: (1).
-            let width = unsafe { arguments.integer() } as c_int;
-            spec.is_left |= width < 0;
-            spec.width = width.unsigned_abs() as usize;
-        } else {
-            spec.width = self.number().unwrap_or(0);
-        }
-        if self.skip_if(b'.') {
-            spec.precision = if self.skip_if(b'*') {
-                // SAFETY: (1).
-                usize::try_from(unsafe { arguments.integer() } as c_int).ok()
-            } else {
-                Some(self.number().unwrap_or(0))
-            };
-        }
-        if spec.width > c_int::MAX as usize || spec.precision > Some(c_int::MAX as usize) {
-            return Err(Errno(libc::EOVERFLOW));
-        }
-        if self.skip_if(b'h') {
-            spec.length = if self.skip_if(b'h') {
-                Length::Char
-            } else {
-                Length::Short
-            };
-        } else if self.skip_if(b'L') {
-            spec.length = Length::LongDouble;
-        } else if matches!(self.peek(), b'l' | b'q' | b'j' | b'z' | b'Z' | b't') {
-            spec.length = Length::Long;
-            let is_l = self.peek() == b'l';
-            self.skip();
-            if is_l {
-                self.skip_if(b'l');
-            }
-        }
-        Ok(spec)
+        let width = taken(conversion.width)?.unwrap_or(0);
+        // A negative precision counts as none.
+        let precision = taken(conversion.precision)?;
+        Ok(Self {
+            is_left: conversion.is_left || width < 0,
+            is_alternate: conversion.is_alternate,
+            is_zero_padded: conversion.is_zero_padded,
+            plus: conversion.plus,
+            width: width.unsigned_abs() as usize,
+            precision: precision.and_then(|precision| usize::try_from(precision).ok()),
+            length: conversion.length,
+        })
     }
 }
 
@@ -411,11 +356,11 @@ unsafe fn bounded<'a>(string: *const c_char, most: Option<usize>) -> &'a [u8] {
     }
 }
 
-/// Formats; how many bytes went to the sink.
+/// Formats bytes; how many went to the sink.
 ///
 /// # Errors
-/// `EOVERFLOW` if the text is longer than an `int` can tell, `EILSEQ` for a wide character that is not ASCII, `EINVAL` for what is no conversion;
-/// those of the sink.
+/// `EOVERFLOW` if the text is longer than an `int` can tell, `EILSEQ` for a wide character that is not ASCII, `EINVAL` for what is no conversion,
+/// or for arguments both by position and in order; those of the sink.
 ///
 /// # Safety
 /// 1. `format` is a C string, and `arguments` are what it says.
@@ -424,32 +369,49 @@ pub(super) unsafe fn format_onto(
     format: *const c_char,
     arguments: &mut VaList,
 ) -> Result<usize> {
+    // SAFETY: the same contract.
+    unsafe { format_characters(sink, format, arguments, Characters::Narrow) }
+}
+
+/// Formats; how many characters went to the sink.
+///
+/// # Errors
+/// As of [`format_onto`].
+///
+/// # Safety
+/// 1. `format` is a C string, and `arguments` are what it says.
+pub(super) unsafe fn format_characters(
+    sink: &mut dyn Sink,
+    format: *const c_char,
+    arguments: &mut VaList,
+    characters: Characters,
+) -> Result<usize> {
     // `%m` is about the error before this call.
     let error = errno::get();
-    let mut out = Output { sink, written: 0 };
+    let mut out = Output {
+        sink,
+        characters,
+        written: 0,
+    };
+    // SAFETY: (1), here and where arguments are taken below.
+    let mut arguments = unsafe { Arguments::new(arguments, format)? };
     let mut reader = Reader { next: format };
     loop {
-        let start = reader.next;
-        let mut len = 0;
-        while !matches!(reader.peek(), 0 | b'%') {
-            reader.skip();
-            len += 1;
-        }
-        // SAFETY: bytes of the caller's string (1).
-        out.put(unsafe { core::slice::from_raw_parts(start.cast(), len) })?;
-        if reader.peek() == 0 {
+        let conversion = reader.conversion(|start, len| {
+            // SAFETY: bytes of the caller's string (1).
+            out.put(unsafe { core::slice::from_raw_parts(start.cast(), len) })
+        })?;
+        let Some(conversion) = conversion else {
             return Ok(out.written);
-        }
-        reader.skip();
-        // SAFETY: (1), here and where arguments are taken below.
-        let spec = unsafe { reader.spec(arguments)? };
-        let letter = reader.peek();
-        reader.skip();
+        };
+        // SAFETY: (1).
+        let spec = unsafe { Spec::new(&conversion, &mut arguments)? };
+        let (place, letter) = (conversion.place, conversion.letter);
         // SAFETY: (1), as above.
-        let mut integer = || unsafe { arguments.integer() };
+        let mut integer = || unsafe { arguments.integer(place) };
         match letter {
             b'd' | b'i' => {
-                let value = integer();
+                let value = integer()?;
                 let value = match spec.length {
                     Length::Char => i64::from(value as i8),
                     Length::Short => i64::from(value as i16),
@@ -459,7 +421,7 @@ pub(super) unsafe fn format_onto(
                 spec.signed(&mut out, value)?;
             }
             b'u' | b'o' | b'x' | b'X' => {
-                let value = integer();
+                let value = integer()?;
                 let value = match spec.length {
                     Length::Char => u64::from(value as u8),
                     Length::Short => u64::from(value as u16),
@@ -470,22 +432,23 @@ pub(super) unsafe fn format_onto(
             }
             b'e' | b'E' | b'f' | b'F' | b'g' | b'G' | b'a' | b'A' => {
                 // SAFETY: (1).
-                let value = unsafe {
-                    if spec.length == Length::LongDouble {
-                        arguments.long_double()
-                    } else {
-                        arguments.double()
-                    }
-                };
+                let value = unsafe { arguments.double(place, spec.length)? };
                 spec.double(&mut out, value, letter)?;
             }
-            b'c' if spec.length == Length::Int => spec.text(&mut out, &[integer() as u8])?,
+            b'c' if spec.length == Length::Int => {
+                let byte = integer()? as u8;
+                if characters == Characters::Wide && !byte.is_ascii() {
+                    return Err(Errno(libc::EILSEQ));
+                }
+                spec.text(&mut out, &[byte])?;
+            }
             b'c' | b'C' => {
-                let byte = u8::try_from(integer() as u32).ok().filter(u8::is_ascii);
-                spec.text(&mut out, &[byte.ok_or(Errno(libc::EILSEQ))?])?;
+                let mut text = String::new();
+                push_wide(&mut text, integer()? as u32, characters)?;
+                spec.text(&mut out, text.as_bytes())?;
             }
             b's' if spec.length == Length::Int => {
-                let string = integer() as *const c_char;
+                let string = integer()? as *const c_char;
                 let text = if string.is_null() {
                     match spec.precision {
                         Some(0..6) => b"",
@@ -495,29 +458,36 @@ pub(super) unsafe fn format_onto(
                     // SAFETY: (1).
                     unsafe { bounded(string, spec.precision) }
                 };
+                if characters == Characters::Wide && !text.is_ascii() {
+                    return Err(Errno(libc::EILSEQ));
+                }
                 spec.text(&mut out, text)?;
             }
             b's' | b'S' => {
-                let string = integer() as *const libc::wchar_t;
+                let string = integer()? as *const libc::wchar_t;
                 let mut text = String::new();
-                let most = spec.precision.unwrap_or(usize::MAX);
-                while text.len() < most {
-                    // SAFETY: (1); the string ends with a zero.
-                    let wide = unsafe { *string.add(text.len()) };
-                    match u8::try_from(wide).ok().filter(u8::is_ascii) {
-                        Some(0) => break,
-                        Some(byte) => text.push(char::from(byte)),
-                        None => return Err(Errno(libc::EILSEQ)),
+                if string.is_null() {
+                    text.push_str(match spec.precision {
+                        Some(0..6) => "",
+                        _ => "(null)",
+                    });
+                } else {
+                    for at in 0..spec.precision.unwrap_or(usize::MAX) {
+                        // SAFETY: (1); the string ends with a zero, or has as many characters.
+                        match unsafe { *string.add(at) } {
+                            0 => break,
+                            wide => push_wide(&mut text, wide.cast_unsigned(), characters)?,
+                        }
                     }
                 }
                 spec.text(&mut out, text.as_bytes())?;
             }
-            b'p' => match integer() {
+            b'p' => match integer()? {
                 0 => spec.text(&mut out, b"(nil)")?,
                 address => spec.integer(&mut out, "0x", &format!("{address:x}"))?,
             },
             b'n' => {
-                let place = integer() as *mut c_void;
+                let place = integer()? as *mut c_void;
                 // SAFETY: (1).
                 unsafe {
                     match spec.length {

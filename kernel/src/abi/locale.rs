@@ -1,8 +1,9 @@
 //! Locales (POSIX.1-2017, `locale.h`, `langinfo.h`): there is one, `C`.
 
-use core::ffi::{c_char, c_int, c_void};
-use core::ptr::{null_mut, without_provenance_mut};
+use core::ffi::{CStr, c_char, c_int, c_void};
+use core::ptr::{null, null_mut};
 
+use super::characters::{KINDS, LOWER, UPPER, ZERO};
 use super::convert::text;
 use super::errno;
 use crate::error::Errno;
@@ -20,8 +21,33 @@ unsafe extern "C" fn setlocale(_category: c_int, name: *const c_char) -> *const 
     }
 }
 
-/// The only locale as an object: nobody looks inside.
-const ONLY: *mut c_void = without_provenance_mut(1);
+/// Categories of glibc's locales, some of which it does not use.
+const CATEGORIES: usize = 13;
+
+/// What a `locale_t` leads to: the library of C++ takes the tables of characters from there.
+#[repr(C)]
+struct Locale {
+    /// glibc's own.
+    data: [*const c_void; CATEGORIES],
+    kinds: *const u16,
+    lower: *const i32,
+    upper: *const i32,
+    names: [*const c_char; CATEGORIES],
+}
+
+// SAFETY: pointers to constant data, which nobody writes.
+unsafe impl Sync for Locale {}
+
+static C: Locale = Locale {
+    data: [null(); CATEGORIES],
+    kinds: &raw const KINDS.table[ZERO],
+    lower: &raw const LOWER.table[ZERO],
+    upper: &raw const UPPER.table[ZERO],
+    names: [c"C".as_ptr(); CATEGORIES],
+};
+
+/// The only locale as an object.
+const ONLY: *mut c_void = (&raw const C).cast_mut().cast();
 
 /// Makes a locale.
 ///
@@ -95,12 +121,78 @@ extern "C" fn localeconv() -> *const libc::lconv {
     &raw const CONVENTIONS.0
 }
 
-/// Facts about the locale: the code set and the decimal point; nothing for the rest.
+/// Facts about times, from `ABDAY_1` on.
+const OF_TIMES: [&CStr; 50] = [
+    c"Sun",
+    c"Mon",
+    c"Tue",
+    c"Wed",
+    c"Thu",
+    c"Fri",
+    c"Sat",
+    c"Sunday",
+    c"Monday",
+    c"Tuesday",
+    c"Wednesday",
+    c"Thursday",
+    c"Friday",
+    c"Saturday",
+    c"Jan",
+    c"Feb",
+    c"Mar",
+    c"Apr",
+    c"May",
+    c"Jun",
+    c"Jul",
+    c"Aug",
+    c"Sep",
+    c"Oct",
+    c"Nov",
+    c"Dec",
+    c"January",
+    c"February",
+    c"March",
+    c"April",
+    c"May",
+    c"June",
+    c"July",
+    c"August",
+    c"September",
+    c"October",
+    c"November",
+    c"December",
+    c"AM",
+    c"PM",
+    c"%a %b %e %H:%M:%S %Y",
+    c"%m/%d/%y",
+    c"%H:%M:%S",
+    c"%I:%M:%S %p",
+    // Eras and other digits: there are none.
+    c"",
+    c"",
+    c"",
+    c"",
+    c"",
+    c"",
+];
+
+/// Facts about the locale; the empty string for what is none.
 #[unsafe(no_mangle)]
 extern "C" fn nl_langinfo(item: c_int) -> *const c_char {
-    match item {
-        libc::CODESET => c"ANSI_X3.4-1968".as_ptr(),
-        libc::RADIXCHAR => c".".as_ptr(),
-        _ => EMPTY,
-    }
+    let of_times = item
+        .checked_sub(libc::ABDAY_1)
+        .and_then(|at| OF_TIMES.get(usize::try_from(at).ok()?));
+    let fact = match item {
+        libc::CODESET => c"ANSI_X3.4-1968",
+        libc::RADIXCHAR => c".",
+        libc::YESEXPR => c"^[yY]",
+        libc::NOEXPR => c"^[nN]",
+        libc::CRNCYSTR => c"-",
+        _ => of_times.copied().unwrap_or(c""),
+    };
+    fact.as_ptr()
 }
+
+/// What C++ knows an image by where it asks for the end of its objects: there is one image.
+#[unsafe(no_mangle)]
+static __dso_handle: usize = 0;

@@ -12,7 +12,7 @@ use crate::storage::vfs::file::{Access, OpenFile};
 use crate::storage::vfs::namespace::Namespace;
 use crate::storage::vfs::node::NewNode;
 use crate::storage::vfs::tmpfs::Tmpfs;
-use crate::storage::vfs::{content, mapped};
+use crate::storage::vfs::{content, mapped, ranges};
 use crate::sync::OnceCell;
 
 /// Where they are: a tree that no path leads into, and that may take half of the memory.
@@ -23,6 +23,7 @@ pub(super) fn tree() -> Result<&'static Namespace> {
         return Ok(tree);
     }
     content::set_mapper(&mapped::Files);
+    ranges::install(&ranges::Locks);
     let (_, total_bytes) = frames::usage();
     let made = Namespace::new(Arc::new(Tmpfs::new(total_bytes as u64 / 2)))?;
     // Another thread may have been quicker.

@@ -6,8 +6,9 @@ use core::ffi::c_int;
 
 use super::channel::{Channel, PIPE_BYTES};
 use super::convert::{c_status, put};
-use super::object::{self, Object};
+use super::object::{self, Description, Object};
 use super::signal;
+use super::splice::PipeEnd;
 use crate::error::{Errno, Result};
 use crate::scheduler::{Notifier, Readiness};
 
@@ -19,6 +20,19 @@ struct ReadEnd {
 struct WriteEnd {
     channel: Arc<Channel>,
     notifier: Arc<Notifier>,
+}
+
+/// The pipe's end behind a descriptor, if it is one of a pipe without a name.
+pub(super) fn end_of(description: &Description) -> Option<PipeEnd> {
+    let (channel, can_read) = match description.downcast::<ReadEnd>() {
+        Some(end) => (&end.channel, true),
+        None => (&description.downcast::<WriteEnd>()?.channel, false),
+    };
+    Some(PipeEnd {
+        channel: channel.clone(),
+        can_read,
+        can_write: !can_read,
+    })
 }
 
 fn stat_pipe(stat: &mut libc::stat64) {

@@ -51,9 +51,8 @@ refused! {
     ENOSYS "There are no requests that go on by themselves.": aio_read aio_write aio_fsync aio_suspend aio_error aio_return aio_cancel lio_listio
         aio_read64 aio_write64 aio_fsync64 aio_suspend64 aio_error64 aio_return64 aio_cancel64 lio_listio64;
 
-    // Memory and pipes.
+    // Memory.
     ENOSYS "Linux has given it up as well.": remap_file_pages;
-    ENOSYS "Pipes are not joined in the kernel.": tee vmsplice;
     ENOMEM "The heap is no range that grows.": brk sbrk;
 
     // Terminals: the console is the only one.

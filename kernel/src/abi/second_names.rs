@@ -86,6 +86,12 @@ named! {
     __isoc23_strtoumax = strtoull(string: *const c_char, end: *mut *mut c_char, base: c_int) -> c_ulonglong;
     res_9_init = __res_init() -> c_int;
     mkostemps64 = mkostemps(template: *mut c_char, suffix_len: c_int, flags: c_int) -> c_int;
+    __duplocale = duplocale(locale: *mut c_void) -> *mut c_void;
+    __freelocale = freelocale(locale: *mut c_void) -> ();
+    __newlocale = newlocale(mask: c_int, name: *const c_char, base: *mut c_void) -> *mut c_void;
+    __uselocale = uselocale(locale: *mut c_void) -> *mut c_void;
+    __strftime_l = strftime_l(out: *mut c_char, len: usize, format: *const c_char, date: *const libc::tm, locale: *mut c_void) -> usize;
+    __wcsftime_l = wcsftime_l(out: *mut i32, len: usize, format: *const i32, date: *const libc::tm, locale: *mut c_void) -> usize;
     posix_basename = __xpg_basename(path: *mut c_char) -> *mut c_char;
 }
 
@@ -120,6 +126,7 @@ with_locale! {
     towupper_l __towupper_l = towupper(character: c_uint) -> c_uint;
     iswctype_l __iswctype_l = iswctype(character: c_uint, kind: c_ulong) -> c_int;
     wctype_l __wctype_l = wctype(name: *const c_char) -> c_ulong;
+    wcsxfrm_l __wcsxfrm_l = wcsxfrm(to: *mut i32, from: *const i32, len: usize) -> usize;
     wcscoll_l __wcscoll_l = wcscoll(first: *const i32, second: *const i32) -> c_int;
 }
 

@@ -47,6 +47,7 @@ impl From<Error> for Errno {
             Error::NoInterface => libc::ENETDOWN,
             Error::NoDevice => libc::ENODEV,
             Error::NotConnected => libc::ENOTCONN,
+            Error::Aborted => libc::ECONNABORTED,
             Error::AlreadyConnected => libc::EISCONN,
             Error::InProgress => libc::EINPROGRESS,
             Error::AlreadyInProgress => libc::EALREADY,

@@ -31,6 +31,13 @@ pub(super) enum Buffering {
     None,
 }
 
+/// What goes through a stream (ISO C17, section 7.21.2).
+#[derive(Clone, Copy, PartialEq)]
+pub(super) enum Orientation {
+    Bytes,
+    Wide,
+}
+
 /// A stream.
 #[repr(C)]
 pub(super) struct File {
@@ -52,6 +59,8 @@ pub(super) struct State {
     pub(super) is_append: bool,
     pub(super) can_read: bool,
     pub(super) can_write: bool,
+    /// Whether it is of bytes or of wide characters, once that is known.
+    pub(super) orientation: Option<Orientation>,
     /// Waits to be written; then `input` is empty.
     pub(super) output: Vec<u8>,
     /// Was read; the next byte is the last one, so that `ungetc` is a push.
@@ -71,6 +80,7 @@ impl File {
                 is_append: flags & libc::O_APPEND != 0,
                 can_read: flags & libc::O_ACCMODE != libc::O_WRONLY,
                 can_write: flags & libc::O_ACCMODE != libc::O_RDONLY,
+                orientation: None,
                 output: Vec::new(),
                 input: Vec::new(),
             }),
@@ -168,8 +178,25 @@ impl Locked<'_> {
         result
     }
 
+    /// Makes the stream one of bytes or of wide characters.
+    ///
+    /// # Errors
+    /// `EBADF` if it is one of the others.
+    pub(super) fn orient(&mut self, wanted: Orientation) -> Result<()> {
+        match *self.state().orientation.get_or_insert(wanted) == wanted {
+            true => Ok(()),
+            false => Err(Errno(libc::EBADF)),
+        }
+    }
+
     /// Takes bytes to write.
     pub(super) fn write(&mut self, data: &[u8]) -> Result<()> {
+        self.orient(Orientation::Bytes)?;
+        self.write_encoded(data)
+    }
+
+    /// As [`Locked::write`], whatever goes through the stream.
+    pub(super) fn write_encoded(&mut self, data: &[u8]) -> Result<()> {
         let result = self.write_buffered(data);
         self.marked(result)
     }
@@ -282,6 +309,12 @@ impl Locked<'_> {
 
     /// The next byte, which stays; `None` at the end.
     pub(super) fn peek(&mut self) -> Result<Option<u8>> {
+        self.orient(Orientation::Bytes)?;
+        self.peek_encoded()
+    }
+
+    /// As [`Locked::peek`], whatever goes through the stream.
+    pub(super) fn peek_encoded(&mut self) -> Result<Option<u8>> {
         if !self.state().can_read {
             return self.marked(Err(Errno(libc::EBADF)));
         }

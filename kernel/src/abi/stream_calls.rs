@@ -117,6 +117,7 @@ unsafe extern "C" fn freopen64(
         if result < 0 {
             return Err(Errno(errno::get()));
         }
+        state.orientation = None;
         state.is_append = flags & libc::O_APPEND != 0;
         state.can_read = flags & libc::O_ACCMODE != libc::O_WRONLY;
         state.can_write = flags & libc::O_ACCMODE != libc::O_RDONLY;

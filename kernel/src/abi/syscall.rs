@@ -27,8 +27,8 @@ use super::extra_files::{
 };
 use super::file::{
     close, copy_file_range, creat64, fdatasync, fsync, ftruncate64, lseek64, open64, openat64,
-    pread64, preadv64, pwrite64, pwritev64, read, readv, sendfile64, splice, sync, syncfs,
-    truncate64, write, writev,
+    pread64, preadv64, pwrite64, pwritev64, read, readv, sendfile64, sync, syncfs, truncate64,
+    write, writev,
 };
 use super::identity::{
     getcpu, getresgid, getresuid, personality, setfsgid, setfsuid, setregid, setreuid, times,
@@ -71,6 +71,7 @@ use super::signal_calls::{
 };
 use super::signal_descriptor::signals_behind;
 use super::space::{fallocate64, fstatfs64, statfs64};
+use super::splice::{splice, tee, vmsplice};
 use super::thread::{sched_getaffinity, sched_setaffinity, sched_yield};
 use super::thread_attributes::{sched_getparam, sched_rr_get_interval, sched_setparam};
 use super::timer::{timerfd_create, timerfd_gettime, timerfd_settime};
@@ -267,6 +268,8 @@ fn dispatch(call: &Arguments) -> Result<usize> {
         SYS_copy_file_range = copy_file_range(0 1 2 3 4 5);
         SYS_sendfile = sendfile64(0 1 2 3);
         SYS_splice = splice(0 1 2 3 4 5);
+        SYS_tee = tee(0 1 2 3);
+        SYS_vmsplice = vmsplice(0 1 2 3);
         SYS_dup = dup(0);
         SYS_dup2 = dup2(0 1);
         SYS_dup3 = dup3(0 1 2);

@@ -13,7 +13,7 @@ use core::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use self::mailbox::{Letter, Mailbox};
 use self::name::Binding;
 pub(super) use self::name::{Name, load as load_name, store as store_name};
-pub(super) use super::channel::Files;
+pub(super) use super::channel::Along;
 use super::channel::{Channel, Piece, SOCKET_BYTES, is_over};
 use super::convert::c_status;
 use super::object::{self, Description, Object};
@@ -145,6 +145,8 @@ pub(super) struct UnixSocket {
     write_timeout_ns: AtomicU64,
     /// Of the socket, and of the path that it is bound to.
     permissions: AtomicU32,
+    /// Whoever receives is told who sent (`SO_PASSCRED`).
+    pub(super) is_told_credentials: AtomicBool,
 }
 
 fn deadline_ns(timeout_ns: &AtomicU64) -> Option<u64> {
@@ -156,11 +158,27 @@ fn deadline_ns(timeout_ns: &AtomicU64) -> Option<u64> {
 
 /// What was received: bytes, of how many, and from whom, if that was told.
 pub(super) struct Received {
-    pub(super) files: Files,
+    pub(super) along: Along,
     pub(super) len: usize,
     pub(super) full_len: usize,
     pub(super) from: Option<Name>,
+    /// Who sent it, if that is to be told.
+    pub(super) credentials: Option<libc::ucred>,
 }
+
+/// The program, which is all that can send: process 1 of root.
+const OWN_CREDENTIALS: libc::ucred = libc::ucred {
+    pid: 1,
+    uid: 0,
+    gid: 0,
+};
+
+/// Linux's users without a number here.
+const NOBODY: libc::ucred = libc::ucred {
+    pid: 0,
+    uid: 65_534,
+    gid: 65_534,
+};
 
 impl UnixSocket {
     fn new(kind: c_int) -> Self {
@@ -178,6 +196,7 @@ impl UnixSocket {
             peer: SpinLock::new(Peer::None),
             read_timeout_ns: AtomicU64::new(0),
             write_timeout_ns: AtomicU64::new(0),
+            is_told_credentials: AtomicBool::new(false),
             permissions: AtomicU32::new(0o777),
         }
     }
@@ -272,6 +291,8 @@ impl UnixSocket {
             }
             if let Some(socket) = pending.sockets.pop_front() {
                 drop(pending);
+                let is_told = self.is_told_credentials.load(Ordering::Relaxed);
+                socket.is_told_credentials.store(is_told, Ordering::Relaxed);
                 self.target.room.notify();
                 let name = socket.peer_name()?;
                 return Ok((socket, name));
@@ -347,6 +368,13 @@ impl UnixSocket {
         self.peer.lock().clone()
     }
 
+    /// Whom to name as the sender of what came with `along`, if that is to be told: nobody of an end.
+    fn credentials(&self, along: &Along, is_end: bool) -> Option<libc::ucred> {
+        let own = if is_end { NOBODY } else { OWN_CREDENTIALS };
+        let is_told = self.is_told_credentials.load(Ordering::Relaxed);
+        is_told.then(|| along.credentials.unwrap_or(own))
+    }
+
     /// Receives.
     pub(super) fn receive(
         &self,
@@ -362,10 +390,11 @@ impl UnixSocket {
                 len,
                 full_len,
                 from,
-                files,
+                along,
             } = letter;
             return Ok(Received {
-                files,
+                credentials: self.credentials(&along, false),
+                along,
                 len,
                 full_len,
                 from: Some(from),
@@ -378,13 +407,14 @@ impl UnixSocket {
         let Piece {
             len,
             full_len,
-            files,
+            along,
         } = incoming.read_piece(buf, is_nonblocking, is_peek, deadline_ns)?;
         if full_len == 0 && incoming.closed().1 && !incoming.has_unread() && stream.take_reset() {
             return Err(Errno(libc::ECONNRESET));
         }
         Ok(Received {
-            files,
+            credentials: self.credentials(&along, full_len == 0),
+            along,
             len,
             full_len,
             from: None,
@@ -396,14 +426,14 @@ impl UnixSocket {
         &self,
         data: &[u8],
         to: Option<&Name>,
-        files: Files,
+        along: Along,
         is_nonblocking: bool,
     ) -> Result<usize> {
         let deadline_ns = deadline_ns(&self.write_timeout_ns);
         let target = match (self.peer(), to) {
             (Peer::Stream(stream), None) => {
                 let outgoing = &stream.outgoing;
-                return outgoing.write_with(data, files, is_nonblocking, deadline_ns);
+                return outgoing.write_with(data, along, is_nonblocking, deadline_ns);
             }
             (Peer::Stream(_), Some(_)) => return Err(Errno(libc::EISCONN)),
             (Peer::None, Some(_)) if self.is_stream() => return Err(Errno(libc::EOPNOTSUPP)),
@@ -416,7 +446,7 @@ impl UnixSocket {
         }
         let own = &self.target.notifier;
         let mailbox = &target.mailbox;
-        mailbox.send((data, self.name(), files), own, is_nonblocking, deadline_ns)
+        mailbox.send((data, self.name(), along), own, is_nonblocking, deadline_ns)
     }
 
     /// Ends a direction, or both.
@@ -466,7 +496,7 @@ impl Object for UnixSocket {
     }
 
     fn write(&self, buf: &[u8], is_nonblocking: bool) -> Result<usize> {
-        signal::with_broken_pipe(self.send(buf, None, Files::new(), is_nonblocking))
+        signal::with_broken_pipe(self.send(buf, None, Along::new(), is_nonblocking))
     }
 
     fn readiness(&self) -> Readiness {

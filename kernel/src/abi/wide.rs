@@ -155,16 +155,34 @@ unsafe extern "C" fn mbsrtowcs(
     to: *mut Wide,
     from: *mut *const c_char,
     len: usize,
+    state: *mut c_void,
+) -> usize {
+    // SAFETY: the same contract.
+    unsafe { mbsnrtowcs(to, from, usize::MAX, len, state) }
+}
+
+/// As [`mbsrtowcs`], of a string of which no more than `most_bytes` are read.
+///
+/// # Safety
+/// `from` points to a C string or so many bytes; `len` characters can be written to `to`.
+#[unsafe(no_mangle)]
+unsafe extern "C" fn mbsnrtowcs(
+    to: *mut Wide,
+    from: *mut *const c_char,
+    most_bytes: usize,
+    len: usize,
     _state: *mut c_void,
 ) -> usize {
     // SAFETY: the caller's string, read up to its end, and room.
     unsafe {
         let start = *from;
-        let most = if to.is_null() { usize::MAX } else { len };
+        let most = if to.is_null() { usize::MAX } else { len }.min(most_bytes);
         for count in 0..most {
             let byte = start.add(count).cast::<u8>().read();
             if !byte.is_ascii() {
-                *from = start.add(count);
+                if !to.is_null() {
+                    *from = start.add(count);
+                }
                 return bad();
             }
             if !to.is_null() {
@@ -177,7 +195,9 @@ unsafe extern "C" fn mbsrtowcs(
                 return count;
             }
         }
-        *from = start.add(most);
+        if !to.is_null() {
+            *from = start.add(most);
+        }
         most
     }
 }
@@ -191,18 +211,36 @@ unsafe extern "C" fn wcsrtombs(
     to: *mut c_char,
     from: *mut *const Wide,
     len: usize,
+    state: *mut c_void,
+) -> usize {
+    // SAFETY: the same contract.
+    unsafe { wcsnrtombs(to, from, usize::MAX, len, state) }
+}
+
+/// As [`wcsrtombs`], of a string of which no more than `most_wide` characters are read.
+///
+/// # Safety
+/// `from` points to a wide string or so many characters; `len` bytes can be written to `to`.
+#[unsafe(no_mangle)]
+unsafe extern "C" fn wcsnrtombs(
+    to: *mut c_char,
+    from: *mut *const Wide,
+    most_wide: usize,
+    len: usize,
     _state: *mut c_void,
 ) -> usize {
     // SAFETY: the caller's string, read up to its end, and room.
     unsafe {
         let start = *from;
-        let most = if to.is_null() { usize::MAX } else { len };
+        let most = if to.is_null() { usize::MAX } else { len }.min(most_wide);
         for count in 0..most {
             let Some(byte) = u8::try_from(start.add(count).read())
                 .ok()
                 .filter(u8::is_ascii)
             else {
-                *from = start.add(count);
+                if !to.is_null() {
+                    *from = start.add(count);
+                }
                 return bad();
             };
             if !to.is_null() {
@@ -215,7 +253,9 @@ unsafe extern "C" fn wcsrtombs(
                 return count;
             }
         }
-        *from = start.add(most);
+        if !to.is_null() {
+            *from = start.add(most);
+        }
         most
     }
 }

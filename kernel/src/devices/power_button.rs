@@ -3,6 +3,7 @@
 use crate::arch::interrupts::Irq;
 use crate::arch::port;
 use crate::arch::x86_64::acpi::Power;
+use crate::arch::x86_64::power;
 use crate::scheduler::{self, Name, Service};
 use crate::sync::OnceCell;
 
@@ -53,6 +54,7 @@ pub fn watch(power: Power, on_press: extern "C" fn(usize) -> !) {
     let Some(irq) = Irq::claim_legacy(line, true) else {
         return;
     };
+    power::take_over(&power);
     let button = PowerButton {
         irq,
         status_port: power.event_port,

@@ -9,7 +9,7 @@ use super::binding;
 use super::error::Error;
 use super::lanes::Mail;
 use super::ping::Pings;
-use super::ports::{FourTuple, Pending, Ports};
+use super::ports::{FourTuple, MAX_BACKLOG, Pending, Ports};
 use crate::scheduler::Notifier;
 
 /// What is above an engine.
@@ -66,7 +66,8 @@ impl Sockets for Above {
         let tuple = FourTuple::from_tuple(tuple, self.index);
         let listener = self.ports.listener(tuple.local, self.index, self.lane);
         let listener = listener.ok_or(Admission::Refused)?;
-        if !listener.has_room() {
+        // The backlog bounds requests. One that was answered is taken: a peer that believes to be connected would repeat itself only much later.
+        if listener.waiting() >= MAX_BACKLOG {
             return Err(Admission::Full);
         }
         let notifier: Arc<Notifier> = Arc::default();

@@ -31,6 +31,8 @@ pub enum Error {
     InProgress,
     /// The connection is being made already, and is asked for again.
     AlreadyInProgress,
+    /// The connection could not be made, as the program knows already.
+    Aborted,
     /// The sending direction is shut down.
     BrokenPipe,
     /// The datagram is larger than the network takes.

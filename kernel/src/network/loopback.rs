@@ -35,6 +35,12 @@ impl Wire {
         self.frames.pop_front()
     }
 
+    /// How many frames are under way.
+    #[cfg(test)]
+    pub(super) fn len(&self) -> usize {
+        self.frames.len()
+    }
+
     /// Puts a frame on.
     pub(super) fn put(&mut self, frame: Vec<u8>) {
         self.frames.push_back(frame);

@@ -6,6 +6,7 @@ use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::net::{IpAddr, SocketAddr};
 use core::ops::RangeInclusive;
+use core::sync::atomic::{AtomicU16, Ordering};
 
 use tcpip::{Admission, Tuple};
 
@@ -20,6 +21,9 @@ use crate::sync::{OnceCell, SpinLock};
 
 /// Longest queue of connections that nobody has accepted yet, whatever a program asks for (Linux's `somaxconn`).
 pub const MAX_BACKLOG: usize = 4096;
+/// Who asks for so many wants many: it is what std asks for, whose programs cannot say it. With fewer, of a thousand clients that come at once some
+/// would have to ask again a second later, since the thread that accepts has its turn with those it has started.
+const MANY: usize = 128;
 /// Ports that sockets get that ask for none in particular (RFC 6335, section 6).
 pub const EPHEMERAL: RangeInclusive<u16> = 0xC000..=0xFFFF;
 
@@ -62,6 +66,8 @@ pub struct Listener {
     pub binding: Binding,
     /// Who waits for connections.
     pub notifier: Arc<Notifier>,
+    /// Bytes of payload that segments of its connections have at most; 0: as many as fit.
+    pub segment_bytes: AtomicU16,
     queue: SpinLock<Queue>,
 }
 
@@ -71,14 +77,23 @@ struct Queue {
     is_closed: bool,
 }
 
+/// How many connections may wait where a program asks for so many.
+fn bounded(backlog: usize) -> usize {
+    match backlog {
+        MANY.. => MAX_BACKLOG,
+        few => few.max(1),
+    }
+}
+
 impl Listener {
     fn new(binding: Binding, backlog: usize, notifier: Arc<Notifier>) -> Arc<Self> {
         Arc::new(Self {
             binding,
             notifier,
+            segment_bytes: AtomicU16::new(0),
             queue: SpinLock::new(Queue {
                 ready: VecDeque::new(),
-                backlog: backlog.clamp(1, MAX_BACKLOG),
+                backlog: bounded(backlog),
                 is_closed: false,
             }),
         })
@@ -126,9 +141,15 @@ impl Listener {
         self.queue.lock().ready.len()
     }
 
+    /// How many may wait.
+    #[cfg(test)]
+    pub(super) fn bound(&self) -> usize {
+        self.queue.lock().backlog
+    }
+
     /// Changes how many may wait.
     pub(super) fn set_backlog(&self, backlog: usize) {
-        self.queue.lock().backlog = backlog.clamp(1, MAX_BACKLOG);
+        self.queue.lock().backlog = bounded(backlog);
     }
 
     /// Accepts no more; gives out what waits, to be closed.
@@ -381,7 +402,9 @@ impl Ports {
             .and_then(|at| entries.get(at)?.1.listener.as_ref());
         match listener {
             None => Admission::Refused,
-            Some(listener) if listener.has_room() => Admission::Open,
+            Some(listener) if listener.has_room() => Admission::Open {
+                segment_bytes: listener.segment_bytes.load(Ordering::Relaxed),
+            },
             Some(_) => Admission::Full,
         }
     }

@@ -167,7 +167,10 @@ impl Stack {
         // All that sends tells the device itself, but for frames and timers, of which there may be many.
         let engine = &mut self.engine;
         let sent = engine.stats().frames_out;
-        let frames = self.receiver.serve(BATCH, &mut |frame, is_verified| {
+        // What waits in the ring is not lost; its answers might be, if there is no room for them. The loopback has room when frames are taken.
+        let is_held_back = engine.is_congested() && engine.medium() != tcpip::Medium::Ip;
+        let most = if is_held_back { 0 } else { BATCH };
+        let frames = self.receiver.serve(most, &mut |frame, is_verified| {
             engine.receive(frame, is_verified, now_us);
         });
         if self.engine.next_timer().is_some_and(|at| at <= now_us) {
@@ -541,11 +544,16 @@ impl Stack {
         match (self.engine.state(slot), self.engine.error(slot)) {
             (state, _) if state.is_connecting() => Progress::Connecting,
             (_, Some(error)) => Progress::Failed(error.into()),
-            (State::Closed, None) if self.engine.tuple(slot).is_none() => {
+            (State::Closed, None) if !self.engine.was_made(slot) => {
                 Progress::Failed(Error::NotConnected)
             }
             _ => Progress::Connected,
         }
+    }
+
+    /// Whether the handshake was ever through.
+    pub fn was_made(&self, slot: u32) -> bool {
+        self.engine.was_made(slot)
     }
 
     /// Both ends of a connection.
@@ -762,6 +770,8 @@ impl Stack {
             dropped_no_memory: stats.no_memory,
             dropped_segments: stats.unacceptable + stats.cookies_wrong,
             unsaid: stats.icmp_limited + stats.challenges_limited,
+            retransmitted: stats.retransmitted + stats.handshakes_repeated,
+            waited_for_buffer: stats.device_waits,
         }
     }
 

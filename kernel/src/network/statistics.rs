@@ -14,7 +14,7 @@ pub struct Statistics {
     pub sent_bytes: u64,
     /// Frames received that are damaged, or of a protocol that is not spoken here.
     pub dropped_unusable: u64,
-    /// Frames that found no free buffer of the device.
+    /// Frames that the device had no free buffer for, for too long.
     pub dropped_no_buffer: u64,
     /// Requests for connections to ports where nobody listens: they were refused.
     pub refused: u64,
@@ -38,6 +38,10 @@ pub struct Statistics {
     pub dropped_segments: u64,
     /// Messages that were not sent because there were too many: errors, and challenges of TCP.
     pub unsaid: u64,
+    /// Segments sent again, and answers to requests for connections.
+    pub retransmitted: u64,
+    /// Frames, or a connection's next segments, that waited for a free buffer of the device.
+    pub waited_for_buffer: u64,
 }
 
 impl Statistics {
@@ -61,6 +65,8 @@ impl Statistics {
             dropped_no_memory,
             dropped_segments,
             unsaid,
+            retransmitted,
+            waited_for_buffer,
         } = &mut self;
         *received_frames += other.received_frames;
         *received_bytes += other.received_bytes;
@@ -79,6 +85,8 @@ impl Statistics {
         *dropped_no_memory += other.dropped_no_memory;
         *dropped_segments += other.dropped_segments;
         *unsaid += other.unsaid;
+        *retransmitted += other.retransmitted;
+        *waited_for_buffer += other.waited_for_buffer;
         self
     }
 }

@@ -21,6 +21,7 @@ use super::stack::{Progress, Stack};
 use crate::devices::network::Medium;
 use crate::scheduler::Readiness;
 
+mod bursts;
 mod closing;
 mod leases;
 mod pings;
@@ -40,6 +41,7 @@ const LIMITS: Limits = Limits {
     buffer_bytes: 1 << 20,
     neighbors: 16,
     fragment_bytes: 64 << 10,
+    waiting_bytes: 256 << 10,
 };
 
 type Loss = Box<dyn FnMut(usize) -> bool>;

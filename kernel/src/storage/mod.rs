@@ -41,6 +41,7 @@ pub fn start(
     virtio_mmio: &[VirtioMmioDevice],
 ) -> Result<(), MountError> {
     vfs::content::set_mapper(&vfs::mapped::Files);
+    vfs::ranges::install(&vfs::ranges::Locks);
     let volumes = match requests.is_empty() {
         true => None,
         false => volumes::volumes(virtio_mmio).ok(),

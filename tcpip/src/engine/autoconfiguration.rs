@@ -62,6 +62,15 @@ fn lifetime(seconds: u32, now: u64) -> u64 {
     }
 }
 
+/// How a router wants to be preferred, by the flags of its advertisement (RFC 4191, section 2.2).
+fn preference(flags: u8) -> i8 {
+    match flags >> 3 & 3 {
+        1 => 1,
+        3 => -1,
+        _ => 0,
+    }
+}
+
 impl<D: Device, S: Sockets> Engine<D, S> {
     /// Starts IPv6: an address for this link, and the question which routers there are.
     pub fn start_ipv6(&mut self, now: u64) {
@@ -237,9 +246,9 @@ impl<D: Device, S: Sockets> Engine<D, S> {
             self.addresses
                 .retain_routes(|route| route.to != any || route.gateway != gateway);
         } else if self.addresses.add_route(Route {
-            to: any,
-            gateway: Some(packet.source),
             valid_until: lifetime(router_lifetime, now),
+            preference: preference(header[1]),
+            ..Route::new(any, Some(packet.source))
         }) {
             // One that will be used.
             word = Word::Asking;
@@ -265,9 +274,8 @@ impl<D: Device, S: Sockets> Engine<D, S> {
         let network = Prefix::new(prefix.prefix, prefix.len);
         if prefix.is_on_link && prefix.valid_s != 0 {
             self.addresses.add_route(Route {
-                to: network,
-                gateway: None,
                 valid_until: lifetime(prefix.valid_s, now),
+                ..Route::new(network, None)
             });
         }
         if !prefix.is_autonomous || prefix.len != 64 || prefix.preferred_s > prefix.valid_s {

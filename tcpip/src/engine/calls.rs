@@ -174,6 +174,12 @@ impl<D: Device, S: Sockets> Engine<D, S> {
         self.state_of(slot)
     }
 
+    /// Whether the handshake of a connection was ever through.
+    pub fn was_made(&self, slot: u32) -> bool {
+        let entry = self.table.get(slot);
+        entry.is_some_and(|entry| entry.connection.was_made())
+    }
+
     /// Both ends of a connection.
     pub fn tuple(&self, slot: u32) -> Option<Tuple> {
         Some(self.table.get(slot)?.tuple)

@@ -301,11 +301,9 @@ impl<D: Device, S: Sockets> Engine<D, S> {
             is_automatic: true,
         });
         if let Some(gateway) = lease.gateway {
-            self.addresses.add_route(Route {
-                to: Prefix::new(Ipv4Addr::UNSPECIFIED, 0),
-                gateway: Some(gateway.into()),
-                valid_until: u64::MAX,
-            });
+            let any = Prefix::new(Ipv4Addr::UNSPECIFIED, 0);
+            self.addresses
+                .add_route(Route::new(any, Some(gateway.into())));
         }
         self.forget_paths();
         self.announce(lease.address.into(), now);

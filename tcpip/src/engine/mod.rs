@@ -26,6 +26,7 @@ pub enum Reach {
     Link,
 }
 
+use alloc::collections::VecDeque;
 use alloc::vec::Vec;
 use core::net::IpAddr;
 
@@ -66,6 +67,12 @@ pub struct Engine<D, S: Sockets> {
     neighbors: Neighbors,
     addresses: Addresses,
     last_hop: Option<send::LastHop>,
+    /// Frames that wait for the device to have room, their bytes, and since when it has taken none.
+    late: VecDeque<Vec<u8>>,
+    late_bytes: usize,
+    late_since: Option<u64>,
+    /// The device has taken none for so long that none wait for it.
+    is_stuck: bool,
     fragments: Fragments,
     icmp_budget: icmp::Budget,
     random: Random,
@@ -109,9 +116,13 @@ impl<D: Device, S: Sockets> Engine<D, S> {
             ),
             time_wait: TimeWait::new(limits.time_wait, random.next_u64()),
             timers: Timers::new(),
-            neighbors: Neighbors::new(limits.neighbors, random.next_u64()),
+            neighbors: Neighbors::new(limits.neighbors, limits.waiting_bytes, random.next_u64()),
             addresses: Addresses::default(),
             last_hop: None,
+            late: VecDeque::new(),
+            late_bytes: 0,
+            late_since: None,
+            is_stuck: false,
             fragments: Fragments::new(limits.fragment_bytes),
             icmp_budget: icmp::Budget::default(),
             secret: Secret::new([random.next_u64(), random.next_u64()]),
@@ -159,6 +170,7 @@ impl<D: Device, S: Sockets> Engine<D, S> {
                 Key::Connection(slot) => self.run_connection(slot, now),
                 Key::HalfOpen => {
                     for (tuple, agreement) in self.half_open.sweep(now) {
+                        self.stats.handshakes_repeated += 1;
                         self.send_handshake(&tuple, &agreement, false, now);
                     }
                     if self.half_open.len() != 0 {
@@ -181,6 +193,7 @@ impl<D: Device, S: Sockets> Engine<D, S> {
                 Key::Dhcp => self.run_dhcp(now),
                 Key::Autoconfiguration => self.run_autoconfiguration(now),
                 Key::Groups => self.run_groups(now),
+                Key::Late => self.run_late(now),
             }
         }
         self.timers.sweep(|slot| self.table.timer(slot));
@@ -239,11 +252,8 @@ impl<D: Device, S: Sockets> Engine<D, S> {
 
     /// Has packets to other networks go by `gateway`.
     pub fn add_route(&mut self, to: IpAddr, prefix_len: u8, gateway: Option<IpAddr>) {
-        self.addresses.add_route(Route {
-            to: Prefix::new(to, prefix_len),
-            gateway: gateway.map(Address::from),
-            valid_until: u64::MAX,
-        });
+        let route = Route::new(Prefix::new(to, prefix_len), gateway.map(Address::from));
+        self.addresses.add_route(route);
         self.forget_paths();
     }
 

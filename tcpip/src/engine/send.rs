@@ -1,12 +1,14 @@
 //! The way out: which station a packet goes to, and what waits for its hardware address.
 
+use alloc::collections::VecDeque;
 use alloc::vec;
+use alloc::vec::Vec;
 
 use crate::address::Address;
 use crate::device::{Device, Medium, Offload};
 use crate::engine::Engine;
 use crate::error::Error;
-use crate::ip::neighbors::{ASK_US, Question, Resolved, Waiting, Word};
+use crate::ip::neighbors::{ASK_US, Question, Resolved, Word};
 use crate::path::Path;
 use crate::sockets::Sockets;
 use crate::timers::Key;
@@ -15,6 +17,12 @@ use crate::wire::ethernet::{self, Mac};
 use crate::wire::ip::Fragment;
 use crate::wire::protocol::FRAGMENT;
 use crate::wire::{ip, ndp, protocol, put};
+
+/// What a frame that waits for the device counts for besides its bytes.
+const LATE_FRAME_BYTES: usize = 64;
+/// How often the device is asked whether it has room for them again, and how long it may take none.
+const LATE_RETRY_US: u64 = 50;
+const LATE_US: u64 = 20_000;
 
 /// A packet to be sent, without its payload.
 #[derive(Clone, Copy, Debug)]
@@ -240,16 +248,83 @@ impl<D: Device, S: Sockets> Engine<D, S> {
         Ok(())
     }
 
-    /// Sends a frame that `write` writes whole.
+    /// Sends a frame that `write` writes whole, or has it wait until the device has room.
     pub(super) fn send_frame(&mut self, len: usize, write: &mut dyn FnMut(&mut [u8])) {
-        if !self.device.has_room() {
-            self.stats.device_full += 1;
-            return;
+        if !self.late.is_empty() || !self.device.has_room() {
+            let mut frame = vec![0; len];
+            write(&mut frame);
+            return self.delay(frame);
         }
+        self.is_stuck = false;
         write(self.device.buffer(len));
+        self.hand_down(len);
+    }
+
+    /// Sends a frame that was made before, or has it wait.
+    fn send_made(&mut self, frame: Vec<u8>) {
+        if !self.late.is_empty() || !self.device.has_room() {
+            return self.delay(frame);
+        }
+        self.device.buffer(frame.len()).copy_from_slice(&frame);
+        self.hand_down(frame.len());
+    }
+
+    fn hand_down(&mut self, len: usize) {
         self.stats.frames_out += 1;
         self.stats.bytes_out += len as u64;
         self.device.send(len, Offload::default());
+    }
+
+    /// Has a frame wait for the device. It is told what is queued, or it would never have room.
+    #[cold]
+    fn delay(&mut self, frame: Vec<u8>) {
+        self.device.flush();
+        let bytes = frame.len() + LATE_FRAME_BYTES;
+        if self.is_stuck || self.late_bytes + bytes > self.limits.waiting_bytes {
+            self.stats.device_full += 1;
+            return;
+        }
+        self.late_bytes += bytes;
+        self.late.push_back(frame);
+        self.stats.device_waits += 1;
+        self.timers.set(Key::Late, 0);
+    }
+
+    /// Whether answers wait for the device. As long as they do, take no frame that may need more of them: others wait better where they came
+    /// from. [`Engine::run_timers`] sends them, or gives them up if the device takes none for a while; then none wait until it
+    /// has taken one.
+    #[inline]
+    pub fn is_congested(&self) -> bool {
+        !self.late.is_empty()
+    }
+
+    /// Sends what waits for the device, as much as that has room for.
+    pub(super) fn run_late(&mut self, now: u64) {
+        let before = self.late.len();
+        while let Some(frame) = self.late.front()
+            && self.device.has_room()
+        {
+            let len = frame.len();
+            self.device.buffer(len).copy_from_slice(frame);
+            self.hand_down(len);
+            self.late_bytes -= len + LATE_FRAME_BYTES;
+            self.late.pop_front();
+        }
+        self.device.flush();
+        if self.late.len() < before {
+            self.late_since = None;
+        }
+        if self.late.is_empty() {
+            return self.late.shrink_to_fit();
+        }
+        if now >= *self.late_since.get_or_insert(now) + LATE_US {
+            self.stats.device_full += self.late.len() as u64;
+            self.late = VecDeque::new();
+            (self.late_bytes, self.late_since) = (0, None);
+            self.is_stuck = true;
+            return;
+        }
+        self.timers.set(Key::Late, now + LATE_RETRY_US);
     }
 
     pub(super) fn send_arp(&mut self, arp: &Arp, to: Mac) {
@@ -326,9 +401,12 @@ impl<D: Device, S: Sockets> Engine<D, S> {
         let Some(waiting) = self.neighbors.learn(address, mac, word, now) else {
             return;
         };
+        if self.addresses.note_answer(address, false) {
+            self.forget_paths();
+        }
         for mut frame in waiting.packets {
             crate::wire::put(&mut frame, 0, &mac);
-            self.send_frame(frame.len(), &mut |buffer| buffer.copy_from_slice(&frame));
+            self.send_made(frame);
         }
         for slot in waiting.waiters {
             if let Some(entry) = self.table.get_mut(slot) {
@@ -344,15 +422,20 @@ impl<D: Device, S: Sockets> Engine<D, S> {
         for question in questions {
             self.ask(question);
         }
-        for Waiting { packets, waiters } in lost {
-            self.stats.neighbor_lost += packets.len() as u64;
-            for slot in waiters {
-                if let Some(entry) = self.table.get_mut(slot) {
-                    entry.is_waiting = false;
-                    // A connection that is being made fails; others wait for their timers.
-                    if entry.connection.state().is_connecting() {
-                        self.fail(slot, Error::HostUnreachable, now);
-                    }
+        self.stats.neighbor_lost += lost.packets;
+        let mut has_changed = false;
+        for station in lost.silent {
+            has_changed |= self.addresses.note_answer(station, true);
+        }
+        if has_changed {
+            self.forget_paths();
+        }
+        for slot in lost.waiters {
+            if let Some(entry) = self.table.get_mut(slot) {
+                entry.is_waiting = false;
+                // A connection that is being made fails; others wait for their timers.
+                if entry.connection.state().is_connecting() {
+                    self.fail(slot, Error::HostUnreachable, now);
                 }
             }
         }

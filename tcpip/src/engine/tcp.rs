@@ -139,7 +139,7 @@ impl<D: Device, S: Sockets> Engine<D, S> {
             let agreement = known.agreement;
             return self.send_handshake(tuple, &agreement, false, now);
         }
-        match self.sockets.admits(tuple.local()) {
+        let most = match self.sockets.admits(tuple.local()) {
             Admission::Refused => {
                 self.stats.requests_refused += 1;
                 return self.send_reset(tuple, segment, now);
@@ -148,8 +148,8 @@ impl<D: Device, S: Sockets> Engine<D, S> {
                 self.stats.requests_ignored += 1;
                 return;
             }
-            Admission::Open => {}
-        }
+            Admission::Open { segment_bytes } => segment_bytes,
+        };
         if self.table.is_full() && self.table.oldest_orphan().is_none() {
             self.stats.requests_without_room += 1;
             return;
@@ -167,6 +167,7 @@ impl<D: Device, S: Sockets> Engine<D, S> {
             isn,
             irs: segment.seq,
             mss: options.mss.unwrap_or(default).max(48).min(room),
+            own_mss: if most == 0 { room } else { most.min(room) },
             scales: options.window_scale.map(|theirs| (theirs, scale)),
             is_sack_permitted: options.is_sack_permitted,
             timestamp: options.timestamps.map(|times| times.0),
@@ -189,7 +190,6 @@ impl<D: Device, S: Sockets> Engine<D, S> {
         is_cookie: bool,
         now: u64,
     ) {
-        let (room, _) = self.payload_room(tuple.local.is_v4());
         let time = ((now / 1000) as u32).wrapping_add(agreement.timestamp_offset);
         let time = match is_cookie {
             true => HalfOpens::bake_time(time, agreement),
@@ -202,7 +202,7 @@ impl<D: Device, S: Sockets> Engine<D, S> {
             ack: agreement.irs + 1,
             flags: Flags::SYN | Flags::ACK,
             window: first_window(&self.limits) as u16,
-            mss: Some(room),
+            mss: Some(agreement.own_mss),
             window_scale: agreement.scales.map(|scales| scales.1),
             is_sack_permitted: agreement.is_sack_permitted,
             timestamps: agreement.timestamp.map(|theirs| (time, theirs)),
@@ -270,7 +270,7 @@ impl<D: Device, S: Sockets> Engine<D, S> {
         // No connection has to go for one that is not taken.
         if self.table.is_full() {
             match self.sockets.admits(tuple.local()) {
-                Admission::Open => self.make_room(now),
+                Admission::Open { .. } => self.make_room(now),
                 refusal => return self.turn_away(tuple, refusal, segment, now),
             }
         }

@@ -28,6 +28,23 @@ pub(crate) struct Route {
     /// Who passes it on; none when the network is this link.
     pub(crate) gateway: Option<Address>,
     pub(crate) valid_until: u64,
+    /// How it is preferred to others as long (RFC 4191, section 2.1): 1, 0 or -1.
+    pub(crate) preference: i8,
+    /// Who passes it on did not answer when it was asked for its hardware address.
+    pub(crate) is_silent: bool,
+}
+
+impl Route {
+    /// A way that is there for ever, or until it is changed.
+    pub(crate) fn new(to: Prefix, gateway: Option<Address>) -> Self {
+        Self {
+            to,
+            gateway,
+            valid_until: u64::MAX,
+            preference: 0,
+            is_silent: false,
+        }
+    }
 }
 
 /// Addresses and routes.
@@ -119,12 +136,26 @@ impl Addresses {
         if to.is_link_local() || self.own.iter().any(|own| own.prefix.contains(to)) {
             return Some(to);
         }
+        // Of equal ones the first, which is in use, as long as it answers (RFC 4861, section 6.3.6; RFC 4191, section 3.2).
         let best = self
             .routes
             .iter()
+            .rev()
             .filter(|route| route.to.contains(to))
-            .max_by_key(|route| route.to.len)?;
+            .max_by_key(|route| (route.to.len, !route.is_silent, route.preference))?;
         Some(best.gateway.unwrap_or(to))
+    }
+
+    /// A station answers, or does not when it is asked; whether that changes a way.
+    pub(crate) fn note_answer(&mut self, station: Address, is_silent: bool) -> bool {
+        let mut has_changed = false;
+        for route in &mut self.routes {
+            if route.gateway == Some(station) && route.is_silent != is_silent {
+                route.is_silent = is_silent;
+                has_changed = true;
+            }
+        }
+        has_changed
     }
 
     /// The address of ours to speak to another from (RFC 6724, section 5, as far as it matters here).
@@ -175,13 +206,32 @@ mod tests {
             ("::", 0, "fe80::1"),
             ("10.9.0.0", 16, "10.0.2.9"),
         ] {
-            table.add_route(Route {
-                to: Prefix::new(ip(to), len),
-                gateway: Some(ip(gateway)),
-                valid_until: u64::MAX,
-            });
+            table.add_route(Route::new(Prefix::new(ip(to), len), Some(ip(gateway))));
         }
         table
+    }
+
+    #[test]
+    fn of_equal_routers_the_first_leads_as_long_as_it_answers() {
+        let mut table = table();
+        let far = ip("2001:db9::9");
+        let mut other = Route::new(Prefix::new(ip("::"), 0), Some(ip("fe80::2")));
+        table.add_route(other);
+        assert_eq!(table.next_hop(far), Some(ip("fe80::1")));
+        assert!(table.note_answer(ip("fe80::1"), true));
+        assert!(!table.note_answer(ip("fe80::1"), true), "nothing new");
+        assert_eq!(table.next_hop(far), Some(ip("fe80::2")));
+        table.note_answer(ip("fe80::2"), true);
+        assert_eq!(table.next_hop(far), Some(ip("fe80::1")), "no worse");
+        table.note_answer(ip("fe80::2"), false);
+        assert_eq!(table.next_hop(far), Some(ip("fe80::2")));
+        table.note_answer(ip("fe80::1"), false);
+        other.preference = 1;
+        table.add_route(other);
+        assert_eq!(table.next_hop(far), Some(ip("fe80::2")), "preferred");
+        other.preference = -1;
+        table.add_route(other);
+        assert_eq!(table.next_hop(far), Some(ip("fe80::1")));
     }
 
     #[test]

@@ -19,8 +19,8 @@ const DOUBT_US: u64 = SECOND;
 pub(crate) const ASK_US: u64 = SECOND;
 /// Questions before a neighbour is given up.
 const MAX_ASKED: u8 = 3;
-/// Packets that wait for one neighbour.
-const MAX_PACKETS: usize = 8;
+/// What a packet counts for besides its bytes.
+const PACKET_BYTES: usize = 64;
 
 /// What is known of a neighbour.
 struct Neighbor {
@@ -36,6 +36,8 @@ struct Neighbor {
     is_contested: bool,
     /// Frames that wait for the address, without it.
     packets: Vec<Vec<u8>>,
+    /// What they count for.
+    packet_bytes: usize,
     /// Connections that wait for it, by slot.
     waiters: Vec<u32>,
 }
@@ -52,7 +54,17 @@ impl Neighbor {
             asked: 0,
             is_contested: false,
             packets: Vec::new(),
+            packet_bytes: 0,
             waiters: Vec::new(),
+        }
+    }
+
+    /// Takes what waits for it, which is held no more.
+    fn release(&mut self, held_bytes: &mut usize) -> Waiting {
+        *held_bytes -= core::mem::take(&mut self.packet_bytes);
+        Waiting {
+            packets: core::mem::take(&mut self.packets),
+            waiters: core::mem::take(&mut self.waiters),
         }
     }
 
@@ -98,20 +110,47 @@ pub(crate) struct Waiting {
     pub(crate) waiters: Vec<u32>,
 }
 
+/// What waited in vain.
+#[derive(Debug, Default)]
+pub(crate) struct Lost {
+    /// How many packets.
+    pub(crate) packets: u64,
+    /// The connections.
+    pub(crate) waiters: Vec<u32>,
+    /// Neighbours that did not answer.
+    pub(crate) silent: Vec<Address>,
+}
+
+impl Lost {
+    fn add(&mut self, waiting: Waiting) {
+        self.packets += waiting.packets.len() as u64;
+        self.waiters.extend(waiting.waiters);
+    }
+}
+
 /// The neighbours of an interface.
 pub(crate) struct Neighbors {
     table: HashMap<Address, Neighbor, Seed>,
     limit: usize,
+    /// Bytes of packets that may wait. Those for one neighbour may take as much as is left free by then, so that others' still find room.
+    held_limit: usize,
+    /// What all packets that wait count for.
+    held_bytes: usize,
+    /// What waited for neighbours that had to make room.
+    lost: Lost,
     /// Grows whenever a known address has changed or was forgotten.
     pub(crate) generation: u32,
 }
 
 impl Neighbors {
-    /// None yet, and never more than `limit`.
-    pub(crate) fn new(limit: usize, seed: u64) -> Self {
+    /// None yet, and never more than `limit`; packets of so many bytes may wait for them.
+    pub(crate) fn new(limit: usize, held_limit: usize, seed: u64) -> Self {
         Self {
             table: HashMap::with_hasher(Seed::new(seed)),
             limit,
+            held_limit,
+            held_bytes: 0,
+            lost: Lost::default(),
             generation: 0,
         }
     }
@@ -168,13 +207,18 @@ impl Neighbors {
 
     /// Lets a frame wait; whether there was room.
     pub(crate) fn hold(&mut self, address: Address, packet: Vec<u8>) -> bool {
-        match self.table.get_mut(&address) {
-            Some(neighbor) if neighbor.packets.len() < MAX_PACKETS => {
-                neighbor.packets.push(packet);
-                true
-            }
-            _ => false,
+        let Some(neighbor) = self.table.get_mut(&address) else {
+            return false;
+        };
+        let bytes = packet.len() + PACKET_BYTES;
+        let has_room =
+            neighbor.packet_bytes + bytes <= self.held_limit.saturating_sub(self.held_bytes);
+        if has_room {
+            neighbor.packet_bytes += bytes;
+            self.held_bytes += bytes;
+            neighbor.packets.push(packet);
         }
+        has_room
     }
 
     /// Lets a connection wait.
@@ -219,10 +263,7 @@ impl Neighbors {
         neighbor.confirmed_at = now;
         neighbor.asked = 0;
         neighbor.is_contested = false;
-        Some(Waiting {
-            packets: core::mem::take(&mut neighbor.packets),
-            waiters: core::mem::take(&mut neighbor.waiters),
-        })
+        Some(neighbor.release(&mut self.held_bytes))
     }
 
     /// Whether any is being asked.
@@ -230,9 +271,10 @@ impl Neighbors {
         self.table.values().any(|neighbor| neighbor.asked != 0)
     }
 
-    /// The questions to repeat, and what waited for neighbours that are given up now.
-    pub(crate) fn tick(&mut self, now: u64) -> (Vec<Question>, Vec<Waiting>) {
-        let (mut questions, mut lost) = (Vec::new(), Vec::new());
+    /// The questions to repeat, and what waited for neighbours that are given up now, or had to make room.
+    pub(crate) fn tick(&mut self, now: u64) -> (Vec<Question>, Lost) {
+        let mut questions = Vec::new();
+        let mut lost = core::mem::take(&mut self.lost);
         let mut has_forgotten = false;
         self.table.retain(|target, neighbor| {
             if neighbor.asked == 0 || now < neighbor.asked_at + ASK_US {
@@ -240,10 +282,8 @@ impl Neighbors {
             }
             if neighbor.asked >= MAX_ASKED {
                 has_forgotten |= neighbor.mac.is_some();
-                lost.push(Waiting {
-                    packets: core::mem::take(&mut neighbor.packets),
-                    waiters: core::mem::take(&mut neighbor.waiters),
-                });
+                lost.add(neighbor.release(&mut self.held_bytes));
+                lost.silent.push(*target);
                 return false;
             }
             neighbor.asked += 1;
@@ -269,6 +309,7 @@ impl Neighbors {
         if self.table.len() < self.limit {
             return;
         }
+        // Nothing waits for them, as nothing does for those that are not being asked.
         self.table.retain(|_, one| one.is_wanted);
         if self.table.len() < self.limit {
             return;
@@ -282,8 +323,8 @@ impl Neighbors {
                 .iter()
                 .min_by_key(|(_, one)| (!one.waiters.is_empty(), one.mac.is_some(), one.used_at))
                 .map(|(address, _)| *address);
-            if let Some(oldest) = oldest {
-                self.table.remove(&oldest);
+            if let Some(mut removed) = oldest.and_then(|oldest| self.table.remove(&oldest)) {
+                self.lost.add(removed.release(&mut self.held_bytes));
             }
         }
     }
@@ -294,6 +335,7 @@ mod tests {
     use super::{ASK_US, Address, FRESH_US, Neighbors, Resolved, Word};
 
     const MAC: [u8; 6] = [2; 6];
+    const HELD_BYTES: usize = 256 << 10;
 
     fn ip(last: u8) -> Address {
         Address::v4([10, 0, 2, last])
@@ -301,7 +343,7 @@ mod tests {
 
     #[test]
     fn a_neighbour_is_asked_once_a_second_and_given_up() {
-        let mut table = Neighbors::new(8, 1);
+        let mut table = Neighbors::new(8, HELD_BYTES, 1);
         let (resolved, question) = table.resolve(ip(2), 0);
         assert_eq!(resolved, Resolved::Pending);
         assert!(question.is_some_and(|question| question.mac.is_none()));
@@ -312,16 +354,13 @@ mod tests {
         assert_eq!(table.tick(2 * ASK_US).0.len(), 1);
         let (questions, lost) = table.tick(3 * ASK_US);
         assert!(questions.is_empty());
-        assert_eq!(
-            (lost.len(), lost[0].packets.len(), &lost[0].waiters[..]),
-            (1, 1, &[7][..])
-        );
+        assert_eq!((lost.packets, &lost.waiters[..]), (1, &[7][..]));
         assert!(table.len() == 0 && !table.is_asking());
     }
 
     #[test]
     fn an_answer_releases_what_waits_and_is_doubted_later() {
-        let mut table = Neighbors::new(8, 1);
+        let mut table = Neighbors::new(8, HELD_BYTES, 1);
         table.resolve(ip(2), 5);
         assert!(table.hold(ip(2), vec![1]));
         assert!(
@@ -353,7 +392,7 @@ mod tests {
 
     /// A neighbour that was asked and answered at 0.
     fn known() -> Neighbors {
-        let mut table = Neighbors::new(8, 1);
+        let mut table = Neighbors::new(8, HELD_BYTES, 1);
         table.resolve(ip(2), 0);
         assert!(table.learn(ip(2), MAC, Word::Told, 0).is_some());
         table
@@ -423,8 +462,46 @@ mod tests {
     }
 
     #[test]
+    fn a_burst_waits_for_one_neighbour_and_leaves_room_for_others() {
+        let mut table = Neighbors::new(8, HELD_BYTES, 1);
+        let mut held = 0;
+        table.resolve(ip(2), 0);
+        while table.hold(ip(2), vec![0; 74]) {
+            held += 1;
+        }
+        assert!((900..1000).contains(&held), "{held}");
+        table.resolve(ip(3), 0);
+        assert!(table.hold(ip(3), vec![0; 1514]));
+        assert_eq!(
+            table
+                .learn(ip(2), MAC, Word::Told, 1)
+                .map(|one| one.packets.len()),
+            Some(held)
+        );
+        assert!(
+            table.hold(ip(3), vec![0; 60_000]),
+            "their room is free again"
+        );
+        table.learn(ip(3), MAC, Word::Told, 1);
+        assert_eq!(table.held_bytes, 0);
+    }
+
+    #[test]
+    fn what_waited_for_neighbours_that_made_room_is_told() {
+        let mut table = Neighbors::new(4, HELD_BYTES, 1);
+        for last in 0..8 {
+            table.resolve(ip(last), u64::from(last));
+            assert!(table.hold(ip(last), vec![1]));
+            table.wait(ip(last), u32::from(last));
+        }
+        let (_, lost) = table.tick(10);
+        assert_eq!((lost.packets, lost.waiters.len()), (4, 4));
+        assert!(table.tick(11).1.waiters.is_empty(), "once");
+    }
+
+    #[test]
     fn strangers_cannot_fill_the_table() {
-        let mut table = Neighbors::new(4, 1);
+        let mut table = Neighbors::new(4, HELD_BYTES, 1);
         for last in 0..100 {
             table.learn(ip(last), MAC, Word::Asking, u64::from(last));
             assert!(table.len() <= 4);

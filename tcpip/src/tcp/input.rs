@@ -212,6 +212,8 @@ impl Connection {
                 .mss
                 .unwrap_or(super::DEFAULT_MSS)
                 .clamp(48, self.mss as u16),
+            // It was told with the request.
+            own_mss: 0,
             scales,
             is_sack_permitted: options.is_sack_permitted,
             timestamp: options.timestamps.map(|times| times.0),

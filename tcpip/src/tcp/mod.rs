@@ -150,6 +150,8 @@ bitflags! {
         const URGENT = 1 << 15;
         /// The last acknowledgement waited for data in vain: the peer alone sends, and short segments are acknowledged at once.
         const ONE_WAY = 1 << 16;
+        /// The handshake was through.
+        const MADE = 1 << 17;
     }
 }
 
@@ -170,6 +172,8 @@ pub(crate) struct Agreement {
     pub(crate) irs: Seq,
     /// Largest payload that the peer takes, without options.
     pub(crate) mss: u16,
+    /// Bytes of payload that the peer is told to send at most in a segment.
+    pub(crate) own_mss: u16,
     /// Shifts of the peer's windows and of ours, if windows are shifted.
     pub(crate) scales: Option<(u8, u8)>,
     pub(crate) is_sack_permitted: bool,
@@ -422,6 +426,7 @@ impl Connection {
     /// Both sides know of the connection.
     fn begin(&mut self, agreement: &Agreement, window: u32, now_us: u64) {
         self.state = State::Established;
+        self.bits |= Bits::MADE;
         self.recover = self.una;
         self.high_rxt = self.una;
         self.lost_edge = self.una;
@@ -451,6 +456,11 @@ impl Connection {
     #[inline]
     pub(crate) fn state(&self) -> State {
         self.state
+    }
+
+    /// Whether the handshake was ever through.
+    pub(crate) fn was_made(&self) -> bool {
+        self.bits.contains(Bits::MADE)
     }
 
     /// Takes the program's settings over.
@@ -511,7 +521,7 @@ impl Connection {
         self.state = State::Closed;
         self.error = error;
         (self.retransmit_at, self.ack_at, self.expire_at) = (NEVER, NEVER, NEVER);
-        self.bits &= Bits::ORPHAN | Bits::URGENT;
+        self.bits &= Bits::ORPHAN | Bits::URGENT | Bits::MADE;
         self.sacked.clear();
         self.early.clear();
         pool.take_back(&mut self.outgoing);

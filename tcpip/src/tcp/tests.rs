@@ -20,6 +20,7 @@ const LIMITS: Limits = Limits {
     time_wait: 1,
     neighbors: 1,
     fragment_bytes: 1,
+    waiting_bytes: 1,
 };
 const SIZES: Sizes = Sizes {
     mss: 1000,
@@ -63,6 +64,7 @@ impl Bench {
             isn: Seq(OURS) - 1,
             irs: Seq(THEIRS) - 1,
             mss: 1000,
+            own_mss: 1460,
             scales: Some((0, 4)),
             is_sack_permitted,
             timestamp,

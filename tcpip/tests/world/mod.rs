@@ -27,6 +27,7 @@ pub(crate) const LIMITS: Limits = Limits {
     time_wait: 100,
     neighbors: 16,
     fragment_bytes: 64 << 10,
+    waiting_bytes: 256 << 10,
 };
 
 /// A device that keeps what is sent until the network takes it.
@@ -63,6 +64,7 @@ impl Device for Outbox {
 pub(crate) struct Programs {
     pub(crate) listening: Vec<u16>,
     pub(crate) backlog: usize,
+    pub(crate) segment_bytes: u16,
     pub(crate) accepted: VecDeque<(u32, Tuple)>,
     pub(crate) notified: Vec<u32>,
     pub(crate) bound: Vec<u16>,
@@ -89,13 +91,15 @@ impl Sockets for Programs {
         match self.listening.contains(&local.port()) {
             false => Admission::Refused,
             true if self.accepted.len() >= self.backlog => Admission::Full,
-            true => Admission::Open,
+            true => Admission::Open {
+                segment_bytes: self.segment_bytes,
+            },
         }
     }
 
     fn accept(&mut self, slot: u32, tuple: &Tuple) -> Result<(), Admission> {
         match self.admits(tuple.local()) {
-            Admission::Open => {
+            Admission::Open { .. } => {
                 self.accepted.push_back((slot, *tuple));
                 Ok(())
             }

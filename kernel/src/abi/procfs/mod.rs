@@ -16,7 +16,9 @@ use core::fmt::{self, Write};
 
 use crate::error::Result;
 use crate::storage::vfs;
+use crate::storage::vfs::lock::{self, NodeKey};
 use crate::storage::vfs::made::{Item, Made};
+use crate::storage::vfs::ranges::{self, Owner};
 
 /// Linux's numbers for these kinds of file systems (statfs(2)).
 const PROC_MAGIC: i64 = 0x9FA0;
@@ -29,6 +31,7 @@ static PROC: Item = Item::Directory(&[
     ("cpuinfo", Item::File(machine::processors)),
     ("filesystems", Item::File(machine::file_systems)),
     ("loadavg", Item::File(machine::load)),
+    ("locks", Item::File(locks)),
     ("meminfo", Item::File(machine::memory)),
     ("mounts", Item::Link(|_| Ok(Vec::from(b"self/mounts")))),
     ("stat", Item::File(machine::statistics)),
@@ -54,6 +57,41 @@ pub(crate) fn mount() -> Result<()> {
         names.mount(names.root(), name, Arc::new(Made { root, magic }))?;
     }
     Ok(())
+}
+
+/// Locks on files (Linux: proc_locks(5)).
+fn locks(_: u64) -> Result<Vec<u8>> {
+    let place = |(device, node): NodeKey| {
+        let (major, minor) = (libc::major(device), libc::minor(device));
+        alloc::format!("{major:02x}:{minor:02x}:{node}")
+    };
+    let kind = |is_exclusive| if is_exclusive { "WRITE" } else { "READ " };
+    let ranges = ranges::table().map(|table| table.all());
+    let mut number = 0;
+    text(|out| {
+        for (key, is_exclusive) in lock::all() {
+            number += 1;
+            let (kind, place) = (kind(is_exclusive), place(key));
+            writeln!(out, "{number}: FLOCK  ADVISORY  {kind} 1 {place} 0 EOF")?;
+        }
+        for (key, range) in ranges.unwrap_or_default() {
+            number += 1;
+            let (whose, process) = match range.owner {
+                Owner::Process => ("POSIX ", 1),
+                Owner::File(_) => ("OFDLCK", -1),
+            };
+            let (kind, place, start) = (kind(range.is_exclusive), place(key), range.start);
+            write!(
+                out,
+                "{number}: {whose} ADVISORY  {kind} {process} {place} {start} "
+            )?;
+            match range.end {
+                ranges::LAST => writeln!(out, "EOF")?,
+                end => writeln!(out, "{end}")?,
+            }
+        }
+        Ok(())
+    })
 }
 
 /// The content of a file, written by `write`.

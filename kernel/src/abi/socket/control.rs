@@ -73,9 +73,27 @@ fn take(parcel: &mut Parcel<'_>, level: c_int, kind: c_int, body: &[u8]) -> Resu
             }
             for descriptor in numbers {
                 parcel
+                    .along
                     .files
                     .push(object::get(c_int::from_ne_bytes(*descriptor))?);
             }
+        }
+        (libc::SOL_SOCKET, libc::SCM_CREDENTIALS) => {
+            let (numbers, []) = body.as_chunks::<4>() else {
+                return Err(invalid);
+            };
+            let [pid, uid, gid] = numbers else {
+                return Err(invalid);
+            };
+            // The program may call itself what it likes, but there is one process.
+            if c_int::from_ne_bytes(*pid) != 1 {
+                return Err(Errno(libc::ESRCH));
+            }
+            parcel.along.credentials = Some(libc::ucred {
+                pid: 1,
+                uid: u32::from_ne_bytes(*uid),
+                gid: u32::from_ne_bytes(*gid),
+            });
         }
         (libc::IPPROTO_IP, libc::IP_TTL) => wishes.hop_limit = byte()?,
         (libc::IPPROTO_IP, libc::IP_TOS) => {
@@ -141,11 +159,23 @@ pub(super) unsafe fn write(
             is_cut |= !add(&mut records, room, level, kind, &body);
         }
     }
-    if !received.files.is_empty() {
+    if let Some(libc::ucred { pid, uid, gid }) = received.credentials {
+        let words = [pid.cast_unsigned(), uid, gid].map(u32::to_ne_bytes);
+        let body = words.as_flattened();
+        is_cut |= !add(
+            &mut records,
+            room,
+            libc::SOL_SOCKET,
+            libc::SCM_CREDENTIALS,
+            body,
+        );
+    }
+    if !received.along.files.is_empty() {
         // As many as there is room for; the others are closed.
-        let count = room.saturating_sub(HEADER) / size_of::<c_int>();
+        let used = records.len().next_multiple_of(align_of::<cmsghdr>()) + HEADER;
+        let count = room.saturating_sub(used) / size_of::<c_int>();
         let mut numbers = Vec::new();
-        for file in received.files {
+        for file in received.along.files {
             match numbers.len() / size_of::<c_int>() < count {
                 true => match object::insert_description(file, 0) {
                     Ok(descriptor) => {
@@ -215,22 +245,23 @@ fn failure_record(failure: &Failure, is_v6_socket: bool) -> (c_int, c_int, Vec<u
     }
 }
 
-/// Adds a record if it fits; whether it does.
+/// Adds a record, or as much of it as there is room for; whether it fits.
 fn add(records: &mut Vec<u8>, room: usize, level: c_int, kind: c_int, body: &[u8]) -> bool {
     let at = records.len().next_multiple_of(align_of::<cmsghdr>());
-    let len = HEADER + body.len();
-    if at + len > room {
+    let left = room.saturating_sub(at);
+    if left < HEADER {
         return false;
     }
+    let len = left.min(HEADER + body.len());
     records.resize(at, 0);
     records.extend_from_slice(&len.to_ne_bytes());
     records.extend_from_slice(&level.to_ne_bytes());
     records.extend_from_slice(&kind.to_ne_bytes());
-    records.extend_from_slice(body);
+    records.extend_from_slice(&body[..len - HEADER]);
     // Linux counts the padding of the last too, where there is room for it.
     records.resize(
         (at + len).next_multiple_of(align_of::<cmsghdr>()).min(room),
         0,
     );
-    true
+    len == HEADER + body.len()
 }

@@ -348,6 +348,12 @@ unsafe extern "C" fn setsockopt(
                     socket.timeout(option).store(timeout, Ordering::Relaxed);
                     Ok(())
                 }
+                (libc::SOL_SOCKET, libc::SO_PASSCRED) => {
+                    // SAFETY: the caller's; integers are valid for all bit patterns.
+                    let is_on = unsafe { load::<c_int>(value, len)? } != 0;
+                    socket.is_told_credentials.store(is_on, Ordering::Relaxed);
+                    Ok(())
+                }
                 _ => Err(Errno(libc::ENOPROTOOPT)),
             }
         })
@@ -526,6 +532,9 @@ unsafe extern "C" fn getsockopt(
                 }
                 (libc::SOL_SOCKET, libc::SO_ERROR) => {
                     socket.take_error().map_or(0, |Errno(number)| number)
+                }
+                (libc::SOL_SOCKET, libc::SO_PASSCRED) => {
+                    c_int::from(socket.is_told_credentials.load(Ordering::Relaxed))
                 }
                 (libc::SOL_SOCKET, libc::SO_PROTOCOL) => 0,
                 (libc::SOL_SOCKET, libc::SO_ACCEPTCONN) => c_int::from(socket.is_listening()),

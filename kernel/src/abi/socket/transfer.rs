@@ -24,7 +24,7 @@ pub(super) struct Parcel<'a> {
     /// What is wanted otherwise than the socket has it.
     pub(super) wishes: Wishes,
     /// Descriptions that go along, to sockets of the family `AF_UNIX`.
-    pub(super) files: unix::Files,
+    pub(super) along: unix::Along,
 }
 
 impl<'a> Parcel<'a> {
@@ -144,7 +144,7 @@ pub(super) fn send_bytes(
             let known = known_flags(flags, SEND_FLAGS & !libc::MSG_OOB)?;
             let name = parcel.name()?;
             let is_nonblocking = is_nonblocking(known, description);
-            let sent = socket.send(data, name.as_ref(), parcel.files, is_nonblocking);
+            let sent = socket.send(data, name.as_ref(), parcel.along, is_nonblocking);
             if flags & libc::MSG_NOSIGNAL != 0 {
                 return sent;
             }
@@ -194,8 +194,10 @@ pub(super) struct Received {
     pub(super) len: usize,
     pub(super) full_len: usize,
     pub(super) sender: Sender,
-    /// Descriptions that came along.
-    pub(super) files: unix::Files,
+    /// What came along.
+    pub(super) along: unix::Along,
+    /// Who sent it, if that is to be told.
+    pub(super) credentials: Option<libc::ucred>,
 }
 
 impl Received {
@@ -204,7 +206,8 @@ impl Received {
             len,
             full_len: len,
             sender: Sender::Unnamed,
-            files: unix::Files::new(),
+            along: unix::Along::new(),
+            credentials: None,
         }
     }
 }
@@ -308,7 +311,8 @@ pub(super) fn receive_bytes(descriptor: c_int, buf: &mut [u8], flags: c_int) -> 
                 len,
                 full_len: received.full_len.max(len),
                 sender: received.from.map_or(Sender::Unnamed, Sender::Name),
-                files: received.files,
+                along: received.along,
+                credentials: received.credentials,
             })
         })
     })

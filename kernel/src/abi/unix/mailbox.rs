@@ -6,7 +6,7 @@ use alloc::sync::Arc;
 use alloc::vec::Vec;
 
 use super::name::Name;
-use crate::abi::channel::{Files, SOCKET_BYTES, is_over};
+use crate::abi::channel::{Along, SOCKET_BYTES, is_over};
 use crate::error::{Errno, Result};
 use crate::scheduler::Notifier;
 use crate::sync::SpinLock;
@@ -25,7 +25,7 @@ pub(super) struct Mailbox {
 
 #[derive(Default)]
 struct State {
-    messages: VecDeque<(Box<[u8]>, Name, Files)>,
+    messages: VecDeque<(Box<[u8]>, Name, Along)>,
     used_bytes: usize,
     is_closed: bool,
     /// Sockets whose sender found no room, to be told once.
@@ -37,7 +37,7 @@ pub(super) struct Letter {
     pub(super) len: usize,
     pub(super) full_len: usize,
     pub(super) from: Name,
-    pub(super) files: Files,
+    pub(super) along: Along,
 }
 
 impl Mailbox {
@@ -59,14 +59,14 @@ impl Mailbox {
     ) -> Result<Letter> {
         let mut state = self.state.lock();
         loop {
-            if let Some((data, from, files)) = state.messages.front() {
+            if let Some((data, from, along)) = state.messages.front() {
                 let len = data.len().min(buf.len());
                 buf[..len].copy_from_slice(&data[..len]);
                 let letter = Letter {
                     len,
                     full_len: data.len(),
                     from: from.clone(),
-                    files: files.clone(),
+                    along: along.clone(),
                 };
                 if !is_peek {
                     let taken = state.messages.pop_front();
@@ -84,7 +84,7 @@ impl Mailbox {
                     len: 0,
                     full_len: 0,
                     from: Name::default(),
-                    files: Files::new(),
+                    along: Along::new(),
                 });
             }
             if is_nonblocking || is_over(deadline_ns) {
@@ -97,7 +97,7 @@ impl Mailbox {
     /// Takes a datagram, whole or not at all. `sender` is told when there is room again, if there is none.
     pub(super) fn send(
         &self,
-        (data, from, files): (&[u8], Name, Files),
+        (data, from, along): (&[u8], Name, Along),
         sender: &Arc<Notifier>,
         is_nonblocking: bool,
         deadline_ns: Option<u64>,
@@ -121,7 +121,7 @@ impl Mailbox {
             (state, _) = self.room.wait(state, deadline_ns);
         }
         state.used_bytes += data.len() + OVERHEAD_BYTES;
-        state.messages.push_back((copy, from, files));
+        state.messages.push_back((copy, from, along));
         drop(state);
         self.reader.notify();
         Ok(data.len())

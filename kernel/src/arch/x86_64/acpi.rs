@@ -84,6 +84,8 @@ pub struct Power {
     pub soft_off_type: u8,
     /// Interrupt line of power events.
     pub interrupt: u16,
+    /// What hands these registers over to the kernel, where they are the firmware's: a port, and what is written there.
+    pub enable: Option<(u16, u8)>,
 }
 
 /// The register that puts the machine to sleep.
@@ -178,14 +180,13 @@ fn read_acpi(machine: &mut Machine, pointer: &RootPointer, extended_bios_data: O
     let Some(root) = root else {
         return;
     };
-    let entry_bytes = if root.signature() == b"XSDT" { 8 } else { 4 };
-    for entry in root.bytes()[36..]
-        .chunks_exact(entry_bytes)
-        .take(MAX_TABLES)
-    {
-        let mut address = [0; 8];
-        address[..entry_bytes].copy_from_slice(entry);
-        let Some(table) = Table::open(u64::from_le_bytes(address)) else {
+    let is_long = root.signature() == b"XSDT";
+    let mut rest = root.bytes().get(36..).unwrap_or(&[]);
+    for _ in 0..MAX_TABLES {
+        let Some(address) = next_entry(&mut rest, is_long) else {
+            return;
+        };
+        let Some(table) = Table::open(address) else {
             continue;
         };
         // As numbers: each is one comparison.
@@ -197,6 +198,18 @@ fn read_acpi(machine: &mut Machine, pointer: &RootPointer, extended_bios_data: O
             _ => {}
         }
     }
+}
+
+/// Takes the next address out of a root table.
+fn next_entry(rest: &mut &[u8], is_long: bool) -> Option<u64> {
+    if is_long {
+        let (entry, behind) = rest.split_first_chunk()?;
+        *rest = behind;
+        return Some(u64::from_le_bytes(*entry));
+    }
+    let (entry, behind) = rest.split_first_chunk()?;
+    *rest = behind;
+    Some(u64::from(u32::from_le_bytes(*entry)))
 }
 
 /// Looks for the root pointer where BIOSes put it: in the first KiB of the extended BIOS data area, and below 1 MiB.
@@ -298,15 +311,21 @@ fn read_power(table: &[u8], soft_off_type: u8) -> Option<Power> {
             control,
             soft_off_type,
             interrupt: 0,
+            enable: None,
         });
     }
     let control_port = u16::try_from(read_u32(table, 64)?).ok();
+    let command_port = u16::try_from(read_u32(table, 48)?).ok();
+    let [enable] = read(table, 52)?;
     Some(Power {
         event_port: u16::try_from(read_u32(table, 56)?).unwrap_or(0),
         event_bytes: read::<1>(table, 88)?[0],
         control: Control::Fixed(control_port.filter(|&port| port != 0)?),
         soft_off_type,
         interrupt: u16::from_le_bytes(read(table, 46)?),
+        enable: command_port
+            .filter(|&port| port != 0 && enable != 0)
+            .map(|port| (port, enable)),
     })
 }
 
@@ -329,7 +348,8 @@ fn find_soft_off(aml: &[u8]) -> Option<u8> {
 #[cfg(test)]
 mod tests {
     use super::{
-        Control, MAX_CORES, Machine, dsdt_address, find_soft_off, read_madt, read_power, sum,
+        Control, MAX_CORES, Machine, dsdt_address, find_soft_off, next_entry, read_madt,
+        read_power, sum,
     };
 
     fn fadt(fields: &[(usize, &[u8])]) -> [u8; 276] {
@@ -378,6 +398,31 @@ mod tests {
         }
         assert_eq!(control(&[1, 8, 0, 1, 0, 0, 1]), None);
         assert_eq!(read_power(&fadt(&reduced)[..244], 5), None);
+    }
+
+    #[test]
+    fn who_has_the_power_registers_is_told() {
+        let enable = |fields: &[(usize, &[u8])]| {
+            let mut all = vec![(64, &[4_u8, 6][..])];
+            all.extend(fields);
+            read_power(&fadt(&all), 5).and_then(|power| power.enable)
+        };
+        assert_eq!(enable(&[(48, &[0xB2]), (52, &[0xF1])]), Some((0xB2, 0xF1)));
+        // No port, no value, a port that is none.
+        assert_eq!(enable(&[(52, &[0xF1])]), None);
+        assert_eq!(enable(&[(48, &[0xB2])]), None);
+        assert_eq!(enable(&[(48, &[0, 0, 1]), (52, &[0xF1])]), None);
+    }
+
+    #[test]
+    fn entries_of_either_root_table_are_taken_one_after_the_other() {
+        let mut rest = &[1, 0, 0, 0, 2, 0, 0, 0, 3, 0, 0][..];
+        assert_eq!(next_entry(&mut rest, false), Some(1));
+        assert_eq!(next_entry(&mut rest, false), Some(2));
+        assert_eq!(next_entry(&mut rest, false), None);
+        let mut rest = &[1, 0, 0, 0, 2, 0, 0, 0, 3, 0, 0, 0][..];
+        assert_eq!(next_entry(&mut rest, true), Some(2 << 32 | 1));
+        assert_eq!(next_entry(&mut rest, true), None);
     }
 
     #[test]

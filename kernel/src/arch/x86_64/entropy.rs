@@ -1,4 +1,6 @@
 //! Random numbers: the processor's generator where it has one, mixed with the time-stamp counter, spread by ChaCha20 (RFC 8439).
+//!
+//! A saved machine can go on more than once. So each block's key has something new in it: what the copies draw is not the same.
 
 use core::arch::asm;
 
@@ -11,6 +13,7 @@ struct Generator {
     block: [u32; 16],
     used_words: usize,
     has_key: bool,
+    has_rdrand: bool,
 }
 
 static GENERATOR: SpinLock<Generator> = SpinLock::new(Generator {
@@ -19,11 +22,11 @@ static GENERATOR: SpinLock<Generator> = SpinLock::new(Generator {
     block: [0; 16],
     used_words: 16,
     has_key: false,
+    has_rdrand: false,
 });
 
 /// Makes a key from `RDRAND` where it exists, and from the time that a few passes over the clock take; without it from the date, too.
-fn new_key() -> [u32; 8] {
-    let has_rdrand = has_rdrand();
+fn new_key(has_rdrand: bool) -> [u32; 8] {
     let mut state = clock::tsc();
     if !has_rdrand {
         state ^= clock::wall_ns().rotate_left(32);
@@ -43,8 +46,10 @@ fn generator() -> SpinGuard<'static, Generator> {
     }
     // The date may take a while: nobody shall spin for it.
     drop(generator);
-    let key = new_key();
+    let has_rdrand = has_rdrand();
+    let key = new_key(has_rdrand);
     let mut generator = GENERATOR.lock();
+    generator.has_rdrand = has_rdrand;
     for (slot, word) in generator.key.iter_mut().zip(key) {
         *slot ^= word;
     }
@@ -134,8 +139,16 @@ pub fn fill(buffer: &mut [u8]) {
 }
 
 impl Generator {
+    /// Has all that comes now depend on `fresh`, too.
+    fn stir(&mut self, fresh: u64) {
+        self.key[0] ^= fresh as u32;
+        self.key[1] ^= (fresh >> 32) as u32;
+    }
+
     fn next(&mut self) -> u32 {
         if self.used_words == 16 {
+            let hardware = if self.has_rdrand { rdrand() } else { 0 };
+            self.stir(hardware ^ clock::tsc());
             // The first half of each block becomes the next key, so that what was handed out cannot be computed from the state.
             self.block = chacha20_block(&self.key, self.counter);
             self.counter += 1;
@@ -149,7 +162,7 @@ impl Generator {
 
 #[cfg(test)]
 mod tests {
-    use super::chacha20_block;
+    use super::{Generator, chacha20_block};
 
     #[test]
     fn the_block_function_is_chacha20() {
@@ -157,5 +170,23 @@ mod tests {
         let block = chacha20_block(&[0; 8], 0);
         assert_eq!(block[0].to_le_bytes(), [0x76, 0xB8, 0xE0, 0xAD]);
         assert_eq!(block[15].to_le_bytes(), [0xB2, 0xEE, 0x65, 0x86]);
+    }
+
+    #[test]
+    fn copies_of_a_generator_draw_different_numbers() {
+        let generator = || Generator {
+            key: [7; 8],
+            counter: 3,
+            block: [0; 16],
+            used_words: 16,
+            has_key: true,
+            has_rdrand: false,
+        };
+        let (mut one, mut other) = (generator(), generator());
+        let (ones, others) = ([(); 8].map(|()| one.next()), [(); 8].map(|()| other.next()));
+        assert!(
+            ones.iter().zip(&others).all(|(a, b)| a != b),
+            "{ones:?} {others:?}"
+        );
     }
 }

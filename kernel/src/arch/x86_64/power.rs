@@ -11,6 +11,8 @@ use crate::sync::OnceCell;
 const FIXED_ENABLE: u16 = 1 << 13;
 const FIXED_TYPE_SHIFT: u16 = 10;
 const FIXED_TYPE: u16 = 7 << FIXED_TYPE_SHIFT;
+/// That power events interrupt, and are not the firmware's.
+const FIXED_IS_TAKEN: u16 = 1;
 /// Of the sleep control register (table 4.15).
 const SLEEP_ENABLE: u8 = 1 << 5;
 const SLEEP_TYPE_SHIFT: u8 = 2;
@@ -38,6 +40,25 @@ pub fn set_acpi(power: Power) {
 /// How ACPI powers this machine off, if it does.
 pub fn acpi() -> Option<Power> {
     POWER.get().copied()
+}
+
+/// Takes the registers of power events over from the firmware where it has them still: events would not interrupt (ACPI Specification 6.5,
+/// section 5.2.9, `SMI_CMD`). QEMU's firmware gives them up before, others wait for this.
+pub fn take_over(power: &Power) {
+    /// Firmware that does not answer keeps them.
+    const MAX_LOOKS: u32 = 100_000;
+    let (Control::Fixed(control), Some((command_port, enable))) = (power.control, power.enable)
+    else {
+        return;
+    };
+    let is_taken = || port::read16(control) & FIXED_IS_TAKEN != 0;
+    if is_taken() {
+        return;
+    }
+    port::write8(command_port, enable);
+    if !(0..MAX_LOOKS).any(|_| is_taken()) {
+        log::warn!("the firmware keeps the power button for itself");
+    }
 }
 
 /// Notes the port of an emulator's exit device (QEMU's `isa-debug-exit`).

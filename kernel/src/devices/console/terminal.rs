@@ -1,5 +1,7 @@
 //! What a screen shows of a stream of bytes: lines that scroll, colours and moves of the cursor by ANSI escape sequences (ECMA-48).
 
+use core::ops::Range;
+
 use super::framebuffer::Pixels;
 use super::vga::TextMode;
 
@@ -32,6 +34,8 @@ pub(super) struct Screen {
     state: State,
     sequence: [u8; MAX_SEQUENCE],
     sequence_len: usize,
+    /// Whether it still shows what was there before the kernel.
+    is_as_found: bool,
 }
 
 impl Display {
@@ -47,6 +51,13 @@ impl Display {
         match self {
             Self::Text(text) => text.put(cell, value),
             Self::Pixels(pixels) => pixels.put(cell, value),
+        }
+    }
+
+    fn fill(&mut self, cells: Range<usize>, value: u16) {
+        match self {
+            Self::Text(text) => text.fill(cells, value),
+            Self::Pixels(pixels) => cells.for_each(|cell| pixels.put(cell, value)),
         }
     }
 
@@ -74,10 +85,10 @@ impl Display {
 }
 
 impl Screen {
-    /// A cleared screen.
+    /// A screen that the first text clears: each of its cells can cost an exit, which a start that writes nothing need not pay.
     pub(super) fn new(display: Display) -> Self {
         let (columns, rows) = display.size();
-        let mut screen = Self {
+        Self {
             display,
             columns,
             rows,
@@ -87,10 +98,8 @@ impl Screen {
             state: State::Text,
             sequence: [0; MAX_SEQUENCE],
             sequence_len: 0,
-        };
-        screen.clear(0, rows * columns);
-        screen.move_cursor();
-        screen
+            is_as_found: true,
+        }
     }
 
     fn move_cursor(&mut self) {
@@ -99,6 +108,9 @@ impl Screen {
     }
 
     pub(super) fn write(&mut self, bytes: &[u8]) {
+        if core::mem::take(&mut self.is_as_found) {
+            self.clear(0, self.rows * self.columns);
+        }
         for &byte in bytes {
             self.put(byte);
         }
@@ -215,9 +227,8 @@ impl Screen {
     /// Blanks cells, by their numbers.
     fn clear(&mut self, from: usize, to: usize) {
         let blank = u16::from(self.attribute) << 8 | u16::from(b' ');
-        for cell in from..to.min(self.rows * self.columns) {
-            self.display.put(cell, blank);
-        }
+        let end = to.min(self.rows * self.columns);
+        self.display.fill(from..end, blank);
     }
 
     fn select_rendition(&mut self, number: u8) {

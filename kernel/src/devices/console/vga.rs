@@ -1,5 +1,7 @@
 //! VGA text mode, 80 by 25 (IBM VGA; FreeVGA project, "VGA Text Mode Operation").
 
+use core::ops::Range;
+
 use crate::arch::{mmio::Mmio, port};
 
 const TEXT_PHYS: u64 = 0xB8000;
@@ -33,9 +35,25 @@ impl TextMode {
         self.text.write(cell * 2, value);
     }
 
+    /// Puts the same into several cells, four at a time where there are as many: each access can be an exit of the virtual machine.
+    pub(super) fn fill(&mut self, cells: Range<usize>, value: u16) {
+        const AT_ONCE: usize = 4;
+        let four = u64::from(value) * 0x0001_0001_0001_0001;
+        let Range { mut start, end } = cells;
+        while start < end {
+            if start.is_multiple_of(AT_ONCE) && end - start >= AT_ONCE {
+                self.text.write(start * 2, four);
+                start += AT_ONCE;
+            } else {
+                self.put(start, value);
+                start += 1;
+            }
+        }
+    }
+
     pub(super) fn scroll(&mut self) {
         let row_bytes = Self::COLUMNS * 2;
-        // Four cells at a time: each access can be an exit of the virtual machine.
+        // Four cells at a time here, too.
         for offset in (0..(Self::ROWS - 1) * row_bytes).step_by(8) {
             let below: u64 = self.text.read(offset + row_bytes);
             self.text.write(offset, below);
@@ -57,5 +75,32 @@ impl TextMode {
         let before = port::read8(CRTC_DATA);
         let hidden = if is_shown { 0 } else { HIDDEN };
         port::write8(CRTC_DATA, before & !HIDDEN | hidden);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::TextMode;
+    use crate::arch::mmio::Mmio;
+
+    const CELLS: usize = TextMode::COLUMNS * TextMode::ROWS;
+
+    #[test]
+    fn any_run_of_cells_is_filled_and_no_other() {
+        for start in (0..9).chain(CELLS - 9..=CELLS) {
+            for end in (start..CELLS.min(start + 9)).chain([CELLS]) {
+                let mut cells = vec![0x1234_u16; CELLS + 4];
+                // Registers are aligned; so is the screen.
+                let skipped = cells.as_ptr().align_offset(8);
+                let base = cells[skipped..].as_mut_ptr() as usize;
+                let mut screen = TextMode {
+                    text: Mmio::model(base, CELLS * 2),
+                };
+                screen.fill(start..end, 0x0720);
+                let mut expected = vec![0x1234; CELLS];
+                expected[start..end].fill(0x0720);
+                assert!(cells[skipped..][..CELLS] == expected, "{start}..{end}");
+            }
+        }
     }
 }

@@ -1,5 +1,6 @@
 //! TCP sockets (RFC 9293) as programs hold them: one object from `socket()` on, which becomes a listener or a stream.
 
+use alloc::boxed::Box;
 use alloc::sync::Arc;
 use core::net::SocketAddr;
 use core::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, AtomicU64, Ordering};
@@ -27,25 +28,56 @@ enum Role {
     Stream,
 }
 
-/// A connection and where it is.
+/// A connection and where it is. One that could not be made may be followed by another one, which has its place if it goes by the same
+/// interface.
 struct Stream {
     interface: &'static Interface,
-    slot: u32,
-    local: SocketAddr,
-    remote: SocketAddr,
+    /// Read and changed only while the interface is locked.
+    slot: AtomicU32,
+    ends: SpinLock<FourTuple>,
     /// What the program bound, whose port goes with the socket.
     bound: Option<Binding>,
+    /// The connection is by another interface, behind this one.
+    is_left: AtomicBool,
+    next: OnceCell<Box<Self>>,
 }
 
 impl Stream {
+    fn new(
+        interface: &'static Interface,
+        slot: u32,
+        ends: FourTuple,
+        bound: Option<Binding>,
+    ) -> Self {
+        Self {
+            interface,
+            slot: AtomicU32::new(slot),
+            ends: SpinLock::new(ends),
+            bound,
+            is_left: AtomicBool::new(false),
+            next: OnceCell::new(),
+        }
+    }
+
+    #[inline]
+    fn slot(&self) -> u32 {
+        self.slot.load(Ordering::Relaxed)
+    }
+
     /// Its own address.
     fn local(&self) -> SocketAddr {
-        if !self.local.ip().is_unspecified() {
-            return self.local;
+        let FourTuple { local, .. } = *self.ends.lock();
+        if !local.ip().is_unspecified() {
+            return local;
         }
         // It may have had to wait for the machine's address.
-        let tuple = self.interface.lock().tuple(self.slot);
-        tuple.map_or(self.local, |tuple| tuple.local)
+        let mut stack = self.interface.lock();
+        let tuple = stack.tuple(self.slot());
+        tuple.map_or(local, |tuple| tuple.local)
+    }
+
+    fn remote(&self) -> SocketAddr {
+        self.ends.lock().remote
     }
 }
 
@@ -108,8 +140,10 @@ pub struct TcpSocket {
     network: &'static Network,
     notifier: Arc<Notifier>,
     role: SpinLock<Role>,
-    /// What it is once it is a stream; it stays that one.
-    stream: OnceCell<Stream>,
+    /// What it is once it is a stream.
+    first: OnceCell<Stream>,
+    /// The program knows that the connection could not be made: it may begin another.
+    is_failure_known: AtomicBool,
     options: Options,
     is_read_shut: AtomicBool,
     /// Its version of IP.
@@ -144,7 +178,8 @@ impl TcpSocket {
             network,
             notifier,
             role: SpinLock::new(Role::Fresh(None)),
-            stream: OnceCell::new(),
+            first: OnceCell::new(),
+            is_failure_known: AtomicBool::new(false),
             options: Options {
                 is_nodelay: AtomicBool::new(false),
                 is_quick_ack: AtomicBool::new(false),
@@ -182,13 +217,17 @@ impl TcpSocket {
 
     #[inline]
     fn stream(&self) -> Result<&Stream> {
-        self.stream.get().ok_or(Error::NotConnected)
+        let mut stream = self.first.get().ok_or(Error::NotConnected)?;
+        while stream.is_left.load(Ordering::Acquire) {
+            stream = stream.next.get().ok_or(Error::NotConnected)?;
+        }
+        Ok(stream)
     }
 
     /// Makes it a stream; one that is it already (two threads connect it at once) gives the connection back.
     fn become_stream(&self, stream: Stream) -> core::result::Result<&Stream, Stream> {
         let mut role = self.role.lock();
-        let stream = self.stream.set(stream)?;
+        let stream = self.first.set(stream)?;
         *role = Role::Stream;
         Ok(stream)
     }
@@ -240,11 +279,13 @@ impl TcpSocket {
             Role::Fresh(Some(binding)) => *binding,
             Role::Fresh(None) => self.bind_port(self.family.binding(self.family.none())?)?,
         };
-        *role = Role::Listener(self.network.ports.listen(
-            binding,
-            backlog,
-            self.notifier.clone(),
-        )?);
+        let notifier = self.notifier.clone();
+        let listener = self.network.ports.listen(binding, backlog, notifier)?;
+        let segment_bytes = self.number(NumberOption::SegmentBytes) as u16;
+        listener
+            .segment_bytes
+            .store(segment_bytes, Ordering::Relaxed);
+        *role = Role::Listener(listener);
         Ok(())
     }
 
@@ -262,14 +303,8 @@ impl TcpSocket {
             .network
             .lane(pending.interface, pending.lane)
             .ok_or(Error::NoInterface)?;
-        let FourTuple { local, remote } = pending.tuple;
-        let stream = Stream {
-            interface,
-            slot: pending.slot,
-            local,
-            remote,
-            bound: None,
-        };
+        let remote = pending.tuple.remote;
+        let stream = Stream::new(interface, pending.slot, pending.tuple, None);
         let accepted = Self::with(self.network, self.family.is_v6, pending.notifier);
         // It is new, so it becomes one.
         let _ = accepted.become_stream(stream);
@@ -311,56 +346,73 @@ impl TcpSocket {
         let bound = match self.role() {
             Role::Fresh(bound) => bound,
             Role::Listener(_) => return Err(Error::AlreadyConnected),
-            Role::Stream => {
-                let stream = self.stream()?;
-                return Err(match stream.interface.lock().progress(stream.slot) {
-                    Progress::Connecting => Error::AlreadyInProgress,
-                    Progress::Connected => Error::AlreadyConnected,
-                    Progress::Failed(error) => error,
-                });
-            }
+            Role::Stream => return self.connect_again(remote, is_nonblocking),
         };
         let deadline_ns = deadline(self.write_timeout_ns.load(Ordering::Relaxed));
+        let interface = self.way(remote, bound, is_nonblocking, deadline_ns)?;
+        let (slot, ends) = self.dial(interface, remote, bound)?;
+        let stream = Stream::new(interface, slot, ends, bound);
+        if let Err(stream) = self.become_stream(stream) {
+            let mut stack = interface.lock();
+            stack.release(stream.slot(), true, clock::now_ns());
+            return Err(Error::AlreadyInProgress);
+        }
+        self.await_connection(is_nonblocking, deadline_ns)
+    }
+
+    /// The interface by which a connection is to be made.
+    fn way(
+        &self,
+        remote: SocketAddr,
+        bound: Option<Binding>,
+        is_nonblocking: bool,
+        deadline_ns: Option<u64>,
+    ) -> Result<&'static Interface> {
         let remote = binding::destination(remote);
         let interface = match is_nonblocking {
             true => self.network.way(remote)?,
             false => self.network.route(remote, deadline_ns)?,
         };
+        let port = bound.map_or(0, |bound| bound.address.port());
+        Ok(interface.lane_for(remote, port))
+    }
+
+    /// Begins a connection: its place and its ends.
+    fn dial(
+        &self,
+        interface: &'static Interface,
+        remote: SocketAddr,
+        bound: Option<Binding>,
+    ) -> Result<(u32, FourTuple)> {
+        let remote = binding::destination(remote);
         let local = bound.map_or(self.family.none(), |bound| bound.address);
-        let interface = interface.lane_for(remote, local.port());
         let mut stack = interface.lock();
-        let settings = self.options.settings();
         let slot = stack.connect(
             self.notifier.clone(),
             local,
             remote,
-            settings,
+            self.options.settings(),
             clock::now_ns(),
         )?;
         let local = stack.tuple(slot).map_or(local, |tuple| tuple.local);
-        let stream = Stream {
-            interface,
-            slot,
-            local,
-            remote,
-            bound,
-        };
-        drop(stack);
-        if let Err(stream) = self.become_stream(stream) {
-            let mut stack = interface.lock();
-            stack.release(stream.slot, true, clock::now_ns());
-            return Err(Error::AlreadyInProgress);
-        }
+        Ok((slot, FourTuple { local, remote }))
+    }
+
+    /// Waits until a connection that was begun is made, if it may wait.
+    fn await_connection(&self, is_nonblocking: bool, deadline_ns: Option<u64>) -> Result<()> {
         // Whoever does not wait learns from the socket what came of it, even if it has already, by the loopback.
         if is_nonblocking {
             return Err(Error::InProgress);
         }
-        let mut stack = interface.lock();
+        let stream = self.stream()?;
+        let mut stack = stream.interface.lock();
         loop {
+            let slot = stream.slot();
             match stack.progress(slot) {
                 Progress::Connected => return Ok(()),
                 Progress::Failed(error) => {
                     stack.take_error(slot);
+                    self.is_failure_known.store(true, Ordering::Relaxed);
                     return Err(error);
                 }
                 Progress::Connecting => {
@@ -369,6 +421,72 @@ impl TcpSocket {
                 }
             }
         }
+    }
+
+    /// Connects a socket that has a connection, if that could not be made. As on Linux, the failure is told first, unless a call of `connect` has
+    /// told it.
+    #[inline(never)]
+    fn connect_again(&self, remote: SocketAddr, is_nonblocking: bool) -> Result<()> {
+        let before = self.stream()?;
+        let mut stack = before.interface.lock();
+        match stack.progress(before.slot()) {
+            Progress::Connecting => return Err(Error::AlreadyInProgress),
+            Progress::Connected => return Err(Error::AlreadyConnected),
+            Progress::Failed(_) if stack.was_made(before.slot()) => {
+                return Err(Error::AlreadyConnected);
+            }
+            Progress::Failed(_) => {}
+        }
+        // Of threads that try at once, one has its turn.
+        if !self.is_failure_known.swap(false, Ordering::Relaxed) {
+            self.is_failure_known.store(true, Ordering::Relaxed);
+            let error = stack.take_error(before.slot());
+            return Err(error.unwrap_or(Error::Aborted));
+        }
+        drop(stack);
+        let deadline_ns = deadline(self.write_timeout_ns.load(Ordering::Relaxed));
+        let begun = self.dial_anew(before, remote, is_nonblocking, deadline_ns);
+        if let Err(error) = begun {
+            self.is_failure_known.store(true, Ordering::Relaxed);
+            return Err(error);
+        }
+        self.await_connection(is_nonblocking, deadline_ns)
+    }
+
+    /// Begins a connection in the place of one that could not be made, or behind it, by another interface.
+    fn dial_anew(
+        &self,
+        before: &Stream,
+        remote: SocketAddr,
+        is_nonblocking: bool,
+        deadline_ns: Option<u64>,
+    ) -> Result<()> {
+        /// No connection.
+        const NONE: u32 = u32::MAX;
+        let first = self.first.get().ok_or(Error::NotConnected)?;
+        let interface = self.way(remote, first.bound, is_nonblocking, deadline_ns)?;
+        let mut stack = before.interface.lock();
+        stack.release(
+            before.slot.swap(NONE, Ordering::Relaxed),
+            true,
+            clock::now_ns(),
+        );
+        drop(stack);
+        // Places are kept, so there are never more than interfaces.
+        let mut place = first;
+        while !core::ptr::eq(place.interface, interface) {
+            place.is_left.store(true, Ordering::Release);
+            let ends = *first.ends.lock();
+            let new = || Box::new(Stream::new(interface, NONE, ends, None));
+            place = place.next.get_or_find(new);
+        }
+        let (slot, ends) = self.dial(interface, remote, first.bound)?;
+        let stack = interface.lock();
+        *place.ends.lock() = ends;
+        place.slot.store(slot, Ordering::Relaxed);
+        place.is_left.store(false, Ordering::Release);
+        drop(stack);
+        Ok(())
     }
 
     /// Takes received bytes; 0 at the end. With `is_peek` they stay.
@@ -386,7 +504,7 @@ impl TcpSocket {
         let low_water = self.low_water.load(Ordering::Relaxed) as usize;
         if low_water > 1 {
             let wanted = low_water.min(buf.len());
-            while !is_nonblocking && !stack.has_as_much(stream.slot, wanted) {
+            while !is_nonblocking && !stack.has_as_much(stream.slot(), wanted) {
                 match wait(&self.notifier, stack, false, deadline_ns) {
                     Ok(guard) => stack = guard,
                     Err(_) => {
@@ -397,7 +515,7 @@ impl TcpSocket {
             }
         }
         loop {
-            match stack.receive(stream.slot, buf, is_peek, clock::now_ns()) {
+            match stack.receive(stream.slot(), buf, is_peek, clock::now_ns()) {
                 Err(Error::WouldBlock) if self.is_read_shut.load(Ordering::Relaxed) => {
                     return Ok(0);
                 }
@@ -415,7 +533,10 @@ impl TcpSocket {
     /// [`Error::Invalid`] when there is none, or it is read in line; [`Error::WouldBlock`] when it has not come yet.
     pub fn receive_urgent(&self, is_peek: bool) -> Result<Option<u8>> {
         let stream = self.stream()?;
-        stream.interface.lock().receive_urgent(stream.slot, is_peek)
+        stream
+            .interface
+            .lock()
+            .receive_urgent(stream.slot(), is_peek)
     }
 
     /// Whether the byte to be read next is the urgent one (`SIOCATMARK`).
@@ -424,7 +545,7 @@ impl TcpSocket {
     /// When it is no stream.
     pub fn is_at_mark(&self) -> Result<bool> {
         let stream = self.stream()?;
-        Ok(stream.interface.lock().is_at_mark(stream.slot))
+        Ok(stream.interface.lock().is_at_mark(stream.slot()))
     }
 
     /// As [`TcpSocket::send`]; the last byte is urgent.
@@ -457,7 +578,7 @@ impl TcpSocket {
         loop {
             match queue(
                 &mut stack,
-                stream.slot,
+                stream.slot(),
                 data.get(sent..).unwrap_or_default(),
                 clock::now_ns(),
             ) {
@@ -497,7 +618,7 @@ impl TcpSocket {
             self.is_read_shut.store(true, Ordering::Relaxed);
         }
         if is_write {
-            stack.shutdown_write(stream.slot, clock::now_ns());
+            stack.shutdown_write(stream.slot(), clock::now_ns());
         }
         drop(stack);
         self.notifier.notify();
@@ -532,8 +653,8 @@ impl TcpSocket {
     /// When it is not connected.
     pub fn peer(&self) -> Result<SocketAddr> {
         let stream = self.stream()?;
-        match stream.interface.lock().progress(stream.slot) {
-            Progress::Connected => Ok(stream.remote),
+        match stream.interface.lock().progress(stream.slot()) {
+            Progress::Connected => Ok(stream.remote()),
             _ => Err(Error::NotConnected),
         }
     }
@@ -541,7 +662,7 @@ impl TcpSocket {
     /// What broke the connection, once (`SO_ERROR`).
     pub fn take_error(&self) -> Option<Error> {
         let stream = self.stream().ok()?;
-        stream.interface.lock().take_error(stream.slot)
+        stream.interface.lock().take_error(stream.slot())
     }
 
     /// Whether it accepts connections.
@@ -552,7 +673,7 @@ impl TcpSocket {
     /// Bytes that can be read now (`FIONREAD`).
     pub fn unread(&self) -> usize {
         self.stream()
-            .map_or(0, |stream| stream.interface.lock().unread(stream.slot))
+            .map_or(0, |stream| stream.interface.lock().unread(stream.slot()))
     }
 
     fn apply_options(&self) {
@@ -560,7 +681,7 @@ impl TcpSocket {
         if let Ok(stream) = self.stream() {
             let settings = self.options.settings();
             let mut stack = stream.interface.lock();
-            stack.configure(stream.slot, settings, clock::now_ns());
+            stack.configure(stream.slot(), settings, clock::now_ns());
         }
     }
 
@@ -612,7 +733,7 @@ impl TcpSocket {
     /// How its connection is doing, if it has one.
     pub fn info(&self) -> Option<Info> {
         let stream = self.stream().ok()?;
-        stream.interface.lock().info(stream.slot, clock::now_ns())
+        stream.interface.lock().info(stream.slot(), clock::now_ns())
     }
 
     /// Its ends and its state; `None` as long as it neither listens nor has a connection.
@@ -630,13 +751,13 @@ impl TcpSocket {
                 let stream = self.stream().ok()?;
                 let local = stream.local();
                 let mut stack = stream.interface.lock();
-                let info = stack.info(stream.slot, clock::now_ns())?;
+                let info = stack.info(stream.slot(), clock::now_ns())?;
                 Some(Condition {
                     local,
-                    remote: stream.remote,
+                    remote: stream.remote(),
                     state: Some(info.state),
-                    unsent: stack.unsent(stream.slot),
-                    unread: stack.unread(stream.slot),
+                    unsent: stack.unsent(stream.slot()),
+                    unread: stack.unread(stream.slot()),
                 })
             }
         }
@@ -688,6 +809,12 @@ impl TcpSocket {
     /// Changes a number among its options.
     pub fn set_number(&self, option: NumberOption, value: u32) {
         self.number_place(option).store(value, Ordering::Relaxed);
+        if option == NumberOption::SegmentBytes
+            && let Role::Listener(listener) = &*self.role.lock()
+        {
+            let told = &listener.segment_bytes;
+            told.store(value as u16, Ordering::Relaxed);
+        }
         self.apply_options();
     }
 
@@ -718,9 +845,9 @@ impl TcpSocket {
             };
         };
         let mut stack = stream.interface.lock();
-        let mut readiness = stack.readiness(stream.slot);
+        let mut readiness = stack.readiness(stream.slot());
         let low_water = self.low_water.load(Ordering::Relaxed) as usize;
-        if low_water > 1 && !stack.has_as_much(stream.slot, low_water) {
+        if low_water > 1 && !stack.has_as_much(stream.slot(), low_water) {
             readiness -= Readiness::READABLE;
         }
         drop(stack);
@@ -814,7 +941,7 @@ impl Drop for TcpSocket {
                 self.close_listener(&listener);
             }
             Role::Stream => {
-                let Some(stream) = self.stream.get() else {
+                let Ok(stream) = self.stream() else {
                     return;
                 };
                 let linger = self.linger.load(Ordering::Relaxed);
@@ -822,7 +949,7 @@ impl Drop for TcpSocket {
                 if linger > 1 {
                     // Close waits until the peer has everything, or the time is over.
                     let deadline_ns = deadline((linger - 1).saturating_mul(1_000_000_000));
-                    while stack.unsent(stream.slot) != 0 {
+                    while stack.unsent(stream.slot()) != 0 {
                         match self.notifier.wait(stack, deadline_ns) {
                             (guard, crate::scheduler::WaitOutcome::Woken) => stack = guard,
                             (guard, crate::scheduler::WaitOutcome::TimedOut) => {
@@ -832,10 +959,10 @@ impl Drop for TcpSocket {
                         }
                     }
                 }
-                stack.release(stream.slot, linger == 1, clock::now_ns());
+                stack.release(stream.slot(), linger == 1, clock::now_ns());
                 drop(stack);
-                if let Some(binding) = &stream.bound {
-                    self.network.ports.release_tcp(binding);
+                if let Some(binding) = self.first.get().and_then(|first| first.bound) {
+                    self.network.ports.release_tcp(&binding);
                 }
             }
         }

@@ -5,9 +5,10 @@ use alloc::vec::Vec;
 use core::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use super::content;
-use super::lock;
+use super::lock::{self, NodeKey};
 use super::namespace::Entry;
 use super::node::{DirEntry, NodeKind, Part, TakeEntry};
+use super::ranges::{self, Owner};
 use super::watch;
 use crate::error::{Errno, Result};
 use crate::scheduler::Turn;
@@ -41,6 +42,7 @@ pub struct OpenFile {
 impl Drop for OpenFile {
     fn drop(&mut self) {
         self.unlock();
+        ranges::release(self.lock_key(), self.owner());
         match self.access {
             access if access.can_write => watch::closed(&self.entry, libc::IN_CLOSE_WRITE),
             access if access.can_read => watch::closed(&self.entry, libc::IN_CLOSE_NOWRITE),
@@ -325,7 +327,18 @@ impl OpenFile {
         }
     }
 
-    fn lock_key(&self) -> lock::NodeKey {
+    /// Gives back the locks that the process has on ranges of the file: one of its descriptors was closed.
+    pub fn release_process(&self) {
+        ranges::release(self.lock_key(), Owner::Process);
+    }
+
+    /// Who has the locks on ranges that belong to this open file.
+    pub fn owner(&self) -> Owner {
+        Owner::File(core::ptr::from_ref(self).addr())
+    }
+
+    /// By what the file is known to those who lock it.
+    pub fn lock_key(&self) -> NodeKey {
         (self.entry.mount.device, self.entry.node.number())
     }
 

@@ -9,13 +9,22 @@ use crate::scheduler::WaitQueue;
 use crate::sync::SpinLock;
 
 /// Which node: device number and number in there.
-pub(super) type NodeKey = (u64, u64);
+pub type NodeKey = (u64, u64);
 
 /// Who holds a node.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Holders {
     Shared(usize),
     Exclusive,
+}
+
+/// All locks, and whether they are for one alone.
+pub fn all() -> alloc::vec::Vec<(NodeKey, bool)> {
+    let held = HELD.lock();
+    let each = held
+        .iter()
+        .map(|(key, holders)| (*key, *holders == Holders::Exclusive));
+    each.collect()
 }
 
 static HELD: SpinLock<BTreeMap<NodeKey, Holders>> = SpinLock::new(BTreeMap::new());

@@ -23,7 +23,7 @@ mod fat_device;
 #[cfg(test)]
 mod fat_tests;
 pub mod file;
-mod lock;
+pub mod lock;
 pub mod made;
 pub mod mapped;
 #[cfg(test)]
@@ -31,6 +31,7 @@ mod mapped_tests;
 pub mod namespace;
 pub mod node;
 pub mod operations;
+pub mod ranges;
 #[cfg(test)]
 mod test_tree;
 #[cfg(test)]

@@ -179,7 +179,6 @@ pub struct Found<'p> {
 pub struct Namespace {
     /// The root comes first.
     mounts: SpinLock<Vec<Arc<Mount>>>,
-    next_device: AtomicU64,
     root: Arc<Entry>,
     kept: SpinLock<Kept>,
 }
@@ -201,6 +200,13 @@ impl Kept {
     }
 }
 
+/// A device number for another mounted file system: no other tree has it either, since a number of device and one of node say which file it
+/// is.
+fn next_device() -> u64 {
+    static NEXT: AtomicU64 = AtomicU64::new(1);
+    NEXT.fetch_add(1, Ordering::Relaxed)
+}
+
 /// Where an entry is kept (FNV-1a, begun with the directory's number).
 fn place_of(directory: &Entry, name: &[u8]) -> usize {
     let start = directory.node.number() as u32 ^ 0x811C_9DC5;
@@ -217,7 +223,7 @@ impl Namespace {
     /// When the root cannot be read.
     pub fn new(root: Arc<dyn FileSystem>) -> Result<Self> {
         let mount = Arc::new(Mount {
-            device: 1,
+            device: next_device(),
             root: root.root()?,
             file_system: root,
             at: None,
@@ -230,7 +236,6 @@ impl Namespace {
         };
         Ok(Self {
             mounts: SpinLock::new(Vec::from([mount])),
-            next_device: AtomicU64::new(2),
             root: Arc::new(root),
             kept: SpinLock::new(Kept::new()),
         })
@@ -247,7 +252,7 @@ impl Namespace {
         file_system: Arc<dyn FileSystem>,
     ) -> Result<()> {
         let mount = Arc::new(Mount {
-            device: self.next_device.fetch_add(1, Ordering::Relaxed),
+            device: next_device(),
             root: file_system.root()?,
             file_system,
             at: Some((directory.clone(), Box::from(name))),

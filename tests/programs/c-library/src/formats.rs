@@ -19,6 +19,7 @@ const FLAGS: [&str; 9] = ["", "-", "+", " ", "#", "0", "-+", "+0", "#0"];
 const SIZES: [&str; 6] = ["", "9", ".0", ".3", "12.5", "1.12"];
 
 pub(crate) fn steps() {
+    positions();
     for flags in FLAGS {
         for size in SIZES {
             for value in [0, 1, -1, 42, -123_456, c_int::MAX, c_int::MIN] {
@@ -107,4 +108,24 @@ pub(crate) fn steps() {
     // SAFETY: nothing is written.
     let len = unsafe { libc::snprintf(std::ptr::null_mut(), 0, c"%s".as_ptr(), c"long".as_ptr()) };
     println!("{len}");
+}
+
+/// Arguments by position, as translated texts have them.
+fn positions() {
+    show!("%2$s is %1$d", 5, c"five".as_ptr());
+    show!("%1$s %1$s %2$05.1f %1$.2s", c"again".as_ptr(), 2.25);
+    show!("%3$*1$d|%3$-*1$d|%4$.*2$f", 6, 2, 42, 1.5);
+    show!(
+        "%9$d%1$d %2$s %3$c %4$ld %5$x %6$g %7$u %8$p",
+        1,
+        c"two".as_ptr(),
+        c_int::from(b'3'),
+        4_i64,
+        5,
+        6.0,
+        7,
+        std::ptr::null::<u8>(),
+        9
+    );
+    show!("%1$d%%%2$s", 1, c"per cent".as_ptr());
 }

@@ -12,6 +12,7 @@ mod scans;
 mod streams;
 mod tables;
 mod threads;
+mod wide;
 mod words;
 
 fn main() {
@@ -28,5 +29,6 @@ fn main() {
     expressions::steps();
     conversions::steps();
     threads::steps();
+    wide::steps();
     println!("all steps done");
 }

@@ -27,12 +27,40 @@ unsafe impl Sync for Shared {}
 
 pub(crate) fn steps() {
     barriers();
+    once();
     joins();
     attributes();
     robust();
     keys();
     timers();
     descriptors();
+}
+
+/// What is done once counts as done when the function has returned, and not when it was left by a panic.
+fn once() {
+    unsafe extern "C-unwind" {
+        fn pthread_once(
+            control: *mut libc::pthread_once_t,
+            function: extern "C-unwind" fn(),
+        ) -> c_int;
+    }
+    static CALLS: AtomicU32 = AtomicU32::new(0);
+    extern "C-unwind" fn function() {
+        if CALLS.fetch_add(1, Ordering::Relaxed) < 2 {
+            std::panic::resume_unwind(Box::new("not yet"));
+        }
+    }
+    let mut control = libc::PTHREAD_ONCE_INIT;
+    let place = &raw mut control as usize;
+    for _ in 0..4 {
+        // SAFETY: the integer lives until the thread has ended.
+        let attempt = thread::spawn(move || unsafe { pthread_once(place as *mut _, function) });
+        println!(
+            "once {:?} {}",
+            attempt.join().ok(),
+            CALLS.load(Ordering::Relaxed)
+        );
+    }
 }
 
 /// Values of threads: none for a new key, whatever an older one of that number had.

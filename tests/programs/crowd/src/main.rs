@@ -1,5 +1,5 @@
 //! Serves crowds of clients: port 7 by a thread for each connection, port 80 by callbacks, datagrams on port 53. Port 9 tells what there is:
-//! connections, threads, and free memory in KiB. Clients that are silent for five seconds, or as many as the first argument says, are given up.
+//! connections, threads, free memory in KiB, and how much was dropped of what came for TCP and what was to be sent. Clients that are silent for five seconds, or as many as the first argument says, are given up.
 //!
 //! The first byte of a connection to port 7 says what the client wants: `e` to have everything sent back, `d` to be sent as many bytes of
 //! [`pattern`] as the next four bytes say, `u` to be told count and [`sum`] of all that it sends.
@@ -53,7 +53,18 @@ fn tell(mut stream: TcpStream) -> io::Result<()> {
     // SAFETY: the call has filled it.
     let info: libc::sysinfo = unsafe { info.assume_init() };
     let free_kib = info.freeram >> 10;
-    let line = format!("{} {} {free_kib}\n", counted.connections, info.procs);
+    let dropped = [
+        counted.dropped_backlog,
+        counted.dropped_no_room,
+        counted.dropped_no_buffer,
+        counted.dropped_no_neighbor,
+        counted.dropped_no_memory,
+    ];
+    let dropped: u64 = dropped.iter().sum();
+    let line = format!(
+        "{} {} {free_kib} {dropped}\n",
+        counted.connections, info.procs
+    );
     stream.write_all(line.as_bytes())
 }
 

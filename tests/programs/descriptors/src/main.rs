@@ -1,11 +1,14 @@
 //! Waits for descriptors, sends itself signals and asks for processes, through the C functions; each line is a promise and
 //! what came of it, the same on Linux.
 
+mod credentials;
 mod epoll;
 mod fifos;
+mod locks;
 mod pipes;
 mod process;
 mod signals;
+mod splices;
 mod timers;
 mod watches;
 
@@ -17,6 +20,9 @@ fn main() {
     epoll::steps();
     pipes::steps();
     fifos::steps();
+    splices::steps();
+    locks::steps();
+    credentials::steps();
     timers::steps();
     watches::steps();
     signals::steps();

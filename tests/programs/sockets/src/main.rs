@@ -1,5 +1,6 @@
 //! Uses std's sockets in the way its argument says; a second argument is an address of the host.
 
+mod again;
 mod echoes;
 mod groups;
 mod names;
@@ -25,6 +26,7 @@ fn main() -> io::Result<()> {
         "connect" => connect(&address),
         "send" => send(&address),
         "refused" => refused(&address),
+        "again" => again::again(&address),
         "timeouts" => timeouts(&address),
         "loopback" => loopback(),
         "echoes" => echoes::echoes([10, 0, 2, 2].into()),

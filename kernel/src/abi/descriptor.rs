@@ -25,8 +25,10 @@ pub extern "C" fn dup(descriptor: c_int) -> c_int {
 pub extern "C" fn dup2(old: c_int, new: c_int) -> c_int {
     c_result((|| {
         let description = object::get(old)?;
-        if old != new {
-            object::replace(new, description, false)?.map(closed);
+        if old != new
+            && let Some(before) = object::replace(new, description, false)?
+        {
+            closed(before);
         }
         Ok(new)
     })())
@@ -39,7 +41,9 @@ pub extern "C" fn dup3(old: c_int, new: c_int, flags: c_int) -> c_int {
         if old == new || flags & !libc::O_CLOEXEC != 0 {
             return Err(Errno(libc::EINVAL));
         }
-        object::replace(new, object::get(old)?, flags != 0)?.map(closed);
+        if let Some(before) = object::replace(new, object::get(old)?, flags != 0)? {
+            closed(before);
+        }
         Ok(new)
     })())
 }

@@ -178,6 +178,11 @@ pub trait Transmitter: Device + Send {
     fn largest_send(&self) -> usize {
         0
     }
+
+    /// Whether the device has taken all frames, as far as it tells without being asked for each: then the machine may end.
+    fn has_sent_all(&mut self) -> bool {
+        true
+    }
 }
 
 /// All controllers of the machine that a driver knows: those on the PCI bus, then those at `virtio_mmio`, which the loader told of. One

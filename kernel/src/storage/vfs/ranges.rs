@@ -231,6 +231,7 @@ mod tests {
 
     #[test]
     fn writers_keep_all_others_out_and_readers_only_writers() {
+        install(&Locks);
         let (one, other) = (Owner::File(1), Owner::File(2));
         let take = |owner, is_exclusive, start, end| {
             Locks.take(KEY, range(owner, is_exclusive, start, end), false)

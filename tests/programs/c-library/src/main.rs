@@ -2,6 +2,7 @@
 
 mod contexts;
 mod conversions;
+mod cookies;
 mod dates;
 mod directories;
 mod expressions;
@@ -12,6 +13,7 @@ mod scans;
 mod streams;
 mod tables;
 mod threads;
+mod trees;
 mod wide;
 mod words;
 
@@ -22,6 +24,8 @@ fn main() {
     jumps::steps();
     dates::steps();
     directories::steps();
+    trees::steps();
+    cookies::steps();
     words::steps();
     memory_streams::steps();
     tables::steps();

@@ -68,24 +68,22 @@ disk_read_end:
     # takes several times as long for a repeated string instruction.
 disk_copy:
     push ecx
-    shr ecx, 4
+    shr ecx, 5
     jz disk_copy_rest
 disk_copy_next:
-    mov eax, [esi]
-    mov ebx, [esi + 4]
-    mov [edi], eax
-    mov [edi + 4], ebx
-    mov eax, [esi + 8]
-    mov ebx, [esi + 12]
-    mov [edi + 8], eax
-    mov [edi + 12], ebx
-    add esi, 16
-    add edi, 16
+    .irp at, 0, 8, 16, 24
+    mov eax, [esi + \at]
+    mov ebx, [esi + \at + 4]
+    mov [edi + \at], eax
+    mov [edi + \at + 4], ebx
+    .endr
+    add esi, 32
+    add edi, 32
     dec ecx
     jnz disk_copy_next
 disk_copy_rest:
     pop ecx
-    and ecx, 15
+    and ecx, 31
     rep movsb
     ret
 

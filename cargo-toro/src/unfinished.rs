@@ -33,6 +33,7 @@ impl Unfinished {
     pub(crate) fn beside(path: &Path) -> Result<Self> {
         let folder = folder(path);
         std::fs::create_dir_all(folder)?;
+        interrupt::handle()?;
         if let Some(file) = host::file_without_name(folder)? {
             return Ok(Self { file, name: None });
         }
@@ -40,7 +41,6 @@ impl Unfinished {
     }
 
     fn with_name(folder: &Path) -> Result<Self> {
-        interrupt::handle()?;
         let mut builder = tempfile::Builder::new();
         host::like_a_new_file(&mut builder);
         // With the list held, so that no file is made that a signal does not know of.

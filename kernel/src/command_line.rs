@@ -6,6 +6,7 @@ use alloc::vec::Vec;
 
 use log::LevelFilter;
 
+use crate::arch::x86_64::aml::Resources;
 use crate::scheduler::Placement;
 
 /// A virtio device on the memory bus, as the loader describes it.
@@ -17,6 +18,21 @@ pub struct VirtioMmioDevice {
     pub len_bytes: u64,
     /// Its interrupt.
     pub interrupt: u32,
+}
+
+impl From<Resources> for VirtioMmioDevice {
+    fn from(device: Resources) -> Self {
+        let Resources {
+            phys,
+            len_bytes,
+            interrupt,
+        } = device;
+        Self {
+            phys,
+            len_bytes,
+            interrupt,
+        }
+    }
 }
 
 /// The words that are understood.
@@ -240,6 +256,13 @@ fn string(text: &[u8]) -> String {
 /// What is before and behind the first of a character.
 fn split_once(text: &[u8], separator: u8) -> Option<(&[u8], &[u8])> {
     let place = text.iter().position(|&byte| byte == separator)?;
+    Some((text.get(..place)?, text.get(place + 1..)?))
+}
+
+/// What is before and behind the first of an ASCII character in a value. One function for all: each start reads some.
+#[inline(never)]
+pub fn cut(text: &str, separator: u8) -> Option<(&str, &str)> {
+    let place = text.bytes().position(|byte| byte == separator)?;
     Some((text.get(..place)?, text.get(place + 1..)?))
 }
 

@@ -4,7 +4,8 @@ use alloc::vec::Vec;
 
 use crate::abi;
 use crate::arch::clock;
-use crate::arch::x86_64::start_info::{Protocol, StartInfo, StartInfoError};
+use crate::arch::x86_64::aml::Resources;
+use crate::arch::x86_64::start_info::{Protocol, RootPointer, StartInfo, StartInfoError};
 use crate::arch::x86_64::{
     acpi, core_local, cores, descriptors, exceptions, extended_state, interrupts, local_apic,
     power, syscall, tlb,
@@ -24,6 +25,9 @@ struct Found {
     command_line: CommandLine,
     /// Local APIC numbers of the processors.
     processors: &'static [u32],
+    /// Where ACPI's tables are, or where to look for them.
+    acpi_root: &'static RootPointer,
+    extended_bios_data: Option<u64>,
 }
 
 static FOUND: OnceCell<Found> = OnceCell::new();
@@ -39,11 +43,23 @@ pub fn command_line() -> &'static CommandLine {
     }
 }
 
-/// The devices of virtio on the memory bus, as image and loader tell of them. Read when somebody looks for devices: a program without any
+/// The devices of virtio on the memory bus, as image and loader tell of them, or else ACPI. Read when somebody looks for devices: a program without any
 /// does not wait for it.
 pub(crate) fn virtio_mmio() -> &'static [VirtioMmioDevice] {
     static DEVICES: OnceCell<Vec<VirtioMmioDevice>> = OnceCell::new();
-    DEVICES.get_or_find(|| command_line().virtio_mmio())
+    DEVICES.get_or_find(|| {
+        let mut devices = command_line().virtio_mmio();
+        // A machine with all that a PC has keeps its devices on the PCI bus.
+        let is_reduced = power::acpi().is_some_and(|power| !power.has_fixed_hardware());
+        if let Some(found) = FOUND.get()
+            && devices.is_empty()
+            && is_reduced
+        {
+            let add = |device: Resources| devices.push(device.into());
+            acpi::for_each_virtio_device(found.acpi_root, found.extended_bios_data, add);
+        }
+        devices
+    })
 }
 
 /// Called by the boot code on the boot stack with interrupts off; `start_info_phys` is where the loader left its information, in the
@@ -114,6 +130,8 @@ pub(crate) extern "C" fn start(start_info_phys: u64, protocol: Protocol) -> ! {
     let _ = FOUND.set(Found {
         command_line,
         processors: machine.processors(),
+        acpi_root: &info.root,
+        extended_bios_data: info.extended_bios_data,
     });
     scheduler::start(main_thread, MAIN_STACK_BYTES)
 }

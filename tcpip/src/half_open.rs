@@ -141,12 +141,17 @@ impl HalfOpens {
         }
     }
 
-    /// What our time says that goes with a cookie: it comes back in the peer's echo.
+    /// What our time says that goes with a cookie: it comes back in the peer's echo. It is never later than the time: what is sent after it would
+    /// be older than what the peer knows, which it drops (RFC 7323, section 5.3).
     pub(crate) fn bake_time(time: u32, agreement: &Agreement) -> u32 {
         let scale = agreement
             .scales
             .map_or(NO_SCALE, |scales| u32::from(scales.0.min(14)));
-        time & !31 | scale | u32::from(agreement.is_sack_permitted) << 4
+        let baked = time & !31 | scale | u32::from(agreement.is_sack_permitted) << 4;
+        match time & 31 < baked & 31 {
+            true => baked.wrapping_sub(32),
+            false => baked,
+        }
     }
 
     /// The agreement that a cookie stands for, if it is one of ours: the acknowledged number, the peer's first, its time and its echo of
@@ -234,6 +239,21 @@ mod tests {
             taste(tuple(1), agreement.isn, Seq(1000), 2 * EPOCH_US + 1000).is_none(),
             "too old"
         );
+    }
+
+    #[test]
+    fn the_time_that_goes_with_a_cookie_is_past() {
+        for time in (0..100).chain(u32::MAX - 100..u32::MAX) {
+            for shift in 0..15 {
+                let agreement = Agreement {
+                    scales: Some((shift, 3)),
+                    ..AGREEMENT
+                };
+                let baked = HalfOpens::bake_time(time, &agreement);
+                assert!(time.wrapping_sub(baked) < 32, "{time} {baked}");
+                assert_eq!(baked & 31, u32::from(shift) | 16);
+            }
+        }
     }
 
     #[test]

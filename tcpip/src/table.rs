@@ -96,6 +96,11 @@ impl<H> Table<H> {
         self.slots.get_mut(slot as usize)?.as_deref_mut()
     }
 
+    /// All slots, with a connection in them or not.
+    pub(crate) fn slots(&self) -> core::ops::Range<u32> {
+        0..self.slots.len() as u32
+    }
+
     /// All connections.
     pub(crate) fn iter(&self) -> impl Iterator<Item = &Entry<H>> {
         self.slots.iter().flatten().map(|entry| &**entry)

@@ -161,3 +161,29 @@ fn what_waits_for_a_device_is_bounded() {
     assert!(stats.device_full > 15_000, "{}", stats.device_full);
     assert!(stats.device_waits > 1_000, "{}", stats.device_waits);
 }
+
+#[test]
+fn a_connection_made_from_a_cookie_is_heard_at_once() {
+    let (mut world, request) = world_with_request();
+    for port in 1..100 {
+        world.b.receive(&from_port(&request, port), true, world.now);
+    }
+    world.b.device.frames.clear();
+    world.b.device.room = 256;
+    let to = SocketAddr::new(B, 80);
+    for round in 0..40 {
+        world.now += 1_000;
+        let at_a = world.a.connect((), ANY, to, Settings::default(), world.now);
+        let at_a = at_a.expect("a way");
+        world.settle();
+        let (at_b, _) = world.b.sockets.accepted.pop_front().expect("accepted");
+        world.b.write(at_b, b"word", world.now).expect("open");
+        world.settle();
+        let mut word = [0; 4];
+        let read = world.a.read(at_a, &mut word, false, world.now);
+        assert_eq!((read, &word), (Ok(4), b"word"), "round {round}");
+        world.a.release(at_a, true, world.now);
+        world.settle();
+    }
+    assert!(world.b.stats().cookies_taken >= 40);
+}

@@ -10,7 +10,18 @@ use world::{A, ANY, B, LIMITS, Weather, World, pattern};
 
 /// Sends `up` from `a` to `b` and `down` the other way at once, then closes; what arrived, and the time it took.
 fn exchange(world: &mut World, up: &[u8], down: &[u8], bite: usize) -> (Vec<u8>, Vec<u8>, u64) {
-    let (at_a, at_b) = world.connected(80);
+    let ends = world.connected(80);
+    converse(world, ends, up, down, bite)
+}
+
+/// The same over a connection that is there.
+fn converse(
+    world: &mut World,
+    (at_a, at_b): (u32, u32),
+    up: &[u8],
+    down: &[u8],
+    bite: usize,
+) -> (Vec<u8>, Vec<u8>, u64) {
     let start = world.now;
     let (mut sent_a, mut sent_b) = (0, 0);
     let (mut got_a, mut got_b) = (Vec::new(), Vec::new());
@@ -657,11 +668,11 @@ proptest! {
         let mut world = World::with(seed, LIMITS, mtu);
         // The handshake in fair weather: it may fail for good otherwise.
         world.weather = Weather { delay_us, ..Weather::default() };
-        world.pass(1);
-        let weather = Weather { loss, repetition, damage, delay_us, jitter_us };
+        let ends = world.connected(80);
         let (up, down) = (pattern(up), pattern(down));
-        world.weather = Weather { loss: loss / 4, ..weather };
-        let (got_a, got_b, _) = exchange(&mut world, &up, &down, bite.max(up.len().max(down.len()) / 200));
+        world.weather = Weather { loss: loss / 4, repetition, damage, delay_us, jitter_us };
+        let bite = bite.max(up.len().max(down.len()) / 200);
+        let (got_a, got_b, _) = converse(&mut world, ends, &up, &down, bite);
         prop_assert!(got_a == down, "{} of {}", got_a.len(), down.len());
         prop_assert!(got_b == up, "{} of {}", got_b.len(), up.len());
         assert_empty(&mut world);

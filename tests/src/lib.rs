@@ -17,6 +17,7 @@ pub mod wire;
 
 pub use bare::Bare;
 pub use cargo_toro::build::Format;
+pub use cargo_toro::terminal::Wishes;
 pub use cargo_toro::values::{Boot, DiskBus, Machine, Nic, Size};
 pub use guest::{Ended, Guest, Running};
 pub use program::build_error;

@@ -48,6 +48,27 @@ fn a_file_is_read_from_a_disk_on_every_bus() {
 }
 
 #[test]
+fn a_file_is_read_from_virtio_disks_of_every_make() {
+    let site = Site::new().with("large", content());
+    let makes: [&[&str]; 5] = [
+        &["disable-modern=on"],
+        &["disable-legacy=on"],
+        &["disable-legacy=on", "iommu_platform=on"],
+        &["disable-legacy=on", "packed=on"],
+        &["vectors=0"],
+    ];
+    for make in makes {
+        let mut guest = Guest::new("test-files").args(&["sum", "/large"]);
+        for property in make {
+            guest = guest.qemu(&["-global", &format!("virtio-blk-pci.{property}")]);
+        }
+        let guest = guest.disk_bus(DiskBus::Virtio).boot(Boot::Kernel);
+        let console = guest.disk_of(site.path(), "/").run().with_status(0);
+        assert!(console.contains(&sum()), "{make:?}: {console}");
+    }
+}
+
+#[test]
 fn disks_count_in_the_order_in_which_they_are_named() {
     let sites: Vec<_> = (0..3)
         .map(|number| Site::new().with(&format!("this-is-{number}"), ""))

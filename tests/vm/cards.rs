@@ -77,3 +77,49 @@ fn cards_that_share_interrupt_pins_all_work() {
         assert_eq!(guest.http().get("/").text(), INDEX);
     }
 }
+
+#[test]
+fn virtio_cards_of_every_make_serve() {
+    let makes: [&[&str]; 6] = [
+        &["disable-modern=on"],
+        &["disable-legacy=on"],
+        &["disable-legacy=on", "iommu_platform=on"],
+        &["disable-legacy=on", "packed=on"],
+        &["vectors=0"],
+        &["mrg_rxbuf=off", "event_idx=off", "csum=off"],
+    ];
+    for make in makes {
+        let mut guest = Guest::new("static-web").nic(Nic::Virtio);
+        for property in make {
+            guest = guest.qemu(&["-global", &format!("virtio-net-pci.{property}")]);
+        }
+        let guest = serving(guest);
+        for round in 0..20 {
+            let page = guest.http().get("/");
+            assert_eq!(
+                (page.status, page.text().as_str()),
+                (200, INDEX),
+                "{make:?} {round}"
+            );
+        }
+    }
+}
+
+#[test]
+fn a_card_behind_a_further_host_bridge_is_found() {
+    let bridge = ["-device", "pxb,id=further,bus_nr=0x40"];
+    let card = ["-device", "e1000,netdev=second,bus=further,romfile="];
+    let guest = Guest::new("static-web")
+        .qemu(&bridge)
+        .qemu(&["-netdev", "user,id=second,net=10.0.77.0/24"])
+        .qemu(&card);
+    serving(guest).wait_for("10.0.77.15/24 by DHCP");
+}
+
+#[test]
+fn a_card_that_acpi_alone_tells_of_is_found() {
+    // With ACPI, QEMU says nothing of it on the command line.
+    let guest = Guest::new("static-web").machine(Machine::Microvm);
+    let guest = serving(guest.qemu(&["-machine", "acpi=on"]));
+    assert_eq!(guest.http().get("/").text(), INDEX);
+}

@@ -1,7 +1,6 @@
 //! What the command line and the console bring to the program.
 
-use cargo_toro::terminal::Wishes;
-use vm_tests::{Boot, Guest};
+use vm_tests::{Boot, Guest, Wishes};
 
 fn guest() -> Guest {
     Guest::new("test-console")

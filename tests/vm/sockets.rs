@@ -366,6 +366,7 @@ fn options_keep_their_values_and_messages_what_goes_along() {
         0,
         &[
             "tcp 0x20 9 true true",
+            "congestion cubic reno [Some(2), Some(22)]",
             "udp 0xb8 true true 255",
             "refused Some(92) Some(92) Some(92) Some(92)",
             "empty Some(11) Some(22) Some(11)",
@@ -407,4 +408,48 @@ fn without_a_network_card_a_machine_talks_to_itself_and_to_nobody_else() {
             ],
         );
     assert!(!console.contains("resolve: went well"), "{console}");
+}
+
+#[test]
+fn what_was_sent_arrives_though_the_program_ends() {
+    for nic in [
+        Nic::Virtio,
+        Nic::E1000,
+        Nic::Vmxnet3,
+        Nic::Ne2000,
+        Nic::Tulip,
+    ] {
+        let (listener, address) = host();
+        let guest = guest(&["leave", &address]).nic(nic).start();
+        let read = |mut stream: TcpStream| {
+            let mut all = Vec::new();
+            stream.set_read_timeout(Some(DEADLINE)).unwrap();
+            stream.read_to_end(&mut all).unwrap();
+            all
+        };
+        let (other, _) = listener.accept().unwrap();
+        let other = thread::spawn(move || read(other));
+        let (stream, _) = listener.accept().unwrap();
+        let all = read(stream);
+        assert_eq!(all.len(), 300_000, "{nic:?}");
+        assert!(other.join().unwrap().iter().all(|byte| *byte == b'o'));
+        let console = guest.end().showing(0, &["sockets: done"]);
+        assert!(!console.contains("panicked"), "{console}");
+    }
+}
+
+#[test]
+fn datagrams_arrive_though_the_program_ends() {
+    for nic in [Nic::Virtio, Nic::E1000] {
+        let socket = std::net::UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+        socket.set_read_timeout(Some(DEADLINE)).unwrap();
+        let address = format!("10.0.2.2:{}", socket.local_addr().unwrap().port());
+        let guest = guest(&["leave datagrams", &address]).nic(nic).start();
+        let mut datagram = [0; 200];
+        for index in 0..20 {
+            assert_eq!(socket.recv(&mut datagram).unwrap(), 100, "{nic:?}");
+            assert_eq!(datagram[0], index);
+        }
+        guest.end().showing(0, &["sockets: done"]);
+    }
 }

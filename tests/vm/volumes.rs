@@ -82,7 +82,8 @@ fn each_core_has_a_queue_of_the_disk_where_there_are_as_many() {
             // What none of our cores has is not there, or was never used.
             let used: Vec<_> = requests.iter().filter(|count| **count > 0).collect();
             assert_eq!(used.len(), cores.min(queues) as usize, "{requests:?}");
-            assert!(used.iter().all(|count| **count >= 60), "{requests:?}");
+            // Each core reads 64 blocks, of which some of the disk's first 16 came with the first of all.
+            assert!(used.iter().all(|count| **count >= 48), "{requests:?}");
         }
         guest.send("\n");
         guest.end().with_status(0);

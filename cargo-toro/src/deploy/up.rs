@@ -7,6 +7,7 @@ use super::libvirt::Libvirt;
 use super::listening::{self, Listening};
 use super::options::Up;
 use super::service::Service;
+use super::watch::is_forwarded;
 use crate::build::{self, Format};
 use crate::compile;
 use crate::disks;
@@ -20,9 +21,6 @@ use anyhow::{Context, Result, bail};
 use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::time::Duration;
-
-/// Releases that are kept: the current one and the one to go back to.
-const KEPT: usize = 2;
 
 /// A program that was built for a host.
 struct Built {
@@ -123,6 +121,17 @@ pub(super) fn update(options: &Up, shell: &Shell) -> Result<()> {
     let service = Service::new(&host, options.name.as_deref().unwrap_or(&program.name))?;
     let old = libvirt.release_of(&service)?;
     let built = build(options, &program, &host, shell)?;
+    // While the old release runs still: those that it has itself it gives away.
+    let definition = libvirt.virsh(&format!("dumpxml {}", word(&service.name)))?;
+    let is_new = |port: &&Port| !is_forwarded(&definition, port);
+    let new_ports: Vec<_> = built
+        .settings
+        .ports
+        .iter()
+        .filter(is_new)
+        .cloned()
+        .collect();
+    check_ports(&host, &new_ports)?;
     let releases = releases(&host, &service)?;
     // A later one than the current is what was gone back from, or what an update that was broken off left.
     let new = releases
@@ -174,7 +183,7 @@ pub(super) fn update(options: &Up, shell: &Shell) -> Result<()> {
         )));
     }
     undo.scripts.clear();
-    prune(&host, &service, new)?;
+    prune(&host, &service, [old, new])?;
     announce(&host, &service, &built.settings.ports, options, shell);
     shell.status(
         "Keeping",
@@ -452,15 +461,19 @@ pub(super) fn releases(host: &Host, service: &Service) -> Result<Vec<u32>> {
     Ok(numbers)
 }
 
-/// Removes releases that nobody goes back to any more.
-fn prune(host: &Host, service: &Service, current: u32) -> Result<()> {
-    let older = releases(host, service)?
-        .into_iter()
-        .filter(|&number| number <= current);
-    for number in older.rev().skip(KEPT) {
+/// Removes releases that nobody goes back to any more: all but those two.
+fn prune(host: &Host, service: &Service, kept: [u32; 2]) -> Result<()> {
+    for number in obsolete(&releases(host, service)?, kept) {
         host.script(&format!("rm -rf {}", word(&service.release(number))))?;
     }
     Ok(())
+}
+
+/// Releases that are not to be kept. Those in between the two go, too: an update that was broken off left them, or somebody went back from
+/// them.
+fn obsolete(releases: &[u32], kept: [u32; 2]) -> Vec<u32> {
+    let is_obsolete = |number: &u32| !kept.contains(number);
+    releases.iter().copied().filter(is_obsolete).collect()
 }
 
 fn log_bytes(host: &Host, service: &Service) -> Result<u64> {
@@ -491,5 +504,18 @@ fn announce(host: &Host, service: &Service, ports: &[Port], options: &Up, shell:
             "Connected",
             format_args!("to the bridge {bridge}; `cargo toro deploy logs` may show its address"),
         );
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::obsolete;
+
+    #[test]
+    fn an_update_keeps_the_release_that_ran_before_it_and_none_besides() {
+        assert!(obsolete(&[1, 2], [1, 2]).is_empty());
+        assert_eq!(obsolete(&[1, 2, 3], [2, 3]), [1]);
+        // 3 was gone back from, or never finished: not what a rollback shall find.
+        assert_eq!(obsolete(&[1, 2, 3, 4], [2, 4]), [1, 3]);
     }
 }

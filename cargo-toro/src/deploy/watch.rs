@@ -10,6 +10,7 @@ use crate::console::EndFilter;
 use crate::failure::{Failure, exit_code};
 use crate::parts;
 use crate::shell::Shell;
+use crate::values::{Port, Protocol};
 use anyhow::{Context, Result, bail};
 use std::io::{Read, Write};
 use std::path::PathBuf;
@@ -96,6 +97,19 @@ fn forwarded(xml: &str) -> Vec<String> {
     rules
         .map(|(from, to)| format!("{} -> {}", from.replacen(':', " ", 1), guest(to)))
         .collect()
+}
+
+/// Whether a machine has that port of its host, at whatever address.
+pub(super) fn is_forwarded(xml: &str, port: &Port) -> bool {
+    let protocol = match port.protocol {
+        Protocol::Tcp => "tcp",
+        Protocol::Udp => "udp",
+    };
+    forwarded(xml).iter().any(|rule| {
+        let from = rule.split(" -> ").next().unwrap_or_default();
+        let host = from.rsplit(':').next().unwrap_or_default();
+        from.starts_with(protocol) && host.parse() == Ok(port.host)
+    })
 }
 
 /// Hands the terminal to the machine's console.
@@ -208,5 +222,10 @@ mod tests {
             ["tcp 0.0.0.0:80 -> 8080", "udp 1.2.3.4:53 -> 53"]
         );
         assert!(forwarded("<domain/>").is_empty());
+        let port = |text: &str| text.parse().unwrap();
+        assert!(is_forwarded(xml, &port("80:9")));
+        assert!(is_forwarded(xml, &port("127.0.0.1:53:53/udp")));
+        assert!(!is_forwarded(xml, &port("80:9/udp")));
+        assert!(!is_forwarded(xml, &port("8080:8080")));
     }
 }

@@ -1,24 +1,30 @@
 //! The log of requests: a line each, with peer, time, request line, status and bytes of the answer.
 //!
-//! Lines are collected in memory and written behind, by a thread, about a second later; [`AccessLog::finish`] writes what is left. The file
-//! is opened when there are lines for it, so that nobody waits for that at the start. A log that cannot be opened or written is said so
-//! once and does not hold up the service.
+//! Lines are collected in memory and written behind, by a thread, about a second later; what is left is written when the process is ended
+//! from outside. The threads for this begin with the first line, and the file is opened when lines are written, so that nobody waits for
+//! either at the start. A log that cannot be begun, opened or written is said so once and does not hold up the service.
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::process;
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, Once, PoisonError};
 use std::thread;
 use std::time::Duration;
+
+use signal_hook::consts::{SIGINT, SIGTERM};
+use signal_hook::iterator::Signals;
 
 use crate::response::Status;
 
 /// How long lines stay in memory.
 const PERIOD: Duration = Duration::from_secs(1);
-/// From how many bytes on they are written at once, and the memory for them and for what comes meanwhile.
+/// From how many bytes on they are written at once, and the memory for them and for what comes meanwhile: taken with the first line.
 const FULL_BYTES: usize = 32 << 10;
 const CAPACITY_BYTES: usize = 40 << 10;
+/// Stack of a thread.
+const STACK_BYTES: usize = 64 << 10;
 /// Bytes of a request line that are shown.
 const MAX_LINE_BYTES: usize = 1 << 10;
 
@@ -26,6 +32,7 @@ const MAX_LINE_BYTES: usize = 1 << 10;
 pub(crate) struct AccessLog {
     lines: Mutex<Vec<u8>>,
     has_lines: Condvar,
+    beginning: Once,
     sink: Mutex<Sink>,
 }
 
@@ -77,19 +84,31 @@ impl AccessLog {
             false => Target::Closed(path.to_path_buf()),
         };
         Arc::new(Self {
-            lines: Mutex::new(Vec::with_capacity(CAPACITY_BYTES)),
+            lines: Mutex::default(),
             has_lines: Condvar::new(),
+            beginning: Once::new(),
             sink: Mutex::new(Sink {
                 file,
-                spare: Vec::with_capacity(CAPACITY_BYTES),
+                spare: Vec::new(),
             }),
         })
     }
 
-    /// Starts the thread that writes behind.
-    pub(crate) fn start(self: &Arc<Self>) -> io::Result<()> {
+    /// Sees to it that lines are written: behind, and when the process is ended from outside. A service that cannot have that serves
+    /// without a log, and says so.
+    fn begin(self: &Arc<Self>) {
+        let mut sink = lock(&self.sink);
+        if let Target::Closed(path) = &sink.file
+            && let Err(error) = self.write_behind().and_then(|()| self.write_at_the_end())
+        {
+            eprintln!("static-web: no log at {}: {error}", path.display());
+            sink.file = Target::None;
+        }
+    }
+
+    fn write_behind(self: &Arc<Self>) -> io::Result<()> {
         let log = Arc::clone(self);
-        let work = move || {
+        start_thread("log", move || {
             loop {
                 let lines = lock(&log.lines);
                 let waited = log.has_lines.wait_while(lines, |lines| lines.is_empty());
@@ -97,15 +116,35 @@ impl AccessLog {
                 thread::sleep(PERIOD);
                 log.write();
             }
-        };
-        let thread = thread::Builder::new().name("log".into());
-        thread.stack_size(64 << 10).spawn(work).map(drop)
+        })
+    }
+
+    fn write_at_the_end(self: &Arc<Self>) -> io::Result<()> {
+        let mut signals = Signals::new([SIGINT, SIGTERM])?;
+        let log = Arc::clone(self);
+        start_thread("signals", move || {
+            if let Some(signal) = signals.forever().next() {
+                log.finish();
+                // As a shell reports a process that a signal has ended.
+                process::exit(128 + signal);
+            }
+        })
     }
 
     /// Adds a line.
-    pub(crate) fn add(&self, peer: &[u8], date: &str, line: &[u8], status: Status, bytes: u64) {
+    pub(crate) fn add(
+        self: &Arc<Self>,
+        peer: &[u8],
+        date: &str,
+        line: &[u8],
+        status: Status,
+        bytes: u64,
+    ) {
         let mut lines = lock(&self.lines);
         let is_first = lines.is_empty();
+        if is_first {
+            lines.reserve(CAPACITY_BYTES);
+        }
         lines.extend_from_slice(peer);
         lines.extend_from_slice(b" [");
         lines.extend_from_slice(date.as_bytes());
@@ -133,12 +172,13 @@ impl AccessLog {
         if is_full {
             self.write();
         } else if is_first {
+            self.beginning.call_once(|| self.begin());
             self.has_lines.notify_one();
         }
     }
 
     /// Writes what is there, and returns when it is on the medium.
-    pub(crate) fn finish(&self) {
+    fn finish(&self) {
         self.write();
         if let Target::Open(file) = &lock(&self.sink).file {
             // It was said to be closed; there is nobody left to hear more.
@@ -160,6 +200,11 @@ impl AccessLog {
         }
         sink.spare.clear();
     }
+}
+
+fn start_thread(name: &str, work: impl FnOnce() + Send + 'static) -> io::Result<()> {
+    let thread = thread::Builder::new().name(name.into());
+    thread.stack_size(STACK_BYTES).spawn(work).map(drop)
 }
 
 /// A thread that panicked has left a line unfinished at worst.

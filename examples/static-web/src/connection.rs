@@ -3,8 +3,10 @@
 //! In the usual case a request costs one `read` and one `write`, and allocates nothing. Requests that came together
 //! (pipelining) are answered together.
 
+use std::cell::LazyCell;
 use std::io::{self, ErrorKind, Read, Write};
 use std::net::{Shutdown, TcpStream};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use crate::access_log::{self, AccessLog};
@@ -29,7 +31,7 @@ const LINGER: Duration = Duration::from_secs(1);
 pub(crate) fn serve(
     guest: &Guest,
     files: &Files,
-    log: &AccessLog,
+    log: &Arc<AccessLog>,
     idle: Duration,
 ) -> io::Result<()> {
     let stream = &guest.stream;
@@ -39,14 +41,18 @@ pub(crate) fn serve(
     let mut input = Input::new(guest, idle);
     let mut output = Output::new(guest);
     let mut responder = Responder::new(files, Clock::new());
-    let peer = access_log::name(stream.peer_addr()?);
+    let peer = LazyCell::new(|| access_log::name(guest.peer));
     loop {
         let before = output.count();
         let mut is_refused = false;
         let persistence = match Request::parse(input.pending()) {
             Ok(Some((request, len))) => {
-                let answered = responder.respond(&request, &mut output);
+                let mut answered = responder.respond(&request, &mut output);
                 let bytes = output.count() - before;
+                if len == input.pending().len() {
+                    // Who waits for the last answer does not wait for the log.
+                    answered = answered.and_then(|()| output.flush());
+                }
                 log.add(&peer, responder.date(), request.line, output.status, bytes);
                 answered?;
                 let persistence = request.persistence();

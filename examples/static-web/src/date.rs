@@ -89,21 +89,17 @@ fn days_before(years: u64, month: usize) -> u64 {
 
 /// Year, month from 0, and day from 1, of a number of days since 1970.
 fn civil(days: u64) -> (u64, usize, u64) {
-    // A guess that is at most one year too early or late, then put right.
-    let mut years = days * 400 / 146_097;
-    while days_before(years, 0) > days {
-        years -= 1;
-    }
-    while days_before(years + 1, 0) <= days {
-        years += 1;
-    }
-    let mut day = days - days_before(years, 0);
-    let mut month = 0;
-    while day >= month_days(years + 1970, month) {
-        day -= month_days(years + 1970, month);
-        month += 1;
-    }
-    (years + 1970, month, day + 1)
+    // In years that begin in March a leap day is the last; these are counted from the first of March of the year 0.
+    let days = days + 719_468;
+    let (era, day) = (days / 146_097, days % 146_097);
+    let year = (day - day / 1_460 + day / 36_524 - day / 146_096) / 365;
+    let day = day - (365 * year + year / 4 - year / 100);
+    // From March on, each five months have 153 days.
+    let month = (5 * day + 2) / 153;
+    let day = day - (153 * month + 2) / 5;
+    let is_next = u64::from(month >= 10);
+    let month = (month + 2) % 12;
+    (era * 400 + year + is_next, month as usize, day + 1)
 }
 
 /// The second that was written last, and its date: new connections mostly begin in it.

@@ -2,12 +2,11 @@
 //!
 //! So a change of a file is seen within a second, and a request for a known file costs no file system call at all.
 
-use std::collections::HashMap;
 use std::ffi::OsStr;
 use std::fs::{self, File, Metadata};
 use std::io::{self, ErrorKind, Read};
 use std::os::unix::ffi::OsStrExt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::SystemTime;
 
@@ -54,12 +53,14 @@ pub(crate) struct Files {
 
 #[derive(Debug, Default)]
 struct Cache {
-    slots: HashMap<Box<[u8]>, Slot>,
+    /// In the order of their paths: of so few, one is found soonest by halving.
+    slots: Vec<Slot>,
     len_bytes: usize,
 }
 
 #[derive(Debug)]
 struct Slot {
+    path: Box<[u8]>,
     /// The second in which it was last looked at.
     seen: u64,
     entry: Arc<Entry>,
@@ -80,7 +81,7 @@ impl Files {
     /// What is at `path` below the root, in second `now`; the path is one that [`crate::path::decode`] gave.
     pub(crate) fn find(&self, path: &[u8], now: u64) -> Result<Found, Status> {
         let known = self.with_cache(|cache| {
-            let slot = cache.slots.get(path)?;
+            let slot = &cache.slots[cache.place(path).ok()?];
             Some((Arc::clone(&slot.entry), slot.seen == now))
         });
         let known = match known {
@@ -134,12 +135,28 @@ fn status_of(error: &io::Error) -> Status {
     }
 }
 
+/// The first `len` bytes of a file, or fewer if it has become shorter.
+fn read(path: &Path, len: usize) -> io::Result<Vec<u8>> {
+    let mut file = File::open(path)?;
+    let mut content = vec![0; len];
+    let mut filled = 0;
+    while filled < len {
+        match file.read(&mut content[filled..]) {
+            Ok(0) => break,
+            Ok(count) => filled += count,
+            Err(error) if error.kind() == ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
+        }
+    }
+    content.truncate(filled);
+    Ok(content)
+}
+
 impl Entry {
     fn read(path: PathBuf, metadata: &Metadata) -> io::Result<Self> {
         let mut len = metadata.len();
         let content = if len <= MAX_KEPT_BYTES {
-            let mut content = Vec::with_capacity(len as usize);
-            File::open(&path)?.take(len).read_to_end(&mut content)?;
+            let content = read(&path, len as usize)?;
             len = content.len() as u64;
             Some(content)
         } else {
@@ -177,27 +194,41 @@ impl Entry {
 }
 
 impl Cache {
+    /// Where the file of a path is, or where it would be.
+    fn place(&self, path: &[u8]) -> Result<usize, usize> {
+        self.slots
+            .binary_search_by(|slot| slot.path.as_ref().cmp(path))
+    }
+
     fn keep(&mut self, path: &[u8], now: u64, entry: &Arc<Entry>) {
         self.drop(path);
+        let slot = Slot {
+            path: path.into(),
+            seen: now,
+            entry: Arc::clone(entry),
+        };
+        let (Ok(place) | Err(place)) = self.place(path);
+        self.slots.insert(place, slot);
         self.len_bytes += entry.cost();
-        let entry = Arc::clone(entry);
-        self.slots.insert(path.into(), Slot { seen: now, entry });
         while self.slots.len() > MAX_KEPT_FILES || self.len_bytes > MAX_CACHE_BYTES {
-            let others = self.slots.iter().filter(|(key, _)| key.as_ref() != path);
-            let oldest = others
-                .min_by_key(|(_, slot)| slot.seen)
-                .map(|(key, _)| key.clone());
-            match oldest {
-                Some(oldest) => self.drop(&oldest),
+            let slots = self.slots.iter().enumerate();
+            let others = slots.filter(|(_, slot)| slot.path.as_ref() != path);
+            match others.min_by_key(|(_, slot)| slot.seen) {
+                Some((oldest, _)) => self.remove(oldest),
                 None => return,
             }
         }
     }
 
     fn drop(&mut self, path: &[u8]) {
-        if let Some(slot) = self.slots.remove(path) {
-            self.len_bytes -= slot.entry.cost();
+        if let Ok(place) = self.place(path) {
+            self.remove(place);
         }
+    }
+
+    fn remove(&mut self, place: usize) {
+        let slot = self.slots.remove(place);
+        self.len_bytes -= slot.entry.cost();
     }
 }
 
@@ -300,7 +331,7 @@ mod tests {
             entry(files.find(name.as_bytes(), index));
             let (count, bytes) = files.with_cache(|cache| (cache.slots.len(), cache.len_bytes));
             assert!(count <= MAX_KEPT_FILES && bytes <= MAX_CACHE_BYTES);
-            assert!(files.with_cache(|cache| cache.slots.contains_key(name.as_bytes())));
+            assert!(files.with_cache(|cache| cache.place(name.as_bytes()).is_ok()));
         }
     }
 

@@ -1,7 +1,7 @@
 //! The places for connections, and who gives one up when all are taken: the connection that has stood still for longest, where the time between two
 //! requests counts several times, as its peer loses nothing. So peers that connect and do nothing, or that never read their answers, keep nobody out for long.
 
-use std::net::{Shutdown, TcpStream};
+use std::net::{Shutdown, SocketAddr, TcpStream};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
@@ -17,14 +17,18 @@ const REST_WEIGHT: u32 = 4;
 #[derive(Debug)]
 pub(crate) struct Guest {
     pub(crate) stream: TcpStream,
+    pub(crate) peer: SocketAddr,
     /// How often something was read or written, and whether it rests. Written by the connection's own thread, which so needs no clock for it.
     moves: AtomicU32,
 }
 
 impl Guest {
-    pub(crate) fn new(stream: TcpStream) -> Self {
-        let moves = AtomicU32::new(RESTING);
-        Self { stream, moves }
+    pub(crate) fn new(stream: TcpStream, peer: SocketAddr) -> Self {
+        Self {
+            stream,
+            peer,
+            moves: AtomicU32::new(RESTING),
+        }
     }
 
     /// Something was read or written.

@@ -2,16 +2,12 @@
 
 use std::convert::Infallible;
 use std::env;
-use std::io::{self, Read, Write};
+use std::io::{Read, Write};
 use std::net::{Ipv4Addr, TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
-use std::process;
 use std::sync::Arc;
 use std::thread;
 use std::time::Duration;
-
-use signal_hook::consts::{SIGINT, SIGTERM};
-use signal_hook::iterator::Signals;
 
 use crate::access_log::AccessLog;
 use crate::connection;
@@ -77,55 +73,38 @@ pub(crate) fn run(settings: &Settings) -> Result<Infallible, String> {
         Files::new(&settings.root).map_err(|error| format!("{}: {error}", settings.root))?;
     let listener = TcpListener::bind((Ipv4Addr::UNSPECIFIED, settings.port))
         .map_err(|error| format!("port {}: {error}", settings.port))?;
-    let address = listener.local_addr().map_err(|error| error.to_string())?;
-    let log = begin_log(&settings.log);
-    println!("Serving {} on port {}", settings.root, address.port());
+    let port = match settings.port {
+        0 => listener
+            .local_addr()
+            .map_err(|error| error.to_string())?
+            .port(),
+        port => port,
+    };
+    let log = AccessLog::new(&settings.log);
+    println!("Serving {} on port {port}", settings.root);
     let files = Arc::new(files);
     let places = Arc::new(Places::new(settings.max_connections, settings.still));
     loop {
         match listener.accept() {
-            Ok((stream, _)) => admit(stream, settings.idle, &files, &log, &places),
+            Ok((stream, peer)) => {
+                // In an `Arc`, so that the stream is not lost if there is no thread.
+                let guest = Arc::new(Guest::new(stream, peer));
+                admit(&guest, settings.idle, &files, &log, &places);
+            }
             // The peer is gone again, or the system is short of something: neither ends the service.
             Err(_) => thread::sleep(REST),
         }
     }
 }
 
-/// Begins the log and sees to it that it is written when the process is ended from outside. A service that cannot have that serves
-/// without a log, and says so.
-fn begin_log(path: &Path) -> Arc<AccessLog> {
-    let begin = || {
-        let log = AccessLog::new(path);
-        log.start()?;
-        let mut signals = Signals::new([SIGINT, SIGTERM])?;
-        let last = Arc::clone(&log);
-        let wait = move || {
-            if let Some(signal) = signals.forever().next() {
-                last.finish();
-                // As a shell reports a process that a signal has ended.
-                process::exit(128 + signal);
-            }
-        };
-        let thread = thread::Builder::new().name("signals".into());
-        thread.stack_size(STACK_BYTES).spawn(wait)?;
-        Ok(log)
-    };
-    begin().unwrap_or_else(|error: io::Error| {
-        eprintln!("static-web: no log at {}: {error}", path.display());
-        AccessLog::new(Path::new(""))
-    })
-}
-
 fn admit(
-    stream: TcpStream,
+    guest: &Arc<Guest>,
     idle: Duration,
     files: &Arc<Files>,
     log: &Arc<AccessLog>,
     places: &Arc<Places>,
 ) {
-    // In an `Arc`, so that the stream is not lost if there is no thread.
-    let guest = Arc::new(Guest::new(stream));
-    let Some(place) = places.take(&guest) else {
+    let Some(place) = places.take(guest) else {
         return refuse(&guest.stream);
     };
     let (files, log) = (Arc::clone(files), Arc::clone(log));
@@ -133,8 +112,9 @@ fn admit(
         // An error of the connection concerns nobody but its peer, who knows.
         let _ = connection::serve(&place.guest, &files, &log, idle);
     };
-    let thread = thread::Builder::new().name("connection".into());
-    if thread.stack_size(STACK_BYTES).spawn(serve).is_err() {
+    // Without a name, which each would have to copy several times.
+    let thread = thread::Builder::new().stack_size(STACK_BYTES);
+    if thread.spawn(serve).is_err() {
         refuse(&guest.stream);
     }
 }

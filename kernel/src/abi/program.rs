@@ -15,7 +15,7 @@ use crate::error::{Errno, Result};
 use crate::scheduler;
 use crate::start::command_line;
 use crate::storage::vfs::{self, namespace::LastLink};
-use crate::sync::SpinLock;
+use crate::sync::{OnceCell, SpinLock};
 
 /// Exit status of `abort`, as a shell reports SIGABRT.
 const STATUS_ABORTED: c_int = 128 + 6;
@@ -36,6 +36,8 @@ unsafe extern "C" {
 
 static EXIT_FUNCTIONS: SpinLock<Vec<(ExitFunction, usize)>> = SpinLock::new(Vec::new());
 static IS_EXITING: AtomicBool = AtomicBool::new(false);
+/// What the network does when the program ends.
+static FAREWELL: OnceCell<fn()> = OnceCell::new();
 
 /// The program's name, which it may change as it may its other arguments.
 static NAME: [AtomicU8; 9] = {
@@ -171,10 +173,23 @@ pub(super) extern "C" fn exit(status: c_int) -> ! {
 /// Ends the machine at once; disks are unmounted.
 #[unsafe(no_mangle)]
 pub(super) extern "C" fn _exit(status: c_int) -> ! {
+    leave();
+    epitaph::end(status as u8)
+}
+
+/// What the program has sent and written still arrives.
+pub(in crate::abi) fn leave() {
+    if let Some(say_farewell) = FAREWELL.get() {
+        say_farewell();
+    }
     if let Err(error) = crate::storage::vfs::unmount_all() {
         log::error!("not all that was written is on the disks: {error:?}");
     }
-    epitaph::end(status as u8)
+}
+
+/// Has `function` called when the machine ends, once. Who has nothing to say has it not linked.
+pub(super) fn set_farewell(function: fn()) {
+    let _ = FAREWELL.set(function);
 }
 
 /// Ends the machine because the program is wrong. The kernel is not, so disks are unmounted.

@@ -22,7 +22,7 @@ use libc::{sockaddr, socklen_t};
 
 use super::errno;
 use super::object::{self, Description, Object};
-use super::{netlink, resolve, unix};
+use super::{netlink, program, resolve, unix};
 use crate::arch::x86_64::entropy;
 use crate::error::{Errno, Result};
 use crate::memory::frames;
@@ -67,12 +67,15 @@ impl From<Error> for Errno {
 
 /// The network, started at the first call.
 pub(super) fn start_network() -> &'static Network {
-    network::network(|| Setup {
-        net: command_line().network(),
-        net6: command_line().network6(),
-        virtio_mmio: virtio_mmio(),
-        seed: entropy::random_u64(),
-        memory_bytes: frames::usage().1 as u64,
+    network::network(|| {
+        program::set_farewell(network::say_farewell);
+        Setup {
+            net: command_line().network(),
+            net6: command_line().network6(),
+            virtio_mmio: virtio_mmio(),
+            seed: entropy::random_u64(),
+            memory_bytes: frames::usage().1 as u64,
+        }
     })
 }
 

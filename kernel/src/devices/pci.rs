@@ -135,25 +135,55 @@ impl PciDevice {
         });
     }
 
+    /// Turns on the device's registers at ports, and nothing else.
+    pub fn enable_ports(&self) {
+        let command = self.read16(COMMAND);
+        if command & COMMAND_IO == 0 {
+            self.write16(COMMAND, command | COMMAND_IO);
+        }
+    }
+
     /// Turns on the device's registers and its DMA, and its interrupt pin.
     pub fn enable(&self) {
         let command = self.read16(COMMAND);
-        self.write16(COMMAND, enabled(command));
+        if command != enabled(command) {
+            self.write16(COMMAND, enabled(command));
+        }
     }
 
-    /// The same, and reads all base address registers; for devices of which several are wanted. An emulated machine lays its memory out
-    /// anew whenever a device's windows go or come back, so they do it once here.
+    /// The same, and says where its windows are, without asking how large: for that they would have to go and come back, and an emulated
+    /// machine lays out its memory anew each time, which takes longer than all else that a start does with a device. A window's address is
+    /// a multiple of its size (section 6.2.5.1), so the address says how large it is at most.
+    pub fn enable_with_places(&self) -> Bars {
+        self.enable();
+        self.each_register(|_, register| match register {
+            Register::Unused(_) => None,
+            Register::Io(port) => Some(Bar::Io { port }),
+            Register::Memory { phys, .. } => Some(Bar::Memory {
+                phys,
+                len_bytes: 1 << phys.trailing_zeros(),
+            }),
+        })
+    }
+
+    /// The same, and reads all base address registers; for devices of which several are wanted. Windows of memory go and come back for
+    /// this, and ports stay.
     pub fn enable_with_bars(&self) -> Bars {
         let command = self.read16(COMMAND);
-        self.write16(COMMAND, command & !COMMAND_DECODE);
+        self.write16(COMMAND, command & !COMMAND_MEMORY);
+        let bars = self.each_register(|index, register| self.sized(index, register));
+        self.write16(COMMAND, enabled(command));
+        bars
+    }
+
+    fn each_register(&self, bar: impl Fn(u8, Register) -> Option<Bar>) -> Bars {
         let mut bars = [None; BAR_COUNT];
         let mut index = 0;
         while let Some(slot) = bars.get_mut(index) {
-            let (bar, registers) = self.size_bar(index as u8);
-            *slot = bar;
-            index += registers;
+            let register = self.register(index as u8);
+            *slot = bar(index as u8, register);
+            index += register.registers();
         }
-        self.write16(COMMAND, enabled(command));
         bars
     }
 
@@ -264,47 +294,83 @@ impl PciDevice {
         if usize::from(index) >= BAR_COUNT {
             return None;
         }
+        let register = self.register(index);
+        if !matches!(register, Register::Memory { .. }) {
+            return self.sized(index, register);
+        }
         let command = self.read16(COMMAND);
-        self.write16(COMMAND, command & !COMMAND_DECODE);
-        let (bar, _) = self.size_bar(index);
+        self.write16(COMMAND, command & !COMMAND_MEMORY);
+        let bar = self.sized(index, register);
         self.write16(COMMAND, command);
         bar
     }
 
-    /// Reads a register, and how many registers it takes. The size shows in the address bits that cannot be set; the device must not decode
-    /// meanwhile.
-    fn size_bar(&self, index: u8) -> (Option<Bar>, usize) {
+    /// Reads a register.
+    fn register(&self, index: u8) -> Register {
         let offset = BARS + index * 4;
         let low = self.read32(offset);
         if low & 1 != 0 {
-            let port = (low & 0xFFFC) as u16;
-            return ((port != 0).then_some(Bar::Io { port }), 1);
+            return match (low & 0xFFFC) as u16 {
+                0 => Register::Unused(1),
+                port => Register::Io(port),
+            };
         }
         let is_64_bit = low >> 1 & 3 == 2 && index < 5;
-        let high = if is_64_bit {
-            self.read32(offset + 4)
-        } else {
-            0
+        let high = match is_64_bit {
+            true => self.read32(offset + 4),
+            false => 0,
         };
-        let registers = 1 + usize::from(is_64_bit);
-        let phys = u64::from(high) << 32 | u64::from(low & !0xF);
-        if phys == 0 {
-            return (None, registers);
+        match u64::from(high) << 32 | u64::from(low & !0xF) {
+            0 => Register::Unused(1 + usize::from(is_64_bit)),
+            phys => Register::Memory { phys, is_64_bit },
         }
-        self.write32(offset, 0xFFFF_FFFF);
-        let low_mask = self.read32(offset) & !0xF;
-        self.write32(offset, low);
-        let high_mask = if is_64_bit {
-            self.write32(offset + 4, 0xFFFF_FFFF);
-            let mask = self.read32(offset + 4);
-            self.write32(offset + 4, high);
-            mask
-        } else {
-            0xFFFF_FFFF
+    }
+
+    /// The window of a register. The size of memory shows in the address bits that cannot be set; the device must not decode memory
+    /// meanwhile.
+    fn sized(&self, index: u8, register: Register) -> Option<Bar> {
+        let (phys, is_64_bit) = match register {
+            Register::Unused(_) => return None,
+            Register::Io(port) => return Some(Bar::Io { port }),
+            Register::Memory { phys, is_64_bit } => (phys, is_64_bit),
         };
-        let len_bytes = (!(u64::from(high_mask) << 32 | u64::from(low_mask))).wrapping_add(1);
-        let bar = (len_bytes != 0).then_some(Bar::Memory { phys, len_bytes });
-        (bar, registers)
+        let mask = |offset, value| {
+            self.write32(offset, 0xFFFF_FFFF);
+            let mask = self.read32(offset);
+            self.write32(offset, value);
+            mask
+        };
+        let offset = BARS + index * 4;
+        let low = mask(offset, phys as u32) & !0xF;
+        let high = match is_64_bit {
+            true => mask(offset + 4, (phys >> 32) as u32),
+            false => 0xFFFF_FFFF,
+        };
+        let len_bytes = (!(u64::from(high) << 32 | u64::from(low))).wrapping_add(1);
+        (len_bytes != 0).then_some(Bar::Memory { phys, len_bytes })
+    }
+}
+
+/// What a base address register says; its upper half may be in the next.
+#[derive(Clone, Copy)]
+enum Register {
+    /// Nothing, in so many registers.
+    Unused(usize),
+    Io(u16),
+    Memory {
+        phys: u64,
+        is_64_bit: bool,
+    },
+}
+
+impl Register {
+    /// How many registers it takes.
+    fn registers(self) -> usize {
+        match self {
+            Self::Unused(count) => count,
+            Self::Io(_) => 1,
+            Self::Memory { is_64_bit, .. } => 1 + usize::from(is_64_bit),
+        }
     }
 }
 
@@ -330,6 +396,10 @@ fn scan() -> Vec<PciDevice> {
     let mut is_there = [false; 256];
     is_there[0] = true;
     for bus in 0..=u8::MAX {
+        // Where there are more host bridges than the first, any bus may be behind one of them: nothing but ACPI's methods says which.
+        if bus == 1 && found.iter().any(is_further_host_bridge) {
+            is_there.fill(true);
+        }
         if is_there[usize::from(bus)] {
             for slot in 0..32 {
                 scan_slot(bus, slot, &mut found, &mut is_there);
@@ -337,6 +407,11 @@ fn scan() -> Vec<PciDevice> {
         }
     }
     found
+}
+
+fn is_further_host_bridge(device: &PciDevice) -> bool {
+    const HOST_BRIDGE: u32 = 0x0600;
+    device.class >> 8 == HOST_BRIDGE && (device.slot, device.function) != (0, 0)
 }
 
 fn scan_slot(bus: u8, slot: u8, found: &mut Vec<PciDevice>, is_there: &mut [bool; 256]) {

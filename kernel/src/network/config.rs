@@ -6,6 +6,8 @@ use core::fmt;
 use core::net::{Ipv4Addr, Ipv6Addr};
 use core::str::FromStr;
 
+use crate::command_line::cut;
+
 /// An address of this machine and what belongs to it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Address<I = Ipv4Addr> {
@@ -109,22 +111,26 @@ impl<I: Version> Config<I> {
 }
 
 fn parse_address<I: Version>(value: &str) -> Result<Address<I>, ConfigError<'_>> {
-    let mut parts = value.split(',');
-    let first = parts.next().unwrap_or_default();
+    let next = |text| match cut(text, b',') {
+        Some((part, rest)) => (part, Some(rest)),
+        None => (text, None),
+    };
+    let (first, mut rest) = next(value);
     let error = |part, expected| ConfigError {
         word: I::WORD,
         part,
         expected,
     };
     let host = |text: &str| text.parse().ok().filter(I::is_of_host);
-    let (ip, prefix) = first
-        .split_once('/')
+    let (ip, prefix) = cut(first, b'/')
         .and_then(|(ip, prefix)| Some((host(ip)?, prefix.parse().ok()?)))
         .filter(|(_, prefix)| (1..=I::BITS).contains(prefix))
         .ok_or_else(|| error(first, I::EXPECTED))?;
     let mut address = Address::of_host(ip, prefix);
-    for part in parts {
-        let known = match part.split_once('=') {
+    while let Some(text) = rest {
+        let (part, further) = next(text);
+        rest = further;
+        let known = match cut(part, b'=') {
             Some(("gateway", ip)) if address.gateway.is_none() => {
                 address.gateway = host(ip);
                 address.gateway.is_some()

@@ -11,6 +11,7 @@ pub mod config;
 pub mod dedicate;
 pub mod dns;
 mod error;
+mod farewell;
 pub mod interface;
 mod lanes;
 mod loopback;
@@ -115,6 +116,13 @@ pub fn network<'a>(setup: impl FnOnce() -> Setup<'a>) -> &'static Network {
     let network = NETWORK.set(network).copied().unwrap_or(network);
     network.start_lanes();
     network
+}
+
+/// Closes what is open and waits a bounded time until what was sent has arrived: to be called when the program ends.
+pub fn say_farewell() {
+    if let Some(network) = NETWORK.get() {
+        farewell::say(network);
+    }
 }
 
 fn start(

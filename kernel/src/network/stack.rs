@@ -655,6 +655,17 @@ impl Stack {
         self.finish();
     }
 
+    /// Closes all connections in order, since the program ends.
+    pub(super) fn close_all(&mut self, now_ns: u64) {
+        self.engine.close_all(now_ns / 1000);
+        self.finish();
+    }
+
+    /// What peers and the device are still to take ([`tcpip::Engine::unsettled`]).
+    pub(super) fn unsettled(&mut self) -> usize {
+        self.engine.unsettled() + usize::from(!self.engine.device.0.has_sent_all())
+    }
+
     /// Bytes queued that the peer has not acknowledged.
     pub fn unsent(&mut self, slot: u32) -> usize {
         self.engine.unacknowledged(slot)

@@ -271,8 +271,9 @@ impl BlockCache {
                 writes: 0,
                 dirty: 0,
                 dirty_sets: alloc::vec![0; set_count.div_ceil(64)],
-                next: u64::MAX,
-                ahead: 0,
+                // Who mounts a disk reads what lies at its start, piece by piece.
+                next: 0,
+                ahead: MAX_AHEAD / 2 - 1,
                 counts: Counts::default(),
             }),
             writing: Turn::new(),

@@ -4,6 +4,7 @@
 
 use alloc::sync::Arc;
 use alloc::vec::Vec;
+use core::fmt;
 use core::sync::atomic::{AtomicUsize, Ordering};
 
 use ext2::DeviceError;
@@ -12,8 +13,11 @@ use super::block_cache::{BlockCache, Counts};
 use super::partition::{Partition, PartitionError, Partitions, Source};
 use crate::devices::block::{BlockDriver, BlockError};
 
-/// What the boot disk's first partition starts with.
+/// What the boot disk's first partition starts with, and the sector where the tool has it start.
 const BOOT_MAGIC: &[u8; 8] = b"TOROBOOT";
+const BOOT_SECTOR: u64 = 2048;
+/// What the header of a GPT starts with, in sector 1.
+const GPT_MAGIC: &[u8; 8] = b"EFI PART";
 
 /// A disk's partition table, as far as it could be read.
 type Table = Result<Partitions<BlockError>, PartitionError<BlockError>>;
@@ -31,7 +35,10 @@ pub struct Disk {
 impl Disk {
     /// Takes a disk over, and reads its partition table.
     pub fn new(driver: Arc<dyn BlockDriver>, cache_bytes: usize) -> Self {
-        let cache = BlockCache::new(driver, cache_bytes);
+        Self::of(BlockCache::new(driver, cache_bytes))
+    }
+
+    fn of(cache: BlockCache) -> Self {
         let sector_len = cache.disk().sector_len_bytes();
         let table = Source {
             sector_len_bytes: sector_len,
@@ -59,11 +66,7 @@ impl Disk {
     /// Whether this disk holds the image that runs here, or another one.
     pub fn is_boot_disk(&self) -> bool {
         let first = self.partitions().find(|partition| partition.number == 1);
-        let mut magic = [0; BOOT_MAGIC.len()];
-        first.is_some_and(|partition| {
-            let (start, _) = self.bytes_of(partition);
-            self.cache.read(start, &mut magic).is_ok() && magic == *BOOT_MAGIC
-        })
+        first.is_some_and(|it| starts_with(&self.cache, it.first_sector, BOOT_MAGIC))
     }
 
     /// The partitions that are sound.
@@ -86,10 +89,45 @@ pub fn data_disks(
     drivers: impl IntoIterator<Item = Arc<dyn BlockDriver>>,
     cache_bytes: usize,
 ) -> Vec<Arc<Disk>> {
-    let disks = drivers
-        .into_iter()
-        .map(|driver| Arc::new(Disk::new(driver, cache_bytes)));
-    disks.filter(|disk| !disk.is_boot_disk()).collect()
+    let mut disks = Vec::new();
+    for driver in drivers {
+        let cache = BlockCache::new(driver, cache_bytes);
+        // Nearly each start comes along here with a boot disk that the tool made: two sectors tell, without a partition table.
+        if starts_with(&cache, 1, GPT_MAGIC) && starts_with(&cache, BOOT_SECTOR, BOOT_MAGIC) {
+            continue;
+        }
+        let disk = Disk::of(cache);
+        if !disk.is_boot_disk() {
+            disks.push(Arc::new(disk));
+        }
+    }
+    disks
+}
+
+/// Whether a sector starts with these bytes.
+fn starts_with(cache: &BlockCache, sector: u64, magic: &[u8; 8]) -> bool {
+    let start = sector.saturating_mul(cache.disk().sector_len_bytes() as u64);
+    let mut found = [0; 8];
+    cache.read(start, &mut found).is_ok() && found == *magic
+}
+
+/// What a volume is called: `disk0`, `disk0.1`. It becomes words when somebody needs them, which no start does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct VolumeName {
+    /// The number of a data disk, from 0.
+    pub disk: usize,
+    /// The number of one of its partitions, from 1; `None` is the whole disk.
+    pub partition: Option<u32>,
+}
+
+impl fmt::Display for VolumeName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "disk{}", self.disk)?;
+        match self.partition {
+            Some(partition) => write!(f, ".{partition}"),
+            None => Ok(()),
+        }
+    }
 }
 
 /// A disk or a part of it.
@@ -215,6 +253,19 @@ mod tests {
         ];
         let drivers = disks.map(|disk| MemoryDisk::new(disk) as Arc<dyn BlockDriver>);
         assert_eq!(data_disks(drivers, 0).len(), 3);
+    }
+
+    #[test]
+    fn a_boot_disk_of_the_tool_is_known_by_two_sectors() {
+        let mut boot = vec![0; 2 << 20];
+        boot[512..520].copy_from_slice(b"EFI PART");
+        boot[2048 * 512..][..8].copy_from_slice(b"TOROBOOT");
+        // Without a GPT the second is a file system's.
+        let mut data = boot.clone();
+        data[512] = 0;
+        let disks = [MemoryDisk::new(boot), MemoryDisk::new(data)];
+        let drivers = disks.map(|disk| disk as Arc<dyn BlockDriver>);
+        assert_eq!(data_disks(drivers, 0).len(), 1);
     }
 
     #[test]

@@ -9,12 +9,13 @@ use core::fmt;
 
 use ext2::BlockDevice as _;
 
-use super::disks::{Disk, Volume};
+use super::disks::{Disk, Volume, VolumeName};
 use super::partition::PartitionError;
 use super::vfs::ext2::Ext2;
 use super::vfs::namespace::{Entry, Last, LastLink, Namespace};
 use super::vfs::node::FileSystem;
 use super::vfs::operations;
+use crate::command_line::cut;
 use crate::devices::block::BlockError;
 use crate::error::Errno;
 use crate::sync::OnceCell;
@@ -55,9 +56,9 @@ impl MountRequest {
             path: None,
             cause: Cause::BadRequest,
         };
-        let (source, path) = word.split_once(':').ok_or_else(bad)?;
+        let (source, path) = cut(word, b':').ok_or_else(bad)?;
         let number = source.strip_prefix("disk").ok_or_else(bad)?;
-        let (disk, partition) = match number.split_once('.') {
+        let (disk, partition) = match cut(number, b'.') {
             Some((disk, partition)) => {
                 let partition = partition.parse().ok().filter(|number| *number > 0);
                 (disk, Some(partition.ok_or_else(bad)?))
@@ -77,6 +78,13 @@ impl MountRequest {
             path: path.to_string(),
             is_read_only,
         })
+    }
+
+    fn name(&self) -> VolumeName {
+        let Self {
+            disk, partition, ..
+        } = *self;
+        VolumeName { disk, partition }
     }
 
     /// Whether it asks for the root.
@@ -109,14 +117,10 @@ impl MountRequest {
     }
 }
 
-/// The disk, as it is named in a request.
+/// The volume, as it is named in a request.
 impl fmt::Display for MountRequest {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "disk{}", self.disk)?;
-        match self.partition {
-            Some(partition) => write!(f, ".{partition}"),
-            None => Ok(()),
-        }
+        self.name().fmt(f)
     }
 }
 
@@ -373,7 +377,7 @@ pub(super) fn open(
         return open(volume, request.to_string(), request.is_read_only)
             .map_err(|error| request.error(Cause::Fat(error)));
     }
-    match Ext2::mount(volume, request.to_string(), request.is_read_only) {
+    match Ext2::mount(volume, request.name(), request.is_read_only) {
         Ok(file_system) => Ok(Arc::new(file_system)),
         Err(error) => Err(request.error(Cause::FileSystem { error, partitions })),
     }

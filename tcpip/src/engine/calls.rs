@@ -339,6 +339,29 @@ impl<D: Device, S: Sockets> Engine<D, S> {
         }
     }
 
+    /// Has every connection send no more, after what is queued, as the end of the program does that has them.
+    pub fn close_all(&mut self, now: u64) {
+        for slot in self.table.slots() {
+            if let Some(entry) = self.table.get_mut(slot)
+                && entry.connection.may_send()
+            {
+                entry.connection.close();
+                self.drive(slot, now);
+            }
+        }
+        self.device.flush();
+    }
+
+    /// What others are still to take, as a number that falls as they do: bytes that are not acknowledged, ends of connections that are not, and
+    /// frames that wait for an address or for the device. After [`Engine::close_all`] it comes to 0, if the peers are there.
+    pub fn unsettled(&self) -> usize {
+        let connections = self.table.iter().map(|entry| {
+            let connection = &entry.connection;
+            usize::from(connection.state().is_closing()) + connection.unacknowledged()
+        });
+        connections.sum::<usize>() + self.neighbors.held_bytes() + self.late.len()
+    }
+
     /// Bytes queued that the peer has not acknowledged.
     pub fn unacknowledged(&self, slot: u32) -> usize {
         self.table

@@ -221,6 +221,11 @@ impl Neighbors {
         has_room
     }
 
+    /// What all the frames that wait count for.
+    pub(crate) fn held_bytes(&self) -> usize {
+        self.held_bytes
+    }
+
     /// Lets a connection wait.
     pub(crate) fn wait(&mut self, address: Address, slot: u32) {
         if let Some(neighbor) = self.table.get_mut(&address) {

@@ -146,7 +146,9 @@ impl Connection {
         }
         // A window that was not used up says nothing of the network (RFC 7661).
         if !self.bits.contains(Bits::RECOVERY) && under_way >= self.congestion.window / 2 {
-            self.congestion.grow(acked, self.mss);
+            let round_trip_us = u64::from(self.rtt.smoothed_us().unwrap_or(0));
+            self.congestion
+                .grow(acked, self.mss, cx.now_us, round_trip_us);
         }
         self.progress_at = cx.now_us;
         self.bits -= Bits::PERSIST;

@@ -61,7 +61,7 @@ impl Connection {
             self.recover = self.max;
             self.high_rxt = self.una;
             self.lost_edge = self.lost_edge.max(self.una + self.mss).min(self.max);
-            self.congestion.halve(self.max - self.una, self.mss);
+            self.congestion.reduce(self.max - self.una, self.mss);
             self.timed_at = 0;
             // What comes now is sent again, whatever the window.
             self.bits |= Bits::FORCE;

@@ -6,6 +6,7 @@
 pub(crate) mod buffer;
 mod clock;
 pub(crate) mod congestion;
+mod cubic;
 mod info;
 mod input;
 mod loss;
@@ -22,6 +23,7 @@ use bitflags::bitflags;
 
 use self::buffer::{Pool, Ring};
 use self::congestion::Congestion;
+pub use self::congestion::CongestionControl;
 pub use self::info::Info;
 pub(crate) use self::output::{Plan, Sizes};
 use self::ranges::Ranges;
@@ -82,6 +84,11 @@ impl State {
     #[must_use]
     pub fn is_connecting(self) -> bool {
         matches!(self, Self::Awaiting | Self::SynSent | Self::SynReceived)
+    }
+
+    /// Whether we have closed and the peer has not acknowledged it.
+    pub(crate) fn is_closing(self) -> bool {
+        matches!(self, Self::FinWait1 | Self::Closing | Self::LastAck)
     }
 
     /// Whether the peer may still send.
@@ -196,6 +203,8 @@ pub struct Settings {
     pub is_urgent_inline: bool,
     /// Bytes of payload that a segment has at most, either way; 0: as many as fit. What the peer is told is told when it is asked for the connection.
     pub segment_bytes: u16,
+    /// How much may be under way.
+    pub congestion_control: CongestionControl,
     /// After how many seconds a silent peer is asked whether it is there; 0: never.
     pub keep_alive_s: u32,
     /// How many seconds are between such questions.
@@ -222,6 +231,7 @@ impl Default for Settings {
             is_corked: false,
             is_urgent_inline: false,
             segment_bytes: 0,
+            congestion_control: CongestionControl::default(),
             keep_alive_s: 0,
             keep_alive_interval_s: 75,
             keep_alive_probes: 9,
@@ -356,7 +366,7 @@ impl Connection {
             expire_at: NEVER,
             heard_at: now_us,
             progress_at: now_us,
-            congestion: Congestion::new(u32::from(DEFAULT_MSS)),
+            congestion: Congestion::new(u32::from(DEFAULT_MSS), CongestionControl::default()),
             rtt: Rtt::default(),
             timed: Seq(0),
             timed_at: 0,
@@ -450,7 +460,7 @@ impl Connection {
         if self.bits.contains(Bits::TIMESTAMPS) {
             self.mss = self.mss.saturating_sub(12).max(48);
         }
-        self.congestion = Congestion::new(self.mss);
+        self.congestion = Congestion::new(self.mss, self.settings.congestion_control);
     }
 
     #[inline]
@@ -472,6 +482,7 @@ impl Connection {
         self.mss = self.mss.min(Self::segment_limit(&settings, options));
         // What the peer was told that it may send stays.
         self.receive_limit = self.receive_limit.min(settings.receive_bytes);
+        self.congestion.set_control(settings.congestion_control);
         self.settings = settings;
     }
 

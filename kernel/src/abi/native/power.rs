@@ -5,7 +5,6 @@ use core::ffi::c_int;
 use crate::abi::program;
 use crate::arch::x86_64::power;
 use crate::epitaph;
-use crate::storage::vfs;
 
 /// Syncs the disks and powers the machine off.
 #[unsafe(no_mangle)]
@@ -13,11 +12,10 @@ extern "C" fn toro_power_off(status: u8) -> ! {
     program::_exit(c_int::from(status))
 }
 
-/// Syncs the disks and resets the machine.
+/// Unmounts the disks and resets the machine.
 #[unsafe(no_mangle)]
 extern "C" fn toro_power_reboot() -> ! {
-    // Nobody is left to tell an error to but the log, which the drivers write.
-    let _ = vfs::sync_all();
+    program::leave();
     epitaph::tell_status(0);
     power::reset()
 }

@@ -3,14 +3,16 @@
 use core::ffi::{c_int, c_void};
 
 use libc::socklen_t;
-use tcpip::{Info, State};
+use tcpip::{CongestionControl, Info, State};
 
 use super::options::store;
 use crate::error::{Errno, Result};
-use crate::network::socket::tcp::{NumberOption, TcpSocket};
+use crate::network::socket::options::NumberOption;
+use crate::network::socket::tcp::TcpSocket;
 
-/// The name of what decides how much is under way, as programs ask for it.
-const CONGESTION: [u8; 16] = *b"reno\0\0\0\0\0\0\0\0\0\0\0\0";
+/// The names of what decides how much is under way, as long as Linux's are (`TCP_CA_NAME_MAX`).
+const CUBIC: [u8; 16] = *b"cubic\0\0\0\0\0\0\0\0\0\0\0";
+const RENO: [u8; 16] = *b"reno\0\0\0\0\0\0\0\0\0\0\0\0";
 /// What every host takes, which is told as long as there is no connection.
 const DEFAULT_MSS: u32 = 536;
 
@@ -126,7 +128,13 @@ pub(super) unsafe fn get(
                 };
                 Some(store(info, to, len))
             }
-            libc::TCP_CONGESTION => Some(store(CONGESTION, to, len)),
+            libc::TCP_CONGESTION => {
+                let name = match socket.congestion_control() {
+                    CongestionControl::Cubic => CUBIC,
+                    CongestionControl::Reno => RENO,
+                };
+                Some(store(name, to, len))
+            }
             libc::TCP_MAXSEG => {
                 let chosen = socket.number(NumberOption::SegmentBytes);
                 let bytes = match (socket.info(), chosen) {
@@ -146,6 +154,7 @@ pub(super) unsafe fn get(
 /// # Safety
 /// 1. `value` points to `len` bytes.
 pub(super) unsafe fn set(
+    socket: &TcpSocket,
     option: c_int,
     value: *const c_void,
     len: socklen_t,
@@ -159,9 +168,12 @@ pub(super) unsafe fn set(
     // SAFETY: (1).
     let name = unsafe { core::slice::from_raw_parts(value.cast::<u8>(), (len as usize).min(15)) };
     let name = name.split(|byte| *byte == 0).next().unwrap_or_default();
-    Some(match name {
-        b"reno" => Ok(()),
-        b"" => Err(Errno(libc::EINVAL)),
-        _ => Err(Errno(libc::ENOENT)),
-    })
+    let control = match name {
+        b"cubic" => CongestionControl::Cubic,
+        b"reno" => CongestionControl::Reno,
+        b"" => return Some(Err(Errno(libc::EINVAL))),
+        _ => return Some(Err(Errno(libc::ENOENT))),
+    };
+    socket.set_congestion_control(control);
+    Some(Ok(()))
 }

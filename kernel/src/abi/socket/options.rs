@@ -10,7 +10,7 @@ use crate::abi::channel::SOCKET_BYTES;
 use crate::abi::netlink::{self, NetlinkSocket};
 use crate::abi::{errno, unix};
 use crate::error::{Errno, Result};
-use crate::network::socket::tcp::NumberOption;
+use crate::network::socket::options::NumberOption;
 use crate::network::socket::told::Told;
 use crate::network::socket::udp::Protocol;
 
@@ -255,7 +255,7 @@ unsafe extern "C" fn setsockopt(
             }
             (libc::IPPROTO_TCP, _, Socket::Tcp(socket)) => {
                 // SAFETY: the caller's.
-                if let Some(result) = unsafe { connection::set(option, value, len) } {
+                if let Some(result) = unsafe { connection::set(socket, option, value, len) } {
                     return result;
                 }
                 let (option, most) = number_option(option)?;

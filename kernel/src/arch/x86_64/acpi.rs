@@ -2,6 +2,7 @@
 //!
 //! The tables are written by firmware and not trusted: lengths are checked, and each walk has a limit.
 
+use super::aml::{self, Resources};
 use super::core_local::MAX_CORES;
 use super::mp_table;
 use super::start_info::RootPointer;
@@ -88,6 +89,13 @@ pub struct Power {
     pub enable: Option<(u16, u8)>,
 }
 
+impl Power {
+    /// Whether the machine has ACPI's fixed hardware, as every PC has.
+    pub fn has_fixed_hardware(&self) -> bool {
+        matches!(self.control, Control::Fixed(_))
+    }
+}
+
 /// The register that puts the machine to sleep.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Control {
@@ -170,7 +178,40 @@ pub fn read_tables(machine: &mut Machine, pointer: &RootPointer, extended_bios_d
     }
 }
 
+// As numbers: each is one comparison.
+const MADT: u32 = u32::from_le_bytes(*b"APIC");
+const FADT: u32 = u32::from_le_bytes(*b"FACP");
+
 fn read_acpi(machine: &mut Machine, pointer: &RootPointer, extended_bios_data: Option<u64>) {
+    for_each_table(pointer, extended_bios_data, |table| match table.u32(0) {
+        Some(MADT) => read_madt(table.bytes(), machine),
+        Some(FADT) => machine.power = read_fadt(table.bytes()),
+        _ => {}
+    });
+}
+
+/// Calls a function for each device of virtio in memory that the tables tell of.
+pub fn for_each_virtio_device(
+    pointer: &RootPointer,
+    extended_bios_data: Option<u64>,
+    found: impl FnMut(Resources),
+) {
+    let mut differentiated = None;
+    for_each_table(pointer, extended_bios_data, |table| {
+        if table.u32(0) == Some(FADT) {
+            differentiated = dsdt_address(table.bytes()).and_then(Table::open);
+        }
+    });
+    if let Some(table) = differentiated {
+        aml::virtio_devices(table.bytes()).for_each(found);
+    }
+}
+
+fn for_each_table(
+    pointer: &RootPointer,
+    extended_bios_data: Option<u64>,
+    mut found: impl FnMut(&Table),
+) {
     let at = |phys| Table::map(phys, 36).and_then(|table| open_root(table.bytes()));
     let root = match pointer {
         RootPointer::Unknown => find_rsdp(extended_bios_data).and_then(at),
@@ -186,16 +227,8 @@ fn read_acpi(machine: &mut Machine, pointer: &RootPointer, extended_bios_data: O
         let Some(address) = next_entry(&mut rest, is_long) else {
             return;
         };
-        let Some(table) = Table::open(address) else {
-            continue;
-        };
-        // As numbers: each is one comparison.
-        const MADT: u32 = u32::from_le_bytes(*b"APIC");
-        const FADT: u32 = u32::from_le_bytes(*b"FACP");
-        match table.u32(0) {
-            Some(MADT) => read_madt(table.bytes(), machine),
-            Some(FADT) => machine.power = read_fadt(table.bytes()),
-            _ => {}
+        if let Some(table) = Table::open(address) {
+            found(&table);
         }
     }
 }
@@ -281,7 +314,7 @@ fn read_madt(table: &[u8], machine: &mut Machine) {
 /// Fixed description table (section 5.2.9), and the value for soft-off from the differentiated table it points to.
 fn read_fadt(table: &[u8]) -> Option<Power> {
     let dsdt = Table::open(dsdt_address(table)?)?;
-    read_power(table, find_soft_off(dsdt.bytes())?)
+    read_power(table, aml::find_soft_off(dsdt.bytes())?)
 }
 
 /// Where the differentiated table is: the 64-bit address, where there is one.
@@ -329,27 +362,10 @@ fn read_power(table: &[u8], soft_off_type: u8) -> Option<Power> {
     })
 }
 
-/// The first number of the package named `_S5_` (section 7.4.2.6), found by its bytes: the name, a package, a number.
-fn find_soft_off(aml: &[u8]) -> Option<u8> {
-    let at = aml.windows(4).position(|name| name == b"_S5_")?;
-    let package = aml.get(at + 4..)?;
-    let [0x12, length, ..] = *package else {
-        return None;
-    };
-    // The top two bits tell how many more bytes the length has; the number of elements follows.
-    let elements = package.get(2 + usize::from(length >> 6) + 1..)?;
-    match *elements {
-        [0x0A, value, ..] => Some(value),
-        [value @ (0 | 1), ..] => Some(value),
-        _ => None,
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::{
-        Control, MAX_CORES, Machine, dsdt_address, find_soft_off, next_entry, read_madt,
-        read_power, sum,
+        Control, MAX_CORES, Machine, dsdt_address, next_entry, read_madt, read_power, sum,
     };
 
     fn fadt(fields: &[(usize, &[u8])]) -> [u8; 276] {
@@ -431,17 +447,6 @@ mod tests {
         assert_eq!(dsdt_address(&both), Some(1 << 32));
         assert_eq!(dsdt_address(&fadt(&[(40, &[7])])), Some(7));
         assert_eq!(dsdt_address(&both[..116]), Some(1));
-    }
-
-    #[test]
-    fn soft_off_is_found_in_either_encoding() {
-        assert_eq!(
-            find_soft_off(b"xx\x08_S5_\x12\x06\x04\x0A\x05\x0A\x05\x00\x00"),
-            Some(5)
-        );
-        assert_eq!(find_soft_off(b"_S5_\x12\x06\x04\x00\x00\x00\x00"), Some(0));
-        assert_eq!(find_soft_off(b"_S5_\x12"), None);
-        assert_eq!(find_soft_off(b"_S5_\x12\xC6"), None);
     }
 
     #[test]

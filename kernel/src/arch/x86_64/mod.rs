@@ -1,6 +1,7 @@
 //! x86-64: boot, descriptor tables, interrupts, clocks, ports.
 
 pub mod acpi;
+pub mod aml;
 #[cfg(not(test))]
 pub mod boot;
 pub mod clock;

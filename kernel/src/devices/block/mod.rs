@@ -15,6 +15,7 @@ use super::virtio as virtio_bus;
 use super::virtio::Transport;
 use super::virtio::mmio::MmioTransport;
 use super::virtio::pci::PciTransport;
+use super::virtio::pci_legacy::LegacyPciTransport;
 use crate::arch::interrupts::Irq;
 use crate::arch::x86_64::core_local::{self, CoreLocal};
 use crate::command_line::VirtioMmioDevice;
@@ -157,6 +158,34 @@ pub(crate) fn check_range(
     }
 }
 
+/// Starts a virtio disk on the PCI bus, with so many queues as there are cores and `lines_left` for their interrupts.
+fn start_virtio(
+    device: &pci::PciDevice,
+    lines_left: &mut usize,
+) -> Result<QueuedDisk, virtio_bus::Error> {
+    let name = Name::VirtioPci(*device);
+    let Ok(mut transport) = PciTransport::new(device) else {
+        let transport = LegacyPciTransport::new(device)?;
+        device.disable_pin();
+        return virtio::start(name, Arc::new(transport), 1, Vec::new);
+    };
+    let most = core_local::count().min(*lines_left);
+    let cores: Vec<_> = cores().take(queue_count(&transport, most)).collect();
+    let irqs = match cores.len() {
+        2.. => transport.claim_messages(device, &cores, 1),
+        _ => None,
+    };
+    let irqs = irqs
+        .inspect(|irqs| *lines_left -= irqs.len())
+        .or_else(|| Some(vec![transport.claim_message(device)?]))
+        .unwrap_or_default();
+    if irqs.is_empty() {
+        // Its line may be shared with a device that would have to answer for this one.
+        device.disable_pin();
+    }
+    virtio::start(name, Arc::new(transport), cores.len(), || irqs)
+}
+
 /// Looks for all disks of the machine. Their order: IDE, by bus, slot, channel and drive; AHCI, by bus, slot and port; NVMe, by bus, slot
 /// and namespace; pvscsi, by bus, slot and target; virtio on the PCI bus, by bus and slot; virtio in memory, as the loader tells of them. A disk that does not start is left
 /// out, with an error in the log.
@@ -171,28 +200,7 @@ pub fn discover(virtio_mmio: &[VirtioMmioDevice]) -> Vec<Arc<dyn BlockDriver>> {
         |device: &&pci::PciDevice| virtio_bus::pci::device_id(device) == Some(virtio_bus::BLOCK);
     let mut lines_left = QUEUE_LINES;
     for device in devices.iter().filter(is_disk) {
-        let started = PciTransport::new(device).and_then(|mut transport| {
-            let most = core_local::count().min(lines_left);
-            let cores: Vec<_> = cores().take(queue_count(&transport, most)).collect();
-            let irqs = match cores.len() {
-                2.. => transport.claim_messages(device, &cores, 1),
-                _ => None,
-            };
-            let irqs = irqs
-                .inspect(|irqs| lines_left -= irqs.len())
-                .or_else(|| Some(vec![transport.claim_message(device)?]))
-                .unwrap_or_default();
-            if irqs.is_empty() {
-                // Its line may be shared with a device that would have to answer for this one.
-                device.disable_pin();
-            }
-            virtio::start(
-                Name::VirtioPci(*device),
-                Arc::new(transport),
-                cores.len(),
-                || irqs,
-            )
-        });
+        let started = start_virtio(device, &mut lines_left);
         keep(Name::VirtioPci(*device), started, &mut disks);
     }
     for place in virtio_mmio {

@@ -24,6 +24,7 @@ use crate::devices::pci::{self, PciDevice};
 use crate::devices::virtio as virtio_bus;
 use crate::devices::virtio::mmio::MmioTransport;
 use crate::devices::virtio::pci::PciTransport;
+use crate::devices::virtio::pci_legacy::LegacyPciTransport;
 use crate::memory::OutOfMemory;
 
 /// Why a controller did not start.
@@ -177,6 +178,11 @@ pub trait Transmitter: Device + Send {
     fn largest_send(&self) -> usize {
         0
     }
+
+    /// Whether the device has taken all frames, as far as it tells without being asked for each: then the machine may end.
+    fn has_sent_all(&mut self) -> bool {
+        true
+    }
 }
 
 /// All controllers of the machine that a driver knows: those on the PCI bus, then those at `virtio_mmio`, which the loader told of. One
@@ -214,7 +220,11 @@ pub fn find(virtio_mmio: &[VirtioMmioDevice]) -> Vec<NetworkDevice> {
 
 /// Starts a virtio card on the PCI bus, with a pair of queues for each core if it has as many.
 fn start_virtio(device: &PciDevice) -> Result<NetworkDevice, virtio_bus::Error> {
-    let mut transport = PciTransport::new(device)?;
+    let claim_pin = || Irq::claim_legacy(device.interrupt_line()?, true);
+    let Ok(mut transport) = PciTransport::new(device) else {
+        let transport = LegacyPciTransport::new(device)?;
+        return virtio::start(Arc::new(transport), claim_pin, Vec::new());
+    };
     let cores: Vec<_> = cores().take(virtio::pair_count(&transport)).collect();
     if cores.len() > 1
         && let Some(lines) = transport.claim_messages(device, &cores, virtio::QUEUES_OF_PAIR)
@@ -224,8 +234,11 @@ fn start_virtio(device: &PciDevice) -> Result<NetworkDevice, virtio_bus::Error> 
         return virtio::start(Arc::new(transport), || first, lines.collect());
     }
     let message = transport.claim_message(device);
-    let claim = || message.or_else(|| Irq::claim_legacy(device.interrupt_line()?, true));
-    virtio::start(Arc::new(transport), claim, Vec::new())
+    virtio::start(
+        Arc::new(transport),
+        || message.or_else(claim_pin),
+        Vec::new(),
+    )
 }
 
 /// All cores, this one first.

@@ -1,10 +1,11 @@
 //! Virtio devices (OASIS Virtual I/O Device Version 1.2): how a driver and a device come to terms, over whatever carries them.
 //!
-//! [`mmio`] and [`pci`] are the transports, [`queue`] the split virtqueues. What is done with the queues is the drivers' business
+//! [`mmio`], [`pci`] and [`pci_legacy`] are the transports, [`queue`] the split virtqueues. What is done with the queues is the drivers' business
 //! ([`crate::devices::network::virtio`], [`crate::devices::block::virtio`]).
 
 pub mod mmio;
 pub mod pci;
+pub mod pci_legacy;
 pub mod queue;
 
 use core::fmt;
@@ -30,6 +31,11 @@ pub const VERSION_1: u64 = 1 << 32;
 pub const EVENT_INDEX: u64 = 1 << 29;
 /// Feature of older devices: what is in a buffer need not be cut at fixed places.
 pub const ANY_LAYOUT: u64 = 1 << 27;
+
+/// Feature: the device uses addresses as the platform has it, which may put an IOMMU in between. None is turned on here, so they are physical.
+const ACCESS_PLATFORM: u64 = 1 << 33;
+/// Longest queue whose length is the device's choice.
+const MAX_FIXED_QUEUE_LEN: u16 = 1024;
 
 /// Why a device cannot be used.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -78,6 +84,10 @@ pub trait Transport: Send + Sync {
     fn accept_features(&self, features: u64);
     /// How long a queue may be; 0 if there is none.
     fn max_queue_len(&self, index: u16) -> u16;
+    /// Whether a queue must be as long as the device says.
+    fn has_fixed_queues(&self) -> bool {
+        false
+    }
     /// Tells the device where a queue is.
     fn enable_queue(&self, index: u16, queue: &Queue);
     /// Tells the device that a queue has something new for it.
@@ -116,7 +126,7 @@ pub fn negotiate(
         transport.set_status(FAILED);
         return Err(Error::Features);
     }
-    let features = offered & (needed | choose(offered));
+    let features = offered & (needed | choose(offered) | ACCESS_PLATFORM);
     transport.accept_features(features);
     if !transport.is_legacy() {
         transport.set_status(ACKNOWLEDGE | DRIVER | FEATURES_OK);
@@ -137,10 +147,20 @@ pub fn make_queue(transport: &dyn Transport, index: u16, len: u16) -> Result<Que
     if max < 2 {
         return Err(Error::NoQueue);
     }
-    // The length is a power of two (section 2.7); what a device offers need not be.
-    let queue = Queue::new(1 << len.min(max).ilog2())?;
+    let queue =
+        Queue::new(queue_len(len, max, transport.has_fixed_queues()).ok_or(Error::NoQueue)?)?;
     transport.enable_queue(index, &queue);
     Ok(queue)
+}
+
+/// How long a queue becomes of which a driver wants `len` entries and the device has `max`.
+fn queue_len(len: u16, max: u16, is_fixed: bool) -> Option<u16> {
+    // A power of two (section 2.7); what a device offers need not be.
+    match is_fixed {
+        // The places of the rings follow from it.
+        true => Some(max).filter(|max| max.is_power_of_two() && *max <= MAX_FIXED_QUEUE_LEN),
+        false => Some(1 << len.min(max).ilog2()),
+    }
 }
 
 /// The driver is ready: the device may begin.
@@ -151,4 +171,19 @@ pub fn start(transport: &dyn Transport) {
         FEATURES_OK
     };
     transport.set_status(ACKNOWLEDGE | DRIVER | features_ok | DRIVER_OK);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::queue_len;
+
+    #[test]
+    fn a_queue_has_a_length_that_driver_and_device_can_use() {
+        assert_eq!(queue_len(64, 256, false), Some(64));
+        assert_eq!(queue_len(64, 40, false), Some(32));
+        // Of older devices on the PCI bus the length is what they say, or they are not used.
+        assert_eq!(queue_len(64, 256, true), Some(256));
+        assert_eq!(queue_len(64, 40, true), None);
+        assert_eq!(queue_len(64, 0x8000, true), None);
+    }
 }

@@ -75,7 +75,7 @@ impl PciTransport {
     pub fn new(pci: &PciDevice) -> Result<Self, Error> {
         let mut found: [Option<Mmio>; 5] = [None; 5];
         let mut notify_multiplier = 0;
-        let bars = pci.enable_with_bars();
+        let bars = pci.enable_with_places();
         let is_ours =
             |&(id, at): &(u8, u8)| id == CAPABILITY_VENDOR && at <= u8::MAX - CAPABILITY_BYTES;
         for (_, at) in pci.capabilities().filter(is_ours) {

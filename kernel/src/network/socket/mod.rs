@@ -4,6 +4,8 @@ pub mod failure;
 pub mod family;
 pub mod groups;
 pub mod mailbox;
+pub mod options;
+mod stream;
 pub mod tcp;
 pub mod told;
 pub mod udp;

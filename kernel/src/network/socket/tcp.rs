@@ -3,16 +3,19 @@
 use alloc::boxed::Box;
 use alloc::sync::Arc;
 use core::net::SocketAddr;
-use core::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, AtomicU64, Ordering};
+use core::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 
-use tcpip::{Info, Settings, State};
+use tcpip::{CongestionControl, Info, State};
 
 use super::family::Family;
+use super::options::{NumberOption, Options};
+use super::stream::Stream;
 use super::{deadline, wait};
 use crate::arch::clock;
 use crate::network::Network;
 use crate::network::binding::{self, Binding};
 use crate::network::error::{Error, Result};
+use crate::network::farewell;
 use crate::network::interface::Interface;
 use crate::network::ports::{FourTuple, Listener};
 use crate::network::stack::{Progress, Stack};
@@ -26,98 +29,6 @@ enum Role {
     Listener(Arc<Listener>),
     /// [`TcpSocket::stream`] says which.
     Stream,
-}
-
-/// A connection and where it is. One that could not be made may be followed by another one, which has its place if it goes by the same
-/// interface.
-struct Stream {
-    interface: &'static Interface,
-    /// Read and changed only while the interface is locked.
-    slot: AtomicU32,
-    ends: SpinLock<FourTuple>,
-    /// What the program bound, whose port goes with the socket.
-    bound: Option<Binding>,
-    /// The connection is by another interface, behind this one.
-    is_left: AtomicBool,
-    next: OnceCell<Box<Self>>,
-}
-
-impl Stream {
-    fn new(
-        interface: &'static Interface,
-        slot: u32,
-        ends: FourTuple,
-        bound: Option<Binding>,
-    ) -> Self {
-        Self {
-            interface,
-            slot: AtomicU32::new(slot),
-            ends: SpinLock::new(ends),
-            bound,
-            is_left: AtomicBool::new(false),
-            next: OnceCell::new(),
-        }
-    }
-
-    #[inline]
-    fn slot(&self) -> u32 {
-        self.slot.load(Ordering::Relaxed)
-    }
-
-    /// Its own address.
-    fn local(&self) -> SocketAddr {
-        let FourTuple { local, .. } = *self.ends.lock();
-        if !local.ip().is_unspecified() {
-            return local;
-        }
-        // It may have had to wait for the machine's address.
-        let mut stack = self.interface.lock();
-        let tuple = stack.tuple(self.slot());
-        tuple.map_or(local, |tuple| tuple.local)
-    }
-
-    fn remote(&self) -> SocketAddr {
-        self.ends.lock().remote
-    }
-}
-
-/// Options of a socket, which a stream's stack is told of.
-struct Options {
-    is_nodelay: AtomicBool,
-    is_quick_ack: AtomicBool,
-    is_corked: AtomicBool,
-    is_urgent_inline: AtomicBool,
-    ttl: AtomicU8,
-    traffic_class: AtomicU8,
-    is_keep_alive: AtomicBool,
-    keep_alive_s: AtomicU32,
-    keep_alive_interval_s: AtomicU32,
-    keep_alive_probes: AtomicU32,
-    user_timeout_ms: AtomicU32,
-    receive_bytes: AtomicU32,
-    transmit_bytes: AtomicU32,
-    segment_bytes: AtomicU32,
-    /// Something was changed, which accepted sockets take over.
-    is_changed: AtomicBool,
-}
-
-/// Options that are numbers.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum NumberOption {
-    /// `TCP_KEEPIDLE`: after how long a silent peer is asked.
-    KeepAliveSeconds,
-    /// `TCP_KEEPINTVL`: how long after that it is asked again.
-    KeepAliveIntervalSeconds,
-    /// `TCP_KEEPCNT`: how often it is asked.
-    KeepAliveProbes,
-    /// `TCP_USER_TIMEOUT`: how long what was sent may stay unanswered; 0: the default.
-    UserTimeoutMs,
-    /// `SO_RCVBUF`: as many bytes at most wait to be read.
-    ReceiveBytes,
-    /// `SO_SNDBUF`: and to be sent.
-    TransmitBytes,
-    /// `TCP_MAXSEG`: bytes of payload that a segment has at most; 0: as many as fit.
-    SegmentBytes,
 }
 
 /// What there is to tell of a socket (`/proc/net/tcp`).
@@ -180,23 +91,7 @@ impl TcpSocket {
             role: SpinLock::new(Role::Fresh(None)),
             first: OnceCell::new(),
             is_failure_known: AtomicBool::new(false),
-            options: Options {
-                is_nodelay: AtomicBool::new(false),
-                is_quick_ack: AtomicBool::new(false),
-                is_corked: AtomicBool::new(false),
-                is_urgent_inline: AtomicBool::new(false),
-                ttl: AtomicU8::new(64),
-                traffic_class: AtomicU8::new(0),
-                is_keep_alive: AtomicBool::new(false),
-                keep_alive_s: AtomicU32::new(7200),
-                keep_alive_interval_s: AtomicU32::new(75),
-                keep_alive_probes: AtomicU32::new(9),
-                user_timeout_ms: AtomicU32::new(0),
-                receive_bytes: AtomicU32::new(u32::MAX),
-                transmit_bytes: AtomicU32::new(u32::MAX),
-                segment_bytes: AtomicU32::new(0),
-                is_changed: AtomicBool::new(false),
-            },
+            options: Options::new(),
             is_read_shut: AtomicBool::new(false),
             family: Family::new(is_v6),
             read_timeout_ns: AtomicU64::new(0),
@@ -224,12 +119,12 @@ impl TcpSocket {
         Ok(stream)
     }
 
-    /// Makes it a stream; one that is it already (two threads connect it at once) gives the connection back.
-    fn become_stream(&self, stream: Stream) -> core::result::Result<&Stream, Stream> {
+    /// Makes it a stream; one that is it already (two threads connect it at once) gives the connection's place back.
+    fn become_stream(&self, stream: Stream) -> core::result::Result<(), u32> {
         let mut role = self.role.lock();
-        let stream = self.first.set(stream)?;
+        self.first.set(stream).map_err(|stream| stream.slot())?;
         *role = Role::Stream;
-        Ok(stream)
+        Ok(())
     }
 
     /// Takes an address.
@@ -352,9 +247,9 @@ impl TcpSocket {
         let interface = self.way(remote, bound, is_nonblocking, deadline_ns)?;
         let (slot, ends) = self.dial(interface, remote, bound)?;
         let stream = Stream::new(interface, slot, ends, bound);
-        if let Err(stream) = self.become_stream(stream) {
+        if let Err(slot) = self.become_stream(stream) {
             let mut stack = interface.lock();
-            stack.release(stream.slot(), true, clock::now_ns());
+            stack.release(slot, true, clock::now_ns());
             return Err(Error::AlreadyInProgress);
         }
         self.await_connection(is_nonblocking, deadline_ns)
@@ -596,7 +491,11 @@ impl TcpSocket {
                     }
                 }
                 Err(_) if sent != 0 => return Ok(sent),
-                Err(error) => return Err(error),
+                Err(error) => {
+                    drop(stack);
+                    farewell::stay_if_said();
+                    return Err(error);
+                }
             }
         }
     }
@@ -718,6 +617,21 @@ impl TcpSocket {
         self.options.is_corked.load(Ordering::Relaxed)
     }
 
+    /// `TCP_CONGESTION`: how much may be under way.
+    pub fn set_congestion_control(&self, control: CongestionControl) {
+        let is_reno = control == CongestionControl::Reno;
+        self.options.is_reno.store(is_reno, Ordering::Relaxed);
+        self.apply_options();
+    }
+
+    /// See [`TcpSocket::set_congestion_control`].
+    pub fn congestion_control(&self) -> CongestionControl {
+        match self.options.is_reno.load(Ordering::Relaxed) {
+            true => CongestionControl::Reno,
+            false => CongestionControl::Cubic,
+        }
+    }
+
     /// `SO_OOBINLINE`: urgent bytes are read among the others.
     pub fn set_urgent_inline(&self, is_on: bool) {
         let is_inline = &self.options.is_urgent_inline;
@@ -803,12 +717,12 @@ impl TcpSocket {
 
     /// A number among its options.
     pub fn number(&self, option: NumberOption) -> u32 {
-        self.number_place(option).load(Ordering::Relaxed)
+        self.options.number(option).load(Ordering::Relaxed)
     }
 
     /// Changes a number among its options.
     pub fn set_number(&self, option: NumberOption, value: u32) {
-        self.number_place(option).store(value, Ordering::Relaxed);
+        self.options.number(option).store(value, Ordering::Relaxed);
         if option == NumberOption::SegmentBytes
             && let Role::Listener(listener) = &*self.role.lock()
         {
@@ -816,18 +730,6 @@ impl TcpSocket {
             told.store(value as u16, Ordering::Relaxed);
         }
         self.apply_options();
-    }
-
-    fn number_place(&self, option: NumberOption) -> &AtomicU32 {
-        match option {
-            NumberOption::KeepAliveSeconds => &self.options.keep_alive_s,
-            NumberOption::KeepAliveIntervalSeconds => &self.options.keep_alive_interval_s,
-            NumberOption::KeepAliveProbes => &self.options.keep_alive_probes,
-            NumberOption::UserTimeoutMs => &self.options.user_timeout_ms,
-            NumberOption::ReceiveBytes => &self.options.receive_bytes,
-            NumberOption::TransmitBytes => &self.options.transmit_bytes,
-            NumberOption::SegmentBytes => &self.options.segment_bytes,
-        }
     }
 
     /// See [`TcpSocket::set_keep_alive`].
@@ -869,63 +771,6 @@ impl TcpSocket {
                     .lock()
                     .release(pending.slot, true, clock::now_ns());
             }
-        }
-    }
-}
-
-impl Options {
-    /// The settings of a connection.
-    fn settings(&self) -> Settings {
-        let is_keep_alive = self.is_keep_alive.load(Ordering::Relaxed);
-        let number = |option: &AtomicU32| option.load(Ordering::Relaxed);
-        Settings {
-            is_nodelay: self.is_nodelay.load(Ordering::Relaxed),
-            is_quick_ack: self.is_quick_ack.load(Ordering::Relaxed),
-            is_corked: self.is_corked.load(Ordering::Relaxed),
-            is_urgent_inline: self.is_urgent_inline.load(Ordering::Relaxed),
-            segment_bytes: number(&self.segment_bytes) as u16,
-            keep_alive_s: if is_keep_alive {
-                number(&self.keep_alive_s)
-            } else {
-                0
-            },
-            keep_alive_interval_s: number(&self.keep_alive_interval_s),
-            keep_alive_probes: number(&self.keep_alive_probes) as u8,
-            hop_limit: self.ttl.load(Ordering::Relaxed),
-            traffic_class: self.traffic_class.load(Ordering::Relaxed),
-            user_timeout_s: number(&self.user_timeout_ms).div_ceil(1000),
-            receive_bytes: number(&self.receive_bytes),
-            transmit_bytes: number(&self.transmit_bytes),
-        }
-    }
-
-    /// Takes over what another socket has.
-    fn copy_from(&self, other: &Self) {
-        for (own, others) in [
-            (&self.is_nodelay, &other.is_nodelay),
-            (&self.is_quick_ack, &other.is_quick_ack),
-            (&self.is_corked, &other.is_corked),
-            (&self.is_urgent_inline, &other.is_urgent_inline),
-            (&self.is_keep_alive, &other.is_keep_alive),
-        ] {
-            own.store(others.load(Ordering::Relaxed), Ordering::Relaxed);
-        }
-        for (own, others) in [
-            (&self.ttl, &other.ttl),
-            (&self.traffic_class, &other.traffic_class),
-        ] {
-            own.store(others.load(Ordering::Relaxed), Ordering::Relaxed);
-        }
-        for (own, others) in [
-            (&self.keep_alive_s, &other.keep_alive_s),
-            (&self.keep_alive_interval_s, &other.keep_alive_interval_s),
-            (&self.keep_alive_probes, &other.keep_alive_probes),
-            (&self.user_timeout_ms, &other.user_timeout_ms),
-            (&self.receive_bytes, &other.receive_bytes),
-            (&self.transmit_bytes, &other.transmit_bytes),
-            (&self.segment_bytes, &other.segment_bytes),
-        ] {
-            own.store(others.load(Ordering::Relaxed), Ordering::Relaxed);
         }
     }
 }

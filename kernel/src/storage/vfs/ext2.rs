@@ -6,7 +6,6 @@
 //! What is wrong with a disk is logged with the field that is wrong; the program gets `EUCLEAN`.
 
 use alloc::collections::BTreeMap;
-use alloc::string::String;
 use alloc::sync::{Arc, Weak};
 use alloc::vec::Vec;
 use core::any::Any;
@@ -20,7 +19,7 @@ use super::node::{
 };
 use crate::error::{Errno, Result};
 use crate::scheduler::{Change, Look, SharedTurn};
-use crate::storage::disks::{Disk, Volume};
+use crate::storage::disks::{Disk, Volume, VolumeName};
 use crate::storage::write_behind;
 use crate::sync::SpinLock;
 
@@ -33,7 +32,7 @@ pub struct Ext2 {
 
 struct Shared {
     /// The disk's name in messages.
-    what: String,
+    what: VolumeName,
     disk: Arc<Disk>,
     file_system: SharedTurn<ext2::FileSystem<Volume>>,
     /// Counts changes: what a node remembers from before the last one may be old.
@@ -67,7 +66,7 @@ impl Ext2 {
     /// What is wrong with the disk.
     pub fn mount(
         volume: Volume,
-        what: String,
+        what: VolumeName,
         is_read_only: bool,
     ) -> core::result::Result<Self, Error> {
         let options = MountOptions {

@@ -1,7 +1,6 @@
 //! Writing to an ext2 file system through the tree of names, and finding it again after the next mount.
 
 use alloc::format;
-use alloc::string::ToString;
 use alloc::sync::Arc;
 use alloc::vec;
 use alloc::vec::Vec;
@@ -15,8 +14,13 @@ use super::operations;
 use super::test_tree::{Tree, volume};
 use crate::error::Errno;
 use crate::storage::block_cache::tests::MemoryDisk;
-use crate::storage::disks::{Disk, Volume};
+use crate::storage::disks::{Disk, Volume, VolumeName};
 use core::sync::atomic::Ordering;
+
+const NAME: VolumeName = VolumeName {
+    disk: 0,
+    partition: None,
+};
 
 fn empty_disk() -> Arc<MemoryDisk> {
     let options = Options {
@@ -33,7 +37,7 @@ fn empty_disk() -> Arc<MemoryDisk> {
 }
 
 fn mount(disk: &Arc<MemoryDisk>) -> Tree {
-    Tree::new(Ext2::mount(volume(disk), "disk".to_string(), false).expect("sound"))
+    Tree::new(Ext2::mount(volume(disk), NAME, false).expect("sound"))
 }
 
 #[test]

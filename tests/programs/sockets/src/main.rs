@@ -3,6 +3,7 @@
 mod again;
 mod echoes;
 mod groups;
+mod leave;
 mod names;
 mod options;
 mod six;
@@ -40,6 +41,8 @@ fn main() -> io::Result<()> {
         "nothing" => nothing(&address),
         "resolve" => resolve(&address),
         "listen" => listen(),
+        "leave" => leave::connections(&address),
+        "leave datagrams" => leave::datagrams(&address),
         _ => Err(io::Error::other("say what to do")),
     }?;
     println!("sockets: done");

@@ -36,6 +36,20 @@ fn switches() -> io::Result<()> {
         tcp.out_of_band_inline()?,
         tcp.reuse_port()?
     );
+    let name = || {
+        tcp.tcp_congestion().map(|name| {
+            String::from_utf8_lossy(&name)
+                .trim_end_matches('\0')
+                .to_string()
+        })
+    };
+    print!("congestion {}", name()?);
+    tcp.set_tcp_congestion(b"reno")?;
+    let refused = [&b"none such"[..], b""].map(|name| {
+        let result = tcp.set_tcp_congestion(name);
+        result.err().and_then(|error| error.raw_os_error())
+    });
+    println!(" {} {refused:?}", name()?);
     let udp = Socket::new(Domain::IPV4, Type::DGRAM, None)?;
     udp.set_tos_v4(0xB8)?;
     udp.set_recv_tos_v4(true)?;

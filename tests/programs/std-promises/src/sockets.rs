@@ -110,10 +110,8 @@ fn late_port() {
     show!("the same", Some(peer) == client.local_addr().ok());
     let server = late();
     // SAFETY: no pointers.
-    show!(
-        "listens",
-        checked(unsafe { libc::listen(server.as_raw_fd(), 1) } as isize)
-    );
+    let listens = checked(unsafe { libc::listen(server.as_raw_fd(), 1) } as isize);
+    show!("listens", listens);
     show!("has a port", has_port(&server));
     show!(
         "is reached",

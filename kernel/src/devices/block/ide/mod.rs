@@ -126,15 +126,15 @@ impl BlockDriver for IdeDisk {
 
 /// Looks for IDE disks at the machine's controllers, or at the legacy ports where there is no PCI.
 pub fn discover(devices: &[PciDevice], disks: &mut Vec<Arc<dyn BlockDriver>>) {
+    let before = disks.len();
     let mut places: Vec<Place> = Vec::new();
     if devices.is_empty() {
         places.extend(LEGACY);
     }
-    for device in devices
-        .iter()
-        .filter(|device| device.class >> 8 == CLASS_IDE)
-    {
-        device.enable();
+    let is_controller = |device: &&PciDevice| device.class >> 8 == CLASS_IDE;
+    let controllers = || devices.iter().filter(is_controller);
+    for device in controllers() {
+        device.enable_ports();
         for index in 0..2 {
             if let Some(place) = place_of(device, index)
                 && !places.iter().any(|known| known.command == place.command)
@@ -153,6 +153,10 @@ pub fn discover(devices: &[PciDevice], disks: &mut Vec<Arc<dyn BlockDriver>>) {
         if let Some(channel) = Channel::new(ports) {
             probe(place, channel, disks);
         }
+    }
+    // Most machines have a controller without disks, which needs no DMA.
+    if disks.len() > before {
+        controllers().for_each(PciDevice::enable);
     }
 }
 

@@ -79,21 +79,31 @@ impl<R: Registers> TransmitRing<R> {
         self.push(checksum, CONTEXT | REPORT_STATUS | CONTEXT_TCP);
         self.context = Some(request);
     }
+
+    /// Takes the descriptors back that the device is done with.
+    fn collect(&mut self) {
+        while self.oldest != self.next {
+            let status: u64 = self.descriptors.read(self.oldest * DESCRIPTOR_BYTES + 8);
+            if status & DONE == 0 {
+                return;
+            }
+            self.oldest = (self.oldest + 1) % DESCRIPTORS;
+        }
+    }
 }
 
-impl<R: Registers> Transmitter for TransmitRing<R> {}
+impl<R: Registers> Transmitter for TransmitRing<R> {
+    fn has_sent_all(&mut self) -> bool {
+        self.collect();
+        self.oldest == self.next
+    }
+}
 
 impl<R: Registers> Device for TransmitRing<R> {
     fn has_room(&mut self) -> bool {
         // A frame needs two descriptors at most. Only when they run out the finished ones are collected.
         if self.free_descriptors() < 2 {
-            while self.oldest != self.next {
-                let status: u64 = self.descriptors.read(self.oldest * DESCRIPTOR_BYTES + 8);
-                if status & DONE == 0 {
-                    break;
-                }
-                self.oldest = (self.oldest + 1) % DESCRIPTORS;
-            }
+            self.collect();
         }
         self.free_descriptors() >= 2
     }

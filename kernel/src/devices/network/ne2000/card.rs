@@ -200,6 +200,15 @@ impl<P: Ports> Card<P> {
         self.waiting.len() < MAX_WAITING
     }
 
+    /// Whether nothing is on its way any more.
+    pub(super) fn has_sent_all(&mut self) -> bool {
+        if self.is_sending && self.ports.read(COMMAND) & TRANSMIT == 0 {
+            self.is_sending = false;
+        }
+        self.send_waiting();
+        !self.is_sending
+    }
+
     /// Sends a frame, after those that wait.
     pub(super) fn send(&mut self, frame: &[u8]) {
         let mut frame = frame.to_vec();

@@ -122,7 +122,11 @@ struct NeTransmitter<P> {
     frame: [u8; MAX_FRAME_BYTES],
 }
 
-impl<P: Ports> Transmitter for NeTransmitter<P> {}
+impl<P: Ports> Transmitter for NeTransmitter<P> {
+    fn has_sent_all(&mut self) -> bool {
+        self.card.lock().has_sent_all()
+    }
+}
 
 impl<P: Ports> Device for NeTransmitter<P> {
     fn has_room(&mut self) -> bool {

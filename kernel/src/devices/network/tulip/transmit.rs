@@ -84,7 +84,12 @@ impl<R: Registers> TransmitRing<R> {
     }
 }
 
-impl<R: Registers> Transmitter for TransmitRing<R> {}
+impl<R: Registers> Transmitter for TransmitRing<R> {
+    fn has_sent_all(&mut self) -> bool {
+        let last = (self.next + DESCRIPTORS - 1) % DESCRIPTORS;
+        self.descriptors.read::<u32>(last * DESCRIPTOR_BYTES) & OWN == 0
+    }
+}
 
 impl<R: Registers> Device for TransmitRing<R> {
     fn has_room(&mut self) -> bool {

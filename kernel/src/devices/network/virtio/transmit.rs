@@ -143,6 +143,11 @@ impl Transmitter for TransmitQueue {
             0
         }
     }
+
+    fn has_sent_all(&mut self) -> bool {
+        self.collect();
+        self.used == 0
+    }
 }
 
 impl Device for TransmitQueue {

@@ -1,0 +1,67 @@
+//! Connections for which both hosts ask at once (RFC 9293, section 3.5, figure 7), as a peer can have it too that answers a request by one of
+//! its own.
+
+mod world;
+
+use proptest::prelude::*;
+use std::net::SocketAddr;
+use tcpip::{Settings, State};
+use world::{A, B, Host, Weather, World};
+
+/// Both ask the other, at ports that both chose; their slots.
+fn both_ask(world: &mut World) -> (u32, u32) {
+    let (at_a, at_b) = (SocketAddr::new(A, 5000), SocketAddr::new(B, 6000));
+    let now = world.now;
+    let settings = Settings::default;
+    let a = world.a.connect((), at_a, at_b, settings(), now);
+    let b = world.b.connect((), at_b, at_a, settings(), now);
+    (a.expect("a way"), b.expect("a way"))
+}
+
+/// Whether bytes go from one to the other.
+fn says(from: &mut Host, slot: u32, bytes: &[u8], now: u64) -> bool {
+    from.write(slot, bytes, now) == Ok(bytes.len())
+}
+
+fn hears(to: &mut Host, slot: u32, bytes: &[u8], now: u64) -> bool {
+    let mut buf = [0; 100];
+    to.read(slot, &mut buf, false, now) == Ok(bytes.len()) && buf.starts_with(bytes)
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(64))]
+
+    #[test]
+    fn two_that_ask_each_other_at_once_have_one_connection(
+        seed in any::<u64>(),
+        loss in 0_u64..300,
+        jitter_us in 0_u64..50_000,
+    ) {
+        let mut world = World::new(seed);
+        // Each knows where the other is.
+        world.connected(80);
+        world.weather = Weather { loss, delay_us: 10_000, jitter_us, ..Weather::default() };
+        let (a, b) = both_ask(&mut world);
+        for _ in 0..1200 {
+            world.pass(100_000);
+            if [world.a.state(a), world.b.state(b)] == [State::Established; 2] {
+                break;
+            }
+        }
+        prop_assert_eq!([world.a.state(a), world.b.state(b)], [State::Established; 2]);
+        world.weather = Weather::default();
+        prop_assert!(says(&mut world.a, a, b"from a", world.now));
+        prop_assert!(says(&mut world.b, b, b"from b", world.now));
+        world.pass(60_000_000);
+        prop_assert!(hears(&mut world.b, b, b"from a", world.now));
+        prop_assert!(hears(&mut world.a, a, b"from b", world.now));
+        world.a.shutdown(a, world.now);
+        world.b.shutdown(b, world.now);
+        world.pass(10_000_000);
+        world.a.release(a, false, world.now);
+        world.b.release(b, false, world.now);
+        world.pass(300_000_000);
+        // What is left is the first connection.
+        prop_assert_eq!([world.a.census()[0], world.b.census()[0]], [1, 1]);
+    }
+}

@@ -200,8 +200,8 @@ fn in_memory() {
         "a file in memory is none of the tree's",
         files.iter().all(|file| key(file) != key(&memory)),
     );
-    // SAFETY: numbers.
     let locked = |file: &File| {
+        // SAFETY: numbers.
         check(unsafe { libc::flock(file.as_raw_fd(), libc::LOCK_EX | libc::LOCK_NB) })
     };
     show("locked", locked(&memory));

@@ -1,6 +1,7 @@
 /* A plugin for QEMU's emulator (TCG) that counts executed guest instructions into a file, so that they can be read
  * while the guest runs:  -plugin ./instructions.so,out=FILE[,blocks=N]
  * or takes the time from one block of instructions to another one:  -plugin ./instructions.so,out=FILE,from=ADDRESS,to=ADDRESS
+ * With slow=N it also makes each instruction take N rounds of an empty loop more, for processors that are slow beside all else.
  *
  * The file, in 64-bit words of the host:
  *     0      magic, written when everything else is there
@@ -58,11 +59,14 @@ extern uint64_t qemu_plugin_tb_vaddr(const struct qemu_plugin_tb *tb);
 EXPORT int qemu_plugin_version = PLUGIN_API;
 
 static volatile struct counters *counters;
-static uint64_t room, from, to;
+static uint64_t room, from, to, slow;
 
 static void count(unsigned int cpu, uint64_t instructions)
 {
     counters->cpu[cpu < CPUS ? cpu : CPUS - 1] += instructions; /* each CPU has one thread */
+    /* Rounds, not time: two CPUs that share a processor of the host shall not wait at once. */
+    for (uint64_t round = instructions * slow; round; round--)
+        __asm__ volatile("");
 }
 
 static void executed(unsigned int cpu, void *instructions)
@@ -139,6 +143,8 @@ EXPORT int qemu_plugin_install(uint64_t id, const void *info, int argc, char **a
             from = strtoull(argv[i] + 5, NULL, 0);
         else if (!strncmp(argv[i], "to=", 3))
             to = strtoull(argv[i] + 3, NULL, 0);
+        else if (!strncmp(argv[i], "slow=", 5))
+            slow = strtoull(argv[i] + 5, NULL, 10);
     }
     if (!out || room > 1 << 24) {
         fprintf(stderr, "instructions: out=FILE is missing, or blocks=N is too large\n");

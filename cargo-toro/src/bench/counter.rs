@@ -145,6 +145,8 @@ pub(super) struct Counter {
     block_count: usize,
     /// The two blocks between which time is taken, in place of all counts.
     span: Option<[u64; 2]>,
+    /// What each instruction waits, in rounds of an empty loop.
+    delay: u32,
 }
 
 impl Counter {
@@ -154,6 +156,15 @@ impl Counter {
             path: folder.join("instructions"),
             block_count: 0,
             span: None,
+            delay: 0,
+        }
+    }
+
+    /// Counts, and has each instruction take so many rounds of an empty loop more, of 0.3 ns or so each.
+    pub(super) fn slowed(folder: &Path, rounds: u32) -> Self {
+        Self {
+            delay: rounds,
+            ..Self::new(folder)
         }
     }
 
@@ -182,6 +193,9 @@ impl Counter {
         }
         if let Some([from, to]) = self.span {
             option += &format!(",from={from:#x},to={to:#x}");
+        }
+        if self.delay > 0 {
+            option += &format!(",slow={}", self.delay);
         }
         ["-plugin".into(), option.into()]
     }

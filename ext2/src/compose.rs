@@ -102,7 +102,7 @@ fn directory<'a>(
     if phase == Phase::Prepare {
         let mut shown: Vec<usize> = records(disk).flatten().map(|old| old.offset).collect();
         shown.extend(early);
-        shown.sort();
+        shown.sort_unstable();
         shown.dedup();
         let ends = shown.iter().copied().skip(1).chain([memory.len()]);
         for (offset, end) in shown.iter().zip(ends) {

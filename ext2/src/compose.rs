@@ -101,9 +101,11 @@ fn directory<'a>(
     }
     if phase == Phase::Prepare {
         let mut shown: Vec<usize> = records(disk).flatten().map(|old| old.offset).collect();
-        shown.extend(early);
-        shown.sort();
-        shown.dedup();
+        for offset in early {
+            if let Err(place) = shown.binary_search(&offset) {
+                shown.insert(place, offset);
+            }
+        }
         let ends = shown.iter().copied().skip(1).chain([memory.len()]);
         for (offset, end) in shown.iter().zip(ends) {
             set_len(&mut version, *offset, end.saturating_sub(*offset));

@@ -21,6 +21,7 @@ pub mod log;
 pub mod memory;
 pub mod network;
 pub mod scheduler;
+mod sorted_map;
 #[cfg(not(test))]
 pub mod start;
 pub mod storage;

@@ -27,6 +27,8 @@ pub(crate) enum Key {
     Groups,
     /// Frames that wait for the device.
     Late,
+    /// Addresses that the neighbours are to be told of.
+    Announcements,
 }
 
 /// Times in microseconds, in order.
@@ -38,9 +40,11 @@ pub(crate) struct Timers {
     /// How many are set.
     count: usize,
     /// Where the timers that are not connections' are set, by their order in [`Key`].
-    others: [u64; 8],
+    others: [u64; OTHERS],
 }
 
+/// How many timers are not connections'.
+const OTHERS: usize = 9;
 /// No time.
 pub(crate) const UNSET: u64 = u64::MAX;
 /// As many that were forgotten may always stay.
@@ -53,7 +57,7 @@ impl Timers {
             queue: BinaryHeap::new(),
             first: UNSET,
             count: 0,
-            others: [UNSET; 8],
+            others: [UNSET; OTHERS],
         }
     }
 
@@ -152,6 +156,7 @@ impl Key {
             Self::Autoconfiguration => 5,
             Self::Groups => 6,
             Self::Late => 7,
+            Self::Announcements => 8,
         })
     }
 }

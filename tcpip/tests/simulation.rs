@@ -809,3 +809,47 @@ fn new_connections_follow_a_peer_to_another_hardware_address() {
         world.a.release(slot.expect("a way"), true, world.now);
     }
 }
+
+/// Frames of ARP that were noted: whether of `a`, the operation, the sender and the target.
+fn noted_arp(world: &mut World) -> Vec<(bool, u8, [u8; 4], [u8; 4])> {
+    let frames = std::mem::take(&mut world.noted).into_iter();
+    frames
+        .filter(|(_, frame)| frame[12..14] == [8, 6])
+        .map(|(from_a, frame)| {
+            let address = |at: usize| frame[at..at + 4].try_into().expect("four bytes");
+            (from_a, frame[21], address(28), address(38))
+        })
+        .collect()
+}
+
+/// RFC 5227, section 2.3.
+#[test]
+fn a_new_address_is_announced_once_and_not_before_who_asks_at_once_is_answered() {
+    const NEW: [u8; 4] = [10, 0, 2, 77];
+    let mut world = World::new(1);
+    world.pass(1_000_000);
+    world.is_noting = true;
+    world.b.add_address(IpAddr::from(NEW), 24, world.now);
+    world.settle();
+    assert_eq!(noted_arp(&mut world), []);
+    // Who asks for it tells its own address, so that the answer needs no question.
+    world.b.sockets.listening.push(80);
+    let to = SocketAddr::new(IpAddr::from(NEW), 80);
+    let slot = world.a.connect((), ANY, to, Settings::default(), world.now);
+    let slot = slot.expect("a way");
+    world.pass(50_000);
+    assert_eq!(world.a.state(slot), State::Established);
+    let IpAddr::V4(own) = A else {
+        panic!("of IPv4");
+    };
+    let (request, reply) = (1, 2);
+    assert_eq!(
+        noted_arp(&mut world),
+        [
+            (true, request, own.octets(), NEW),
+            (false, reply, NEW, own.octets())
+        ]
+    );
+    world.pass(5_000_000);
+    assert_eq!(noted_arp(&mut world), [(false, request, NEW, NEW)]);
+}

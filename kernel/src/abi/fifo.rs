@@ -2,7 +2,6 @@
 //! open.
 
 use alloc::boxed::Box;
-use alloc::collections::BTreeMap;
 use alloc::sync::Arc;
 use core::ffi::{c_char, c_int};
 
@@ -16,6 +15,7 @@ use super::splice::PipeEnd;
 use super::{metadata, signal};
 use crate::error::{Errno, Result};
 use crate::scheduler::{Notifier, Observer, Readiness, WaitQueue};
+use crate::sorted_map::SortedMap;
 use crate::storage::vfs::namespace::Entry;
 use crate::storage::vfs::node::NewNode;
 use crate::storage::vfs::{self, operations};
@@ -43,7 +43,7 @@ struct Ends {
 /// File system and number of the node.
 type Key = (u64, u64);
 
-static FIFOS: SpinLock<BTreeMap<Key, Arc<Fifo>>> = SpinLock::new(BTreeMap::new());
+static FIFOS: SpinLock<SortedMap<Key, Arc<Fifo>>> = SpinLock::new(SortedMap::new());
 
 /// The pipe's end behind a descriptor, if it is one of a pipe with a name.
 pub(super) fn end_of(description: &Description) -> Option<PipeEnd> {
@@ -123,7 +123,7 @@ impl End {
                 return Err(Errno(libc::ENXIO));
             }
             let fifo = found.unwrap_or_else(|| Arc::new(Fifo::new()));
-            fifos.entry(key).or_insert_with(|| fifo.clone());
+            fifos.get_or_insert_with(key, || fifo.clone());
             let before = fifo.change(|ends| {
                 ends.readers += usize::from(can_read);
                 ends.reader_opens += u64::from(can_read);

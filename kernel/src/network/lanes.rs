@@ -310,6 +310,8 @@ mod tests {
             dns: vec![],
         };
         stack.set_address(Some(address), 0);
+        // It is announced.
+        stack.serve(500_000_000);
         for round in 1..4 {
             let before = told.load(Ordering::Relaxed);
             let request = [&[0, 1, 8, 0, 6, 4, 0, 1][..], &[4; 6], &PEER, &[0; 6], &OWN].concat();

@@ -84,8 +84,10 @@ impl World {
                 gateway: Some(CLIENT),
                 dns: vec![],
             }),
-            1_000_000_000,
+            0,
         );
+        // The address is announced.
+        stack.serve(1_000_000_000);
         let out = join(
             new_wire(),
             from_client.clone(),

@@ -1,6 +1,7 @@
 //! The machine's data disks, and volumes: what a file system lies on.
 //!
-//! A disk that holds a Toro image is not a data disk: its first partition starts with `TOROBOOT` (ARCHITECTURE.md, "The boot disk").
+//! A disk that holds a Toro image is not a data disk: its first partition has the type of such images, or starts with `TOROBOOT`
+//! (ARCHITECTURE.md, "The boot disk").
 
 use alloc::sync::Arc;
 use alloc::vec::Vec;
@@ -13,11 +14,13 @@ use super::block_cache::{BlockCache, Counts};
 use super::partition::{Partition, PartitionError, Partitions, Source};
 use crate::devices::block::{BlockDriver, BlockError};
 
-/// What the boot disk's first partition starts with, and the sector where the tool has it start.
+/// What the boot disk's first partition starts with.
 const BOOT_MAGIC: &[u8; 8] = b"TOROBOOT";
-const BOOT_SECTOR: u64 = 2048;
-/// What the header of a GPT starts with, in sector 1.
+/// What the header of a GPT starts with, in sector 1 (UEFI Specification 2.10, section 5.3.2).
 const GPT_MAGIC: &[u8; 8] = b"EFI PART";
+/// What the first entry of such a table starts with on a boot disk, in sector 2: the first half of the type of its first partition,
+/// A4D6B1F2-6C3E-4B57-….
+const BOOT_TYPE: &[u8; 8] = &[0xF2, 0xB1, 0xD6, 0xA4, 0x3E, 0x6C, 0x57, 0x4B];
 
 /// A disk's partition table, as far as it could be read.
 type Table = Result<Partitions<BlockError>, PartitionError<BlockError>>;
@@ -92,8 +95,8 @@ pub fn data_disks(
     let mut disks = Vec::new();
     for driver in drivers {
         let cache = BlockCache::new(driver, cache_bytes);
-        // Nearly each start comes along here with a boot disk that the tool made: two sectors tell, without a partition table.
-        if starts_with(&cache, 1, GPT_MAGIC) && starts_with(&cache, BOOT_SECTOR, BOOT_MAGIC) {
+        // Nearly each start comes along here with a boot disk that the tool made: one read tells, of the disk's first sectors.
+        if starts_with(&cache, 1, GPT_MAGIC) && starts_with(&cache, 2, BOOT_TYPE) {
             continue;
         }
         let disk = Disk::of(cache);
@@ -230,6 +233,7 @@ mod tests {
     use alloc::sync::Arc;
     use alloc::vec;
     use alloc::vec::Vec;
+    use core::sync::atomic::Ordering;
     use ext2::{BlockDevice, DeviceError};
 
     /// A disk of 1 MiB with a partition at sector 100, which starts with this text.
@@ -256,16 +260,21 @@ mod tests {
     }
 
     #[test]
-    fn a_boot_disk_of_the_tool_is_known_by_two_sectors() {
-        let mut boot = vec![0; 2 << 20];
+    fn a_boot_disk_of_the_tool_is_known_by_its_first_sectors() {
+        let mut boot = vec![0; 1 << 20];
         boot[512..520].copy_from_slice(b"EFI PART");
-        boot[2048 * 512..][..8].copy_from_slice(b"TOROBOOT");
-        // Without a GPT the second is a file system's.
-        let mut data = boot.clone();
-        data[512] = 0;
-        let disks = [MemoryDisk::new(boot), MemoryDisk::new(data)];
-        let drivers = disks.map(|disk| disk as Arc<dyn BlockDriver>);
-        assert_eq!(data_disks(drivers, 0).len(), 1);
+        // The numbers of a GUID are little-endian, the rest are bytes (UEFI Specification 2.10, appendix A).
+        boot[1024..1028].copy_from_slice(&0xA4D6_B1F2_u32.to_le_bytes());
+        boot[1028..1030].copy_from_slice(&0x6C3E_u16.to_le_bytes());
+        boot[1030..1032].copy_from_slice(&0x4B57_u16.to_le_bytes());
+        // Without a GPT the entry is a file system's, and with another type the partition is.
+        let (mut bare, mut other) = (boot.clone(), boot.clone());
+        bare[512] = 0;
+        other[1024] = 0;
+        let disks = [boot, bare, other].map(MemoryDisk::new);
+        let drivers = disks.clone().map(|disk| disk as Arc<dyn BlockDriver>);
+        assert_eq!(data_disks(drivers, 0).len(), 2);
+        assert_eq!(disks[0].reads.load(Ordering::Relaxed), 1);
     }
 
     #[test]

@@ -121,6 +121,7 @@ impl<D: Device, S: Sockets> Engine<D, S> {
             is_tentative: true,
             valid_until,
             is_automatic: true,
+            is_untold: false,
         };
         if !self.addresses.add(own) {
             return;

@@ -299,6 +299,7 @@ impl<D: Device, S: Sockets> Engine<D, S> {
             is_tentative: false,
             valid_until: u64::MAX,
             is_automatic: true,
+            is_untold: false,
         });
         if let Some(gateway) = lease.gateway {
             let any = Prefix::new(Ipv4Addr::UNSPECIFIED, 0);

@@ -49,6 +49,8 @@ use crate::timers::{Key, Timers, UNSET};
 
 /// Timers handled in one go.
 const TIMER_BATCH: usize = 64;
+/// How long after an address came it is told to the neighbours.
+const ANNOUNCE_US: u64 = 100_000;
 
 /// The protocols of one interface.
 pub struct Engine<D, S: Sockets> {
@@ -194,6 +196,7 @@ impl<D: Device, S: Sockets> Engine<D, S> {
                 Key::Autoconfiguration => self.run_autoconfiguration(now),
                 Key::Groups => self.run_groups(now),
                 Key::Late => self.run_late(now),
+                Key::Announcements => self.run_announcements(now),
             }
         }
         self.timers.sweep(|slot| self.table.timer(slot));
@@ -227,20 +230,34 @@ impl<D: Device, S: Sockets> Engine<D, S> {
         self.settle(slot, news, now);
     }
 
-    /// Gives the interface an address. It is told to the neighbours, so that they need not ask.
+    /// Gives the interface an address. Neighbours that remember another station by it are told a moment later (RFC 5227, section 2.3, lets
+    /// two seconds pass): who wants something before asks, and so tells its own hardware address, which need not be asked for then.
     pub fn add_address(&mut self, ip: IpAddr, prefix_len: u8, now: u64) {
         let prefix = Prefix::new(ip, prefix_len);
         let is_new = !self.addresses.is_own(prefix.address);
+        let is_untold = is_new && self.capabilities.medium == Medium::Ethernet;
         self.addresses.add(Own {
             prefix,
             is_tentative: false,
             valid_until: u64::MAX,
             is_automatic: false,
+            is_untold,
         });
-        if is_new && self.capabilities.medium == Medium::Ethernet {
-            self.announce(prefix.address, now);
+        if is_untold {
+            self.timers.set(Key::Announcements, now + ANNOUNCE_US);
         }
         self.forget_paths();
+    }
+
+    fn run_announcements(&mut self, now: u64) {
+        let untold = self.addresses.iter_mut().filter(|own| own.is_untold);
+        let untold = untold.map(|own| {
+            own.is_untold = false;
+            own.prefix.address
+        });
+        for address in Vec::from_iter(untold) {
+            self.announce(address, now);
+        }
     }
 
     /// Takes an address away.

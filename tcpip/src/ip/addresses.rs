@@ -19,6 +19,8 @@ pub(crate) struct Own {
     pub(crate) valid_until: u64,
     /// It was made from what a router said.
     pub(crate) is_automatic: bool,
+    /// The neighbours are still to be told of it.
+    pub(crate) is_untold: bool,
 }
 
 /// A way to a network.
@@ -199,6 +201,7 @@ mod tests {
                 is_tentative: false,
                 valid_until: u64::MAX,
                 is_automatic: false,
+                is_untold: false,
             });
         }
         for (to, len, gateway) in [

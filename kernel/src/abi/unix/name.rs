@@ -1,7 +1,6 @@
 //! Names of sockets of the family `AF_UNIX` (Linux: unix(7)): none, abstract ones, and paths, which are also names in a file system.
 
 use alloc::boxed::Box;
-use alloc::collections::BTreeMap;
 use alloc::sync::{Arc, Weak};
 use alloc::vec::Vec;
 
@@ -10,6 +9,7 @@ use libc::{sockaddr, socklen_t};
 use super::Target;
 use crate::abi::directory::umask_now;
 use crate::error::{Errno, Result};
+use crate::sorted_map::SortedMap;
 use crate::storage::vfs::namespace::{Entry, LastLink};
 use crate::storage::vfs::node::{NewNode, NodeKind};
 use crate::storage::vfs::{self, operations};
@@ -76,7 +76,7 @@ enum Key {
     Abstract(Name),
 }
 
-static BOUND: SpinLock<BTreeMap<Key, Weak<Target>>> = SpinLock::new(BTreeMap::new());
+static BOUND: SpinLock<SortedMap<Key, Weak<Target>>> = SpinLock::new(SortedMap::new());
 
 /// A name that is taken; free again when this goes. A path stays in its file system, as on Linux.
 pub(super) struct Binding {

@@ -2,10 +2,9 @@
 //!
 //! A lock belongs to an open file; the table knows how many hold a node.
 
-use alloc::collections::BTreeMap;
-
 use crate::error::{Errno, Result};
 use crate::scheduler::WaitQueue;
+use crate::sorted_map::SortedMap;
 use crate::sync::SpinLock;
 
 /// Which node: device number and number in there.
@@ -27,7 +26,7 @@ pub fn all() -> alloc::vec::Vec<(NodeKey, bool)> {
     each.collect()
 }
 
-static HELD: SpinLock<BTreeMap<NodeKey, Holders>> = SpinLock::new(BTreeMap::new());
+static HELD: SpinLock<SortedMap<NodeKey, Holders>> = SpinLock::new(SortedMap::new());
 static RELEASED: WaitQueue = WaitQueue::new();
 
 /// Takes a lock.

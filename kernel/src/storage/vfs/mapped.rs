@@ -7,7 +7,6 @@
 //! more. What mappings wrote is found by the marks in the page tables, and given to the file by `msync`, `fsync` and `sync`, when the mapping goes, and before
 //! file systems are unmounted. What the file did not take (an error of the medium, a full disk) stays, and is tried again at the next of these.
 
-use alloc::collections::BTreeMap;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::ops::Range;
@@ -21,6 +20,7 @@ use crate::memory::areas::{self, Source};
 use crate::memory::file_pages::FilePages;
 use crate::memory::frames::{self, FRAME_BYTES};
 use crate::scheduler::SharedTurn;
+use crate::sorted_map::SortedMap;
 use crate::sync::SpinLock;
 
 const PAGE: u64 = FRAME_BYTES as u64;
@@ -42,7 +42,7 @@ struct State {
 }
 
 /// The files that are mapped, by the addresses of their nodes, which stay as long as the files are here.
-static FILES: SpinLock<BTreeMap<usize, Arc<File>>> = SpinLock::new(BTreeMap::new());
+static FILES: SpinLock<SortedMap<usize, Arc<File>>> = SpinLock::new(SortedMap::new());
 
 /// The mapper of files.
 pub struct Files;
@@ -221,7 +221,7 @@ impl File {
             let mut state = file.state.change();
             {
                 let mut files = FILES.lock();
-                if files.contains_key(&key) {
+                if files.get(&key).is_some() {
                     continue;
                 }
                 files.insert(key, file.clone());
@@ -269,7 +269,7 @@ fn all() -> Vec<Arc<File>> {
     loop {
         let files = FILES.lock();
         if files.len() <= all.capacity() {
-            all.extend(files.values().cloned());
+            all.extend(files.iter().map(|(_, file)| file.clone()));
             return all;
         }
         let count = files.len();

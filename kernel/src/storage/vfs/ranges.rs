@@ -3,13 +3,13 @@
 //!
 //! Who can have files installs the table ([`install`]), so that a program without them has none of its code.
 
-use alloc::collections::BTreeMap;
 use alloc::vec::Vec;
 use core::sync::atomic::{AtomicBool, Ordering};
 
 use super::lock::NodeKey;
 use crate::error::{Errno, Result};
 use crate::scheduler::WaitQueue;
+use crate::sorted_map::SortedMap;
 use crate::sync::{OnceCell, SpinLock};
 
 /// The last byte that a file can have (`OFFSET_MAX`).
@@ -100,11 +100,17 @@ pub(super) fn release(key: NodeKey, owner: Owner) {
     }
 }
 
-static HELD: SpinLock<BTreeMap<NodeKey, Vec<Range>>> = SpinLock::new(BTreeMap::new());
+static HELD: SpinLock<SortedMap<NodeKey, Vec<Range>>> = SpinLock::new(SortedMap::new());
 static GIVEN_BACK: WaitQueue = WaitQueue::new();
 
 /// The table of all locks.
 pub struct Locks;
+
+/// Puts a range in its place in a list by starts, which has room for it.
+fn place(list: &mut Vec<Range>, range: Range) {
+    let at = list.partition_point(|other| other.start <= range.start);
+    list.insert(at, range);
+}
 
 /// What an owner has after a lock of `range`, or after the end of it: its other locks, those that stick out on both sides, and, where it
 /// `stays`, the new one, as one with its neighbours of the same kind.
@@ -119,25 +125,24 @@ fn changed(held: &[Range], range: Range, stays: bool) -> Result<Vec<Range>> {
             && old.start <= range.end.saturating_add(1)
             && range.start <= old.end.saturating_add(1);
         if old.owner != range.owner || !(joins || old.overlaps(&range)) {
-            new.push(old);
+            place(&mut new, old);
         } else if joins {
             whole.start = whole.start.min(old.start);
             whole.end = whole.end.max(old.end);
         } else {
             if old.start < range.start {
                 let end = range.start - 1;
-                new.push(Range { end, ..old });
+                place(&mut new, Range { end, ..old });
             }
             if old.end > range.end {
                 let start = range.end + 1;
-                new.push(Range { start, ..old });
+                place(&mut new, Range { start, ..old });
             }
         }
     }
     if stays {
-        new.push(whole);
+        place(&mut new, whole);
     }
-    new.sort_by_key(|range| range.start);
     Ok(new)
 }
 
@@ -146,7 +151,7 @@ impl Table for Locks {
         IS_USED.store(true, Ordering::Release);
         let mut held = HELD.lock();
         loop {
-            let of_node = held.entry(key).or_default();
+            let of_node = held.get_or_insert_with(key, Vec::new);
             if !of_node.iter().any(|lock| lock.is_in_the_way_of(&wanted)) {
                 let new = changed(of_node, wanted, true)?;
                 *of_node = new;

@@ -178,7 +178,7 @@ impl<R: Registers> Nvme<R> {
 
     /// The namespaces that can be used, by number.
     pub(super) fn namespaces(&mut self, count: u32) -> Vec<(u32, Namespace)> {
-        let mut numbers: Vec<u32> = match self.identify(IDENTIFY_NAMESPACES, 0) {
+        let told: Vec<u32> = match self.identify(IDENTIFY_NAMESPACES, 0) {
             Ok(page) => {
                 let numbers = page.as_chunks().0.iter().copied().map(u32::from_le_bytes);
                 numbers
@@ -189,9 +189,13 @@ impl<R: Registers> Nvme<R> {
             // Older controllers have no such list.
             Err(_) => (1..=count).take(MAX_NAMESPACES).collect(),
         };
-        // Each once, whatever the list says.
-        numbers.sort_unstable();
-        numbers.dedup();
+        // Each once and in order, whatever the list says.
+        let mut numbers = Vec::with_capacity(told.len());
+        for number in told {
+            if let Err(place) = numbers.binary_search(&number) {
+                numbers.insert(place, number);
+            }
+        }
         let mut found = Vec::new();
         for number in numbers {
             match self

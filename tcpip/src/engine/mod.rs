@@ -184,8 +184,8 @@ impl<D: Device, S: Sockets> Engine<D, S> {
                 }
                 Key::Neighbors => self.run_neighbors(now),
                 Key::Fragments => {
-                    let (lost, next) = self.fragments.tick(now);
-                    self.stats.fragments_lost += lost as u64;
+                    let next = self.fragments.tick(now);
+                    self.stats.fragments_lost = self.fragments.lost();
                     if let Some(at) = next {
                         self.timers.set(Key::Fragments, at);
                     }

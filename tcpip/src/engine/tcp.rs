@@ -103,7 +103,8 @@ impl<D: Device, S: Sockets> Engine<D, S> {
     /// A segment of no connection: a new one, one in TIME-WAIT, or nothing.
     #[inline(never)]
     pub(super) fn receive_stray(&mut self, tuple: &Tuple, segment: &Segment<'_>, now: u64) {
-        if !self.addresses.is_own(tuple.local) || !tuple.remote.is_unicast() {
+        let is_possible = !tuple.remote.is_unspecified() && self.is_possible_source(tuple.remote);
+        if !self.addresses.is_own(tuple.local) || !is_possible {
             self.stats.wrong_address += 1;
             return;
         }
@@ -651,5 +652,6 @@ pub(super) fn rest_of(connection: &Connection) -> Rest {
         next_send,
         next_receive,
         times: connection.times(),
+        is_asked_anew: false,
     }
 }

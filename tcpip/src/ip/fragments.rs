@@ -53,11 +53,15 @@ pub(crate) enum Outcome {
     Lost,
 }
 
-/// Packets that lack parts.
+/// Packets that lack parts. When there are too many, or their parts take too much, the oldest give way: else whoever begins packets and
+/// never ends them would keep all others out.
 pub(crate) struct Fragments {
+    /// In the order of their first parts.
     partial: Vec<Partial>,
     used: usize,
     limit: usize,
+    /// Parts that did not fit, and packets that were given up.
+    lost: u64,
 }
 
 impl Fragments {
@@ -67,7 +71,13 @@ impl Fragments {
             partial: Vec::new(),
             used: 0,
             limit,
+            lost: 0,
         }
+    }
+
+    /// How much was lost so far: parts that did not fit or lied, and packets that never were whole.
+    pub(crate) fn lost(&self) -> u64 {
+        self.lost
     }
 
     /// Bytes kept.
@@ -77,9 +87,15 @@ impl Fragments {
     }
 
     fn remove(&mut self, at: usize) -> Partial {
-        let partial = self.partial.swap_remove(at);
+        let partial = self.partial.remove(at);
         self.used -= partial.bytes.len();
         partial
+    }
+
+    /// Gives a packet up.
+    fn give_up(&mut self, at: usize) {
+        self.remove(at);
+        self.lost += 1;
     }
 
     /// Takes a part.
@@ -94,29 +110,27 @@ impl Fragments {
         let end = start + len;
         // Only the last part may have any length.
         let is_sane = end <= MAX_BYTES && len != 0 && (!part.has_more || len % 8 == 0);
-        let at = self.partial.iter().position(|partial| partial.key == key);
-        if !is_sane {
-            at.map(|at| self.remove(at));
+        let known = self.partial.iter().position(|partial| partial.key == key);
+        if !is_sane || end > self.limit {
+            self.lost += u64::from(known.is_none());
+            known.map(|at| self.give_up(at));
             return Outcome::Lost;
         }
-        let at = match at {
-            Some(at) => at,
-            None => {
-                if self.partial.len() >= MAX_PACKETS {
-                    self.remove(0);
-                }
-                self.partial.push(Partial {
-                    key,
-                    since: now,
-                    hop_limit: packet.hop_limit,
-                    parts: Vec::new(),
-                    total: None,
-                    bytes: Vec::new(),
-                });
-                self.partial.len() - 1
+        let mut at = known.unwrap_or_else(|| {
+            if self.partial.len() >= MAX_PACKETS {
+                self.give_up(0);
             }
-        };
-        let Some(partial) = self.partial.get_mut(at) else {
+            self.partial.push(Partial {
+                key,
+                since: now,
+                hop_limit: packet.hop_limit,
+                parts: Vec::new(),
+                total: None,
+                bytes: Vec::new(),
+            });
+            self.partial.len() - 1
+        });
+        let Some(partial) = self.partial.get(at) else {
             return Outcome::Lost;
         };
         if partial.parts.contains(&(start, end)) {
@@ -128,11 +142,21 @@ impl Fragments {
             .is_some_and(|total| end > total || !part.has_more)
             || !part.has_more && partial.parts.iter().any(|one| one.1 > end);
         let grown = end.saturating_sub(partial.bytes.len());
-        let is_room = self.used + grown <= self.limit
-            && partial.parts.len() < MAX_PARTS
-            && partial.bytes.try_reserve(grown).is_ok();
-        if overlaps || beyond || !is_room {
-            self.remove(at);
+        if overlaps || beyond || partial.parts.len() >= MAX_PARTS {
+            self.give_up(at);
+            return Outcome::Lost;
+        }
+        // There is room without all the others.
+        while self.used + grown > self.limit {
+            let oldest = usize::from(at == 0);
+            self.give_up(oldest);
+            at -= usize::from(oldest < at);
+        }
+        let Some(partial) = self.partial.get_mut(at) else {
+            return Outcome::Lost;
+        };
+        if partial.bytes.try_reserve(grown).is_err() {
+            self.give_up(at);
             return Outcome::Lost;
         }
         partial.bytes.resize(partial.bytes.len() + grown, 0);
@@ -158,14 +182,14 @@ impl Fragments {
         })
     }
 
-    /// Forgets what has taken too long; how many packets, and when to look again.
-    pub(crate) fn tick(&mut self, now: u64) -> (usize, Option<u64>) {
+    /// Forgets what has taken too long; when to look again.
+    pub(crate) fn tick(&mut self, now: u64) -> Option<u64> {
         let before = self.partial.len();
         self.partial
             .retain(|partial| partial.since + PATIENCE_US > now);
         self.used = self.partial.iter().map(|one| one.bytes.len()).sum();
-        let next = self.partial.iter().map(|one| one.since + PATIENCE_US).min();
-        (before - self.partial.len(), next)
+        self.lost += (before - self.partial.len()) as u64;
+        self.partial.first().map(|one| one.since + PATIENCE_US)
     }
 }
 
@@ -235,6 +259,42 @@ mod tests {
             table.tick(PATIENCE_US);
             prop_assert_eq!(table.used(), 0);
         }
+    }
+
+    #[test]
+    fn packets_that_never_end_give_way_to_new_ones() {
+        let mut table = Fragments::new(10_000);
+        // One part far behind takes as much memory as all of its packet.
+        assert_eq!(insert(&mut table, 1, 9_000, &[0; 800], true), Some(None));
+        assert_eq!(insert(&mut table, 2, 0, &[1; 800], true), Some(None));
+        assert_eq!(table.partial.len(), 1, "the oldest has gone");
+        assert_eq!(table.lost(), 1);
+        assert_eq!(insert(&mut table, 3, 0, &[1; 800], true), Some(None));
+        // The one that grows is not the one that goes.
+        assert_eq!(insert(&mut table, 2, 9_000, &[1; 400], true), Some(None));
+        assert_eq!(insert(&mut table, 2, 800, &[1; 8_200], true), Some(None));
+        assert_eq!(
+            insert(&mut table, 2, 9_400, &[1; 8], false),
+            Some(Some(vec![1; 9_408]))
+        );
+        assert_eq!((table.used(), table.lost()), (0, 2));
+        assert_eq!(
+            insert(&mut table, 4, 10_000, &[0; 8], true),
+            None,
+            "too far"
+        );
+        // Of many, one that was begun lately stays for as long as those before it.
+        for id in 0..100 {
+            assert_eq!(insert(&mut table, id, 0, &[0; 8], true), Some(None));
+        }
+        assert_eq!(insert(&mut table, 100, 0, &[1; 8], true), Some(None));
+        for id in 101..163 {
+            assert_eq!(insert(&mut table, id, 0, &[0; 8], true), Some(None));
+        }
+        assert_eq!(
+            insert(&mut table, 100, 8, &[1; 8], false),
+            Some(Some(vec![1; 16]))
+        );
     }
 
     #[test]

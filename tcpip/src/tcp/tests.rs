@@ -1,5 +1,8 @@
 //! One connection, segment by segment: what the documents say is to be answered.
 
+mod no_window;
+mod opening;
+
 use super::buffer::Pool;
 use super::{ACK_DELAY_US, Agreement, Connection, Context, News, Settings, Sizes, State};
 use crate::address::Address;

@@ -161,7 +161,7 @@ impl Connection {
             let limit = self.send_limit(cx.limits);
             if self.outgoing.len() <= limit - limit / 4 {
                 self.bits -= Bits::FULL;
-                return News::WRITABLE;
+                return self.move_up(cx);
             }
         }
         News::empty()

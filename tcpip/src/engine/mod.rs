@@ -107,7 +107,7 @@ impl<D: Device, S: Sockets> Engine<D, S> {
             capabilities,
             limits,
             stats: Stats::default(),
-            pool: Pool::new(limits.buffer_bytes),
+            pool: Pool::new(limits.buffer_bytes, limits.room_bytes),
             table: Table::new(limits.connections, random.next_u64()),
             half_open: HalfOpens::new(
                 limits.half_open,

@@ -18,6 +18,7 @@ pub(crate) const MAC_B: [u8; 6] = [0x52, 0x54, 0, 0x12, 0x34, 0x56];
 pub(crate) const ANY: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::UNSPECIFIED), 0);
 
 pub(crate) const LIMITS: Limits = Limits {
+    room_bytes: || usize::MAX,
     connections: 200,
     receive_bytes: 256 << 10,
     transmit_bytes: 256 << 10,

@@ -22,7 +22,7 @@ pub struct Limits {
     pub time_wait: usize,
     /// Neighbours whose hardware addresses are known or asked for.
     pub neighbors: usize,
-    /// Bytes of packets that lack fragments.
+    /// Bytes of packets that lack fragments, each of which counts for 64 more. The largest packet takes 68 KiB.
     pub fragment_bytes: usize,
     /// Bytes of packets that wait for the hardware addresses of their next stations; and of frames that wait for the device, as much again.
     pub waiting_bytes: usize,
@@ -54,7 +54,7 @@ impl Limits {
             orphans: connections / 2,
             time_wait,
             neighbors: 512,
-            fragment_bytes: (memory_bytes / 256).clamp(64 << 10, 4 * MIB) as usize,
+            fragment_bytes: (memory_bytes / 256).clamp(128 << 10, 4 * MIB) as usize,
             waiting_bytes: (memory_bytes / 64).clamp(256 << 10, 4 * MIB) as usize,
         }
     }

@@ -115,6 +115,9 @@ fn the_guest_connects_and_receives() {
         console.contains(&format!("received 3000000 bytes, sum {sum}")),
         "{console}"
     );
+    // As Linux shows it, but for the device's name.
+    let neighbour = r#"neighbour ["10.0.2.2", "0x1", "0x2", "52:55:0a:00:02:02", "*", "net0"], 76 columns wide"#;
+    assert!(console.contains(neighbour), "{console}");
 }
 
 #[test]

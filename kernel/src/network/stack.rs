@@ -408,6 +408,11 @@ impl Stack {
         self.engine.routes()
     }
 
+    /// The stations of the link whose hardware addresses are known, or asked for.
+    pub fn neighbors(&self) -> impl Iterator<Item = (IpAddr, Option<[u8; 6]>)> {
+        self.engine.neighbors()
+    }
+
     /// The next station on the way to an address: itself, or who passes packets on.
     pub fn next_hop(&self, to: IpAddr) -> Option<IpAddr> {
         self.engine.next_hop(to)

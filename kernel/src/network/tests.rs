@@ -41,7 +41,7 @@ const LIMITS: Limits = Limits {
     time_wait: 4,
     buffer_bytes: 1 << 20,
     neighbors: 16,
-    fragment_bytes: 64 << 10,
+    fragment_bytes: 128 << 10,
     waiting_bytes: 256 << 10,
 };
 

@@ -295,6 +295,12 @@ impl<D: Device, S: Sockets> Engine<D, S> {
         })
     }
 
+    /// The stations of the link whose hardware addresses are known, or asked for.
+    pub fn neighbors(&self) -> impl Iterator<Item = (IpAddr, Option<[u8; 6]>)> {
+        let all = self.neighbors.iter();
+        all.map(|(address, mac)| (address.into(), mac))
+    }
+
     /// The next station on the way to an address: itself, or who passes packets on.
     pub fn next_hop(&self, to: IpAddr) -> Option<IpAddr> {
         self.addresses.next_hop(to.into()).map(IpAddr::from)

@@ -27,7 +27,7 @@ pub(crate) const LIMITS: Limits = Limits {
     orphans: 50,
     time_wait: 100,
     neighbors: 16,
-    fragment_bytes: 64 << 10,
+    fragment_bytes: 128 << 10,
     waiting_bytes: 256 << 10,
 };
 

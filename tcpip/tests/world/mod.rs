@@ -66,6 +66,7 @@ pub(crate) struct Programs {
     pub(crate) listening: Vec<u16>,
     pub(crate) backlog: usize,
     pub(crate) segment_bytes: u16,
+    pub(crate) deferred_s: u32,
     pub(crate) accepted: VecDeque<(u32, Tuple)>,
     pub(crate) notified: Vec<u32>,
     pub(crate) bound: Vec<u16>,
@@ -94,6 +95,7 @@ impl Sockets for Programs {
             true if self.accepted.len() >= self.backlog => Admission::Full,
             true => Admission::Open {
                 segment_bytes: self.segment_bytes,
+                deferred_s: self.deferred_s,
             },
         }
     }

@@ -18,6 +18,9 @@ pub(crate) const SWEEP_US: u64 = 500_000;
 const EPOCH_US: u64 = 64_000_000;
 /// Largest payloads that a cookie can say.
 const COOKIE_MSS: [u16; 8] = [536, 1200, 1220, 1300, 1400, 1440, 1460, 8940];
+/// For so many seconds at most a peer may say nothing before it is taken: then it is asked once more ([`REPEAT_US`]), in time before it is
+/// forgotten.
+const MAX_DEFERRED_S: u32 = 6;
 /// No shift, in a cookie.
 const NO_SCALE: u32 = 15;
 
@@ -27,6 +30,8 @@ pub(crate) struct HalfOpen {
     pub(crate) agreement: Agreement,
     pub(crate) since: u64,
     again_at: u64,
+    /// Until then its last acknowledgement alone does not make it a connection.
+    pub(crate) deferred_until: u64,
     /// How often it was answered.
     pub(crate) answered: u8,
 }
@@ -81,8 +86,14 @@ impl HalfOpens {
         self.table.remove(tuple)
     }
 
-    /// Remembers a handshake; whether there was room.
-    pub(crate) fn insert(&mut self, tuple: Tuple, agreement: Agreement, now: u64) -> bool {
+    /// Remembers a handshake, whose peer is not taken for so many seconds unless it says something; whether there was room.
+    pub(crate) fn insert(
+        &mut self,
+        tuple: Tuple,
+        agreement: Agreement,
+        deferred_s: u32,
+        now: u64,
+    ) -> bool {
         if self.table.len() >= self.limit || self.table.try_reserve(1).is_err() {
             return false;
         }
@@ -92,6 +103,7 @@ impl HalfOpens {
                 agreement,
                 since: now,
                 again_at: now + REPEAT_US,
+                deferred_until: now + u64::from(deferred_s.min(MAX_DEFERRED_S)) * 1_000_000,
                 answered: 1,
             },
         );
@@ -259,8 +271,8 @@ mod tests {
     #[test]
     fn answers_are_repeated_and_given_up() {
         let mut table = HalfOpens::new(1, 1, Secret::new([1, 2]));
-        assert!(table.insert(tuple(1), AGREEMENT, 0));
-        assert!(!table.insert(tuple(2), AGREEMENT, 0), "full");
+        assert!(table.insert(tuple(1), AGREEMENT, 0, 0));
+        assert!(!table.insert(tuple(2), AGREEMENT, 0, 0), "full");
         let repeats: Vec<u64> = (0..20)
             .filter(|half| table.sweep(half * 500_000).len() == 1)
             .collect();

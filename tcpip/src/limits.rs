@@ -3,6 +3,9 @@
 /// Bounds on what strangers can make an engine keep.
 #[derive(Clone, Copy, Debug)]
 pub struct Limits {
+    /// Bytes that the machine can spare now, asked whenever a buffer needs new memory. Others need some too, and are not asked: threads, whose
+    /// stacks grow as they are used.
+    pub room_bytes: fn() -> usize,
     /// Connections in all.
     pub connections: usize,
     /// Largest receive buffer of a connection, in bytes. Buffers begin with nothing and grow as they are used.
@@ -19,7 +22,7 @@ pub struct Limits {
     pub time_wait: usize,
     /// Neighbours whose hardware addresses are known or asked for.
     pub neighbors: usize,
-    /// Bytes of packets that lack fragments.
+    /// Bytes of packets that lack fragments, each of which counts for 64 more. The largest packet takes 68 KiB.
     pub fragment_bytes: usize,
     /// Bytes of packets that wait for the hardware addresses of their next stations; and of frames that wait for the device, as much again.
     pub waiting_bytes: usize,
@@ -29,7 +32,7 @@ impl Limits {
     /// What a connection may have in each direction, however short memory is.
     pub const ASSURED_BYTES: usize = 4096;
 
-    /// What fits a machine with that much memory: connections and their buffers take five eighths of it at most.
+    /// What fits a machine with that much memory: connections and their buffers take five eighths of it at most. It can always spare as much.
     #[must_use]
     pub fn for_memory(memory_bytes: u64) -> Self {
         const MIB: u64 = 1 << 20;
@@ -42,6 +45,7 @@ impl Limits {
         let connections = (memory_bytes / 8 * 3 / (2 * Self::ASSURED_BYTES as u64 + 1024)).max(32);
         let connections = connections.min(1 << 20) as usize;
         Self {
+            room_bytes: || usize::MAX,
             connections,
             receive_bytes: buffer,
             transmit_bytes: buffer,
@@ -50,7 +54,7 @@ impl Limits {
             orphans: connections / 2,
             time_wait,
             neighbors: 512,
-            fragment_bytes: (memory_bytes / 256).clamp(64 << 10, 4 * MIB) as usize,
+            fragment_bytes: (memory_bytes / 256).clamp(128 << 10, 4 * MIB) as usize,
             waiting_bytes: (memory_bytes / 64).clamp(256 << 10, 4 * MIB) as usize,
         }
     }

@@ -17,6 +17,8 @@ pub enum Admission {
     Open {
         /// Bytes of payload that segments to it shall have at most; 0: as many as fit.
         segment_bytes: u16,
+        /// For so many seconds a peer that has said nothing yet is not taken (Linux's `TCP_DEFER_ACCEPT`).
+        deferred_s: u32,
     },
 }
 

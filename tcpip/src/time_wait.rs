@@ -24,6 +24,9 @@ pub(crate) struct Rest {
     pub(crate) next_receive: Seq,
     /// The peer's last time, and what is added to ours.
     pub(crate) times: Option<(u32, u32)>,
+    /// A request for a new connection was answered by the acknowledgement of the old one, as the numbers are those of a stray: if it was
+    /// none, its sender resets the old one.
+    pub(crate) is_asked_anew: bool,
 }
 
 /// What to do with a segment for a connection in TIME-WAIT.
@@ -55,8 +58,9 @@ impl Rest {
             };
         }
         if segment.flags.contains(Flags::RST) {
-            // Only with exactly the next number (RFC 1337, RFC 5961).
-            return match segment.seq == self.next_receive {
+            // Only with exactly the next number (RFC 5961), and not as an answer to what was said to a stray of the old connection: the peer
+            // has forgotten that, but not all strays need have come (RFC 1337).
+            return match segment.seq == self.next_receive && self.is_asked_anew {
                 true => Verdict::Over,
                 false => Verdict::Ignore,
             };
@@ -120,8 +124,10 @@ impl TimeWait {
         tuple: &Tuple,
         segment: &Segment<'_>,
     ) -> Option<(Verdict, Rest)> {
-        let (rest, _) = *self.rests.get(tuple)?;
+        let (kept, _) = self.rests.get_mut(tuple)?;
+        let rest = *kept;
         let verdict = rest.judge(segment);
+        kept.is_asked_anew |= verdict == Verdict::Acknowledge && segment.is_opening();
         if matches!(verdict, Verdict::Anew | Verdict::Over) {
             self.rests.remove(tuple);
         }
@@ -169,6 +175,7 @@ mod tests {
         next_send: Seq(100),
         next_receive: Seq(0xFFFF_FFF0),
         times: None,
+        is_asked_anew: false,
     };
 
     fn tuple(port: u16) -> Tuple {
@@ -214,7 +221,7 @@ mod tests {
             (next - 1, Flags::FIN | Flags::ACK, Verdict::Acknowledge),
             (next + 1, Flags::SYN, Verdict::Anew),
             (next - 1, Flags::SYN, Verdict::Acknowledge),
-            (next, Flags::RST, Verdict::Over),
+            (next, Flags::RST, Verdict::Ignore),
             (next + 9, Flags::RST, Verdict::Ignore),
         ] {
             assert_eq!(REST.judge(&segment(seq, flags)), verdict, "{flags:?}");
@@ -231,6 +238,23 @@ mod tests {
             };
             assert_eq!(rest.judge(&syn), verdict, "a time of {time}");
         }
+    }
+
+    /// RFC 1337, section 2: the reset that answers our acknowledgement of a stray does not end the wait; one that answers our
+    /// acknowledgement of a request does.
+    #[test]
+    fn a_stray_does_not_have_the_peer_end_the_wait() {
+        let mut table = TimeWait::new(8, 3);
+        table.insert(tuple(1), REST, 0);
+        let next = REST.next_receive;
+        let mut judge = |seq, flags| table.judge(&tuple(1), &segment(seq, flags)).map(|it| it.0);
+        let stray = judge(next - 1, Flags::FIN | Flags::ACK);
+        assert_eq!(stray, Some(Verdict::Acknowledge));
+        assert_eq!(judge(next, Flags::RST), Some(Verdict::Ignore));
+        assert_eq!(judge(next - 9, Flags::SYN), Some(Verdict::Acknowledge));
+        assert_eq!(judge(next + 1, Flags::RST), Some(Verdict::Ignore));
+        assert_eq!(judge(next, Flags::RST), Some(Verdict::Over));
+        assert_eq!(judge(next, Flags::RST), None);
     }
 
     #[test]

@@ -94,6 +94,38 @@ fn an_old_request_for_a_connection_that_is_over_leaves_nothing() {
     assert_eq!(left, [0; 5]);
 }
 
+/// Packets on the link from addresses that only this machine has, or that mean many: a request from the machine to itself (LAND) among them,
+/// and what would pass for a program of this machine.
+#[test]
+fn nobody_else_passes_as_this_machine_or_as_many() {
+    for (source, is_taken) in [
+        ([10, 0, 2, 2], true),
+        ([10, 0, 2, 15], false),
+        ([127, 0, 0, 1], false),
+        ([10, 0, 2, 255], false),
+        ([255; 4], false),
+        ([224, 0, 0, 1], false),
+    ] {
+        let mut world = World::new(5);
+        world.connected(80);
+        world.b.sockets.bound.push(53);
+        let datagram = [&[0, 53, 0, 53, 0, 9, 0, 0, b'x'][..]].concat();
+        let request = [&[0, 80, 0, 80][..], &[0; 8], &[0x50, 2, 1, 0, 0, 0, 0, 0]].concat();
+        for (protocol, content) in [(17, datagram), (6, request)] {
+            let mut packet = vec![0x45, 0, 0, 20 + content.len() as u8, 0, 0, 0, 0, 64];
+            packet.extend([protocol, 0, 0]);
+            packet.extend([source, [10, 0, 2, 15]].concat());
+            packet.extend(content);
+            let frame = [&world::MAC_B[..], &world::MAC_A, &[8, 0], &packet].concat();
+            world.b.receive(&frame, true, world.now);
+        }
+        let taken = usize::from(is_taken);
+        assert_eq!(world.b.sockets.datagrams.len(), taken, "{source:?}");
+        assert_eq!(world.b.device.frames.len(), taken, "{source:?}");
+        assert_eq!(world.b.stats().wrong_address, 2 - 2 * taken as u64);
+    }
+}
+
 /// Frames whose type says another version of IP than the packet.
 #[test]
 fn a_packet_in_a_frame_of_the_other_version_is_dropped() {

@@ -313,6 +313,93 @@ fn a_router_gives_a_network_a_way_out_and_name_servers_for_a_time() {
     assert!(!world.b.has_address(ours));
 }
 
+/// An option that tells of name servers.
+fn name_servers(seconds: u32, servers: &[&str]) -> Vec<u8> {
+    let mut option = vec![25, 1 + 2 * servers.len() as u8, 0, 0];
+    option.extend(seconds.to_be_bytes());
+    for server in servers {
+        option.extend(server.parse::<Ipv6Addr>().expect("an address").octets());
+    }
+    option
+}
+
+#[test]
+fn name_servers_of_all_routers_are_asked_for_their_own_times() {
+    let mut world = world();
+    let (all, group) = (ip("ff02::1"), [0x33, 0x33, 0, 0, 0, 1]);
+    let tell = |world: &mut World, router: &str, option: &[u8]| {
+        let message = [&[134, 0, 0, 0, 64, 0, 0, 0][..], &[0; 8], option].concat();
+        let frame = frame(group, ip(router), all, 255, &message);
+        world.b.receive(&frame, false, world.now);
+    };
+    let known = |world: &World| world.b.router_dns().collect::<Vec<_>>();
+    let (one, two) = ("2001:db8::1", "2001:db8::2");
+    tell(&mut world, "fe80::1", &name_servers(100, &[one]));
+    tell(&mut world, "fe80::2", &name_servers(50, &[two, "ff02::1"]));
+    // One that knows none takes none away.
+    tell(&mut world, "fe80::3", &[]);
+    assert_eq!(known(&world), [ip(one), ip(two)]);
+    world.pass(49_000_000);
+    assert_eq!(known(&world), [ip(one), ip(two)]);
+    world.pass(2_000_000);
+    assert_eq!(known(&world), [ip(one)]);
+    // Many for a short time do not push out one that stays longer.
+    let many = [
+        "2001:db8::11",
+        "2001:db8::12",
+        "2001:db8::13",
+        "2001:db8::14",
+    ];
+    tell(&mut world, "fe80::4", &name_servers(10, &many));
+    assert_eq!(known(&world)[0], ip(one));
+    assert_eq!(known(&world).len(), 4);
+    tell(&mut world, "fe80::4", &name_servers(0, &[one]));
+    assert!(!known(&world).contains(&ip(one)));
+    world.pass(60_000_000);
+    assert!(known(&world).is_empty());
+}
+
+#[test]
+fn a_network_that_is_on_this_link_no_more_is_forgotten() {
+    let mut world = world();
+    let (router, all) = (ip("fe80::1"), ip("ff02::1"));
+    let near: IpAddr = ip("2001:db8::99");
+    for (valid_s, hop) in [(7200, Some(near)), (0, None)] {
+        let message = advertisement(0, 0x80, valid_s);
+        let frame = frame([0x33, 0x33, 0, 0, 0, 1], router, all, 255, &message);
+        world.b.receive(&frame, false, world.now);
+        assert_eq!(world.b.next_hop(near), hop);
+    }
+}
+
+/// RFC 6980: in parts, a message passes those on the way who look at such messages.
+#[test]
+fn neighbour_discovery_in_parts_is_passed_over() {
+    for parts in [1, 2] {
+        let mut world = world();
+        let (router, all) = (ip("fe80::1"), ip("ff02::1"));
+        let message = advertisement(1800, 0xC0, 7200);
+        let whole = frame([0x33, 0x33, 0, 0, 0, 1], router, all, 255, &message);
+        let (head, payload) = whole.split_at(14 + 40);
+        let len = (payload.len() / parts).next_multiple_of(8);
+        for (at, part) in payload.chunks(len).enumerate() {
+            let has_more = (at + 1) * len < payload.len();
+            let place = (at * len) as u16 | u16::from(has_more);
+            let mut frame = head.to_vec();
+            frame[18..20].copy_from_slice(&(8 + part.len() as u16).to_be_bytes());
+            frame[20] = 44;
+            frame.extend([58, 0]);
+            frame.extend(place.to_be_bytes());
+            frame.extend([0, 0, 0, 7]);
+            frame.extend(part);
+            world.b.receive(&frame, false, world.now);
+        }
+        // A single part that is the whole is none (RFC 6946).
+        assert_eq!(world.b.router_dns().count(), usize::from(parts == 1));
+        assert_eq!(world.b.stats().reassembled, u64::from(parts == 2));
+    }
+}
+
 #[test]
 fn only_groups_that_were_joined_are_heard_and_routers_are_told() {
     for (group, any, own) in [

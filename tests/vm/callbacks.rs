@@ -56,6 +56,38 @@ fn a_service_on_another_core_serves_the_host() {
     guest.end().with_status(130);
 }
 
+#[test]
+fn what_a_service_has_sent_arrives_though_the_program_ends() {
+    for (how, cores) in [
+        ("in the callback", 1),
+        ("while the service runs", 2),
+        ("after the service", 2),
+    ] {
+        let guest = Guest::new("test-services")
+            .args(&["leave", how])
+            .boot(Boot::Kernel)
+            .cores(cores)
+            .address(ADDRESS)
+            .start();
+        guest.wait_for("leave: ready");
+        let mut stream = guest.connect(80);
+        stream.write_all(b"go").unwrap();
+        let mut all = Vec::new();
+        stream.read_to_end(&mut all).unwrap();
+        let console = guest.end().showing(0, &["leave: "]);
+        let numbers = console.split("leave: ").last().expect("just seen");
+        let numbers: Vec<usize> = numbers
+            .split(' ')
+            .filter_map(|word| word.parse().ok())
+            .collect();
+        let [sent, waiting] = numbers[..] else {
+            panic!("{console}");
+        };
+        assert!(waiting >= 200_000, "{how}: {console}");
+        assert_eq!(all.len(), sent, "{how}: {console}");
+    }
+}
+
 fn http() -> Running {
     let guest = Guest::new("http").boot(Boot::Kernel).log_info().start();
     guest.wait_for("Serving on port 80 of net0 on core 0");

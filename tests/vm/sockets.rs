@@ -115,6 +115,9 @@ fn the_guest_connects_and_receives() {
         console.contains(&format!("received 3000000 bytes, sum {sum}")),
         "{console}"
     );
+    // As Linux shows it, but for the device's name.
+    let neighbour = r#"neighbour ["10.0.2.2", "0x1", "0x2", "52:55:0a:00:02:02", "*", "net0"], 76 columns wide"#;
+    assert!(console.contains(neighbour), "{console}");
 }
 
 #[test]
@@ -371,6 +374,7 @@ fn options_keep_their_values_and_messages_what_goes_along() {
             "refused Some(92) Some(92) Some(92) Some(92)",
             "empty Some(11) Some(22) Some(11)",
             "peeked bytes bytes",
+            "deferred: 0 5, silent true, speaks true",
             "low water 0: 6 or more true",
             "and the rest 9",
             "4 bytes told: at 7f000001, 7, class b9",

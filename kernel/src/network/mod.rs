@@ -45,6 +45,7 @@ use self::stack::Stack;
 use crate::arch::clock;
 use crate::command_line::VirtioMmioDevice;
 use crate::devices;
+use crate::memory::frames;
 use crate::sync::{OnceCell, SpinLock};
 
 /// The index of the loopback interface.
@@ -125,6 +126,13 @@ pub fn say_farewell() {
     }
 }
 
+/// What buffers of connections may take: not the last of the memory, which the stacks of threads need as they grow.
+fn room_bytes() -> usize {
+    const RESERVED_PART: usize = 16;
+    let (free_bytes, all_bytes) = frames::usage();
+    free_bytes.saturating_sub(all_bytes / RESERVED_PART)
+}
+
 fn start(
     devices: Vec<devices::network::NetworkDevice>,
     config: &Config,
@@ -132,7 +140,10 @@ fn start(
     setup: &Setup<'_>,
 ) -> Network {
     let ports = Arc::new(Ports::new(setup.seed));
-    let limits = Limits::for_memory(setup.memory_bytes);
+    let limits = Limits {
+        room_bytes,
+        ..Limits::for_memory(setup.memory_bytes)
+    };
     let all = core::iter::once(loopback::device()).chain(devices);
     let mut interfaces = Vec::new();
     for (index, mut device) in all.enumerate() {

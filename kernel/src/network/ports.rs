@@ -6,7 +6,7 @@ use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::net::{IpAddr, SocketAddr};
 use core::ops::RangeInclusive;
-use core::sync::atomic::{AtomicU16, Ordering};
+use core::sync::atomic::{AtomicU16, AtomicU32, Ordering};
 
 use tcpip::{Admission, Tuple};
 
@@ -68,6 +68,8 @@ pub struct Listener {
     pub notifier: Arc<Notifier>,
     /// Bytes of payload that segments of its connections have at most; 0: as many as fit.
     pub segment_bytes: AtomicU16,
+    /// For so many seconds a peer that has said nothing yet is not taken.
+    pub deferred_s: AtomicU32,
     queue: SpinLock<Queue>,
 }
 
@@ -91,6 +93,7 @@ impl Listener {
             binding,
             notifier,
             segment_bytes: AtomicU16::new(0),
+            deferred_s: AtomicU32::new(0),
             queue: SpinLock::new(Queue {
                 ready: VecDeque::new(),
                 backlog: bounded(backlog),
@@ -404,6 +407,7 @@ impl Ports {
             None => Admission::Refused,
             Some(listener) if listener.has_room() => Admission::Open {
                 segment_bytes: listener.segment_bytes.load(Ordering::Relaxed),
+                deferred_s: listener.deferred_s.load(Ordering::Relaxed),
             },
             Some(_) => Admission::Full,
         }

@@ -3,24 +3,24 @@
 //! A [`Service`] belongs to one interface and is used by one thread, on the interface's core. The stack tells it which connections have
 //! news, and gives it small pieces of bytes at once ([`news`]; [`Events`] observes their notifiers); the thread asks for one piece of news
 //! after the other ([`Service::next_event`]), with no lock held in between. So what the thread does with the news may take locks, wait or use other sockets; meanwhile the stack goes
-//! on, and only this service's connections wait. Bytes to be sent that the peer does not take yet are kept here, up to
+//! on, and only this service's connections wait. Bytes to be sent that the peer does not take yet wait in the stack, up to
 //! [`QUEUE_BYTES`]; while a connection has such bytes, nothing more is received from it, so a peer that does not read is slowed down
-//! by its own window.
+//! by its own window. They are sent also if the service, or the program, ends meanwhile.
 
 mod news;
 
 use alloc::boxed::Box;
-use alloc::collections::{BTreeSet, VecDeque};
+use alloc::collections::BTreeSet;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 
 pub use self::news::Events;
 
 use self::news::{Batch, Item, LISTENER, number_of};
-use super::Network;
 use super::error::{Error, Result};
 use super::interface::Interface;
 use super::ports::{FourTuple, Listener, Pending};
+use super::{Network, farewell};
 use crate::arch::clock;
 use crate::scheduler::{self, Notifier};
 
@@ -30,8 +30,6 @@ pub const QUEUE_BYTES: usize = 256 << 10;
 const BACKLOG: usize = 1024;
 /// Pieces of news in a row before the other threads and the stacks of the core get their turn.
 const TURNS: u32 = 32;
-/// Shorter pieces are copied though they need not be: to remember where they are costs as much.
-const WORTH_KEEPING: usize = 256;
 /// Most bytes that are received at once.
 const BUFFER_BYTES: usize = 32 << 10;
 
@@ -82,12 +80,6 @@ pub enum Event {
     Stopped,
 }
 
-/// Bytes that wait to be sent.
-enum Piece {
-    Copied(Vec<u8>),
-    Kept(&'static [u8]),
-}
-
 /// A connection of a service.
 struct Connection {
     interface: &'static Interface,
@@ -99,9 +91,7 @@ struct Connection {
     is_taking: bool,
     /// Bytes that came while others wait to be sent.
     held: Vec<u8>,
-    waiting: VecDeque<Piece>,
-    /// Bytes of the first piece that are sent.
-    sent: usize,
+    /// Bytes that waited to be sent when it was last looked at.
     waiting_bytes: usize,
     /// The service is to be told when nothing waits any more.
     tells_room: bool,
@@ -140,68 +130,11 @@ impl Connection {
         }
     }
 
-    /// Sends what waits, as far as the peer takes it. Whether anything went.
-    fn drain(&mut self, now_ns: u64) -> Result<bool> {
+    /// Finds out how much waits still; whether it is less.
+    fn look_behind(&mut self) -> Result<bool> {
         let before = self.waiting_bytes;
-        let mut stack = self.interface.lock();
-        while let Some(piece) = self.waiting.front() {
-            let (sent, rest) = match piece {
-                Piece::Copied(bytes) => {
-                    let rest = bytes.get(self.sent..).unwrap_or_default();
-                    (stack.send(self.slot, rest, now_ns), rest.len())
-                }
-                Piece::Kept(bytes) => {
-                    let rest = bytes.get(self.sent..).unwrap_or_default();
-                    (stack.send_static(self.slot, rest, now_ns), rest.len())
-                }
-            };
-            match sent {
-                Ok(len) => {
-                    self.sent += len;
-                    self.waiting_bytes -= len;
-                    if len < rest {
-                        break;
-                    }
-                    self.waiting.pop_front();
-                    self.sent = 0;
-                }
-                Err(Error::WouldBlock) => break,
-                Err(error) => return Err(error),
-            }
-        }
-        Ok(self.waiting_bytes != before)
-    }
-
-    /// Keeps what was not sent of bytes: those of `kept`, the same bytes, where they are, others copied.
-    ///
-    /// # Errors
-    /// [`Error::QueueFull`] while [`QUEUE_BYTES`] or more wait.
-    #[inline(never)]
-    fn keep(&mut self, data: &[u8], kept: Option<&'static [u8]>, sent: usize) -> Result<()> {
-        if self.waiting_bytes >= QUEUE_BYTES {
-            self.tells_room = true;
-            return Err(Error::QueueFull);
-        }
-        let rest = data.get(sent..).unwrap_or_default();
-        if rest.is_empty() {
-            return Ok(());
-        }
-        self.waiting_bytes += rest.len();
-        self.tells_room = true;
-        let kept = kept.and_then(|kept| kept.get(sent..));
-        match (kept, self.waiting.back_mut()) {
-            (Some(kept), _) if kept.len() >= WORTH_KEEPING => {
-                self.waiting.push_back(Piece::Kept(kept));
-            }
-            (_, Some(Piece::Copied(bytes))) => bytes.extend_from_slice(rest),
-            _ => self.waiting.push_back(Piece::Copied(rest.to_vec())),
-        }
-        Ok(())
-    }
-
-    fn drop_waiting(&mut self) {
-        self.waiting.clear();
-        (self.sent, self.waiting_bytes) = (0, 0);
+        self.waiting_bytes = self.interface.lock().backlog(self.slot)?;
+        Ok(self.waiting_bytes < before)
     }
 }
 
@@ -331,6 +264,7 @@ impl Service {
             } else if core::mem::take(&mut self.has_arrivals) {
                 self.accept()
             } else if self.refill() {
+                farewell::stay_if_said();
                 None
             } else {
                 self.expire_first()
@@ -417,8 +351,6 @@ impl Service {
             token,
             is_taking: true,
             held: Vec::new(),
-            waiting: VecDeque::new(),
-            sent: 0,
             waiting_bytes: 0,
             tells_room: false,
             is_closing: false,
@@ -471,7 +403,7 @@ impl Service {
             .get_mut(number as usize)
             .and_then(Option::as_mut)?;
         if connection.waiting_bytes != 0 {
-            match connection.drain(now_ns) {
+            match connection.look_behind() {
                 Ok(true) => connection.touch(now_ns),
                 Ok(false) => {}
                 Err(error) => return self.broken(number, error),
@@ -542,7 +474,7 @@ impl Service {
     #[inline(never)]
     fn broken(&mut self, number: u32, error: Error) -> Option<Event> {
         let connection = self.get(number)?;
-        connection.drop_waiting();
+        connection.waiting_bytes = 0;
         if connection.is_closing {
             self.release(number, true);
             return None;
@@ -591,16 +523,10 @@ impl Service {
             .and_then(Option::as_mut)
             .filter(|connection| !connection.is_closing)
             .ok_or(Error::NotConnected)?;
-        if connection.waiting_bytes != 0 || data.is_empty() {
-            return connection.keep(data, kept, 0);
-        }
         let now_ns = clock::now_ns();
         let mut stack = connection.interface.lock();
-        let result = match kept {
-            Some(kept) => stack.send_static(connection.slot, kept, now_ns),
-            None => stack.send(connection.slot, data, now_ns),
-        };
-        if result == Ok(data.len()) {
+        let waiting = stack.send_all(connection.slot, data, kept, QUEUE_BYTES, now_ns);
+        if waiting == Ok(0) {
             drop(stack);
             connection.touch(now_ns);
             return Ok(());
@@ -611,20 +537,30 @@ impl Service {
             connection.is_taking = false;
         }
         drop(stack);
-        let sent = match result {
-            Ok(len) => len,
-            Err(Error::WouldBlock) => 0,
+        match waiting {
+            Ok(waiting) => {
+                if connection.waiting_bytes == 0 {
+                    connection.touch(now_ns);
+                }
+                connection.waiting_bytes = waiting;
+                connection.tells_room = true;
+                Ok(())
+            }
+            Err(Error::WouldBlock) => {
+                connection.tells_room = true;
+                Err(Error::QueueFull)
+            }
             // Whatever broke it, reading tells.
             Err(_) => {
+                farewell::stay_if_said();
+                connection.waiting_bytes = 0;
                 self.events.lock().add(connection.token);
-                return Err(Error::NotConnected);
+                Err(Error::NotConnected)
             }
-        };
-        connection.touch(now_ns);
-        connection.keep(data, kept, sent)
+        }
     }
 
-    /// Bytes that wait here to be sent.
+    /// Bytes that wait to be sent.
     pub fn waiting_bytes(&mut self, number: u32) -> usize {
         self.get(number)
             .map_or(0, |connection| connection.waiting_bytes)
@@ -709,8 +645,7 @@ impl Drop for Service {
             self.refuse(pending);
         }
         for number in 0..self.connections.len() as u32 {
-            let has_waiting = self.waiting_bytes(number) != 0;
-            self.release(number, has_waiting);
+            self.release(number, false);
         }
     }
 }

@@ -408,6 +408,11 @@ impl Stack {
         self.engine.routes()
     }
 
+    /// The stations of the link whose hardware addresses are known, or asked for.
+    pub fn neighbors(&self) -> impl Iterator<Item = (IpAddr, Option<[u8; 6]>)> {
+        self.engine.neighbors()
+    }
+
     /// The next station on the way to an address: itself, or who passes packets on.
     pub fn next_hop(&self, to: IpAddr) -> Option<IpAddr> {
         self.engine.next_hop(to)
@@ -605,15 +610,35 @@ impl Stack {
         Ok(len)
     }
 
-    /// The same for bytes that stay where they are for ever, and need not be copied to wait.
+    /// Queues all of these bytes, behind others if there is no room; those of `kept`, the same bytes, where they are, which is for ever. How many
+    /// wait behind the others then.
     ///
     /// # Errors
-    /// As [`Stack::send`].
+    /// [`Error::WouldBlock`] when as many as `most` wait so already, or what broke the connection: none are queued.
     #[inline(always)]
-    pub fn send_static(&mut self, slot: u32, data: &'static [u8], now_ns: u64) -> Result<usize> {
-        let len = self.engine.write_static(slot, data, now_ns / 1000)?;
+    pub fn send_all(
+        &mut self,
+        slot: u32,
+        data: &[u8],
+        kept: Option<&'static [u8]>,
+        most: usize,
+        now_ns: u64,
+    ) -> Result<usize> {
+        let engine = &mut self.engine;
+        let waiting = engine.write_all(slot, data, kept, most, now_ns / 1000)?;
         self.finish();
-        Ok(len)
+        Ok(waiting)
+    }
+
+    /// Bytes that wait behind those that there was room for.
+    ///
+    /// # Errors
+    /// What broke the connection: none of them is sent any more.
+    pub fn backlog(&mut self, slot: u32) -> Result<usize> {
+        if self.engine.state(slot) == State::Closed {
+            return Err(self.take_error(slot).unwrap_or(Error::BrokenPipe));
+        }
+        Ok(self.engine.backlog(slot))
     }
 
     /// The urgent byte of what comes; with `is_peek` it stays.

@@ -32,6 +32,7 @@ const CLIENT: Ipv4Addr = Ipv4Addr::new(10, 0, 2, 2);
 const SERVER_MAC: [u8; 6] = [0x52, 0x54, 0, 0x12, 0x34, 0x56];
 const CLIENT_MAC: [u8; 6] = [0x52, 0x55, 10, 0, 2, 2];
 const LIMITS: Limits = Limits {
+    room_bytes: || usize::MAX,
     connections: 100,
     receive_bytes: 4096,
     transmit_bytes: 4096,
@@ -40,7 +41,7 @@ const LIMITS: Limits = Limits {
     time_wait: 4,
     buffer_bytes: 1 << 20,
     neighbors: 16,
-    fragment_bytes: 64 << 10,
+    fragment_bytes: 128 << 10,
     waiting_bytes: 256 << 10,
 };
 

@@ -42,9 +42,30 @@ pub(super) struct Autoconfiguration {
     patience_until: u64,
     /// It is known whether there are routers, and no address is being tried.
     is_settled: bool,
-    dns: Vec<Address>,
+    /// Name servers, and until when they may be asked.
+    dns: Vec<(Address, u64)>,
     /// Another host has our hardware address, or at least its address.
     is_given_up: bool,
+}
+
+impl Autoconfiguration {
+    /// A router tells of a name server (RFC 8106, section 6.1). When there are too many, the one that goes first makes room for one that
+    /// stays longer.
+    fn take_dns(&mut self, server: Address, until: u64, now: u64) {
+        self.dns
+            .retain(|(known, end)| *known != server && *end > now);
+        if until <= now || !server.is_unicast() {
+            return;
+        }
+        if self.dns.len() >= MAX_DNS {
+            let ends = self.dns.iter().enumerate();
+            match ends.min_by_key(|(_, (_, end))| *end) {
+                Some((at, (_, end))) if *end < until => drop(self.dns.remove(at)),
+                _ => return,
+            }
+        }
+        self.dns.push((server, until));
+    }
 }
 
 /// An address of a network for a hardware address (RFC 4291, appendix A).
@@ -100,7 +121,7 @@ impl<D: Device, S: Sockets> Engine<D, S> {
         let known = self.autoconfiguration.as_ref();
         known
             .into_iter()
-            .flat_map(|one| one.dns.iter().map(|dns| IpAddr::from(*dns)))
+            .flat_map(|one| one.dns.iter().map(|(dns, _)| IpAddr::from(*dns)))
     }
 
     /// Whether addresses are being tried, or the first answer of a router is awaited.
@@ -174,6 +195,7 @@ impl<D: Device, S: Sockets> Engine<D, S> {
             .retain(|own| !own.is_automatic || own.valid_until > now);
         self.addresses
             .retain_routes(|route| route.valid_until > now);
+        one.dns.retain(|(_, until)| *until > now);
         has_changed |= self.addresses.iter().count() != count;
         // Who has no address yet asks from none (RFC 4861, section 4.1), and so has its address a second earlier.
         let asks = one.asked < MAX_SOLICITATIONS && one.ask_at <= now && !one.is_given_up;
@@ -189,8 +211,10 @@ impl<D: Device, S: Sockets> Engine<D, S> {
         let will_ask = one.asked < MAX_SOLICITATIONS && !one.is_given_up;
         let ask_at = (will_ask || one.first.is_some()).then_some(one.ask_at);
         let patience = (!is_settled).then_some(one.patience_until);
+        let servers = one.dns.iter().map(|(_, until)| *until);
         let next = ends
             .chain(trials)
+            .chain(servers)
             .chain(ask_at)
             .chain(patience.filter(|until| *until > now))
             .filter(|at| *at != u64::MAX)
@@ -236,9 +260,9 @@ impl<D: Device, S: Sockets> Engine<D, S> {
         };
         one.asked = MAX_SOLICITATIONS;
         one.patience_until = one.patience_until.min(now);
-        one.dns.clone_from(&options.dns_servers);
-        one.dns.retain(|server| server.is_unicast());
-        one.dns.truncate(MAX_DNS);
+        for (server, seconds) in &options.dns_servers {
+            one.take_dns(*server, lifetime(*seconds, now), now);
+        }
         let router_lifetime = u32::from(u16::from_be_bytes([header[2], header[3]]));
         let any = Prefix::new(Address::ANY_V6, 0);
         let mut word = Word::Told;
@@ -273,7 +297,9 @@ impl<D: Device, S: Sockets> Engine<D, S> {
             return;
         }
         let network = Prefix::new(prefix.prefix, prefix.len);
-        if prefix.is_on_link && prefix.valid_s != 0 {
+        // One for no time at all is no more (RFC 4861, section 6.3.4); it goes with what has ended.
+        let is_known = self.addresses.routes().any(|route| route.to == network);
+        if prefix.is_on_link && (prefix.valid_s != 0 || is_known) {
             self.addresses.add_route(Route {
                 valid_until: lifetime(prefix.valid_s, now),
                 ..Route::new(network, None)

@@ -297,6 +297,38 @@ impl<D: Device, S: Sockets> Engine<D, S> {
         Ok(count)
     }
 
+    /// Queues all of these bytes, behind others if there is no room for them; those of `kept`, the same bytes, stay where they are for ever, as in
+    /// [`Engine::write_static`]. How many wait behind the others then; it is told whenever there are fewer.
+    ///
+    /// # Errors
+    /// [`Error::WouldBlock`] when as many as `most` wait so already, or what broke the connection: none are queued.
+    #[inline]
+    pub fn write_all(
+        &mut self,
+        slot: u32,
+        bytes: &[u8],
+        kept: Option<&'static [u8]>,
+        most: usize,
+        now: u64,
+    ) -> Result<usize, Error> {
+        let entry = self.table.get_mut(slot).ok_or(Error::NotConnected)?;
+        let cx = &mut context!(self, now);
+        let waiting = entry.connection.write_all(bytes, kept, most, cx);
+        if waiting.is_ok() {
+            self.drive(slot, now);
+            self.device.flush();
+        } else if self.state_of(slot) == State::Closed {
+            self.settle(slot, News::STATE, now);
+        }
+        waiting
+    }
+
+    /// Bytes that wait behind those that there was room for ([`Engine::write_all`]).
+    pub fn backlog(&self, slot: u32) -> usize {
+        let entry = self.table.get(slot);
+        entry.map_or(0, |entry| entry.connection.backlog())
+    }
+
     /// The urgent byte of what comes, if there is one that is not read in line; with `is_peek` it stays.
     pub fn urgent_byte(&mut self, slot: u32, is_peek: bool) -> Option<UrgentByte> {
         let entry = self.table.get_mut(slot)?;

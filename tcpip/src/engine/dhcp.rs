@@ -110,6 +110,7 @@ impl<D: Device, S: Sockets> Engine<D, S> {
     /// Does what is due.
     pub(super) fn run_dhcp(&mut self, now: u64) {
         let wobble = self.random.next_u64() % SECOND;
+        let id = self.random.next_u64() as u32;
         let Some(client) = &mut self.dhcp else {
             return;
         };
@@ -126,6 +127,10 @@ impl<D: Device, S: Sockets> Engine<D, S> {
                     client.phase = Phase::Selecting;
                     client.wait = FIRST_WAIT_US;
                 }
+            }
+            if matches!(client.phase, Phase::Bound { .. }) {
+                // All have seen the number of the first question; this one goes to one server.
+                client.id = id;
             }
             let mut query = Query {
                 kind: Kind::Request,
@@ -221,21 +226,37 @@ impl<D: Device, S: Sockets> Engine<D, S> {
                 };
                 (client.wait, client.next_at) = (FIRST_WAIT_US, now);
             }
-            (Phase::Requesting { server, .. }, Kind::Ack) => {
-                let server = answer.server.unwrap_or(*server);
-                self.take_lease(&answer, server, now);
-            }
             // RFC 2131, figure 5: who is bound and has not asked again takes no answer.
             (Phase::Bound { renew_at, .. }, _) if now < *renew_at => return,
-            (Phase::Bound { server, .. }, Kind::Ack) => {
-                let server = answer.server.unwrap_or(*server);
-                self.take_lease(&answer, server, now);
+            // A server that was asked by itself answers itself.
+            (Phase::Requesting { server, .. }, kind)
+                if answer.server.is_none_or(|it| it == *server) =>
+            {
+                let server = *server;
+                self.take_answer(&answer, kind, server, now);
             }
-            (Phase::Requesting { .. } | Phase::Bound { .. }, Kind::Nak) => self.lose_lease(now),
+            (
+                Phase::Bound {
+                    server, rebind_at, ..
+                },
+                kind,
+            ) if now >= *rebind_at || answer.server.is_none_or(|it| it == *server) => {
+                let server = answer.server.unwrap_or(*server);
+                self.take_answer(&answer, kind, server, now);
+            }
             _ => return,
         }
         self.run_dhcp(now);
         self.device.flush();
+    }
+
+    /// What a server says to a request.
+    fn take_answer(&mut self, answer: &Answer, kind: Kind, server: Address, now: u64) {
+        match kind {
+            Kind::Ack => self.take_lease(answer, server, now),
+            Kind::Nak => self.lose_lease(now),
+            _ => {}
+        }
     }
 
     fn take_lease(&mut self, answer: &Answer, server: Address, now: u64) {

@@ -324,10 +324,19 @@ impl<D: Device, S: Sockets> Engine<D, S> {
         }
     }
 
-    /// Neighbour discovery (RFC 4861). Only what no router has passed on counts.
+    /// Neighbour discovery (RFC 4861). Only what no router has passed on counts, and what came in one piece (RFC 6980).
     fn receive_ndp(&mut self, packet: &Packet<'_>, kind: u8, body: &[u8], now: u64) {
+        if packet.whole.is_empty() {
+            self.stats.damaged += 1;
+            return;
+        }
         match kind {
             ndp::ROUTER_ADVERTISEMENT => return self.receive_router(packet, body, now),
+            // RFC 3810, section 5.1.14.
+            MLD_QUERY if !packet.source.is_link_local() => {
+                self.stats.damaged += 1;
+                return;
+            }
             MLD_QUERY => {
                 let delay = body
                     .first_chunk::<2>()

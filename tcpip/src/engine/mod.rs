@@ -109,7 +109,7 @@ impl<D: Device, S: Sockets> Engine<D, S> {
             capabilities,
             limits,
             stats: Stats::default(),
-            pool: Pool::new(limits.buffer_bytes),
+            pool: Pool::new(limits.buffer_bytes, limits.room_bytes),
             table: Table::new(limits.connections, random.next_u64()),
             half_open: HalfOpens::new(
                 limits.half_open,
@@ -186,8 +186,8 @@ impl<D: Device, S: Sockets> Engine<D, S> {
                 }
                 Key::Neighbors => self.run_neighbors(now),
                 Key::Fragments => {
-                    let (lost, next) = self.fragments.tick(now);
-                    self.stats.fragments_lost += lost as u64;
+                    let next = self.fragments.tick(now);
+                    self.stats.fragments_lost = self.fragments.lost();
                     if let Some(at) = next {
                         self.timers.set(Key::Fragments, at);
                     }
@@ -310,6 +310,12 @@ impl<D: Device, S: Sockets> Engine<D, S> {
             let gateway = route.gateway.map(IpAddr::from);
             (route.to.address.into(), route.to.len, gateway)
         })
+    }
+
+    /// The stations of the link whose hardware addresses are known, or asked for.
+    pub fn neighbors(&self) -> impl Iterator<Item = (IpAddr, Option<[u8; 6]>)> {
+        let all = self.neighbors.iter();
+        all.map(|(address, mac)| (address.into(), mac))
     }
 
     /// The next station on the way to an address: itself, or who passes packets on.

@@ -114,7 +114,7 @@ impl<D: Device, S: Sockets> Engine<D, S> {
         {
             return self.receive_dhcp(datagram.payload, now);
         }
-        if !self.is_for_us(packet.destination) || !is_possible_source(packet.source) {
+        if !self.is_for_us(packet.destination) || !self.is_possible_source(packet.source) {
             self.stats.wrong_address += 1;
             return;
         }
@@ -133,6 +133,15 @@ impl<D: Device, S: Sockets> Engine<D, S> {
         }
     }
 
+    /// Whether a packet can come from an address: from nothing that means many stations, and over a link not from this machine itself
+    /// (RFC 1122, section 3.2.1.3; RFC 4291, section 2.5.3), as which nobody else shall pass.
+    pub(super) fn is_possible_source(&self, source: Address) -> bool {
+        let is_of_this_machine = || source.is_loopback() || self.addresses.is_own(source);
+        !source.is_multicast()
+            && !self.addresses.is_broadcast(source)
+            && (self.capabilities.medium == Medium::Ip || !is_of_this_machine())
+    }
+
     /// Whether packets to an address are taken here.
     fn is_for_us(&self, address: Address) -> bool {
         self.addresses.is_own(address)
@@ -147,13 +156,15 @@ impl<D: Device, S: Sockets> Engine<D, S> {
         if !self.steering.is_first() {
             return self.hand_packet(FIRST, packet, false);
         }
-        if !self.is_for_us(packet.destination) || !is_possible_source(packet.source) {
+        if !self.is_for_us(packet.destination) || !self.is_possible_source(packet.source) {
             self.stats.wrong_address += 1;
             return;
         }
-        match self.fragments.insert(packet, part, now) {
+        let outcome = self.fragments.insert(packet, part, now);
+        self.stats.fragments_lost = self.fragments.lost();
+        match outcome {
             Outcome::Waiting => self.timers.set(Key::Fragments, now + 30_000_000),
-            Outcome::Lost => self.stats.fragments_lost += 1,
+            Outcome::Lost => {}
             Outcome::Whole(whole) => {
                 self.stats.reassembled += 1;
                 let packet = Packet {
@@ -198,9 +209,4 @@ impl<D: Device, S: Sockets> Engine<D, S> {
             self.send_arp(&answer, arp.sender_mac);
         }
     }
-}
-
-/// Whether a packet can come from an address.
-fn is_possible_source(source: Address) -> bool {
-    !source.is_multicast() && source != Address::BROADCAST
 }

@@ -103,7 +103,8 @@ impl<D: Device, S: Sockets> Engine<D, S> {
     /// A segment of no connection: a new one, one in TIME-WAIT, or nothing.
     #[inline(never)]
     pub(super) fn receive_stray(&mut self, tuple: &Tuple, segment: &Segment<'_>, now: u64) {
-        if !self.addresses.is_own(tuple.local) || !tuple.remote.is_unicast() {
+        let is_possible = !tuple.remote.is_unspecified() && self.is_possible_source(tuple.remote);
+        if !self.addresses.is_own(tuple.local) || !is_possible {
             self.stats.wrong_address += 1;
             return;
         }
@@ -118,6 +119,11 @@ impl<D: Device, S: Sockets> Engine<D, S> {
             return self.receive_request(tuple, segment, now);
         }
         if let Some(known) = self.half_open.get(tuple) {
+            // What it says next brings the connection; or the answer to our repetition, when it has had its time.
+            let is_bare = segment.payload.is_empty() && segment.flags == Flags::ACK;
+            if is_bare && now < known.deferred_until {
+                return;
+            }
             let (agreement, answered) = (known.agreement, known.answered);
             // Time echoed from another connection is no answer to ours.
             let round_trip = (answered == 1).then(|| now.saturating_sub(known.since));
@@ -125,6 +131,12 @@ impl<D: Device, S: Sockets> Engine<D, S> {
         }
         let flags = segment.flags & (Flags::SYN | Flags::RST | Flags::ACK | Flags::FIN);
         if flags == Flags::ACK && self.receive_cookie(tuple, segment, now) {
+            return;
+        }
+        // Who listens passes over what is neither a request nor an answer (RFC 9293, section 3.10.7.2).
+        let is_neither = !flags.intersects(Flags::SYN | Flags::RST | Flags::ACK);
+        if is_neither && self.sockets.admits(tuple.local()) != Admission::Refused {
+            self.stats.unacceptable += 1;
             return;
         }
         if !segment.flags.contains(Flags::RST) {
@@ -139,7 +151,7 @@ impl<D: Device, S: Sockets> Engine<D, S> {
             let agreement = known.agreement;
             return self.send_handshake(tuple, &agreement, false, now);
         }
-        let most = match self.sockets.admits(tuple.local()) {
+        let (most, deferred_s) = match self.sockets.admits(tuple.local()) {
             Admission::Refused => {
                 self.stats.requests_refused += 1;
                 return self.send_reset(tuple, segment, now);
@@ -148,7 +160,10 @@ impl<D: Device, S: Sockets> Engine<D, S> {
                 self.stats.requests_ignored += 1;
                 return;
             }
-            Admission::Open { segment_bytes } => segment_bytes,
+            Admission::Open {
+                segment_bytes,
+                deferred_s,
+            } => (segment_bytes, deferred_s),
         };
         if self.table.is_full() && self.table.oldest_orphan().is_none() {
             self.stats.requests_without_room += 1;
@@ -173,7 +188,7 @@ impl<D: Device, S: Sockets> Engine<D, S> {
             timestamp: options.timestamps.map(|times| times.0),
             timestamp_offset,
         };
-        if self.half_open.insert(*tuple, agreement, now) {
+        if self.half_open.insert(*tuple, agreement, deferred_s, now) {
             self.timers.set(Key::HalfOpen, now + SWEEP_US);
             return self.send_handshake(tuple, &agreement, false, now);
         }
@@ -651,5 +666,6 @@ pub(super) fn rest_of(connection: &Connection) -> Rest {
         next_send,
         next_receive,
         times: connection.times(),
+        is_asked_anew: false,
     }
 }

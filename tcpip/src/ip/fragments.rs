@@ -12,6 +12,8 @@ const PATIENCE_US: u64 = 30_000_000;
 const MAX_PACKETS: usize = 64;
 /// Parts of a packet.
 const MAX_PARTS: usize = 64;
+/// What a part counts for besides its bytes.
+const PART_BYTES: usize = 64;
 /// Largest payload of a packet.
 const MAX_BYTES: usize = 0xFFFF;
 
@@ -27,11 +29,30 @@ struct Partial {
     key: Key,
     since: u64,
     hop_limit: u8,
-    /// Where the parts begin and end.
-    parts: Vec<(usize, usize)>,
+    /// Where the parts begin, and what is in them, in any order.
+    parts: Vec<(usize, Vec<u8>)>,
     /// Length of the whole, once the last part is here.
     total: Option<usize>,
-    bytes: Vec<u8>,
+    /// Bytes of the parts.
+    len: usize,
+}
+
+impl Partial {
+    /// What it counts for. Only bytes that came count: one part far behind is no large packet yet.
+    fn cost(&self) -> usize {
+        self.len + self.parts.len() * PART_BYTES
+    }
+
+    /// All parts one behind the other, if there is memory for that.
+    fn joined(mut self) -> Option<Vec<u8>> {
+        let mut whole = Vec::new();
+        whole.try_reserve_exact(self.len).ok()?;
+        self.parts.sort_unstable_by_key(|part| part.0);
+        self.parts
+            .iter()
+            .for_each(|(_, bytes)| whole.extend_from_slice(bytes));
+        Some(whole)
+    }
 }
 
 /// A packet that is whole again.
@@ -53,11 +74,15 @@ pub(crate) enum Outcome {
     Lost,
 }
 
-/// Packets that lack parts.
+/// Packets that lack parts. When there are too many, or their parts take too much, the oldest give way: else whoever begins packets and
+/// never ends them would keep all others out.
 pub(crate) struct Fragments {
+    /// In the order of their first parts.
     partial: Vec<Partial>,
     used: usize,
     limit: usize,
+    /// Parts that did not fit, and packets that were given up.
+    lost: u64,
 }
 
 impl Fragments {
@@ -67,7 +92,13 @@ impl Fragments {
             partial: Vec::new(),
             used: 0,
             limit,
+            lost: 0,
         }
+    }
+
+    /// How much was lost so far: parts that did not fit or lied, and packets that never were whole.
+    pub(crate) fn lost(&self) -> u64 {
+        self.lost
     }
 
     /// Bytes kept.
@@ -77,9 +108,15 @@ impl Fragments {
     }
 
     fn remove(&mut self, at: usize) -> Partial {
-        let partial = self.partial.swap_remove(at);
-        self.used -= partial.bytes.len();
+        let partial = self.partial.remove(at);
+        self.used -= partial.cost();
         partial
+    }
+
+    /// Gives a packet up.
+    fn give_up(&mut self, at: usize) {
+        self.remove(at);
+        self.lost += 1;
     }
 
     /// Takes a part.
@@ -94,78 +131,93 @@ impl Fragments {
         let end = start + len;
         // Only the last part may have any length.
         let is_sane = end <= MAX_BYTES && len != 0 && (!part.has_more || len % 8 == 0);
-        let at = self.partial.iter().position(|partial| partial.key == key);
-        if !is_sane {
-            at.map(|at| self.remove(at));
+        let known = self.partial.iter().position(|partial| partial.key == key);
+        let cost = len + PART_BYTES;
+        if !is_sane || cost > self.limit {
+            self.lost += u64::from(known.is_none());
+            known.map(|at| self.give_up(at));
             return Outcome::Lost;
         }
-        let at = match at {
-            Some(at) => at,
-            None => {
-                if self.partial.len() >= MAX_PACKETS {
-                    self.remove(0);
-                }
-                self.partial.push(Partial {
-                    key,
-                    since: now,
-                    hop_limit: packet.hop_limit,
-                    parts: Vec::new(),
-                    total: None,
-                    bytes: Vec::new(),
-                });
-                self.partial.len() - 1
+        let mut at = known.unwrap_or_else(|| {
+            if self.partial.len() >= MAX_PACKETS {
+                self.give_up(0);
             }
-        };
-        let Some(partial) = self.partial.get_mut(at) else {
+            self.partial.push(Partial {
+                key,
+                since: now,
+                hop_limit: packet.hop_limit,
+                parts: Vec::new(),
+                total: None,
+                len: 0,
+            });
+            self.partial.len() - 1
+        });
+        let Some(partial) = self.partial.get(at) else {
             return Outcome::Lost;
         };
-        if partial.parts.contains(&(start, end)) {
+        let is_it = |part: &(usize, Vec<u8>)| part.0 == start && part.1.len() == len;
+        if partial.parts.iter().any(is_it) {
             return Outcome::Waiting;
         }
-        let overlaps = partial.parts.iter().any(|one| start < one.1 && one.0 < end);
+        let mut others = partial
+            .parts
+            .iter()
+            .map(|(start, bytes)| (*start, *start + bytes.len()));
+        let overlaps = others.clone().any(|one| start < one.1 && one.0 < end);
         let beyond = partial
             .total
             .is_some_and(|total| end > total || !part.has_more)
-            || !part.has_more && partial.parts.iter().any(|one| one.1 > end);
-        let grown = end.saturating_sub(partial.bytes.len());
-        let is_room = self.used + grown <= self.limit
-            && partial.parts.len() < MAX_PARTS
-            && partial.bytes.try_reserve(grown).is_ok();
-        if overlaps || beyond || !is_room {
-            self.remove(at);
+            || !part.has_more && others.any(|one| one.1 > end);
+        let is_too_much = partial.parts.len() >= MAX_PARTS || partial.cost() + cost > self.limit;
+        if overlaps || beyond || is_too_much {
+            self.give_up(at);
             return Outcome::Lost;
         }
-        partial.bytes.resize(partial.bytes.len() + grown, 0);
-        self.used += grown;
-        if let Some(place) = partial.bytes.get_mut(start..end) {
-            place.copy_from_slice(packet.payload);
+        // There is room without all the others.
+        while self.used + cost > self.limit {
+            let oldest = usize::from(at == 0);
+            self.give_up(oldest);
+            at -= usize::from(oldest < at);
         }
-        partial.parts.push((start, end));
+        let mut bytes = Vec::new();
+        let has_memory = bytes.try_reserve_exact(len).is_ok();
+        let Some(partial) = self.partial.get_mut(at).filter(|_| has_memory) else {
+            self.give_up(at);
+            return Outcome::Lost;
+        };
+        bytes.extend_from_slice(packet.payload);
+        partial.parts.push((start, bytes));
+        partial.len += len;
+        self.used += cost;
         if !part.has_more {
             partial.total = Some(end);
         }
-        let have: usize = partial.parts.iter().map(|one| one.1 - one.0).sum();
-        if partial.total != Some(have) {
+        if partial.total != Some(partial.len) {
             return Outcome::Waiting;
         }
         let whole = self.remove(at);
+        let hop_limit = whole.hop_limit;
+        let Some(payload) = whole.joined() else {
+            self.lost += 1;
+            return Outcome::Lost;
+        };
         Outcome::Whole(Whole {
             source: key.source,
             destination: key.destination,
             protocol: key.protocol,
-            hop_limit: whole.hop_limit,
-            payload: whole.bytes,
+            hop_limit,
+            payload,
         })
     }
 
-    /// Forgets what has taken too long; how many packets, and when to look again.
-    pub(crate) fn tick(&mut self, now: u64) -> (usize, Option<u64>) {
+    /// Forgets what has taken too long; when to look again.
+    pub(crate) fn tick(&mut self, now: u64) -> Option<u64> {
         let before = self.partial.len();
         self.partial
             .retain(|partial| partial.since + PATIENCE_US > now);
-        self.used = self.partial.iter().map(|one| one.bytes.len()).sum();
-        let next = self.partial.iter().map(|one| one.since + PATIENCE_US).min();
-        (before - self.partial.len(), next)
+        self.used = self.partial.iter().map(Partial::cost).sum();
+        self.lost += (before - self.partial.len()) as u64;
+        self.partial.first().map(|one| one.since + PATIENCE_US)
     }
 }
 
@@ -235,6 +287,42 @@ mod tests {
             table.tick(PATIENCE_US);
             prop_assert_eq!(table.used(), 0);
         }
+    }
+
+    #[test]
+    fn packets_that_never_end_give_way_to_new_ones() {
+        let mut table = Fragments::new(10_000);
+        // One part far behind takes no more memory than others.
+        assert_eq!(insert(&mut table, 1, 9_000, &[0; 4_000], true), Some(None));
+        assert_eq!(insert(&mut table, 2, 0, &[1; 4_000], true), Some(None));
+        assert_eq!(insert(&mut table, 3, 60_000, &[1; 800], true), Some(None));
+        assert_eq!((table.partial.len(), table.lost()), (3, 0));
+        // The one that grows is not the one that goes.
+        assert_eq!(insert(&mut table, 2, 4_000, &[1; 4_000], true), Some(None));
+        assert_eq!((table.partial.len(), table.lost()), (2, 1));
+        assert_eq!(
+            insert(&mut table, 2, 8_000, &[1; 8], false),
+            Some(Some(vec![1; 8_008]))
+        );
+        assert_eq!(
+            insert(&mut table, 4, 0, &[0; 10_000], true),
+            None,
+            "too much"
+        );
+        table.tick(PATIENCE_US);
+        assert_eq!((table.used(), table.lost()), (0, 3));
+        // Of many, one that was begun lately stays for as long as those before it.
+        for id in 0..100 {
+            assert_eq!(insert(&mut table, id, 0, &[0; 8], true), Some(None));
+        }
+        assert_eq!(insert(&mut table, 100, 0, &[1; 8], true), Some(None));
+        for id in 101..163 {
+            assert_eq!(insert(&mut table, id, 0, &[0; 8], true), Some(None));
+        }
+        assert_eq!(
+            insert(&mut table, 100, 8, &[1; 8], false),
+            Some(Some(vec![1; 16]))
+        );
     }
 
     #[test]

@@ -271,6 +271,13 @@ impl Neighbors {
         Some(neighbor.release(&mut self.held_bytes))
     }
 
+    /// All whose hardware addresses are known or asked for, and these.
+    pub(crate) fn iter(&self) -> impl Iterator<Item = (Address, Option<Mac>)> {
+        self.table
+            .iter()
+            .map(|(address, neighbor)| (*address, neighbor.mac))
+    }
+
     /// Whether any is being asked.
     pub(crate) fn is_asking(&self) -> bool {
         self.table.values().any(|neighbor| neighbor.asked != 0)

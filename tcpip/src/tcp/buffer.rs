@@ -125,15 +125,18 @@ pub(crate) struct Pool {
     spare: Vec<Box<[u8]>>,
     used: usize,
     limit: usize,
+    /// See [`Limits::room_bytes`].
+    room_bytes: fn() -> usize,
 }
 
 impl Pool {
     /// An account that lends up to `limit` bytes, what is assured excepted.
-    pub(crate) fn new(limit: usize) -> Self {
+    pub(crate) fn new(limit: usize, room_bytes: fn() -> usize) -> Self {
         Self {
             spare: Vec::new(),
             used: 0,
             limit,
+            room_bytes,
         }
     }
 
@@ -180,6 +183,12 @@ impl Pool {
         let storage = match self.spare.pop_if(|_| capacity == SMALL) {
             Some(storage) => storage,
             None => {
+                // Of what there is, what is more than assured leaves half to others each time.
+                let room = (self.room_bytes)();
+                let is_assured = capacity <= Limits::ASSURED_BYTES;
+                if capacity > if is_assured { room } else { room / 2 } {
+                    return false;
+                }
                 let mut bytes = Vec::new();
                 if bytes.try_reserve_exact(capacity).is_err() {
                     return false;
@@ -225,7 +234,7 @@ mod tests {
 
     #[test]
     fn storage_is_given_back_and_used_again() {
-        let (mut pool, mut ring) = (Pool::new(1 << 20), Ring::default());
+        let (mut pool, mut ring) = (Pool::new(1 << 20, || usize::MAX), Ring::default());
         assert!(pool.reserve(&mut ring, 10, 0));
         assert_eq!((ring.capacity(), pool.used()), (SMALL, SMALL));
         ring.write(0, b"hello");
@@ -242,7 +251,7 @@ mod tests {
 
     #[test]
     fn nothing_but_what_is_assured_is_lent_beyond_the_limit() {
-        let (mut pool, mut ring) = (Pool::new(10_000), Ring::default());
+        let (mut pool, mut ring) = (Pool::new(10_000, || usize::MAX), Ring::default());
         assert!(!pool.reserve(&mut ring, 10_001, 0));
         assert!(pool.reserve(&mut ring, 8000, 0));
         let mut other = Ring::default();
@@ -253,10 +262,20 @@ mod tests {
         assert_eq!(pool.used(), 0);
     }
 
+    #[test]
+    fn a_machine_that_is_short_of_memory_lends_less() {
+        let (mut pool, mut ring) = (Pool::new(1 << 20, || 10_000), Ring::default());
+        assert!(!pool.reserve(&mut ring, 5000, 0), "half is left to others");
+        assert!(pool.reserve(&mut ring, 4096, 0));
+        let (mut pool, mut ring) = (Pool::new(1 << 20, || 0), Ring::default());
+        assert!(!pool.reserve(&mut ring, 1, 0));
+        assert_eq!(pool.used(), 0);
+    }
+
     proptest! {
         #[test]
         fn a_ring_is_a_queue(steps in proptest::collection::vec((0usize..3000, 0usize..3000, any::<bool>()), 1..60)) {
-            let (mut pool, mut ring) = (Pool::new(1 << 20), Ring::default());
+            let (mut pool, mut ring) = (Pool::new(1 << 20, || usize::MAX), Ring::default());
             let (mut model, mut next) = (VecDeque::new(), 0u8);
             for (more, less, stays) in steps {
                 let bytes: Vec<u8> = (0..more).map(|_| { next = next.wrapping_add(7); next }).collect();

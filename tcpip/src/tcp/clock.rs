@@ -19,7 +19,7 @@ impl Connection {
         let mut next = self.ack_at.min(self.expire_at);
         if self.retransmit_at != NEVER {
             next = next.min(self.retransmit_at);
-            if !self.bits.contains(Bits::PERSIST) || self.bits.contains(Bits::ORPHAN) {
+            if self.may_be_given_up() {
                 next = next.min(self.give_up_at());
             }
         } else if self.settings.keep_alive_s != 0 {
@@ -34,6 +34,14 @@ impl Connection {
             seconds => u64::from(seconds) * SECOND,
         };
         self.progress_at.saturating_add(us)
+    }
+
+    /// Whether a peer that takes nothing is given up after a time, though it answers: one without a window only if the program has gone or
+    /// has said how long (tcp(7), `TCP_USER_TIMEOUT`).
+    fn may_be_given_up(&self) -> bool {
+        !self.bits.contains(Bits::PERSIST)
+            || self.bits.contains(Bits::ORPHAN)
+            || self.settings.user_timeout_s != 0
     }
 
     fn keep_alive_at(&self) -> u64 {
@@ -62,8 +70,7 @@ impl Connection {
         }
         if self.retransmit_at != NEVER {
             let is_persist = self.bits.contains(Bits::PERSIST);
-            let is_hopeless =
-                self.give_up_at() <= now && (!is_persist || self.bits.contains(Bits::ORPHAN));
+            let is_hopeless = self.give_up_at() <= now && self.may_be_given_up();
             if is_hopeless {
                 self.give_up(cx);
             } else if self.retransmit_at <= now {

@@ -161,7 +161,7 @@ impl Connection {
             let limit = self.send_limit(cx.limits);
             if self.outgoing.len() <= limit - limit / 4 {
                 self.bits -= Bits::FULL;
-                return News::WRITABLE;
+                return self.move_up(cx);
             }
         }
         News::empty()
@@ -224,11 +224,10 @@ impl Connection {
         self.heard_at = cx.now_us;
         if !has_ack {
             // Both ask at once: ours is repeated with an acknowledgement.
-            self.take_agreement(&agreement, cx.now_us);
-            self.rcv_nxt = segment.seq + 1;
+            self.begin(&agreement, u32::from(segment.window), cx.now_us);
             self.last_ack = segment.seq;
             self.edge = self.rcv_nxt + super::first_window(cx.limits);
-            self.window = u32::from(segment.window);
+            self.bits -= Bits::MADE;
             self.state = State::SynReceived;
             self.nxt = self.una;
             self.bits |= Bits::SYN_DUE;
@@ -346,12 +345,13 @@ impl Connection {
     }
 
     /// RFC 5961, section 3.2: only a reset with exactly the next number is believed.
+    /// In TIME-WAIT none is: it may answer the acknowledgement of a stray (RFC 1337), as which a SYN is not treated.
     fn receive_reset(&mut self, segment: &Segment<'_>, cx: &mut Context<'_>) -> News {
-        if segment.seq == self.rcv_nxt {
+        if segment.seq == self.rcv_nxt && self.state != State::TimeWait {
             // The peer had ended its side: reading has come to the end, and writing breaks off.
             let error = match self.state {
                 State::SynReceived => Some(Error::Refused),
-                State::CloseWait | State::LastAck | State::Closing | State::TimeWait => None,
+                State::CloseWait | State::LastAck | State::Closing => None,
                 _ => Some(Error::Reset),
             };
             self.fail(error, cx.pool);
@@ -379,6 +379,7 @@ impl Connection {
             } else {
                 State::Established
             };
+            self.bits |= Bits::MADE;
             self.window = u32::from(segment.window) << self.send_scale;
             self.largest_window = self.window;
             self.expire_at = NEVER;

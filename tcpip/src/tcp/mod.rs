@@ -1,8 +1,9 @@
 //! TCP (RFC 9293): one connection, without knowing how its segments travel.
 //!
 //! [`input`] takes segments, [`output`] says which to send, [`clock`] does what time brings; [`loss`] is what is sent again. Around it:
-//! [`buffer`] (bytes), [`ranges`] (what came early), [`rtt`] and [`congestion`] (when and how much), [`options`] that a program sets.
+//! [`buffer`] (bytes), [`backlog`] (bytes behind them), [`ranges`] (what came early), [`rtt`] and [`congestion`] (when and how much), [`options`] that a program sets.
 
+mod backlog;
 pub(crate) mod buffer;
 mod clock;
 pub(crate) mod congestion;
@@ -17,10 +18,12 @@ pub(crate) mod rtt;
 mod tests;
 mod urgent;
 
+use alloc::boxed::Box;
 use alloc::vec::Vec;
 
 use bitflags::bitflags;
 
+use self::backlog::Backlog;
 use self::buffer::{Pool, Ring};
 use self::congestion::Congestion;
 pub use self::congestion::CongestionControl;
@@ -302,6 +305,8 @@ pub(crate) struct Connection {
     timed_at: u64,
 
     pub(crate) outgoing: Ring,
+    /// What is to be sent after these.
+    behind: Option<Box<Backlog>>,
     pub(crate) incoming: Ring,
     urgent: Urgent,
 
@@ -371,6 +376,7 @@ impl Connection {
             timed: Seq(0),
             timed_at: 0,
             outgoing: Ring::default(),
+            behind: None,
             incoming: Ring::default(),
             urgent: Urgent::default(),
             retransmitted: 0,
@@ -535,6 +541,7 @@ impl Connection {
         self.bits &= Bits::ORPHAN | Bits::URGENT | Bits::MADE;
         self.sacked.clear();
         self.early.clear();
+        self.behind = None;
         pool.take_back(&mut self.outgoing);
     }
 
@@ -699,6 +706,21 @@ impl Connection {
             };
         }
         let queued = self.outgoing.len();
+        let count = self.append(bytes, cx);
+        self.bits.set(Bits::FULL, count < bytes.len());
+        if count == 0 && !bytes.is_empty() {
+            // Nothing is under way whose acknowledgement would tell that there is memory again.
+            return match queued {
+                0 => Err(Error::OutOfMemory),
+                _ => Err(Error::WouldBlock),
+            };
+        }
+        Ok(count)
+    }
+
+    /// Queues as many bytes as fit; how many.
+    fn append(&mut self, bytes: &[u8], cx: &mut Context<'_>) -> usize {
+        let queued = self.outgoing.len();
         let mut count = bytes
             .len()
             .min(self.send_limit(cx.limits).saturating_sub(queued));
@@ -710,17 +732,11 @@ impl Connection {
                 count = count.min(self.outgoing.capacity().saturating_sub(queued));
             }
         }
-        self.bits.set(Bits::FULL, count < bytes.len());
-        if count == 0 && !bytes.is_empty() {
-            // Nothing is under way whose acknowledgement would tell that there is memory again.
-            return match queued {
-                0 => Err(Error::OutOfMemory),
-                _ => Err(Error::WouldBlock),
-            };
+        if count != 0 {
+            self.outgoing.write(queued, &bytes[..count]);
+            self.outgoing.extend(count);
         }
-        self.outgoing.write(queued, &bytes[..count]);
-        self.outgoing.extend(count);
-        Ok(count)
+        count
     }
 
     /// Whether a call to write would do something.
@@ -738,6 +754,9 @@ impl Connection {
     /// Sends no more, after what is queued.
     pub(crate) fn close(&mut self) {
         self.bits |= Bits::FIN;
+        if self.behind.is_some() {
+            return;
+        }
         match self.state {
             State::Established => self.state = State::FinWait1,
             State::CloseWait => self.state = State::LastAck,
@@ -749,7 +768,7 @@ impl Connection {
     pub(crate) fn unacknowledged(&self) -> usize {
         match self.state {
             State::Closed => 0,
-            _ => self.outgoing.len(),
+            _ => self.outgoing.len() + self.backlog(),
         }
     }
 

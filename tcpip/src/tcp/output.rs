@@ -332,7 +332,8 @@ impl Connection {
     fn wait_for_window(&mut self, unsent: u32, usable: u32, sent: u32, cx: &mut Context<'_>) {
         if sent == 0 && unsent != 0 && usable < unsent && self.retransmit_at == NEVER {
             self.bits |= Bits::PERSIST;
-            self.progress_at = self.progress_at.max(self.heard_at);
+            // Until now there was nothing for the peer to take.
+            self.progress_at = cx.now_us;
             self.retransmit_at = cx.now_us + self.rtt.timeout_us();
         }
     }

@@ -1,5 +1,8 @@
 //! One connection, segment by segment: what the documents say is to be answered.
 
+mod no_window;
+mod opening;
+
 use super::buffer::Pool;
 use super::{ACK_DELAY_US, Agreement, Connection, Context, News, Settings, Sizes, State};
 use crate::address::Address;
@@ -11,6 +14,7 @@ use crate::wire::protocol;
 use crate::wire::tcp::{Flags, Options, Segment};
 
 const LIMITS: Limits = Limits {
+    room_bytes: || usize::MAX,
     connections: 1,
     receive_bytes: 1 << 20,
     transmit_bytes: 1 << 20,
@@ -74,7 +78,7 @@ impl Bench {
         one.note_round_trip(100_000);
         Self {
             one,
-            pool: Pool::new(LIMITS.buffer_bytes),
+            pool: Pool::new(LIMITS.buffer_bytes, LIMITS.room_bytes),
             stats: Stats::default(),
             now: 1_000_000,
             pointer: 0,
@@ -885,7 +889,7 @@ fn bytes_that_stay_where_they_are_are_sent_from_there_again_and_before_others() 
 #[test]
 fn where_there_is_no_memory_bytes_wait_for_those_that_stay_where_they_are() {
     let mut bench = Bench::new();
-    bench.pool = Pool::new(0);
+    bench.pool = Pool::new(0, LIMITS.room_bytes);
     static BYTES: [u8; 5000] = [7; 5000];
     let mut write = |kept| bench.context(|one, cx| one.write(&BYTES, kept, cx));
     assert_eq!(write(Some(&BYTES)), Ok(5000));

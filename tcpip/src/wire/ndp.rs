@@ -91,7 +91,8 @@ pub(crate) struct Options {
     pub(crate) target_mac: Option<Mac>,
     pub(crate) mtu: Option<u32>,
     pub(crate) prefixes: Vec<PrefixInformation>,
-    pub(crate) dns_servers: Vec<Address>,
+    /// With the seconds for which they may be asked (RFC 8106, section 5.1).
+    pub(crate) dns_servers: Vec<(Address, u32)>,
 }
 
 impl Options {
@@ -140,8 +141,9 @@ impl Options {
             DNS_SERVERS => {
                 let servers = option.get(8..).unwrap_or_default();
                 let (servers, _) = servers.as_chunks::<16>();
-                self.dns_servers
-                    .extend(servers.iter().map(|server| Address::v6(*server)));
+                let seconds = word(4).unwrap_or(0);
+                let servers = servers.iter().map(|server| (Address::v6(*server), seconds));
+                self.dns_servers.extend(servers);
             }
             _ => {}
         }

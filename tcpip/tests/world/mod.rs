@@ -18,6 +18,7 @@ pub(crate) const MAC_B: [u8; 6] = [0x52, 0x54, 0, 0x12, 0x34, 0x56];
 pub(crate) const ANY: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::UNSPECIFIED), 0);
 
 pub(crate) const LIMITS: Limits = Limits {
+    room_bytes: || usize::MAX,
     connections: 200,
     receive_bytes: 256 << 10,
     transmit_bytes: 256 << 10,
@@ -26,7 +27,7 @@ pub(crate) const LIMITS: Limits = Limits {
     orphans: 50,
     time_wait: 100,
     neighbors: 16,
-    fragment_bytes: 64 << 10,
+    fragment_bytes: 128 << 10,
     waiting_bytes: 256 << 10,
 };
 
@@ -65,6 +66,7 @@ pub(crate) struct Programs {
     pub(crate) listening: Vec<u16>,
     pub(crate) backlog: usize,
     pub(crate) segment_bytes: u16,
+    pub(crate) deferred_s: u32,
     pub(crate) accepted: VecDeque<(u32, Tuple)>,
     pub(crate) notified: Vec<u32>,
     pub(crate) bound: Vec<u16>,
@@ -93,6 +95,7 @@ impl Sockets for Programs {
             true if self.accepted.len() >= self.backlog => Admission::Full,
             true => Admission::Open {
                 segment_bytes: self.segment_bytes,
+                deferred_s: self.deferred_s,
             },
         }
     }

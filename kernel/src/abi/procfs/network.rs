@@ -19,6 +19,7 @@ use crate::storage::vfs::made::{Item, Made};
 use crate::storage::vfs::namespace::LastLink;
 
 static PROC_NET: Item = Item::Directory(&[
+    ("arp", Item::File(neighbors)),
     ("dev", Item::File(devices)),
     ("if_inet6", Item::File(addresses_v6)),
     ("route", Item::File(routes)),
@@ -192,6 +193,33 @@ fn routes(_: u64) -> Result<Vec<u8>> {
                 out,
                 "{name}\t{network:08X}\t00000000\t{UP:04X}\t0\t0\t0\t{mask:08X}\t0\t0\t0"
             )?;
+        }
+        Ok(())
+    })
+}
+
+/// Neighbours of IPv4, by address.
+fn neighbors(_: u64) -> Result<Vec<u8>> {
+    // `ARPHRD_ETHER`, `ATF_COM`.
+    const ETHERNET: u32 = 1;
+    const COMPLETE: u32 = 2;
+    text(|out| {
+        writeln!(
+            out,
+            "IP address       HW type     Flags       HW address            Mask     Device"
+        )?;
+        for (index, interface) in all() {
+            let mut known: Vec<_> = interface.lock().neighbors().collect();
+            known.sort_unstable();
+            for (ip, mac) in known.into_iter().filter(|(ip, _)| ip.is_ipv4()) {
+                let flags = if mac.is_some() { COMPLETE } else { 0 };
+                let [a, b, c, d, e, f] = mac.unwrap_or_default();
+                writeln!(
+                    out,
+                    "{ip:<16} 0x{ETHERNET:<10x}0x{flags:<10x}{a:02x}:{b:02x}:{c:02x}:{d:02x}:{e:02x}:{f:02x}     *        {}",
+                    name_of(index)
+                )?;
+            }
         }
         Ok(())
     })

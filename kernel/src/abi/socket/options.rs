@@ -84,6 +84,7 @@ fn number_option(option: c_int) -> Result<(NumberOption, c_int)> {
         libc::TCP_KEEPCNT => (NumberOption::KeepAliveProbes, 127),
         libc::TCP_USER_TIMEOUT => (NumberOption::UserTimeoutMs, c_int::MAX),
         libc::TCP_MAXSEG => (NumberOption::SegmentBytes, 32767),
+        libc::TCP_DEFER_ACCEPT => (NumberOption::DeferredSeconds, c_int::MAX),
         _ => return Err(Errno(libc::ENOPROTOOPT)),
     })
 }
@@ -260,7 +261,7 @@ unsafe extern "C" fn setsockopt(
                 }
                 let (option, most) = number_option(option)?;
                 let least = match option {
-                    NumberOption::UserTimeoutMs => 0,
+                    NumberOption::UserTimeoutMs | NumberOption::DeferredSeconds => 0,
                     // Linux's `TCP_MIN_MSS`.
                     NumberOption::SegmentBytes => 88,
                     _ => 1,

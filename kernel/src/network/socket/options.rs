@@ -20,6 +20,7 @@ pub(super) struct Options {
     receive_bytes: AtomicU32,
     transmit_bytes: AtomicU32,
     segment_bytes: AtomicU32,
+    deferred_s: AtomicU32,
     pub(super) is_reno: AtomicBool,
     /// Something was changed, which accepted sockets take over.
     pub(super) is_changed: AtomicBool,
@@ -42,6 +43,8 @@ pub enum NumberOption {
     TransmitBytes,
     /// `TCP_MAXSEG`: bytes of payload that a segment has at most; 0: as many as fit.
     SegmentBytes,
+    /// `TCP_DEFER_ACCEPT`: for how long a listener does not take a peer that has said nothing yet.
+    DeferredSeconds,
 }
 
 impl Options {
@@ -62,6 +65,7 @@ impl Options {
             receive_bytes: AtomicU32::new(u32::MAX),
             transmit_bytes: AtomicU32::new(u32::MAX),
             segment_bytes: AtomicU32::new(0),
+            deferred_s: AtomicU32::new(0),
             is_reno: AtomicBool::new(false),
             is_changed: AtomicBool::new(false),
         }
@@ -77,6 +81,7 @@ impl Options {
             NumberOption::ReceiveBytes => &self.receive_bytes,
             NumberOption::TransmitBytes => &self.transmit_bytes,
             NumberOption::SegmentBytes => &self.segment_bytes,
+            NumberOption::DeferredSeconds => &self.deferred_s,
         }
     }
 

@@ -176,10 +176,7 @@ impl TcpSocket {
         };
         let notifier = self.notifier.clone();
         let listener = self.network.ports.listen(binding, backlog, notifier)?;
-        let segment_bytes = self.number(NumberOption::SegmentBytes) as u16;
-        listener
-            .segment_bytes
-            .store(segment_bytes, Ordering::Relaxed);
+        self.tell_listener(&listener);
         *role = Role::Listener(listener);
         Ok(())
     }
@@ -723,13 +720,19 @@ impl TcpSocket {
     /// Changes a number among its options.
     pub fn set_number(&self, option: NumberOption, value: u32) {
         self.options.number(option).store(value, Ordering::Relaxed);
-        if option == NumberOption::SegmentBytes
-            && let Role::Listener(listener) = &*self.role.lock()
-        {
-            let told = &listener.segment_bytes;
-            told.store(value as u16, Ordering::Relaxed);
+        if let Role::Listener(listener) = &*self.role.lock() {
+            self.tell_listener(listener);
         }
         self.apply_options();
+    }
+
+    /// Has a listener know what counts before its connections are taken.
+    fn tell_listener(&self, listener: &Listener) {
+        let segment_bytes = self.number(NumberOption::SegmentBytes) as u16;
+        let told = &listener.segment_bytes;
+        told.store(segment_bytes, Ordering::Relaxed);
+        let deferred_s = self.number(NumberOption::DeferredSeconds);
+        listener.deferred_s.store(deferred_s, Ordering::Relaxed);
     }
 
     /// See [`TcpSocket::set_keep_alive`].

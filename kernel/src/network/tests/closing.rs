@@ -127,6 +127,7 @@ fn time_wait_answers_a_repeated_fin_and_knows_strays_from_a_new_connection() {
     assert_eq!(world.stack.progress(slot), Progress::Connected);
     world.release(slot);
     world.exchange(5000, ours + 1, FIN_ACK);
+    assert_eq!(world.exchange(100, 0, SYN), [(ours + 1, 5001, ACK)]);
     world.exchange(5001, 0, RST);
     let answers = world.exchange(100, 0, SYN);
     assert_eq!(

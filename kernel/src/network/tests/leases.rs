@@ -3,7 +3,7 @@
 use alloc::sync::Arc;
 use core::net::{IpAddr, Ipv4Addr, SocketAddr};
 
-use smoltcp::wire::EthernetAddress;
+use smoltcp::wire::{DhcpMessageType, EthernetAddress};
 
 use super::{CLIENT, CLIENT_MAC, SERVER, World};
 use crate::network::config::Address;
@@ -12,10 +12,20 @@ use crate::network::stack::Progress;
 
 /// A DHCP server's answer to a message of the client, which lends `address`: an offer to a discovery, an acknowledgement to a request.
 fn dhcp_answer(frame: &[u8], address: Ipv4Addr) -> Option<Vec<u8>> {
+    dhcp_answer_of(CLIENT, frame, address, DhcpMessageType::Ack)
+}
+
+/// The same of any server, with what it says to a request.
+fn dhcp_answer_of(
+    server: Ipv4Addr,
+    frame: &[u8],
+    address: Ipv4Addr,
+    to_request: DhcpMessageType,
+) -> Option<Vec<u8>> {
     use smoltcp::phy::ChecksumCapabilities;
     use smoltcp::wire::{
-        DhcpMessageType, DhcpPacket, DhcpRepr, EthernetFrame, EthernetProtocol, IpProtocol,
-        Ipv4Packet, Ipv4Repr, UdpPacket, UdpRepr,
+        DhcpPacket, DhcpRepr, EthernetFrame, EthernetProtocol, IpProtocol, Ipv4Packet, Ipv4Repr,
+        UdpPacket, UdpRepr,
     };
     let checksums = ChecksumCapabilities::default();
     let ip = Ipv4Packet::new_checked(frame.get(14..)?).ok()?;
@@ -24,14 +34,14 @@ fn dhcp_answer(frame: &[u8], address: Ipv4Addr) -> Option<Vec<u8>> {
     let asked = DhcpRepr::parse(&message).ok()?;
     let message_type = match asked.message_type {
         DhcpMessageType::Discover => DhcpMessageType::Offer,
-        DhcpMessageType::Request => DhcpMessageType::Ack,
+        DhcpMessageType::Request => to_request,
         _ => return None,
     };
     let mut answer = DhcpRepr {
         message_type,
         your_ip: address,
-        server_ip: CLIENT,
-        server_identifier: Some(CLIENT),
+        server_ip: server,
+        server_identifier: Some(server),
         subnet_mask: Some(Ipv4Addr::new(255, 255, 255, 0)),
         router: Some(CLIENT),
         lease_duration: Some(100),
@@ -158,6 +168,64 @@ fn answers_to_a_client_that_has_not_asked_are_passed_over() {
         world.stack.address().map(|address| address.ip),
         Some(SERVER)
     );
+}
+
+/// Another station of the link answers as well, and first: a client that has asked one server, by its offer or for more time, does not take
+/// the other one's word, neither for another address nor for having lost its own. And what it asks one server alone has a number
+/// that others have not seen.
+#[test]
+fn the_word_of_a_server_that_was_not_asked_does_not_count() {
+    let mut world = World::new();
+    world.stack.set_address(None, 0);
+    world.stack.start_dhcp(world.now_us * 1000);
+    let rogue = Ipv4Addr::from(u32::from(CLIENT) + 5);
+    let other = Ipv4Addr::from(u32::from(SERVER) + 1);
+    let (mut ids, mut nak) = (Vec::new(), false);
+    for _ in 0..4_000 {
+        while let Some(frame) = {
+            let mut wire = world.from_server.lock();
+            wire.take()
+        } {
+            if frame[12..14] == [8, 6] && frame[38..42] == CLIENT.octets() {
+                // Only so can it ask the server alone.
+                let mut answer = [&frame[6..12], &CLIENT_MAC, &frame[12..20], &[0, 2]].concat();
+                answer.extend([&CLIENT_MAC[..], &CLIENT.octets(), &frame[22..32]].concat());
+                world.to_server.lock().put(answer);
+            }
+            let Some(answer) = dhcp_answer(&frame, SERVER) else {
+                continue;
+            };
+            ids.push(frame[46..50].to_vec());
+            let kind = match nak {
+                true => DhcpMessageType::Nak,
+                false => DhcpMessageType::Ack,
+            };
+            nak = !nak;
+            // To the first question there is only one offer.
+            if ids.len() > 1 {
+                let lie = dhcp_answer_of(rogue, &frame, other, kind).expect("an answer");
+                world.to_server.lock().put(lie);
+            }
+            world.to_server.lock().put(answer);
+        }
+        world.stack.serve(world.now_us * 1000);
+        world.now_us += 100_000;
+        let address = world.stack.address().map(|address| address.ip);
+        assert!(ids.len() < 2 || address == Some(SERVER), "{address:?}");
+    }
+    // Four times renewed.
+    assert!(ids.len() >= 5, "{}", ids.len());
+    assert_eq!(ids[0], ids[1], "a request is for an offer");
+    ids.dedup();
+    assert_eq!(
+        ids.len(),
+        1 + ids
+            .iter()
+            .skip(1)
+            .collect::<std::collections::HashSet<_>>()
+            .len()
+    );
+    assert!(ids.len() >= 4, "a number for each renewal");
 }
 
 #[test]

@@ -1,7 +1,8 @@
 //! Services with callbacks, and interfaces that belong to cores: asked by threads of the same machine, through the loopback. Given the
-//! argument `serve`, it serves until the power button; with `queues` and the host's address, on all queues of its card.
+//! argument `serve`, it serves until the power button; with `leave` and how, it ends after one answer; with `queues` and the host's address, on all queues of its card.
 
 mod late;
+mod leave;
 mod queues;
 mod words;
 
@@ -25,6 +26,9 @@ fn main() {
         println!("serving on core {core}");
         service.join().expect("no panic in on_init");
         return;
+    }
+    if std::env::args().nth(1).as_deref() == Some("leave") {
+        return leave::run(&std::env::args().nth(2).expect("how"));
     }
     if let Some(host) = std::env::args().nth(2) {
         return queues::serve(host.parse().expect("an address"));

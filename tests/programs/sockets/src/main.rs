@@ -107,6 +107,16 @@ fn connect(address: &str) -> io::Result<()> {
             sum.wrapping_add(place.wrapping_mul(u64::from(*byte)))
         });
     println!("received {} bytes, sum {sum}", answer.len());
+    neighbours()
+}
+
+/// What `/proc/net/arp` tells of those who have answered.
+fn neighbours() -> io::Result<()> {
+    let text = std::fs::read_to_string("/proc/net/arp")?;
+    for line in text.lines().skip(1) {
+        let words: Vec<&str> = line.split_whitespace().collect();
+        println!("neighbour {words:?}, {} columns wide", line.len());
+    }
     Ok(())
 }
 

@@ -14,6 +14,7 @@ use socket2::{Domain, SockRef, Socket, Type};
 pub(crate) fn options() -> io::Result<()> {
     switches()?;
     flags()?;
+    deferred()?;
     low_water()?;
     told()?;
     many()?;
@@ -79,6 +80,31 @@ fn switches() -> io::Result<()> {
         set(libc::IPPROTO_IP, libc::IP_TRANSPARENT),
         set(libc::IPPROTO_IPV6, libc::IPV6_V6ONLY)
     );
+    Ok(())
+}
+
+/// A listener whose connections come to it when they say something (`TCP_DEFER_ACCEPT`).
+fn deferred() -> io::Result<()> {
+    let listener = TcpListener::bind("[::1]:0")?;
+    let seconds: libc::c_int = 5;
+    let (level, option) = (libc::IPPROTO_TCP, libc::TCP_DEFER_ACCEPT);
+    // SAFETY: the value and its length belong together.
+    let set = unsafe {
+        let value = (&raw const seconds).cast();
+        libc::setsockopt(listener.as_raw_fd(), level, option, value, 4)
+    };
+    let (mut told, mut len) = (0, 4);
+    // SAFETY: the value and its length belong together.
+    unsafe {
+        let value = (&raw mut told as *mut libc::c_int).cast();
+        libc::getsockopt(listener.as_raw_fd(), level, option, value, &raw mut len)
+    };
+    let mut client = TcpStream::connect(listener.local_addr()?)?;
+    listener.set_nonblocking(true)?;
+    let silent = listener.accept().is_err();
+    client.write_all(b"x")?;
+    let speaks = listener.accept().is_ok();
+    println!("deferred: {set} {told}, silent {silent}, speaks {speaks}");
     Ok(())
 }
 

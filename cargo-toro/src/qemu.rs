@@ -281,6 +281,8 @@ impl Launch {
             (Nic::Vmxnet3, _) => "vmxnet3,netdev=net0,romfile=",
             (Nic::Ne2000, _) => "ne2k_pci,netdev=net0,romfile=",
             (Nic::Tulip, _) => "tulip,netdev=net0,romfile=",
+            (Nic::Pcnet, _) => "pcnet,netdev=net0,romfile=",
+            (Nic::Rtl8139, _) => "rtl8139,netdev=net0,romfile=",
             (Nic::Virtio, Machine::Microvm) => "virtio-net-device,netdev=net0",
             (Nic::Virtio, _) => "virtio-net-pci,netdev=net0,romfile=",
         };

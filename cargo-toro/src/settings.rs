@@ -477,6 +477,8 @@ mod tests {
             Nic::Vmxnet3,
             Nic::Ne2000,
             Nic::Tulip,
+            Nic::Pcnet,
+            Nic::Rtl8139,
         ] {
             assert!(refused(Overrides {
                 machine,

@@ -73,6 +73,10 @@ pub enum Nic {
     Ne2000,
     /// DEC 21143, as Hyper-V's legacy card
     Tulip,
+    /// AMD PCnet, as VirtualBox and older VMware machines have it
+    Pcnet,
+    /// RTL8139, what Xen gives its fully virtualised machines
+    Rtl8139,
     /// No network
     None,
 }

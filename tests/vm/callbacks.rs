@@ -18,6 +18,8 @@ fn services_do_what_their_callbacks_say_on_the_core_of_the_interface() {
         (Machine::Pc, Nic::Vmxnet3, 2),
         (Machine::Pc, Nic::Tulip, 2),
         (Machine::Pc, Nic::Ne2000, 2),
+        (Machine::Pc, Nic::Pcnet, 2),
+        (Machine::Pc, Nic::Rtl8139, 2),
     ] {
         let guest = Guest::new("test-services")
             .machine(machine)

@@ -2,13 +2,15 @@
 
 use vm_tests::{Boot, Guest, Machine, Nic, Running};
 
-const CARDS: [Nic; 6] = [
+const CARDS: [Nic; 8] = [
     Nic::Virtio,
     Nic::E1000,
     Nic::E1000e,
     Nic::Vmxnet3,
     Nic::Ne2000,
     Nic::Tulip,
+    Nic::Pcnet,
+    Nic::Rtl8139,
 ];
 
 const INDEX: &str = include_str!("../../examples/static-web/disk/web/index.html");
@@ -48,7 +50,7 @@ fn routers_are_heard_through_every_card() {
 
 #[test]
 fn a_cable_that_is_pulled_and_plugged_in_again_is_noticed_and_service_goes_on() {
-    for nic in [Nic::E1000, Nic::E1000e, Nic::Vmxnet3] {
+    for nic in [Nic::E1000, Nic::E1000e, Nic::Vmxnet3, Nic::Rtl8139] {
         let guest = serving(Guest::new("static-web").nic(nic));
         assert_eq!(guest.http().get("/").text(), INDEX);
         guest.monitor("set_link net0 off");
@@ -62,7 +64,7 @@ fn a_cable_that_is_pulled_and_plugged_in_again_is_noticed_and_service_goes_on() 
 #[test]
 fn cards_that_share_interrupt_pins_all_work() {
     // More cards with a pin each than the machine has lines for.
-    let models = ["tulip", "ne2k_pci", "e1000", "tulip", "ne2k_pci"];
+    let models = ["tulip", "pcnet", "e1000", "rtl8139", "ne2k_pci"];
     let mut guest = Guest::new("static-web").nic(Nic::Ne2000).log_info();
     for (number, model) in (1..).zip(models) {
         let netdev = format!("user,id=net{number},net=10.0.{}.0/24", number + 2);

@@ -198,7 +198,13 @@ fn a_burst_of_connections_of_a_host_that_is_not_known_yet_loses_none() {
     if !namespace::enter(test, &["test-crowd"]) {
         return;
     }
-    for (seed, card) in [(20, "virtio-net-pci"), (21, "e1000"), (22, "tulip")] {
+    for (seed, card) in [
+        (20, "virtio-net-pci"),
+        (21, "e1000"),
+        (22, "tulip"),
+        (23, "pcnet"),
+        (24, "rtl8139"),
+    ] {
         // Nobody has spoken with the machine, and Linux need not ask for it, so that it has to ask.
         let crowd = Crowd::start_unknown(seed, card);
         let to = crowd.relay.address(THREADS);

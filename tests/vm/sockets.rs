@@ -422,6 +422,8 @@ fn what_was_sent_arrives_though_the_program_ends() {
         Nic::Vmxnet3,
         Nic::Ne2000,
         Nic::Tulip,
+        Nic::Pcnet,
+        Nic::Rtl8139,
     ] {
         let (listener, address) = host();
         let guest = guest(&["leave", &address]).nic(nic).start();

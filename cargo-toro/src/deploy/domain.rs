@@ -166,6 +166,8 @@ fn model(nic: Nic) -> Option<&'static str> {
         Nic::Vmxnet3 => "vmxnet3",
         Nic::Ne2000 => "ne2k_pci",
         Nic::Tulip => "tulip",
+        Nic::Pcnet => "pcnet",
+        Nic::Rtl8139 => "rtl8139",
     })
 }
 

@@ -182,6 +182,8 @@ fn kubevirt(machine: &Machine<'_>, registry_name: &str) -> Result<Value> {
         Nic::E1000 => "e1000",
         Nic::E1000e => "e1000e",
         Nic::Ne2000 => "ne2k_pci",
+        Nic::Pcnet => "pcnet",
+        Nic::Rtl8139 => "rtl8139",
         Nic::None => "",
         Nic::Vmxnet3 | Nic::Tulip => bail!(Failure::new(
             "KubeVirt does not have this network card",
@@ -277,6 +279,8 @@ fn nomad(machine: &Machine<'_>) -> Result<String> {
         Nic::Vmxnet3 => Some("vmxnet3"),
         Nic::Ne2000 => Some("ne2k_pci"),
         Nic::Tulip => Some("tulip"),
+        Nic::Pcnet => Some("pcnet"),
+        Nic::Rtl8139 => Some("rtl8139"),
     };
     let mut ports = String::new();
     let mut services = String::new();

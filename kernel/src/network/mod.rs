@@ -105,7 +105,7 @@ pub fn network<'a>(setup: impl FnOnce() -> Setup<'a>) -> &'static Network {
             let devices = devices::network::find(setup.virtio_mmio);
             if devices.is_empty() {
                 log::warn!(
-                    "network: no network interface found, there is only the loopback; supported: virtio-net, e1000, e1000e, vmxnet3, ne2000, tulip"
+                    "network: no network interface found, there is only the loopback; supported: virtio-net, e1000, e1000e, vmxnet3, ne2000, tulip, pcnet, rtl8139"
                 );
             }
             devices

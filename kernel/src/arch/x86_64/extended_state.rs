@@ -139,6 +139,11 @@ pub fn initialise() {
         unsafe { switch_on(components) };
         // The size for what is switched on.
         let state_bytes = __cpuid_count(13, 0).ebx as usize;
+        // That was an exit to the hypervisor. One that XCR0 was kept from (QEMU's emulation of SVM has no exit for it) has its own value in
+        // there again, and does so at any exit.
+        if xcr0() != u64::from(components) {
+            continue;
+        }
         let Some(bytes) = area_bytes(state_bytes) else {
             continue;
         };
@@ -158,6 +163,17 @@ fn cr4() -> u64 {
     // SAFETY: reads a control register.
     unsafe { asm!("mov {}, cr4", out(reg) value, options(nomem, nostack, preserves_flags)) };
     value
+}
+
+/// Which components are on. OSXSAVE is, too.
+#[cfg(not(test))]
+fn xcr0() -> u64 {
+    let (low, high): (u32, u32);
+    // SAFETY: reads a register, which is there while OSXSAVE is on.
+    unsafe {
+        asm!("xgetbv", in("ecx") 0, out("eax") low, out("edx") high, options(nomem, nostack, preserves_flags));
+    };
+    u64::from(high) << 32 | u64::from(low)
 }
 
 /// # Safety

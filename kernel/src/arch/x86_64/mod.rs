@@ -30,3 +30,4 @@ mod string;
 #[cfg(not(test))]
 pub mod syscall;
 pub mod tlb;
+pub mod xen;

@@ -4,7 +4,7 @@ use core::sync::atomic::{AtomicU16, Ordering};
 
 use super::acpi::{Control, Power};
 use super::mmio::Mmio;
-use super::{clock, cpu, port};
+use super::{clock, cpu, port, xen};
 use crate::sync::OnceCell;
 
 /// Of the control register of ACPI's fixed hardware (ACPI Specification 6.5, table 4.10).
@@ -76,6 +76,7 @@ pub fn off(status: u8) -> ! {
         soft_off(power);
     }
     // A machine without ACPI. Emulators can take a reset for an end.
+    xen::shut_down(xen::Reason::PowerOff);
     reset_without_chip_set()
 }
 
@@ -116,12 +117,13 @@ fn reset_without_chip_set() -> ! {
     cpu::triple_fault()
 }
 
-/// Resets the machine: by the chip set's reset register (Intel 82371SB data sheet, 2.7, as PC chip sets since have it), else by the
+/// Resets the machine: by the hypervisor where that is Xen, by the chip set's reset register (Intel 82371SB data sheet, 2.7, as PC chip sets since have it), else by the
 /// keyboard controller.
 pub fn reset() -> ! {
     const RESET_CONTROL: u16 = 0xCF9;
     const SYSTEM_RESET: u8 = 2;
     const RESET_NOW: u8 = 4;
+    xen::shut_down(xen::Reason::Reboot);
     port::write8(RESET_CONTROL, SYSTEM_RESET);
     port::write8(RESET_CONTROL, SYSTEM_RESET | RESET_NOW);
     reset_without_chip_set()

@@ -1,4 +1,4 @@
-//! The real-time clock (Motorola MC146818, as in every PC), read once.
+//! The real-time clock (Motorola MC146818, as in every PC).
 
 use super::port;
 

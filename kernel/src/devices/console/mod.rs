@@ -1,4 +1,5 @@
-//! The console: serial line and screen (VGA text, or pixels where the firmware has no text) at once, input from the serial line and the keyboard.
+//! The console: serial line (or Xen's own console where there is none) and screen (VGA text, or pixels where the firmware has no text) at once, input from the
+//! serial line and the keyboard.
 
 mod framebuffer;
 pub mod input;
@@ -7,6 +8,7 @@ mod line;
 mod serial;
 mod terminal;
 mod vga;
+mod xen;
 
 use core::fmt;
 use core::sync::atomic::{AtomicBool, Ordering};
@@ -22,8 +24,12 @@ pub fn initialise_serial() {
     serial::initialise();
 }
 
-/// Starts the screen, if there is one: the `framebuffer` that the loader left, or else that of VGA. Needs memory to map it.
+/// Starts the screen, if there is one: the `framebuffer` that the loader left, or else that of VGA. Needs memory to map it, and so does
+/// what stands for a serial line that is not there.
 pub fn initialise_screen(framebuffer: Option<&Framebuffer>) {
+    if !serial::is_present() {
+        xen::initialise();
+    }
     let display = match framebuffer {
         // With pixels on, nobody sees the text.
         Some(framebuffer) => framebuffer::Pixels::map(framebuffer).map(Display::Pixels),
@@ -36,7 +42,7 @@ pub fn initialise_screen(framebuffer: Option<&Framebuffer>) {
 
 /// Writes bytes to serial line and screen; a newline gets its carriage return.
 pub fn write(bytes: &[u8]) {
-    serial::write(bytes);
+    send(bytes, true);
     write_screen(bytes);
 }
 
@@ -53,7 +59,7 @@ pub fn write_of_program(bytes: &[u8]) {
     if NEWLINE_RETURNS.load(Ordering::Relaxed) {
         return write(bytes);
     }
-    serial::write_plain(bytes);
+    send(bytes, false);
     write_screen(bytes);
 }
 
@@ -83,12 +89,22 @@ fn write_screen(bytes: &[u8]) {
 
 /// Writes bytes to the serial line alone (control sequences for the host tool).
 pub fn write_serial(bytes: &[u8]) {
-    serial::write(bytes);
+    send(bytes, true);
+}
+
+/// Writes bytes to the serial line, or to what stands for it.
+fn send(bytes: &[u8], newline_returns: bool) {
+    if serial::is_present() {
+        serial::send(bytes, newline_returns);
+    } else {
+        xen::send(bytes, newline_returns);
+    }
 }
 
 /// Waits until all that was written is on the serial line: a machine that is powered off takes along what is still in the FIFO.
 pub fn drain_serial() {
     serial::drain();
+    xen::drain();
 }
 
 /// The console, for `write!`.

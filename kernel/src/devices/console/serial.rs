@@ -61,7 +61,7 @@ pub(super) fn initialise() {
 
 /// Has the port interrupt when bytes have come; `None` where there is no port or no line for it.
 pub(super) fn enable_interrupt() -> Option<Irq> {
-    if !IS_PRESENT.load(Ordering::Relaxed) {
+    if !is_present() {
         return None;
     }
     let irq = Irq::claim_legacy(LINE, false)?;
@@ -69,9 +69,14 @@ pub(super) fn enable_interrupt() -> Option<Irq> {
     Some(irq)
 }
 
+/// Whether there is a port.
+pub(super) fn is_present() -> bool {
+    IS_PRESENT.load(Ordering::Relaxed)
+}
+
 /// Sends bytes, with a carriage return before newlines if they get one.
-fn send(bytes: &[u8], newline_returns: bool) {
-    if !IS_PRESENT.load(Ordering::Relaxed) {
+pub(super) fn send(bytes: &[u8], newline_returns: bool) {
+    if !is_present() {
         return;
     }
     let mut guard = super::take(&ROOM);
@@ -106,19 +111,9 @@ fn wait_for(status: u8) {
 
 /// Waits until all that was written has left the port.
 pub(super) fn drain() {
-    if IS_PRESENT.load(Ordering::Relaxed) {
+    if is_present() {
         wait_for(ALL_SENT);
     }
-}
-
-/// Writes bytes; a newline gets its carriage return.
-pub(super) fn write(bytes: &[u8]) {
-    send(bytes, true);
-}
-
-/// As [`write`], without a carriage return before newlines.
-pub(super) fn write_plain(bytes: &[u8]) {
-    send(bytes, false);
 }
 
 pub(super) fn read() -> Option<u8> {
@@ -126,7 +121,7 @@ pub(super) fn read() -> Option<u8> {
     if early & EARLY_IS_THERE != 0 {
         return Some(early as u8);
     }
-    if !IS_PRESENT.load(Ordering::Relaxed) || port::read8(LINE_STATUS) & DATA_READY == 0 {
+    if !is_present() || port::read8(LINE_STATUS) & DATA_READY == 0 {
         return None;
     }
     Some(port::read8(DATA))

@@ -6,6 +6,8 @@
 
 pub mod e1000;
 mod ne2000;
+mod pcnet;
+mod rtl8139;
 mod tulip;
 pub mod virtio;
 mod vmxnet3;
@@ -198,6 +200,10 @@ pub fn find(virtio_mmio: &[VirtioMmioDevice]) -> Vec<NetworkDevice> {
             keep("tulip", tulip::start(device), &mut found);
         } else if ne2000::is_supported(device) {
             keep("ne2000", ne2000::start(device), &mut found);
+        } else if pcnet::is_supported(device) {
+            keep("pcnet", pcnet::start(device), &mut found);
+        } else if rtl8139::is_supported(device) {
+            keep("rtl8139", rtl8139::start(device), &mut found);
         } else if virtio_bus::pci::device_id(device) == Some(virtio_bus::NETWORK) {
             keep("virtio-net", start_virtio(device), &mut found);
         }

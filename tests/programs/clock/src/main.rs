@@ -1,4 +1,5 @@
-//! Says what time it is, whether time goes on as it should while a thread sleeps, and whether the cores agree on it.
+//! Says what time it is, whether time goes on as it should while a thread sleeps, and whether the cores agree on it. With the argument
+//! `hour`, what time it is after an hour of sleep.
 
 use std::process::ExitCode;
 use std::sync::Mutex;
@@ -6,6 +7,7 @@ use std::thread;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 const SLEEP: Duration = Duration::from_secs(2);
+const HOUR: Duration = Duration::from_secs(3600);
 const READINGS: u32 = 20_000;
 
 fn main() -> ExitCode {
@@ -16,6 +18,18 @@ fn main() -> ExitCode {
         since_1970.as_secs(),
         since_1970.subsec_millis()
     );
+
+    if std::env::args().any(|word| word == "hour") {
+        let start = Instant::now();
+        thread::sleep(HOUR);
+        let slept = start.elapsed().as_secs();
+        let since_1970 = SystemTime::now().duration_since(UNIX_EPOCH);
+        println!(
+            "{} after {slept} s",
+            since_1970.unwrap_or_default().as_secs()
+        );
+        return ExitCode::SUCCESS;
+    }
 
     let start = Instant::now();
     thread::sleep(SLEEP);

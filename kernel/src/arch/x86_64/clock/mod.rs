@@ -1,4 +1,5 @@
-//! Clocks: monotonic time from the time-stamp counter, wall time from the hypervisor or the RTC (when it is first asked for).
+//! Clocks: monotonic time from the time-stamp counter, wall time from the hypervisor or the RTC (when it is first asked
+//! for, and now and then after that).
 //!
 //! Where the hypervisor says how its time comes out of the counter (`kvm`, `hyper_v`), that is the time, so it goes on rightly when the machine has
 //! moved to a host with another counter. Else the counter's frequency comes from the processor or the hypervisor where they tell it
@@ -23,6 +24,11 @@ const NS_PER_S: u64 = 1_000_000_000;
 /// Time from a hypervisor is cut here, so that deadlines do not overflow: 146 years.
 const MAX_NS: u64 = 1 << 62;
 
+/// Wall time is not compared with the host's more often than this.
+const COMPARISON_NS: u64 = 10 * NS_PER_S;
+/// As much may they differ: the RTC has whole seconds, and hosts that keep their own time right change it by less.
+const TOLERANCE_NS: u64 = 2 * NS_PER_S;
+
 static TSC_AT_BOOT: AtomicU64 = AtomicU64::new(0);
 /// Nanoseconds per tick of the counter, times 2^32.
 static NS_PER_TICK_32: AtomicU64 = AtomicU64::new(1 << 32);
@@ -30,8 +36,10 @@ static NS_PER_TICK_32: AtomicU64 = AtomicU64::new(1 << 32);
 static TSC_HZ: AtomicU64 = AtomicU64::new(NS_PER_S);
 /// Wall time at boot, in nanoseconds since 1970; 0 until it is known.
 static WALL_AT_BOOT_NS: AtomicU64 = AtomicU64::new(0);
-/// Who reads the RTC: its registers are one place for all cores.
-static READING_RTC: SpinLock<()> = SpinLock::new(());
+/// When wall time is to be compared with the host's, in nanoseconds since boot.
+static NEXT_COMPARISON_NS: AtomicU64 = AtomicU64::new(0);
+/// Who asks for the host's: registers of the RTC, and what the hypervisor writes, are one place for all cores.
+static ASKING_WALL: SpinLock<()> = SpinLock::new(());
 /// The hypervisor's clock, where it has one.
 static PARAVIRTUAL: OnceCell<Paravirtual> = OnceCell::new();
 /// The latest time that any core has read, where cores may disagree.
@@ -144,32 +152,55 @@ pub fn tsc_at(ns: u64) -> u64 {
     }
 }
 
-/// Nanoseconds since 1970-01-01 00:00 UTC.
+/// Nanoseconds since 1970-01-01 00:00 UTC. The host's time goes on while the machine is stopped, saved or moved, and its counter does not:
+/// so it is compared with the host's from time to time.
 pub fn wall_ns() -> u64 {
-    let at_boot_ns = match WALL_AT_BOOT_NS.load(Ordering::Relaxed) {
-        0 => read_rtc(),
-        ns => ns,
-    };
-    at_boot_ns.saturating_add(now_ns())
+    let now_ns = now_ns();
+    if now_ns >= NEXT_COMPARISON_NS.load(Ordering::Relaxed) {
+        compare_wall(now_ns);
+    }
+    let at_boot_ns = WALL_AT_BOOT_NS.load(Ordering::Relaxed);
+    at_boot_ns.saturating_add(now_ns)
 }
 
-/// Wall time at boot by the RTC, which is read when somebody first asks: a start needs no date, and each of its registers costs an exit to
-/// the hypervisor.
+/// Learns wall time, when somebody first asks for it, and later whether it is another one: a start needs no date, and each register of the
+/// RTC costs an exit to the hypervisor.
 #[cold]
-fn read_rtc() -> u64 {
+fn compare_wall(now_ns: u64) {
     // On the host, tests must not touch ports.
     if cfg!(test) {
-        return 0;
+        return;
     }
-    let _reading = READING_RTC.lock();
-    let known = WALL_AT_BOOT_NS.load(Ordering::Relaxed);
-    if known != 0 {
-        return known;
+    let _asking = ASKING_WALL.lock();
+    if now_ns < NEXT_COMPARISON_NS.load(Ordering::Relaxed) {
+        return;
     }
-    let now_wall_ns = super::rtc::read_unix_seconds().saturating_mul(NS_PER_S);
-    let at_boot_ns = now_wall_ns.saturating_sub(now_ns()).max(1);
-    WALL_AT_BOOT_NS.store(at_boot_ns, Ordering::Relaxed);
-    at_boot_ns
+    if let Some(told_ns) = told_wall_at_boot_ns() {
+        let known_ns = WALL_AT_BOOT_NS.load(Ordering::Relaxed);
+        WALL_AT_BOOT_NS.store(corrected(known_ns, told_ns), Ordering::Relaxed);
+    }
+    NEXT_COMPARISON_NS.store(now_ns.saturating_add(COMPARISON_NS), Ordering::Relaxed);
+}
+
+/// Wall time at boot by what the hypervisor says, else by the RTC; `None` if that makes no sense.
+fn told_wall_at_boot_ns() -> Option<u64> {
+    let by_hypervisor = PARAVIRTUAL.get().and_then(|clock| match clock.kind {
+        Kind::Kvm => kvm::wall_at_zero_ns(&clock.shared)?.checked_add(clock.at_boot_ns),
+        Kind::HyperV => None,
+    });
+    by_hypervisor.or_else(|| {
+        let wall_ns = super::rtc::read_unix_seconds().checked_mul(NS_PER_S)?;
+        wall_ns.checked_sub(now_ns()).filter(|ns| *ns != 0)
+    })
+}
+
+/// Wall time at boot: what is known, unless what is told is another time.
+fn corrected(known_ns: u64, told_ns: u64) -> u64 {
+    if known_ns.abs_diff(told_ns) > TOLERANCE_NS {
+        told_ns
+    } else {
+        known_ns
+    }
 }
 
 /// Starts the clocks on the first core. The `measurement` of the time-stamp counter ends here, where nobody tells the frequency, and that of the
@@ -192,11 +223,6 @@ pub fn initialise(
     TSC_HZ.store(tsc_hz, Ordering::Relaxed);
     NS_PER_TICK_32.store((NS_PER_S << 32) / tsc_hz, Ordering::Relaxed);
 
-    let told_wall_ns = clock.as_ref().and_then(|clock| match clock.kind {
-        Kind::Kvm => kvm::wall_at_zero_ns(&clock.shared)?.checked_add(clock.at_boot_ns),
-        Kind::HyperV => None,
-    });
-    WALL_AT_BOOT_NS.store(told_wall_ns.unwrap_or(0), Ordering::Relaxed);
     log::info!(
         "clock: {}, {} kHz",
         match &clock {
@@ -222,5 +248,26 @@ pub fn enable_on_this_core() {
         && clock.kind == Kind::Kvm
     {
         kvm::enable(&clock.shared, core_local::current().index());
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{NS_PER_S, TOLERANCE_NS, corrected};
+
+    #[test]
+    fn wall_time_is_set_where_it_is_another_and_not_for_a_reading_of_whole_seconds() {
+        let known = 1_800_000_000 * NS_PER_S;
+        for (told, is_taken) in [
+            (known + 999_999_999, false),
+            (known - NS_PER_S, false),
+            (known + TOLERANCE_NS + 1, true),
+            (known + 3600 * NS_PER_S, true),
+            (known - 3600 * NS_PER_S, true),
+        ] {
+            assert_eq!(corrected(known, told) == told, is_taken, "{told}");
+        }
+        // The first one.
+        assert_eq!(corrected(0, known), known);
     }
 }

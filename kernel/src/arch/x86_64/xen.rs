@@ -1,0 +1,121 @@
+//! Xen's hypercalls, as far as a domain without a PC's devices (PVH) needs them to be heard and to end (Xen, xen/include/public/: xen.h,
+//! sched.h, event_channel.h, hvm/hvm_op.h, hvm/params.h).
+
+use core::arch::asm;
+
+use super::cpu;
+use super::hypervisor::{self, Hypervisor};
+
+// Hypercalls, and what they are to do.
+const SCHEDULER: u32 = 29;
+const SCHEDULER_YIELD: u64 = 0;
+const SCHEDULER_SHUT_DOWN: u64 = 2;
+const EVENT_CHANNEL: u32 = 32;
+const EVENT_CHANNEL_SEND: u64 = 4;
+const DOMAIN: u32 = 34;
+const DOMAIN_GET_PARAMETER: u64 = 1;
+/// This domain.
+const SELF: u16 = 0x7FF0;
+
+/// What Xen is to do with a domain that ends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u32)]
+pub enum Reason {
+    /// What it has been told to do with one that was powered off.
+    PowerOff = 0,
+    /// Start it again, as a rule.
+    Reboot = 1,
+}
+
+/// What Xen has told the domain that it started.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u32)]
+pub enum Parameter {
+    /// The page (by its number) that the console shares with its other end.
+    ConsolePage = 17,
+    /// The event channel by which they tell each other of news.
+    ConsoleChannel = 18,
+}
+
+/// `struct xen_hvm_param`.
+#[repr(C)]
+struct ParameterCall {
+    domain: u16,
+    index: u32,
+    value: u64,
+}
+
+/// Whether there is Xen to call.
+pub fn is_there() -> bool {
+    hypervisor::find(Hypervisor::Xen).is_some()
+}
+
+/// Calls Xen: what a negative answer says is an error.
+///
+/// # Safety
+/// 1. Xen is there.
+/// 2. `argument` is what the call takes: an address of what it may read and write, while nobody else does, or a number.
+unsafe fn call(number: u32, action: u64, argument: u64) -> i64 {
+    const AUTH: u32 = u32::from_le_bytes(*b"Auth");
+    const HYGO: u32 = u32::from_le_bytes(*b"Hygo");
+    let mut answer = u64::from(number);
+    // AMD's processors and those after them have an instruction of their own for this.
+    if matches!(cpu::cpuid(0).ebx, AUTH | HYGO) {
+        // SAFETY: the instruction goes to Xen (1), which keeps all registers but these and reads and writes what it was given (2).
+        unsafe {
+            asm!("vmmcall", inout("rax") answer, inout("rdi") action => _, inout("rsi") argument => _, options(nostack));
+        }
+    } else {
+        // SAFETY: the same.
+        unsafe {
+            asm!("vmcall", inout("rax") answer, inout("rdi") action => _, inout("rsi") argument => _, options(nostack));
+        }
+    }
+    answer as i64
+}
+
+/// What Xen has told the domain, if it has.
+pub fn parameter(parameter: Parameter) -> Option<u64> {
+    if !is_there() {
+        return None;
+    }
+    let mut words = ParameterCall {
+        domain: SELF,
+        index: parameter as u32,
+        value: 0,
+    };
+    // SAFETY: (1) Xen is there; (2) it takes such words, which live until it returns, and fills in the value.
+    let answer = unsafe { call(DOMAIN, DOMAIN_GET_PARAMETER, (&raw mut words) as u64) };
+    (answer == 0 && words.value != 0).then_some(words.value)
+}
+
+/// Tells the other end of an event channel that there is news. Only where [`is_there`].
+pub fn notify(channel: u32) {
+    if is_there() {
+        // SAFETY: (1) Xen is there; (2) it reads a channel's number, which lives until it returns.
+        let _ = unsafe {
+            call(
+                EVENT_CHANNEL,
+                EVENT_CHANNEL_SEND,
+                (&raw const channel) as u64,
+            )
+        };
+    }
+}
+
+/// Has other domains run.
+pub fn let_others_run() {
+    if is_there() {
+        // SAFETY: (1) Xen is there; (2) the call takes nothing.
+        let _ = unsafe { call(SCHEDULER, SCHEDULER_YIELD, 0) };
+    }
+}
+
+/// Ends the domain; returns where there is no Xen, or it does not do so.
+pub fn shut_down(reason: Reason) {
+    if is_there() {
+        let reason = reason as u32;
+        // SAFETY: (1) Xen is there; (2) it reads a reason, which lives until it returns.
+        let _ = unsafe { call(SCHEDULER, SCHEDULER_SHUT_DOWN, (&raw const reason) as u64) };
+    }
+}

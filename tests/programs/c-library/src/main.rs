@@ -9,6 +9,7 @@ mod expressions;
 mod formats;
 mod jumps;
 mod memory_streams;
+mod requests;
 mod scans;
 mod streams;
 mod tables;
@@ -19,6 +20,7 @@ mod words;
 
 fn main() {
     formats::steps();
+    requests::steps();
     scans::steps();
     streams::steps();
     jumps::steps();

@@ -103,6 +103,7 @@ mod threads_of_c;
 mod timer;
 mod translations;
 mod trap;
+mod tree_stream;
 mod tree_walk;
 mod unix;
 mod unwind;

@@ -14,6 +14,7 @@ mod scans;
 mod streams;
 mod tables;
 mod threads;
+mod tree_streams;
 mod trees;
 mod wide;
 mod words;
@@ -27,6 +28,7 @@ fn main() {
     dates::steps();
     directories::steps();
     trees::steps();
+    tree_streams::steps();
     cookies::steps();
     words::steps();
     memory_streams::steps();

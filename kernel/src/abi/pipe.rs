@@ -12,9 +12,10 @@ use super::splice::{self, PipeEnd};
 use crate::error::{Errno, Result};
 use crate::scheduler::{Notifier, Readiness};
 
-/// The least that a pipe holds, and the most that it is let: Linux's `/proc/sys/fs/pipe-max-size`.
+/// The least that a pipe holds.
 const PIPE_PAGE_BYTES: u32 = 4096;
-const MAX_PIPE_BYTES: u32 = 1 << 20;
+/// The most that it is let (`/proc/sys/fs/pipe-max-size`), as Linux has it.
+pub(super) const MAX_PIPE_BYTES: u32 = 1 << 20;
 
 struct ReadEnd {
     channel: Arc<Channel>,

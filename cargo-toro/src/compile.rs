@@ -350,8 +350,9 @@ fn link_arguments(parts: &Parts, extent: Extent) -> [String; 15] {
     [
         format!("-Clink-arg={}", parts.kernel.display()),
         format!("-Clink-arg=-T{}", parts.script.display()),
-        format!("-Clink-arg=-L{}", parts.libraries.display()),
-        format!("-Clink-arg=-L{}", parts.cplusplus.display()),
+        // Not as arguments of the linker, which come last: a crate that looks for libraries where the host's are would have its `libc.a`.
+        format!("-Lnative={}", parts.libraries.display()),
+        format!("-Lnative={}", parts.cplusplus.display()),
         "-Clink-arg=--eh-frame-hdr".into(),
         "-Clink-arg=--gc-sections".into(),
         // All undefined symbols are named at once, not the first twenty.

@@ -466,3 +466,14 @@ fn a_wrapper_that_cannot_get_rust_says_so() {
         stderr(&output)
     );
 }
+
+/// A crate with libraries of its own, or of the host, may have the host's C library beside them.
+#[test]
+fn a_c_library_where_a_crate_looks_for_libraries_is_not_taken() {
+    let sample = Crate::new(HELLO, "");
+    std::fs::write(sample.path("libc.a"), "no archive at all").unwrap();
+    let script = "fn main() { println!(\"cargo::rustc-link-search=native={}\", env!(\"CARGO_MANIFEST_DIR\")) }";
+    std::fs::write(sample.path("build.rs"), script).unwrap();
+    let output = sample.run(&["build"]);
+    assert!(output.status.success(), "{}", stderr(&output));
+}

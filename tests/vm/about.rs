@@ -50,6 +50,7 @@ fn a_program_reads_about_itself_and_the_machine() {
             r#"/sys/devices/system/cpu/possible "0-1\n""#,
             r#"/proc/sys/kernel/hostname "toro\n""#,
             r#"/proc/sys/net/core/somaxconn "4096\n""#,
+            r#"/proc/sys/fs/pipe-max-size "1048576\n""#,
             "times 2",
             "random true",
             "same boot true 37",

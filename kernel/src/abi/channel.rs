@@ -4,6 +4,7 @@
 use alloc::collections::VecDeque;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
+use core::sync::atomic::{AtomicUsize, Ordering};
 
 use super::object::Description;
 use crate::error::{Errno, Result};
@@ -53,7 +54,8 @@ pub(super) struct Piece {
 /// A channel.
 pub(super) struct Channel {
     state: SpinLock<State>,
-    capacity_bytes: usize,
+    /// Changed with the lock of `state` held.
+    capacity_bytes: AtomicUsize,
     /// What is written at once is read at once.
     has_records: bool,
     /// Belongs to the end that reads, and to the end that writes.
@@ -93,11 +95,31 @@ impl Channel {
     ) -> Arc<Self> {
         Arc::new(Self {
             state: SpinLock::new(State::default()),
-            capacity_bytes,
+            capacity_bytes: AtomicUsize::new(capacity_bytes),
             has_records,
             reader,
             writer,
         })
+    }
+
+    /// How much it holds at most.
+    pub(super) fn capacity_bytes(&self) -> usize {
+        self.capacity_bytes.load(Ordering::Relaxed)
+    }
+
+    /// Sets that.
+    ///
+    /// # Errors
+    /// `EBUSY` when it holds more now.
+    pub(super) fn set_capacity_bytes(&self, capacity_bytes: usize) -> Result<()> {
+        let state = self.state.lock();
+        if state.bytes.len() > capacity_bytes {
+            return Err(Errno(libc::EBUSY));
+        }
+        self.capacity_bytes.store(capacity_bytes, Ordering::Relaxed);
+        drop(state);
+        self.writer.notify();
+        Ok(())
     }
 
     /// Reads what there is, or waits for something; 0 when nothing more will come. With `is_peek` it stays. What came along is lost.
@@ -197,7 +219,7 @@ impl Channel {
 
     fn room(&self, state: &State) -> usize {
         let used = state.bytes.len() + state.records.len() * RECORD_BYTES;
-        self.capacity_bytes.saturating_sub(used)
+        self.capacity_bytes().saturating_sub(used)
     }
 
     /// Writes; waits for room for all of it unless `is_nonblocking`. Up to 4096 bytes are written together or not at all.
@@ -223,7 +245,7 @@ impl Channel {
             false if data.len() <= ATOMIC_BYTES => data.len(),
             false => 1,
         };
-        if self.has_records && needed > self.capacity_bytes {
+        if self.has_records && needed > self.capacity_bytes() {
             return Err(Errno(libc::EMSGSIZE));
         }
         let mut written = 0;

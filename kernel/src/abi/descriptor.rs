@@ -6,6 +6,7 @@ use super::convert::{also_named, c_result, c_status, get, put};
 use super::errno;
 use super::file::closed;
 use super::object::{self, Description};
+use super::pipe;
 use super::socket::mark::{SIOCATMARK, is_at_mark};
 use crate::error::{Errno, Result};
 use crate::storage::vfs::file::OpenFile;
@@ -89,6 +90,10 @@ pub unsafe extern "C" fn fcntl(descriptor: c_int, command: c_int, argument: usiz
             set_status_flags(&description, number as u32);
             0
         }),
+        libc::F_GETPIPE_SZ => object::get(descriptor).and_then(|end| pipe::capacity(&end)),
+        libc::F_SETPIPE_SZ => {
+            object::get(descriptor).and_then(|end| pipe::set_capacity(&end, number))
+        }
         libc::F_GETLK
         | libc::F_SETLK
         | libc::F_SETLKW

@@ -4,32 +4,20 @@
 //! timer. Timers of processor time are missing (`EINVAL`): nobody looks at what a thread uses while it runs.
 
 use alloc::collections::BTreeMap;
-use core::ffi::{c_int, c_uint, c_void};
+use core::ffi::{c_int, c_uint};
 use core::sync::atomic::{AtomicBool, Ordering};
 
 use super::clock::{deadline_of, nanoseconds, timespec};
 use super::convert::{c_status, get, put};
-use super::signal;
+use super::notice::Notice;
 use crate::arch::clock;
 use crate::error::{Errno, Result};
-use crate::scheduler::{self, Name, WaitQueue, registry};
+use crate::scheduler::{self, Name, WaitQueue};
 use crate::sync::SpinLock;
 
 const STACK_BYTES: usize = 256 * 1024;
 /// The number of the timer of `setitimer` and `alarm`; those of `timer_create` come behind.
 const ALARM: usize = 0;
-
-/// What happens when a timer expires.
-#[derive(Clone, Copy)]
-enum Notice {
-    None,
-    /// The program gets a signal, and its handler the value.
-    Signal(c_int, usize),
-    /// A thread gets a signal.
-    ThreadSignal(c_int, u32),
-    /// A thread is started with the value.
-    Call(extern "C" fn(*mut c_void) -> *mut c_void, usize),
-}
 
 #[derive(Clone, Copy)]
 struct Timer {
@@ -96,35 +84,7 @@ fn next_notice() -> Notice {
 extern "C" fn tell(_: usize) -> ! {
     scheduler::begin();
     loop {
-        match next_notice() {
-            Notice::None => {}
-            Notice::Signal(number, value) => {
-                let mut info = signal::info_of(number);
-                info.si_code = libc::SI_TIMER;
-                // SAFETY: where the structure has the value of a timer (`_timer.si_sigval`, behind number and overrun).
-                unsafe { (&raw mut info).cast::<usize>().add(3).write(value) };
-                // There is such a signal.
-                let _ = signal::send_told(&mut info);
-            }
-            Notice::ThreadSignal(number, id) => {
-                registry::with_thread(id, |thread| signal::send_to(thread, number));
-            }
-            Notice::Call(function, value) => {
-                let mut thread = 0;
-                // SAFETY: local variables; the function is the program's, for this value.
-                unsafe {
-                    let made = super::thread::pthread_create(
-                        &raw mut thread,
-                        core::ptr::null(),
-                        function,
-                        value as *mut c_void,
-                    );
-                    if made == 0 {
-                        super::thread::pthread_detach(thread);
-                    }
-                }
-            }
-        }
+        next_notice().give(libc::SI_TIMER);
     }
 }
 
@@ -166,41 +126,6 @@ fn arm_alarm(span_ns: u64, interval_ns: u64) -> Result<(u64, u64)> {
     arm(ALARM, next_ns, interval_ns)
 }
 
-/// What `sigevent` asks for.
-///
-/// # Safety
-/// 1. `event` is null or can be read.
-unsafe fn notice_of(event: *const libc::sigevent, number: usize) -> Result<Notice> {
-    // SAFETY: the caller's promise (1).
-    let Some(wish) = (unsafe { get(event) }) else {
-        return Ok(Notice::Signal(libc::SIGALRM, number));
-    };
-    let value = wish.sigev_value.sival_ptr as usize;
-    match wish.sigev_notify {
-        libc::SIGEV_NONE => Ok(Notice::None),
-        libc::SIGEV_SIGNAL => {
-            signal::check(wish.sigev_signo)?;
-            Ok(Notice::Signal(wish.sigev_signo, value))
-        }
-        libc::SIGEV_THREAD_ID => {
-            signal::check(wish.sigev_signo)?;
-            let id = u32::try_from(wish.sigev_notify_thread_id).map_err(|_| Errno(libc::EINVAL))?;
-            Ok(Notice::ThreadSignal(wish.sigev_signo, id))
-        }
-        libc::SIGEV_THREAD => {
-            // SAFETY: the union behind the three first fields begins with the function (1).
-            let function = unsafe {
-                event
-                    .cast::<Option<extern "C" fn(*mut c_void) -> *mut c_void>>()
-                    .add(2)
-                    .read()
-            };
-            Ok(Notice::Call(function.ok_or(Errno(libc::EINVAL))?, value))
-        }
-        _ => Err(Errno(libc::EINVAL)),
-    }
-}
-
 /// Makes a timer, disarmed.
 ///
 /// # Safety
@@ -228,8 +153,11 @@ pub(super) unsafe extern "C" fn timer_create(
         };
         let timer = Timer {
             clock,
-            // SAFETY: the caller's.
-            notice: unsafe { notice_of(event, number) }?,
+            // SAFETY: null, or the caller's.
+            notice: match unsafe { Notice::asked_for(event) }? {
+                Some(notice) => notice,
+                None => Notice::Signal(libc::SIGALRM, number),
+            },
             next_ns: None,
             interval_ns: 0,
             overrun: 0,

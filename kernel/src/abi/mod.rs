@@ -4,6 +4,7 @@
 //! are. That is what the `SAFETY` comments here call "the caller's".
 
 mod addresses;
+mod aio;
 mod attributes;
 mod barrier;
 mod calendar;
@@ -57,6 +58,7 @@ mod memory_stream;
 pub mod metadata;
 mod native;
 mod netlink;
+mod notice;
 mod numbers;
 pub mod object;
 mod options;
@@ -101,6 +103,7 @@ mod threads_of_c;
 mod timer;
 mod translations;
 mod trap;
+mod tree_stream;
 mod tree_walk;
 mod unix;
 mod unwind;

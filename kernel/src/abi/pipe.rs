@@ -8,9 +8,14 @@ use super::channel::{Channel, PIPE_BYTES};
 use super::convert::{c_status, put};
 use super::object::{self, Description, Object};
 use super::signal;
-use super::splice::PipeEnd;
+use super::splice::{self, PipeEnd};
 use crate::error::{Errno, Result};
 use crate::scheduler::{Notifier, Readiness};
+
+/// The least that a pipe holds.
+const PIPE_PAGE_BYTES: u32 = 4096;
+/// The most that it is let (`/proc/sys/fs/pipe-max-size`), as Linux has it.
+pub(super) const MAX_PIPE_BYTES: u32 = 1 << 20;
 
 struct ReadEnd {
     channel: Arc<Channel>,
@@ -33,6 +38,34 @@ pub(super) fn end_of(description: &Description) -> Option<PipeEnd> {
         can_read,
         can_write: !can_read,
     })
+}
+
+/// How many bytes a pipe holds (`F_GETPIPE_SZ`).
+///
+/// # Errors
+/// `EBADF` of what is no pipe.
+pub(super) fn capacity(description: &Description) -> Result<c_int> {
+    let end = splice::end_of(description).ok_or(Errno(libc::EBADF))?;
+    Ok(end.channel.capacity_bytes() as c_int)
+}
+
+/// Sets how many bytes a pipe holds (`F_SETPIPE_SZ`): the next power of two, and a page at least; how many that is.
+///
+/// # Errors
+/// `EBADF` of what is no pipe, `EINVAL` of more than 2 GiB, `EPERM` of more than [`MAX_PIPE_BYTES`], `EBUSY` when more is in it now.
+pub(super) fn set_capacity(description: &Description, bytes: c_int) -> Result<c_int> {
+    let end = splice::end_of(description).ok_or(Errno(libc::EBADF))?;
+    let bytes = (bytes as u32)
+        .max(PIPE_PAGE_BYTES)
+        .checked_next_power_of_two();
+    let bytes = bytes
+        .filter(|bytes| *bytes <= 1 << 31)
+        .ok_or(Errno(libc::EINVAL))?;
+    if bytes > MAX_PIPE_BYTES {
+        return Err(Errno(libc::EPERM));
+    }
+    end.channel.set_capacity_bytes(bytes as usize)?;
+    Ok(bytes as c_int)
 }
 
 fn stat_pipe(stat: &mut libc::stat64) {

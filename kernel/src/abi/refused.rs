@@ -47,10 +47,6 @@ refused! {
     ENOSYS "There are no semaphores with names.": sem_close sem_unlink;
     ENOSYS "There is no System V IPC.": semget semop semtimedop semctl msgget msgsnd msgrcv msgctl shmget shmat shmdt shmctl;
 
-    // Requests to files that go on by themselves (POSIX.1-2017, `aio.h`): threads do the same.
-    ENOSYS "There are no requests that go on by themselves.": aio_read aio_write aio_fsync aio_suspend aio_error aio_return aio_cancel lio_listio
-        aio_read64 aio_write64 aio_fsync64 aio_suspend64 aio_error64 aio_return64 aio_cancel64 lio_listio64;
-
     // Memory.
     ENOSYS "Linux has given it up as well.": remap_file_pages;
     ENOMEM "The heap is no range that grows.": brk sbrk;

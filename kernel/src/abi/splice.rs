@@ -25,7 +25,8 @@ pub(super) struct PipeEnd {
     pub(super) can_write: bool,
 }
 
-fn end_of(description: &Description) -> Option<PipeEnd> {
+/// The pipe's end behind a descriptor, if it is one.
+pub(super) fn end_of(description: &Description) -> Option<PipeEnd> {
     pipe::end_of(description).or_else(|| fifo::end_of(description))
 }
 

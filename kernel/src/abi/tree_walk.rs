@@ -78,8 +78,11 @@ fn last_error() -> Errno {
     Errno(errno::get())
 }
 
-/// All names in a directory but `.` and `..`.
-fn names(path: &CStr) -> Result<Vec<Vec<u8>>> {
+/// All names in a directory, `.` and `..` among them.
+///
+/// # Errors
+/// Those of `opendir`.
+pub(super) fn names(path: &CStr) -> Result<Vec<Vec<u8>>> {
     let mut names = Vec::new();
     // SAFETY: a C string; the stream is ours until it is closed, and each entry until the next.
     unsafe {
@@ -93,9 +96,7 @@ fn names(path: &CStr) -> Result<Vec<Vec<u8>>> {
                 break;
             }
             let name = CStr::from_ptr((&raw const (*entry).d_name).cast()).to_bytes();
-            if !matches!(name, b"." | b"..") {
-                names.push(Vec::from(name));
-            }
+            names.push(Vec::from(name));
         }
         closedir(stream);
     }
@@ -166,13 +167,14 @@ impl Walk<'_> {
         if !self.has(PHYSICAL) && !self.met.insert((stat.st_dev, stat.st_ino)) {
             return Ok(0);
         }
-        let names = match names(&path) {
+        let mut names = match names(&path) {
             Err(Errno(libc::EACCES)) => {
                 let answer = self.ask(&path, &stat, UNREADABLE, &mut position)?;
                 return Ok(self.judged(answer));
             }
             names => names?,
         };
+        names.retain(|name| !matches!(&name[..], b"." | b".."));
         if !self.has(CONTENT_FIRST) {
             let answer = self.ask(&path, &stat, DIRECTORY, &mut position)?;
             if self.has(ACTIONS) && answer == SKIP_SUBTREE {

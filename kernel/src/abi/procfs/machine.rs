@@ -8,6 +8,7 @@ use core::fmt::{self, Write};
 use super::process::TICK_NS;
 use super::{line, text};
 use crate::abi::machine::{HOST_NAME, RELEASE, VERSION};
+use crate::abi::pipe::MAX_PIPE_BYTES;
 use crate::abi::{load, object};
 use crate::arch::clock;
 use crate::arch::x86_64::{cpu, entropy};
@@ -30,6 +31,7 @@ pub(super) static SETTINGS: [(&str, Item); 4] = [
         Item::Directory(&[
             ("file-max", Item::File(|_| line(object::MAX_DESCRIPTORS))),
             ("nr_open", Item::File(|_| line(object::MAX_DESCRIPTORS))),
+            ("pipe-max-size", Item::File(|_| line(MAX_PIPE_BYTES))),
         ]),
     ),
     (

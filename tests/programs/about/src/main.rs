@@ -164,6 +164,7 @@ fn machine() -> io::Result<()> {
         "/proc/sys/kernel/hostname",
         "/proc/sys/kernel/ostype",
         "/proc/sys/net/core/somaxconn",
+        "/proc/sys/fs/pipe-max-size",
         "/proc/sys/vm/overcommit_memory",
     ] {
         println!("{path} {:?}", read(path)?);

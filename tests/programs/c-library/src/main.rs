@@ -9,22 +9,26 @@ mod expressions;
 mod formats;
 mod jumps;
 mod memory_streams;
+mod requests;
 mod scans;
 mod streams;
 mod tables;
 mod threads;
+mod tree_streams;
 mod trees;
 mod wide;
 mod words;
 
 fn main() {
     formats::steps();
+    requests::steps();
     scans::steps();
     streams::steps();
     jumps::steps();
     dates::steps();
     directories::steps();
     trees::steps();
+    tree_streams::steps();
     cookies::steps();
     words::steps();
     memory_streams::steps();

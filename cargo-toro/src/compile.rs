@@ -134,10 +134,8 @@ fn compile_claimed(program: &Program, options: &Options, shell: &Shell) -> Resul
             Kind::Binary => ["--bin", &program.name],
             Kind::Example => ["--example", &program.name],
         });
-        if shown == Shown::Errors {
-            command.arg("--quiet");
-        }
-        add_output(&mut command, &folder, shell);
+        let is_quiet = shell.quiet || shown == Shown::Errors;
+        add_output(&mut command, &folder, is_quiet);
         command.arg("--").args(link_arguments(&parts, extent));
         if extent.has_all_system_calls && extent.has_file_systems {
             command.args([
@@ -241,7 +239,7 @@ pub fn compile_tests(
     let parts = Parts::unpack(folder)?;
     let mut command = cargo_with("test", manifest, package, options);
     command.arg("--no-run").args(selection);
-    add_output(&mut command, folder, shell);
+    add_output(&mut command, folder, shell.quiet);
     let wants_lines = wants_lines(manifest, &options.profile)?;
     strip(&mut command, &options.profile, wants_lines);
     let whole = Extent {
@@ -338,7 +336,7 @@ fn cargo_with(verb: &str, manifest: &Path, package: &str, options: &Options) -> 
     command
 }
 
-fn add_output(command: &mut Command, folder: &Path, shell: &Shell) {
+fn add_output(command: &mut Command, folder: &Path, is_quiet: bool) {
     let format = match std::io::stderr().is_terminal() {
         true => "--message-format=json-diagnostic-rendered-ansi",
         false => "--message-format=json",
@@ -346,7 +344,7 @@ fn add_output(command: &mut Command, folder: &Path, shell: &Shell) {
     command
         .args(["--target", TARGET, format, "--target-dir"])
         .arg(folder);
-    if shell.quiet {
+    if is_quiet {
         command.arg("--quiet");
     }
 }

@@ -2,7 +2,7 @@
 
 use crate::address::{AddressV4, AddressV6};
 use crate::build::Format;
-use crate::compile::Options;
+use crate::compile::{Options, Profile};
 use crate::program::{Kind as ProgramKind, Program};
 use crate::settings::Overrides;
 use crate::values::{
@@ -71,10 +71,10 @@ pub struct Which {
     #[allow(missing_docs, reason = "clap would take it for help")]
     pub choice: Choice,
     /// Build with the profile `dev`, not `release`
-    #[arg(long)]
+    #[arg(long, conflicts_with = "profile")]
     pub debug: bool,
     /// Build with the profile `release`: the default
-    #[arg(long, short, conflicts_with = "debug")]
+    #[arg(long, short, conflicts_with_all = ["debug", "profile"])]
     pub release: bool,
     #[command(flatten)]
     #[allow(missing_docs, reason = "clap would take it for help")]
@@ -85,6 +85,14 @@ impl Which {
     /// The program.
     pub fn find(&self) -> anyhow::Result<Program> {
         self.choice.find(self.how.manifest_path.as_deref())
+    }
+
+    /// For the compiler.
+    pub fn options(&self) -> Options {
+        self.how.options(match self.debug {
+            true => Profile::Dev,
+            false => Profile::Release,
+        })
     }
 }
 
@@ -125,6 +133,9 @@ pub struct How {
     /// The Cargo.toml to use in place of the one nearest to the current folder
     #[arg(long, value_name = "PATH")]
     pub manifest_path: Option<PathBuf>,
+    /// Build with this profile
+    #[arg(long, value_name = "NAME")]
+    pub profile: Option<String>,
     /// Features to turn on
     #[arg(long, short = 'F', value_delimiter = ',', value_name = "FEATURES")]
     pub features: Vec<String>,
@@ -140,16 +151,17 @@ pub struct How {
 }
 
 impl How {
-    /// For the compiler.
-    pub fn options(&self, is_release: bool) -> Options {
+    /// For the compiler, with the profile `usual` where none is named.
+    pub fn options(&self, usual: Profile) -> Options {
         let Self {
+            profile,
             features,
             no_default_features,
             all_features,
             ..
         } = self.clone();
         Options {
-            is_release,
+            profile: profile.as_deref().map_or(usual, Profile::from),
             features,
             no_default_features,
             all_features,
@@ -403,7 +415,7 @@ pub struct Test {
     #[arg(long, value_name = "NAME")]
     pub test: Vec<String>,
     /// Build with the profile `release`, not `test`
-    #[arg(long)]
+    #[arg(long, conflicts_with = "profile")]
     pub release: bool,
     #[command(flatten)]
     pub how: How,

@@ -3,7 +3,9 @@
 //! Flags that every crate of the program needs go by `CARGO_ENCODED_RUSTFLAGS`; what only the last link needs goes to
 //! `cargo rustc … -- …`, so that another kernel means another link and not another build of all dependencies.
 
+use crate::claim::{self, Claim};
 use crate::failure::Failure;
+use crate::host;
 use crate::image;
 use crate::parts::Parts;
 use crate::program::{Kind, Program};
@@ -17,6 +19,7 @@ use cargo_metadata::Message;
 use cargo_metadata::diagnostic::DiagnosticLevel;
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::{BufReader, IsTerminal};
+use std::ops::Deref;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
@@ -37,8 +40,8 @@ const FLAGS: [&str; 6] = [
 /// How a program is compiled.
 #[derive(Debug, Clone, Default)]
 pub struct Options {
-    /// The profile `release` in place of `dev`.
-    pub is_release: bool,
+    /// With which profile.
+    pub profile: Profile,
     /// Features to turn on.
     pub features: Vec<String>,
     /// Leave the default features off.
@@ -49,22 +52,90 @@ pub struct Options {
     pub has_fat: bool,
 }
 
-/// Compiles and links `program`; returns the path of the linked ELF.
-pub fn compile(program: &Program, options: &Options, shell: &Shell) -> Result<PathBuf> {
+/// A profile of cargo's.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub enum Profile {
+    /// `dev`, for tests `test`.
+    #[default]
+    Dev,
+    /// `release`.
+    Release,
+    /// One of the Cargo.toml.
+    Named(String),
+}
+
+impl From<&str> for Profile {
+    fn from(name: &str) -> Self {
+        match name {
+            "dev" => Self::Dev,
+            "release" => Self::Release,
+            name => Self::Named(name.into()),
+        }
+    }
+}
+
+impl Profile {
+    fn name(&self) -> &str {
+        match self {
+            Self::Dev => "dev",
+            Self::Release => "release",
+            Self::Named(name) => name,
+        }
+    }
+
+    /// For cargo; tests have a profile of their own unless another is chosen.
+    fn argument(&self) -> Option<String> {
+        match self {
+            Self::Dev => None,
+            _ => Some(format!("--profile={}", self.name())),
+        }
+    }
+
+    /// The variable of cargo's that stands for a key of the profile.
+    fn variable(&self, key: &str) -> String {
+        let name = self.name().to_uppercase().replace('-', "_");
+        format!("CARGO_PROFILE_{name}_{key}")
+    }
+}
+
+/// A linked ELF, which no other command replaces until this is dropped.
+#[derive(Debug)]
+pub struct Linked {
+    path: PathBuf,
+    _claim: Claim,
+}
+
+impl Deref for Linked {
+    type Target = Path;
+
+    fn deref(&self) -> &Path {
+        &self.path
+    }
+}
+
+/// Compiles and links `program`; waits for another command that does.
+pub fn compile(program: &Program, options: &Options, shell: &Shell) -> Result<Linked> {
+    let claim = claim::wait(&program.output_folder(), &program.name, shell)?;
+    let path = compile_claimed(program, options, shell)?;
+    Ok(Linked {
+        path,
+        _claim: claim,
+    })
+}
+
+fn compile_claimed(program: &Program, options: &Options, shell: &Shell) -> Result<PathBuf> {
     let folder = program.output_folder();
     let parts = Parts::unpack(&folder)?;
     let references = folder.join(format!("{}.references", program.name));
-    let wants_lines = wants_lines(&program.manifest)?;
-    let link = |extent: Extent| -> Result<PathBuf> {
+    let wants_lines = wants_lines(&program.manifest, &options.profile)?;
+    let link = |extent: Extent, shown: Shown| -> Result<PathBuf> {
         let mut command = cargo_with("rustc", &program.manifest, &program.package, options);
         command.args(match program.kind {
             Kind::Binary => ["--bin", &program.name],
             Kind::Example => ["--example", &program.name],
         });
-        if options.is_release {
-            command.arg("--release");
-        }
-        add_output(&mut command, &folder, shell);
+        let is_quiet = shell.quiet || shown == Shown::Errors;
+        add_output(&mut command, &folder, is_quiet);
         command.arg("--").args(link_arguments(&parts, extent));
         if extent.has_all_system_calls && extent.has_file_systems {
             command.args([
@@ -73,12 +144,8 @@ pub fn compile(program: &Program, options: &Options, shell: &Shell) -> Result<Pa
                 "-Clink-arg=--no-demangle".into(),
             ]);
         }
-        let messages = run(
-            command,
-            FLAGS.map(str::to_owned).to_vec(),
-            wants_lines,
-            shell,
-        );
+        strip(&mut command, &options.profile, wants_lines);
+        let messages = run(command, FLAGS.map(str::to_owned).to_vec(), shown, shell);
         let messages = messages.with_context(|| format!("cannot build `{}`", program.name))?;
         let binary = messages.executables.into_iter().next_back();
         Ok(binary.context("cargo made no executable")?.path)
@@ -87,7 +154,7 @@ pub fn compile(program: &Program, options: &Options, shell: &Shell) -> Result<Pa
         has_fat: options.has_fat || program.metadata.file_systems.contains(&FileSystem::Fat),
         ..Extent::WHOLE
     };
-    let linked = link(whole)?;
+    let linked = link(whole, Shown::All)?;
     let bytes =
         std::fs::read(&linked).with_context(|| format!("cannot read {}", linked.display()))?;
     let map = std::fs::read_to_string(&references).unwrap_or_default();
@@ -105,7 +172,19 @@ pub fn compile(program: &Program, options: &Options, shell: &Shell) -> Result<Pa
     if extent == whole {
         return Ok(linked);
     }
-    link(extent)
+    shell.status(
+        "Linking",
+        format_args!("{} with what it needs of the kernel", program.name),
+    );
+    link(extent, Shown::Errors)
+}
+
+/// What is shown of the compiler's messages.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Shown {
+    All,
+    /// The rest was shown before.
+    Errors,
 }
 
 /// How much of the kernel a program gets, where what leads to much of it is of no use to a small program.
@@ -160,10 +239,9 @@ pub fn compile_tests(
     let parts = Parts::unpack(folder)?;
     let mut command = cargo_with("test", manifest, package, options);
     command.arg("--no-run").args(selection);
-    if options.is_release {
-        command.arg("--release");
-    }
-    add_output(&mut command, folder, shell);
+    add_output(&mut command, folder, shell.quiet);
+    let wants_lines = wants_lines(manifest, &options.profile)?;
+    strip(&mut command, &options.profile, wants_lines);
     let whole = Extent {
         has_fat: options.has_fat,
         has_proc: true,
@@ -176,7 +254,7 @@ pub fn compile_tests(
         .into_iter()
         .chain(link_arguments(&parts, whole))
         .collect();
-    let messages = run(command, flags, wants_lines(manifest)?, shell);
+    let messages = run(command, flags, Shown::All, shell);
     let messages = messages.with_context(|| format!("cannot build the tests of `{package}`"))?;
     Ok(messages
         .executables
@@ -185,10 +263,10 @@ pub fn compile_tests(
         .collect())
 }
 
-/// Whether the profile `release` of the package's workspace asks for debug information. Without it the sections of std alone would be
+/// Whether a profile of the package's workspace asks for debug information. Without it the sections of std alone would be
 /// kept, which are of little use and large.
-fn wants_lines(manifest: &Path) -> Result<bool> {
-    if let Ok(level) = std::env::var("CARGO_PROFILE_RELEASE_DEBUG") {
+fn wants_lines(manifest: &Path, profile: &Profile) -> Result<bool> {
+    if let Ok(level) = std::env::var(profile.variable("DEBUG")) {
         return Ok(!matches!(level.as_str(), "0" | "false" | "none"));
     }
     let mut command = Command::new(cargo());
@@ -206,18 +284,36 @@ fn wants_lines(manifest: &Path) -> Result<bool> {
     let root: toml::Table = text
         .parse()
         .with_context(|| format!("cannot parse {root}"))?;
-    Ok(profile_has_lines(&root))
+    Ok(profile_has_lines(&root, profile.name()))
 }
 
-/// Whether `[profile.release]` of a Cargo.toml asks for debug information.
-fn profile_has_lines(manifest: &toml::Table) -> bool {
-    let release = manifest.get("profile").and_then(|p| p.get("release"));
-    match release.and_then(|release| release.get("debug")) {
-        None => false,
-        Some(toml::Value::Boolean(is_wanted)) => *is_wanted,
-        Some(toml::Value::Integer(level)) => *level != 0,
-        Some(level) => level.as_str() != Some("none"),
+/// Whether a profile of a Cargo.toml, or the one that it inherits from, asks for debug information.
+fn profile_has_lines<'a>(manifest: &'a toml::Table, mut name: &'a str) -> bool {
+    let profiles = manifest.get("profile").and_then(toml::Value::as_table);
+    // As many steps as there are profiles, since some may inherit from each other.
+    for _ in 0..=profiles.map_or(0, toml::Table::len) {
+        let profile = profiles.and_then(|profiles| profiles.get(name));
+        match profile.and_then(|profile| profile.get("debug")) {
+            None => {}
+            Some(toml::Value::Boolean(is_wanted)) => return *is_wanted,
+            Some(toml::Value::Integer(level)) => return *level != 0,
+            Some(level) => return level.as_str() != Some("none"),
+        }
+        let parent = profile.and_then(|profile| profile.get("inherits")?.as_str());
+        match (name, parent) {
+            ("dev" | "test", _) => return true,
+            (_, Some(parent)) => name = parent,
+            (_, None) => return false,
+        }
     }
+    false
+}
+
+/// Keeps the symbol table, which backtraces need, whatever the profile says, and debug information where it is wanted; images are stripped by
+/// the tool.
+fn strip(command: &mut Command, profile: &Profile, wants_lines: bool) {
+    let value = if wants_lines { "none" } else { "debuginfo" };
+    command.env(profile.variable("STRIP"), value);
 }
 
 fn cargo_with(verb: &str, manifest: &Path, package: &str, options: &Options) -> Command {
@@ -236,10 +332,11 @@ fn cargo_with(verb: &str, manifest: &Path, package: &str, options: &Options) -> 
     if options.all_features {
         command.arg("--all-features");
     }
+    command.args(options.profile.argument());
     command
 }
 
-fn add_output(command: &mut Command, folder: &Path, shell: &Shell) {
+fn add_output(command: &mut Command, folder: &Path, is_quiet: bool) {
     let format = match std::io::stderr().is_terminal() {
         true => "--message-format=json-diagnostic-rendered-ansi",
         false => "--message-format=json",
@@ -247,35 +344,28 @@ fn add_output(command: &mut Command, folder: &Path, shell: &Shell) {
     command
         .args(["--target", TARGET, format, "--target-dir"])
         .arg(folder);
-    if shell.quiet {
+    if is_quiet {
         command.arg("--quiet");
     }
 }
 
-/// Runs cargo; `wants_lines` keeps debug information of the profile `release`.
-fn run(
-    mut command: Command,
-    flags: Vec<String>,
-    wants_lines: bool,
-    shell: &Shell,
-) -> Result<Messages> {
-    let flags = with_flags_of_user(flags, shell)?;
+/// Runs cargo.
+fn run(mut command: Command, flags: Vec<String>, shown: Shown, shell: &Shell) -> Result<Messages> {
+    let quiet = Shell {
+        quiet: shell.quiet || shown == Shown::Errors,
+        ..*shell
+    };
+    let flags = with_flags_of_user(flags, &quiet)?;
     command
         .env("CARGO_ENCODED_RUSTFLAGS", flags.join("\x1f"))
         .env_remove("RUSTFLAGS");
-    // The symbol table is needed for backtraces; images are stripped by the tool.
-    command
-        .env(
-            "CARGO_PROFILE_RELEASE_STRIP",
-            if wants_lines { "none" } else { "debuginfo" },
-        )
-        .env("CARGO_PROFILE_DEV_STRIP", "none");
     command.stdin(Stdio::null()).stdout(Stdio::piped());
     shell.command(&command);
-    let started = command.spawn();
-    let mut cargo = started.with_context(|| format!("cannot start {}", quoted(&command)))?;
+    let name = quoted(&command);
+    let started = host::spawn_beside(command);
+    let mut cargo = started.with_context(|| format!("cannot start {name}"))?;
     let output = cargo.stdout.take().context("cargo has no output")?;
-    let messages = read_messages(BufReader::new(output), shell);
+    let messages = read_messages(BufReader::new(output), shown, shell);
     let status = cargo.wait().context("cannot wait for cargo")?;
     let messages = messages?;
     if !messages.undefined.is_empty() {
@@ -301,7 +391,7 @@ struct Messages {
 }
 
 /// Shows the compiler's diagnostics, except the linker's about undefined symbols, which become an error of our own.
-fn read_messages(output: impl std::io::BufRead, shell: &Shell) -> Result<Messages> {
+fn read_messages(output: impl std::io::BufRead, shown: Shown, shell: &Shell) -> Result<Messages> {
     let mut messages = Messages::default();
     for message in Message::parse_stream(output) {
         match message.context("cannot read cargo's messages")? {
@@ -316,11 +406,17 @@ fn read_messages(output: impl std::io::BufRead, shell: &Shell) -> Result<Message
             }
             Message::CompilerMessage(message) => {
                 let rendered = message.message.rendered.clone().unwrap_or_default();
-                let undefined = match message.message.level {
-                    DiagnosticLevel::Error => undefined::undefined_symbols(&rendered),
-                    _ => Default::default(),
+                let is_error = message.message.level == DiagnosticLevel::Error;
+                let (undefined, libraries) = match is_error {
+                    true => (
+                        undefined::undefined_symbols(&rendered),
+                        undefined::missing_libraries(&rendered),
+                    ),
+                    false => Default::default(),
                 };
-                if undefined.is_empty() || shell.verbose {
+                let is_told_better = !undefined.is_empty() || !libraries.is_empty();
+                let is_new = is_error || shown == Shown::All;
+                if is_new && (!is_told_better || shell.verbose) {
                     // Cargo may be showing its progress on the last line of a terminal.
                     let erase = if std::io::stderr().is_terminal() {
                         "\r\x1b[K"
@@ -330,9 +426,7 @@ fn read_messages(output: impl std::io::BufRead, shell: &Shell) -> Result<Message
                     eprint!("{erase}{rendered}");
                 }
                 messages.undefined.extend(undefined);
-                messages
-                    .libraries
-                    .extend(undefined::missing_libraries(&rendered));
+                messages.libraries.extend(libraries);
             }
             _ => {}
         }
@@ -380,7 +474,9 @@ mod tests {
 
     #[test]
     fn lines_are_kept_where_the_profile_asks_for_them() {
-        let asks = |text: &str| profile_has_lines(&text.parse().expect("a manifest"));
+        let asks_of =
+            |text: &str, name| profile_has_lines(&text.parse().expect("a manifest"), name);
+        let asks = |text: &str| asks_of(text, "release");
         assert!(!asks("[package]\nname = \"sample\""));
         for level in ["true", "1", "2", "\"limited\"", "\"line-tables-only\""] {
             assert!(
@@ -395,5 +491,12 @@ mod tests {
             );
         }
         assert!(!asks("[profile.dev]\ndebug = true"));
+        assert!(asks_of("", "dev"));
+        assert!(!asks_of("[profile.dev]\ndebug = 0", "dev"));
+        let inherits = "[profile.release]\ndebug = 1\n[profile.small]\ninherits = \"release\"\n[profile.bare]\ninherits = \"small\"\ndebug = false";
+        assert!(asks_of(inherits, "small"));
+        assert!(!asks_of(inherits, "bare"));
+        let endless = "[profile.a]\ninherits = \"b\"\n[profile.b]\ninherits = \"a\"";
+        assert!(!asks_of(endless, "a"));
     }
 }

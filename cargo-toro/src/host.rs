@@ -9,14 +9,20 @@ use std::time::Duration;
 
 /// Starts `command` in a process group of its own, so that a terminal's Ctrl-C does not reach it; on Linux it is killed when
 /// the tool ends in whatever way.
-pub fn spawn(command: Command) -> io::Result<Child> {
+pub fn spawn(mut command: Command) -> io::Result<Child> {
+    isolate(&mut command);
+    spawn_beside(command)
+}
+
+/// Starts `command` in the tool's own process group, so that a terminal is its too; on Linux it is killed when the tool ends in whatever way.
+pub fn spawn_beside(command: Command) -> io::Result<Child> {
     type Request = (Command, mpsc::SyncSender<io::Result<Child>>);
     // Linux ties a child to the thread that started it, so one thread that lives as long as the tool starts them all.
     static LAUNCHER: std::sync::LazyLock<mpsc::Sender<Request>> = std::sync::LazyLock::new(|| {
         let (sender, requests) = mpsc::channel::<Request>();
         std::thread::spawn(move || {
             for (mut command, answer) in requests {
-                isolate(&mut command);
+                tie(&mut command);
                 // An asker that is gone drops the answer, and the child with it is no concern of the launcher.
                 let _ = answer.send(command.spawn());
             }
@@ -35,8 +41,13 @@ pub fn spawn(command: Command) -> io::Result<Child> {
 fn isolate(command: &mut Command) {
     use std::os::unix::process::CommandExt;
     command.process_group(0);
+}
+
+/// Has the host end the command when the thread ends that starts it, where the host can.
+fn tie(command: &mut Command) {
     #[cfg(target_os = "linux")]
     {
+        use std::os::unix::process::CommandExt;
         let parent = nix::unistd::getpid();
         let tie_to_parent = move || {
             nix::sys::prctl::set_pdeathsig(nix::sys::signal::Signal::SIGKILL)?;
@@ -52,6 +63,8 @@ fn isolate(command: &mut Command) {
         // `io::Error` without a heap).
         unsafe { command.pre_exec(tie_to_parent) };
     }
+    #[cfg(not(target_os = "linux"))]
+    let _ = command;
 }
 
 #[cfg(windows)]

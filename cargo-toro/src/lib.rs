@@ -5,7 +5,7 @@
 //! [`commands`] are the subcommands over these; tests that boot machines use the same pieces:
 //!
 //! ```no_run
-//! use cargo_toro::compile::Options;
+//! use cargo_toro::compile::{Options, Profile};
 //! use cargo_toro::settings::{Overrides, Settings};
 //! use cargo_toro::values::{Accel, Protocol};
 //! use cargo_toro::vm::{End, Vm};
@@ -15,7 +15,7 @@
 //! let program = Program::find(Some("web"), None)?;
 //! let overrides = Overrides { ports: vec!["0:80".parse()?], ..Overrides::default() };
 //! let settings = Settings::new(&program.metadata, program.folder(), overrides)?;
-//! let options = Options { is_release: true, ..Options::default() };
+//! let options = Options { profile: Profile::Release, ..Options::default() };
 //! let accelerator = accel::choose(Accel::Auto)?.accelerator;
 //! let folder = Path::new("target/web-test");
 //! let launch = build::launch(&program, &options, &settings, None, accelerator, folder, &Shell::default())?;
@@ -35,6 +35,7 @@ pub mod accel;
 pub mod address;
 pub mod bench;
 pub mod build;
+pub mod claim;
 pub mod cli;
 pub mod command_line;
 pub mod commands;

@@ -46,6 +46,11 @@ impl Program {
             if let Some(manifest) = manifest_at(name) {
                 return Self::of_folder(&manifest);
             }
+            if is_path(name) {
+                let message = format!("there is no Cargo.toml in {name}");
+                let help = "name the folder of a crate, or make one with `cargo toro new PATH`";
+                return Err(Failure::new(message, help).into());
+            }
         } else {
             return Self::of_folder(&self::manifest(manifest)?);
         }
@@ -221,7 +226,11 @@ impl<'a> Candidates<'a> {
             ([candidate], _) | (_, Some(candidate)) => Ok(*candidate),
             ([], _) => {
                 let message = format!("`{package}` has no binary");
-                Err(Failure::new(message, listing("name a program", names)).into())
+                let help = match names.is_empty() {
+                    true => "give it a src/main.rs, or run its tests with `cargo toro test`".into(),
+                    false => listing("name a program", names),
+                };
+                Err(Failure::new(message, help).into())
             }
             _ => {
                 let message = format!("`{package}` has several binaries");
@@ -275,9 +284,13 @@ fn manifest_at(name: &str) -> Option<PathBuf> {
     if path.file_name().is_some_and(|file| file == "Cargo.toml") && path.is_file() {
         return Some(path.to_path_buf());
     }
-    let is_path = name == "." || name == ".." || name.contains(['/', std::path::MAIN_SEPARATOR]);
     let manifest = path.join("Cargo.toml");
-    (is_path && manifest.is_file()).then_some(manifest)
+    (is_path(name) && manifest.is_file()).then_some(manifest)
+}
+
+/// Whether a name is a path, which no package and no target can be named.
+fn is_path(name: &str) -> bool {
+    name == "." || name == ".." || name.contains(['/', std::path::MAIN_SEPARATOR])
 }
 
 fn nearest_manifest() -> Result<PathBuf> {

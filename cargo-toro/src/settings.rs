@@ -25,6 +25,8 @@ pub struct Overrides {
     pub cores: Option<u32>,
     /// `--placement`
     pub placement: Option<Placement>,
+    /// Columns and rows of the terminal that the console is shown in.
+    pub terminal: Option<(u16, u16)>,
     /// `--machine`
     pub machine: Option<Machine>,
     /// `--nic`
@@ -78,6 +80,8 @@ pub struct Settings {
     pub memory: Size,
     pub cores: u32,
     pub placement: Option<Placement>,
+    /// Columns and rows.
+    pub terminal: Option<(u16, u16)>,
     pub machine: Machine,
     pub nic: Nic,
     pub disk_bus: DiskBus,
@@ -119,6 +123,7 @@ impl Settings {
                 .unwrap_or(DEFAULT_MEMORY),
             cores: overrides.cores.or(metadata.cores).unwrap_or(1),
             placement: overrides.placement.or(metadata.placement),
+            terminal: overrides.terminal,
             machine,
             nic,
             disk_bus: overrides.disk_bus.or(metadata.disk_bus).unwrap_or_default(),
@@ -175,6 +180,9 @@ impl Settings {
             .for_each(|level| line.push(&format!("log={level}")));
         if self.preemption == Some(false) {
             line.push("preempt=off");
+        }
+        if let Some((columns, rows)) = self.terminal {
+            line.push(&format!("terminal={columns}x{rows}"));
         }
         if has_exit_device {
             line.push("exit=0xf4");

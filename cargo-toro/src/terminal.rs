@@ -3,6 +3,7 @@
 
 use crate::host;
 use std::sync::atomic::{AtomicBool, Ordering};
+use terminal_size::{Height, Width, terminal_size_of};
 
 /// How a program wants what is typed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -34,6 +35,12 @@ impl Wishes {
             has_interrupts: number & 4 != 0,
         })
     }
+}
+
+/// Columns and rows of the terminal at standard output, if there is one that tells.
+pub fn size() -> Option<(u16, u16)> {
+    let (Width(columns), Height(rows)) = terminal_size_of(std::io::stdout())?;
+    (columns != 0 && rows != 0).then_some((columns, rows))
 }
 
 /// Ctrl-\, which stands for Ctrl-C where that is a key like others.

@@ -326,13 +326,10 @@ fn a_new_program_builds_and_an_old_one_is_not_touched() {
     assert!(!elsewhere.path().join("my services ü/3rd").exists());
 }
 
-/// The sample under a shell script in QEMU's place, with `input` typed.
+/// `cargo toro run` in the sample, with a shell script in QEMU's place.
 #[cfg(unix)]
-fn run_under(script: &str, options: &[&str], input: &str) -> Output {
-    use std::io::Write;
+fn under(sample: &Crate, script: &str, options: &[&str]) -> Command {
     use std::os::unix::fs::PermissionsExt;
-    use std::process::Stdio;
-    let sample = Crate::new(HELLO, "");
     let qemu = sample.path("qemu");
     let version = "case $1 in --version) echo QEMU emulator version 7.2.0; exit;; esac";
     std::fs::write(&qemu, format!("#!/bin/sh\n{version}\n{script}\n")).unwrap();
@@ -343,8 +340,18 @@ fn run_under(script: &str, options: &[&str], input: &str) -> Output {
         .copied()
         .collect();
     let mut tool = sample.toro(&arguments);
-    tool.env("TORO_QEMU", qemu)
-        .stdin(Stdio::piped())
+    tool.env("TORO_QEMU", qemu);
+    tool
+}
+
+/// The sample under a shell script in QEMU's place, with `input` typed.
+#[cfg(unix)]
+fn run_under(script: &str, options: &[&str], input: &str) -> Output {
+    use std::io::Write;
+    use std::process::Stdio;
+    let sample = Crate::new(HELLO, "");
+    let mut tool = under(&sample, script, options);
+    tool.stdin(Stdio::piped())
         .stdout(Stdio::piped())
         .stderr(Stdio::piped());
     let mut tool = tool.spawn().unwrap();
@@ -401,6 +408,60 @@ fn what_is_typed_reaches_the_guest() {
         "{}",
         stderr(&output)
     );
+}
+
+/// Each prints the arguments in its image, the first one not before the second has started.
+#[test]
+#[cfg(unix)]
+fn two_that_run_at_once_have_each_its_own_image() {
+    use std::process::Stdio;
+    let script = r#"
+image=$(printf '%s\n' "$@" | sed -n 's/.*file=\([^,]*\).*/\1/p' | head -n 1)
+word=started-$(mkdir started 2>/dev/null && echo first || echo second)
+mkdir "$word"
+while ! [ -d started-second ]; do sleep 0.1; done
+printf '%s\033]toro;exit=0\007' "$(grep -a -o 'arg=own-[a-z]*' "$image")""#;
+    let sample = Crate::new(HELLO, "");
+    let start = |word| {
+        let mut tool = under(&sample, script, &["--timeout", "100", "--", word]);
+        tool.stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped());
+        tool.spawn().unwrap()
+    };
+    let one = start("own-one");
+    while !sample.path("started-first").exists() {
+        std::thread::sleep(std::time::Duration::from_millis(10));
+    }
+    let two = start("own-two");
+    for (child, expected) in [(one, "arg=own-one"), (two, "arg=own-two")] {
+        let output = child.wait_with_output().unwrap();
+        assert_eq!(stdout(&output), expected, "{}", stderr(&output));
+    }
+}
+
+#[test]
+fn a_profile_of_the_crate_is_used_and_what_the_compiler_says_is_said_once() {
+    let main = "#[cfg(debug_assertions)] compile_error!(\"not this profile\"); fn unused() {} fn main() {}";
+    let sample = Crate::new(main, "");
+    let output = sample.run(&["build", "--profile", "dev"]);
+    assert_fails(&output, 1, &["not this profile"]);
+    let mut manifest = std::fs::read_to_string(sample.path("Cargo.toml")).unwrap();
+    manifest += "[profile.service]\ninherits = \"release\"\nstrip = true\n";
+    std::fs::write(sample.path("Cargo.toml"), manifest).unwrap();
+    let output = sample.run(&["build", "--profile", "service"]);
+    let said = stderr(&output);
+    assert!(output.status.success(), "{said}");
+    assert_eq!(said.matches("is never used").count(), 1, "{said}");
+    assert!(said.contains("`service` profile"), "{said}");
+}
+
+#[test]
+fn a_library_of_the_host_is_named_without_the_linkers_words() {
+    let main = "#[link(name = \"of-the-host\")] unsafe extern \"C\" { fn call(); } fn main() { unsafe { call() } }";
+    let output = Crate::new(main, "").run(&["build"]);
+    assert_fails(&output, 1, &["a crate wants `of-the-host` of the host"]);
+    assert!(!stderr(&output).contains("rust-lld"), "{}", stderr(&output));
 }
 
 const PANICS: &str = "fn main() {

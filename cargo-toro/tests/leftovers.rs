@@ -87,6 +87,62 @@ fn a_command_that_is_ended_by_a_signal_leaves_no_half_image() {
     }
 }
 
+/// A build script that goes on for as long as cargo does, and says which process that is.
+#[cfg(target_os = "linux")]
+const BUILD_SCRIPT: &str = "fn main() {
+    let cargo = std::os::unix::process::parent_id();
+    std::fs::write(\"cargo.new\", cargo.to_string()).unwrap();
+    std::fs::rename(\"cargo.new\", \"cargo\").unwrap();
+    while std::os::unix::process::parent_id() == cargo {
+        std::thread::sleep(std::time::Duration::from_millis(10));
+    }
+}";
+
+#[cfg(target_os = "linux")]
+#[test]
+fn a_command_that_is_ended_by_a_signal_leaves_no_cargo() {
+    for signal in ENDING_SIGNALS {
+        let folder = tempfile::tempdir().unwrap();
+        std::fs::create_dir(folder.path().join("src")).unwrap();
+        for (name, content) in [
+            (
+                "Cargo.toml",
+                "[package]\nname = \"sample\"\nedition = \"2024\"",
+            ),
+            ("src/main.rs", "fn main() {}"),
+            ("build.rs", BUILD_SCRIPT),
+        ] {
+            std::fs::write(folder.path().join(name), content).unwrap();
+        }
+        let mut command = toro(folder.path(), &["build"]);
+        command.env_remove("CARGO_TARGET_DIR").stderr(Stdio::null());
+        let mut child = command.spawn().unwrap();
+        let note = folder.path().join("cargo");
+        while !note.exists() && child.try_wait().unwrap().is_none() {
+            std::thread::sleep(Duration::from_millis(10));
+        }
+        let cargo = std::fs::read_to_string(&note).expect("the build script has run");
+        let id = child.id().to_string();
+        let kill = Command::new("kill").args([signal, &id]).status().unwrap();
+        assert!(kill.success());
+        assert!(!child.wait().unwrap().success());
+        let process = Path::new("/proc").join(cargo);
+        let deadline = Instant::now() + Duration::from_secs(60);
+        while is_running(&process) {
+            assert!(Instant::now() < deadline, "{signal}: cargo goes on");
+            std::thread::sleep(Duration::from_millis(10));
+        }
+    }
+}
+
+/// Whether there is a process, and one that was not only not waited for.
+#[cfg(target_os = "linux")]
+fn is_running(process: &Path) -> bool {
+    let stat = std::fs::read_to_string(process.join("stat")).unwrap_or_default();
+    stat.rsplit_once(") ")
+        .is_some_and(|(_, rest)| !rest.starts_with('Z'))
+}
+
 fn is_ended_while_it_writes(folder: &Path, signal: &str) -> bool {
     let mut command = toro(folder, &["mkfs", "a.img", "--from", "files"]);
     let mut child = command.stderr(Stdio::null()).spawn().unwrap();

@@ -48,11 +48,12 @@ enum Word {
     Placement,
     Log,
     Preemption,
+    Terminal,
     Exit,
 }
 
 /// What they begin with.
-static WORDS: [(&[u8], Word); 11] = [
+static WORDS: [(&[u8], Word); 12] = [
     (b"arg=", Word::Argument),
     (b"mount=", Word::Mount),
     (b"net=", Word::Network),
@@ -63,6 +64,7 @@ static WORDS: [(&[u8], Word); 11] = [
     (b"placement=", Word::Placement),
     (b"log=", Word::Log),
     (b"preempt=", Word::Preemption),
+    (b"terminal=", Word::Terminal),
     (b"exit=", Word::Exit),
 ];
 
@@ -80,6 +82,8 @@ pub struct CommandLine {
     pub placement: Placement,
     /// Threads that compute for long are interrupted for others.
     pub has_preemption: bool,
+    /// Columns and rows of the terminal at the serial line.
+    pub terminal_size: Option<(u16, u16)>,
     /// Port of the emulator's exit device.
     pub exit_port: Option<u16>,
 }
@@ -96,6 +100,7 @@ impl CommandLine {
             log_level: LevelFilter::Warn,
             placement: Placement::LeastLoaded,
             has_preemption: true,
+            terminal_size: None,
             exit_port: None,
         };
         for text in this.texts {
@@ -219,6 +224,11 @@ impl CommandLine {
                     b"off" => false,
                     _ => return None,
                 }
+            }
+            Word::Terminal => {
+                let (columns, rows) = split_once(value, b'x')?;
+                let number = |text| u16::try_from(parse_number(text)?).ok().filter(|&n| n != 0);
+                self.terminal_size = Some((number(columns)?, number(rows)?));
             }
             Word::Exit => self.exit_port = Some(u16::try_from(parse_number(value)?).ok()?),
             _ => {}
@@ -403,6 +413,23 @@ mod tests {
         assert!(parse("preempt=off", "preempt=on").has_preemption);
         let line = parse("preempt=never", "");
         assert_eq!(line.unknown(), ["preempt=never"]);
+    }
+
+    #[test]
+    fn a_terminal_has_columns_and_rows() {
+        assert_eq!(parse("", "").terminal_size, None);
+        let line = parse("terminal=80x25", "terminal=132x43");
+        assert_eq!(line.terminal_size, Some((132, 43)));
+        for wrong in [
+            "terminal=80",
+            "terminal=0x25",
+            "terminal=80x",
+            "terminal=80x65536",
+            "terminal=80x25x1",
+        ] {
+            assert_eq!(parse(wrong, "").unknown(), [wrong]);
+            assert_eq!(parse(wrong, "").terminal_size, None);
+        }
     }
 
     #[test]

@@ -110,6 +110,12 @@ impl Guest {
         self
     }
 
+    /// Tells the columns and rows of a terminal that the console is shown in.
+    pub fn terminal(mut self, columns: u16, rows: u16) -> Self {
+        self.overrides.terminal = Some((columns, rows));
+        self
+    }
+
     /// Publishes a port of the guest, as `80` or `7/udp`.
     pub fn publish(mut self, port: &str) -> Self {
         self.overrides

@@ -1,7 +1,7 @@
 //! Programs as linked ELF files, each built once by the library of the host tool.
 
 use anyhow::Result;
-use cargo_toro::compile::{self, Options};
+use cargo_toro::compile::{self, Options, Profile};
 use cargo_toro::program::Program;
 use cargo_toro::shell::Shell;
 use std::collections::HashMap;
@@ -43,10 +43,10 @@ pub(crate) fn linked(name: &str) -> Arc<Linked> {
 
 fn compile(program: &Program) -> Result<PathBuf> {
     let options = Options {
-        is_release: true,
+        profile: Profile::Release,
         ..Options::default()
     };
-    compile::compile(program, &options, &QUIET)
+    Ok(compile::compile(program, &options, &QUIET)?.to_path_buf())
 }
 
 /// What the tool says about a program, of this source, that cannot be built.

@@ -56,6 +56,19 @@ fn what_is_typed_reaches_the_program() {
 }
 
 #[test]
+fn a_program_is_told_how_large_the_terminal_is() {
+    let mut guest = guest().terminal(132, 43).start();
+    guest.wait_for("ready");
+    guest.send("raw\n");
+    guest.wait_for("43 rows, 132 columns");
+    guest.wait_for("type\r\n");
+    guest.send("q");
+    guest.wait_for("typed [113], then 0");
+    guest.send("end\n");
+    guest.end().showing(0, &["done"]);
+}
+
+#[test]
 fn a_raw_terminal_gives_each_byte_as_it_comes() {
     let mut guest = guest().start();
     guest.wait_for("ready");

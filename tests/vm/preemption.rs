@@ -24,12 +24,22 @@ fn threads_that_compute_share_their_core() {
 }
 
 #[test]
+fn threads_that_compute_on_stacks_of_the_programs_making_share_their_core() {
+    for cores in [1, 2] {
+        let guest = program("made stacks").cores(cores);
+        let expected = "all got on, stacks untouched: true";
+        guest.run().showing(0, &[expected]);
+    }
+}
+
+#[test]
 fn an_interrupted_thread_finds_its_registers_and_its_red_zone() {
-    program("registers")
-        .run()
-        .showing(0, &["wrong registers: 0"]);
-    let guest = program("registers").cores(3);
-    guest.run().showing(0, &["wrong registers: 0"]);
+    for test in ["registers", "registers on made stacks"] {
+        for cores in [1, 3] {
+            let guest = program(test).cores(cores);
+            guest.run().showing(0, &["wrong registers: 0"]);
+        }
+    }
 }
 
 #[test]

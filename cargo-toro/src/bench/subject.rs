@@ -8,7 +8,7 @@ use super::report::{Conditions, Figure, Unit};
 use crate::accel;
 use crate::address::AddressV4;
 use crate::build::{Contents, Format, bootable, write_image};
-use crate::compile::{Options as CompileOptions, compile};
+use crate::compile::{Options as CompileOptions, Profile, compile};
 use crate::disks::{self, Request};
 use crate::failure::Failure;
 use crate::program::Program;
@@ -193,10 +193,10 @@ impl Bench {
     pub(super) fn build(&self, name: &str) -> Result<Subject> {
         let program = Program::find(Some(name), None)?;
         let options = CompileOptions {
-            is_release: true,
+            profile: Profile::Release,
             ..CompileOptions::default()
         };
-        let linked = compile(&program, &options, &self.shell)?;
+        let linked = compile(&program, &options, &self.shell)?.to_path_buf();
         Ok(Subject { program, linked })
     }
 

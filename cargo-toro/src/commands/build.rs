@@ -18,7 +18,7 @@ pub(super) fn run(options: &Build, shell: &Shell) -> Result<u8> {
         ..Overrides::default()
     };
     let settings = Settings::new(&program.metadata, program.folder(), overrides)?;
-    let mut how = which.how.options(!which.debug);
+    let mut how = which.options();
     how.has_fat = disks::have_fat(&settings.disks);
     let linked = compile(&program, &how, shell)?;
     let path = options.output.clone();

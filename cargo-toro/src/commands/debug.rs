@@ -6,8 +6,9 @@
 use super::run::{console, exit_code_of};
 use crate::accel;
 use crate::build;
+use crate::claim;
 use crate::cli::Debug;
-use crate::compile;
+use crate::compile::{self, Profile};
 use crate::disks;
 use crate::failure::{Failure, exit_code};
 use crate::interrupt;
@@ -44,8 +45,9 @@ pub(super) fn run(options: &Debug, shell: &Shell) -> Result<u8> {
     let settings = Settings::new(&program.metadata, program.folder(), overrides)?;
     let choice = accel::choose(options.vm.guest.accel)?;
     crate::qemu::version()?;
-    let folder = program.output_folder().join("debug");
-    let mut how = options.how.options(false);
+    let (folder, _claim) =
+        claim::first_free(&program.output_folder().join("debug"), &program.name)?;
+    let mut how = options.how.options(Profile::Dev);
     how.has_fat = disks::have_fat(&settings.disks);
     let (boot, accelerator) = (options.vm.boot, choice.accelerator);
     let mut launch = build::launch(&program, &how, &settings, boot, accelerator, &folder, shell)?;

@@ -32,7 +32,10 @@ pub(super) fn run(options: &New, shell: &Shell) -> Result<u8> {
     let path = &options.path;
     if path.exists() {
         let message = format!("{} exists already", path.display());
-        bail!(Failure::new(message, "choose another path"));
+        bail!(Failure::new(
+            message,
+            "choose another path; a crate that is there already needs nothing more: `cargo toro run` in its folder"
+        ));
     }
     let mut command = Command::new(cargo());
     command

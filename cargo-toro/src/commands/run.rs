@@ -2,6 +2,7 @@
 
 use crate::accel;
 use crate::build;
+use crate::claim;
 use crate::cli::{Run, VmOptions};
 use crate::failure::{Failure, exit_code};
 use crate::host;
@@ -30,6 +31,7 @@ pub(super) fn run(options: &Run, shell: &Shell) -> Result<u8> {
     let program = which.find()?;
     let overrides = Overrides {
         embed: which.how.embed.clone(),
+        terminal: terminal::size(),
         ..options.vm.overrides(&options.args)
     };
     let settings = Settings::new(&program.metadata, program.folder(), overrides)?;
@@ -45,8 +47,8 @@ pub(super) fn run(options: &Run, shell: &Shell) -> Result<u8> {
             None => settings.ports.iter().try_for_each(check_port)?,
         }
     }
-    let folder = program.output_folder().join("run");
-    let (how, accelerator) = (which.how.options(!which.debug), choice.accelerator);
+    let (folder, _claim) = claim::first_free(&program.output_folder().join("run"), &program.name)?;
+    let (how, accelerator) = (which.options(), choice.accelerator);
     let mut launch = build::launch(
         &program,
         &how,

@@ -103,7 +103,7 @@ pub(super) fn run(options: &Export, shell: &Shell) -> Result<()> {
         .disks
         .iter()
         .try_for_each(|disk| disks::prepare(disk, shell))?;
-    let mut how = which.how.options(!which.debug);
+    let mut how = which.options();
     how.has_fat = disks::have_fat(&settings.disks);
     let linked = compile::compile(&program, &how, shell)?;
     // Loaders of an ELF are given the command line by the description.

@@ -323,7 +323,7 @@ fn build(options: &Up, program: &Program, host: &Host, shell: &Shell) -> Result<
         .disks
         .iter()
         .try_for_each(|disk| disks::prepare(disk, shell))?;
-    let mut how = options.which.how.options(!options.which.debug);
+    let mut how = options.which.options();
     how.has_fat = disks::have_fat(&settings.disks);
     let linked = compile::compile(program, &how, shell)?;
     let image = program

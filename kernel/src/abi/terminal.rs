@@ -17,11 +17,12 @@ use super::object::{self, Description};
 use super::process::getpid;
 use crate::devices::console::{self, input};
 use crate::error::{Errno, Result};
+use crate::start::command_line;
 use crate::sync::SpinLock;
 
 const NAME: &core::ffi::CStr = c"/dev/console";
-const ROWS: u16 = 25;
-const COLUMNS: u16 = 80;
+/// Columns and rows, where nobody tells: those of the screen.
+const SIZE: (u16, u16) = (80, 25);
 
 /// As the kernel of Linux has them (`asm-generic/termbits.h`): the form of the calls `TCGETS` and `TCGETS2`, the latter with speeds behind.
 #[repr(C)]
@@ -150,16 +151,17 @@ pub(super) unsafe fn control(
             Ok(())
         }
         libc::TIOCGWINSZ => {
+            let (columns, rows) = command_line().terminal_size.unwrap_or(SIZE);
             let size = libc::winsize {
-                ws_row: ROWS,
-                ws_col: COLUMNS,
+                ws_row: rows,
+                ws_col: columns,
                 ws_xpixel: 0,
                 ws_ypixel: 0,
             };
             // SAFETY: (1).
             unsafe { put(argument.cast(), size) }
         }
-        // Nobody tells how large the other end is.
+        // The other end stays as large as it is.
         libc::TIOCSWINSZ => Err(Errno(libc::EINVAL)),
         // SAFETY: (1).
         libc::TIOCGPGRP | libc::TIOCGSID => unsafe { put(argument.cast(), getpid()) },

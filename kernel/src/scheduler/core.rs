@@ -8,7 +8,7 @@ use core::sync::atomic::{AtomicPtr, AtomicU64, AtomicUsize, Ordering, fence};
 
 use super::thread::{self, Name, State, Thread, Waiting};
 use super::timers::Timers;
-use super::{Service, control, registry};
+use super::{Service, control, preempt, registry};
 use crate::arch::interrupts::{Irq, Mark};
 use crate::arch::x86_64::core_local::{self, CoreLocal, MAX_CORES};
 use crate::arch::x86_64::{context, cpu, local_apic, preemption, tlb};
@@ -57,6 +57,8 @@ pub(super) struct Core {
     handler_marks: Vec<Mark>,
     /// The thread that ended last, until another one runs.
     ended: *const Thread,
+    /// The stack that the next thread waits on that is interrupted on one of its own making; that thread takes it from here.
+    pub(super) spare_stack: Option<thread::Stack>,
     /// Another core ended the last wait.
     is_with_others: bool,
     /// When the timer will interrupt; `u64::MAX` when it will not.
@@ -162,6 +164,7 @@ fn initialise() -> &'static Shared {
         handlers: Vec::new(),
         handler_marks: Vec::new(),
         ended: null(),
+        spare_stack: None,
         is_with_others: false,
         armed_ns: u64::MAX,
         is_slice_armed: false,
@@ -175,6 +178,7 @@ fn initialise() -> &'static Shared {
     local
         .scheduler
         .store((&raw mut *core).cast(), Ordering::Relaxed);
+    preempt::provide_stack(local);
     shared
 }
 
@@ -551,16 +555,6 @@ unsafe fn enter(thread: &Thread) {
     let (start, len_bytes) = thread.stack();
     core_local::current()
         .set_preemptible_stack(start + thread::KERNEL_STACK_BYTES..start + len_bytes);
-}
-
-/// Gives the core of code of the program that was interrupted to other threads.
-extern "C" fn preempt() {
-    yield_now();
-}
-
-/// Lets the timer interrupt threads that compute, from now on.
-pub fn enable_preemption() {
-    preemption::enable(preempt);
 }
 
 fn switch_to(here: Here, current: *const Thread, next: *const Thread) {

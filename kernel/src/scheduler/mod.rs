@@ -11,6 +11,7 @@ pub mod futex;
 pub mod message;
 mod notify;
 mod placement;
+mod preempt;
 pub mod registry;
 mod ring;
 mod shared_turn;
@@ -21,12 +22,13 @@ mod turn;
 mod wait;
 
 pub use core::{
-    Statistics, begin, core_count, current_core, enable_preemption, exit, prepare_core,
-    register_interrupt, register_service, run_core, sleep_until, spawn, spawn_on, start,
-    statistics, thread_count, yield_now,
+    Statistics, begin, core_count, current_core, exit, prepare_core, register_interrupt,
+    register_service, run_core, sleep_until, spawn, spawn_on, start, statistics, thread_count,
+    yield_now,
 };
 pub use notify::{Notifier, Observer, Readiness};
 pub use placement::{Placement, place, set_placement};
+pub use preempt::enable as enable_preemption;
 pub use shared_turn::{Change, Look, SharedTurn};
 pub use sleep_lock::{SleepGuard, SleepLock};
 pub use thread::{Name, Thread, Waiting};

@@ -183,7 +183,7 @@ impl Name {
     }
 }
 
-struct Stack {
+pub(super) struct Stack {
     start: usize,
     len_bytes: usize,
 }
@@ -191,7 +191,8 @@ struct Stack {
 static KEPT_STACKS: SpinLock<Vec<Stack>> = SpinLock::new(Vec::new());
 
 impl Stack {
-    fn new(len_bytes: usize) -> Result<Self, OutOfMemory> {
+    /// A stack of `len_bytes` bytes and the kernel's share, whose end has memory.
+    pub(super) fn new(len_bytes: usize) -> Result<Self, OutOfMemory> {
         let len_bytes = len_bytes
             .checked_add(KERNEL_STACK_BYTES)
             .and_then(|l| l.checked_next_multiple_of(4096))
@@ -229,7 +230,7 @@ impl Stack {
         Ok(())
     }
 
-    fn end(&self) -> usize {
+    pub(super) fn end(&self) -> usize {
         self.start + self.len_bytes
     }
 }

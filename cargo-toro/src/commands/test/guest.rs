@@ -7,8 +7,9 @@ use super::counts::Counts;
 use super::machines::{self, Job};
 use crate::accel;
 use crate::build::{Contents, Format, image_path, write_image};
+use crate::claim;
 use crate::cli::Test;
-use crate::compile::{Executable, compile_tests};
+use crate::compile::{Executable, Profile, compile_tests};
 use crate::disks;
 use crate::failure::Failure;
 use crate::folder::Listing;
@@ -53,7 +54,10 @@ pub(super) fn run(
     let settings = settings(options, package, target_folder, shell)?;
     let manifest = package.manifest_path.as_std_path();
     let metadata = metadata::parse(&package.metadata, manifest)?;
-    let mut how = options.how.options(options.release);
+    let mut how = options.how.options(match options.release {
+        true => Profile::Release,
+        false => Profile::Dev,
+    });
     how.has_fat =
         metadata.file_systems.contains(&FileSystem::Fat) || disks::have_fat(&settings.disks);
     let mut binaries = compile_tests(
@@ -79,11 +83,12 @@ pub(super) fn run(
         shell.note("doc tests are left out: rustdoc builds them, not cargo");
     }
     let accelerator = accel::choose(Accel::Auto)?.accelerator;
+    let (folder, _claim) = claim::first_free(&output.join("test"), &package.name)?;
     let mut jobs = Vec::new();
     for binary in &binaries {
         let (title, rerun) = names(binary, package);
         let stem = binary.path.file_stem().unwrap_or_default();
-        let elf = image_path(&output.join("test"), &stem.to_string_lossy(), Format::Elf);
+        let elf = image_path(&folder, &stem.to_string_lossy(), Format::Elf);
         // In the image there is room for all that the environment may contain.
         let command_line = settings.command_line(true);
         let memory = Some(settings.memory);

@@ -35,8 +35,10 @@ pub struct CoreLocal {
     pub tlb_request: AtomicU64,
     /// Set while services run, on the stack of whatever thread is there.
     is_serving: AtomicBool,
-    /// Where the stack pointer of the running thread must be for it to be interrupted for long: start and end.
+    /// Where the stack pointer of the running thread must be for it to wait on that stack when it is interrupted: start and end.
     preemptible_stack: [AtomicUsize; 2],
+    /// The end of a stack for a thread that is interrupted on another one; 0 while there is none.
+    spare_stack: AtomicUsize,
     /// What the scheduler keeps for the core.
     pub scheduler: AtomicPtr<()>,
     /// The core's small objects.
@@ -56,6 +58,7 @@ impl CoreLocal {
             tlb_request: AtomicU64::new(0),
             is_serving: AtomicBool::new(false),
             preemptible_stack: [const { AtomicUsize::new(0) }; 2],
+            spare_stack: AtomicUsize::new(0),
             scheduler: AtomicPtr::new(null_mut()),
             heap: LocalHeap::new(),
         }
@@ -76,7 +79,7 @@ impl CoreLocal {
         self.is_serving.store(is_serving, Ordering::Relaxed);
     }
 
-    /// Where the stack pointer of the running thread must be for it to be interrupted for long.
+    /// Where the stack pointer of the running thread must be for it to wait on that stack when it is interrupted.
     pub fn preemptible_stack(&self) -> Range<usize> {
         let [start, end] = &self.preemptible_stack;
         start.load(Ordering::Relaxed)..end.load(Ordering::Relaxed)
@@ -88,6 +91,21 @@ impl CoreLocal {
         let [start, end] = &self.preemptible_stack;
         start.store(stack.start, Ordering::Relaxed);
         end.store(stack.end, Ordering::Relaxed);
+    }
+
+    /// Sets the end of the stack for a thread that is interrupted on one that is not [`Self::preemptible_stack`]; nobody uses it.
+    pub fn set_spare_stack(&self, end: usize) {
+        self.spare_stack.store(end, Ordering::Relaxed);
+    }
+
+    /// Takes what [`Self::set_spare_stack`] set; 0 if that was taken.
+    pub fn take_spare_stack(&self) -> usize {
+        self.spare_stack.swap(0, Ordering::Relaxed)
+    }
+
+    /// Whether [`Self::take_spare_stack`] would give a stack.
+    pub fn has_spare_stack(&self) -> bool {
+        self.spare_stack.load(Ordering::Relaxed) != 0
     }
 
     /// Number of the core's local APIC.

@@ -1,9 +1,11 @@
 //! Taking the core from code of the program that does not give it away.
 //!
-//! The timer's handler comes here. If it has interrupted the program's own code, on a stack with room, it lays all registers on that
-//! stack, below the red zone, lets interrupts in and calls the scheduler like any function would; when the thread's turn has come again, the
-//! registers are loaded and the code goes on. The kernel's code is never taken from the core, wherever it was called from, nor are
-//! services, which run on the stack of whatever thread is there. A tick that comes at such a moment is repeated soon.
+//! The timer's handler comes here. If it has interrupted the program's own code, it lays all registers on the thread's stack, below the red
+//! zone, lets interrupts in and calls the scheduler like any function would; when the thread's turn has come again, the registers are loaded
+//! and the code goes on. Where the code runs on a stack that the program made itself, of which nobody knows the end, the registers go to the
+//! core's spare stack instead, which is the thread's until its turn comes, and the interrupted stack is not touched. The kernel's code is never
+//! taken from the core, wherever it was called from, nor are services, which run on the stack of whatever thread is there. A tick that
+//! comes at such a moment is repeated soon.
 //!
 //! Vector registers are kept as [`super::extended_state`] says.
 
@@ -56,12 +58,11 @@ toro_tick:
     r#"
     cld
     call {on_tick}
-    mov rcx, rax
+    mov [rbp + 10 * 8], rax               // in place of the line
     "#,
     load_state!(),
     r#"
     mov rsp, rbp
-    test rcx, rcx
     pop rbp
     pop r11
     pop r10
@@ -72,17 +73,18 @@ toro_tick:
     pop rdx
     pop rcx
     pop rax
-    lea rsp, [rsp + 8]                    // keeps the flags of the test
-    jnz 1f
+    cmp qword ptr [rsp], 0
+    jne 1f
+    add rsp, 8
     iretq
-    // The frame and three registers to work with move to the interrupted stack.
+    // The frame and three registers to work with move to the stack that was chosen.
 1:  push rax
     push rbx
     push rcx
-    mov rbx, [rsp + 6 * 8]                // rsp
-    lea rbx, [rbx - 128 - 8 * 8]
+    mov rbx, [rsp + 3 * 8]
+    lea rbx, [rbx - 9 * 8]
     and rbx, -16
-    .irp word,0,1,2,3,4,5,6,7
+    .irp word,0,1,2,3,4,5,6,7,8
     mov rcx, [rsp + 8 * \word]
     mov [rbx + 8 * \word], rcx
     .endr
@@ -93,7 +95,7 @@ toro_tick:
     pop rcx
     pop rbx
     pop rax
-    push rbp
+    mov [rsp], rbp                        // in place of where the stack was
     mov rbp, rsp
     push rax
     push rcx
@@ -135,18 +137,27 @@ toro_tick:
     area_bytes = sym extended_state::AREA_BYTES,
 );
 
-/// Whether the core is to be taken from the code that the timer has interrupted. Runs in the handler.
+/// Below a stack pointer, code may use so many bytes without saying so (System V ABI, x86-64, 3.2.2).
+#[cfg(not(test))]
+const RED_ZONE_BYTES: usize = 128;
+
+/// The end of the stack on which the thread that the timer has interrupted is to wait, or 0 if it keeps the core. Runs in the handler.
 #[cfg(not(test))]
 extern "C" fn on_tick(rip: usize, rsp: usize) -> usize {
     let core = core_local::current();
     if !is_enabled() || core.is_halted.load(Ordering::Relaxed) {
         return 0;
     }
-    // The scheduler, and services that it calls, can run on a stack if it is the running thread's and its last part, which is
-    // the kernel's, is free.
-    let has_room = core.preemptible_stack().contains(&rsp);
-    if has_room && !core.is_serving() && image::is_program_code(rip) {
-        return 1;
+    if !core.is_serving() && image::is_program_code(rip) {
+        // The scheduler, and services that it calls, can run on a stack if it is the running thread's and its last part, which is
+        // the kernel's, is free.
+        let stack = match core.preemptible_stack().contains(&rsp) {
+            true => rsp - RED_ZONE_BYTES,
+            false => core.take_spare_stack(),
+        };
+        if stack != 0 {
+            return stack;
+        }
     }
     let now_ns = clock::now_ns();
     local_apic::set_timer(now_ns + REPEAT_NS, now_ns);

@@ -2,10 +2,11 @@
 #![allow(unsafe_code, reason = "registers are looked at")]
 
 use std::arch::asm;
+use std::cell::Cell;
 use std::hint::black_box;
 use std::io::{Read, Write};
 use std::net::TcpListener;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -16,7 +17,9 @@ fn main() {
         Some("sleep") => sleep(),
         Some("made code") => made_code(),
         Some("share") => share(),
-        Some("registers") => registers(),
+        Some("made stacks") => made_stacks(),
+        Some("registers") => registers(thread_with),
+        Some("registers on made stacks") => registers(thread_on_made_stack),
         Some("x87") => x87(),
         Some("stress") => stress(),
         Some("serve") => serve(),
@@ -93,15 +96,80 @@ fn share() {
     println!("all got on");
 }
 
-/// Vector registers, the x87 stack and the red zone are each thread's own, and the stack segment stays what it was.
-fn registers() {
-    let segment = stack_segment();
-    let round = move |seed| spin_with_registers(seed) + u64::from(stack_segment() != segment);
-    let threads: Vec<_> = (1..=4_u64)
-        .map(|seed| thread::spawn(move || (0..10).map(|_| round(seed)).sum::<u64>()))
+/// Calls a function on a stack that is no thread's, as coroutines do; whether nothing was written to the stack below what the call needs.
+fn on_made_stack(function: extern "C" fn()) -> bool {
+    const FILLING: u8 = 0xA5;
+    // Less than a thread that is interrupted needs, and no page around it is forbidden.
+    let mut stack = vec![FILLING; 2048];
+    // SAFETY: contexts are plain data, and filled before they are used; the stack outlives the call, whose end goes on after `swapcontext`.
+    unsafe {
+        let mut back: libc::ucontext_t = std::mem::zeroed();
+        let mut there: libc::ucontext_t = std::mem::zeroed();
+        assert_eq!(libc::getcontext(&raw mut there), 0);
+        there.uc_stack.ss_sp = stack.as_mut_ptr().cast();
+        there.uc_stack.ss_size = stack.len();
+        there.uc_link = &raw mut back;
+        libc::makecontext(&raw mut there, function, 0);
+        assert_eq!(libc::swapcontext(&raw mut back, &raw const there), 0);
+    }
+    stack.iter().take(1024).all(|byte| *byte == FILLING)
+}
+
+/// Threads that compute on stacks of the program's own making share their core, with those that compute on their own, and those stacks
+/// hold nothing of the kernel's.
+fn made_stacks() {
+    const COUNT: usize = 6;
+    static STEPS: [AtomicU64; COUNT] = [const { AtomicU64::new(0) }; COUNT];
+    static NEXT: AtomicUsize = AtomicUsize::new(0);
+    extern "C" fn step() {
+        let own = &STEPS[NEXT.fetch_add(1, Ordering::Relaxed)];
+        // Until all have come as far, and so that each is interrupted often.
+        while STEPS.iter().any(|s| s.load(Ordering::Relaxed) < 2_000_000) {
+            own.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+    let threads: Vec<_> = (0..COUNT)
+        .map(|index| match index % 3 {
+            0 => thread::spawn(|| {
+                step();
+                true
+            }),
+            _ => thread::spawn(|| on_made_stack(step)),
+        })
         .collect();
+    let are_untouched = threads.into_iter().all(|thread| thread.join().unwrap());
+    println!("all got on, stacks untouched: {are_untouched}");
+}
+
+/// Vector registers, the x87 stack and the red zone are each thread's own, and the stack segment stays what it was.
+fn registers(start: fn(u64) -> thread::JoinHandle<u64>) {
+    let threads: Vec<_> = (1..=4_u64).map(start).collect();
     let wrong: u64 = threads.into_iter().map(|t| t.join().unwrap()).sum();
     println!("wrong registers: {wrong}");
+}
+
+/// Spins ten times in a thread with registers full of `seed`, and counts what has changed.
+fn thread_with(seed: u64) -> thread::JoinHandle<u64> {
+    thread::spawn(move || spin_often(seed))
+}
+
+/// The same on a stack that is not the thread's.
+fn thread_on_made_stack(seed: u64) -> thread::JoinHandle<u64> {
+    thread_local! { static SEED_AND_WRONG: Cell<u64> = const { Cell::new(0) }; }
+    extern "C" fn spin() {
+        SEED_AND_WRONG.with(|value| value.set(spin_often(value.get())));
+    }
+    thread::spawn(move || {
+        SEED_AND_WRONG.set(seed);
+        let is_untouched = on_made_stack(spin);
+        SEED_AND_WRONG.get() + u64::from(!is_untouched)
+    })
+}
+
+fn spin_often(seed: u64) -> u64 {
+    let segment = stack_segment();
+    let round = || spin_with_registers(seed) + u64::from(stack_segment() != segment);
+    (0..10).map(|_| round()).sum()
 }
 
 fn stack_segment() -> u16 {

@@ -320,13 +320,12 @@ pub fn get(descriptor: i32) -> Result<Arc<Description>> {
 pub fn all() -> Vec<(i32, Arc<Description>)> {
     let mut all: Vec<(i32, Arc<Description>)> = Vec::new();
     for descriptor in 0..=highest() as i32 {
-        if let Ok(description) = get(descriptor)
-            && let Err(place) =
-                all.binary_search_by_key(&description.number, |(_, known)| known.number)
-        {
-            all.insert(place, (descriptor, description));
+        if let Ok(description) = get(descriptor) {
+            all.push((descriptor, description));
         }
     }
+    all.sort_unstable_by_key(|(descriptor, description)| (description.number, *descriptor));
+    all.dedup_by_key(|(_, description)| description.number);
     all
 }
 

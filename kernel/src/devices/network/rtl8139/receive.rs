@@ -158,14 +158,17 @@ impl<P: Ports> Receiver for ReceiveRing<P> {
     }
 
     fn frame(&mut self) -> Option<Frame<'_>> {
-        // Frames that are too long are passed, each at least a header long.
-        let len = loop {
-            let len = self.whole()?;
-            if len <= MAX_FRAME_BYTES + CHECK_BYTES {
-                break len;
+        // Frames that are too long are passed: the ring cannot hold as many at once, but a device can make up more for ever.
+        let len = (0..RING_BYTES / MAX_FRAME_BYTES).find_map(|_| {
+            let len = self.whole();
+            match len {
+                Some(len) if len > MAX_FRAME_BYTES + CHECK_BYTES => {
+                    self.pass(len);
+                    None
+                }
+                _ => Some(len),
             }
-            self.pass(len);
-        };
+        })??;
         self.lent = Some(len);
         let start = (self.next + HEADER_BYTES) % RING_BYTES;
         let bytes = len - CHECK_BYTES;

@@ -32,7 +32,8 @@ impl Limits {
     /// What a connection may have in each direction, however short memory is.
     pub const ASSURED_BYTES: usize = 4096;
 
-    /// What fits a machine with that much memory: connections and their buffers take five eighths of it at most. It can always spare as much.
+    /// What fits a machine with that much memory: connections and their buffers take five eighths of it, as long as few are read and written at once.
+    /// It can always spare as much.
     #[must_use]
     pub fn for_memory(memory_bytes: u64) -> Self {
         const MIB: u64 = 1 << 20;
@@ -41,8 +42,9 @@ impl Limits {
             64..512 => (512 << 10, 512, 4096),
             _ => (4 << 20, 2048, 16384),
         };
-        // A connection takes about 1 KiB with its program's part, and what it is assured of.
-        let connections = (memory_bytes / 8 * 3 / (2 * Self::ASSURED_BYTES as u64 + 1024)).max(32);
+        // A connection takes about 1 KiB with its program's part, and what it is assured of, seldom both ways at once: a request is read before its
+        // answer is written. If all do, `room_bytes` keeps them from the last of the memory.
+        let connections = (memory_bytes / 8 * 3 / (Self::ASSURED_BYTES as u64 + 1024)).max(32);
         let connections = connections.min(1 << 20) as usize;
         Self {
             room_bytes: || usize::MAX,

@@ -134,8 +134,10 @@ impl Fragments {
         let known = self.partial.iter().position(|partial| partial.key == key);
         let cost = len + PART_BYTES;
         if !is_sane || cost > self.limit {
-            self.lost += u64::from(known.is_none());
-            known.map(|at| self.give_up(at));
+            match known {
+                Some(at) => self.give_up(at),
+                None => self.lost += 1,
+            }
             return Outcome::Lost;
         }
         let mut at = known.unwrap_or_else(|| {

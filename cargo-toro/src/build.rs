@@ -13,6 +13,7 @@ use crate::settings::{Disk, Embed, Settings};
 use crate::shell::Shell;
 use crate::values::{Boot, Machine, Nic, Size};
 use anyhow::{Context, Result};
+use clap::ValueEnum;
 use std::fs::File;
 use std::path::{Path, PathBuf};
 
@@ -54,6 +55,15 @@ impl Format {
             Self::Vhdx => "vhdx",
             Self::Ova => "ova",
         }
+    }
+
+    /// The format that a file's name stands for; none where the name says nothing.
+    pub fn of_name(path: &Path) -> Option<Self> {
+        let extension = path.extension()?.to_str()?;
+        Self::value_variants()
+            .iter()
+            .copied()
+            .find(|format| format.extension().eq_ignore_ascii_case(extension))
     }
 }
 
@@ -272,4 +282,24 @@ pub fn launch(
     let linked = compile::compile(program, &options, shell)?;
     let source = bootable(&linked, &program.name, folder, settings, wish)?;
     Ok(Launch::new(settings, source, accelerator))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Format;
+    use clap::ValueEnum;
+    use std::path::Path;
+
+    #[test]
+    fn a_name_stands_for_the_format_that_gives_such_names() {
+        for format in Format::value_variants() {
+            let name = format!("a.b.{}", format.extension());
+            let found = Format::of_name(Path::new(&name)).expect("a format");
+            assert_eq!(found.extension(), format.extension());
+        }
+        assert_eq!(Format::of_name(Path::new("A.VMDK")), Some(Format::Vmdk));
+        for nothing in ["web", "web.disk", ".vmdk"] {
+            assert_eq!(Format::of_name(Path::new(nothing)), None, "{nothing}");
+        }
+    }
 }

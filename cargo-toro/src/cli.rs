@@ -176,7 +176,7 @@ impl How {
 Examples:
   cargo toro build                        the crate in this folder, as a bootable disk
   cargo toro build hello --format elf     for QEMU's -kernel, Firecracker, Cloud Hypervisor, Xen
-  cargo toro build web -o web.img
+  cargo toro build web -o web.vmdk
   cargo toro build web --format vhdx --with-disks -o web.vhdx   its data disks as web.disk1.vhdx …
   cargo toro build web --format ova       for VirtualBox and VMware, data disks included
   cargo toro build web --embed site:/www  with the files of `site`, read-only: no disk is needed
@@ -185,9 +185,9 @@ Images that are not ELF boot from disk. What the machine shall have (ports apart
 pub struct Build {
     #[command(flatten)]
     pub which: Which,
-    /// The form of the image
-    #[arg(long, value_enum, default_value = "raw")]
-    pub format: Format,
+    /// The form of the image [default: what the name of --output stands for, else raw]
+    #[arg(long, value_enum)]
+    pub format: Option<Format>,
     /// Where the image goes
     #[arg(long, short, value_name = "FILE")]
     pub output: Option<PathBuf>,

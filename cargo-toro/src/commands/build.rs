@@ -12,6 +12,8 @@ use anyhow::{Result, bail};
 /// Builds, and says where the image is.
 pub(super) fn run(options: &Build, shell: &Shell) -> Result<u8> {
     let which = &options.which;
+    let by_name = || Format::of_name(options.output.as_deref()?);
+    let format = options.format.or_else(by_name).unwrap_or(Format::Raw);
     let program = which.find()?;
     let overrides = Overrides {
         embed: which.how.embed.clone(),
@@ -26,11 +28,11 @@ pub(super) fn run(options: &Build, shell: &Shell) -> Result<u8> {
         image_path(
             &program.output_folder().join("images"),
             &program.name,
-            options.format,
+            format,
         )
     });
-    let has_disks = options.with_disks || options.format == Format::Ova;
-    if options.with_disks && matches!(options.format, Format::Elf | Format::Iso | Format::Ova) {
+    let has_disks = options.with_disks || format == Format::Ova;
+    if options.with_disks && matches!(format, Format::Elf | Format::Iso | Format::Ova) {
         let help = "choose the format of a disk; an OVA contains the data disks in any case";
         bail!(Failure::new(
             "--with-disks makes disks in the image's format",
@@ -42,14 +44,14 @@ pub(super) fn run(options: &Build, shell: &Shell) -> Result<u8> {
             disks::prepare(disk, shell)?;
         }
     }
-    let size_bytes = export(&linked, &program.name, options.format, &settings, &path)?;
+    let size_bytes = export(&linked, &program.name, format, &settings, &path)?;
     let kib = size_bytes.div_ceil(1024);
     shell.status(
         "Finished",
         format_args!("image {} ({kib} KiB)", path.display()),
     );
     if options.with_disks {
-        for disk in export_disks(options.format, &settings, &path)? {
+        for disk in export_disks(format, &settings, &path)? {
             shell.status("Finished", format_args!("disk {}", disk.display()));
         }
     }

@@ -82,9 +82,9 @@ fn files() {
     println!("{:?}", outcome(&mut none));
     let mut eager = request(descriptor, &mut buf, 0);
     eager.aio_reqprio = 1000;
-    // SAFETY: as above.
     println!(
         "too eager {} {:?}",
+        // SAFETY: as above.
         unsafe { libc::aio_read(&mut eager) },
         error()
     );

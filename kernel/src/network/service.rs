@@ -130,10 +130,10 @@ impl Connection {
         }
     }
 
-    /// Finds out how much waits still; whether it is less.
-    fn look_behind(&mut self) -> Result<bool> {
+    /// Sends what waits, as far as there is room; whether any was.
+    fn drain(&mut self, now_ns: u64) -> Result<bool> {
         let before = self.waiting_bytes;
-        self.waiting_bytes = self.interface.lock().backlog(self.slot)?;
+        self.waiting_bytes = self.interface.lock().move_up(self.slot, now_ns)?;
         Ok(self.waiting_bytes < before)
     }
 }
@@ -403,7 +403,7 @@ impl Service {
             .get_mut(number as usize)
             .and_then(Option::as_mut)?;
         if connection.waiting_bytes != 0 {
-            match connection.look_behind() {
+            match connection.drain(now_ns) {
                 Ok(true) => connection.touch(now_ns),
                 Ok(false) => {}
                 Err(error) => return self.broken(number, error),

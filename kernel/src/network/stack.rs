@@ -630,15 +630,17 @@ impl Stack {
         Ok(waiting)
     }
 
-    /// Bytes that wait behind those that there was room for.
+    /// Has what waits behind others take the room that there is. How many bytes wait then.
     ///
     /// # Errors
     /// What broke the connection: none of them is sent any more.
-    pub fn backlog(&mut self, slot: u32) -> Result<usize> {
+    pub fn move_up(&mut self, slot: u32, now_ns: u64) -> Result<usize> {
+        let waiting = self.engine.move_up(slot, now_ns / 1000);
+        self.finish();
         if self.engine.state(slot) == State::Closed {
             return Err(self.take_error(slot).unwrap_or(Error::BrokenPipe));
         }
-        Ok(self.engine.backlog(slot))
+        Ok(waiting)
     }
 
     /// The urgent byte of what comes; with `is_peek` it stays.

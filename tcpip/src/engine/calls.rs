@@ -298,7 +298,7 @@ impl<D: Device, S: Sockets> Engine<D, S> {
     }
 
     /// Queues all of these bytes, behind others if there is no room for them; those of `kept`, the same bytes, stay where they are for ever, as in
-    /// [`Engine::write_static`]. How many wait behind the others then; it is told whenever there are fewer.
+    /// [`Engine::write_static`]. How many wait behind the others then; [`Engine::move_up`] is for when it is told that there is room.
     ///
     /// # Errors
     /// [`Error::WouldBlock`] when as many as `most` wait so already, or what broke the connection: none are queued.
@@ -321,6 +321,22 @@ impl<D: Device, S: Sockets> Engine<D, S> {
             self.settle(slot, News::STATE, now);
         }
         waiting
+    }
+
+    /// Has what waits behind others ([`Engine::write_all`]) take the room that there is. How much waits then.
+    pub fn move_up(&mut self, slot: u32, now: u64) -> usize {
+        let cx = &mut context!(self, now);
+        let waiting = self.table.get_mut(slot).map(|entry| &mut entry.connection);
+        let Some(connection) = waiting.filter(|connection| connection.backlog() != 0) else {
+            return 0;
+        };
+        if connection.move_up(cx).contains(News::STATE) {
+            self.settle(slot, News::STATE, now);
+        } else {
+            self.drive(slot, now);
+            self.device.flush();
+        }
+        self.backlog(slot)
     }
 
     /// Bytes that wait behind those that there was room for ([`Engine::write_all`]).
@@ -364,6 +380,7 @@ impl<D: Device, S: Sockets> Engine<D, S> {
 
     /// Sends no more, after what is queued.
     pub fn shutdown(&mut self, slot: u32, now: u64) {
+        self.move_up(slot, now);
         if let Some(entry) = self.table.get_mut(slot) {
             entry.connection.close();
             self.drive(slot, now);
@@ -374,6 +391,7 @@ impl<D: Device, S: Sockets> Engine<D, S> {
     /// Has every connection send no more, after what is queued, as the end of the program does that has them.
     pub fn close_all(&mut self, now: u64) {
         for slot in self.table.slots() {
+            self.move_up(slot, now);
             if let Some(entry) = self.table.get_mut(slot)
                 && entry.connection.may_send()
             {
@@ -418,6 +436,9 @@ impl<D: Device, S: Sockets> Engine<D, S> {
     /// The program gives the connection up. What is queued is still sent and the connection closed in order; or it is broken off at once,
     /// if `is_abrupt` or if there is something unread, so that the peer does not take it for read.
     pub fn release(&mut self, slot: u32, is_abrupt: bool, now: u64) {
+        if !is_abrupt {
+            self.move_up(slot, now);
+        }
         let Some(entry) = self.table.get_mut(slot) else {
             return;
         };

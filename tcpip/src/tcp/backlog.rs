@@ -1,5 +1,5 @@
-//! Bytes behind those that the connection has room for: what a service has sent at once, and the peer takes later. They move up as room is
-//! made, whoever holds the connection by then, and what ends it comes after them.
+//! Bytes behind those that the connection has room for: what a service has sent at once, and the peer takes later. The service is told when
+//! room is made, and has them move up; when it has closed the connection they do so by themselves, and what ends it comes after them.
 
 use alloc::collections::VecDeque;
 use alloc::vec::Vec;
@@ -127,7 +127,7 @@ impl Connection {
 
     /// There is room again: what waits moves up. News for whoever writes.
     #[inline(never)]
-    pub(super) fn move_up(&mut self, cx: &mut Context<'_>) -> News {
+    pub(crate) fn move_up(&mut self, cx: &mut Context<'_>) -> News {
         let Some(mut behind) = self.behind.take() else {
             return News::WRITABLE;
         };

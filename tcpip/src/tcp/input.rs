@@ -161,7 +161,11 @@ impl Connection {
             let limit = self.send_limit(cx.limits);
             if self.outgoing.len() <= limit - limit / 4 {
                 self.bits -= Bits::FULL;
-                return self.move_up(cx);
+                // Who writes has what waits move up when its turn comes, by then into more room. Who has closed does not.
+                return match self.bits.contains(Bits::FIN) {
+                    true => self.move_up(cx),
+                    false => News::WRITABLE,
+                };
             }
         }
         News::empty()

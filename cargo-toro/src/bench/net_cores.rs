@@ -23,8 +23,9 @@ const ROUNDS: usize = 128;
 const COST_LIMIT: f64 = 2.0 / 1.8;
 /// And one core serves at most so much of what two do.
 const RATE_LIMIT: f64 = 1.0 / 1.8;
-/// How long a request computes, about, and the rounds and requests by which it is found out how many rounds that is.
-const WORK: Duration = Duration::from_millis(1);
+/// How long a request computes, about: so long that client and cards, which take the host's processors from the service for some 80 µs of a request,
+/// count for little where the host has no others. And the rounds and requests by which it is found out how many rounds that is.
+const WORK: Duration = Duration::from_millis(5);
 const TRIAL_ROUNDS: u32 = 100_000;
 const TRIALS: u32 = 50;
 /// Rounds of an empty loop that each instruction of slow processors takes more, which makes them some 400 times slower and neither the client nor

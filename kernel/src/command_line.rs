@@ -68,6 +68,9 @@ static WORDS: [(&[u8], Word); 12] = [
     (b"exit=", Word::Exit),
 ];
 
+/// The value of a word.
+pub type Value = Cow<'static, str>;
+
 /// What was asked for. What a start needs is read at once; lists and paths stay in the text until somebody wants them.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct CommandLine {
@@ -113,8 +116,8 @@ impl CommandLine {
     }
 
     /// Values of `mount=`: disk and path. Here and below, bytes that are not UTF-8 are replaced.
-    pub fn mounts(&self) -> Vec<String> {
-        self.values(Word::Mount, false)
+    pub fn mounts(&self) -> Vec<Value> {
+        self.values(Word::Mount)
     }
 
     /// Whether there are any.
@@ -129,34 +132,40 @@ impl CommandLine {
     }
 
     /// `NAME=VALUE` for the program's environment.
-    pub fn environment(&self) -> Vec<String> {
-        self.values(Word::Environment, false)
+    pub fn environment(&self) -> Vec<Value> {
+        self.values(Word::Environment)
     }
 
     /// The program's arguments, without its name: those of the loader take the place of the image's.
-    pub fn arguments(&self) -> Vec<String> {
-        self.values(Word::Argument, true)
+    pub fn arguments(&self) -> Vec<Value> {
+        let mut values = Vec::new();
+        let is_in = |text: &&'static [u8]| {
+            each_value(text, Word::Argument, &mut |value| values.push(value));
+            !values.is_empty()
+        };
+        self.texts.iter().rev().copied().find(is_in);
+        values
     }
 
     /// The directory in which the program starts, in place of the root.
-    pub fn directory(&self) -> Option<String> {
-        self.values(Word::Directory, true).pop()
+    pub fn directory(&self) -> Option<Value> {
+        self.last(Word::Directory)
     }
 
-    /// The value of `net=`, the last if there are several; empty if there is none. What it returns is kept for ever.
-    pub fn network(&self) -> &'static str {
-        self.last(Word::Network)
+    /// The value of `net=`, the last if there are several; empty if there is none.
+    pub fn network(&self) -> Value {
+        self.last(Word::Network).unwrap_or_default()
     }
 
     /// The same of `net6=`.
-    pub fn network6(&self) -> &'static str {
-        self.last(Word::Network6)
+    pub fn network6(&self) -> Value {
+        self.last(Word::Network6).unwrap_or_default()
     }
 
     /// Devices of virtio on the memory bus. A word that does not tell of one is ignored with a warning.
     pub fn virtio_mmio(&self) -> Vec<VirtioMmioDevice> {
         let mut devices = Vec::new();
-        for value in self.values(Word::VirtioMmio, false) {
+        for value in self.values(Word::VirtioMmio) {
             match parse_virtio_mmio(value.as_bytes()) {
                 Some(device) => devices.push(device),
                 None => log::warn!("command line: `{value}` tells of no virtio device"),
@@ -184,32 +193,26 @@ impl CommandLine {
         self.present & word.bit() != 0
     }
 
-    fn last(&self, wanted: Word) -> &'static str {
-        let last = self.values(wanted, true).pop();
-        last.map_or("", |value| String::leak(value))
+    /// The last value of a word.
+    fn last(&self, wanted: Word) -> Option<Value> {
+        let mut last = None;
+        self.each(wanted, &mut |value| last = Some(value));
+        last
     }
 
-    /// The values of a word, in their order; or, of the texts that have any, only those of the last one.
-    fn values(&self, wanted: Word, only_last_text: bool) -> Vec<String> {
+    /// The values of a word, in their order.
+    fn values(&self, wanted: Word) -> Vec<Value> {
         let mut values = Vec::new();
-        if !self.has(wanted) {
-            return values;
-        }
-        for text in self.texts {
-            let mut is_first = only_last_text;
-            for word in (Words { rest: text }) {
-                match understand(&word) {
-                    Some((found, value)) if found == wanted => {
-                        if core::mem::take(&mut is_first) {
-                            values.clear();
-                        }
-                        values.push(string(value));
-                    }
-                    _ => {}
-                }
-            }
-        }
+        self.each(wanted, &mut |value| values.push(value));
         values
+    }
+
+    fn each(&self, wanted: Word, found: &mut dyn FnMut(Value)) {
+        if self.has(wanted) {
+            self.texts
+                .iter()
+                .for_each(|text| each_value(text, wanted, found));
+        }
     }
 
     /// Reads one word; `None` if it is not understood.
@@ -257,6 +260,26 @@ fn understand(word: &[u8]) -> Option<(Word, &[u8])> {
         _ => true,
     };
     makes_sense.then_some((found, value))
+}
+
+/// Calls a function with each value that a word has in a text. What has no quotes is not copied: each start reads some.
+#[inline(never)]
+fn each_value(text: &'static [u8], wanted: Word, found: &mut dyn FnMut(Value)) {
+    for word in (Words { rest: text }) {
+        let value = match &word {
+            Cow::Borrowed(word) => value_of(word, wanted).map(String::from_utf8_lossy),
+            Cow::Owned(word) => value_of(word, wanted).map(|value| Cow::Owned(string(value))),
+        };
+        if let Some(value) = value {
+            found(value);
+        }
+    }
+}
+
+/// The value of a word, if it is the wanted one.
+fn value_of(word: &[u8], wanted: Word) -> Option<&[u8]> {
+    let (found, value) = understand(word)?;
+    (found == wanted).then_some(value)
 }
 
 fn string(text: &[u8]) -> String {
@@ -399,7 +422,8 @@ mod tests {
             "net=off env=A=1 mount=disk0:/ arg=x arg=y",
             "net=dhcp env=B=2 arg=z log=debug",
         );
-        assert_eq!((line.network(), line.network6()), ("dhcp", ""));
+        assert_eq!(line.network(), "dhcp");
+        assert_eq!(line.network6(), "");
         assert_eq!(line.environment(), ["A=1", "B=2"]);
         assert_eq!(line.mounts(), ["disk0:/"]);
         assert_eq!(line.arguments(), ["z"]);

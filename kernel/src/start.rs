@@ -191,12 +191,11 @@ fn toro_without_proc_net() {}
 #[unsafe(no_mangle)]
 fn toro_all_file_systems(line: &CommandLine) -> Result<(), MountError> {
     toro_fat();
-    let mounts = line.mounts();
-    let requests: Result<Vec<_>, _> = mounts
-        .iter()
-        .map(|word| MountRequest::parse(word))
-        .collect();
-    storage::start(&requests?, virtio_mmio())?;
+    let mut requests = Vec::new();
+    for word in line.mounts() {
+        requests.push(MountRequest::parse(&word)?);
+    }
+    storage::start(&requests, virtio_mmio())?;
     abi::generated::bring_texts();
     toro_proc();
     toro_proc_net();

@@ -1,35 +1,50 @@
 //! Media types by the end of a file's name.
 
-/// The media type of the file at `path`.
+/// Of everything else (RFC 9110, 8.3).
+const UNKNOWN: &str = "application/octet-stream";
+
+/// Endings of names and their types.
+static TYPES: [(&[u8], &str); 27] = [
+    (b"html", "text/html; charset=utf-8"),
+    (b"htm", "text/html; charset=utf-8"),
+    (b"css", "text/css; charset=utf-8"),
+    (b"js", "text/javascript; charset=utf-8"),
+    (b"mjs", "text/javascript; charset=utf-8"),
+    (b"txt", "text/plain; charset=utf-8"),
+    (b"md", "text/plain; charset=utf-8"),
+    (b"log", "text/plain; charset=utf-8"),
+    (b"csv", "text/csv; charset=utf-8"),
+    (b"json", "application/json"),
+    (b"map", "application/json"),
+    (b"xml", "application/xml"),
+    (b"pdf", "application/pdf"),
+    (b"wasm", "application/wasm"),
+    (b"svg", "image/svg+xml"),
+    (b"png", "image/png"),
+    (b"jpg", "image/jpeg"),
+    (b"jpeg", "image/jpeg"),
+    (b"gif", "image/gif"),
+    (b"webp", "image/webp"),
+    (b"avif", "image/avif"),
+    (b"ico", "image/vnd.microsoft.icon"),
+    (b"woff", "font/woff"),
+    (b"woff2", "font/woff2"),
+    (b"mp3", "audio/mpeg"),
+    (b"mp4", "video/mp4"),
+    (b"webm", "video/webm"),
+];
+
+/// The media type of the file at `path`: that of what is behind the last dot of its name.
 pub(crate) fn of(path: &[u8]) -> &'static str {
-    let name = path.rsplit(|&byte| byte == b'/').next().unwrap_or(path);
-    let Some(dot) = name.iter().rposition(|&byte| byte == b'.') else {
-        return "application/octet-stream";
+    let is_end = |byte: &u8| matches!(byte, b'.' | b'/');
+    let ending = match path.iter().rposition(is_end) {
+        Some(place) if path[place] == b'.' => &path[place + 1..],
+        _ => return UNKNOWN,
     };
-    match name[dot + 1..].to_ascii_lowercase().as_slice() {
-        b"html" | b"htm" => "text/html; charset=utf-8",
-        b"css" => "text/css; charset=utf-8",
-        b"js" | b"mjs" => "text/javascript; charset=utf-8",
-        b"txt" | b"md" | b"log" => "text/plain; charset=utf-8",
-        b"csv" => "text/csv; charset=utf-8",
-        b"json" | b"map" => "application/json",
-        b"xml" => "application/xml",
-        b"pdf" => "application/pdf",
-        b"wasm" => "application/wasm",
-        b"svg" => "image/svg+xml",
-        b"png" => "image/png",
-        b"jpg" | b"jpeg" => "image/jpeg",
-        b"gif" => "image/gif",
-        b"webp" => "image/webp",
-        b"avif" => "image/avif",
-        b"ico" => "image/vnd.microsoft.icon",
-        b"woff" => "font/woff",
-        b"woff2" => "font/woff2",
-        b"mp3" => "audio/mpeg",
-        b"mp4" => "video/mp4",
-        b"webm" => "video/webm",
-        _ => "application/octet-stream",
-    }
+    let known = TYPES
+        .iter()
+        .find(|(known, _)| known.eq_ignore_ascii_case(ending));
+    known.map_or(UNKNOWN, |(_, kind)| kind)
 }
 
 #[cfg(test)]

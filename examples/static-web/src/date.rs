@@ -8,8 +8,6 @@ const MONTHS: [&str; 12] = [
     "Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec",
 ];
 const DAY_SECONDS: u64 = 86_400;
-/// Bytes of a date.
-const LEN: usize = "Sun, 06 Nov 1994 08:49:37 GMT".len();
 /// The first second of the year 10000, which has no such date.
 const END: u64 = 253_402_300_800;
 
@@ -24,28 +22,22 @@ pub(crate) fn text(seconds: u64) -> String {
     let seconds = seconds.min(END - 1);
     let (days, second) = (seconds / DAY_SECONDS, seconds % DAY_SECONDS);
     let (year, month, day) = civil(days);
-    let mut text = String::with_capacity(LEN);
-    text += DAYS[(days % 7) as usize];
-    text += ", ";
-    push_two(&mut text, day);
-    text.push(' ');
-    text += MONTHS[month];
-    text.push(' ');
-    push_two(&mut text, year / 100);
-    push_two(&mut text, year % 100);
-    for (separator, part) in [(' ', second / 3600), (':', second / 60), (':', second)] {
-        text.push(separator);
-        push_two(&mut text, part % 60);
+    let mut text = *b"Thu, 01 Jan 1970 00:00:00 GMT";
+    text[..3].copy_from_slice(DAYS[(days % 7) as usize].as_bytes());
+    text[8..11].copy_from_slice(MONTHS[month].as_bytes());
+    let (hour, minute) = (second / 3600, second / 60 % 60);
+    for (place, number) in [
+        (5, day),
+        (12, year / 100),
+        (14, year % 100),
+        (17, hour),
+        (20, minute),
+        (23, second % 60),
+    ] {
+        text[place] = b'0' + (number / 10) as u8;
+        text[place + 1] = b'0' + (number % 10) as u8;
     }
-    text += " GMT";
-    text
-}
-
-/// The two digits of a number below 100.
-fn push_two(text: &mut String, number: u64) {
-    for digit in [number / 10, number % 10] {
-        text.push(char::from(b'0' + digit as u8));
-    }
+    text.into_iter().map(char::from).collect()
 }
 
 /// Seconds since 1970 of a date in the one form that is in use; `None` for anything else.

@@ -10,6 +10,7 @@ pub(crate) struct BadPath;
 /// What is decoded is what is judged: no `..`, however it is written, no NUL, no `\`. Empty parts and `.` are left out.
 pub(crate) fn decode(target: &[u8], path: &mut Vec<u8>) -> Result<(), BadPath> {
     path.clear();
+    path.reserve(target.len());
     let mut bytes = target.iter().copied().take_while(|&byte| byte != b'?');
     if bytes.next() != Some(b'/') {
         return Err(BadPath);

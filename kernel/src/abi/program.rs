@@ -1,6 +1,5 @@
 //! The program's life: arguments, environment, `main`, exit.
 
-use alloc::string::String;
 use alloc::vec::Vec;
 use core::ffi::{c_char, c_int, c_void};
 use core::ptr::null_mut;
@@ -9,6 +8,7 @@ use core::sync::atomic::{AtomicBool, AtomicPtr, AtomicU8, Ordering};
 use super::environment::environ;
 use super::{signal, stdio, syscall, thread};
 use crate::arch::x86_64::power;
+use crate::command_line::Value;
 use crate::devices::power_button;
 use crate::epitaph;
 use crate::error::{Errno, Result};
@@ -62,10 +62,10 @@ static NO_VARIABLES: [AtomicPtr<c_char>; 1] = [AtomicPtr::new(null_mut())];
 /// Makes C strings of `strings` that live for ever, and a null-ended array of them with `first` before them, if there is one. A zero byte
 /// cannot come from the command line; if it does, the text ends there for who reads it.
 #[inline(never)]
-fn c_strings(first: Option<*mut c_char>, strings: Vec<String>) -> *mut *mut c_char {
+fn c_strings(first: Option<*mut c_char>, strings: Vec<Value>) -> *mut *mut c_char {
     let mut pointers: Vec<_> = first.into_iter().collect();
     for text in strings {
-        let mut bytes = text.into_bytes();
+        let mut bytes = text.into_owned().into_bytes();
         bytes.push(0);
         pointers.push(bytes.leak().as_mut_ptr().cast());
     }

@@ -43,7 +43,7 @@ use self::interface::Interface;
 use self::ports::Ports;
 use self::stack::Stack;
 use crate::arch::clock;
-use crate::command_line::VirtioMmioDevice;
+use crate::command_line::{Value, VirtioMmioDevice};
 use crate::devices;
 use crate::memory::frames;
 use crate::sync::{OnceCell, SpinLock};
@@ -70,9 +70,9 @@ static STARTING: SpinLock<()> = SpinLock::new(());
 /// What the network needs to know to start.
 pub struct Setup<'a> {
     /// The value of `net=`.
-    pub net: &'a str,
+    pub net: Value,
     /// The value of `net6=`.
-    pub net6: &'a str,
+    pub net6: Value,
     /// Virtio devices on the memory bus.
     pub virtio_mmio: &'a [VirtioMmioDevice],
     /// A number nobody can guess.
@@ -91,11 +91,11 @@ pub fn network<'a>(setup: impl FnOnce() -> Setup<'a>) -> &'static Network {
         return network;
     }
     let setup = setup();
-    let config = Config::parse(setup.net).unwrap_or_else(|error| {
+    let config = Config::parse(&setup.net).unwrap_or_else(|error| {
         log::error!("network: {error}; the network stays off");
         Config::Off
     });
-    let config_v6 = Config::parse(setup.net6).unwrap_or_else(|error| {
+    let config_v6 = Config::parse(&setup.net6).unwrap_or_else(|error| {
         log::error!("network: {error}; IPv6 stays off");
         Config::Off
     });

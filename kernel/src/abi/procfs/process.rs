@@ -151,14 +151,14 @@ fn strings<'a>(all: impl Iterator<Item = &'a [u8]>) -> Vec<u8> {
 
 fn command(_: u64) -> Result<Vec<u8>> {
     let arguments = command_line().arguments();
-    let arguments = arguments.iter().map(String::as_bytes);
+    let arguments = arguments.iter().map(|argument| argument.as_bytes());
     Ok(strings(core::iter::once(&b"/program"[..]).chain(arguments)))
 }
 
 /// The environment that the program began with.
 fn environment(_: u64) -> Result<Vec<u8>> {
     let all = command_line().environment();
-    Ok(strings(all.iter().map(String::as_bytes)))
+    Ok(strings(all.iter().map(|variable| variable.as_bytes())))
 }
 
 /// What the loader told, closed by a pair of zeros.

@@ -153,6 +153,8 @@ stats! {
     requests_ignored,
     /// Requests for connections that were ignored, since there was no room for another.
     requests_without_room,
+    /// Connections that were broken off for others, since there were too many.
+    gave_way,
     /// Requests for connections that were answered with a cookie.
     cookies_sent,
     /// Connections made from cookies.

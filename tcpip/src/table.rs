@@ -46,6 +46,8 @@ pub(crate) struct Table<H> {
     newest: Option<u32>,
     orphans: usize,
     limit: usize,
+    /// Where the next sample begins.
+    sampled: u32,
     /// The slot that [`Table::find_next`] found last and by which ends, unless it has lost these since.
     last: Option<(Ends, u32)>,
 }
@@ -61,6 +63,7 @@ impl<H> Table<H> {
             newest: None,
             orphans: 0,
             limit,
+            sampled: 0,
             last: None,
         }
     }
@@ -109,6 +112,19 @@ impl<H> Table<H> {
     /// Whether one more would be too many.
     pub(crate) fn is_full(&self) -> bool {
         self.slots.len() - self.free.len() >= self.limit
+    }
+
+    /// Whether no places are left but those that are kept for who is still to come, while others give way.
+    pub(crate) fn is_crowded(&self) -> bool {
+        self.slots.len() - self.free.len() + (self.limit / 16).clamp(1, 64) >= self.limit
+    }
+
+    /// Connections from `count` slots at even distances; the next time, from those behind them.
+    pub(crate) fn sample(&mut self, count: u32) -> impl Iterator<Item = (u32, &Entry<H>)> {
+        let step = (self.slots.len() as u32).div_ceil(count).max(1);
+        self.sampled = (self.sampled + 1) % step;
+        let slots = (self.sampled as usize..self.slots.len()).step_by(step as usize);
+        slots.filter_map(|slot| Some((slot as u32, self.get(slot as u32)?)))
     }
 
     /// The slot that the next connection gets.

@@ -810,6 +810,7 @@ impl Stack {
             unsaid: stats.icmp_limited + stats.challenges_limited,
             retransmitted: stats.retransmitted + stats.handshakes_repeated,
             waited_for_buffer: stats.device_waits,
+            gave_way: stats.gave_way,
         }
     }
 

@@ -54,17 +54,18 @@ fn choose(candidates: &mut [Candidate], newcomer: Option<Address>, now: u64) -> 
 }
 
 impl<D: Device, S: Sockets> Engine<D, S> {
-    /// Has a connection give way if there are too many, for one that is begun here, or by a peer.
-    pub(super) fn make_room(&mut self, newcomer: Option<Address>, now: u64) {
+    /// Has a connection give way if there are too many, for one that is begun here, or by a peer; whether one did, or there was room.
+    pub(super) fn make_room(&mut self, newcomer: Option<Address>, now: u64) -> bool {
         if !self.table.is_crowded() {
-            return;
+            return true;
         }
         if let Some(slot) = self.table.oldest_orphan() {
-            return self.give_up(slot, now);
+            self.give_up(slot, now);
+            return true;
         }
         // All places that were kept are taken: those that gave way are still held by their programs.
         if self.table.is_full() {
-            return;
+            return false;
         }
         let sample = self.table.sample(SAMPLE);
         let candidates = sample.filter(|(_, entry)| entry.connection.was_accepted());
@@ -75,11 +76,13 @@ impl<D: Device, S: Sockets> Engine<D, S> {
                 slot,
             })
             .collect();
-        if let Some(slot) = choose(&mut candidates, newcomer, now) {
-            self.stats.gave_way += 1;
-            self.reset_peer(slot, now);
-            self.fail(slot, Error::Aborted, now);
-        }
+        let Some(slot) = choose(&mut candidates, newcomer, now) else {
+            return false;
+        };
+        self.stats.gave_way += 1;
+        self.reset_peer(slot, now);
+        self.fail(slot, Error::Aborted, now);
+        true
     }
 }
 

@@ -285,7 +285,11 @@ impl<D: Device, S: Sockets> Engine<D, S> {
         // No connection has to go for one that is not taken.
         if self.table.is_crowded() {
             match self.sockets.admits(tuple.local()) {
-                Admission::Open { .. } => self.make_room(Some(tuple.remote), now),
+                Admission::Open { .. } if self.make_room(Some(tuple.remote), now) => {}
+                Admission::Open { .. } => {
+                    self.stats.requests_without_room += 1;
+                    return false;
+                }
                 refusal => return self.turn_away(tuple, refusal, segment, now),
             }
         }

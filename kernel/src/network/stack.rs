@@ -785,6 +785,11 @@ impl Stack {
         all.map(move |(tuple, state)| (FourTuple::from_tuple(&tuple, index), state))
     }
 
+    /// What the engine has counted so far.
+    pub fn counted(&self) -> tcpip::Stats {
+        *self.engine.stats()
+    }
+
     /// What was counted so far.
     pub fn statistics(&self) -> Statistics {
         let stats = self.engine.stats();

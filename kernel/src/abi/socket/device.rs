@@ -23,19 +23,22 @@ pub(super) fn named(name: &[u8]) -> Result<u32> {
         return Ok(0);
     }
     let scope = str::from_utf8(name).ok().and_then(scope_of_name);
-    numbered(scope.map_or(c_int::MAX, u32::cast_signed))
+    let index = scope.and_then(binding::index_of_scope);
+    match (
+        scope,
+        index.and_then(|index| start_network().interface(index)),
+    ) {
+        (Some(scope), Some(_)) => Ok(scope),
+        _ => Err(Errno(libc::ENODEV)),
+    }
 }
 
-/// The scope of the interface of a number; 0 of none.
+/// The scope of the interface of a number; 0 of none. As on Linux, there may be none of the number: then nothing is heard, and there is no way out.
 ///
 /// # Errors
-/// `EINVAL` when the number is none, `ENODEV` when there is no such interface.
+/// `EINVAL` when it is negative.
 pub(super) fn numbered(number: c_int) -> Result<u32> {
-    let scope = u32::try_from(number).map_err(|_| Errno(libc::EINVAL))?;
-    match binding::index_of_scope(scope) {
-        Some(index) if start_network().interface(index).is_none() => Err(Errno(libc::ENODEV)),
-        _ => Ok(scope),
-    }
+    u32::try_from(number).map_err(|_| Errno(libc::EINVAL))
 }
 
 /// Has a socket speak and hear by the interface of a scope alone; 0: by all.

@@ -27,6 +27,8 @@ pub enum Error {
     BrokenPipe,
     /// The datagram is larger than can be sent.
     MessageTooLong,
+    /// The connection gave way to others, of which there were too many.
+    Aborted,
     /// There is no memory, or as much as there may be.
     OutOfMemory,
 }
@@ -45,6 +47,7 @@ impl fmt::Display for Error {
             Self::NotConnected => "not connected",
             Self::BrokenPipe => "shut down for sending",
             Self::MessageTooLong => "message too long",
+            Self::Aborted => "it gave way to other connections",
             Self::OutOfMemory => "no memory",
         })
     }

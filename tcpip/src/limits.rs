@@ -90,6 +90,11 @@ macro_rules! stats {
             pub fn iter(&self) -> impl Iterator<Item = (&'static str, u64)> {
                 [$((stringify!($name), self.$name)),*].into_iter()
             }
+
+            /// Adds what another engine has counted.
+            pub fn add(&mut self, other: &Self) {
+                $(self.$name += other.$name;)*
+            }
         }
     };
 }
@@ -121,6 +126,10 @@ stats! {
     device_waits,
     /// Messages of ICMP that were not sent, because there were too many.
     icmp_limited,
+    /// Datagrams received by who has their port.
+    datagrams_in,
+    /// Datagrams sent.
+    datagrams_out,
     /// Datagrams to ports that nobody has.
     no_port,
     /// Segments received.
@@ -153,6 +162,8 @@ stats! {
     requests_ignored,
     /// Requests for connections that were ignored, since there was no room for another.
     requests_without_room,
+    /// Connections that were broken off for others, since there were too many.
+    gave_way,
     /// Requests for connections that were answered with a cookie.
     cookies_sent,
     /// Connections made from cookies.

@@ -15,6 +15,9 @@ use crate::tcp::Connection;
 use crate::timers::UNSET;
 use crate::wire::usual::{self, Ends};
 
+/// Memory for more connections than these is given back when there are none.
+const CROWD: usize = 1024;
+
 /// A connection and what belongs to it.
 pub(crate) struct Entry<H> {
     pub(crate) connection: Connection,
@@ -46,6 +49,8 @@ pub(crate) struct Table<H> {
     newest: Option<u32>,
     orphans: usize,
     limit: usize,
+    /// Where the next sample begins.
+    sampled: u32,
     /// The slot that [`Table::find_next`] found last and by which ends, unless it has lost these since.
     last: Option<(Ends, u32)>,
 }
@@ -61,6 +66,7 @@ impl<H> Table<H> {
             newest: None,
             orphans: 0,
             limit,
+            sampled: 0,
             last: None,
         }
     }
@@ -109,6 +115,19 @@ impl<H> Table<H> {
     /// Whether one more would be too many.
     pub(crate) fn is_full(&self) -> bool {
         self.slots.len() - self.free.len() >= self.limit
+    }
+
+    /// Whether no places are left but those that are kept for who is still to come, while others give way.
+    pub(crate) fn is_crowded(&self) -> bool {
+        self.slots.len() - self.free.len() + (self.limit / 16).clamp(1, 64) >= self.limit
+    }
+
+    /// Connections from `count` slots at even distances; the next time, from those behind them.
+    pub(crate) fn sample(&mut self, count: u32) -> impl Iterator<Item = (u32, &Entry<H>)> {
+        let step = (self.slots.len() as u32).div_ceil(count).max(1);
+        self.sampled = (self.sampled + 1) % step;
+        let slots = (self.sampled as usize..self.slots.len()).step_by(step as usize);
+        slots.filter_map(|slot| Some((slot as u32, self.get(slot as u32)?)))
     }
 
     /// The slot that the next connection gets.
@@ -197,6 +216,11 @@ impl<H> Table<H> {
         let entry = self.slots.get_mut(slot as usize)?.take()?;
         debug_assert!(entry.timer == UNSET, "a timer would go off for nobody");
         self.free.push(slot);
+        if self.free.len() == self.slots.len() && self.slots.len() > CROWD {
+            // A crowd has gone: so does what it took to know it. Of none nothing is copied, so that no memory is needed.
+            (self.slots, self.free) = (Vec::new(), Vec::new());
+            self.by_tuple.shrink_to_fit();
+        }
         Some(entry)
     }
 
@@ -290,6 +314,26 @@ mod tests {
     }
 
     /// The ends as they stand in a frame.
+    #[test]
+    fn what_a_crowd_took_is_given_back_when_it_has_gone() {
+        let mut table: Table<()> = Table::new(5000, 7);
+        let insert = |table: &mut Table<()>, port| {
+            let ends = tuple(port);
+            table.insert(ends, Connection::new(0), None).expect("room")
+        };
+        let slots: Vec<_> = (0..2000).map(|port| insert(&mut table, port)).collect();
+        for slot in &slots[1..] {
+            table.remove(*slot);
+        }
+        assert_eq!(table.find(&tuple(0)), Some(slots[0]));
+        assert!(table.by_tuple.capacity() > 1000);
+        table.remove(slots[0]);
+        assert_eq!(table.by_tuple.capacity(), 0);
+        assert_eq!((table.slots.capacity(), table.free.capacity()), (0, 0));
+        let slot = insert(&mut table, 9);
+        assert_eq!(table.find(&tuple(9)), Some(slot));
+    }
+
     fn ends(port: u16) -> [u8; 12] {
         let [high, low] = port.to_be_bytes();
         [10, 0, 2, 2, 10, 0, 2, 15, high, low, 0, 80]

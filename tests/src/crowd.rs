@@ -1,7 +1,7 @@
 //! The program `test-crowd` in a machine whose network is Linux's, over a [`Relay`]; and what its clients do.
 
 use crate::relay::{ADDRESS, Relay, Weather};
-use crate::{Boot, DEADLINE, Guest, Running};
+use crate::{Boot, DEADLINE, Guest, Running, Size};
 use socket2::{Domain, SockRef, Socket, Type};
 use std::io::{self, Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpStream};
@@ -18,6 +18,11 @@ const CENSUS: u16 = 9;
 
 /// How much memory may be missing after everybody has gone: what allocators keep for the next, which differs by chance.
 const SLACK_KIB: u64 = 256;
+
+fn guest(args: &[&str]) -> Guest {
+    let guest = Guest::new("test-crowd").boot(Boot::Kernel).address(ADDRESS);
+    guest.args(args)
+}
 
 /// What the program says that there is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -56,19 +61,26 @@ impl Crowd {
     pub fn start_unknown(seed: u64, card: &str) -> Self {
         let relay = Relay::new();
         relay.introduce_guest();
-        Self::boot(relay, seed, card, &[&DEADLINE.as_secs().to_string()])
+        let guest = guest(&[&DEADLINE.as_secs().to_string()]);
+        Self::boot(relay, seed, card, guest)
+    }
+
+    /// As [`Crowd::start_patient`], with so much memory.
+    pub fn start_small(seed: u64, card: &str, memory: Size) -> Self {
+        let guest = guest(&[&DEADLINE.as_secs().to_string()]).memory(memory);
+        let crowd = Self::boot(Relay::new(), seed, card, guest);
+        crowd.census();
+        crowd
     }
 
     fn start_with(seed: u64, card: &str, args: &[&str]) -> Self {
-        let crowd = Self::boot(Relay::new(), seed, card, args);
+        let crowd = Self::boot(Relay::new(), seed, card, guest(args));
         // An answer shows that all of the way is there.
         crowd.census();
         crowd
     }
 
-    fn boot(mut relay: Relay, seed: u64, card: &str, args: &[&str]) -> Self {
-        let guest = Guest::new("test-crowd").boot(Boot::Kernel).address(ADDRESS);
-        let guest = guest.args(args);
+    fn boot(mut relay: Relay, seed: u64, card: &str, guest: Guest) -> Self {
         let guest = guest.cable(&relay.netdev()).card(card).start();
         relay.join(seed);
         guest.wait_for("serving crowds");

@@ -1,7 +1,7 @@
 //! Crowds of Linux's clients that come and go in all ways, and floods of frames from strangers: those who behave are served, and
 //! afterwards everything is as it was, memory too.
 
-use std::io::{Read, Write};
+use std::io::{ErrorKind, Read, Write};
 use std::net::{Ipv4Addr, Shutdown, SocketAddr, TcpStream};
 use std::sync::Mutex;
 use std::thread;
@@ -11,9 +11,9 @@ use vm_tests::crowd::{
     upload, will_reset,
 };
 use vm_tests::frame::{Ipv4, Tcp, arp, datagram, ethernet, icmp, protocol};
-use vm_tests::namespace;
 use vm_tests::relay::{Chance, GUEST, GUEST_MAC, LINUX, LINUX_MAC};
 use vm_tests::wire::flag;
+use vm_tests::{Size, namespace};
 
 /// Clients at the same time, and those of them that vanish in a test.
 const AT_ONCE: u64 = 8;
@@ -310,6 +310,45 @@ const FLOODS: [(&str, Flood); 9] = [
         v4(&Ipv4::new(LINUX, GUEST, protocol::ICMP).packet(&message))
     }),
 ];
+
+#[test]
+fn who_holds_all_connections_keeps_nobody_out() {
+    let test = "crowds::who_holds_all_connections_keeps_nobody_out";
+    if !namespace::enter(test, &["test-crowd"]) {
+        return;
+    }
+    let crowd = Crowd::start_small(5, "virtio-net-pci", Size::mib(12));
+    let start = crowd.census();
+    crowd_out(&crowd);
+    let before = settled(&crowd, start);
+    crowd_out(&crowd);
+    crowd.wait_for_rest(before);
+}
+
+/// One address asks for more connections than there is room for, and others come from another network.
+fn crowd_out(crowd: &Crowd) {
+    let mut idle: Vec<_> = (0..960).map(|_| crowd.connect(CALLBACKS)).collect();
+    for stream in &mut idle {
+        // It may have given way already.
+        let _ = stream.write_all(b"GET");
+    }
+    let others: Vec<_> = (0..10)
+        .map(|_| {
+            let stream = connect(crowd.relay.address_v6(CALLBACKS), None).unwrap();
+            echo(&stream, b"served all the same");
+            stream
+        })
+        .collect();
+    others.iter().for_each(|stream| echo(stream, b"still"));
+    let gave_way = idle.iter().filter(|stream| {
+        stream.set_nonblocking(true).unwrap();
+        // What was sent may come back before the end does.
+        let read = || Read::read(&mut &**stream, &mut [0; 3]);
+        let end = read().and_then(|_| read());
+        end.is_err_and(|error| error.kind() == ErrorKind::ConnectionReset)
+    });
+    assert!(gave_way.count() >= others.len());
+}
 
 #[test]
 fn floods_of_frames_harm_nobody_and_leave_nothing() {

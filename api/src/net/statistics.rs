@@ -52,8 +52,8 @@ pub fn print_statistics() -> Result<()> {
             counted.unsaid
         );
         println!(
-            "{}: sent again {}, waited for a buffer {}",
-            interface.name, counted.retransmitted, counted.waited_for_buffer
+            "{}: sent again {}, waited for a buffer {}, gave way {}",
+            interface.name, counted.retransmitted, counted.waited_for_buffer, counted.gave_way
         );
     }
     Ok(())

@@ -79,6 +79,8 @@ pub struct Statistics {
     pub retransmitted: u64,
     /// Frames, and a connection's next segments, that waited for a free buffer of the device. They were sent later.
     pub waited_for_buffer: u64,
+    /// Connections that were broken off for others, since there were too many (`docs/network.md`, "Memory").
+    pub gave_way: u64,
 }
 
 /// A service's connections, in the kernel.

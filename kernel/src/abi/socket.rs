@@ -7,6 +7,7 @@
 pub(super) mod address;
 pub(super) mod connection;
 mod control;
+mod device;
 mod groups;
 pub(super) mod mark;
 mod message;

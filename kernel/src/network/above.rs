@@ -100,13 +100,13 @@ impl Sockets for Above {
             ..*datagram
         };
         if self.is_for_many(to.ip()) {
-            let all = self.ports.mailboxes(to, arrival.remote);
+            let all = self.ports.mailboxes(to, arrival.remote, self.index);
             for mailbox in &all {
                 self.inbox_full += u64::from(!mailbox.deliver(&arrival, self.index));
             }
             return !all.is_empty();
         }
-        match self.ports.mailbox(to, arrival.remote) {
+        match self.ports.mailbox(to, arrival.remote, self.index) {
             Some(mailbox) => {
                 self.inbox_full += u64::from(!mailbox.deliver(&arrival, self.index));
                 true
@@ -118,7 +118,7 @@ impl Sockets for Above {
     fn undeliverable(&mut self, datagram: &Undelivered<'_>) {
         let remote = binding::end(datagram.remote, self.index);
         let local = binding::end(datagram.local, self.index);
-        if let Some(mailbox) = self.ports.mailbox(local, remote) {
+        if let Some(mailbox) = self.ports.mailbox(local, remote, self.index) {
             mailbox.fail(&Undelivered {
                 local,
                 remote,
@@ -143,11 +143,12 @@ impl Sockets for Above {
             binding::end(request.remote, self.index),
         );
         if let Some(post) = self.ports.messages.get() {
-            post.echo_failed(&Undelivered {
+            let request = Undelivered {
                 local,
                 remote,
                 ..*request
-            });
+            };
+            post.echo_failed(&request, self.index);
         }
     }
 

@@ -12,6 +12,8 @@ pub struct Binding {
     pub address: SocketAddr,
     /// `[::]` stands for all addresses of IPv4 too.
     pub is_dual: bool,
+    /// The interface that alone is heard (`SO_BINDTODEVICE`); none: all are.
+    pub device: Option<usize>,
 }
 
 impl From<SocketAddr> for Binding {
@@ -19,6 +21,7 @@ impl From<SocketAddr> for Binding {
         Self {
             address,
             is_dual: false,
+            device: None,
         }
     }
 }
@@ -29,6 +32,7 @@ impl Binding {
         Self {
             address: SocketAddr::new(IpAddr::V6(Ipv6Addr::UNSPECIFIED), port),
             is_dual: true,
+            device: None,
         }
     }
 
@@ -44,17 +48,26 @@ impl Binding {
         ip.is_unspecified() && (ip.is_ipv4() == is_v4 || is_v4 && self.is_dual)
     }
 
-    /// How well it suits an address: 2, it is that one; 1, it stands for all; `None`: not at all.
+    /// How well it suits what comes to an address by an interface: two for the address, if it stands for no others, and three for the interface, if it
+    /// hears no others, as Linux counts; `None`: not at all.
     #[inline]
-    pub(super) fn suits(&self, ip: IpAddr) -> Option<u8> {
+    pub(super) fn suits(&self, ip: IpAddr, interface: usize) -> Option<u8> {
+        let by_device = match self.device {
+            None => 0,
+            Some(own) if own == interface => 3,
+            Some(_) => return None,
+        };
         match self.address.ip() == ip {
-            true => Some(2),
-            false => self.is_all(ip.is_ipv4()).then_some(1),
+            true => Some(by_device + 2),
+            false => self.is_all(ip.is_ipv4()).then_some(by_device + 1),
         }
     }
 
-    /// Whether there is an address that suits both.
+    /// Whether there is an address, and an interface, that suits both.
     pub(super) fn overlaps(&self, other: &Self) -> bool {
+        if matches!((self.device, other.device), (Some(a), Some(b)) if a != b) {
+            return false;
+        }
         let (a, b) = (self.address.ip(), other.address.ip());
         a == b
             || [true, false].into_iter().any(|is_v4| {
@@ -134,6 +147,7 @@ mod tests {
         Binding {
             address: address.parse().expect("an address"),
             is_dual,
+            device: None,
         }
     }
 
@@ -161,10 +175,24 @@ mod tests {
             assert_eq!(a.overlaps(&b), is_shared, "{a:?} {b:?}");
             assert_eq!(b.overlaps(&a), is_shared, "{b:?} {a:?}");
         }
-        assert_eq!(all.suits(v4.address.ip()), Some(1));
-        assert_eq!(v4.suits(v4.address.ip()), Some(2));
-        assert_eq!(all_v6.suits(v4.address.ip()), None);
-        assert_eq!(all_v4.suits(v6.address.ip()), None);
+        assert_eq!(all.suits(v4.address.ip(), 1), Some(1));
+        assert_eq!(v4.suits(v4.address.ip(), 1), Some(2));
+        assert_eq!(all_v6.suits(v4.address.ip(), 1), None);
+        assert_eq!(all_v4.suits(v6.address.ip(), 1), None);
+    }
+
+    #[test]
+    fn who_hears_one_interface_hears_no_other_and_comes_first_there() {
+        let one = bound("10.0.2.15:80", false);
+        let all = bound("0.0.0.0:80", false);
+        let of = |device| Binding {
+            device: Some(device),
+            ..all
+        };
+        assert_eq!(of(1).suits(one.address.ip(), 2), None);
+        assert!(of(1).suits(one.address.ip(), 1) > one.suits(one.address.ip(), 1));
+        assert!(!of(1).overlaps(&of(2)));
+        assert!(of(1).overlaps(&all) && all.overlaps(&of(1)) && of(1).overlaps(&of(1)));
     }
 
     #[test]

@@ -31,7 +31,7 @@ pub enum Error {
     InProgress,
     /// The connection is being made already, and is asked for again.
     AlreadyInProgress,
-    /// The connection could not be made, as the program knows already.
+    /// The connection could not be made, as the program knows already; or it gave way to others, of which there were too many.
     Aborted,
     /// The sending direction is shut down.
     BrokenPipe,
@@ -69,6 +69,7 @@ impl From<tcpip::Error> for Error {
             tcpip::Error::NotConnected => Self::NotConnected,
             tcpip::Error::BrokenPipe => Self::BrokenPipe,
             tcpip::Error::MessageTooLong => Self::MessageTooLong,
+            tcpip::Error::Aborted => Self::Aborted,
             tcpip::Error::OutOfMemory => Self::OutOfMemory,
         }
     }

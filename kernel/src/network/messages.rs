@@ -56,8 +56,8 @@ pub(super) trait Post: Send + Sync {
     /// Gives a message to all who want it; how many had no room.
     fn deliver(&self, arrival: &Arrival<'_>, interface: usize) -> u64;
 
-    /// Tells who sent an echo request that it did not arrive.
-    fn echo_failed(&self, request: &Undelivered<'_>);
+    /// Tells who sent an echo request by an interface that it did not arrive.
+    fn echo_failed(&self, request: &Undelivered<'_>, interface: usize);
 }
 
 /// Who gets messages.
@@ -166,10 +166,10 @@ impl Messages {
         raw.retain(|(_, known)| !Arc::ptr_eq(known, mailbox));
     }
 
-    fn echo(&self, identifier: u16, ip: IpAddr) -> Option<Arc<Mailbox>> {
+    fn echo(&self, identifier: u16, ip: IpAddr, interface: usize) -> Option<Arc<Mailbox>> {
         let tables = self.tables.lock();
         let mut entries = tables.echoes.get(&identifier)?.iter();
-        let (_, mailbox) = entries.find(|(binding, _)| binding.suits(ip).is_some())?;
+        let (_, mailbox) = entries.find(|(binding, _)| binding.suits(ip, interface).is_some())?;
         Some(mailbox.clone())
     }
 }
@@ -210,7 +210,8 @@ impl Post for Messages {
     fn deliver(&self, arrival: &Arrival<'_>, interface: usize) -> u64 {
         let mut lost = 0;
         let ip = arrival.local.ip();
-        let echo = answered(arrival.payload).and_then(|identifier| self.echo(identifier, ip));
+        let echo =
+            answered(arrival.payload).and_then(|identifier| self.echo(identifier, ip, interface));
         if let Some(mailbox) = echo {
             lost += u64::from(!mailbox.deliver(arrival, interface));
         }
@@ -218,7 +219,7 @@ impl Post for Messages {
         if tables.raw.is_empty() {
             return lost;
         }
-        let suits = |entry: &&(Binding, Arc<Mailbox>)| entry.0.suits(ip).is_some();
+        let suits = |entry: &&(Binding, Arc<Mailbox>)| entry.0.suits(ip, interface).is_some();
         let all: Vec<_> = tables.raw.iter().filter(suits).cloned().collect();
         drop(tables);
         let packet = match (arrival.remote.ip(), ip) {
@@ -242,8 +243,9 @@ impl Post for Messages {
         lost
     }
 
-    fn echo_failed(&self, request: &Undelivered<'_>) {
-        if let Some(mailbox) = self.echo(request.local.port(), request.local.ip()) {
+    fn echo_failed(&self, request: &Undelivered<'_>, interface: usize) {
+        let (identifier, ip) = (request.local.port(), request.local.ip());
+        if let Some(mailbox) = self.echo(identifier, ip, interface) {
             mailbox.fail(request);
         }
     }

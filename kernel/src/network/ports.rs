@@ -234,7 +234,7 @@ fn listening(
         if entry.listener.is_none() || !entry.hears(interface) {
             continue;
         }
-        if let Some(fit) = binding.suits(ip) {
+        if let Some(fit) = binding.suits(ip, interface) {
             let rank = (fit, entry.preference(lane));
             if best.is_none_or(|(_, known)| rank > known) {
                 best = Some((at, rank));
@@ -438,11 +438,16 @@ impl Ports {
 
     /// Who gets datagrams for `address` from `remote`: who talks to that peer alone before others, who is bound to the address before
     /// who is bound to all, and of those that share it whom the peer's address leads to.
-    pub(super) fn mailbox(&self, address: SocketAddr, remote: SocketAddr) -> Option<Arc<Mailbox>> {
+    pub(super) fn mailbox(
+        &self,
+        address: SocketAddr,
+        remote: SocketAddr,
+        interface: usize,
+    ) -> Option<Arc<Mailbox>> {
         let tables = self.tables.lock();
         let entries = tables.udp.get(&address.port())?;
         let rank = |(binding, mailbox): &(Binding, Arc<Mailbox>)| {
-            let fit = binding.suits(address.ip())?;
+            let fit = binding.suits(address.ip(), interface)?;
             Some((mailbox.regard(remote)?, fit))
         };
         if let [entry] = entries.as_slice() {
@@ -459,12 +464,17 @@ impl Ports {
     }
 
     /// All who get datagrams for a group, or for all stations.
-    pub(super) fn mailboxes(&self, address: SocketAddr, remote: SocketAddr) -> Vec<Arc<Mailbox>> {
+    pub(super) fn mailboxes(
+        &self,
+        address: SocketAddr,
+        remote: SocketAddr,
+        interface: usize,
+    ) -> Vec<Arc<Mailbox>> {
         let tables = self.tables.lock();
         let entries = tables.udp.get(&address.port()).into_iter().flatten();
         entries
             .filter(|(binding, mailbox)| {
-                binding.suits(address.ip()).is_some() && mailbox.regard(remote).is_some()
+                binding.suits(address.ip(), interface).is_some() && mailbox.regard(remote).is_some()
             })
             .map(|(_, mailbox)| mailbox.clone())
             .collect()
@@ -593,6 +603,7 @@ mod tests {
         let v6 = |text: &str, is_dual| Binding {
             address: text.parse().expect("an address"),
             is_dual,
+            device: None,
         };
         let (four, six) = (at([0; 4], 80), v6("[::]:80", false));
         assert_eq!(ports.bind_tcp(four, false), Ok(four));
@@ -637,13 +648,13 @@ mod tests {
         );
         let goes_to = |mailbox: &Arc<Mailbox>, from| {
             ports
-                .mailbox(address, from)
+                .mailbox(address, from, 1)
                 .is_some_and(|found| Arc::ptr_eq(&found, mailbox))
         };
         assert!(goes_to(&friend, from) && goes_to(&own, stranger));
         let group = to([239, 1, 2, 3], 53);
         assert_eq!(
-            ports.mailboxes(group, stranger).len(),
+            ports.mailboxes(group, stranger, 1).len(),
             1,
             "one is bound to another address"
         );

@@ -26,6 +26,8 @@ use crate::scheduler::{self, Notifier};
 
 /// While so many bytes of a connection wait to be sent, no more are taken.
 pub const QUEUE_BYTES: usize = 256 << 10;
+/// Memory for more connections than these is given back when there are none.
+const CROWD: usize = 1024;
 /// Connections that may wait to be accepted.
 const BACKLOG: usize = 1024;
 /// Pieces of news in a row before the other threads and the stacks of the core get their turn.
@@ -628,6 +630,13 @@ impl Service {
         stack.release(connection.slot, is_abrupt, clock::now_ns());
         drop(stack);
         self.free.push(number);
+        if self.free.len() == self.connections.len() && self.free.len() > CROWD {
+            // A crowd has gone: so does what it took to know it.
+            self.connections = Vec::new();
+            self.free = Vec::new();
+            self.armed_ns = Vec::new();
+            self.deadlines.clear();
+        }
     }
 
     fn refuse(&self, pending: Pending) {

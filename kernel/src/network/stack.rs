@@ -785,6 +785,11 @@ impl Stack {
         all.map(move |(tuple, state)| (FourTuple::from_tuple(&tuple, index), state))
     }
 
+    /// What the engine has counted so far.
+    pub fn counted(&self) -> tcpip::Stats {
+        *self.engine.stats()
+    }
+
     /// What was counted so far.
     pub fn statistics(&self) -> Statistics {
         let stats = self.engine.stats();
@@ -810,6 +815,7 @@ impl Stack {
             unsaid: stats.icmp_limited + stats.challenges_limited,
             retransmitted: stats.retransmitted + stats.handshakes_repeated,
             waited_for_buffer: stats.device_waits,
+            gave_way: stats.gave_way,
         }
     }
 

@@ -42,6 +42,8 @@ pub struct Statistics {
     pub retransmitted: u64,
     /// Frames, or a connection's next segments, that waited for a free buffer of the device.
     pub waited_for_buffer: u64,
+    /// Connections that were broken off for others, since there were too many.
+    pub gave_way: u64,
 }
 
 impl Statistics {
@@ -67,6 +69,7 @@ impl Statistics {
             unsaid,
             retransmitted,
             waited_for_buffer,
+            gave_way,
         } = &mut self;
         *received_frames += other.received_frames;
         *received_bytes += other.received_bytes;
@@ -87,6 +90,7 @@ impl Statistics {
         *unsaid += other.unsaid;
         *retransmitted += other.retransmitted;
         *waited_for_buffer += other.waited_for_buffer;
+        *gave_way += other.gave_way;
         self
     }
 }

@@ -96,7 +96,8 @@ impl<D: Device, S: Sockets> Engine<D, S> {
             port if is_free(port) => port,
             _ => return Err(Error::AddressInUse),
         };
-        self.make_room(now);
+        // The places that are kept are for these in any case.
+        self.make_room(None, now);
         let mut connection = Self::new_connection(now);
         connection.configure(settings);
         if is_awaiting {

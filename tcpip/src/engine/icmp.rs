@@ -68,7 +68,7 @@ impl<D: Device, S: Sockets> Engine<D, S> {
             });
         }
         match message {
-            Message::EchoRequest(id, data) => self.echo(packet, id, data, now),
+            Message::EchoRequest(code, id, data) => self.echo(packet, code, id, data, now),
             Message::EchoReply([a, b, c, d], content) => {
                 let (id, sequence) = (u16::from_be_bytes([a, b]), u16::from_be_bytes([c, d]));
                 let hop_limit = packet.hop_limit;
@@ -84,16 +84,35 @@ impl<D: Device, S: Sockets> Engine<D, S> {
         }
     }
 
-    /// Answers a ping. One to a group or to all is not answered (RFC 1122, section 3.2.2.6, allows that).
-    fn echo(&mut self, packet: &Packet<'_>, id: [u8; 4], data: &[u8], now: u64) {
-        if !self.addresses.is_own(packet.destination) || packet.source.is_unspecified() {
+    /// Answers a ping, whatever its code, as Linux does. One of IPv4 to a group or to all is not answered, which RFC 1122, section
+    /// 3.2.2.6, allows; one of IPv6 to a group is, from an address of this machine (RFC 4443, section 4.2).
+    fn echo(&mut self, packet: &Packet<'_>, code: u8, id: [u8; 4], data: &[u8], now: u64) {
+        if !packet.source.is_unicast() {
             return;
         }
-        let out = self.icmp_to(packet.destination, packet.source, icmp::HEADER + data.len());
+        let source = match self.addresses.is_own(packet.destination) {
+            true => packet.destination,
+            false => {
+                let is_group = !packet.destination.is_v4() && packet.destination.is_multicast();
+                let Some(source) = is_group
+                    .then(|| self.addresses.source_for(packet.source))
+                    .flatten()
+                else {
+                    return;
+                };
+                // Many may answer at once, and the asker may be another than it says.
+                if !self.icmp_budget.take(now) {
+                    self.stats.icmp_limited += 1;
+                    return;
+                }
+                source
+            }
+        };
+        let out = self.icmp_to(source, packet.source, icmp::HEADER + data.len());
         if ip::header_len(out.source.is_v4()) + out.len > self.capabilities.mtu {
             let mut bytes = vec![0; out.len];
             let (from, to) = (out.source, out.destination);
-            icmp::write(&mut bytes, from, to, Kind::EchoReply, id, data);
+            icmp::write(&mut bytes, from, to, Kind::EchoReply(code), id, data);
             let _ = self.send_in_parts(out, &bytes, now);
             return;
         }
@@ -102,7 +121,7 @@ impl<D: Device, S: Sockets> Engine<D, S> {
                 bytes,
                 out.source,
                 out.destination,
-                Kind::EchoReply,
+                Kind::EchoReply(code),
                 id,
                 data,
             );
@@ -315,7 +334,7 @@ impl<D: Device, S: Sockets> Engine<D, S> {
                 let mss = mtu.max(least).min(self.capabilities.mtu) - headers;
                 entry
                     .connection
-                    .shorten(mss as u32, (least - headers) as u32);
+                    .shorten(mss as u32, (least - headers) as u32, now);
                 self.settle(slot, News::empty(), now);
             }
             // An error that may pass ends no connection (RFC 1122, section 4.2.3.9), only one that is being made.

@@ -5,6 +5,7 @@
 
 mod autoconfiguration;
 mod calls;
+mod crowding;
 mod dhcp;
 mod groups;
 mod icmp;

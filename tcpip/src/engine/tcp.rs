@@ -283,9 +283,13 @@ impl<D: Device, S: Sockets> Engine<D, S> {
         now: u64,
     ) -> bool {
         // No connection has to go for one that is not taken.
-        if self.table.is_full() {
+        if self.table.is_crowded() {
             match self.sockets.admits(tuple.local()) {
-                Admission::Open { .. } => self.make_room(now),
+                Admission::Open { .. } if self.make_room(Some(tuple.remote), now) => {}
+                Admission::Open { .. } => {
+                    self.stats.requests_without_room += 1;
+                    return false;
+                }
                 refusal => return self.turn_away(tuple, refusal, segment, now),
             }
         }
@@ -339,15 +343,6 @@ impl<D: Device, S: Sockets> Engine<D, S> {
         false
     }
 
-    /// Has a connection that nobody holds give way if there are too many.
-    pub(super) fn make_room(&mut self, now: u64) {
-        if self.table.is_full()
-            && let Some(slot) = self.table.oldest_orphan()
-        {
-            self.give_up(slot, now);
-        }
-    }
-
     /// Has a connection make room for others. A peer that lacks data is told by a reset; one that has everything is not, since a
     /// reset could cost it what it has not read yet.
     pub(super) fn give_up(&mut self, slot: u32, now: u64) {
@@ -364,6 +359,12 @@ impl<D: Device, S: Sockets> Engine<D, S> {
 
     /// Ends a connection by a reset to the peer.
     pub(super) fn break_off(&mut self, slot: u32, now: u64) {
+        self.reset_peer(slot, now);
+        self.destroy(slot);
+    }
+
+    /// Tells the peer of a connection that it is over.
+    pub(super) fn reset_peer(&mut self, slot: u32, now: u64) {
         if let Some(entry) = self.table.get(slot)
             && !matches!(
                 entry.connection.state(),
@@ -383,7 +384,6 @@ impl<D: Device, S: Sockets> Engine<D, S> {
             self.stats.resets_sent += 1;
             self.send_bare(&tuple, &header, now);
         }
-        self.destroy(slot);
     }
 
     /// After anything happened to a connection: sends what there is to send, sets its timer, and acts on what has changed.

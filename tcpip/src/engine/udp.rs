@@ -36,7 +36,9 @@ impl<D: Device, S: Sockets> Engine<D, S> {
         if packet.source.is_unspecified() || !self.sockets.deliver(&arrival) {
             self.stats.no_port += 1;
             self.refuse(packet, Kind::PortUnreachable, now);
+            return;
         }
+        self.stats.datagrams_in += 1;
     }
 
     /// Sends a datagram; in parts if it is too long for a packet.
@@ -99,6 +101,7 @@ impl<D: Device, S: Sockets> Engine<D, S> {
         } else {
             self.send_packet(out, now, &mut |bytes| udp::write(bytes, from, to, payload))?;
         }
+        self.stats.datagrams_out += 1;
         self.device.flush();
         Ok(())
     }

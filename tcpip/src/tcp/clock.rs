@@ -128,6 +128,8 @@ impl Connection {
         if self.rtt.backoff() >= BLACK_HOLE && !self.bits.contains(Bits::SHORTENED) {
             self.bits |= Bits::SHORTENED;
             self.mss = self.mss.min(u32::from(super::DEFAULT_MSS));
+            // Nobody would say that more is too long.
+            self.longer = None;
         }
         // One segment goes out whatever the window is.
         self.window = self.window.max(1);

@@ -48,6 +48,8 @@ const ANSWER_TIMEOUT_US: u64 = 60 * SECOND;
 pub(crate) const ACCEPT_TIMEOUT_US: u64 = 10 * SECOND;
 /// How long a peer may take to close its side after we closed ours for good.
 const CLOSE_TIMEOUT_US: u64 = 30 * SECOND;
+/// After this time a path that has become narrower may have become wider again (RFC 1191, section 6.3; RFC 8201, section 5.3).
+const LONGER_US: u64 = 600 * SECOND;
 /// The receive window before it is known that more is of use.
 const FIRST_WINDOW: u32 = 64 << 10;
 /// What every host takes (RFC 9293, section 3.7.1).
@@ -162,6 +164,8 @@ bitflags! {
         const ONE_WAY = 1 << 16;
         /// The handshake was through.
         const MADE = 1 << 17;
+        /// The peer began it.
+        const ACCEPTED = 1 << 18;
     }
 }
 
@@ -276,6 +280,8 @@ pub(crate) struct Connection {
     window_ack: Seq,
     /// Payload of a full segment.
     mss: u32,
+    /// What it was before a router said that less gets through, and when that is tried again.
+    longer: Option<(u32, u64)>,
 
     /// The number expected next.
     rcv_nxt: Seq,
@@ -359,6 +365,7 @@ impl Connection {
             window_seq: Seq(0),
             window_ack: Seq(0),
             mss: u32::from(DEFAULT_MSS),
+            longer: None,
             rcv_nxt: Seq(0),
             edge: Seq(0),
             last_ack: Seq(0),
@@ -429,6 +436,7 @@ impl Connection {
         now_us: u64,
     ) -> Self {
         let mut one = Self::new(now_us);
+        one.bits |= Bits::ACCEPTED;
         one.receive_limit = FIRST_WINDOW.min(limits.receive_bytes as u32);
         one.ts_offset = agreement.timestamp_offset;
         let first = agreement.isn + 1;
@@ -479,13 +487,27 @@ impl Connection {
         self.bits.contains(Bits::MADE)
     }
 
+    /// Whether the peer began it, and it is not over.
+    pub(crate) fn was_accepted(&self) -> bool {
+        self.bits.contains(Bits::ACCEPTED) && self.state != State::Closed
+    }
+
+    /// When the peer last got further: acknowledged something new, or had sent half a window's bytes, which were read.
+    pub(crate) fn moved_at(&self) -> u64 {
+        self.progress_at.max(self.read_since)
+    }
+
     /// Takes the program's settings over.
     pub(crate) fn configure(&mut self, settings: Settings) {
         self.bits.set(Bits::NODELAY, settings.is_nodelay);
         self.bits.set(Bits::QUICK_ACK, settings.is_quick_ack);
         self.bits.set(Bits::CORKED, settings.is_corked);
         let options = u32::from(self.bits.contains(Bits::TIMESTAMPS)) * 12;
-        self.mss = self.mss.min(Self::segment_limit(&settings, options));
+        let most = Self::segment_limit(&settings, options);
+        self.mss = self.mss.min(most);
+        if let Some((longer, _)) = &mut self.longer {
+            *longer = most.min(*longer);
+        }
         // What the peer was told that it may send stays.
         self.receive_limit = self.receive_limit.min(settings.receive_bytes);
         self.congestion.set_control(settings.congestion_control);
@@ -793,7 +815,7 @@ impl Connection {
     }
 
     /// A router says that packets with more than `mss` bytes of payload do not get through (RFC 1191, RFC 8201).
-    pub(crate) fn shorten(&mut self, mss: u32, least: u32) {
+    pub(crate) fn shorten(&mut self, mss: u32, least: u32, now_us: u64) {
         let options = if self.bits.contains(Bits::TIMESTAMPS) {
             12
         } else {
@@ -801,10 +823,20 @@ impl Connection {
         };
         let mss = mss.max(least).saturating_sub(options);
         if mss < self.mss {
+            let (longer, _) = self.longer.unwrap_or((self.mss, 0));
+            self.longer = Some((longer, now_us + LONGER_US));
             self.mss = mss;
             // What was under way was too long, so it is sent again at once.
             self.nxt = self.una;
             self.timed_at = 0;
+        }
+    }
+
+    /// Tries again what a router had said to be too long, if that is long ago.
+    #[inline]
+    fn try_longer(&mut self, now_us: u64) {
+        if let Some((longer, _)) = self.longer.take_if(|(_, at)| *at <= now_us) {
+            self.mss = longer;
         }
     }
 

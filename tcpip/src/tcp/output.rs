@@ -266,6 +266,7 @@ impl Connection {
         if unsent == 0 && !has_fin {
             return None;
         }
+        self.try_longer(cx.now_us);
         let sent = self.nxt - self.una;
         if sent == 0 && cx.now_us - self.progress_at > self.rtt.timeout_us() && self.nxt == self.max
         {

@@ -28,8 +28,8 @@ pub(crate) enum Failure {
 /// A message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Message<'a> {
-    /// Asks for an echo; identifier and sequence number as they are, and the data.
-    EchoRequest([u8; 4], &'a [u8]),
+    /// Asks for an echo; the code, which says nothing but comes back, identifier and sequence number as they are, and the data.
+    EchoRequest(u8, [u8; 4], &'a [u8]),
     /// The echo.
     EchoReply([u8; 4], &'a [u8]),
     /// An error about a packet of ours, of which the beginning is quoted.
@@ -60,7 +60,7 @@ impl<'a> Message<'a> {
         }
         let id = [header[4], header[5], header[6], header[7]];
         Some(match (is_v4, header[0], header[1]) {
-            (true, 8, 0) | (false, 128, 0) => Self::EchoRequest(id, rest),
+            (true, 8, code) | (false, 128, code) => Self::EchoRequest(code, id, rest),
             (true, 0, 0) | (false, 129, 0) => Self::EchoReply(id, rest),
             (true, 3, 4) => Self::Failure(Failure::TooBig(u32::from(be16!(header, 6))), rest),
             (true, 3, 2 | 3) | (false, 1, 4) | (false, 4, 1) => {
@@ -149,7 +149,8 @@ impl<'a> Quote<'a> {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Kind {
     EchoRequest,
-    EchoReply,
+    /// With the code of what it answers.
+    EchoReply(u8),
     PortUnreachable,
     ProtocolUnreachable,
 }
@@ -159,8 +160,8 @@ impl Kind {
         match (self, is_v4) {
             (Self::EchoRequest, true) => [8, 0],
             (Self::EchoRequest, false) => [128, 0],
-            (Self::EchoReply, true) => [0, 0],
-            (Self::EchoReply, false) => [129, 0],
+            (Self::EchoReply(code), true) => [0, code],
+            (Self::EchoReply(code), false) => [129, code],
             (Self::PortUnreachable, true) => [3, 3],
             (Self::PortUnreachable, false) => [1, 4],
             (Self::ProtocolUnreachable, true) => [3, 2],

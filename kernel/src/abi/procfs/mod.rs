@@ -4,6 +4,7 @@
 //!
 //! The link step brings them only to programs that name something in there (`toro_proc`, `toro_proc_net`, start.rs).
 
+mod counters;
 mod machine;
 pub(crate) mod network;
 mod process;

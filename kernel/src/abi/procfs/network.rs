@@ -7,7 +7,7 @@ use alloc::vec::Vec;
 use core::fmt::Write;
 use core::net::IpAddr;
 
-use super::{PROC_MAGIC, SYS_MAGIC, line, sockets, text};
+use super::{PROC_MAGIC, SYS_MAGIC, counters, line, sockets, text};
 use crate::abi::socket::start_network;
 use crate::error::{Errno, Result};
 use crate::network::dedicate::name_of;
@@ -22,7 +22,9 @@ static PROC_NET: Item = Item::Directory(&[
     ("arp", Item::File(neighbors)),
     ("dev", Item::File(devices)),
     ("if_inet6", Item::File(addresses_v6)),
+    ("netstat", Item::File(counters::more)),
     ("route", Item::File(routes)),
+    ("snmp", Item::File(counters::all)),
     ("tcp", Item::File(|_| sockets::tcp(false))),
     ("tcp6", Item::File(|_| sockets::tcp(true))),
     ("udp", Item::File(|_| sockets::udp(false))),

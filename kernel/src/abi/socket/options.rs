@@ -5,7 +5,8 @@ use core::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use libc::socklen_t;
 
-use super::{Socket, connection, groups, with_socket};
+use super::transfer::bytes;
+use super::{Socket, connection, device, groups, with_socket};
 use crate::abi::channel::SOCKET_BYTES;
 use crate::abi::netlink::{self, NetlinkSocket};
 use crate::abi::{errno, unix};
@@ -100,6 +101,7 @@ fn told_option(level: c_int, option: c_int) -> Option<Told> {
         (libc::IPPROTO_IPV6, libc::IPV6_RECVTCLASS) => Told::CLASS_V6,
         (libc::SOL_SOCKET, libc::SO_TIMESTAMP) => Told::TIME_US,
         (libc::SOL_SOCKET, libc::SO_TIMESTAMPNS) => Told::TIME_NS,
+        (libc::SOL_UDP, libc::UDP_GRO) => Told::SEGMENTS,
         _ => return None,
     })
 }
@@ -183,7 +185,7 @@ impl Socket<'_> {
         }
     }
 
-    fn is_bound(&self) -> bool {
+    pub(super) fn is_bound(&self) -> bool {
         match self {
             Socket::Tcp(socket) => socket.is_bound(),
             Socket::Udp(socket) => socket.is_bound(),
@@ -208,6 +210,14 @@ unsafe extern "C" fn setsockopt(
         }
         let is_v6 = socket.family().is_v6;
         match (level, option, &socket) {
+            (libc::SOL_SOCKET, libc::SO_BINDTODEVICE, socket) => {
+                // SAFETY: the caller's.
+                let name = unsafe { bytes(value.cast(), len as usize)? };
+                device::keep_to(socket, device::named(name)?)?;
+            }
+            (libc::SOL_SOCKET, libc::SO_BINDTOIFINDEX, socket) => {
+                device::keep_to(socket, device::numbered(integer()?)?)?;
+            }
             (libc::SOL_SOCKET, libc::SO_RCVBUF, socket) => {
                 let bytes = buffer_bytes(integer()?, MIN_RECEIVE_BYTES);
                 match socket {
@@ -306,6 +316,9 @@ unsafe extern "C" fn setsockopt(
                 let len = u16::try_from(integer()?).map_err(|_| Errno(libc::EINVAL))?;
                 socket.segment_bytes.store(len, Ordering::Relaxed);
             }
+            (libc::SOL_UDP, _, Socket::Udp(socket)) if socket.protocol != Protocol::Udp => {
+                return Err(Errno(libc::ENOPROTOOPT));
+            }
             (_, _, Socket::Udp(socket)) => match told_option(level, option) {
                 Some(what) => {
                     let is_on = integer()? != 0;
@@ -392,7 +405,12 @@ unsafe extern "C" fn getsockopt(
             return unsafe { store(c_int::from(is_on), value, len) };
         }
         let is_v6 = socket.family().is_v6;
+        if (level, option) == (libc::SOL_SOCKET, libc::SO_BINDTODEVICE) {
+            // SAFETY: the caller's.
+            return unsafe { device::store_name(&socket, value, len) };
+        }
         let integer = match (level, option, &socket) {
+            (libc::SOL_SOCKET, libc::SO_BINDTOIFINDEX, _) => device::number(&socket),
             (libc::SOL_SOCKET, libc::SO_ERROR, Socket::Tcp(socket)) => {
                 socket.take_error().map_or(0, |error| Errno::from(error).0)
             }

@@ -1,17 +1,19 @@
 //! The version of IP of a socket. One of IPv6 speaks IPv4 too, unless it was told not to (RFC 3493, sections 3.7 and 5.3).
 
 use core::net::SocketAddr;
-use core::sync::atomic::{AtomicBool, Ordering};
+use core::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 
 use crate::network::binding::{self, Binding};
 use crate::network::error::{Error, Result};
 
-/// The version of IP of a socket.
+/// The version of IP of a socket, and the interface that it keeps to.
 pub struct Family {
     /// It was made for IPv6.
     pub is_v6: bool,
     /// `IPV6_V6ONLY`.
     pub is_only: AtomicBool,
+    /// `SO_BINDTODEVICE`, `SO_BINDTOIFINDEX`: the scope of the one interface that it speaks and hears by; 0: none in particular.
+    pub scope: AtomicU32,
 }
 
 impl Family {
@@ -20,7 +22,13 @@ impl Family {
         Self {
             is_v6,
             is_only: AtomicBool::new(false),
+            scope: AtomicU32::new(0),
         }
+    }
+
+    /// The index of the one interface that it keeps to.
+    pub(super) fn device(&self) -> Option<usize> {
+        binding::index_of_scope(self.scope.load(Ordering::Relaxed))
     }
 
     fn is_dual(&self) -> bool {
@@ -45,6 +53,7 @@ impl Family {
         Ok(Binding {
             address,
             is_dual: is_dual && is_all,
+            device: self.device(),
         })
     }
 

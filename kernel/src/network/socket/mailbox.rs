@@ -33,7 +33,12 @@ pub struct Origin {
     pub traffic_class: u8,
     /// When it came, in nanoseconds since 1970, if the socket wanted to know then; else 0.
     pub wall_ns: u64,
+    /// The length of each datagram but the last, if several were received at once; else 0.
+    pub segment_bytes: u16,
 }
+
+/// As many datagrams as are received at once (Linux: `UDP_GRO_CNT_MAX`).
+const MAX_ALIKE: usize = 64;
 
 /// A datagram that has come in.
 pub(super) struct Datagram {
@@ -89,6 +94,34 @@ impl Inbox {
         if let Some(datagram) = self.queue.pop_front() {
             self.queued_bytes -= datagram.payload.len() + DATAGRAM_OVERHEAD;
         }
+    }
+
+    /// Takes the datagrams that follow one of `len` bytes and came on the same way, as long as they are as long, and one that is shorter, as far
+    /// as they fit: how many bytes they have.
+    pub(super) fn take_alike(&mut self, first: &Origin, len: usize, buf: &mut [u8]) -> usize {
+        let mut total = 0;
+        for _ in 1..MAX_ALIKE {
+            let Some(Datagram { origin, payload }) = self.first() else {
+                break;
+            };
+            let on_same_way = |other: &Origin| {
+                (first.from, first.to, first.interface) == (other.from, other.to, other.interface)
+                    && (first.hop_limit, first.traffic_class)
+                        == (other.hop_limit, other.traffic_class)
+            };
+            let count = payload.len();
+            let is_alike = count != 0 && count <= len && on_same_way(origin);
+            let Some(place) = buf.get_mut(total..total + count).filter(|_| is_alike) else {
+                break;
+            };
+            place.copy_from_slice(payload);
+            total += count;
+            self.pop();
+            if count < len {
+                break;
+            }
+        }
+        total
     }
 
     pub(super) fn peer(&self) -> Option<SocketAddr> {
@@ -186,6 +219,7 @@ impl Mailbox {
                 hop_limit: arrival.hop_limit,
                 traffic_class: arrival.traffic_class,
                 wall_ns,
+                segment_bytes: 0,
             },
             payload: copy.into_boxed_slice(),
         });
@@ -254,6 +288,46 @@ mod tests {
         assert_eq!((first.to.port(), &*first.payload), (937, &b"lost"[..]));
         let rest = core::iter::from_fn(|| inbox.failures.pop()).count();
         assert_eq!(rest, 63);
+    }
+
+    #[test]
+    fn datagrams_that_are_alike_are_taken_at_once() {
+        let mailbox = Mailbox::default();
+        for (from, len) in [
+            (2, 5),
+            (2, 5),
+            (2, 3),
+            (2, 5),
+            (3, 5),
+            (3, 6),
+            (3, 6),
+            (3, 0),
+        ] {
+            let from = alloc::format!("10.0.2.{from}:9");
+            let payload = &b"abcdef"[..len];
+            assert!(mailbox.deliver(&arrival(&from, payload), 1));
+        }
+        let mut inbox = mailbox.inbox.lock();
+        let mut buf = [0; 20];
+        let mut take = |room: usize| {
+            let first = inbox.first().expect("one");
+            let (origin, len) = (first.origin, first.payload.len());
+            inbox.pop();
+            inbox.take_alike(&origin, len, &mut buf[..room])
+        };
+        // A shorter one is the last; another sender's, a longer one, an empty one, and what does not fit, are not taken.
+        assert_eq!([take(20), take(20), take(20)], [8, 0, 0]);
+        assert_eq!([take(5), take(20), take(20)], [0, 0, 0]);
+        assert!(inbox.first().is_none());
+        assert_eq!(inbox.queued_bytes, 0);
+        assert_eq!(buf[..8], *b"abcdeabc");
+        drop(inbox);
+        for _ in 0..100 {
+            mailbox.deliver(&arrival("10.0.2.2:9", b"a"), 1);
+        }
+        let mut inbox = mailbox.inbox.lock();
+        let origin = inbox.first().expect("one").origin;
+        assert_eq!(inbox.take_alike(&origin, 1, &mut [0; 200]), 63);
     }
 
     #[test]

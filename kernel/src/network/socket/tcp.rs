@@ -213,8 +213,12 @@ impl TcpSocket {
         ] {
             heirs.store(own.load(Ordering::Relaxed), Ordering::Relaxed);
         }
-        let low_water = self.low_water.load(Ordering::Relaxed);
-        accepted.low_water.store(low_water, Ordering::Relaxed);
+        for (own, heirs) in [
+            (&self.low_water, &accepted.low_water),
+            (&self.family.scope, &accepted.family.scope),
+        ] {
+            heirs.store(own.load(Ordering::Relaxed), Ordering::Relaxed);
+        }
         for (own, heirs) in [
             (&self.is_address_reused, &accepted.is_address_reused),
             (&self.is_port_shared, &accepted.is_port_shared),
@@ -261,9 +265,16 @@ impl TcpSocket {
         deadline_ns: Option<u64>,
     ) -> Result<&'static Interface> {
         let remote = binding::destination(remote);
-        let interface = match is_nonblocking {
-            true => self.network.way(remote)?,
-            false => self.network.route(remote, deadline_ns)?,
+        let interface = match self.family.device() {
+            Some(index) => {
+                let interface = self.network.interface(index).ok_or(Error::NoDevice)?;
+                if !is_nonblocking {
+                    self.network.await_address(interface, remote, deadline_ns)?;
+                }
+                interface
+            }
+            None if is_nonblocking => self.network.way(remote)?,
+            None => self.network.route(remote, deadline_ns)?,
         };
         let port = bound.map_or(0, |bound| bound.address.port());
         Ok(interface.lane_for(remote, port))

@@ -3,7 +3,7 @@
 use alloc::vec::Vec;
 use core::ffi::c_int;
 use core::net::IpAddr;
-use core::sync::atomic::{AtomicU8, Ordering};
+use core::sync::atomic::{AtomicU16, Ordering};
 
 use bitflags::bitflags;
 
@@ -14,7 +14,7 @@ use crate::network::binding;
 bitflags! {
     /// What a program wants to be told.
     #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-    pub struct Told: u8 {
+    pub struct Told: u16 {
         /// `IP_PKTINFO`: interface and address of one of IPv4.
         const INFO_V4 = 1 << 0;
         /// `IP_RECVTTL`.
@@ -31,12 +31,14 @@ bitflags! {
         const TIME_US = 1 << 6;
         /// `SO_TIMESTAMPNS`: the same, in nanoseconds.
         const TIME_NS = 1 << 7;
+        /// `UDP_GRO`: datagrams that are alike are received at once, and their length is told.
+        const SEGMENTS = 1 << 8;
     }
 }
 
 /// The same, of a socket.
 #[derive(Default)]
-pub struct TellWhat(AtomicU8);
+pub struct TellWhat(AtomicU16);
 
 impl TellWhat {
     /// All of it.
@@ -72,6 +74,10 @@ impl Told {
             let seconds = wall_ns / 1_000_000_000;
             let body = [seconds.to_ne_bytes(), part.to_ne_bytes()].concat();
             records.push((libc::SOL_SOCKET, kind, body));
+        }
+        if self.contains(Self::SEGMENTS) && origin.segment_bytes != 0 {
+            let body = c_int::from(origin.segment_bytes).to_ne_bytes().to_vec();
+            records.push((libc::SOL_UDP, libc::UDP_GRO, body));
         }
         if let IpAddr::V4(to) = origin.to {
             if self.contains(Self::INFO_V4) {

@@ -124,6 +124,23 @@ impl UdpSocket {
         Ok(socket)
     }
 
+    /// `SO_BINDTODEVICE`: keeps to the interface of a scope from now on; 0: to none.
+    ///
+    /// # Errors
+    /// [`Error::Invalid`] when it has an address, [`Error::OutOfMemory`].
+    pub fn keep_to(&self, scope: u32) -> Result<()> {
+        if self.is_bound() {
+            return Err(Error::Invalid);
+        }
+        self.family.scope.store(scope, Ordering::Relaxed);
+        // It hears without an address.
+        if self.protocol == Protocol::Messages {
+            let all = self.family.binding(self.family.none())?;
+            self.post()?.bind(true, all, &self.mailbox)?;
+        }
+        Ok(())
+    }
+
     /// Who sends messages and gives them out.
     fn post(&self) -> Result<&'static dyn Post> {
         let post = self.network.ports.messages.get();
@@ -228,6 +245,7 @@ impl UdpSocket {
     fn outgoing(&self, to: SocketAddr, wishes: &Wishes) -> Result<&'static Interface> {
         let is_scoped = matches!(to, SocketAddr::V6(to) if to.scope_id() != 0);
         let chosen = match to.ip().is_multicast() && !is_scoped {
+            _ if self.family.device().is_some() => self.family.device(),
             true => wishes.interface.or_else(|| self.groups.interface()),
             false => None,
         };
@@ -351,9 +369,17 @@ impl UdpSocket {
             if let Some(datagram) = inbox.first() {
                 let len = datagram.payload.len().min(buf.len());
                 buf[..len].copy_from_slice(&datagram.payload[..len]);
-                let (origin, full_len) = (datagram.origin, datagram.payload.len());
-                if !is_peek {
-                    inbox.pop();
+                let (mut origin, full_len) = (datagram.origin, datagram.payload.len());
+                if is_peek {
+                    return Ok((len, full_len, Some(origin)));
+                }
+                inbox.pop();
+                if self.told.all().contains(Told::SEGMENTS) {
+                    let more = inbox.take_alike(&origin, len, &mut buf[len..]);
+                    if more != 0 {
+                        origin.segment_bytes = len as u16;
+                        return Ok((len + more, len + more, Some(origin)));
+                    }
                 }
                 return Ok((len, full_len, Some(origin)));
             }

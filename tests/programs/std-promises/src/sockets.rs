@@ -14,6 +14,9 @@ pub(crate) fn steps() {
     connecting();
     late_port();
     cut();
+    alike();
+    device();
+    counters();
 }
 
 /// `connect` of what is connected, is connecting, listens, or was refused.
@@ -168,6 +171,154 @@ fn cut() {
     show!(
         "whole again",
         (segment(0), sender.send_to(&[1; 25], to).ok(), lens(1))
+    );
+}
+
+/// Datagrams that are alike are received at once (`UDP_GRO`), if that is asked for.
+fn alike() {
+    let receiver = UdpSocket::bind("127.0.0.1:0").expect("a port");
+    let to = receiver.local_addr().expect("an address");
+    let sender = UdpSocket::bind("127.0.0.1:0").expect("a port");
+    show!("of none", get(&receiver, libc::SOL_UDP, libc::UDP_GRO));
+    show!("asked for", set(&receiver, libc::SOL_UDP, libc::UDP_GRO, 1));
+    show!("is", get(&receiver, libc::SOL_UDP, libc::UDP_GRO));
+    show!(
+        "cut into",
+        set(&sender, libc::SOL_UDP, libc::UDP_SEGMENT, 10)
+    );
+    for len in [25, 10, 40] {
+        show!("sent", sender.send_to(&[1; 64][..len], to).ok());
+        show!("at once", receive_told(&receiver));
+    }
+    show!("not again", set(&receiver, libc::SOL_UDP, libc::UDP_GRO, 0));
+    show!("sent", sender.send_to(&[1; 25], to).ok());
+    show!("one by one", [(); 3].map(|()| receive_told(&receiver)));
+}
+
+/// The length of what was received, and of each datagram of it, if that is told.
+fn receive_told(socket: &UdpSocket) -> (isize, Option<i32>) {
+    let (mut buf, mut control) = ([0_u8; 1000], [0_u64; 8]);
+    let mut part = libc::iovec {
+        iov_base: buf.as_mut_ptr().cast(),
+        iov_len: buf.len(),
+    };
+    // SAFETY: a structure of integers and pointers; all places are there during the call.
+    unsafe {
+        let mut message: libc::msghdr = std::mem::zeroed();
+        message.msg_iov = &raw mut part;
+        message.msg_iovlen = 1;
+        message.msg_control = control.as_mut_ptr().cast();
+        message.msg_controllen = size_of_val(&control);
+        let len = libc::recvmsg(socket.as_raw_fd(), &raw mut message, 0);
+        let header = libc::CMSG_FIRSTHDR(&raw const message).as_ref();
+        let told = header.filter(|header| {
+            (header.cmsg_level, header.cmsg_type) == (libc::SOL_UDP, libc::UDP_GRO)
+        });
+        (
+            len,
+            told.map(|header| libc::CMSG_DATA(header).cast::<i32>().read_unaligned()),
+        )
+    }
+}
+
+/// A socket that keeps to one interface.
+fn device() {
+    let device = |socket: &UdpSocket, name: &str| {
+        let (name, len) = (name.as_ptr().cast(), name.len() as u32);
+        let option = libc::SO_BINDTODEVICE;
+        // SAFETY: the name is that long.
+        checked(
+            unsafe { libc::setsockopt(socket.as_raw_fd(), libc::SOL_SOCKET, option, name, len) }
+                as isize,
+        )
+    };
+    let name = |socket: &UdpSocket| {
+        let (mut name, mut len) = ([0_u8; 16], 16);
+        let option = libc::SO_BINDTODEVICE;
+        // SAFETY: the place is that long.
+        let result = unsafe {
+            let place = name.as_mut_ptr().cast();
+            libc::getsockopt(
+                socket.as_raw_fd(),
+                libc::SOL_SOCKET,
+                option,
+                place,
+                &raw mut len,
+            )
+        };
+        (
+            result,
+            String::from_utf8_lossy(&name[..len as usize]).into_owned(),
+        )
+    };
+    let new = || -> UdpSocket {
+        // SAFETY: the descriptor that is made belongs to nobody else.
+        unsafe { FromRawFd::from_raw_fd(libc::socket(libc::AF_INET, libc::SOCK_DGRAM, 0)) }
+    };
+    let socket = new();
+    show!("of none", (name(&socket), device(&socket, "")));
+    show!("there is none", device(&socket, "nowhere0"));
+    let by_number = |number| set(&socket, libc::SOL_SOCKET, libc::SO_BINDTOIFINDEX, number);
+    show!("nor of these numbers", (by_number(-1), by_number(9999)));
+    show!("the loopback", (device(&socket, "lo\0"), name(&socket)));
+    let number = get(&socket, libc::SOL_SOCKET, libc::SO_BINDTOIFINDEX);
+    show!("its number", number);
+    show!("bound", with_address(&socket, &loopback(0), libc::bind));
+    let sender = UdpSocket::bind("127.0.0.1:0").expect("a port");
+    let to = socket.local_addr().expect("an address");
+    show!("hears by it", sender.send_to(b"by lo", to).ok());
+    show!("this", socket.recv(&mut [0; 10]).ok());
+    show!(
+        "speaks by it",
+        with_address(&socket, &loopback(9), libc::connect)
+    );
+    // Others have what they have on another interface.
+    let (first, second) = (new(), new());
+    show!("one", device(&first, "lo"));
+    let place = libc::sockaddr_in {
+        sin_addr: libc::in_addr { s_addr: 0 },
+        ..loopback(0)
+    };
+    show!("is bound", with_address(&first, &place, libc::bind));
+    let place = libc::sockaddr_in {
+        sin_port: first.local_addr().expect("an address").port().to_be(),
+        ..place
+    };
+    show!("another", with_address(&second, &place, libc::bind));
+}
+
+/// `/proc/net/snmp` and `netstat` count.
+fn counters() {
+    let count = |file: &str, group: &str, name: &str| -> Option<u64> {
+        let text = std::fs::read_to_string(format!("/proc/net/{file}")).ok()?;
+        let mut lines = text.lines().filter_map(|line| line.strip_prefix(group));
+        let (names, counts) = (lines.next()?, lines.next()?);
+        let at = names.split(' ').position(|known| known == name)?;
+        counts.split(' ').nth(at)?.parse().ok()
+    };
+    let (receiver, sender) = (
+        UdpSocket::bind("127.0.0.1:0").expect("a port"),
+        UdpSocket::bind("127.0.0.1:0").expect("a port"),
+    );
+    let to = receiver.local_addr().expect("an address");
+    let datagrams = || count("snmp", "Udp:", "InDatagrams");
+    let opens = || count("snmp", "Tcp:", "PassiveOpens");
+    let (datagrams_before, opens_before) = (datagrams(), opens());
+    for _ in 0..3 {
+        sender.send_to(b"one more", to).expect("sent");
+        receiver.recv(&mut [0; 10]).expect("received");
+    }
+    let streams = pair();
+    show!(
+        "three more",
+        datagrams() >= datagrams_before.map(|before| before + 3)
+    );
+    show!("one more", opens() >= opens_before.map(|before| before + 1));
+    drop(streams);
+    show!("counted", datagrams_before.zip(opens_before).is_some());
+    show!(
+        "netstat",
+        count("netstat", "TcpExt:", "ListenOverflows").is_some()
     );
 }
 

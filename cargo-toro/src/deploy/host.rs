@@ -5,6 +5,8 @@
 
 use super::options::Where;
 use crate::failure::Failure;
+use crate::host;
+use crate::interrupt::{self, Interrupted};
 use crate::shell::{Shell, quoted_word};
 use anyhow::{Context, Result, bail};
 use std::fs::File;
@@ -220,7 +222,12 @@ impl Host {
     }
 
     fn judge(&self, output: std::io::Result<Output>) -> Result<Output> {
+        // What ran had it too, and may have failed of it.
+        interrupt::check()?;
         let output = self.started(output)?;
+        if host::was_interrupted(output.status) {
+            bail!(Interrupted);
+        }
         if self.destination.is_some() && output.status.code() == Some(SSH_FAILED) {
             let message = format!(
                 "{} cannot be reached by SSH: {}",

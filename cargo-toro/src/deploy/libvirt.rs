@@ -4,6 +4,7 @@ use super::domain;
 use super::host::{Host, word};
 use super::service::Service;
 use crate::failure::Failure;
+use crate::interrupt::Interrupted;
 use crate::shell::Shell;
 use anyhow::{Context, Result, bail};
 use std::time::{Duration, Instant};
@@ -130,6 +131,9 @@ impl<'a> Libvirt<'a> {
     pub(super) fn start(&self, service: &Service) -> Result<()> {
         let result = self.virsh(&format!("start {}", word(&service.name)));
         result.map(drop).map_err(|error| {
+            if error.is::<Interrupted>() {
+                return error;
+            }
             let message = format!("{error:#}");
             let help = if message.contains("host forwarding") {
                 "another program has one of the ports: choose others by --publish HOST:GUEST"
@@ -171,7 +175,7 @@ impl<'a> Libvirt<'a> {
     }
 
     /// Ends the machine at once.
-    pub(super) fn kill(&self, service: &Service) -> Result<()> {
+    fn kill(&self, service: &Service) -> Result<()> {
         let result = self.virsh(&format!("destroy {}", word(&service.name)));
         match self.state(&service.name)? {
             None | Some(State::Off) => Ok(()),

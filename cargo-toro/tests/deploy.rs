@@ -287,6 +287,8 @@ fn life_of_a_service(folder: &Path) {
     assert_eq!(virsh(&["domstate", "sample"]).trim(), "shut off");
     host.fails(&["screen"], &[], &[], &["does not run"]);
     host.works(&["start"], &[]);
+    // As `stop` does, it says nothing against what is so already.
+    host.works(&["start"], &[]);
 
     host.works(&["down"], &[]);
     assert!(!virsh(&["list", "--all", "--name"]).contains("sample"));

@@ -42,8 +42,14 @@ impl<'a> Libvirt<'a> {
                 help
             ));
         }
+        self.answers(help)
+    }
+
+    /// An error with this advice unless the daemon answers.
+    pub(super) fn answers(&self, help: String) -> Result<()> {
         let answer = self.virsh("version --daemon");
         answer.map(drop).map_err(|error| {
+            let name = self.host.name();
             Failure::new(format!("libvirt on {name} does not answer: {error}"), help).into()
         })
     }

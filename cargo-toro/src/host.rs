@@ -3,7 +3,7 @@
 //! This is the only module that knows on which system it runs, and the only one with `unsafe` code.
 
 use std::io::{self, Read, Write};
-use std::process::{Child, Command, ExitStatus};
+use std::process::{Child, Command};
 use std::sync::mpsc;
 use std::time::Duration;
 
@@ -136,21 +136,6 @@ pub fn give_name(file: &std::fs::File, path: &std::path::Path) -> io::Result<()>
 fn name_in_proc(file: &std::fs::File) -> std::path::PathBuf {
     use std::os::fd::AsRawFd;
     format!("/proc/self/fd/{}", file.as_raw_fd()).into()
-}
-
-/// Whether Ctrl-C has ended a program.
-pub fn was_interrupted(status: ExitStatus) -> bool {
-    #[cfg(unix)]
-    {
-        use std::os::unix::process::ExitStatusExt;
-        status.signal() == Some(nix::sys::signal::SIGINT as i32)
-    }
-    #[cfg(not(unix))]
-    {
-        /// STATUS_CONTROL_C_EXIT.
-        const CONTROL_C_EXIT: u32 = 0xC000_013A;
-        status.code() == Some(CONTROL_C_EXIT.cast_signed())
-    }
 }
 
 /// The permissions of a file; `None` where the host has none of that kind.

@@ -3,6 +3,7 @@
 //! Everything in the tool returns `anyhow::Result`; where the way out is known, the root of the error is a
 //! [`Failure`]. `main` prints the chain as `error: a: b: c` and then each failure's `help: …`.
 
+use crate::interrupt::Interrupted;
 use ext2::DeviceError;
 use ext2::make::MakeError;
 use std::error::Error;
@@ -70,6 +71,14 @@ fn words(cause: &(dyn Error + 'static)) -> String {
     )
 }
 
+/// The exit code that tells of `error`.
+pub fn code(error: &anyhow::Error) -> u8 {
+    match error.chain().any(|cause| cause.is::<Interrupted>()) {
+        true => exit_code::INTERRUPTED,
+        false => exit_code::ERROR,
+    }
+}
+
 /// The advice found along the chain of `error`, outermost first.
 pub fn advice(error: &anyhow::Error) -> Vec<&str> {
     let failures = error
@@ -82,6 +91,13 @@ pub fn advice(error: &anyhow::Error) -> Vec<&str> {
 mod tests {
     use super::*;
     use anyhow::Context;
+
+    #[test]
+    fn what_was_broken_off_by_ctrl_c_is_no_error_of_the_tool() {
+        let broken = anyhow::Error::new(Interrupted).context("it did not come up");
+        assert_eq!(code(&broken), exit_code::INTERRUPTED);
+        assert_eq!(code(&anyhow::anyhow!("interrupted")), exit_code::ERROR);
+    }
 
     #[test]
     fn advice_is_found_below_context() {

@@ -36,6 +36,22 @@ pub fn raise() {
     COUNT.fetch_add(1, Ordering::Relaxed);
 }
 
+/// An error if there was a Ctrl-C since the last call: who takes back what it began is not broken off once more.
+///
+/// # Errors
+/// [`Interrupted`], if there was one.
+pub fn check() -> Result<(), Interrupted> {
+    match COUNT.swap(0, Ordering::Relaxed) {
+        0 => Ok(()),
+        _ => Err(Interrupted),
+    }
+}
+
+/// The error of what was broken off by Ctrl-C.
+#[derive(Debug, thiserror::Error)]
+#[error("interrupted")]
+pub struct Interrupted;
+
 /// How often there was a Ctrl-C.
 pub fn count() -> usize {
     COUNT.load(Ordering::Relaxed)

@@ -16,7 +16,7 @@ fn main() -> ExitCode {
             failure::advice(&error)
                 .iter()
                 .for_each(|help| shell.help(help));
-            ExitCode::from(failure::exit_code::ERROR)
+            ExitCode::from(failure::code(&error))
         }
     }
 }

@@ -1,8 +1,11 @@
 //! `cargo toro deploy` against a real libvirt and a real SSH server, which `deploy/host.sh` starts in namespaces of their own.
 //!
 //! Where that cannot be done (no root, no libvirt) the test says so and passes: nothing of it can be told there.
+#![cfg(unix)]
 
+use std::io::{BufRead, BufReader, Read};
 use std::net::TcpListener;
+use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 
@@ -92,6 +95,29 @@ struct Box {
 
 impl Box {
     fn toro(&self, words: &[&str], more: &[&str], envs: &[(&str, &str)]) -> Output {
+        self.command(words, more, envs).output().unwrap()
+    }
+
+    /// Presses Ctrl-C when the tool has said `said`; everything that it says.
+    #[track_caller]
+    fn interrupted(&self, words: &[&str], more: &[&str], said: &str) -> String {
+        let mut command = self.command(words, more, &[]);
+        command.process_group(0).stdout(Stdio::null());
+        let mut tool = command.stderr(Stdio::piped()).spawn().unwrap();
+        let mut lines = BufReader::new(tool.stderr.take().unwrap());
+        let mut all = String::new();
+        while !all.contains(said) {
+            assert_ne!(lines.read_line(&mut all).unwrap(), 0, "{all}");
+        }
+        let group = format!("-{}", tool.id());
+        let kill = Command::new("kill").args(["-INT", "--", &group]).status();
+        assert!(kill.unwrap().success());
+        lines.read_to_string(&mut all).unwrap();
+        assert_eq!(tool.wait().unwrap().code(), Some(130), "{words:?}: {all}");
+        all
+    }
+
+    fn command(&self, words: &[&str], more: &[&str], envs: &[(&str, &str)]) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_cargo-toro"));
         command.args(["toro", "deploy"]).args(words);
         command
@@ -110,7 +136,7 @@ impl Box {
         ] {
             command.env_remove(variable);
         }
-        command.output().unwrap()
+        command
     }
 
     #[track_caller]
@@ -246,11 +272,22 @@ fn life_of_a_service(folder: &Path) {
         &[("SAMPLE_BREAKS", "1")],
         &["release 3 of `sample` did not come up; release 2 runs again"],
     );
+    // Ctrl-C takes back what was begun, and what was left of it is nothing to go back to.
+    for said in ["Copying", "Stopping", "Starting"] {
+        host.interrupted(&["update"], &publish, said);
+        let status = host.works(&["status"], &[]);
+        assert!(status.contains("running, release 2"), "{said}: {status}");
+        assert!(status.contains("releases 1, 2 in"), "{said}: {status}");
+    }
+    host.interrupted(&["rollback"], &[], "Stopping");
+    assert!(host.works(&["status"], &[]).contains("running, release 2"));
     host.works(&["rollback"], &[]);
     assert!(host.works(&["status"], &[]).contains("release 1"));
     host.works(&["stop"], &[]);
     assert_eq!(virsh(&["domstate", "sample"]).trim(), "shut off");
     host.fails(&["screen"], &[], &[], &["does not run"]);
+    host.works(&["start"], &[]);
+    // As `stop` does, it says nothing against what is so already.
     host.works(&["start"], &[]);
 
     host.works(&["down"], &[]);

@@ -1,9 +1,11 @@
 //! From the first Rust instruction to `main` of the program.
 
 use alloc::vec::Vec;
+use core::ops::Range;
 
 use crate::abi;
 use crate::arch::clock;
+use crate::arch::x86_64::acpi::PciMemory;
 use crate::arch::x86_64::aml::Resources;
 use crate::arch::x86_64::start_info::{Protocol, RootPointer, StartInfo, StartInfoError};
 use crate::arch::x86_64::{
@@ -11,7 +13,7 @@ use crate::arch::x86_64::{
     power, syscall, tlb,
 };
 use crate::command_line::{CommandLine, VirtioMmioDevice};
-use crate::devices::console;
+use crate::devices::{console, pci};
 use crate::epitaph::fatal;
 use crate::storage::{self, MountError, MountRequest};
 use crate::sync::{OnceCell, SpinGuard, SpinLock};
@@ -60,6 +62,12 @@ pub(crate) fn virtio_mmio() -> &'static [VirtioMmioDevice] {
         }
         devices
     })
+}
+
+/// What ACPI says of the PCI bus.
+fn find_pci() -> Option<(PciMemory, Option<Range<u64>>)> {
+    let found = FOUND.get()?;
+    acpi::find_pci(found.acpi_root, found.extended_bios_data)
 }
 
 /// Called by the boot code on the boot stack with interrupts off; `start_info_phys` is where the loader left its information, in the
@@ -133,6 +141,7 @@ pub(crate) extern "C" fn start(start_info_phys: u64, protocol: Protocol) -> ! {
         acpi_root: &info.root,
         extended_bios_data: info.extended_bios_data,
     });
+    pci::configuration::set_finder(find_pci);
     scheduler::start(main_thread, MAIN_STACK_BYTES)
 }
 

@@ -125,3 +125,21 @@ fn a_card_that_acpi_alone_tells_of_is_found() {
     let guest = serving(guest.qemu(&["-machine", "acpi=on"]));
     assert_eq!(guest.http().get("/").text(), INDEX);
 }
+
+#[test]
+fn cards_on_a_pci_bus_that_no_firmware_has_set_up_are_found() {
+    // Its configuration space is in memory alone, and no device has an address. The last card can interrupt by its pin alone.
+    let models = ["virtio-net-pci", "e1000e", "vmxnet3", "e1000"];
+    let mut guest = Guest::new("static-web").machine(Machine::Microvm);
+    guest = guest.qemu(&["-machine", "acpi=on,pcie=on"]);
+    for (number, model) in (1..).zip(models) {
+        let netdev = format!("user,id=net{number},net=10.0.{}.0/24", number + 2);
+        let device = format!("{model},netdev=net{number},romfile=");
+        guest = guest.qemu(&["-netdev", &netdev, "-device", &device]);
+    }
+    let guest = serving(guest);
+    for number in 2..models.len() + 3 {
+        guest.wait_for(&format!("10.0.{number}.15/24 by DHCP"));
+    }
+    assert_eq!(guest.http().get("/").text(), INDEX);
+}

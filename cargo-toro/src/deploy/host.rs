@@ -5,6 +5,8 @@
 
 use super::options::Where;
 use crate::failure::Failure;
+use crate::host::spawn;
+use crate::interrupt;
 use crate::shell::{Shell, quoted_word};
 use anyhow::{Context, Result, bail};
 use std::fs::File;
@@ -161,8 +163,12 @@ impl Host {
     pub(super) fn attempt(&self, script: &str) -> Result<Output> {
         let mut command = self.command(script, false);
         self.shell.command(&command);
-        let output = command.stdin(Stdio::null()).output();
-        self.judge(output)
+        command
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped());
+        let child = self.started(spawn(command))?;
+        self.judge(child.wait_with_output())
     }
 
     /// Writes `content` of `len_bytes` to `path` there: all of it or nothing. Runs of zeros become holes.
@@ -181,9 +187,10 @@ impl Host {
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped());
-        let mut child = self.started(command.spawn())?;
+        let mut child = self.started(spawn(command))?;
         let sent = match child.stdin.take() {
-            Some(mut input) => std::io::copy(&mut content, &mut input).and_then(|_| input.flush()),
+            Some(mut input) => std::io::copy(&mut UntilInterrupted(&mut content), &mut input)
+                .and_then(|_| input.flush()),
             None => Err(std::io::ErrorKind::BrokenPipe.into()),
         };
         let output = self.judge(child.wait_with_output())?;
@@ -220,6 +227,8 @@ impl Host {
     }
 
     fn judge(&self, output: std::io::Result<Output>) -> Result<Output> {
+        // Only now: what runs there would go on without its `ssh`, and meet what takes it back.
+        interrupt::check()?;
         let output = self.started(output)?;
         if self.destination.is_some() && output.status.code() == Some(SSH_FAILED) {
             let message = format!(
@@ -234,6 +243,18 @@ impl Host {
             bail!(Failure::new(message, help));
         }
         Ok(output)
+    }
+}
+
+/// What is read until Ctrl-C.
+struct UntilInterrupted<R>(R);
+
+impl<R: Read> Read for UntilInterrupted<R> {
+    fn read(&mut self, buffer: &mut [u8]) -> std::io::Result<usize> {
+        match interrupt::count() {
+            0 => self.0.read(buffer),
+            _ => Ok(0),
+        }
     }
 }
 

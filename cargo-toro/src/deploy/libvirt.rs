@@ -4,6 +4,7 @@ use super::domain;
 use super::host::{Host, word};
 use super::service::Service;
 use crate::failure::Failure;
+use crate::interrupt::Interrupted;
 use crate::shell::Shell;
 use anyhow::{Context, Result, bail};
 use std::time::{Duration, Instant};
@@ -41,8 +42,14 @@ impl<'a> Libvirt<'a> {
                 help
             ));
         }
+        self.answers(help)
+    }
+
+    /// An error with this advice unless the daemon answers.
+    pub(super) fn answers(&self, help: String) -> Result<()> {
         let answer = self.virsh("version --daemon");
         answer.map(drop).map_err(|error| {
+            let name = self.host.name();
             Failure::new(format!("libvirt on {name} does not answer: {error}"), help).into()
         })
     }
@@ -130,6 +137,9 @@ impl<'a> Libvirt<'a> {
     pub(super) fn start(&self, service: &Service) -> Result<()> {
         let result = self.virsh(&format!("start {}", word(&service.name)));
         result.map(drop).map_err(|error| {
+            if error.is::<Interrupted>() {
+                return error;
+            }
             let message = format!("{error:#}");
             let help = if message.contains("host forwarding") {
                 "another program has one of the ports: choose others by --publish HOST:GUEST"
@@ -171,7 +181,7 @@ impl<'a> Libvirt<'a> {
     }
 
     /// Ends the machine at once.
-    pub(super) fn kill(&self, service: &Service) -> Result<()> {
+    fn kill(&self, service: &Service) -> Result<()> {
         let result = self.virsh(&format!("destroy {}", word(&service.name)));
         match self.state(&service.name)? {
             None | Some(State::Off) => Ok(()),

@@ -75,6 +75,10 @@ pub fn run(options: &Deploy, shell: &Shell) -> Result<u8> {
             let libvirt = Libvirt::new(&host);
             libvirt.check()?;
             libvirt.release_of(&service)?;
+            if libvirt.state(&service.name)? == Some(libvirt::State::Running) {
+                shell.note(format_args!("`{}` runs already", service.name));
+                return Ok(0);
+            }
             shell.status("Starting", &service.name);
             libvirt.start(&service)?;
         }

@@ -24,7 +24,9 @@ for package in $PACKAGES; do
     [ "$(dpkg-query -W -f='${db:Status-Status}' $package 2>/dev/null)" = installed ] || echo package=$package
 done
 if [ -d /run/systemd/system ]; then
-    systemctl is-enabled -q libvirtd.service 2>/dev/null || systemctl is-enabled -q libvirtd.socket 2>/dev/null || echo enable
+    for is in is-enabled is-active; do
+        systemctl $is -q libvirtd.service 2>/dev/null || systemctl $is -q libvirtd.socket 2>/dev/null || { echo enable; break; }
+    done
 fi
 [ -d "$FOLDER" ] || echo folder
 :"#;
@@ -46,7 +48,7 @@ pub(super) fn run(options: &Prepare, shell: &Shell) -> Result<()> {
     }
     let steps = missing(&host)?;
     if steps.is_empty() {
-        Libvirt::new(&host).check()?;
+        check(&host)?;
         shell.status(
             "Ready",
             format_args!("{}: there is nothing to do", host.name()),
@@ -77,7 +79,7 @@ pub(super) fn run(options: &Prepare, shell: &Shell) -> Result<()> {
         }
     }
     let host = Host::connect(&options.place, shell)?;
-    Libvirt::new(&host).check()?;
+    check(&host)?;
     shell.status(
         "Ready",
         format_args!(
@@ -87,6 +89,12 @@ pub(super) fn run(options: &Prepare, shell: &Shell) -> Result<()> {
         ),
     );
     Ok(())
+}
+
+/// An error unless libvirt works, now that there is nothing more to do for it.
+fn check(host: &Host) -> Result<()> {
+    let help = "start `libvirtd` there; `journalctl -u libvirtd` may say why it does not run";
+    Libvirt::new(host).answers(help.into())
 }
 
 fn missing(host: &Host) -> Result<Vec<Step>> {

@@ -12,6 +12,7 @@ use crate::build::{self, Format};
 use crate::compile;
 use crate::disks;
 use crate::failure::Failure;
+use crate::interrupt;
 use crate::program::Program;
 use crate::qemu::Accelerator;
 use crate::settings::{Overrides, Settings};
@@ -30,10 +31,21 @@ struct Built {
     health: Health,
 }
 
-/// What takes back the steps that were done, the last one first, unless all of them succeed.
+/// What takes back the steps that were done, the last one first, unless all of them succeed; Ctrl-C is a failure of a step.
 struct Undo<'a> {
     host: &'a Host,
     scripts: Vec<String>,
+}
+
+impl<'a> Undo<'a> {
+    /// From now on Ctrl-C ends a step, and not the tool.
+    fn begin(host: &'a Host) -> Result<Self> {
+        interrupt::watch()?;
+        Ok(Self {
+            host,
+            scripts: Vec::new(),
+        })
+    }
 }
 
 impl Drop for Undo<'_> {
@@ -75,10 +87,7 @@ pub(super) fn up(options: &Up, shell: &Shell) -> Result<()> {
     }
     let built = build(options, &program, &host, shell)?;
     check_ports(&host, &built.settings.ports)?;
-    let mut undo = Undo {
-        host: &host,
-        scripts: Vec::new(),
-    };
+    let mut undo = Undo::begin(&host)?;
     let releases = format!("{} {}", word(&service.releases()), word(&service.disks()));
     // Left of a deployment that was broken off: no machine belongs to it.
     host.script(&format!(
@@ -132,19 +141,13 @@ pub(super) fn update(options: &Up, shell: &Shell) -> Result<()> {
         .cloned()
         .collect();
     check_ports(&host, &new_ports)?;
-    let releases = releases(&host, &service)?;
-    // A later one than the current is what was gone back from, or what an update that was broken off left.
-    let new = releases
-        .last()
-        .copied()
-        .unwrap_or(old)
-        .max(old)
-        .checked_add(1);
+    let mut later = releases(&host, &service)?;
+    later.retain(|&number| number > old);
+    let new = later.last().unwrap_or(&old).checked_add(1);
     let new = new.context("there are too many releases")?;
-    let mut undo = Undo {
-        host: &host,
-        scripts: Vec::new(),
-    };
+    // What was gone back from, or what an update that was broken off left: nothing that a rollback from the new one shall find.
+    remove(&host, &service, &later)?;
+    let mut undo = Undo::begin(&host)?;
     send(&host, &service, &built, options, new, &mut undo, shell)?;
     shell.status(
         "Stopping",
@@ -168,7 +171,8 @@ pub(super) fn update(options: &Up, shell: &Shell) -> Result<()> {
         .start(&service)
         .and_then(|()| await_health(&host, &service, &built, options, log_start));
     if let Err(error) = result {
-        libvirt.kill(&service)?;
+        // In good order, as far as it can: it may have begun to write.
+        libvirt.stop(&service, shell)?;
         drop(undo);
         let (name, release) = (&service.name, libvirt.release(&service.name)?);
         if release != Some(old) || libvirt.state(name)? != Some(super::libvirt::State::Running) {
@@ -183,7 +187,11 @@ pub(super) fn update(options: &Up, shell: &Shell) -> Result<()> {
         )));
     }
     undo.scripts.clear();
-    prune(&host, &service, [old, new])?;
+    remove(
+        &host,
+        &service,
+        &obsolete(&releases(&host, &service)?, [old, new]),
+    )?;
     announce(&host, &service, &built.settings.ports, options, shell);
     shell.status(
         "Keeping",
@@ -210,10 +218,8 @@ pub(super) fn rollback(host: &Host, service: &Service, shell: &Shell) -> Result<
         "Stopping",
         format_args!("release {current} of {}", service.name),
     );
-    let mut undo = Undo {
-        host,
-        scripts: vec![back_to(&libvirt, service, current)],
-    };
+    let mut undo = Undo::begin(host)?;
+    undo.scripts.push(back_to(&libvirt, service, current));
     libvirt.stop(service, shell)?;
     libvirt.define(service, previous)?;
     shell.status(
@@ -461,16 +467,15 @@ pub(super) fn releases(host: &Host, service: &Service) -> Result<Vec<u32>> {
     Ok(numbers)
 }
 
-/// Removes releases that nobody goes back to any more: all but those two.
-fn prune(host: &Host, service: &Service, kept: [u32; 2]) -> Result<()> {
-    for number in obsolete(&releases(host, service)?, kept) {
-        host.script(&format!("rm -rf {}", word(&service.release(number))))?;
-    }
-    Ok(())
+/// Removes releases.
+fn remove(host: &Host, service: &Service, numbers: &[u32]) -> Result<()> {
+    let folder = |&number: &u32| word(&service.release(number));
+    let folders: Vec<_> = numbers.iter().map(folder).collect();
+    host.script(&format!("rm -rf {}", folders.join(" ")))
+        .map(drop)
 }
 
-/// Releases that are not to be kept. Those in between the two go, too: an update that was broken off left them, or somebody went back from
-/// them.
+/// Releases that are not to be kept once an update has succeeded: all but those two.
 fn obsolete(releases: &[u32], kept: [u32; 2]) -> Vec<u32> {
     let is_obsolete = |number: &u32| !kept.contains(number);
     releases.iter().copied().filter(is_obsolete).collect()
@@ -515,7 +520,6 @@ mod tests {
     fn an_update_keeps_the_release_that_ran_before_it_and_none_besides() {
         assert!(obsolete(&[1, 2], [1, 2]).is_empty());
         assert_eq!(obsolete(&[1, 2, 3], [2, 3]), [1]);
-        // 3 was gone back from, or never finished: not what a rollback shall find.
         assert_eq!(obsolete(&[1, 2, 3, 4], [2, 4]), [1, 3]);
     }
 }

@@ -1,16 +1,16 @@
-//! PCI configuration space (PCI Local Bus Specification 3.0, chapter 6), by configuration mechanism #1, and interrupts by message
-//! (section 6.8, MSI and MSI-X).
+//! PCI devices (PCI Local Bus Specification 3.0, chapter 6), and their interrupts by message (section 6.8, MSI and MSI-X). How their
+//! configuration space is reached is in [`configuration`], and [`placement`] has windows where no firmware has.
+
+pub mod configuration;
+mod placement;
 
 use alloc::vec::Vec;
 use core::fmt;
 
 use crate::arch::interrupts::{self, Irq, Message, MessagePlace};
 use crate::arch::mmio::Mmio;
-use crate::arch::port;
-use crate::sync::{OnceCell, SpinLock};
-
-const CONFIG_ADDRESS: u16 = 0xCF8;
-const CONFIG_DATA: u16 = 0xCFC;
+use crate::arch::x86_64::xen;
+use crate::sync::OnceCell;
 
 const COMMAND: u8 = 0x04;
 const STATUS: u8 = 0x06;
@@ -40,6 +40,7 @@ const BARS: u8 = 0x10;
 const BAR_COUNT: usize = 6;
 const SECONDARY_BUS: u8 = 0x19;
 const INTERRUPT_LINE: u8 = 0x3C;
+const INTERRUPT_PIN: u8 = 0x3D;
 
 /// Where a device's registers are.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -82,23 +83,10 @@ impl fmt::Display for PciDevice {
     }
 }
 
-/// Reads or writes what an address selects: the two ports are one place for all cores.
-fn select<T>(address: u32, access: impl FnOnce() -> T) -> T {
-    static ACCESS: SpinLock<()> = SpinLock::new(());
-    let _held = ACCESS.lock();
-    port::write32(CONFIG_ADDRESS, address);
-    access()
-}
-
-fn write_selected(address: u32, value: u32) {
-    select(address, || port::write32(CONFIG_DATA, value));
-}
-
 impl PciDevice {
-    /// What selects a doubleword of the configuration space.
+    /// What selects a doubleword of the configuration space, for [`configuration`].
     fn address(&self, offset: u8) -> u32 {
-        0x8000_0000
-            | u32::from(self.bus) << 16
+        u32::from(self.bus) << 16
             | u32::from(self.slot) << 11
             | u32::from(self.function) << 8
             | u32::from(offset & 0xFC)
@@ -106,33 +94,27 @@ impl PciDevice {
 
     /// Reads a doubleword of the configuration space.
     pub fn read32(&self, offset: u8) -> u32 {
-        select(self.address(offset), || port::read32(CONFIG_DATA))
+        configuration::read32(self.address(offset))
     }
 
     /// Reads a word of the configuration space.
     pub fn read16(&self, offset: u8) -> u16 {
-        select(self.address(offset), || {
-            port::read16(CONFIG_DATA + u16::from(offset & 2))
-        })
+        (self.read32(offset) >> (8 * u32::from(offset & 2))) as u16
     }
 
     /// Reads a byte of the configuration space.
     pub fn read8(&self, offset: u8) -> u8 {
-        select(self.address(offset), || {
-            port::read8(CONFIG_DATA + u16::from(offset & 3))
-        })
+        (self.read32(offset) >> (8 * u32::from(offset & 3))) as u8
     }
 
     /// Writes a doubleword of the configuration space.
     pub fn write32(&self, offset: u8, value: u32) {
-        write_selected(self.address(offset), value);
+        configuration::write32(self.address(offset), value);
     }
 
     /// Writes a word of the configuration space.
     pub fn write16(&self, offset: u8, value: u16) {
-        select(self.address(offset), || {
-            port::write16(CONFIG_DATA + u16::from(offset & 2), value);
-        });
+        configuration::write16(self.address(offset), offset & 2, value);
     }
 
     /// Turns on the device's registers at ports, and nothing else.
@@ -222,7 +204,7 @@ impl PciDevice {
         self.write16(data_at, message.data as u16);
         let place = MessagePlace::Configuration {
             at: self.address(at + 4),
-            write: write_selected,
+            write: configuration::write32,
         };
         interrupts::keep_message_place(message, place);
         self.write16(at + 2, control & !MSI_COUNT | MSI_ENABLE);
@@ -280,13 +262,21 @@ impl PciDevice {
         {
             return Some(irq);
         }
-        Irq::claim_legacy(self.interrupt_line()?, true)
+        self.claim_pin()
     }
 
-    /// The interrupt line that the firmware gave the device, if it gave one.
-    pub fn interrupt_line(&self) -> Option<u8> {
+    /// Claims the interrupt that the device's pin is wired to: as Xen has it, else the line that the firmware gave the device, if it gave
+    /// one.
+    pub fn claim_pin(&self) -> Option<Irq> {
+        let pin = self.read8(INTERRUPT_PIN).checked_sub(1);
+        if let Some(interrupt) = pin.and_then(|pin| xen::pci_interrupt(self.bus, self.slot, pin)) {
+            return Irq::claim_global(interrupt, true);
+        }
+        // Line 0 is the timer's: who has it was given none.
         let line = self.read8(INTERRUPT_LINE);
-        (line < 16).then_some(line)
+        (1..16)
+            .contains(&line)
+            .then(|| Irq::claim_legacy(line, true))?
     }
 
     /// Base address register `index` (0–5), if it is in use.
@@ -388,8 +378,7 @@ pub fn devices() -> &'static [PciDevice] {
 
 fn scan() -> Vec<PciDevice> {
     let mut found = Vec::new();
-    port::write32(CONFIG_ADDRESS, 0x8000_0000);
-    if port::read32(CONFIG_ADDRESS) != 0x8000_0000 {
+    if !configuration::is_there() {
         return found;
     }
     // The bus behind a bridge has a higher number than the one it is on (PCI-to-PCI bridge 1.2, section 3.2.5.3): one pass finds all.
@@ -405,6 +394,9 @@ fn scan() -> Vec<PciDevice> {
                 scan_slot(bus, slot, &mut found, &mut is_there);
             }
         }
+    }
+    if let Some(window) = configuration::unplaced_window() {
+        placement::place(&found, window);
     }
     found
 }

@@ -2,6 +2,8 @@
 //!
 //! The tables are written by firmware and not trusted: lengths are checked, and each walk has a limit.
 
+use core::ops::Range;
+
 use super::aml::{self, Resources};
 use super::core_local::MAX_CORES;
 use super::mp_table;
@@ -29,6 +31,17 @@ pub struct Machine {
     processor_count: usize,
     /// How to power off.
     pub power: Option<Power>,
+}
+
+/// Where the configuration space of PCI devices is in memory.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct PciMemory {
+    /// Physical address of bus 0, even where that one is not in it.
+    pub phys: u64,
+    /// First bus that is in it.
+    pub first_bus: u8,
+    /// Last one.
+    pub last_bus: u8,
 }
 
 impl Machine {
@@ -181,6 +194,7 @@ pub fn read_tables(machine: &mut Machine, pointer: &RootPointer, extended_bios_d
 // As numbers: each is one comparison.
 const MADT: u32 = u32::from_le_bytes(*b"APIC");
 const FADT: u32 = u32::from_le_bytes(*b"FACP");
+const MCFG: u32 = u32::from_le_bytes(*b"MCFG");
 
 fn read_acpi(machine: &mut Machine, pointer: &RootPointer, extended_bios_data: Option<u64>) {
     for_each_table(pointer, extended_bios_data, |table| match table.u32(0) {
@@ -196,15 +210,40 @@ pub fn for_each_virtio_device(
     extended_bios_data: Option<u64>,
     found: impl FnMut(Resources),
 ) {
-    let mut differentiated = None;
-    for_each_table(pointer, extended_bios_data, |table| {
-        if table.u32(0) == Some(FADT) {
-            differentiated = dsdt_address(table.bytes()).and_then(Table::open);
-        }
-    });
-    if let Some(table) = differentiated {
+    if let Some(table) = differentiated(pointer, extended_bios_data) {
         aml::virtio_devices(table.bytes()).for_each(found);
     }
+}
+
+/// Where the configuration space of PCI devices is in memory, as a table of its own or the host bridge tells, and the addresses that devices
+/// may be given.
+pub fn find_pci(
+    pointer: &RootPointer,
+    extended_bios_data: Option<u64>,
+) -> Option<(PciMemory, Option<Range<u64>>)> {
+    let mut place = None;
+    for_each_table(pointer, extended_bios_data, |table| {
+        if table.u32(0) == Some(MCFG) {
+            place = read_mcfg(table.bytes());
+        }
+    });
+    let differentiated = differentiated(pointer, extended_bios_data);
+    let aml = differentiated.as_ref().map_or(&[][..], Table::bytes);
+    Some((
+        place.or_else(|| aml::pci_memory(aml))?,
+        aml::pci_window(aml),
+    ))
+}
+
+/// The table of what firmware has as a program.
+fn differentiated(pointer: &RootPointer, extended_bios_data: Option<u64>) -> Option<Table> {
+    let mut found = None;
+    for_each_table(pointer, extended_bios_data, |table| {
+        if table.u32(0) == Some(FADT) {
+            found = dsdt_address(table.bytes()).and_then(Table::open);
+        }
+    });
+    found
 }
 
 fn for_each_table(
@@ -311,6 +350,19 @@ fn read_madt(table: &[u8], machine: &mut Machine) {
     }
 }
 
+/// Description of the configuration space in memory (PCI Firmware Specification 3.0, section 4.1.2): that of the first segment.
+fn read_mcfg(table: &[u8]) -> Option<PciMemory> {
+    let entries: &[[u8; 16]] = table.get(44..)?.as_chunks().0;
+    entries.iter().find_map(|entry| {
+        let [address @ .., s, t, first_bus, last_bus, _, _, _, _] = *entry;
+        (u16::from_le_bytes([s, t]) == 0).then_some(PciMemory {
+            phys: u64::from_le_bytes(address),
+            first_bus,
+            last_bus,
+        })
+    })
+}
+
 /// Fixed description table (section 5.2.9), and the value for soft-off from the differentiated table it points to.
 fn read_fadt(table: &[u8]) -> Option<Power> {
     let dsdt = Table::open(dsdt_address(table)?)?;
@@ -365,7 +417,8 @@ fn read_power(table: &[u8], soft_off_type: u8) -> Option<Power> {
 #[cfg(test)]
 mod tests {
     use super::{
-        Control, MAX_CORES, Machine, dsdt_address, next_entry, read_madt, read_power, sum,
+        Control, MAX_CORES, Machine, PciMemory, dsdt_address, next_entry, read_madt, read_mcfg,
+        read_power, sum,
     };
 
     fn fadt(fields: &[(usize, &[u8])]) -> [u8; 276] {
@@ -447,6 +500,23 @@ mod tests {
         assert_eq!(dsdt_address(&both), Some(1 << 32));
         assert_eq!(dsdt_address(&fadt(&[(40, &[7])])), Some(7));
         assert_eq!(dsdt_address(&both[..116]), Some(1));
+    }
+
+    #[test]
+    fn the_configuration_space_of_the_first_segment_is_taken() {
+        let mut table = vec![0; 44];
+        assert_eq!(read_mcfg(&table), None);
+        table.extend([0, 0, 0, 0xF0, 0, 0, 0, 0, 1, 0, 0, 0xFF, 0, 0, 0, 0]);
+        assert_eq!(read_mcfg(&table), None);
+        table.extend([0, 0, 0, 0xE0, 1, 0, 0, 0, 0, 0, 2, 0x3F, 0, 0, 0, 0]);
+        let place = PciMemory {
+            phys: 0x1_E000_0000,
+            first_bus: 2,
+            last_bus: 0x3F,
+        };
+        assert_eq!(read_mcfg(&table), Some(place));
+        assert_eq!(read_mcfg(&table[..75]), None);
+        assert_eq!(read_mcfg(&table[..40]), None);
     }
 
     #[test]

@@ -137,6 +137,15 @@ struct Wiring {
     overrides: [Option<(u32, u16)>; ISA_LINES],
 }
 
+impl Wiring {
+    /// The I/O APIC that a global interrupt is a pin of.
+    fn io_apic_of(&self, interrupt: u32) -> Option<&IoApic> {
+        let has_it =
+            |a: &&IoApic| interrupt >= a.first_interrupt && interrupt - a.first_interrupt < a.pins;
+        self.io_apics.iter().flatten().find(has_it)
+    }
+}
+
 static WIRING: SpinLock<Wiring> = SpinLock::new(Wiring {
     io_apics: [const { None }; MAX_IO_APICS],
     overrides: [None; ISA_LINES],
@@ -280,6 +289,11 @@ fn find_io_apics(machine: &Machine) -> Result<(), OutOfMemory> {
     Ok(())
 }
 
+/// Whether an I/O APIC has a pin for a global interrupt.
+pub fn has_pin(interrupt: u32) -> bool {
+    WIRING.lock().io_apic_of(interrupt).is_some()
+}
+
 /// What a device writes, and where, to interrupt a core (Intel SDM volume 3, 11.11).
 #[derive(Clone, Copy, Debug)]
 pub struct Message {
@@ -380,9 +394,9 @@ impl Irq {
         Self::claim(&wiring, interrupt, is_level, is_low)
     }
 
-    /// Claims a global system interrupt (a pin of an I/O APIC), edge-triggered or level-triggered, active high.
-    pub fn claim_global(interrupt: u32, is_level: bool) -> Option<Self> {
-        Self::claim(&WIRING.lock(), interrupt, is_level, false)
+    /// Claims a global system interrupt (a pin of an I/O APIC), level-triggered, active low or high.
+    pub fn claim_global(interrupt: u32, is_low: bool) -> Option<Self> {
+        Self::claim(&WIRING.lock(), interrupt, true, is_low)
     }
 
     /// Claims a line for a device that interrupts by writing messages (MSI-X), and the message. `None` when all lines are taken, or
@@ -425,10 +439,7 @@ impl Irq {
     }
 
     fn claim(wiring: &Wiring, interrupt: u32, is_level: bool, is_low: bool) -> Option<Self> {
-        let io_apic =
-            wiring.io_apics.iter().flatten().find(|a| {
-                interrupt >= a.first_interrupt && interrupt - a.first_interrupt < a.pins
-            })?;
+        let io_apic = wiring.io_apic_of(interrupt)?;
         let register = 0x10 + 2 * (interrupt - io_apic.first_interrupt);
         let mut claimed = CLAIMED.lock();
         if let Some(known) = claimed.iter_mut().find(|c| c.interrupt == interrupt) {

@@ -1,10 +1,10 @@
 //! Xen's hypercalls, as far as a domain without a PC's devices (PVH) needs them to be heard and to end (Xen, xen/include/public/: xen.h,
-//! sched.h, event_channel.h, hvm/hvm_op.h, hvm/params.h).
+//! sched.h, event_channel.h, hvm/hvm_op.h, hvm/params.h), and how it wires what looks like a PC (HVM).
 
 use core::arch::asm;
 
-use super::cpu;
 use super::hypervisor::{self, Hypervisor};
+use super::{cpu, interrupts};
 
 // Hypercalls, and what they are to do.
 const SCHEDULER: u32 = 29;
@@ -16,6 +16,11 @@ const DOMAIN: u32 = 34;
 const DOMAIN_GET_PARAMETER: u64 = 1;
 /// This domain.
 const SELF: u16 = 0x7FF0;
+
+// The pins of the I/O APIC that PCI devices are wired to.
+const FIRST_PCI_INTERRUPT: u32 = 16;
+const PCI_INTERRUPTS: u32 = 32;
+const LAST_PCI_INTERRUPT: u32 = FIRST_PCI_INTERRUPT + PCI_INTERRUPTS - 1;
 
 /// What Xen is to do with a domain that ends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -48,6 +53,23 @@ struct ParameterCall {
 /// Whether there is Xen to call.
 pub fn is_there() -> bool {
     hypervisor::find(Hypervisor::Xen).is_some()
+}
+
+/// The global interrupt that a PCI device's pin (0 is A) is wired to where Xen makes up the machine: what its ACPI tables say (Xen,
+/// xen/arch/x86/hvm/irq.c: `hvm_pci_intx_gsi`; tools/libacpi/mk_dsdt.c). `None` elsewhere.
+///
+/// The lines of the ISA bus, which the devices' registers name, are no good there: QEMU 10.0 tells Xen that the pins are wired to none
+/// of them.
+pub fn pci_interrupt(bus: u8, slot: u8, pin: u8) -> Option<u32> {
+    // Others who show Xen's leaves have an I/O APIC of fewer pins, and wires of their own.
+    let has_wires = bus == 0 && is_there() && interrupts::has_pin(LAST_PCI_INTERRUPT);
+    has_wires.then(|| wire(slot, pin))
+}
+
+/// Xen's formula for it.
+fn wire(slot: u8, pin: u8) -> u32 {
+    let (slot, pin) = (u32::from(slot), u32::from(pin));
+    FIRST_PCI_INTERRUPT + (slot * 4 + slot / 8 + pin) % PCI_INTERRUPTS
 }
 
 /// Calls Xen: what a negative answer says is an error.
@@ -117,5 +139,30 @@ pub fn shut_down(reason: Reason) {
         let reason = reason as u32;
         // SAFETY: (1) Xen is there; (2) it reads a reason, which lives until it returns.
         let _ = unsafe { call(SCHEDULER, SCHEDULER_SHUT_DOWN, (&raw const reason) as u64) };
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::wire;
+
+    #[test]
+    fn pins_of_pci_devices_are_wired_as_xen_tells_in_its_tables() {
+        // Entries of the DSDT of Xen 4.20: device, pin, interrupt.
+        let table = [
+            (1, 0, 20),
+            (2, 0, 24),
+            (3, 0, 28),
+            (3, 3, 31),
+            (4, 1, 33),
+            (7, 3, 47),
+            (8, 0, 17),
+            (15, 3, 16),
+            (31, 0, 47),
+            (31, 3, 18),
+        ];
+        for (slot, pin, interrupt) in table {
+            assert_eq!(wire(slot, pin), interrupt, "device {slot}, pin {pin}");
+        }
     }
 }

@@ -208,7 +208,7 @@ pub fn discover(virtio_mmio: &[VirtioMmioDevice]) -> Vec<Arc<dyn BlockDriver>> {
         if let Ok((transport, virtio_bus::BLOCK)) =
             MmioTransport::probe(place.phys, place.len_bytes)
         {
-            let claim = || Vec::from_iter(Irq::claim_global(place.interrupt, true));
+            let claim = || Vec::from_iter(Irq::claim_global(place.interrupt, false));
             let queues = queue_count(&transport, core_local::count());
             keep(
                 Name::VirtioMmio(place.phys),

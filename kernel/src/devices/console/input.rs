@@ -180,7 +180,7 @@ fn fill(state: &mut State) {
         false => state.bytes.room() != 0,
     };
     while has_room(state)
-        && let Some(byte) = super::serial::read()
+        && let Some(byte) = super::receive()
     {
         let is_newline = byte == b'\r' && (state.is_raw || state.mode.return_is_newline);
         let byte = if is_newline { b'\n' } else { byte };

@@ -101,6 +101,15 @@ fn send(bytes: &[u8], newline_returns: bool) {
     }
 }
 
+/// Takes a byte that has come by the serial line, or by what stands for it.
+fn receive() -> Option<u8> {
+    if serial::is_present() {
+        serial::read()
+    } else {
+        xen::read()
+    }
+}
+
 /// Waits until all that was written is on the serial line: a machine that is powered off takes along what is still in the FIFO.
 pub fn drain_serial() {
     serial::drain();

@@ -1,5 +1,5 @@
-//! Xen's console, for domains without a serial line (PVH): a page that is shared with who shows it, with a ring of bytes in it (Xen,
-//! xen/include/public/io/console.h). It is written to; what is typed there is not read.
+//! Xen's console, for domains without a serial line (PVH): a page that is shared with who shows it, with a ring of bytes in it for each direction (Xen,
+//! xen/include/public/io/console.h). Nothing interrupts when something was typed.
 
 use core::sync::atomic::{Ordering, fence};
 
@@ -9,8 +9,12 @@ use crate::sync::SpinLock;
 
 const PAGE_BYTES: usize = 4096;
 // `struct xencons_interface`.
+const TYPED_RING: usize = 0;
+const TYPED_BYTES: u32 = 1024;
 const RING: usize = 1024;
 const RING_BYTES: u32 = 2048;
+const TYPED_READ: usize = 3072;
+const TYPED_WRITTEN: usize = 3076;
 const READ: usize = 3080;
 const WRITTEN: usize = 3084;
 /// Who shows nothing for so many looks is waited for no more: a console must not stop the machine. Others run at each.
@@ -81,6 +85,33 @@ impl Ring {
     }
 }
 
+impl Ring {
+    /// Takes the oldest byte that was typed. Where the other end says nonsense, there is none.
+    fn receive(&self) -> Option<u8> {
+        let written: u32 = self.page.read(TYPED_WRITTEN);
+        let read: u32 = self.page.read(TYPED_READ);
+        let waiting = written.wrapping_sub(read);
+        if !(1..=TYPED_BYTES).contains(&waiting) {
+            return None;
+        }
+        fence(Ordering::SeqCst);
+        let place = TYPED_RING + (read % TYPED_BYTES) as usize;
+        let byte = self.page.read(place);
+        fence(Ordering::SeqCst);
+        self.page.write(TYPED_READ, read.wrapping_add(1));
+        if waiting == 1 {
+            // It may wait for room.
+            (self.notify)(self.channel);
+        }
+        Some(byte)
+    }
+}
+
+/// Takes the oldest byte that was typed and not read.
+pub(super) fn read() -> Option<u8> {
+    super::take(&CONSOLE)?.as_ref()?.receive()
+}
+
 /// Sends bytes, with a carriage return before newlines if they get one.
 pub(super) fn send(bytes: &[u8], newline_returns: bool) {
     let Some(mut console) = super::take(&CONSOLE) else {
@@ -109,7 +140,10 @@ pub(super) fn drain() {
 
 #[cfg(test)]
 mod tests {
-    use super::{MAX_LOOKS, PAGE_BYTES, READ, RING, RING_BYTES, Ring, WRITTEN};
+    use super::{
+        MAX_LOOKS, PAGE_BYTES, READ, RING, RING_BYTES, Ring, TYPED_BYTES, TYPED_READ,
+        TYPED_WRITTEN, WRITTEN,
+    };
     use crate::arch::mmio::Mmio;
 
     /// A page, and the ring in it.
@@ -152,5 +186,31 @@ mod tests {
         ring.page.write(READ, ring.page.read::<u32>(WRITTEN) + 1);
         assert!(!ring.send([2].into_iter()));
         assert_eq!(ring.page.read::<u8>(RING), 1);
+    }
+
+    #[test]
+    fn what_is_typed_is_read_once_and_in_order() {
+        let (_page, ring) = ring();
+        for counter in [TYPED_READ, TYPED_WRITTEN] {
+            ring.page.write(counter, u32::MAX - 5);
+        }
+        assert_eq!(ring.receive(), None);
+        for round in 0..TYPED_BYTES {
+            let written: u32 = ring.page.read(TYPED_WRITTEN);
+            for at in 0..3 {
+                let place = (written.wrapping_add(at) % TYPED_BYTES) as usize;
+                ring.page.write(place, (round + at) as u8);
+            }
+            ring.page.write(TYPED_WRITTEN, written.wrapping_add(3));
+            for at in 0..3 {
+                assert_eq!(ring.receive(), Some((round + at) as u8));
+            }
+            assert_eq!(ring.receive(), None);
+        }
+        // More than there can be.
+        let read: u32 = ring.page.read(TYPED_READ);
+        ring.page
+            .write(TYPED_WRITTEN, read.wrapping_add(TYPED_BYTES + 1));
+        assert_eq!(ring.receive(), None);
     }
 }

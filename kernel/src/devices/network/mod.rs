@@ -213,7 +213,7 @@ pub fn find(virtio_mmio: &[VirtioMmioDevice]) -> Vec<NetworkDevice> {
         if let Ok((transport, virtio_bus::NETWORK)) =
             MmioTransport::probe(place.phys, place.len_bytes)
         {
-            let claim = || Irq::claim_global(place.interrupt, true);
+            let claim = || Irq::claim_global(place.interrupt, false);
             keep(
                 "virtio-net",
                 virtio::start(Arc::new(transport), claim, Vec::new()),
@@ -226,7 +226,7 @@ pub fn find(virtio_mmio: &[VirtioMmioDevice]) -> Vec<NetworkDevice> {
 
 /// Starts a virtio card on the PCI bus, with a pair of queues for each core if it has as many.
 fn start_virtio(device: &PciDevice) -> Result<NetworkDevice, virtio_bus::Error> {
-    let claim_pin = || Irq::claim_legacy(device.interrupt_line()?, true);
+    let claim_pin = || device.claim_pin();
     let Ok(mut transport) = PciTransport::new(device) else {
         let transport = LegacyPciTransport::new(device)?;
         return virtio::start(Arc::new(transport), claim_pin, Vec::new());

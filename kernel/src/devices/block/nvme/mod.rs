@@ -165,7 +165,7 @@ fn claim(device: &PciDevice, bars: &Bars) -> Option<(Irq, bool)> {
     {
         return Some((irq, true));
     }
-    let irq = Irq::claim_legacy(device.interrupt_line()?, true)?;
+    let irq = device.claim_pin()?;
     Some((irq, false))
 }
 

@@ -121,6 +121,26 @@ fn the_end_of_the_input_is_typed_too() {
 }
 
 #[test]
+fn the_end_of_the_input_comes_by_the_serial_line_too() {
+    let mut guest = guest().start();
+    guest.wait_for("ready");
+    // The first end is one of the terminal's, the second one that of the lines.
+    guest.send("tty\n");
+    guest.wait_for("say it to the terminal");
+    guest.send("\x04");
+    guest.wait_for(r#"on the terminal "", Ok(0)"#);
+    guest.send("a \x16\x04 b\nwithout its end\x04\x04");
+    guest.end().showing(
+        0,
+        &[
+            r#"you said "a \u{4} b""#,
+            r#"you said "without its end""#,
+            "done",
+        ],
+    );
+}
+
+#[test]
 fn single_keys_come_from_keyboard_and_serial_line() {
     let mut guest = Guest::new("keyboard").start();
     guest.wait_for("Press keys");

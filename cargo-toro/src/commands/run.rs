@@ -14,7 +14,7 @@ use crate::terminal::{self, Terminal};
 use crate::values::{Display, Machine, Nic, Port, Protocol};
 use crate::vm::{End, Sink, Vm};
 use anyhow::{Context, Result, bail};
-use std::io::{self, Write};
+use std::io::{self, IsTerminal, Read, Write};
 use std::net::{Ipv4Addr, TcpListener, UdpSocket};
 use std::time::{Duration, Instant};
 
@@ -274,16 +274,20 @@ fn power_off(vm: &mut Vm, machine: Machine, shell: &Shell) -> End {
     vm.kill()
 }
 
-fn copy_typed(from: &mut impl io::Read, to: &mut impl Write) -> io::Result<()> {
+/// Copies standard input to the guest. On a terminal more may come after an end.
+fn copy_typed(from: &mut io::StdinLock<'_>, to: &mut impl Write) -> io::Result<()> {
+    let is_terminal = from.is_terminal();
     let mut buffer = [0; 1024];
     loop {
-        match from.read(&mut buffer)? {
-            0 => return Ok(()),
-            count if terminal::is_way_out(&buffer[..count]) => interrupt::raise(),
-            count => {
-                to.write_all(&buffer[..count])?;
-                to.flush()?;
-            }
+        let count = from.read(&mut buffer)?;
+        if terminal::is_way_out(&buffer[..count]) {
+            interrupt::raise();
+            continue;
+        }
+        to.write_all(&terminal::as_typed(&buffer[..count], !is_terminal))?;
+        to.flush()?;
+        if count == 0 && !is_terminal {
+            return Ok(());
         }
     }
 }

@@ -76,13 +76,13 @@ fn a_raw_terminal_gives_each_byte_as_it_comes() {
     guest.wait_for("settings 0 0");
     guest.wait_for("25 rows, 80 columns");
     let shown = guest.wait_for("type\r\n");
-    let wishes = guest.wishes();
+    let wishes = guest.wishes().expect("it has asked");
     // The terminal is told, and does not show it.
     assert!(!wishes.is_by_lines && !wishes.is_shown && !wishes.has_interrupts);
     assert!(!shown.contains("toro;keys"), "{shown}");
     guest.send("a\r\x1b[Aq");
     guest.wait_for("typed [97, 13, 27, 91, 65, 113], then 0");
-    assert_eq!(guest.wishes(), Wishes::default());
+    assert_eq!(guest.wishes(), Some(Wishes::default()));
     // By lines again.
     guest.send("hello\r");
     guest.wait_for(r#"you said "hello""#);

@@ -144,11 +144,6 @@ fn execute(launch: &Launch, name: &str, options: &VmOptions, shell: &Shell) -> R
             None => Err(error),
         };
     }
-    if let Some(mut input) = vm.take_input() {
-        // Ends with the process: a read of the terminal cannot be called off. A guest whose input has ended goes on
-        // without it.
-        std::thread::spawn(move || drop(copy_typed(&mut io::stdin().lock(), &mut input)));
-    }
     let deadline = options
         .timeout
         .map(|seconds| Instant::now() + Duration::from_secs(seconds));
@@ -157,7 +152,14 @@ fn execute(launch: &Launch, name: &str, options: &VmOptions, shell: &Shell) -> R
         if let Some(end) = vm.end_within(TICK) {
             return Ok(exit_code_of(end, shell));
         }
-        terminal.adapt(vm.wishes());
+        if let Some(wishes) = vm.wishes() {
+            terminal.adapt(wishes);
+            // What comes before the guest has set up its port may be lost; and what no program asks for is left to others.
+            if let Some(mut input) = vm.take_input() {
+                // Ends with the process: a read of the terminal cannot be called off.
+                std::thread::spawn(move || drop(copy_typed(&mut io::stdin().lock(), &mut input)));
+            }
+        }
         if interrupt::count() > 0 {
             return Ok(match power_off(&mut vm, launch.machine, shell) {
                 End::Exited(status) => status,

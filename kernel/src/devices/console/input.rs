@@ -7,7 +7,7 @@
 //!
 //! Nothing is looked at before the program asks for input. From then on both interrupt.
 //!
-//! The terminal at the other end of the serial line is told how the program wants what is typed, by `ESC ] toro ; keys = N BEL`
+//! The terminal at the other end of the serial line is told that the program asks for input, and how it wants what is typed, by `ESC ] toro ; keys = N BEL`
 //! (ARCHITECTURE.md, "What is typed"), as it is that terminal that edits lines and shows what is typed.
 
 use super::keyboard::{self, KeyEvent};
@@ -176,6 +176,9 @@ pub fn start() -> bool {
             for irq in [input.serial, input.keyboard].into_iter().flatten() {
                 scheduler::register_interrupt(irq, input);
             }
+            // Who is at the other end may have waited for this.
+            let told = STATE.lock().told;
+            told.tell();
             input.can_interrupt
         }
         // Another core was first.

@@ -1,7 +1,7 @@
 //! The guest's console stream: finds what the kernel says in it, and takes that out.
 //!
 //! The kernel writes `ESC ] toro ; exit = N BEL` as the last thing (ARCHITECTURE.md, "The end of a program"), and
-//! `ESC ] toro ; keys = N BEL` when the program wants another kind of input ("What is typed"). The stream arrives in pieces of any size, so the
+//! `ESC ] toro ; keys = N BEL` when the program asks for input, or wants another kind of it ("What is typed"). The stream arrives in pieces of any size, so the
 //! filter holds back what may be the beginning of such a sequence.
 
 use crate::terminal::Wishes;
@@ -18,7 +18,7 @@ pub struct EndFilter {
     /// Bytes that may begin a sequence: a part of [`EXIT`] or [`KEYS`], or all and up to [`MAX_DIGITS`] digits.
     held: Vec<u8>,
     status: Option<u8>,
-    wishes: Wishes,
+    wishes: Option<Wishes>,
 }
 
 impl EndFilter {
@@ -52,8 +52,8 @@ impl EndFilter {
         self.status
     }
 
-    /// How the program wants what is typed now.
-    pub fn wishes(&self) -> Wishes {
+    /// How the program wants what is typed now, once it has asked for input.
+    pub fn wishes(&self) -> Option<Wishes> {
         self.wishes
     }
 
@@ -80,7 +80,7 @@ impl EndFilter {
             return true;
         }
         let wishes = number(KEYS).and_then(Wishes::from_number);
-        if let Some(wishes) = wishes {
+        if wishes.is_some() {
             self.wishes = wishes;
             // Nothing comes after the last thing.
             self.status = None;
@@ -164,16 +164,16 @@ mod tests {
     #[test]
     fn the_last_wish_of_a_program_counts() {
         let (mut filter, mut visible) = (EndFilter::default(), Vec::new());
-        assert_eq!(filter.wishes(), Wishes::default());
+        assert_eq!(filter.wishes(), None);
         for byte in b"a\x1b]toro;keys=0\x07b\x1b]toro;keys=5\x07c\x1b]toro;keys=8\x07" {
             filter.push(&[*byte], &mut visible);
         }
         assert_eq!(visible, b"abc\x1b]toro;keys=8\x07");
-        assert_eq!(Some(filter.wishes()), Wishes::from_number(5));
+        assert_eq!(filter.wishes(), Wishes::from_number(5));
         filter.push(b"\x1b]toro;exit=0\x07\x1b]toro;keys=7\x07", &mut visible);
         assert_eq!(
             (filter.wishes(), filter.status()),
-            (Wishes::default(), None)
+            (Some(Wishes::default()), None)
         );
     }
 

@@ -46,6 +46,13 @@ pub fn size() -> Option<(u16, u16)> {
 /// Ctrl-\, which stands for Ctrl-C where that is a key like others.
 const WAY_OUT: u8 = 0x1c;
 
+/// Where the program reads lines: what ends its input, and what has the next byte come as it is.
+const END: u8 = 4;
+const LITERAL: u8 = 0x16;
+
+/// The program reads lines.
+static HAS_LINES: AtomicBool = AtomicBool::new(true);
+
 /// Ctrl-C is the program's.
 static HAS_ALL_KEYS: AtomicBool = AtomicBool::new(false);
 
@@ -64,6 +71,7 @@ impl Terminal {
             return;
         }
         self.now = wishes;
+        HAS_LINES.store(wishes.is_by_lines, Ordering::Relaxed);
         if self.before.is_none() {
             self.before = host::terminal_settings(&std::io::stdin());
         }
@@ -80,7 +88,50 @@ impl Drop for Terminal {
     }
 }
 
+/// What was read from standard input, as the guest's serial console takes it; nothing read is an end, the last one if `is_last`. Who reads keys
+/// is told of no end.
+pub fn as_typed(read: &[u8], is_last: bool) -> Vec<u8> {
+    as_typed_for(HAS_LINES.load(Ordering::Relaxed), read, is_last)
+}
+
+fn as_typed_for(has_lines: bool, read: &[u8], is_last: bool) -> Vec<u8> {
+    match read {
+        _ if !has_lines => read.to_vec(),
+        [] if is_last => vec![END; 2],
+        [] => vec![END],
+        read => {
+            let mut typed = Vec::with_capacity(read.len());
+            for &byte in read {
+                if matches!(byte, END | LITERAL | b'\r') {
+                    typed.push(LITERAL);
+                }
+                typed.push(byte);
+            }
+            typed
+        }
+    }
+}
+
 /// Whether somebody who has no Ctrl-C typed what stands for it.
 pub fn is_way_out(typed: &[u8]) -> bool {
     HAS_ALL_KEYS.load(Ordering::Relaxed) && typed.contains(&WAY_OUT)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::as_typed_for;
+
+    #[test]
+    fn ends_are_told_to_who_reads_lines_and_bytes_stay_what_they_are() {
+        for (has_lines, read, is_last, expected) in [
+            (true, &b"a\n"[..], false, &b"a\n"[..]),
+            (true, b"\x04\x16\r\n", false, b"\x16\x04\x16\x16\x16\r\n"),
+            (true, b"", false, b"\x04"),
+            (true, b"", true, b"\x04\x04"),
+            (false, b"\x04\r", false, b"\x04\r"),
+            (false, b"", true, b""),
+        ] {
+            assert_eq!(as_typed_for(has_lines, read, is_last), expected, "{read:?}");
+        }
+    }
 }

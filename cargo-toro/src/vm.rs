@@ -87,7 +87,7 @@ struct State {
     /// The console so far, if it is recorded.
     record: Vec<u8>,
     status: Option<u8>,
-    wishes: Wishes,
+    wishes: Option<Wishes>,
     /// QEMU has closed the console: it ended.
     is_closed: bool,
     messages: Vec<u8>,
@@ -151,8 +151,8 @@ impl Vm {
         input.flush()
     }
 
-    /// How the program wants what is typed now.
-    pub fn wishes(&self) -> Wishes {
+    /// How the program wants what is typed now, once it has asked for input.
+    pub fn wishes(&self) -> Option<Wishes> {
         self.shared.lock().wishes
     }
 

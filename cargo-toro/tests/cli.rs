@@ -538,3 +538,30 @@ fn a_c_library_where_a_crate_looks_for_libraries_is_not_taken() {
     let output = sample.run(&["build"]);
     assert!(output.status.success(), "{}", stderr(&output));
 }
+
+/// What is piped in reaches the program as it is, from its first byte to its end, which stays.
+#[test]
+fn standard_input_reaches_the_program_whole() {
+    let main = r#"use std::io::Read;
+fn main() {
+    let mut content = Vec::new();
+    std::io::stdin().read_to_end(&mut content).unwrap();
+    let as_written = content.iter().enumerate().all(|(index, byte)| *byte == index as u8);
+    let after = std::io::stdin().read(&mut [0; 4]);
+    println!("{} {as_written} {after:?}", content.len());
+}"#;
+    let sample = Crate::new(main, "");
+    let bytes: Vec<u8> = (0..3000_u32).map(|index| index as u8).collect();
+    std::fs::write(sample.path("input"), bytes).unwrap();
+    let output = sample
+        .toro(&["run"])
+        .stdin(std::fs::File::open(sample.path("input")).unwrap())
+        .output()
+        .unwrap();
+    assert!(
+        stdout(&output).contains("3000 true Ok(0)"),
+        "{}{}",
+        stdout(&output),
+        stderr(&output)
+    );
+}

@@ -127,7 +127,7 @@ pub fn report(out: &mut dyn Write, frame: &Frame, fault: Option<(usize, Fault)>)
     if core_local::has_thread() {
         let thread = scheduler::thread::current();
         let name = thread.name();
-        let name = core::str::from_utf8(name.as_bytes()).unwrap_or("?");
+        let name = name.shown();
         let (id, core) = (thread.id(), thread.core());
         let _ = writeln!(out, ", in thread {id} '{name}' on core {core}");
         if is_stack_overflow(fault) {

@@ -301,7 +301,7 @@ impl Running {
     }
 
     /// How the program wants what is typed, as the console has said so far.
-    pub fn wishes(&self) -> Wishes {
+    pub fn wishes(&self) -> Option<Wishes> {
         self.vm.wishes()
     }
 

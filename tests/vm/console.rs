@@ -76,13 +76,13 @@ fn a_raw_terminal_gives_each_byte_as_it_comes() {
     guest.wait_for("settings 0 0");
     guest.wait_for("25 rows, 80 columns");
     let shown = guest.wait_for("type\r\n");
-    let wishes = guest.wishes();
+    let wishes = guest.wishes().expect("it has asked");
     // The terminal is told, and does not show it.
     assert!(!wishes.is_by_lines && !wishes.is_shown && !wishes.has_interrupts);
     assert!(!shown.contains("toro;keys"), "{shown}");
     guest.send("a\r\x1b[Aq");
     guest.wait_for("typed [97, 13, 27, 91, 65, 113], then 0");
-    assert_eq!(guest.wishes(), Wishes::default());
+    assert_eq!(guest.wishes(), Some(Wishes::default()));
     // By lines again.
     guest.send("hello\r");
     guest.wait_for(r#"you said "hello""#);
@@ -118,6 +118,26 @@ fn the_end_of_the_input_is_typed_too() {
     guest.wait_for("ready");
     guest.press(&["a", "ret", "ctrl-d"]);
     guest.end().showing(0, &["you said \"a\"", "done"]);
+}
+
+#[test]
+fn the_end_of_the_input_comes_by_the_serial_line_too() {
+    let mut guest = guest().start();
+    guest.wait_for("ready");
+    // The first end is one of the terminal's, the second one that of the lines.
+    guest.send("tty\n");
+    guest.wait_for("say it to the terminal");
+    guest.send("\x04");
+    guest.wait_for(r#"on the terminal "", Ok(0)"#);
+    guest.send("a \x16\x04 b\nwithout its end\x04\x04");
+    guest.end().showing(
+        0,
+        &[
+            r#"you said "a \u{4} b""#,
+            r#"you said "without its end""#,
+            "done",
+        ],
+    );
 }
 
 #[test]

@@ -232,7 +232,11 @@ fn a_handler_of_the_program_repairs_a_fault_and_a_service_survives_others() {
 
 #[test]
 fn a_stack_overflow_is_caught_and_named() {
-    for (how, name) in [("stack", "main"), ("stack in thread", "deep")] {
+    for (how, name) in [
+        ("stack", "main"),
+        ("stack in thread", "deep"),
+        ("stack in unnamed thread", "<unknown>"),
+    ] {
         let console = ending(how).with_status(134);
         let message = format!("\nthread '{name}' (");
         assert!(console.contains(&message), "{console}");

@@ -14,7 +14,7 @@ use crate::terminal::{self, Terminal};
 use crate::values::{Display, Machine, Nic, Port, Protocol};
 use crate::vm::{End, Sink, Vm};
 use anyhow::{Context, Result, bail};
-use std::io::{self, Write};
+use std::io::{self, IsTerminal, Read, Write};
 use std::net::{Ipv4Addr, TcpListener, UdpSocket};
 use std::time::{Duration, Instant};
 
@@ -144,11 +144,6 @@ fn execute(launch: &Launch, name: &str, options: &VmOptions, shell: &Shell) -> R
             None => Err(error),
         };
     }
-    if let Some(mut input) = vm.take_input() {
-        // Ends with the process: a read of the terminal cannot be called off. A guest whose input has ended goes on
-        // without it.
-        std::thread::spawn(move || drop(copy_typed(&mut io::stdin().lock(), &mut input)));
-    }
     let deadline = options
         .timeout
         .map(|seconds| Instant::now() + Duration::from_secs(seconds));
@@ -157,7 +152,14 @@ fn execute(launch: &Launch, name: &str, options: &VmOptions, shell: &Shell) -> R
         if let Some(end) = vm.end_within(TICK) {
             return Ok(exit_code_of(end, shell));
         }
-        terminal.adapt(vm.wishes());
+        if let Some(wishes) = vm.wishes() {
+            terminal.adapt(wishes);
+            // What comes before the guest has set up its port may be lost; and what no program asks for is left to others.
+            if let Some(mut input) = vm.take_input() {
+                // Ends with the process: a read of the terminal cannot be called off.
+                std::thread::spawn(move || drop(copy_typed(&mut io::stdin().lock(), &mut input)));
+            }
+        }
         if interrupt::count() > 0 {
             return Ok(match power_off(&mut vm, launch.machine, shell) {
                 End::Exited(status) => status,
@@ -274,16 +276,20 @@ fn power_off(vm: &mut Vm, machine: Machine, shell: &Shell) -> End {
     vm.kill()
 }
 
-fn copy_typed(from: &mut impl io::Read, to: &mut impl Write) -> io::Result<()> {
+/// Copies standard input to the guest. On a terminal more may come after an end.
+fn copy_typed(from: &mut io::StdinLock<'_>, to: &mut impl Write) -> io::Result<()> {
+    let is_terminal = from.is_terminal();
     let mut buffer = [0; 1024];
     loop {
-        match from.read(&mut buffer)? {
-            0 => return Ok(()),
-            count if terminal::is_way_out(&buffer[..count]) => interrupt::raise(),
-            count => {
-                to.write_all(&buffer[..count])?;
-                to.flush()?;
-            }
+        let count = from.read(&mut buffer)?;
+        if terminal::is_way_out(&buffer[..count]) {
+            interrupt::raise();
+            continue;
+        }
+        to.write_all(&terminal::as_typed(&buffer[..count], !is_terminal))?;
+        to.flush()?;
+        if count == 0 && !is_terminal {
+            return Ok(());
         }
     }
 }

@@ -58,7 +58,7 @@ fn is_idle(thread: &Thread) -> bool {
 
 fn show(thread: &Thread) {
     let name = thread.name();
-    let name = core::str::from_utf8(name.as_bytes()).unwrap_or("?");
+    let name = name.shown();
     let _ = write!(
         Console,
         "  thread {} '{name}' on core {} ",

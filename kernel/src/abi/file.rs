@@ -15,7 +15,7 @@ use super::metadata;
 use super::object::{self, Description, Object};
 use crate::error::{Errno, Result};
 use crate::storage::vfs::file::OpenFile;
-use crate::storage::vfs::namespace::{Entry, LastLink};
+use crate::storage::vfs::namespace::{Bounds, Entry, LastLink};
 use crate::storage::vfs::node::NodeKind;
 use crate::storage::vfs::{self, content, operations, watch};
 
@@ -95,13 +95,26 @@ pub(super) fn entry_at(
     vfs::names()?.resolve(&base(directory, path)?, path, last_link)
 }
 
-fn open_at(directory: c_int, path: &[u8], flags: c_int, mode: libc::mode_t) -> Result<c_int> {
-    let base = base(directory, path)?;
+/// Opens a file; the way to it stays within bounds.
+pub(super) fn open_within(
+    directory: c_int,
+    path: &[u8],
+    flags: c_int,
+    mode: libc::mode_t,
+    bounds: Bounds,
+) -> Result<c_int> {
+    // A path from the root may be one from the directory.
+    let start = if bounds.is_in_root { b"" } else { path };
+    let base = base(directory, start)?;
     let permissions = mode & !super::directory::umask_now();
-    match operations::open(vfs::names()?, &base, path, flags, permissions) {
+    match operations::open_within(vfs::names()?, &base, path, flags, permissions, bounds) {
         Ok(file) => object::insert(Box::new(file), (flags & STATUS_FLAGS) as u32),
-        Err(error) => generated::open(error, directory, path, flags),
+        Err(error) => generated::open(error, &base, path, flags, bounds),
     }
+}
+
+fn open_at(directory: c_int, path: &[u8], flags: c_int, mode: libc::mode_t) -> Result<c_int> {
+    open_within(directory, path, flags, mode, Bounds::NONE)
 }
 
 /// Opens a file. `mode` counts only with `O_CREAT`: C declares it as `...`, which is passed alike.

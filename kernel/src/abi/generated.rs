@@ -6,9 +6,10 @@
 use alloc::sync::Arc;
 use core::ffi::c_int;
 
-use super::{file, memfd};
+use super::memfd;
 use crate::error::{Errno, Result};
-use crate::storage::vfs::namespace::{Entry, LastLink};
+use crate::storage::vfs;
+use crate::storage::vfs::namespace::{Bounds, Entry, LastLink};
 use crate::storage::vfs::node::NodeKind;
 
 /// Something that is made when it is opened; what makes it gives its descriptor.
@@ -75,18 +76,29 @@ pub(crate) fn bring_texts() {
 
 /// Opens what the file system cannot (`error` says so), if it is one of these.
 #[cold]
-pub(super) fn open(error: Errno, directory: c_int, path: &[u8], flags: c_int) -> Result<c_int> {
+pub(super) fn open(
+    error: Errno,
+    base: &Arc<Entry>,
+    path: &[u8],
+    flags: c_int,
+    bounds: Bounds,
+) -> Result<c_int> {
     let is_read_only = flags & libc::O_ACCMODE == libc::O_RDONLY;
     for generated in all() {
         match generated {
             Generated::File { path: its, open }
-                if error == Errno(libc::ENOENT) && is_read_only && *its == path =>
+                if error == Errno(libc::ENOENT)
+                    && is_read_only
+                    && bounds == Bounds::NONE
+                    && *its == path =>
             {
                 return open(flags);
             }
             Generated::Fifo(open) if error == Errno(libc::ENXIO) => {
-                let entry = file::entry_at(directory, path, 0, LastLink::Follow)?;
-                if entry.node.kind() == NodeKind::Fifo {
+                let found = vfs::names()?.find_within(base, path, LastLink::Follow, bounds)?;
+                if let Some(entry) = found.entry
+                    && entry.node.kind() == NodeKind::Fifo
+                {
                     return open(entry, flags);
                 }
             }

@@ -81,7 +81,7 @@ pub unsafe extern "C" fn remove(path: *const c_char) -> c_int {
     }))
 }
 
-/// Renames, by paths from directories, with flags: only `RENAME_NOREPLACE`.
+/// Renames, by paths from directories, with flags: `RENAME_NOREPLACE`, or `RENAME_EXCHANGE`.
 ///
 /// # Safety
 /// The paths are C strings.
@@ -96,17 +96,15 @@ pub unsafe extern "C" fn renameat2(
     c_status((|| {
         // SAFETY: C strings.
         let (from, to) = unsafe { (text(from)?, text(to)?) };
-        if flags & !libc::RENAME_NOREPLACE != 0 {
+        if !matches!(flags, 0 | libc::RENAME_NOREPLACE | libc::RENAME_EXCHANGE) {
             return Err(Errno(libc::EINVAL));
         }
         let (from_base, to_base) = (base(from_directory, from)?, base(to_directory, to)?);
-        let may_replace = flags == 0;
-        operations::rename(
-            vfs::names()?,
-            (&from_base, from),
-            (&to_base, to),
-            may_replace,
-        )
+        let (names, from, to) = (vfs::names()?, (&from_base, from), (&to_base, to));
+        match flags {
+            libc::RENAME_EXCHANGE => operations::exchange(names, from, to),
+            flags => operations::rename(names, from, to, flags == 0),
+        }
     })())
 }
 

@@ -46,6 +46,7 @@ use super::metadata::{
     access, chmod, chown, faccessat, fchmod, fchmodat, fchown, fchownat, fstat64, fstatat64,
     lchown, lstat64, stat64, statx, utimensat, utimes,
 };
+use super::open_how::openat2;
 use super::path::{
     link, linkat, readlink, readlinkat, rename, renameat, renameat2, symlink, symlinkat, unlink,
     unlinkat,
@@ -228,6 +229,8 @@ fn dispatch(call: &Arguments) -> Result<usize> {
                 .result()
                 .map(|_| b.min(8))
         }
+        // SAFETY: as above.
+        libc::SYS_openat2 => unsafe { openat2(a as c_int, b as _, c as _, d) },
         libc::SYS_kcmp => kcmp([a, b], c, [d, e]),
         libc::SYS_membarrier => membarrier(a as c_int),
         // SAFETY: as above.

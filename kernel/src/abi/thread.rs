@@ -78,7 +78,7 @@ pub(super) unsafe extern "C" fn pthread_create(
         thread_main,
         start as usize,
         stack_bytes,
-        thread::current().name(),
+        thread::current().name().inherited(),
     ) {
         Ok(thread) => {
             // The handle is a reference of its own, until the thread is joined or detached.

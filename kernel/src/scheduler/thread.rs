@@ -164,6 +164,8 @@ unsafe impl Sync for Thread {}
 pub struct Name {
     bytes: [u8; 15],
     len: u8,
+    /// It is that of the thread which started this one.
+    is_inherited: bool,
 }
 
 impl Name {
@@ -175,6 +177,20 @@ impl Name {
             this.len += 1;
         }
         this
+    }
+
+    /// The name for a thread that nobody has named: its creator's, as on Linux.
+    pub fn inherited(mut self) -> Self {
+        self.is_inherited = true;
+        self
+    }
+
+    /// The name in reports: std's word for threads that nobody has named.
+    pub fn shown(&self) -> &str {
+        match self.is_inherited {
+            true => "<unknown>",
+            false => core::str::from_utf8(self.as_bytes()).unwrap_or("?"),
+        }
     }
 
     /// The name.

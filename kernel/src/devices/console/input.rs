@@ -2,9 +2,12 @@
 //! sends them; its return key ends a line. What is typed on the keyboard shows on the screen and comes line by line, unless the program
 //! wants single keys ([`set_raw`]).
 //!
+//! Where the program reads lines, two bytes of the serial line mean something (POSIX.1-2017, chapter 11, EOF; LNEXT of Linux's terminals): one is
+//! the end of the input, and the other has the one behind it come as it is. Two ends with nothing behind them stay: there will be no more.
+//!
 //! Nothing is looked at before the program asks for input. From then on both interrupt.
 //!
-//! The terminal at the other end of the serial line is told how the program wants what is typed, by `ESC ] toro ; keys = N BEL`
+//! The terminal at the other end of the serial line is told that the program asks for input, and how it wants what is typed, by `ESC ] toro ; keys = N BEL`
 //! (ARCHITECTURE.md, "What is typed"), as it is that terminal that edits lines and shows what is typed.
 
 use super::keyboard::{self, KeyEvent};
@@ -17,6 +20,8 @@ use crate::sync::{OnceCell, SpinLock};
 /// Where something cannot interrupt, it is looked at this often while a thread waits.
 const POLL_NS: u64 = 10_000_000;
 const BUFFER_BYTES: usize = 1024;
+const END: u8 = 4;
+const LITERAL: u8 = 0x16;
 const MAX_KEYS: usize = 128;
 
 /// What came when single keys are wanted.
@@ -65,6 +70,10 @@ impl<T: Copy, const N: usize> Ring<T, N> {
         self.len -= 1;
         Some(item)
     }
+
+    fn first(&self) -> Option<T> {
+        (self.len != 0).then(|| self.items[self.start])
+    }
 }
 
 /// How the program wants what is typed (`abi/terminal.rs`).
@@ -103,11 +112,12 @@ struct State {
     told: Wishes,
     /// What a terminal sends for a key; there once the program has set a mode, so that others carry none of it.
     sequence: Option<fn(KeyEvent) -> Option<keyboard::Sequence>>,
-    bytes: Ring<u8, BUFFER_BYTES>,
+    /// What was typed; `None` is an end.
+    bytes: Ring<Option<u8>, BUFFER_BYTES>,
     keys: Ring<Key, MAX_KEYS>,
     line: Line,
-    /// The end of the input was typed.
-    has_ended: bool,
+    /// The next byte of the serial line comes as it is.
+    is_next_literal: bool,
     is_raw: bool,
 }
 
@@ -121,10 +131,10 @@ static STATE: SpinLock<State> = SpinLock::new(State {
     },
     told: Wishes::INITIAL,
     sequence: None,
-    bytes: Ring::new(0),
+    bytes: Ring::new(None),
     keys: Ring::new(Key::Byte(0)),
     line: Line::new(),
-    has_ended: false,
+    is_next_literal: false,
     is_raw: false,
 });
 static ARRIVED: Notifier = Notifier::new();
@@ -166,6 +176,9 @@ pub fn start() -> bool {
             for irq in [input.serial, input.keyboard].into_iter().flatten() {
                 scheduler::register_interrupt(irq, input);
             }
+            // Who is at the other end may have waited for this.
+            let told = STATE.lock().told;
+            told.tell();
             input.can_interrupt
         }
         // Another core was first.
@@ -182,11 +195,10 @@ fn fill(state: &mut State) {
     while has_room(state)
         && let Some(byte) = super::receive()
     {
-        let is_newline = byte == b'\r' && (state.is_raw || state.mode.return_is_newline);
-        let byte = if is_newline { b'\n' } else { byte };
-        match state.is_raw {
-            true => state.keys.push(Key::Byte(byte)),
-            false => state.bytes.push(byte),
+        match (state.is_raw, byte) {
+            (true, b'\r') => state.keys.push(Key::Byte(b'\n')),
+            (true, byte) => state.keys.push(Key::Byte(byte)),
+            (false, byte) => state.take_byte(byte),
         }
     }
     keyboard::drain(|event| {
@@ -209,6 +221,44 @@ impl State {
         (core::mem::replace(&mut self.told, wishes) != wishes).then_some(wishes)
     }
 
+    /// Takes a byte of the serial line.
+    fn take_byte(&mut self, byte: u8) {
+        let is_literal = core::mem::take(&mut self.is_next_literal);
+        let is_special = self.mode.is_by_lines && !is_literal;
+        match byte {
+            LITERAL if is_special => self.is_next_literal = true,
+            END if is_special => self.bytes.push(None),
+            b'\r' if self.mode.return_is_newline && !is_literal => self.bytes.push(Some(b'\n')),
+            byte => self.bytes.push(Some(byte)),
+        }
+    }
+
+    /// Takes the next byte or end. The second of two ends with nothing behind them is there again.
+    fn next(&mut self) -> Option<Option<u8>> {
+        let next = self.bytes.pop();
+        if next == Some(None) && self.bytes.len == 1 && self.bytes.first() == Some(None) {
+            self.bytes.push(None);
+        }
+        next
+    }
+
+    /// Takes what is there, up to an end: how many bytes, or `None` where there is nothing yet.
+    fn take(&mut self, buf: &mut [u8]) -> Option<usize> {
+        let mut count = 0;
+        for slot in buf {
+            match self.bytes.first() {
+                Some(None) if count != 0 => break,
+                None => break,
+                Some(_) => match self.next().flatten() {
+                    Some(byte) => *slot = byte,
+                    None => return Some(0),
+                },
+            }
+            count += 1;
+        }
+        (count != 0).then_some(count)
+    }
+
     fn take_key(&mut self, event: KeyEvent) {
         if self.is_raw {
             return self.keys.push(Key::Event(event));
@@ -221,13 +271,13 @@ impl State {
             Typed::Shown(_) | Typed::Erased(_) if !self.mode.is_shown => {}
             Typed::Shown(byte) => super::write_screen(&[byte]),
             Typed::Erased(count) => (0..count).for_each(|_| super::write_screen(b"\x08 \x08")),
-            Typed::EndOfFile => self.has_ended = true,
+            Typed::EndOfFile => self.bytes.push(None),
             Typed::Complete => {
                 let line = self.line.finish();
                 if line.ends_with(b"\n") {
                     super::write_screen(b"\r\n");
                 }
-                line.iter().for_each(|&byte| self.bytes.push(byte));
+                line.iter().for_each(|&byte| self.bytes.push(Some(byte)));
             }
         }
     }
@@ -239,7 +289,7 @@ impl State {
         };
         for &byte in sequence.as_bytes() {
             let is_return = byte == b'\n' && !self.mode.return_is_newline;
-            self.bytes.push(if is_return { b'\r' } else { byte });
+            self.bytes.push(Some(if is_return { b'\r' } else { byte }));
         }
         if self.mode.is_shown {
             super::write_screen(sequence.as_bytes());
@@ -257,7 +307,7 @@ pub fn is_ready() -> bool {
     start();
     let mut state = STATE.lock();
     fill(&mut state);
-    state.bytes.len != 0 || state.has_ended
+    state.bytes.len != 0
 }
 
 /// Reads what is there into `buf`, at least one byte, or none at the end of the input; waits for it, or returns `None` when it must not.
@@ -270,15 +320,7 @@ pub fn read(buf: &mut [u8], is_nonblocking: bool) -> Option<usize> {
         .map(|wait_ns| clock::now_ns().saturating_add(wait_ns));
     loop {
         fill(&mut state);
-        let mut count = 0;
-        for slot in &mut *buf {
-            let Some(byte) = state.bytes.pop() else {
-                break;
-            };
-            *slot = byte;
-            count += 1;
-        }
-        if count != 0 || core::mem::take(&mut state.has_ended) {
+        if let Some(count) = state.take(buf) {
             return Some(count);
         }
         if is_nonblocking {
@@ -301,7 +343,7 @@ pub fn set_mode(mode: Mode, drops_unread: bool) {
         if state.mode.is_by_lines && !mode.is_by_lines {
             // Who wants keys wants those of an unfinished line, too.
             let line = state.line.finish();
-            line.iter().for_each(|&byte| state.bytes.push(byte));
+            line.iter().for_each(|&byte| state.bytes.push(Some(byte)));
         }
         state.mode = mode;
         state.sequence = core::hint::black_box(Some(keyboard::sequence));
@@ -358,5 +400,71 @@ pub fn read_key(deadline_ns: Option<u64>) -> Option<Key> {
         let poll_ns = (!can_interrupt).then(|| now_ns + POLL_NS);
         let until_ns = [deadline_ns, poll_ns].into_iter().flatten().min();
         (state, _) = ARRIVED.wait(state, until_ns);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn state() -> State {
+        State {
+            mode: Mode {
+                is_by_lines: true,
+                is_shown: true,
+                return_is_newline: true,
+                has_interrupts: true,
+                wait_ns: None,
+            },
+            told: Wishes::INITIAL,
+            sequence: None,
+            bytes: Ring::new(None),
+            keys: Ring::new(Key::Byte(0)),
+            line: Line::new(),
+            is_next_literal: false,
+            is_raw: false,
+        }
+    }
+
+    /// What reads of up to 8 bytes give.
+    fn reads<const N: usize>(state: &mut State) -> [Option<alloc::vec::Vec<u8>>; N] {
+        core::array::from_fn(|_| {
+            let mut buf = [0; 8];
+            state.take(&mut buf).map(|count| buf[..count].to_vec())
+        })
+    }
+
+    #[test]
+    fn an_end_is_read_once_and_two_stay() {
+        let mut state = state();
+        b"ab\x04c\r\x04"
+            .iter()
+            .for_each(|&byte| state.take_byte(byte));
+        let [first, end, second, last, nothing] = reads(&mut state);
+        assert_eq!(first.as_deref(), Some(&b"ab"[..]));
+        assert_eq!(end.as_deref(), Some(&b""[..]));
+        assert_eq!(second.as_deref(), Some(&b"c\n"[..]));
+        assert_eq!((last.as_deref(), nothing), (Some(&b""[..]), None));
+        b"d\x04\x04".iter().for_each(|&byte| state.take_byte(byte));
+        let [rest, ends @ ..] = reads::<5>(&mut state);
+        assert_eq!(rest.as_deref(), Some(&b"d"[..]));
+        assert!(ends.iter().all(|end| end.as_deref() == Some(b"")));
+        state.take_byte(b'e');
+        let [_, _, more, nothing] = reads(&mut state);
+        assert_eq!((more.as_deref(), nothing), (Some(&b"e"[..]), None));
+    }
+
+    #[test]
+    fn what_follows_the_literal_byte_comes_as_it_is_and_keys_have_no_end() {
+        let mut state = state();
+        b"\x16\x04\x16\x16\x16\r\x16a"
+            .iter()
+            .for_each(|&byte| state.take_byte(byte));
+        let [all, nothing] = reads(&mut state);
+        assert_eq!((all.as_deref(), nothing), (Some(&b"\x04\x16\ra"[..]), None));
+        state.mode.is_by_lines = false;
+        b"\x04\x16".iter().for_each(|&byte| state.take_byte(byte));
+        let [all] = reads(&mut state);
+        assert_eq!(all.as_deref(), Some(&b"\x04\x16"[..]));
     }
 }

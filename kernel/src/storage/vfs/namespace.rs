@@ -150,6 +150,29 @@ pub enum LastLink {
     Keep,
 }
 
+/// What a way may not do (Linux: openat2(2)).
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Bounds {
+    /// It stays in the directory where it begins: what would lead out of that fails with `EXDEV`.
+    pub is_beneath: bool,
+    /// The directory where it begins is its root.
+    pub is_in_root: bool,
+    /// It stays on one mounted file system, else `EXDEV`.
+    pub has_one_mount: bool,
+    /// It follows no symbolic link, else `ELOOP`.
+    pub has_no_links: bool,
+}
+
+impl Bounds {
+    /// Any way will do.
+    pub const NONE: Self = Self {
+        is_beneath: false,
+        is_in_root: false,
+        has_one_mount: false,
+        has_no_links: false,
+    };
+}
+
 /// The last part of a path.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum Last<'p> {
@@ -421,11 +444,39 @@ impl Namespace {
     ///
     /// # Errors
     /// `ENOENT` for an empty path or a missing directory on the way, `ENOTDIR`, `ELOOP`, `ENAMETOOLONG`, `EIO`.
+    #[inline]
     pub fn find<'p>(
         &self,
         base: &Arc<Entry>,
         path: &'p [u8],
         last_link: LastLink,
+    ) -> Result<Found<'p>> {
+        self.find_within(base, path, last_link, Bounds::NONE)
+    }
+
+    /// Where a path that begins with a slash begins.
+    fn root_within<'a>(&'a self, base: &'a Arc<Entry>, bounds: Bounds) -> Result<&'a Arc<Entry>> {
+        match bounds {
+            Bounds {
+                is_beneath: true, ..
+            } => Err(Errno(libc::EXDEV)),
+            Bounds {
+                is_in_root: true, ..
+            } => Ok(base),
+            _ => Ok(&self.root),
+        }
+    }
+
+    /// The same within bounds.
+    ///
+    /// # Errors
+    /// As [`Namespace::find`], and for a way out of bounds as [`Bounds`] says.
+    pub fn find_within<'p>(
+        &self,
+        base: &Arc<Entry>,
+        path: &'p [u8],
+        last_link: LastLink,
+        bounds: Bounds,
     ) -> Result<Found<'p>> {
         if path.is_empty() {
             return Err(Errno(libc::ENOENT));
@@ -438,11 +489,16 @@ impl Namespace {
         let mut way = Cow::Borrowed(path);
         let mut position = 0;
         let mut here = if path.starts_with(b"/") {
-            &self.root
+            self.root_within(base, bounds)?
         } else {
             base
         }
         .clone();
+        let check_mount = |next: &Entry| match bounds.has_one_mount {
+            true if !Arc::ptr_eq(&next.mount, &base.mount) => Err(Errno(libc::EXDEV)),
+            _ => Ok(()),
+        };
+        check_mount(&here)?;
         loop {
             let rest = &way[position..];
             let start = rest.iter().take_while(|byte| **byte == b'/').count();
@@ -457,14 +513,18 @@ impl Namespace {
             if !name.is_empty() && !here.is_directory() {
                 return Err(Errno(libc::ENOTDIR));
             }
+            let is_at_end = (bounds.is_beneath || bounds.is_in_root) && here.is_same_node(base);
             let special = match name {
                 b"" => Some((Last::Root, &here)),
                 b"." => Some((Last::Dot, &here)),
+                b".." if is_at_end && bounds.is_beneath => return Err(Errno(libc::EXDEV)),
+                b".." if is_at_end => Some((Last::DotDot, &here)),
                 b".." => Some((Last::DotDot, here.parent_or_self())),
                 _ => None,
             };
             if let Some((last, next)) = special {
                 let next = next.clone();
+                check_mount(&next)?;
                 if is_last {
                     let entry = Some(next);
                     return Ok(Found {
@@ -482,6 +542,7 @@ impl Namespace {
                 return Err(Errno(libc::ENAMETOOLONG));
             }
             let child = self.child(&here, name)?;
+            child.as_deref().map_or(Ok(()), check_mount)?;
             let is_link = child
                 .as_ref()
                 .is_some_and(|e| e.node.kind() == NodeKind::Symlink);
@@ -493,13 +554,17 @@ impl Namespace {
             };
             match child {
                 Some(link) if is_link && is_followed => {
+                    if bounds.has_no_links {
+                        return Err(Errno(libc::ELOOP));
+                    }
                     links_left = links_left.checked_sub(1).ok_or(Errno(libc::ELOOP))?;
                     let mut target = link.node.read_link()?;
                     if target.is_empty() {
                         return Err(Errno(libc::ENOENT));
                     }
                     if target.starts_with(b"/") {
-                        here = self.root.clone();
+                        here = self.root_within(base, bounds)?.clone();
+                        check_mount(&here)?;
                     }
                     target.extend_from_slice(after);
                     way = Cow::Owned(target);

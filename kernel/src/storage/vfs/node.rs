@@ -402,6 +402,15 @@ pub trait Node: Any + Send + Sync {
         Err(Errno(libc::EROFS))
     }
 
+    /// Lets `name` of this directory and `to_name` of the directory `to` of the same file system lead to what the other one leads to, in one step.
+    ///
+    /// # Errors
+    /// `ENOENT`; `EINVAL` when a directory would end up in itself, and on file systems that cannot do it.
+    fn exchange(&self, name: &[u8], to: &NodeRef, to_name: &[u8]) -> Result<()> {
+        let _ = (name, to, to_name);
+        Err(Errno(libc::EINVAL))
+    }
+
     /// The error number for a node whose content cannot be read or written.
     fn not_a_file(&self) -> i32 {
         if self.kind() == NodeKind::Directory {

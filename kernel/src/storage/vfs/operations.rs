@@ -5,7 +5,7 @@ use alloc::sync::Arc;
 
 use super::content;
 use super::file::{Access, OpenFile};
-use super::namespace::{Entry, Found, Last, LastLink, Namespace, PATH_MAX};
+use super::namespace::{Bounds, Entry, Found, Last, LastLink, Namespace, PATH_MAX};
 use super::node::{NewNode, Node, NodeKind};
 use super::watch;
 use crate::error::{Errno, Result};
@@ -22,6 +22,21 @@ pub fn open(
     path: &[u8],
     flags: i32,
     permissions: u32,
+) -> Result<OpenFile> {
+    open_within(names, base, path, flags, permissions, Bounds::NONE)
+}
+
+/// `openat2`: the way stays within bounds.
+///
+/// # Errors
+/// As openat2(2).
+pub fn open_within(
+    names: &Namespace,
+    base: Base<'_>,
+    path: &[u8],
+    flags: i32,
+    permissions: u32,
+    bounds: Bounds,
 ) -> Result<OpenFile> {
     let has = |flag: i32| flags & flag == flag;
     let is_path_only = has(libc::O_PATH);
@@ -43,7 +58,7 @@ pub fn open(
         () if has(libc::O_NOFOLLOW) => LastLink::FollowBeforeSlash,
         () => LastLink::Follow,
     };
-    let found = names.find(base, path, last_link)?;
+    let found = names.find_within(base, path, last_link, bounds)?;
     if is_creating && found.has_trailing_slash {
         return Err(Errno(libc::EISDIR));
     }
@@ -285,6 +300,51 @@ pub fn rename(
         );
         watch::renamed(&entry.node, from, to, replaced);
     }
+    Ok(())
+}
+
+/// `renameat2` with `RENAME_EXCHANGE`.
+///
+/// # Errors
+/// As rename(2).
+pub fn exchange(
+    names: &Namespace,
+    (from_base, from_path): (Base<'_>, &[u8]),
+    (to_base, to_path): (Base<'_>, &[u8]),
+) -> Result<()> {
+    let from = names.find(from_base, from_path, LastLink::Keep)?;
+    let to = names.find(to_base, to_path, LastLink::Keep)?;
+    if !Arc::ptr_eq(&from.directory.mount, &to.directory.mount) {
+        return Err(Errno(libc::EXDEV));
+    }
+    let (Last::Name(from_name), Last::Name(to_name)) = (&from.last, &to.last) else {
+        return Err(Errno(libc::EBUSY));
+    };
+    let entry = from.entry.as_ref().ok_or(Errno(libc::ENOENT))?;
+    let other = to.entry.as_ref().ok_or(Errno(libc::ENOENT))?;
+    for (found, entry) in [(&from, entry), (&to, other)] {
+        if found.has_trailing_slash && !entry.is_directory() {
+            return Err(Errno(libc::ENOTDIR));
+        }
+        check_not_mounted(found, entry)?;
+    }
+    if entry.is_same_node(other) {
+        return Ok(());
+    }
+    check_writable(&from.directory)?;
+    // The entries in a directory lead back by its old name.
+    names.forget_all();
+    from.directory
+        .node
+        .exchange(from_name, &to.directory.node, to_name)
+        .inspect(|()| names.forget_all())
+        .inspect_err(|_| names.forget_all())?;
+    let (from, to) = (
+        (&*from.directory, &**from_name),
+        (&*to.directory, &**to_name),
+    );
+    watch::renamed(&entry.node, from, to, None);
+    watch::renamed(&other.node, to, from, None);
     Ok(())
 }
 

@@ -8,7 +8,7 @@ use alloc::vec::Vec;
 
 use super::devfs::Devfs;
 use super::file::OpenFile;
-use super::namespace::{Entry, LastLink, Namespace};
+use super::namespace::{Bounds, Entry, LastLink, Namespace};
 use super::node::{FileSystem, NodeKind};
 use super::operations;
 use super::tmpfs::Tmpfs;
@@ -387,6 +387,101 @@ fn rename_moves_and_replaces_as_on_linux() {
         (tree.links("/"), tree.links("/full"), tree.links("/empty")),
         (4, 3, 2)
     );
+}
+
+#[test]
+fn names_are_exchanged_as_on_linux() {
+    let tree = sample();
+    tree.write("/f", "f");
+    tree.mkdir("/d").expect("new");
+    let exchange = |from: &str, to: &str| {
+        let base = &tree.base;
+        operations::exchange(&tree.names, (base, from.as_bytes()), (base, to.as_bytes()))
+    };
+    for (from, to, expected) in [
+        ("/f", "/nothing", err(libc::ENOENT)),
+        ("/nothing", "/f", err(libc::ENOENT)),
+        ("/f/", "/d", err(libc::ENOTDIR)),
+        ("/d", "/f/", err(libc::ENOTDIR)),
+        ("/a", "/a/b", err(libc::EINVAL)),
+        ("/a/b", "/a", err(libc::EINVAL)),
+        ("/f", "/.", err(libc::EBUSY)),
+        ("/f", "/f", Ok(())),
+        ("/f", "/a/b", Ok(())),
+        ("/d", "/a", Ok(())),
+    ] {
+        assert_eq!(exchange(from, to), expected, "{from} and {to}");
+    }
+    assert_eq!(tree.read("/f/file"), Ok(String::from("content")));
+    assert_eq!(tree.read("/d/b"), Ok(String::from("f")));
+    assert_eq!(tree.list("/a"), [".", ".."]);
+    assert_eq!(tree.read("/f/../d/b"), Ok(String::from("f")));
+    assert_eq!(
+        (tree.links("/"), tree.links("/d"), tree.links("/f")),
+        (5, 2, 2)
+    );
+}
+
+#[test]
+fn a_way_stays_within_its_bounds() {
+    let tree = sample();
+    let root = &tree.base;
+    for (target, path) in [("/f", "/a/out"), ("b/file", "/a/in"), ("../f", "/a/up")] {
+        operations::make_symlink(&tree.names, target.as_bytes(), root, path.as_bytes())
+            .expect("new");
+    }
+    tree.write("/f", "outside");
+    let memory = Arc::new(Tmpfs::new(1 << 20));
+    let base = tree
+        .names
+        .resolve(root, b"/a", LastLink::Follow)
+        .expect("there");
+    tree.names.mount(&base, b"other", memory).expect("mounted");
+    let length = |path: &str, bounds: Bounds| {
+        let found = tree
+            .names
+            .find_within(&base, path.as_bytes(), LastLink::Follow, bounds)?;
+        let entry = found.entry.ok_or(Errno(libc::ENOENT))?;
+        entry.node.metadata().map(|facts| facts.len_bytes)
+    };
+    let beneath = Bounds {
+        is_beneath: true,
+        ..Bounds::NONE
+    };
+    let in_root = Bounds {
+        is_in_root: true,
+        ..Bounds::NONE
+    };
+    let no_links = Bounds {
+        has_no_links: true,
+        ..Bounds::NONE
+    };
+    let one_mount = Bounds {
+        has_one_mount: true,
+        ..Bounds::NONE
+    };
+    let out = Err(Errno(libc::EXDEV));
+    let nothing = Err(Errno(libc::ENOENT));
+    for (path, bounds, expected) in [
+        ("in", beneath, Ok(7)),
+        ("b/../b/file", beneath, Ok(7)),
+        ("../f", beneath, out),
+        ("b/../../a/in", beneath, out),
+        ("/f", beneath, out),
+        ("out", beneath, out),
+        ("up", beneath, out),
+        ("/b/file", in_root, Ok(7)),
+        ("../../b/file", in_root, Ok(7)),
+        ("out", in_root, nothing),
+        ("up", in_root, nothing),
+        ("in", no_links, Err(Errno(libc::ELOOP))),
+        ("b/file", no_links, Ok(7)),
+        ("out", one_mount, Ok(7)),
+        ("other", one_mount, out),
+        ("other/..", Bounds::NONE, length(".", Bounds::NONE)),
+    ] {
+        assert_eq!(length(path, bounds), expected, "{path} {bounds:?}");
+    }
 }
 
 #[test]

@@ -286,6 +286,20 @@ impl TmpNode {
         Ok(())
     }
 
+    /// Lets a name of this directory lead from `old`, which has another name as well or gets one, to `new`; the `tree` lock is held.
+    fn replace_name(&self, name: &[u8], old: &TmpNode, new: Arc<TmpNode>) -> Result<()> {
+        let mut body = self.body.lock();
+        body.links -= u64::from(old.is_directory());
+        drop(body);
+        self.add_name(name, new.clone())?;
+        let mut body = new.body.lock();
+        body.changed = Timestamp::now();
+        if let Ok(directory) = body.directory() {
+            directory.parent = self.this.clone();
+        }
+        Ok(())
+    }
+
     /// Whether a directory, which is not locked, has no entries.
     fn is_empty(&self) -> bool {
         self.body
@@ -611,5 +625,18 @@ impl Node for TmpNode {
             directory.parent = to.this.clone();
         }
         Ok(())
+    }
+
+    fn exchange(&self, name: &[u8], to: &NodeRef, to_name: &[u8]) -> Result<()> {
+        let to = own(to)?;
+        let _tree = self.shared.tree.lock();
+        let (node, other) = (self.entry(name)?, to.entry(to_name)?);
+        if (node.is_directory() && to.is_inside(&node))
+            || (other.is_directory() && self.is_inside(&other))
+        {
+            return Err(Errno(libc::EINVAL));
+        }
+        self.replace_name(name, &node, other.clone())?;
+        to.replace_name(to_name, &other, node)
     }
 }

@@ -1,5 +1,6 @@
 //! Functions of the C library, as C code that crates bring along calls them. Each step shows what came of it; the same on every Linux.
 
+mod cleanups;
 mod contexts;
 mod conversions;
 mod cookies;
@@ -25,6 +26,7 @@ fn main() {
     scans::steps();
     streams::steps();
     jumps::steps();
+    cleanups::steps();
     dates::steps();
     directories::steps();
     trees::steps();

@@ -58,6 +58,9 @@ fn main() -> Result<ExitCode, String> {
             let thread = thread.spawn(|| println!("{}", overflow_the_stack(1)));
             let _ = thread.map_err(|error| error.to_string())?.join();
         }
+        "stack in unnamed thread" => {
+            let _ = std::thread::spawn(|| println!("{}", overflow_the_stack(1))).join();
+        }
         "divide" => divide_by_zero(),
         "illegal" => illegal_instruction(),
         "code write" => write_to_code(),

@@ -42,7 +42,8 @@ pub(crate) fn run(folder: &Path) {
     }
     // ext2 of Linux does not exchange names either.
     let name = |name: &str| CString::new(folder.join(name).as_os_str().as_bytes());
-    if let (Ok(one), Ok(other)) = (name("a.txt"), name(".")) {
+    let _ = File::create(folder.join("one"));
+    if let (Ok(one), Ok(other)) = (name("one"), name("lost+found")) {
         let here = libc::AT_FDCWD;
         let flags = libc::RENAME_EXCHANGE;
         // SAFETY: C strings.

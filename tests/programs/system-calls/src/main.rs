@@ -1,6 +1,7 @@
 //! Makes system calls by the instruction, as rustix does without a C library; each line is the same on Linux.
 #![allow(unsafe_code, reason = "it makes system calls itself")]
 
+mod bounds;
 mod others;
 mod signals;
 
@@ -23,6 +24,7 @@ fn main() {
     registers();
     signals::run();
     others::run();
+    bounds::run();
     println!(
         "pages {} ticks {}",
         rustix::param::page_size(),

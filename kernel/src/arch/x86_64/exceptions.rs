@@ -172,7 +172,8 @@ toro_exception_return:                    // rbp is where the registers lie (a `
     iretq
 
     // Goes on with a fault on the stack of the thread: rbx is where its registers lie (a `Frame`), rbp the stack pointer of the
-    // interrupted code. Unwinders find the interrupted registers where `divert` has written them.
+    // interrupted code. Unwinders find the interrupted registers where `divert` has written them; backtraces show it by its name.
+    .type toro_exception_diverted, @function
 toro_exception_diverted:
     .cfi_startproc
     .cfi_signal_frame
@@ -203,6 +204,7 @@ toro_exception_diverted:
     mov rbp, rbx
     jmp toro_exception_return
     .cfi_endproc
+    .size toro_exception_diverted, . - toro_exception_diverted
 
     .section .rodata.toro.exceptions, "a"
     .align 8

@@ -105,7 +105,7 @@ fn much_memory_is_found() {
 fn half_a_tebibyte_is_found_and_used() {
     // Memory of the host is taken only as the guest touches it, and 512 GiB are more than it has.
     let reserve = "memory-backend-ram,id=all,size=512G,reserve=off";
-    for boot in [Boot::Disk, Boot::Kernel, Boot::Uefi] {
+    for boot in [Boot::Disk, Boot::Kernel] {
         let guest = Guest::new("test-faults")
             .args(&["high memory"])
             .memory(Size::mib(512 << 10))

@@ -51,7 +51,7 @@ impl FrameInfo {
     /// A run has fewer frames than this.
     pub const MAX_RUN: usize = 1 << 29;
 
-    fn encode(self) -> u32 {
+    const fn encode(self) -> u32 {
         match self {
             Self::Other => 0,
             Self::Free(order) => 1 << 29 | order,
@@ -129,6 +129,19 @@ impl Region {
         debug_assert!(address >= self.start && address < self.end);
         // SAFETY: the array has a word for each frame of the region.
         unsafe { *self.info.add((address - self.start) / FRAME_BYTES) = info.encode() };
+    }
+
+    /// Has the frames from an address to another be [`FrameInfo::Other`]: at once, as there are a quarter of a million in each GiB.
+    fn clear_info(&mut self, from: usize, to: usize) {
+        const { assert!(FrameInfo::Other.encode() == 0) };
+        debug_assert!(from >= self.start && from <= to && to <= self.end);
+        let first = (from - self.start) / FRAME_BYTES;
+        // SAFETY: the array has a word for each frame of the region.
+        unsafe {
+            self.info
+                .add(first)
+                .write_bytes(0, (to - from) / FRAME_BYTES)
+        };
     }
 
     fn push(&mut self, address: usize, order: usize) {
@@ -213,9 +226,7 @@ impl Region {
         let address = self.frontier.checked_add(size - 1)? & !(size - 1);
         let new_frontier = address.checked_add(size).filter(|&f| f <= self.end)?;
         let old_frontier = core::mem::replace(&mut self.frontier, new_frontier);
-        for frame in (old_frontier..new_frontier).step_by(FRAME_BYTES) {
-            self.set_info(frame, FrameInfo::Other);
-        }
+        self.clear_info(old_frontier, new_frontier);
         self.free_run(old_frontier, (address - old_frontier) / FRAME_BYTES);
         Some(address)
     }
@@ -290,9 +301,7 @@ impl Frames {
             panic!("frame {address:#x} was freed but never allocated");
         };
         region.free_frames += frames;
-        for frame in 0..frames {
-            region.set_info(address + frame * FRAME_BYTES, FrameInfo::Other);
-        }
+        region.clear_info(address, address + frames * FRAME_BYTES);
         region.free_run(address, frames);
     }
 
@@ -309,9 +318,7 @@ impl Frames {
         while taken < wanted {
             if taken == region.frontier && wanted <= region.end {
                 region.frontier = wanted;
-                for frame in (taken..wanted).step_by(FRAME_BYTES) {
-                    region.set_info(frame, FrameInfo::Other);
-                }
+                region.clear_info(taken, wanted);
                 taken = wanted;
             } else if taken < region.frontier
                 && let FrameInfo::Free(order) = region.info(taken)

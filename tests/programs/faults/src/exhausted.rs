@@ -232,7 +232,7 @@ fn make_and_remove(directory: &str, link: &str) -> io::Result<()> {
 }
 
 /// Makes each call with all memory taken, and with a little more of it each time.
-pub fn calls() {
+pub(crate) fn calls() {
     const TIMES: usize = 16;
     for (name, call) in CALLS {
         // What it needs for ever, such as a place in a table, it has from here on.
@@ -262,7 +262,7 @@ pub fn calls() {
 }
 
 /// Makes files and descriptors without end, each time until there is no memory for more.
-pub fn growth() {
+pub(crate) fn growth() {
     let kinds: [(&str, fn(usize) -> io::Result<()>); 2] = [
         ("files", |number| {
             let mut name = *b"/many/00000000";

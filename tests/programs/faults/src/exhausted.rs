@@ -263,7 +263,9 @@ pub(crate) fn calls() {
 
 /// Makes files and descriptors without end, each time until there is no memory for more.
 pub(crate) fn growth() {
-    let kinds: [(&str, fn(usize) -> io::Result<()>); 2] = [
+    /// Makes the one of that number.
+    type Make = fn(usize) -> io::Result<()>;
+    let kinds: [(&str, Make); 2] = [
         ("files", |number| {
             let mut name = *b"/many/00000000";
             for (place, digit) in name[6..].iter_mut().rev().zip(0..) {

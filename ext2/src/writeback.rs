@@ -190,10 +190,13 @@ impl<D: BlockDevice> FileSystem<D> {
     /// Writes what has to be written in a phase, neighbouring blocks at once.
     fn write_phase(&mut self, phase: Phase, order: &Order) -> Result<(), Error> {
         let inode_size = usize::from(self.geometry.inode_size);
+        let block_size = self.geometry.block_size as usize;
         let mut row = Row::default();
         let changed: Vec<u32> = self.write.changed.iter().copied().collect();
         for block in changed {
-            if !row.bytes.is_empty() && (row.next != block || row.bytes.len() >= ROW_MAX) {
+            let is_over = row.next != block || row.bytes.len() >= ROW_MAX;
+            // Without memory for more of it a row is over too.
+            if !row.bytes.is_empty() && (is_over || row.bytes.try_reserve(block_size).is_err()) {
                 self.write_row(&mut row)?;
             }
             let Some(buffer) = self.write.buffers.get_mut(block) else {

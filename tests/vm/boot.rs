@@ -102,6 +102,21 @@ fn much_memory_is_found() {
 }
 
 #[test]
+fn half_a_tebibyte_is_found_and_used() {
+    // Memory of the host is taken only as the guest touches it, and 512 GiB are more than it has.
+    let reserve = "memory-backend-ram,id=all,size=512G,reserve=off";
+    for boot in [Boot::Disk, Boot::Kernel] {
+        let guest = Guest::new("test-faults")
+            .args(&["high memory"])
+            .memory(Size::mib(512 << 10))
+            .boot(boot)
+            .qemu(&["-object", reserve, "-machine", "memory-backend=all"]);
+        let texts = ["memory of 511 GiB, of which the last begins beyond 500 GiB: true"];
+        guest.run().showing(0, &texts);
+    }
+}
+
+#[test]
 fn a_program_that_opens_no_files_runs_without_the_disk_it_was_given() {
     Guest::new("hello")
         .disk(&[0; 1 << 20], "/")

@@ -294,6 +294,31 @@ fn no_memory_left_is_an_error_the_program_can_handle() {
 }
 
 #[test]
+fn the_kernel_lives_on_when_the_program_has_taken_all_memory() {
+    for memory in [8, 32] {
+        let folder = tempfile::tempdir().expect("a folder");
+        let guest = Guest::new("test-faults")
+            .args(&["calls without memory"])
+            .disk_of(folder.path(), "/disk")
+            .memory(Size::mib(memory))
+            .boot(Boot::Kernel);
+        let console = guest.run().with_status(0);
+        let worked = console.lines().filter(|line| line.ends_with(", and then"));
+        assert_eq!(worked.count(), 12, "{console}");
+        assert!(!console.contains("error"), "{console}");
+    }
+}
+
+#[test]
+fn what_a_program_makes_when_memory_is_short_leaves_the_kernel_its_reserve() {
+    let guest = Guest::new("test-faults")
+        .args(&["growth without memory"])
+        .boot(Boot::Kernel);
+    let texts = ["files: ", "sockets: ", "then out of memory", "after all"];
+    guest.memory(Size::mib(32)).run().showing(0, &texts);
+}
+
+#[test]
 fn memory_that_runs_out_at_a_touch_is_reported() {
     for (how, function) in [
         ("touch", "touch_more_than_there_is"),

@@ -8,6 +8,7 @@ use core::ffi::{c_ulong, c_void};
 use core::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
 
 use crate::error::{Errno, Result};
+use crate::memory::heap;
 use crate::scheduler::{Notifier, Readiness};
 use crate::sync::SpinLock;
 
@@ -234,6 +235,10 @@ impl Table {
                 core::mem::forget(core::mem::replace(&mut self.in_use, Vec::with_capacity(4)));
             }
             let len = (index + 1).next_multiple_of(64);
+            let further = len - self.slots.len();
+            let no_memory = |_| Errno(libc::ENOMEM);
+            self.slots.try_reserve(further).map_err(no_memory)?;
+            self.in_use.try_reserve(further / 64).map_err(no_memory)?;
             self.slots.resize_with(len, || None);
             while self.in_use.len() < len / 64 {
                 self.in_use.push(0);
@@ -261,10 +266,13 @@ impl Table {
 /// Puts a new object in the table and returns the lowest free descriptor. `O_CLOEXEC` among the flags marks the descriptor.
 ///
 /// # Errors
-/// `EMFILE` when the table is full.
+/// `EMFILE` when the table is full, `ENOMEM` when memory is short.
 pub fn insert(object: Box<dyn Object>, status_flags: u32) -> Result<i32> {
     /// Numbers come again after as many as no program opens in its time.
     static NEXT: AtomicU32 = AtomicU32::new(FIRST_NUMBER);
+    if heap::is_short() {
+        return Err(Errno(libc::ENOMEM));
+    }
     let cloexec = libc::O_CLOEXEC as u32;
     let description = Arc::new(Description {
         object,

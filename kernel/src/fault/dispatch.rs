@@ -7,7 +7,7 @@ use core::sync::atomic::{AtomicPtr, Ordering};
 use crate::arch::x86_64::core_local;
 use crate::arch::x86_64::exceptions::{Frame, Interrupted, divert, divert_bytes, had_interrupts};
 use crate::memory::areas::{self, Fault};
-use crate::memory::frames::FRAME_BYTES;
+use crate::memory::frames::{FRAME_BYTES, Stock};
 use crate::memory::paging;
 use crate::scheduler::thread;
 use crate::{epitaph, image};
@@ -94,7 +94,8 @@ fn place(frame: &Frame, page_fault: Option<(usize, Fault)>) -> Option<(usize, us
     // later, in the midst of the report, nothing would be reported.
     let pages = (stack - room_bytes) & !(FRAME_BYTES - 1)..stack;
     let is_there = pages.step_by(FRAME_BYTES).all(|page| {
-        paging::is_mapped(page) || areas::on_page_fault(page, true, false) == Fault::Mapped
+        paging::is_mapped(page)
+            || areas::on_page_fault(Stock::Common, page, true, false) == Fault::Mapped
     });
     is_there.then_some((stack, outer))
 }

@@ -10,7 +10,7 @@
 use alloc::collections::BTreeMap;
 use alloc::vec::Vec;
 
-use super::frames::{self, FRAME_BYTES, FrameInfo};
+use super::frames::{self, FRAME_BYTES, FrameInfo, Stock};
 use super::paging::{self, AREAS_END, AREAS_START, PageFlags, Unmapped};
 use super::{OutOfMemory, reserve_stack};
 use crate::arch::x86_64::tlb;
@@ -325,7 +325,7 @@ pub unsafe fn relocate(
 pub fn create_backed(len_bytes: usize) -> Result<usize, OutOfMemory> {
     let start = create(len_bytes, Access::ReadWrite)?;
     for page in (start..start + len_bytes).step_by(FRAME_BYTES) {
-        if on_page_fault(page, true, false) != Fault::Mapped {
+        if on_page_fault(Stock::Common, page, true, false) != Fault::Mapped {
             // SAFETY: nobody else knows the area yet.
             unsafe { remove(&[(start, len_bytes)]) };
             return Err(OutOfMemory);
@@ -549,8 +549,8 @@ pub enum Fault {
     BeyondEnd,
 }
 
-/// Maps the page at `address` if an area covers it and it is not mapped yet.
-pub fn on_page_fault(address: usize, is_write: bool, is_present: bool) -> Fault {
+/// Maps the page at `address` if an area covers it and it is not mapped yet; its frame comes from a stock.
+pub fn on_page_fault(stock: Stock, address: usize, is_write: bool, is_present: bool) -> Fault {
     if is_present || !(AREAS_START..AREAS_END).contains(&address) {
         return Fault::Invalid;
     }
@@ -569,7 +569,7 @@ pub fn on_page_fault(address: usize, is_write: bool, is_present: bool) -> Fault 
     if !is_allowed(access, is_write) {
         return Fault::Invalid;
     }
-    map_own(page, access.flags(), None).unwrap_or(Fault::OutOfMemory)
+    map_own(stock, page, access.flags(), None).unwrap_or(Fault::OutOfMemory)
 }
 
 fn is_allowed(access: Access, is_write: bool) -> bool {
@@ -577,8 +577,13 @@ fn is_allowed(access: Access, is_write: bool) -> bool {
 }
 
 /// Maps a frame of the area's own: a copy of another, or zeros.
-fn map_own(page: usize, flags: PageFlags, copied: Option<usize>) -> Result<Fault, OutOfMemory> {
-    let frame = frames::allocate(1, usize::MAX, FrameInfo::Other)?;
+fn map_own(
+    stock: Stock,
+    page: usize,
+    flags: PageFlags,
+    copied: Option<usize>,
+) -> Result<Fault, OutOfMemory> {
+    let frame = frames::allocate_from(stock, 1, usize::MAX, FrameInfo::Other)?;
     // SAFETY: a frame of our own, mapped one to one, and one that stays as long as the caller holds the areas.
     unsafe {
         match copied {

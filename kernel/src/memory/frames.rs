@@ -5,6 +5,9 @@
 //! never used, and the frontier moves up when the lists have nothing.
 //!
 //! Each managed frame has a word of information, by which the heap finds what a pointer belongs to.
+//!
+//! One region is the kernel's reserve. Programs get nothing of it, so that the kernel has some memory for what it must do when they have taken all
+//! the rest.
 
 use super::OutOfMemory;
 use crate::sync::SpinLock;
@@ -14,6 +17,20 @@ pub const FRAME_BYTES: usize = 4096;
 /// Blocks are of 2^0 to 2^`MAX_ORDER` frames (1 GiB).
 const MAX_ORDER: usize = 18;
 const MAX_REGIONS: usize = 16;
+
+/// The reserve is this part of the memory, ...
+const RESERVED_PART: usize = 32;
+/// ... and at most as many bytes.
+const MAX_RESERVED_BYTES: usize = 1 << 20;
+
+/// Where frames come from.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Stock {
+    /// What everybody may have.
+    Common,
+    /// What the kernel alone may have, when there is nothing else.
+    Reserve,
+}
 
 /// What a frame is, as the heap wants to know it: in a word of 32 bits, 3 for the kind, 29 for a number.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -26,18 +43,21 @@ pub enum FrameInfo {
     Span,
     /// First frame of a run of so many frames, one large object.
     Run(u32),
+    /// The same, of the reserve.
+    ReservedRun(u32),
 }
 
 impl FrameInfo {
     /// A run has fewer frames than this.
     pub const MAX_RUN: usize = 1 << 29;
 
-    fn encode(self) -> u32 {
+    const fn encode(self) -> u32 {
         match self {
             Self::Other => 0,
             Self::Free(order) => 1 << 29 | order,
             Self::Span => 2 << 29,
             Self::Run(frames) => 3 << 29 | frames,
+            Self::ReservedRun(frames) => 4 << 29 | frames,
         }
     }
 
@@ -47,6 +67,7 @@ impl FrameInfo {
             1 => Self::Free(number),
             2 => Self::Span,
             3 => Self::Run(number),
+            4 => Self::ReservedRun(number),
             _ => Self::Other,
         }
     }
@@ -59,6 +80,7 @@ struct FreeBlock {
 }
 
 struct Region {
+    stock: Stock,
     /// First and last-plus-one managed address.
     start: usize,
     end: usize,
@@ -66,6 +88,7 @@ struct Region {
     frontier: usize,
     /// One word for each frame of the region; written when the frontier passes the frame.
     info: *mut u32,
+    free_frames: usize,
     free: [*mut FreeBlock; MAX_ORDER + 1],
 }
 
@@ -73,7 +96,6 @@ struct Region {
 pub struct Frames {
     regions: [Region; MAX_REGIONS],
     region_count: usize,
-    free_frames: usize,
     total_frames: usize,
 }
 
@@ -84,10 +106,12 @@ static FRAMES: SpinLock<Frames> = SpinLock::new(Frames::new());
 
 impl Region {
     const EMPTY: Self = Self {
+        stock: Stock::Common,
         start: 0,
         end: 0,
         frontier: 0,
         info: core::ptr::null_mut(),
+        free_frames: 0,
         free: [core::ptr::null_mut(); MAX_ORDER + 1],
     };
 
@@ -105,6 +129,19 @@ impl Region {
         debug_assert!(address >= self.start && address < self.end);
         // SAFETY: the array has a word for each frame of the region.
         unsafe { *self.info.add((address - self.start) / FRAME_BYTES) = info.encode() };
+    }
+
+    /// Has the frames from an address to another be [`FrameInfo::Other`]: at once, as there are a quarter of a million in each GiB.
+    fn clear_info(&mut self, from: usize, to: usize) {
+        const { assert!(FrameInfo::Other.encode() == 0) };
+        debug_assert!(from >= self.start && from <= to && to <= self.end);
+        let first = (from - self.start) / FRAME_BYTES;
+        // SAFETY: the array has a word for each frame of the region.
+        unsafe {
+            self.info
+                .add(first)
+                .write_bytes(0, (to - from) / FRAME_BYTES)
+        };
     }
 
     fn push(&mut self, address: usize, order: usize) {
@@ -189,9 +226,7 @@ impl Region {
         let address = self.frontier.checked_add(size - 1)? & !(size - 1);
         let new_frontier = address.checked_add(size).filter(|&f| f <= self.end)?;
         let old_frontier = core::mem::replace(&mut self.frontier, new_frontier);
-        for frame in (old_frontier..new_frontier).step_by(FRAME_BYTES) {
-            self.set_info(frame, FrameInfo::Other);
-        }
+        self.clear_info(old_frontier, new_frontier);
         self.free_run(old_frontier, (address - old_frontier) / FRAME_BYTES);
         Some(address)
     }
@@ -202,12 +237,11 @@ impl Frames {
         Self {
             regions: [Region::EMPTY; MAX_REGIONS],
             region_count: 0,
-            free_frames: 0,
             total_frames: 0,
         }
     }
 
-    fn add_region(&mut self, start: usize, end: usize) {
+    fn add_region(&mut self, stock: Stock, start: usize, end: usize) {
         let start = start.next_multiple_of(FRAME_BYTES);
         let end = end & !(FRAME_BYTES - 1);
         if self.region_count == MAX_REGIONS || end <= start {
@@ -221,23 +255,30 @@ impl Frames {
         let managed = start + info_bytes;
         // Its lists are empty from the beginning.
         let region = &mut self.regions[self.region_count];
+        region.stock = stock;
         region.start = managed;
         region.end = end;
         region.frontier = managed;
         region.info = start as *mut u32;
+        region.free_frames = (end - managed) / FRAME_BYTES;
         self.region_count += 1;
-        self.free_frames += (end - managed) / FRAME_BYTES;
         self.total_frames += frames;
     }
 
-    fn allocate(&mut self, frames: usize, limit: usize, info: FrameInfo) -> Option<usize> {
+    fn allocate(
+        &mut self,
+        stock: Stock,
+        frames: usize,
+        limit: usize,
+        info: FrameInfo,
+    ) -> Option<usize> {
         let order = frames.checked_next_power_of_two()?.ilog2() as usize;
         if order > MAX_ORDER {
             return None;
         }
         let regions = self.regions[..self.region_count]
             .iter_mut()
-            .filter(|r| r.end <= limit);
+            .filter(|r| r.stock == stock && r.end <= limit);
         for region in regions {
             let Some(address) = region.allocate(order) else {
                 continue;
@@ -249,20 +290,18 @@ impl Frames {
                 }
             }
             region.free_run(address + frames * FRAME_BYTES, (1 << order) - frames);
-            self.free_frames -= frames;
+            region.free_frames -= frames;
             return Some(address);
         }
         None
     }
 
     fn free(&mut self, address: usize, frames: usize) {
-        self.free_frames += frames;
         let Some(region) = self.region_of(address) else {
             panic!("frame {address:#x} was freed but never allocated");
         };
-        for frame in 0..frames {
-            region.set_info(address + frame * FRAME_BYTES, FrameInfo::Other);
-        }
+        region.free_frames += frames;
+        region.clear_info(address, address + frames * FRAME_BYTES);
         region.free_run(address, frames);
     }
 
@@ -279,9 +318,7 @@ impl Frames {
         while taken < wanted {
             if taken == region.frontier && wanted <= region.end {
                 region.frontier = wanted;
-                for frame in (taken..wanted).step_by(FRAME_BYTES) {
-                    region.set_info(frame, FrameInfo::Other);
-                }
+                region.clear_info(taken, wanted);
                 taken = wanted;
             } else if taken < region.frontier
                 && let FrameInfo::Free(order) = region.info(taken)
@@ -297,8 +334,14 @@ impl Frames {
             region.free_run(wanted, (taken - wanted) / FRAME_BYTES);
         }
         region.set_info(address, FrameInfo::Run(new as u32));
-        self.free_frames -= new.saturating_sub(old);
+        region.free_frames -= new.saturating_sub(old);
         true
+    }
+
+    fn free_frames(&self, stock: Stock) -> usize {
+        let regions = self.regions[..self.region_count].iter();
+        let of_stock = regions.filter(|r| r.stock == stock);
+        of_stock.map(|r| r.free_frames).sum()
     }
 
     fn region_of(&mut self, address: usize) -> Option<&mut Region> {
@@ -313,21 +356,40 @@ impl Frames {
 /// # Safety
 /// 1. Nobody else uses that memory, now or later.
 /// 2. It is mapped one to one and writable before anything is allocated from it.
-pub unsafe fn add_region(start: usize, end: usize) {
-    FRAMES.lock().add_region(start, end);
+pub unsafe fn add_region(stock: Stock, start: usize, end: usize) {
+    FRAMES.lock().add_region(stock, start, end);
 }
 
-/// Allocates `frames` physically contiguous frames that end at `limit` or below, aligned to the next power of two of
+/// How large the reserve of a machine with so much memory is, in bytes.
+pub fn reserve_bytes(memory_bytes: usize) -> usize {
+    let bytes = (memory_bytes / RESERVED_PART).min(MAX_RESERVED_BYTES);
+    bytes & !(FRAME_BYTES - 1)
+}
+
+/// Allocates `frames` physically contiguous frames of a stock that end at `limit` or below, aligned to the next power of two of
 /// their size (at most 1 GiB). The content is arbitrary.
 ///
 /// # Errors
 /// When there is no such run.
-pub fn allocate(frames: usize, limit: usize, info: FrameInfo) -> Result<usize, OutOfMemory> {
+pub fn allocate_from(
+    stock: Stock,
+    frames: usize,
+    limit: usize,
+    info: FrameInfo,
+) -> Result<usize, OutOfMemory> {
     super::reserve_stack::<FRAME_BYTES>();
     FRAMES
         .lock()
-        .allocate(frames.max(1), limit, info)
+        .allocate(stock, frames.max(1), limit, info)
         .ok_or(OutOfMemory)
+}
+
+/// As [`allocate_from`], of the common stock.
+///
+/// # Errors
+/// When there is no such run.
+pub fn allocate(frames: usize, limit: usize, info: FrameInfo) -> Result<usize, OutOfMemory> {
+    allocate_from(Stock::Common, frames, limit, info)
 }
 
 /// Frees frames that [`allocate`] gave.
@@ -358,21 +420,29 @@ pub fn info(address: usize) -> FrameInfo {
     })
 }
 
-/// Free and all memory, in bytes.
+/// Memory that is free for everybody, and all memory, in bytes.
 pub fn usage() -> (usize, usize) {
     super::reserve_stack::<FRAME_BYTES>();
     let all = FRAMES.lock();
     (
-        all.free_frames * FRAME_BYTES,
+        all.free_frames(Stock::Common) * FRAME_BYTES,
         all.total_frames * FRAME_BYTES,
     )
+}
+
+/// Whether the kernel lives on its reserve, and has used half of it.
+pub fn is_short() -> bool {
+    super::reserve_stack::<FRAME_BYTES>();
+    let all = FRAMES.lock();
+    let whole = reserve_bytes(all.total_frames * FRAME_BYTES) / FRAME_BYTES;
+    all.free_frames(Stock::Reserve) < whole / 2 && all.free_frames(Stock::Common) < whole
 }
 
 #[cfg(test)]
 mod tests {
     use std::alloc::{Layout, alloc, dealloc};
 
-    use super::{FRAME_BYTES, FrameInfo, Frames, MAX_ORDER};
+    use super::{FRAME_BYTES, FrameInfo, Frames, MAX_ORDER, Stock};
 
     /// An allocator over `frames` frames of ordinary memory, given back at the end.
     struct Fixture {
@@ -392,8 +462,11 @@ mod tests {
                 memory,
                 layout,
             };
-            this.frames
-                .add_region(memory as usize, memory as usize + layout.size());
+            this.frames.add_region(
+                Stock::Common,
+                memory as usize,
+                memory as usize + layout.size(),
+            );
             this
         }
     }
@@ -409,7 +482,7 @@ mod tests {
     fn runs_do_not_overlap_and_all_memory_comes_back() {
         let mut fixture = Fixture::new(2048);
         let frames = &mut fixture.frames;
-        let free_at_start = frames.free_frames;
+        let free_at_start = frames.free_frames(Stock::Common);
         let mut state = 1u64;
         let mut live: Vec<(usize, usize)> = Vec::new();
         for _ in 0..20_000 {
@@ -419,7 +492,7 @@ mod tests {
             let size = 1 + (state >> 33) as usize % 40;
             if state >> 60 < 8
                 && let Some(address) =
-                    frames.allocate(size, usize::MAX, FrameInfo::Run(size as u32))
+                    frames.allocate(Stock::Common, size, usize::MAX, FrameInfo::Run(size as u32))
             {
                 let end = address + size * FRAME_BYTES;
                 assert_eq!(
@@ -439,12 +512,12 @@ mod tests {
         for (address, size) in live {
             frames.free(address, size);
         }
-        assert_eq!(frames.free_frames, free_at_start);
+        assert_eq!(frames.free_frames(Stock::Common), free_at_start);
         // Everything below the frontier has been joined again: the largest aligned block can be had.
         let largest = 1 << (free_at_start / 2).ilog2().min(MAX_ORDER as u32);
         assert!(
             frames
-                .allocate(largest / 2, usize::MAX, FrameInfo::Other)
+                .allocate(Stock::Common, largest / 2, usize::MAX, FrameInfo::Other)
                 .is_some()
         );
     }
@@ -454,11 +527,11 @@ mod tests {
         let mut fixture = Fixture::new(1024);
         let first = fixture
             .frames
-            .allocate(1, usize::MAX, FrameInfo::Other)
+            .allocate(Stock::Common, 1, usize::MAX, FrameInfo::Other)
             .expect("a frame");
         let second = fixture
             .frames
-            .allocate(1, usize::MAX, FrameInfo::Other)
+            .allocate(Stock::Common, 1, usize::MAX, FrameInfo::Other)
             .expect("a frame");
         assert_eq!(second, first + FRAME_BYTES);
         assert_eq!(fixture.frames.regions[0].frontier, second + FRAME_BYTES);
@@ -468,15 +541,42 @@ mod tests {
     fn too_much_is_refused() {
         let mut fixture = Fixture::new(64);
         assert_eq!(
-            fixture.frames.allocate(65, usize::MAX, FrameInfo::Other),
+            fixture
+                .frames
+                .allocate(Stock::Common, 65, usize::MAX, FrameInfo::Other),
             None
         );
         assert_eq!(
             fixture
                 .frames
-                .allocate(usize::MAX, usize::MAX, FrameInfo::Other),
+                .allocate(Stock::Common, usize::MAX, usize::MAX, FrameInfo::Other),
             None
         );
-        assert_eq!(fixture.frames.allocate(1, 4096, FrameInfo::Other), None);
+        assert_eq!(
+            fixture
+                .frames
+                .allocate(Stock::Common, 1, 4096, FrameInfo::Other),
+            None
+        );
+    }
+
+    #[test]
+    fn the_reserve_is_for_those_who_ask_for_it() {
+        let mut fixture = Fixture::new(16);
+        let frames = &mut fixture.frames;
+        let (start, end) = (frames.regions[0].start, frames.regions[0].end);
+        *frames = Frames::new();
+        frames.add_region(Stock::Common, start, end - 4 * FRAME_BYTES);
+        frames.add_region(Stock::Reserve, end - 4 * FRAME_BYTES, end);
+        let mut allocate = |stock| frames.allocate(stock, 1, usize::MAX, FrameInfo::Other);
+        while allocate(Stock::Common).is_some() {}
+        let reserved = allocate(Stock::Reserve).expect("a frame of the reserve");
+        assert!(reserved >= end - 4 * FRAME_BYTES);
+        while allocate(Stock::Reserve).is_some() {}
+        // What was of the reserve is of it again.
+        frames.free(reserved, 1);
+        let again = frames.allocate(Stock::Common, 1, usize::MAX, FrameInfo::Other);
+        assert_eq!(again, None);
+        assert_eq!(frames.free_frames(Stock::Reserve), 1);
     }
 }

@@ -9,8 +9,8 @@ pub mod frames;
 pub mod heap;
 pub mod paging;
 
-use crate::arch::x86_64::start_info::{MemoryRange, RANGE_RAM};
-use frames::FRAME_BYTES;
+use crate::arch::x86_64::start_info::{MAPPED_BYTES, MemoryRange, RANGE_RAM};
+use frames::{FRAME_BYTES, Stock};
 
 /// There is not enough memory.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -45,19 +45,31 @@ pub struct ImageLayout {
 /// 2. `image` is where the image lies.
 pub unsafe fn initialise(ranges: &[MemoryRange], image: &ImageLayout) -> Result<(), OutOfMemory> {
     let usable = || ranges.iter().filter(|r| r.kind == RANGE_RAM);
-    // Frames come from the first of these that has some.
+    // Frames come from the first of these that has some: above what is mapped at the start only when all below is taken, whatever the order in
+    // which the firmware tells of it.
     let windows = [
         (LOW_MEMORY_END, image.start as u64),
-        (image.end as u64, u64::MAX),
+        (image.end as u64, MAPPED_BYTES),
+        (MAPPED_BYTES, u64::MAX),
         (LOW_FRAMES.start, LOW_FRAMES.end),
     ];
+    let memory_bytes: u64 = usable().map(|range| range.len_bytes).sum();
+    let reserve_bytes = frames::reserve_bytes(memory_bytes as usize);
+    let mut has_reserve = false;
     for (from, to) in windows {
         for range in usable() {
-            let (start, end) = clip(range, from, to);
+            let (start, mut end) = clip(range, from, to);
             // SAFETY: the firmware says the memory is usable, and it is not the image's, nor what is in use below 1 MiB: what the loader left
             // there was copied. It is mapped below, and until then only the part in the first 4 GiB is used, of which there is more than
-            // the tables need.
-            unsafe { frames::add_region(start, end) };
+            // the tables need. The reserve is cut off the rest.
+            unsafe {
+                if !has_reserve && (end - start) / 2 > reserve_bytes {
+                    frames::add_region(Stock::Reserve, end - reserve_bytes, end);
+                    end -= reserve_bytes;
+                    has_reserve = true;
+                }
+                frames::add_region(Stock::Common, start, end);
+            }
         }
     }
     // SAFETY: the image, and all memory that frames come from, is mapped one to one.

@@ -501,12 +501,17 @@ pub fn is_mapped(virt: usize) -> bool {
     with_tables(|tables| tables.is_mapped(virt))
 }
 
-/// Whether an address may be read; for reports: `false` too when the tables are in use or not there yet.
+/// Whether an address may be read; for reports: `false` too when the tables stay in use, as they do if it is who has them that reports.
 pub fn is_readable(virt: usize) -> bool {
-    match TABLES.try_lock() {
-        Some(tables) => tables.as_ref().is_none_or(|tables| tables.is_mapped(virt)),
-        None => false,
-    }
+    const PATIENCE: usize = 1 << 20;
+    let tables = (0..PATIENCE).find_map(|_| {
+        let tables = TABLES.try_lock();
+        if tables.is_none() {
+            core::hint::spin_loop();
+        }
+        tables
+    });
+    tables.is_some_and(|tables| tables.as_ref().is_none_or(|tables| tables.is_mapped(virt)))
 }
 
 /// Tables on the host, which no processor uses.

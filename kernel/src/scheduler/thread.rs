@@ -12,7 +12,7 @@ use super::wait::{WaitOutcome, WaitQueue};
 use crate::arch::x86_64::{context, core_local};
 use crate::image;
 use crate::memory::areas::{self, Access};
-use crate::memory::frames::{self, FRAME_BYTES};
+use crate::memory::frames::{self, FRAME_BYTES, Stock};
 use crate::memory::{OutOfMemory, heap, paging};
 use crate::sync::{OnceCell, SpinLock};
 
@@ -239,7 +239,7 @@ impl Stack {
         }
         for page in 1..=TOP_PAGES {
             let address = self.end() - page * 4096;
-            if areas::on_page_fault(address, true, false) != areas::Fault::Mapped {
+            if areas::on_page_fault(Stock::Common, address, true, false) != areas::Fault::Mapped {
                 return Err(OutOfMemory);
             }
         }

@@ -105,20 +105,24 @@ impl State {
         self.dirty += 1;
     }
 
-    /// The dirty blocks, in ascending order.
+    /// The dirty blocks, in ascending order: all of them, or as many as there is memory for.
     fn dirty_blocks(&mut self) -> Vec<u64> {
-        let mut blocks = Vec::with_capacity(self.dirty);
+        let mut blocks = Vec::new();
+        let mut room = self.dirty;
+        while room > 1 && blocks.try_reserve_exact(room).is_err() {
+            room /= 2;
+        }
         for (index, word) in self.dirty_sets.iter_mut().enumerate() {
             let mut rest = *word;
             while rest != 0 {
                 let bit = rest.trailing_zeros();
                 rest &= rest - 1;
                 let ways = &self.sets[index * 64 + bit as usize];
-                let before = blocks.len();
-                blocks.extend(ways.iter().filter(|way| way.is_dirty).map(|way| way.block));
-                if blocks.len() == before {
+                let mut dirty = ways.iter().filter(|way| way.is_dirty).peekable();
+                if dirty.peek().is_none() {
                     *word &= !(1 << bit);
                 }
+                blocks.extend(dirty.map(|way| way.block).take(room - blocks.len()));
             }
         }
         blocks.sort_unstable();
@@ -445,7 +449,13 @@ impl BlockCache {
         } else {
             count * BLOCK_LEN
         };
-        let mut data = alloc::vec![0; len];
+        // Ahead only where there is memory for it.
+        let mut data = Vec::new();
+        if data.try_reserve_exact(len).is_ok() {
+            data.resize(len, 0);
+        } else {
+            data.resize(self.block_len(block), 0);
+        }
         if self.disk.read(self.first_sector(block), &mut data).is_err() {
             return self.read_sectors(block, within, buf);
         }
@@ -552,27 +562,35 @@ impl BlockCache {
 
     /// Writes to the disk what differs from it, neighbours at once. The caller has the turn, so nothing changes meanwhile.
     fn write_dirty(&self) -> Result<(), BlockError> {
-        let blocks = {
-            let mut state = self.state.lock();
-            if state.dirty == 0 {
-                return Ok(());
+        loop {
+            let (blocks, all) = {
+                let mut state = self.state.lock();
+                if state.dirty == 0 {
+                    return Ok(());
+                }
+                (state.dirty_blocks(), state.dirty)
+            };
+            let mut result = Ok(());
+            let mut rest = &blocks[..];
+            let mut row = Vec::new();
+            while let Some(&first) = rest.first() {
+                let mut count = rest
+                    .iter()
+                    .zip(first..)
+                    .take(MAX_RUN)
+                    .take_while(|(block, next)| **block == *next)
+                    .count();
+                row.clear();
+                while count > 1 && row.try_reserve(count * BLOCK_LEN).is_err() {
+                    count /= 2;
+                }
+                result = result.and(self.write_row(first, count, &mut row));
+                rest = &rest[count..];
             }
-            state.dirty_blocks()
-        };
-        let mut result = Ok(());
-        let mut rest = &blocks[..];
-        let mut row = Vec::new();
-        while let Some(&first) = rest.first() {
-            let count = rest
-                .iter()
-                .zip(first..)
-                .take(MAX_RUN)
-                .take_while(|(block, next)| **block == *next)
-                .count();
-            result = result.and(self.write_row(first, count, &mut row));
-            rest = &rest[count..];
+            if result.is_err() || blocks.len() == all {
+                return result;
+            }
         }
-        result
     }
 
     /// Writes neighbours, all of them dirty, to the disk. `row` is for their bytes.

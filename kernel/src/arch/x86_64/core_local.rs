@@ -7,6 +7,7 @@ use core::ptr::null_mut;
 use core::sync::atomic::{AtomicBool, AtomicPtr, AtomicU32, AtomicU64, AtomicUsize, Ordering};
 
 use super::cpu::{self, msr};
+use crate::memory::frames::Stock;
 use crate::memory::heap::LocalHeap;
 
 /// As many cores as there can be.
@@ -60,7 +61,7 @@ impl CoreLocal {
             preemptible_stack: [const { AtomicUsize::new(0) }; 2],
             spare_stack: AtomicUsize::new(0),
             scheduler: AtomicPtr::new(null_mut()),
-            heap: LocalHeap::new(),
+            heap: LocalHeap::new(Stock::Common),
         }
     }
 

@@ -6,7 +6,9 @@ use core::mem::offset_of;
 use super::cpu;
 use super::descriptors::{EXCEPTION_STACK, LAST_STACK, PAGE_FAULT_STACK, SetGate};
 use super::extended_state::{self, load_state, save_state};
+use crate::image;
 use crate::memory::areas::{self, Fault};
+use crate::memory::frames::Stock;
 
 /// Registers at an exception, as the entry code lays them out.
 #[repr(C)]
@@ -172,7 +174,8 @@ toro_exception_return:                    // rbp is where the registers lie (a `
     iretq
 
     // Goes on with a fault on the stack of the thread: rbx is where its registers lie (a `Frame`), rbp the stack pointer of the
-    // interrupted code. Unwinders find the interrupted registers where `divert` has written them.
+    // interrupted code. Unwinders find the interrupted registers where `divert` has written them; backtraces show it by its name.
+    .type toro_exception_diverted, @function
 toro_exception_diverted:
     .cfi_startproc
     .cfi_signal_frame
@@ -203,6 +206,7 @@ toro_exception_diverted:
     mov rbp, rbx
     jmp toro_exception_return
     .cfi_endproc
+    .size toro_exception_diverted, . - toro_exception_diverted
 
     .section .rodata.toro.exceptions, "a"
     .align 8
@@ -265,12 +269,26 @@ extern "C" fn handle(frame: &mut Frame) {
         let address = cpu::cr2();
         let is_present = frame.error_code & 1 != 0;
         let is_write = frame.error_code & 2 != 0;
-        match areas::on_page_fault(address, is_write, is_present) {
-            Fault::Mapped => return,
-            fault => page_fault = Some((address, fault)),
+        let mut fault = areas::on_page_fault(Stock::Common, address, is_write, is_present);
+        if fault == Fault::OutOfMemory && is_stack_of_kernel(frame, address) {
+            fault = areas::on_page_fault(Stock::Reserve, address, is_write, is_present);
         }
+        if fault == Fault::Mapped {
+            return;
+        }
+        page_fault = Some((address, fault));
     }
     crate::fault::on_exception(frame, page_fault);
+}
+
+/// Whether code of the kernel touched the stack that it runs on, where it is now: below, as far as `memory::reserve_stack` touches ahead, or in
+/// what its function has of it.
+fn is_stack_of_kernel(frame: &Frame, address: usize) -> bool {
+    const BELOW_BYTES: usize = 8 * 4096;
+    const ABOVE_BYTES: usize = 8 * 4096;
+    let stack = frame.rsp as usize;
+    !image::is_program_code(frame.rip as usize)
+        && (stack.saturating_sub(BELOW_BYTES)..stack.saturating_add(ABOVE_BYTES)).contains(&address)
 }
 
 /// Whether interrupts were on where an exception came from.

@@ -7,7 +7,7 @@ use core::ops::Range;
 
 use super::{AREAS, Access, Fault, map_own};
 use crate::memory::file_pages::{FilePages, Frames, Touched};
-use crate::memory::frames::FRAME_BYTES;
+use crate::memory::frames::{FRAME_BYTES, Stock};
 use crate::memory::paging::{self, PageFlags, Unmapped};
 use crate::memory::{OutOfMemory, reserve_stack};
 
@@ -66,7 +66,7 @@ impl Source {
             Touched::BeyondEnd => return Err(Fault::BeyondEnd),
         };
         if self.is_copied() && access == Access::ReadWrite {
-            return map_own(page, access.flags(), Some(frame)).map_err(no_memory);
+            return map_own(Stock::Common, page, access.flags(), Some(frame)).map_err(no_memory);
         }
         let flags = access.flags() | PageFlags::BORROWED;
         // SAFETY: the page is in an area; the frame is the file's, which unmaps it before it frees it.

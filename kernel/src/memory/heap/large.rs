@@ -6,7 +6,7 @@ use core::cell::Cell;
 use core::ptr::null_mut;
 
 use super::local;
-use crate::memory::frames::{self, FRAME_BYTES, FrameInfo};
+use crate::memory::frames::{self, FRAME_BYTES, FrameInfo, Stock};
 use crate::memory::paging::{self, AREAS_END, AREAS_START};
 use crate::memory::{OutOfMemory, areas};
 
@@ -61,6 +61,8 @@ impl Spares {
 pub(super) enum Place {
     /// Number of frames that follow each other in physical memory.
     Run(usize),
+    /// The same, of the reserve: nothing else is to have them.
+    ReservedRun(usize),
     /// Number of bytes of an area.
     Area(usize),
 }
@@ -68,7 +70,7 @@ pub(super) enum Place {
 impl Place {
     pub(super) fn len_bytes(self) -> usize {
         match self {
-            Self::Run(frames) => frames * FRAME_BYTES,
+            Self::Run(frames) | Self::ReservedRun(frames) => frames * FRAME_BYTES,
             Self::Area(bytes) => bytes,
         }
     }
@@ -82,6 +84,7 @@ pub(super) fn place_of(object: *mut u8) -> Option<Place> {
     }
     match frames::info(address) {
         FrameInfo::Run(frames) => Some(Place::Run(frames as usize)),
+        FrameInfo::ReservedRun(frames) => Some(Place::ReservedRun(frames as usize)),
         _ => None,
     }
 }
@@ -120,6 +123,18 @@ pub(super) fn allocate(size: usize, align: usize) -> *mut u8 {
     address as *mut u8
 }
 
+/// Allocates from the reserve; null when it has no such run, or the object has more than 64 KiB.
+pub(super) fn allocate_reserved(size: usize) -> *mut u8 {
+    const MOST_FRAMES: usize = 16;
+    let frames = size.div_ceil(FRAME_BYTES);
+    if frames > MOST_FRAMES {
+        return null_mut();
+    }
+    let info = FrameInfo::ReservedRun(frames as u32);
+    frames::allocate_from(Stock::Reserve, frames, usize::MAX, info)
+        .map_or(null_mut(), |address| address as *mut u8)
+}
+
 /// A large object when no run of frames is long enough: single frames, made to follow each other by the page tables.
 fn allocate_area(bytes: usize, align: usize) -> *mut u8 {
     if bytes > frames::usage().0 || align > FRAME_BYTES || !paging::is_installed() {
@@ -137,7 +152,9 @@ pub(super) unsafe fn free(object: *mut u8, place: Place) {
     match place {
         Place::Run(frames) if local().spares.keep(object, frames) => {}
         // SAFETY: (1); the run is as long as its information says.
-        Place::Run(frames) => unsafe { frames::free(address, frames) },
+        Place::Run(frames) | Place::ReservedRun(frames) => unsafe {
+            frames::free(address, frames);
+        },
         // SAFETY: (1); the area was made for this object.
         Place::Area(bytes) => unsafe { areas::remove(&[(address, bytes)]) },
     }

@@ -9,13 +9,15 @@ use super::hand_back::{FreeObject, HandBack};
 use super::large::Spares;
 use super::span::{SPAN_FRAMES, Span};
 use crate::memory::OutOfMemory;
-use crate::memory::frames::{self, FrameInfo};
+use crate::memory::frames::{self, FrameInfo, Stock};
 
 /// So many bytes wait for a core that halts before it is woken to take them back.
 const WAKE_BYTES: usize = 32 << 10;
 
 /// The small objects of a core.
 pub struct LocalHeap {
+    /// Where its spans come from.
+    stock: Stock,
     /// Spans that may have room, by class; the first one is allocated from.
     listed: [Cell<*mut Span>; CLASSES.len()],
     /// Runs that large objects left.
@@ -38,9 +40,9 @@ unsafe impl Send for LocalHeap {}
 
 impl LocalHeap {
     /// A heap without memory.
-    #[allow(clippy::new_without_default, reason = "made for a core, in a constant")]
-    pub const fn new() -> Self {
+    pub const fn new(stock: Stock) -> Self {
         Self {
+            stock,
             listed: [const { Cell::new(null_mut()) }; CLASSES.len()],
             spares: Spares::new(),
             handed_back: Incoming {
@@ -131,7 +133,8 @@ impl LocalHeap {
     }
 
     fn new_span(&self, class: usize) -> Result<*mut Span, OutOfMemory> {
-        let allocate = || frames::allocate(SPAN_FRAMES, usize::MAX, FrameInfo::Span);
+        let allocate =
+            || frames::allocate_from(self.stock, SPAN_FRAMES, usize::MAX, FrameInfo::Span);
         let span = allocate().or_else(|OutOfMemory| {
             self.release_unused();
             allocate()

@@ -4,6 +4,8 @@
 //! list without a lock (`hand_back`); that core takes it back when it needs memory, or before it halts. So objects in a
 //! span are only ever touched by its owner, and the spans that empty are given back to the frames, where all cores find them.
 //!
+//! What the kernel itself allocates comes from a heap of its own when there is no other memory (`reserve`).
+//!
 //! A large object begins with a frame, and the frame's information says how long it is. Small objects begin elsewhere, but for the few
 //! with a large alignment.
 
@@ -11,6 +13,7 @@ mod classes;
 mod hand_back;
 mod large;
 mod local;
+mod reserve;
 mod span;
 #[cfg(test)]
 pub(crate) mod tests;
@@ -25,6 +28,7 @@ use core::ptr::null_mut;
 use classes::LARGEST_SMALL;
 pub use classes::MIN_ALIGN;
 pub use local::LocalHeap;
+pub use reserve::{allocate_reserved, is_short};
 use span::Span;
 
 use super::frames::FRAME_BYTES;

@@ -3,13 +3,15 @@ use std::sync::{Mutex, MutexGuard, Once, mpsc};
 
 use super::classes::CLASSES;
 use super::span::{SPAN_BYTES, Span};
-use super::{LocalHeap, allocate, free, large, resize, take_back, usable_bytes};
-use crate::memory::frames;
+use super::{
+    LocalHeap, allocate, allocate_reserved, free, is_short, large, resize, take_back, usable_bytes,
+};
+use crate::memory::frames::{self, Stock};
 
 /// The heap of the thread that calls: on the host, threads stand for cores.
 pub(super) fn local() -> &'static LocalHeap {
     thread_local! {
-        static HEAP: &'static LocalHeap = Box::leak(Box::new(LocalHeap::new()));
+        static HEAP: &'static LocalHeap = Box::leak(Box::new(LocalHeap::new(Stock::Common)));
     }
     HEAP.with(|heap| *heap)
 }
@@ -25,7 +27,9 @@ pub(crate) fn start() -> MutexGuard<'static, ()> {
         // SAFETY: the memory is given to the frame allocator for ever.
         unsafe {
             let memory = alloc(layout) as usize;
-            frames::add_region(memory, memory + BYTES);
+            let reserve = memory + BYTES - frames::reserve_bytes(BYTES);
+            frames::add_region(Stock::Common, memory, reserve);
+            frames::add_region(Stock::Reserve, reserve, memory + BYTES);
         }
     });
     turn
@@ -242,4 +246,40 @@ fn a_short_run_waits_for_the_next_object_of_its_length_until_frames_run_out() {
     // Nothing is that large: what is kept is given back before that is said.
     assert!(allocate(before - 4096, 16).is_null());
     assert_eq!(frames::usage().0, before);
+}
+
+#[test]
+fn the_kernel_has_a_reserve_when_all_else_is_taken() {
+    let _turn = start();
+    let take = |size, from: fn(usize, usize) -> *mut u8| {
+        core::iter::from_fn(move || Some(from(size, 16)).filter(|object| !object.is_null()))
+    };
+    let mut taken: Vec<*mut u8> = Vec::new();
+    for size in [1 << 20, 65536, 4096]
+        .into_iter()
+        .chain(CLASSES.map(usize::from))
+    {
+        taken.extend(take(size, allocate));
+    }
+    assert!(!is_short());
+    let reserved: Vec<*mut u8> = take(100, allocate_reserved).collect();
+    assert!(reserved.len() > 5000 && is_short());
+    assert!(allocate_reserved(10_000, 16).is_null());
+    // Freed as all is; home again, and nobody else's.
+    for object in reserved {
+        // SAFETY: allocated above, freed here alone.
+        unsafe { free(object) };
+    }
+    assert!(allocate(100, 16).is_null());
+    assert!(!is_short());
+    // A large one goes home too, and is not kept for the next that asks.
+    let large = allocate_reserved(4096, 4096);
+    assert!(large.addr() != 0 && large.addr().is_multiple_of(4096));
+    // SAFETY: as above.
+    unsafe { free(large) };
+    assert!(allocate(4096, 16).is_null());
+    for object in taken {
+        // SAFETY: as above.
+        unsafe { free(object) };
+    }
 }

@@ -14,6 +14,7 @@ use super::test_tree::Tree;
 use super::tmpfs::Tmpfs;
 use crate::error::Errno;
 use crate::memory::areas::{self, Access, Fault};
+use crate::memory::frames::Stock;
 use crate::memory::{frames, heap, paging};
 
 const PAGE: usize = 4096;
@@ -53,7 +54,7 @@ impl Map {
             if let Some(memory) = paging::tests::access(address, is_write) {
                 return Ok(memory);
             }
-            match areas::on_page_fault(address, is_write, false) {
+            match areas::on_page_fault(Stock::Common, address, is_write, false) {
                 Fault::Mapped => {}
                 fault => return Err(fault),
             }

@@ -17,6 +17,7 @@ use super::node::{
     Timestamp, Usage,
 };
 use crate::error::{Errno, Result};
+use crate::memory::heap;
 use crate::sync::SpinLock;
 
 const PAGE_LEN: usize = 4096;
@@ -42,7 +43,7 @@ struct Shared {
 impl Shared {
     fn charge(&self, bytes: u64) -> Result<()> {
         let used = self.used_bytes.fetch_add(bytes, Ordering::Relaxed);
-        if used.saturating_add(bytes) <= self.limit_bytes {
+        if used.saturating_add(bytes) <= self.limit_bytes && !heap::is_short() {
             return Ok(());
         }
         self.refund(bytes);

@@ -1,6 +1,7 @@
 //! Ends in the way its argument says. Every function that goes wrong has a name to be found in the report.
 #![allow(unsafe_code, reason = "it does what must not be done")]
 
+mod exhausted;
 mod made_code;
 mod signals;
 
@@ -67,6 +68,9 @@ fn main() -> Result<ExitCode, String> {
         "data run" => run_data(),
         "constant write" => write_to_constant(),
         "memory" => use_all_memory(),
+        "high memory" => use_high_memory(),
+        "calls without memory" => exhausted::calls(),
+        "growth without memory" => exhausted::growth(),
         "touch" => touch_more_than_there_is(),
         "touch in thread" => in_thread(touch_more_than_there_is)?,
         "deep without memory" => {
@@ -314,5 +318,31 @@ fn use_all_memory() {
     println!(
         "again: {}",
         Vec::<u8>::new().try_reserve_exact(256 << 10).is_ok()
+    );
+}
+
+/// Takes memory by the gibibyte, as high as it goes, and uses the last byte of each.
+fn use_high_memory() {
+    const GIB: usize = 1 << 30;
+    let mut pieces: Vec<Vec<u8>> = Vec::new();
+    loop {
+        let mut piece = Vec::new();
+        if piece.try_reserve_exact(GIB).is_err() {
+            break;
+        }
+        // Not cleared: that would be the host's memory.
+        piece.spare_capacity_mut()[GIB - 1].write(pieces.len() as u8);
+        pieces.push(piece);
+    }
+    let is_kept = pieces.iter_mut().enumerate().all(|(index, piece)| {
+        // SAFETY: this byte was written above, and it is the one that is read.
+        unsafe { piece.spare_capacity_mut()[GIB - 1].assume_init() == index as u8 }
+    });
+    assert!(is_kept);
+    let highest = pieces.iter().map(|piece| piece.as_ptr().addr()).max();
+    println!(
+        "memory of {} GiB, of which the last begins beyond 500 GiB: {}",
+        pieces.len(),
+        highest.is_some_and(|start| start > 500 * GIB)
     );
 }

@@ -8,7 +8,7 @@ mod multiboot2;
 mod pvh;
 
 /// Physical memory below this is mapped when the kernel starts.
-const MAPPED_BYTES: u64 = 1 << 32;
+pub const MAPPED_BYTES: u64 = 1 << 32;
 /// As many ranges of the memory map as are kept.
 pub const MAX_RANGES: usize = 64;
 /// As many entries of a loader's table as are looked at.

@@ -9,6 +9,8 @@
 //! One region is the kernel's reserve. Programs get nothing of it, so that the kernel has some memory for what it must do when they have taken all
 //! the rest.
 
+use core::sync::atomic::{AtomicBool, Ordering};
+
 use super::OutOfMemory;
 use crate::sync::SpinLock;
 
@@ -103,6 +105,9 @@ pub struct Frames {
 unsafe impl Send for Frames {}
 
 static FRAMES: SpinLock<Frames> = SpinLock::new(Frames::new());
+
+/// Whether something of the reserve was ever taken. Until then nobody has to look how much is left of it.
+static IS_RESERVE_IN_USE: AtomicBool = AtomicBool::new(false);
 
 impl Region {
     const EMPTY: Self = Self {
@@ -378,6 +383,9 @@ pub fn allocate_from(
     info: FrameInfo,
 ) -> Result<usize, OutOfMemory> {
     super::reserve_stack::<FRAME_BYTES>();
+    if stock == Stock::Reserve {
+        IS_RESERVE_IN_USE.store(true, Ordering::Relaxed);
+    }
     FRAMES
         .lock()
         .allocate(stock, frames.max(1), limit, info)
@@ -431,7 +439,13 @@ pub fn usage() -> (usize, usize) {
 }
 
 /// Whether the kernel lives on its reserve, and has used half of it.
+#[inline]
 pub fn is_short() -> bool {
+    IS_RESERVE_IN_USE.load(Ordering::Relaxed) && is_reserve_low()
+}
+
+#[cold]
+fn is_reserve_low() -> bool {
     super::reserve_stack::<FRAME_BYTES>();
     let all = FRAMES.lock();
     let whole = reserve_bytes(all.total_frames * FRAME_BYTES) / FRAME_BYTES;

@@ -90,7 +90,6 @@ struct Region {
     frontier: usize,
     /// One word for each frame of the region; written when the frontier passes the frame.
     info: *mut u32,
-    free_frames: usize,
     free: [*mut FreeBlock; MAX_ORDER + 1],
 }
 
@@ -98,6 +97,8 @@ struct Region {
 pub struct Frames {
     regions: [Region; MAX_REGIONS],
     region_count: usize,
+    /// Of each [`Stock`].
+    free_frames: [usize; 2],
     total_frames: usize,
 }
 
@@ -116,7 +117,6 @@ impl Region {
         end: 0,
         frontier: 0,
         info: core::ptr::null_mut(),
-        free_frames: 0,
         free: [core::ptr::null_mut(); MAX_ORDER + 1],
     };
 
@@ -242,6 +242,7 @@ impl Frames {
         Self {
             regions: [Region::EMPTY; MAX_REGIONS],
             region_count: 0,
+            free_frames: [0; 2],
             total_frames: 0,
         }
     }
@@ -265,7 +266,7 @@ impl Frames {
         region.end = end;
         region.frontier = managed;
         region.info = start as *mut u32;
-        region.free_frames = (end - managed) / FRAME_BYTES;
+        self.free_frames[stock as usize] += (end - managed) / FRAME_BYTES;
         self.region_count += 1;
         self.total_frames += frames;
     }
@@ -295,7 +296,7 @@ impl Frames {
                 }
             }
             region.free_run(address + frames * FRAME_BYTES, (1 << order) - frames);
-            region.free_frames -= frames;
+            self.free_frames[stock as usize] -= frames;
             return Some(address);
         }
         None
@@ -305,9 +306,10 @@ impl Frames {
         let Some(region) = self.region_of(address) else {
             panic!("frame {address:#x} was freed but never allocated");
         };
-        region.free_frames += frames;
         region.clear_info(address, address + frames * FRAME_BYTES);
         region.free_run(address, frames);
+        let stock = region.stock;
+        self.free_frames[stock as usize] += frames;
     }
 
     /// See [`resize_run`].
@@ -339,14 +341,9 @@ impl Frames {
             region.free_run(wanted, (taken - wanted) / FRAME_BYTES);
         }
         region.set_info(address, FrameInfo::Run(new as u32));
-        region.free_frames -= new.saturating_sub(old);
+        let stock = region.stock;
+        self.free_frames[stock as usize] -= new.saturating_sub(old);
         true
-    }
-
-    fn free_frames(&self, stock: Stock) -> usize {
-        let regions = self.regions[..self.region_count].iter();
-        let of_stock = regions.filter(|r| r.stock == stock);
-        of_stock.map(|r| r.free_frames).sum()
     }
 
     fn region_of(&mut self, address: usize) -> Option<&mut Region> {
@@ -433,7 +430,7 @@ pub fn usage() -> (usize, usize) {
     super::reserve_stack::<FRAME_BYTES>();
     let all = FRAMES.lock();
     (
-        all.free_frames(Stock::Common) * FRAME_BYTES,
+        all.free_frames[Stock::Common as usize] * FRAME_BYTES,
         all.total_frames * FRAME_BYTES,
     )
 }
@@ -449,7 +446,8 @@ fn is_reserve_low() -> bool {
     super::reserve_stack::<FRAME_BYTES>();
     let all = FRAMES.lock();
     let whole = reserve_bytes(all.total_frames * FRAME_BYTES) / FRAME_BYTES;
-    all.free_frames(Stock::Reserve) < whole / 2 && all.free_frames(Stock::Common) < whole
+    all.free_frames[Stock::Reserve as usize] < whole / 2
+        && all.free_frames[Stock::Common as usize] < whole
 }
 
 #[cfg(test)]
@@ -496,7 +494,7 @@ mod tests {
     fn runs_do_not_overlap_and_all_memory_comes_back() {
         let mut fixture = Fixture::new(2048);
         let frames = &mut fixture.frames;
-        let free_at_start = frames.free_frames(Stock::Common);
+        let free_at_start = frames.free_frames[Stock::Common as usize];
         let mut state = 1u64;
         let mut live: Vec<(usize, usize)> = Vec::new();
         for _ in 0..20_000 {
@@ -526,7 +524,7 @@ mod tests {
         for (address, size) in live {
             frames.free(address, size);
         }
-        assert_eq!(frames.free_frames(Stock::Common), free_at_start);
+        assert_eq!(frames.free_frames[Stock::Common as usize], free_at_start);
         // Everything below the frontier has been joined again: the largest aligned block can be had.
         let largest = 1 << (free_at_start / 2).ilog2().min(MAX_ORDER as u32);
         assert!(
@@ -591,6 +589,6 @@ mod tests {
         frames.free(reserved, 1);
         let again = frames.allocate(Stock::Common, 1, usize::MAX, FrameInfo::Other);
         assert_eq!(again, None);
-        assert_eq!(frames.free_frames(Stock::Reserve), 1);
+        assert_eq!(frames.free_frames[Stock::Reserve as usize], 1);
     }
 }

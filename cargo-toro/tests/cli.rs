@@ -398,8 +398,8 @@ fn a_machine_that_takes_too_long_is_ended() {
 #[cfg(unix)]
 fn what_is_typed_reaches_the_guest() {
     let output = run_under(
-        r"read line; printf 'got %s\033]toro;exit=0\007' $line",
-        &[],
+        r"printf '\033]toro;keys=7\007'; read line; printf 'got %s\033]toro;exit=0\007' $line",
+        &["--timeout", "100"],
         "word\n",
     );
     assert_eq!(

@@ -276,12 +276,17 @@ fn power_off(vm: &mut Vm, machine: Machine, shell: &Shell) -> End {
     vm.kill()
 }
 
+/// So many ends in a row are of a terminal that has gone: nobody types them.
+const GONE: u32 = 100;
+
 /// Copies standard input to the guest. On a terminal more may come after an end.
 fn copy_typed(from: &mut io::StdinLock<'_>, to: &mut impl Write) -> io::Result<()> {
     let is_terminal = from.is_terminal();
     let mut buffer = [0; 1024];
-    loop {
+    let mut ends = 0;
+    while ends < GONE {
         let count = from.read(&mut buffer)?;
+        ends = if count == 0 { ends + 1 } else { 0 };
         if terminal::is_way_out(&buffer[..count]) {
             interrupt::raise();
             continue;
@@ -289,7 +294,8 @@ fn copy_typed(from: &mut io::StdinLock<'_>, to: &mut impl Write) -> io::Result<(
         to.write_all(&terminal::as_typed(&buffer[..count], !is_terminal))?;
         to.flush()?;
         if count == 0 && !is_terminal {
-            return Ok(());
+            break;
         }
     }
+    Ok(())
 }

@@ -2,6 +2,8 @@
 
 mod no_window;
 mod opening;
+mod path;
+mod urgent;
 
 use super::buffer::Pool;
 use super::{ACK_DELAY_US, Agreement, Connection, Context, News, Settings, Sizes, State};
@@ -692,46 +694,6 @@ fn times_of_the_past_are_refused_and_answers_echo_the_last() {
 }
 
 #[test]
-fn a_shorter_path_makes_segments_shorter_and_sends_again() {
-    let mut bench = Bench::new();
-    bench.write(3000);
-    bench.one.shorten(700, 512, bench.now);
-    assert_eq!(lens(&bench.sent())[..2], [(0, 700), (700, 700)]);
-    bench.one.shorten(10, 512, bench.now);
-    assert_eq!(bench.one.mss(), 512, "no router may make it tiny");
-}
-
-/// RFC 1191, section 6.3.
-#[test]
-fn a_path_that_was_shorter_is_tried_again_ten_minutes_later() {
-    let mut bench = Bench::new();
-    bench.write(1000);
-    bench.one.shorten(700, 512, bench.now);
-    bench.one.shorten(600, 512, bench.now);
-    assert_eq!(lens(&bench.sent()), [(0, 600), (600, 400)]);
-    bench.take(0, 1000, ACK, b"");
-    bench.now += 599_000_000;
-    assert_eq!(lens(&bench.write(1200)), [(1000, 600), (1600, 600)]);
-    bench.take(0, 2200, ACK, b"");
-    bench.now += 2_000_000;
-    assert_eq!(lens(&bench.write(2000)), [(2200, 1000), (3200, 1000)]);
-    // It still is: that counts from now.
-    bench.one.shorten(600, 512, bench.now);
-    assert_eq!(lens(&bench.sent())[..2], [(2200, 600), (2800, 600)]);
-    bench.take(0, 4200, ACK, b"");
-    bench.now += 599_000_000;
-    assert_eq!(lens(&bench.write(1200)), [(4200, 600), (4800, 600)]);
-    bench.take(0, 5400, ACK, b"");
-    // What was found out without a router's word stays.
-    bench.write(1000);
-    bench.pass(10_000_000);
-    assert_eq!(bench.one.mss(), 536);
-    bench.take(0, 6400, ACK, b"");
-    bench.now += 700_000_000;
-    assert_eq!(bench.write(600)[0].len, 536);
-}
-
-#[test]
 fn a_device_that_takes_segments_apart_gets_them_whole() {
     let mut bench = Bench::new();
     let bytes = vec![7; 9500];
@@ -750,109 +712,6 @@ fn a_device_that_takes_segments_apart_gets_them_whole() {
     bench.context(|one, cx| while one.next_segment(sizes, cx).is_some() {});
     let (_, _) = bench.feed(0, 0, ACK, 60_000, b"", &[]);
     assert_eq!(lens(&bench.pass(301_000)), [(0, 1000)]);
-}
-
-#[test]
-fn an_urgent_byte_is_marked_until_it_is_acknowledged() {
-    let mut bench = Bench::new();
-    let written = bench.context(|one, cx| one.write(&[7; 1500], None, cx));
-    assert_eq!(written, Ok(1500));
-    bench.one.mark_urgent();
-    let first = bench.sent();
-    let urgent: Vec<_> = first.iter().map(|one| (one.seq, one.urgent)).collect();
-    // The second goes out although it is short and the first is not acknowledged.
-    assert_eq!(urgent, [(0, Some(1500)), (1000, Some(500))]);
-    assert_eq!(bench.write(10), [sent(1500, 0, ACK, 10)]);
-    assert_eq!(bench.take(0, 1500, ACK, b""), []);
-    assert_eq!(bench.write(10), [sent(1510, 0, ACK, 10)]);
-    assert_eq!(bench.write(10), [], "and Nagle holds short ones back again");
-}
-
-#[test]
-fn reading_stops_before_an_urgent_byte_and_passes_over_it() {
-    let mut bench = Bench::new();
-    bench.pointer = 3;
-    bench.take(0, 0, ACK | Flags::URG, b"abXcd");
-    let mut buf = [0; 9];
-    assert_eq!((bench.one.unread(), bench.one.has_urgent()), (2, true));
-    let read = bench.context(|one, cx| one.read(&mut buf, false, cx));
-    assert_eq!(
-        (read, &buf[..2], bench.one.is_at_mark()),
-        (Ok(2), &b"ab"[..], true)
-    );
-    let byte = Some(super::UrgentByte::Here(b'X'));
-    assert_eq!(bench.one.urgent_byte(true), byte);
-    assert_eq!(bench.one.urgent_byte(false), byte);
-    assert_eq!(bench.one.urgent_byte(false), Some(super::UrgentByte::Taken));
-    assert!(bench.one.can_read() && !bench.one.has_urgent());
-    let read = bench.context(|one, cx| one.read(&mut buf, false, cx));
-    assert_eq!((read, &buf[..2]), (Ok(2), &b"cd"[..]));
-    assert_eq!(bench.one.urgent_byte(false), None);
-    // What comes then takes the short way again.
-    let predicted = bench.stats.predicted;
-    bench.take(5, 0, ACK, b"e");
-    assert_eq!(bench.stats.predicted, predicted + 1);
-    assert_eq!(
-        bench.context(|one, cx| one.read(&mut buf, false, cx)),
-        Ok(1)
-    );
-}
-
-#[test]
-fn an_urgent_byte_in_line_is_read_among_the_others() {
-    let mut bench = Bench::new();
-    bench.one.configure(Settings {
-        is_urgent_inline: true,
-        ..Settings::default()
-    });
-    bench.pointer = 3;
-    bench.take(0, 0, ACK | Flags::URG, b"abXcd");
-    let mut buf = [0; 9];
-    assert_eq!(bench.one.urgent_byte(false), None);
-    assert_eq!(
-        bench.context(|one, cx| one.read(&mut buf, false, cx)),
-        Ok(2)
-    );
-    assert!(bench.one.is_at_mark());
-    let read = bench.context(|one, cx| one.read(&mut buf, false, cx));
-    assert_eq!((read, &buf[..3]), (Ok(3), &b"Xcd"[..]));
-    assert!(!bench.one.is_at_mark());
-}
-
-#[test]
-fn an_urgent_byte_alone_is_not_readable_but_ready_by_itself() {
-    let mut bench = Bench::new();
-    // Told before it comes, as if there were no room for it yet.
-    bench.pointer = 4;
-    bench.take(0, 0, ACK | Flags::URG, b"");
-    assert_eq!(
-        bench.one.urgent_byte(false),
-        Some(super::UrgentByte::Awaited)
-    );
-    bench.take(0, 0, ACK | Flags::URG, b"abcX");
-    let mut buf = [0; 9];
-    assert_eq!(
-        bench.context(|one, cx| one.read(&mut buf, false, cx)),
-        Ok(3)
-    );
-    assert!(!bench.one.can_read() && bench.one.has_urgent());
-    // The next mark takes the place of the one before.
-    bench.pointer = 1;
-    bench.take(4, 0, ACK | Flags::URG, b"Y");
-    let byte = Some(super::UrgentByte::Here(b'Y'));
-    assert_eq!(bench.one.urgent_byte(false), byte);
-    let read = bench.context(|one, cx| one.read(&mut buf, false, cx));
-    assert_eq!(read, Err(Error::WouldBlock));
-    // One that was read already marks nothing.
-    bench.pointer = 2;
-    bench.take(3, 0, ACK | Flags::URG, b"XY");
-    assert_eq!(bench.one.urgent_byte(false), None);
-    bench.pointer = 0;
-    bench.take(5, 0, FIN, b"");
-    assert_eq!(
-        bench.context(|one, cx| one.read(&mut buf, false, cx)),
-        Ok(0)
-    );
 }
 
 #[test]

@@ -121,22 +121,7 @@ struct State {
     is_raw: bool,
 }
 
-static STATE: SpinLock<State> = SpinLock::new(State {
-    mode: Mode {
-        is_by_lines: true,
-        is_shown: true,
-        return_is_newline: true,
-        has_interrupts: true,
-        wait_ns: None,
-    },
-    told: Wishes::INITIAL,
-    sequence: None,
-    bytes: Ring::new(None),
-    keys: Ring::new(Key::Byte(0)),
-    line: Line::new(),
-    is_next_literal: false,
-    is_raw: false,
-});
+static STATE: SpinLock<State> = SpinLock::new(State::new());
 static ARRIVED: Notifier = Notifier::new();
 static INPUT: OnceCell<Input> = OnceCell::new();
 
@@ -208,6 +193,26 @@ fn fill(state: &mut State) {
 }
 
 impl State {
+    /// As a terminal begins.
+    const fn new() -> Self {
+        Self {
+            mode: Mode {
+                is_by_lines: true,
+                is_shown: true,
+                return_is_newline: true,
+                has_interrupts: true,
+                wait_ns: None,
+            },
+            told: Wishes::INITIAL,
+            sequence: None,
+            bytes: Ring::new(None),
+            keys: Ring::new(Key::Byte(0)),
+            line: Line::new(),
+            is_next_literal: false,
+            is_raw: false,
+        }
+    }
+
     /// What is to be told to the other end, if that is news to it.
     fn news(&mut self) -> Option<Wishes> {
         let wishes = Wishes(match self.is_raw {
@@ -407,25 +412,6 @@ pub fn read_key(deadline_ns: Option<u64>) -> Option<Key> {
 mod tests {
     use super::*;
 
-    fn state() -> State {
-        State {
-            mode: Mode {
-                is_by_lines: true,
-                is_shown: true,
-                return_is_newline: true,
-                has_interrupts: true,
-                wait_ns: None,
-            },
-            told: Wishes::INITIAL,
-            sequence: None,
-            bytes: Ring::new(None),
-            keys: Ring::new(Key::Byte(0)),
-            line: Line::new(),
-            is_next_literal: false,
-            is_raw: false,
-        }
-    }
-
     /// What reads of up to 8 bytes give.
     fn reads<const N: usize>(state: &mut State) -> [Option<alloc::vec::Vec<u8>>; N] {
         core::array::from_fn(|_| {
@@ -436,7 +422,7 @@ mod tests {
 
     #[test]
     fn an_end_is_read_once_and_two_stay() {
-        let mut state = state();
+        let mut state = State::new();
         b"ab\x04c\r\x04"
             .iter()
             .for_each(|&byte| state.take_byte(byte));
@@ -456,7 +442,7 @@ mod tests {
 
     #[test]
     fn what_follows_the_literal_byte_comes_as_it_is_and_keys_have_no_end() {
-        let mut state = state();
+        let mut state = State::new();
         b"\x16\x04\x16\x16\x16\r\x16a"
             .iter()
             .for_each(|&byte| state.take_byte(byte));

@@ -83,9 +83,7 @@ impl Ring {
         (self.notify)(self.channel);
         true
     }
-}
 
-impl Ring {
     /// Takes the oldest byte that was typed. Where the other end says nonsense, there is none.
     fn receive(&self) -> Option<u8> {
         let written: u32 = self.page.read(TYPED_WRITTEN);

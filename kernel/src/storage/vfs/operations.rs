@@ -287,11 +287,12 @@ pub fn rename(
     let is_same = to.entry.as_ref().is_some_and(|to| to.is_same_node(entry));
     let replaced = to.entry.as_deref().and_then(watch::losing);
     drop(to.entry);
-    from.directory
+    let result = from
+        .directory
         .node
-        .rename(from_name, &to.directory.node, to_name, may_replace)
-        .inspect(|()| forget())
-        .inspect_err(|_| forget())?;
+        .rename(from_name, &to.directory.node, to_name, may_replace);
+    forget();
+    result?;
     // Two names of the same file both stay.
     if !is_same {
         let (from, to) = (
@@ -334,11 +335,12 @@ pub fn exchange(
     check_writable(&from.directory)?;
     // The entries in a directory lead back by its old name.
     names.forget_all();
-    from.directory
+    let result = from
+        .directory
         .node
-        .exchange(from_name, &to.directory.node, to_name)
-        .inspect(|()| names.forget_all())
-        .inspect_err(|_| names.forget_all())?;
+        .exchange(from_name, &to.directory.node, to_name);
+    names.forget_all();
+    result?;
     let (from, to) = (
         (&*from.directory, &**from_name),
         (&*to.directory, &**to_name),

@@ -2,8 +2,6 @@
 //! started. `keep FILE` writes to a mapping, syncs it, writes more and waits to be cut off, `end FILE` ends instead; `fail FILE` has a disk that fails, `beyond` touches
 //! what is behind the end of a file.
 
-#![allow(clippy::undocumented_unsafe_blocks, reason = "a test of raw calls")]
-
 mod map;
 mod steps;
 

@@ -30,6 +30,7 @@ pub(crate) fn map(
     offset: usize,
 ) -> Result<Map, i32> {
     let file = file.as_raw_fd();
+    // SAFETY: where `at` is not 0, it is in a mapping of the caller's that is to be replaced.
     let start = unsafe { libc::mmap(at as *mut _, len, access, flags, file, offset as i64) };
     if start == libc::MAP_FAILED {
         return Err(errno());
@@ -57,11 +58,13 @@ pub(crate) fn private(file: &File, len: usize) -> Map {
 impl Map {
     pub(crate) fn get(&self, at: usize) -> u8 {
         assert!(at < self.len);
+        // SAFETY: within the mapping, which is there as long as this.
         unsafe { (self.start as *const u8).add(at).read_volatile() }
     }
 
     pub(crate) fn set(&self, at: usize, value: u8) {
         assert!(at < self.len);
+        // SAFETY: as above.
         unsafe { (self.start as *mut u8).add(at).write_volatile(value) };
     }
 
@@ -71,15 +74,18 @@ impl Map {
     )]
     pub(crate) fn bytes(&self, at: usize, len: usize) -> &mut [u8] {
         assert!(at + len <= self.len);
+        // SAFETY: as above; no two slices of the same bytes are used at once.
         unsafe { std::slice::from_raw_parts_mut((self.start + at) as *mut u8, len) }
     }
 
     pub(crate) fn count(&self, at: usize) -> &std::sync::atomic::AtomicU32 {
         assert!(at + 4 <= self.len);
+        // SAFETY: as above, at a multiple of four.
         unsafe { std::sync::atomic::AtomicU32::from_ptr((self.start + at) as *mut u32) }
     }
 
     pub(crate) fn sync(&self) -> i32 {
+        // SAFETY: the whole mapping.
         outcome(unsafe { libc::msync(self.start as *mut _, self.len, libc::MS_SYNC) })
     }
 }
@@ -91,6 +97,7 @@ pub(crate) fn outcome(result: i32) -> i32 {
 
 impl Drop for Map {
     fn drop(&mut self) {
+        // SAFETY: the mapping is this one's, which nobody uses any more.
         unsafe { libc::munmap(self.start as *mut _, self.len) };
     }
 }
@@ -99,11 +106,13 @@ static BUS_ERRORS: AtomicUsize = AtomicUsize::new(0);
 
 /// Puts zeros where there is no file.
 extern "C" fn on_bus_error(_: i32, info: *mut libc::siginfo_t, _: *mut libc::c_void) {
+    // SAFETY: the system gives a handler what happened.
     let (page, is_address) = unsafe {
         let page = (*info).si_addr() as usize & !(PAGE - 1);
         (page, (*info).si_code == libc::BUS_ADRERR)
     };
     let flags = libc::MAP_PRIVATE | libc::MAP_ANONYMOUS | libc::MAP_FIXED;
+    // SAFETY: the page that is replaced has no content that could be read.
     let there = unsafe { libc::mmap(page as *mut _, PAGE, WRITE, flags, -1, 0) };
     if is_address && there as usize == page {
         BUS_ERRORS.fetch_add(1, Ordering::Relaxed);
@@ -113,6 +122,7 @@ extern "C" fn on_bus_error(_: i32, info: *mut libc::siginfo_t, _: *mut libc::c_v
 /// Has touches of what is behind the end of a file counted.
 pub(crate) fn count_bus_errors() {
     let handler = on_bus_error as *const () as usize;
+    // SAFETY: zeros are a value of the structure; the handler has the form that its flags say.
     unsafe {
         let mut action: libc::sigaction = std::mem::zeroed();
         action.sa_sigaction = handler;

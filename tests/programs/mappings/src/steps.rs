@@ -180,6 +180,7 @@ fn access(path: &Path) {
     show!("to be written, shared", result(WRITE, libc::MAP_SHARED));
     show!("to be written, private", result(WRITE, libc::MAP_PRIVATE));
     let one = map(&only_read, 0, PAGE, READ, libc::MAP_SHARED, 0).expect("a mapping");
+    // SAFETY: a page of the mapping's own.
     let protect = |access| outcome(unsafe { libc::mprotect(one.start as *mut _, PAGE, access) });
     show!(
         "made so",
@@ -209,6 +210,7 @@ fn access(path: &Path) {
         .expect("opened");
     let one = map(&both, 0, PAGE, READ, libc::MAP_SHARED, 0).expect("a mapping");
     drop(both);
+    // SAFETY: a page of the mapping's own.
     let protect = |access| outcome(unsafe { libc::mprotect(one.start as *mut _, PAGE, access) });
     show!("read, then written", protect(WRITE));
     one.set(9, 99);
@@ -227,6 +229,7 @@ fn private_copies(path: &Path) {
     );
     both.set(6, 101);
     show!("what was copied stays", own.get(6));
+    // SAFETY: a page of the mapping's own.
     let forget =
         |map: &Map| unsafe { libc::madvise(map.start as *mut _, PAGE, libc::MADV_DONTNEED) };
     show!("forgotten", (forget(&own), own.get(5), own.get(6)));
@@ -237,6 +240,7 @@ fn private_copies(path: &Path) {
     );
     let read = map(&file, 0, PAGE, READ, libc::MAP_PRIVATE, 0).expect("a mapping");
     show!("read", read.get(7));
+    // SAFETY: a page of the mapping's own.
     let protect = unsafe { libc::mprotect(read.start as *mut _, PAGE, WRITE) };
     read.set(7, 103);
     show!(
@@ -260,6 +264,7 @@ fn moved(path: &Path) {
     file.write_all_at(&[51], 6 * PAGE as u64).expect("written");
     let resize = |map: &mut Map, len: usize| {
         let flags = libc::MREMAP_MAYMOVE;
+        // SAFETY: the mapping is the caller's, who has no slice of it.
         let start = unsafe { libc::mremap(map.start as *mut _, map.len, len, flags) };
         assert_ne!(start, libc::MAP_FAILED, "{}", errno());
         (map.start, map.len) = (start as usize, len);
@@ -285,6 +290,7 @@ fn moved(path: &Path) {
         (own.get(2), own.get(1), own.get(6 * PAGE), byte(&file, 2))
     );
     let flags = libc::MAP_PRIVATE | libc::MAP_ANONYMOUS;
+    // SAFETY: a new mapping, where there is room.
     let start = unsafe { libc::mmap(std::ptr::null_mut(), PAGE, WRITE, flags, -1, 0) };
     let mut none = Map {
         start: start as usize,
@@ -306,6 +312,7 @@ fn parts(path: &Path) {
     for page in 0..8 {
         all.set(page * PAGE + 1, 60 + page as u8);
     }
+    // SAFETY: pages of the mapping's own, which are not touched from here on.
     let hole = unsafe { libc::munmap((all.start + 3 * PAGE) as *mut _, 2 * PAGE) };
     show!(
         "a hole",
@@ -327,6 +334,7 @@ fn parts(path: &Path) {
         (all.get(4 * PAGE + 1), all.get(2), byte(&file, 2))
     );
     let flags = libc::MAP_PRIVATE | libc::MAP_ANONYMOUS | libc::MAP_NORESERVE;
+    // SAFETY: a new mapping, where there is room.
     let room = unsafe {
         libc::mmap(
             std::ptr::null_mut(),
@@ -398,6 +406,7 @@ fn calls(path: &Path) {
     let mut text = Vec::new();
     copy.read_to_end(&mut text).expect("read");
     show!("all of it", (text.len(), text[7]));
+    // SAFETY: it writes no memory, whatever is there.
     let sync = |start: usize, flags| outcome(unsafe { libc::msync(start as *mut _, PAGE, flags) });
     show!("sync not at a page", sync(all.start + 1, libc::MS_SYNC));
     show!(
@@ -462,7 +471,9 @@ fn threads(path: &Path) {
 
 /// Files in memory.
 fn nameless() {
+    // SAFETY: a C string.
     let made = unsafe { libc::memfd_create(c"pages".as_ptr(), 0) };
+    // SAFETY: just made, and nobody else's.
     let file = unsafe { File::from_raw_fd(made) };
     file.set_len(2 * PAGE as u64).expect("longer");
     let (first, second) = (shared(&file, 2 * PAGE), shared(&file, 2 * PAGE));
@@ -470,7 +481,9 @@ fn nameless() {
     show!("memfd", (second.get(PAGE), byte(&file, PAGE as u64)));
     let name = c"/test-mappings";
     let open = || {
+        // SAFETY: a C string.
         let made = unsafe { libc::shm_open(name.as_ptr(), libc::O_CREAT | libc::O_RDWR, 0o600) };
+        // SAFETY: just made, and nobody else's.
         unsafe { File::from_raw_fd(made) }
     };
     let (one, other) = (open(), open());
@@ -479,12 +492,9 @@ fn nameless() {
     assert_ne!(one.as_raw_fd(), other.as_raw_fd());
     first.set(0, 91);
     second.set(1, 92);
-    show!(
-        "shm_open",
-        (second.get(0), first.get(1), unsafe {
-            libc::shm_unlink(name.as_ptr())
-        })
-    );
+    // SAFETY: a C string.
+    let unlinked = unsafe { libc::shm_unlink(name.as_ptr()) };
+    show!("shm_open", (second.get(0), first.get(1), unlinked));
     first.set(2, 93);
     show!("without its name", second.get(2));
 }

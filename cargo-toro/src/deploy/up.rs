@@ -214,11 +214,12 @@ pub(super) fn rollback(host: &Host, service: &Service, shell: &Shell) -> Result<
             "only the one before the current one is kept"
         ));
     };
+    // Before it is said what is done: who reads that may press Ctrl-C at once.
+    let mut undo = Undo::begin(host)?;
     shell.status(
         "Stopping",
         format_args!("release {current} of {}", service.name),
     );
-    let mut undo = Undo::begin(host)?;
     undo.scripts.push(back_to(&libvirt, service, current));
     libvirt.stop(service, shell)?;
     libvirt.define(service, previous)?;

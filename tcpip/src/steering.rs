@@ -109,6 +109,8 @@ pub struct Book {
     /// An address is being looked for, of IPv4 and of IPv6.
     pub(crate) is_awaiting: bool,
     pub(crate) is_configuring_ipv6: bool,
+    /// The address that a server has offered and not lent yet.
+    pub(crate) offered: Option<Address>,
 }
 
 #[cfg(test)]

@@ -371,3 +371,54 @@ fn what_a_stranger_hands_in_harms_no_lane() {
     let connection = net.accepted();
     carry(&mut net, b"still here", connection, true);
 }
+
+/// What a DHCP server (RFC 2131) on the peer says to a question of the host: it lends `B`.
+fn lends(question: &[u8], kind: u8) -> Vec<u8> {
+    let mut message = vec![0; 236];
+    message[..4].copy_from_slice(&[2, 1, 6, 0]);
+    message[4..8].copy_from_slice(&question[46..50]);
+    message[16..20].copy_from_slice(&[10, 0, 2, 15]);
+    message[28..34].copy_from_slice(&MAC_B);
+    message.extend([0x63, 0x82, 0x53, 0x63]);
+    message.extend([53, 1, kind, 54, 4, 10, 0, 2, 2, 51, 4, 0, 0, 14, 16]);
+    message.extend([1, 4, 255, 255, 255, 0, 255]);
+    message.resize(300, 0);
+    let mut packet = vec![0x45, 0, 0, 0, 0, 0, 0, 0, 64, 17, 0, 0, 10, 0, 2, 2];
+    packet.extend([255; 4]);
+    packet[2..4].copy_from_slice(&328u16.to_be_bytes());
+    let sum = checksum(&packet);
+    packet[10..12].copy_from_slice(&sum);
+    let udp = [0, 67, 0, 68, 1, 52, 0, 0];
+    [&[255; 6], &MAC_A[..], &[8, 0], &packet, &udp, &message].concat()
+}
+
+#[test]
+fn connections_to_an_address_on_offer_wait_for_it_in_their_lanes() {
+    let mut net = Net::new(10);
+    // The peer knows the host's hardware address.
+    net.accepted();
+    net.lanes[0].remove_address(B);
+    net.lanes[0].start_dhcp(net.now);
+    let question = net.lanes[0].device.frames.pop_back().expect("a question");
+    net.lanes[1].receive(&lends(&question, 2), false, net.now);
+    while net.deliver() {}
+    let request = net.lanes[0].device.frames.pop_back().expect("a request");
+    for _ in 0..6 {
+        let to = SocketAddr::new(B, PORT);
+        let slot = net.peer.connect((), ANY, to, Settings::default(), net.now);
+        slot.expect("a way");
+    }
+    net.settle();
+    let accepted = |net: &Net| -> Vec<usize> {
+        let lanes = net.lanes.iter();
+        lanes.map(|lane| lane.sockets.accepted.len()).collect()
+    };
+    assert_eq!(accepted(&net), [0; LANES]);
+    net.lanes[0].receive(&lends(&request, 5), false, net.now);
+    net.settle();
+    let counts = accepted(&net);
+    assert_eq!(counts.iter().sum::<usize>(), 6, "{counts:?}");
+    assert!(counts[1..].iter().any(|count| *count != 0), "{counts:?}");
+    let dropped = net.lanes.iter().map(|lane| lane.stats().wrong_address);
+    assert_eq!(dropped.sum::<u64>(), 0);
+}

@@ -7,6 +7,7 @@ use core::net::Ipv4Addr;
 use crate::address::{Address, Prefix};
 use crate::device::Device;
 use crate::engine::Engine;
+use crate::engine::offered::Offered;
 use crate::engine::send::Outgoing;
 use crate::ip::addresses::{Own, Route};
 use crate::sockets::Sockets;
@@ -94,6 +95,7 @@ impl<D: Device, S: Sockets> Engine<D, S> {
     /// Looks for an address no more; what was lent stays.
     pub fn stop_dhcp(&mut self) {
         self.dhcp = None;
+        self.offered = Offered::default();
         self.is_awaiting = false;
     }
 
@@ -179,7 +181,12 @@ impl<D: Device, S: Sockets> Engine<D, S> {
                 Phase::Bound { until, .. } => client.next_at.min(until),
                 _ => client.next_at,
             };
+            let offered = match client.phase {
+                Phase::Requesting { address, .. } => Some(address),
+                _ => None,
+            };
             self.timers.set(Key::Dhcp, next.max(now + 1));
+            self.set_offered(offered, now);
         }
     }
 

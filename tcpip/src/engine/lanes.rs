@@ -38,12 +38,14 @@ impl<D: Device, S: Sockets> Engine<D, S> {
             book.addresses == self.addresses
                 && book.is_awaiting == is_awaiting
                 && book.is_configuring_ipv6 == is_configuring_ipv6
+                && book.offered == self.offered.address
         });
         if !is_told {
             let book = Book {
                 addresses: self.addresses.clone(),
                 is_awaiting,
                 is_configuring_ipv6,
+                offered: self.offered.address,
             };
             self.sockets
                 .hand_over(To::Others, Parcel::Addresses(book.clone()));
@@ -61,15 +63,17 @@ impl<D: Device, S: Sockets> Engine<D, S> {
             Parcel::Addresses(book) => {
                 self.addresses = book.addresses.clone();
                 self.is_awaiting = book.is_awaiting;
+                let offered = book.offered;
                 self.book = Some(book);
                 self.forget_paths();
                 self.begin_awaiting(now);
+                self.set_offered(offered, now);
             }
         }
     }
 
     /// Takes a packet that the lane that received it has found to be this one's.
-    fn take_packet(&mut self, bytes: &[u8], is_verified: bool, now: u64) {
+    pub(super) fn take_packet(&mut self, bytes: &[u8], is_verified: bool, now: u64) {
         let Some(packet) = Packet::read(bytes, is_verified) else {
             self.stats.damaged += 1;
             return;
@@ -96,6 +100,7 @@ impl<D: Device, S: Sockets> Engine<D, S> {
     ) {
         match self.steering.other(tuple) {
             Some(lane) => self.hand_packet(lane, packet, is_verified),
+            None if self.keep_for_offered(packet, is_verified) => {}
             None => self.receive_stray(tuple, segment, now),
         }
     }

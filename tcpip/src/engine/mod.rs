@@ -10,6 +10,7 @@ mod dhcp;
 mod groups;
 mod icmp;
 mod lanes;
+mod offered;
 mod receive;
 mod send;
 mod tcp;
@@ -84,6 +85,7 @@ pub struct Engine<D, S: Sockets> {
     awaiting: Vec<u32>,
     is_awaiting: bool,
     dhcp: Option<dhcp::Client>,
+    offered: offered::Offered,
     autoconfiguration: Option<autoconfiguration::Autoconfiguration>,
     groups: groups::Groups,
     /// Grows whenever the lease or an address of IPv6 changes.
@@ -133,6 +135,7 @@ impl<D: Device, S: Sockets> Engine<D, S> {
             awaiting: Vec::new(),
             is_awaiting: false,
             dhcp: None,
+            offered: offered::Offered::default(),
             autoconfiguration: None,
             groups: groups::Groups::default(),
             address_changes: 0,

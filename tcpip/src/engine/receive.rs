@@ -115,7 +115,9 @@ impl<D: Device, S: Sockets> Engine<D, S> {
             return self.receive_dhcp(datagram.payload, now);
         }
         if !self.is_for_us(packet.destination) || !self.is_possible_source(packet.source) {
-            self.stats.wrong_address += 1;
+            if !self.keep_for_offered(packet, is_verified) {
+                self.stats.wrong_address += 1;
+            }
             return;
         }
         match packet.protocol {

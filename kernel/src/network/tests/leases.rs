@@ -3,6 +3,7 @@
 use alloc::sync::Arc;
 use core::net::{IpAddr, Ipv4Addr, SocketAddr};
 
+use smoltcp::socket::tcp;
 use smoltcp::wire::{DhcpMessageType, EthernetAddress};
 
 use super::{CLIENT, CLIENT_MAC, SERVER, World};
@@ -278,4 +279,43 @@ fn a_connection_does_not_wait_for_ever_for_a_lease() {
     assert_eq!(world.stack.progress(slot), unreachable);
     world.release(slot);
     assert_eq!(world.stack.census()[..4], [0, 1, 0, 0]);
+}
+
+/// QEMU's user network forwards a connection to the address that it has offered before the client has it, and says what got lost again only
+/// after six seconds.
+#[test]
+fn what_comes_for_an_address_on_offer_waits_until_it_is_there() {
+    for (to_request, state, refused) in [
+        (DhcpMessageType::Ack, tcp::State::Established, 0),
+        (DhcpMessageType::Nak, tcp::State::SynSent, 1),
+    ] {
+        let mut world = World::new();
+        let listener = world.listen(80, 4);
+        // The peer knows our hardware address.
+        let _ = world.connected(&listener);
+        world.stack.set_address(None, 0);
+        world.stack.start_dhcp(world.now_us * 1000);
+        world.settle();
+        let answer = |world: &mut World, kind| {
+            let asked = world.seen.last().expect("a question");
+            let answer = dhcp_answer_of(CLIENT, asked, SERVER, kind).expect("an answer");
+            world.to_server.lock().put(answer);
+        };
+        answer(&mut world, DhcpMessageType::Offer);
+        let client = world.dial(80);
+        world.stack.serve(world.now_us * 1000);
+        let dropped = world.stack.statistics().dropped_unusable;
+        // First of the offer, then the peer's.
+        world.settle();
+        assert_eq!(world.tcp(client).state(), tcp::State::SynSent);
+        assert_eq!(world.stack.statistics().dropped_unusable, dropped);
+        let request = world.seen.iter().rposition(|frame| frame[..6] == [0xFF; 6]);
+        let request = world.seen.remove(request.expect("a request"));
+        world.seen.push(request);
+        answer(&mut world, to_request);
+        world.settle();
+        assert_eq!(world.tcp(client).state(), state);
+        let dropped = world.stack.statistics().dropped_unusable - dropped;
+        assert_eq!(dropped, refused, "{to_request:?}");
+    }
 }

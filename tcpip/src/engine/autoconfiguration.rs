@@ -11,7 +11,7 @@ use crate::ip::neighbors::Word;
 use crate::sockets::Sockets;
 use crate::timers::Key;
 use crate::wire::ethernet::{self, Mac};
-use crate::wire::ip::{self, Packet};
+use crate::wire::ip::Packet;
 use crate::wire::ndp::{self, PrefixInformation};
 
 const SECOND: u64 = 1_000_000;
@@ -168,7 +168,7 @@ impl<D: Device, S: Sockets> Engine<D, S> {
         }
     }
 
-    /// Does what is due.
+    /// Does what is due. An address that is made from our hardware address is not announced: no neighbour remembers another station by it.
     pub(super) fn run_autoconfiguration(&mut self, now: u64) {
         let Some(one) = &mut self.autoconfiguration else {
             return;
@@ -178,59 +178,37 @@ impl<D: Device, S: Sockets> Engine<D, S> {
         {
             self.try_address(first, u64::MAX, now);
         }
+        let mut next = self.next_end();
+        let mut has_changed = false;
+        if next <= now {
+            has_changed = self.end_what_is_over(now);
+            next = self.next_end();
+        }
         let Some(one) = &mut self.autoconfiguration else {
             return;
         };
-        let (ready, waiting): (Vec<_>, Vec<_>) =
-            one.trials.drain(..).partition(|(_, at)| *at <= now);
-        one.trials = waiting;
-        let mut has_changed = !ready.is_empty();
-        for own in self.addresses.iter_mut() {
-            own.is_tentative &= !ready
-                .iter()
-                .any(|(address, _)| *address == own.prefix.address);
-        }
-        let count = self.addresses.iter().count();
-        self.addresses
-            .retain(|own| !own.is_automatic || own.valid_until > now);
-        self.addresses
-            .retain_routes(|route| route.valid_until > now);
-        one.dns.retain(|(_, until)| *until > now);
-        has_changed |= self.addresses.iter().count() != count;
         // Who has no address yet asks from none (RFC 4861, section 4.1), and so has its address a second earlier.
-        let asks = one.asked < MAX_SOLICITATIONS && one.ask_at <= now && !one.is_given_up;
+        let will_ask = one.asked < MAX_SOLICITATIONS && !one.is_given_up;
+        let asks = will_ask && one.ask_at <= now;
         if asks {
             one.asked += 1;
             one.ask_at = now + SOLICITATION_US;
         }
-        let is_settled = one.trials.is_empty() && one.patience_until <= now;
+        if one.first.is_some() || one.asked < MAX_SOLICITATIONS && will_ask {
+            next = next.min(one.ask_at);
+        }
+        let is_patient = one.patience_until > now;
+        if is_patient {
+            next = next.min(one.patience_until);
+        }
+        let is_settled = one.trials.is_empty() && !is_patient;
         has_changed |= is_settled != core::mem::replace(&mut one.is_settled, is_settled);
-        self.address_changes = self.address_changes.wrapping_add(u32::from(has_changed));
-        let ends = self.addresses.iter().map(|own| own.valid_until);
-        let trials = one.trials.iter().map(|(_, at)| *at);
-        let will_ask = one.asked < MAX_SOLICITATIONS && !one.is_given_up;
-        let ask_at = (will_ask || one.first.is_some()).then_some(one.ask_at);
-        let patience = (!is_settled).then_some(one.patience_until);
-        let servers = one.dns.iter().map(|(_, until)| *until);
-        let next = ends
-            .chain(trials)
-            .chain(servers)
-            .chain(ask_at)
-            .chain(patience.filter(|until| *until > now))
-            .filter(|at| *at != u64::MAX)
-            .min();
-        let next = next
-            .into_iter()
-            .chain(self.addresses.routes_mut().map(|route| route.valid_until))
-            .min();
-        if let Some(at) = next.filter(|at| *at != u64::MAX) {
-            self.timers.set(Key::Autoconfiguration, at.max(now + 1));
+        if next != u64::MAX {
+            self.timers.set(Key::Autoconfiguration, next.max(now + 1));
         }
         if has_changed {
+            self.address_changes = self.address_changes.wrapping_add(1);
             self.forget_paths();
-            for (address, _) in ready {
-                self.announce(address, now);
-            }
             self.begin_awaiting(now);
         }
         if asks {
@@ -240,6 +218,49 @@ impl<D: Device, S: Sockets> Engine<D, S> {
             let message = ndp::router_solicitation(source, to, mac);
             self.send_ndp(source, to, to.group_mac(), &message);
         }
+    }
+
+    /// When the next trial, lifetime of an address or a router's word is over; the largest number if none ever is.
+    fn next_end(&self) -> u64 {
+        let mut next = u64::MAX;
+        for own in self.addresses.iter() {
+            next = next.min(own.valid_until);
+        }
+        for route in self.addresses.routes() {
+            next = next.min(route.valid_until);
+        }
+        if let Some(one) = &self.autoconfiguration {
+            for (_, at) in one.trials.iter().chain(&one.dns) {
+                next = next.min(*at);
+            }
+        }
+        next
+    }
+
+    /// Takes away what is over, and has addresses that nobody else claimed be ours; whether addresses have changed.
+    fn end_what_is_over(&mut self, now: u64) -> bool {
+        let Some(one) = &mut self.autoconfiguration else {
+            return false;
+        };
+        let count = self.addresses.iter().count();
+        self.addresses
+            .retain(|own| !own.is_automatic || own.valid_until > now);
+        let mut has_changed = self.addresses.iter().count() != count;
+        self.addresses
+            .retain_routes(|route| route.valid_until > now);
+        one.dns.retain(|(_, until)| *until > now);
+        one.trials.retain(|(address, at)| {
+            let is_over = *at <= now;
+            if is_over {
+                let mut all = self.addresses.iter_mut();
+                if let Some(own) = all.find(|own| own.prefix.address == *address) {
+                    own.is_tentative = false;
+                }
+                has_changed = true;
+            }
+            !is_over
+        });
+        has_changed
     }
 
     /// A router tells of itself and its networks. `body` begins behind the checksum.
@@ -282,8 +303,6 @@ impl<D: Device, S: Sockets> Engine<D, S> {
         if let Some(mac) = options.source_mac.filter(|mac| ethernet::is_unicast(*mac)) {
             self.learn(packet.source, mac, word, now);
         }
-        // A link takes 1280 bytes at least (RFC 8200, section 5); more than the device takes is no use.
-        let _ = ip::V6_HEADER;
         for prefix in &options.prefixes {
             self.take_prefix(prefix, now);
         }

@@ -69,10 +69,6 @@ impl Addresses {
         self.routes.iter()
     }
 
-    pub(crate) fn routes_mut(&mut self) -> impl Iterator<Item = &mut Route> {
-        self.routes.iter_mut()
-    }
-
     /// Adds an address, or changes it; whether there was room.
     pub(crate) fn add(&mut self, own: Own) -> bool {
         let is_it = |known: &Own| known.prefix.address == own.prefix.address;

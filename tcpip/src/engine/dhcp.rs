@@ -7,11 +7,14 @@ use core::net::Ipv4Addr;
 use crate::address::{Address, Prefix};
 use crate::device::Device;
 use crate::engine::Engine;
+use crate::engine::lanes::parcel;
 use crate::engine::send::Outgoing;
 use crate::ip::addresses::{Own, Route};
 use crate::sockets::Sockets;
+use crate::steering::Parcel;
 use crate::timers::Key;
 use crate::wire::dhcp::{Answer, CLIENT_PORT, Kind, Query, SERVER_PORT};
+use crate::wire::ip::Packet;
 use crate::wire::{protocol, udp};
 
 const SECOND: u64 = 1_000_000;
@@ -25,6 +28,8 @@ const MAX_REQUESTS: u8 = 4;
 const LEAST_RENEWAL_US: u64 = 60 * SECOND;
 /// Shortest lease that is believed.
 const LEAST_LEASE_S: u32 = 10;
+/// As many requests for connections are kept for an address that is to come.
+const MOST_EARLY: usize = 8;
 
 /// What a server has lent.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -41,7 +46,6 @@ pub struct Lease {
     pub domains: Vec<String>,
 }
 
-#[derive(Clone, Debug)]
 enum Phase {
     /// Asks all for an address.
     Selecting,
@@ -50,6 +54,8 @@ enum Phase {
         address: Address,
         server: Address,
         asked: u8,
+        /// Requests for connections to that address.
+        early: Vec<Parcel>,
     },
     /// Has an address; asks for a longer lease from `renew_at` on, all servers from `rebind_at` on.
     Bound {
@@ -223,6 +229,7 @@ impl<D: Device, S: Sockets> Engine<D, S> {
                     address: answer.address,
                     server,
                     asked: 0,
+                    early: Vec::new(),
                 };
                 (client.wait, client.next_at) = (FIRST_WAIT_US, now);
             }
@@ -287,7 +294,7 @@ impl<D: Device, S: Sockets> Engine<D, S> {
         let Some(client) = &mut self.dhcp else {
             return;
         };
-        client.phase = match is_endless {
+        let bound = match is_endless {
             true => Phase::Bound {
                 address: answer.address,
                 server,
@@ -303,6 +310,7 @@ impl<D: Device, S: Sockets> Engine<D, S> {
                 until,
             },
         };
+        let before = core::mem::replace(&mut client.phase, bound);
         let Phase::Bound { renew_at, .. } = client.phase else {
             return;
         };
@@ -330,6 +338,29 @@ impl<D: Device, S: Sockets> Engine<D, S> {
         self.forget_paths();
         self.announce(lease.address.into(), now);
         self.begin_awaiting(now);
+        if let Phase::Requesting { early, .. } = before {
+            // Some may be another lane's.
+            self.share_addresses();
+            early.into_iter().for_each(|parcel| self.take(parcel, now));
+        }
+    }
+
+    /// Whether an address is not ours yet, but asked for since a server has offered it.
+    pub(super) fn is_to_come(&self, address: Address) -> bool {
+        let phase = self.dhcp.as_ref().map(|client| &client.phase);
+        matches!(phase, Some(Phase::Requesting { address: wanted, .. }) if *wanted == address)
+            && !self.addresses.is_own(address)
+    }
+
+    /// Keeps a request for a connection to an address that is to come. Who gives addresses may have had peers wait for it, and send what they
+    /// want as soon as it has offered one: QEMU's user network does so, and repeats it only after six seconds.
+    pub(super) fn keep_early(&mut self, packet: &Packet<'_>, is_verified: bool) {
+        let phase = self.dhcp.as_mut().map(|client| &mut client.phase);
+        if let Some(Phase::Requesting { early, .. }) = phase
+            && early.len() < MOST_EARLY
+        {
+            early.push(parcel(packet, is_verified));
+        }
     }
 
     fn drop_lease(&mut self, lease: Option<&Lease>) {

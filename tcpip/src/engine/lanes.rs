@@ -94,6 +94,9 @@ impl<D: Device, S: Sockets> Engine<D, S> {
         segment: &Segment<'_>,
         now: u64,
     ) {
+        if segment.is_opening() && self.is_to_come(tuple.local) {
+            return self.keep_early(packet, is_verified);
+        }
         match self.steering.other(tuple) {
             Some(lane) => self.hand_packet(lane, packet, is_verified),
             None => self.receive_stray(tuple, segment, now),
@@ -103,12 +106,8 @@ impl<D: Device, S: Sockets> Engine<D, S> {
     /// Hands a packet to another lane.
     #[inline(never)]
     pub(super) fn hand_packet(&mut self, lane: usize, packet: &Packet<'_>, is_verified: bool) {
-        let (bytes, is_verified) = match packet.whole {
-            [] => (header_again(packet), false),
-            whole => (whole.to_vec(), is_verified),
-        };
         self.sockets
-            .hand_over(To::Lane(lane), Parcel::Packet { bytes, is_verified });
+            .hand_over(To::Lane(lane), parcel(packet, is_verified));
     }
 
     /// Hands a message of ARP to the first lane.
@@ -124,6 +123,15 @@ impl<D: Device, S: Sockets> Engine<D, S> {
                 .hand_over(To::Others, Parcel::Neighbor(address, mac));
         }
     }
+}
+
+/// A packet for another lane, or for later.
+pub(super) fn parcel(packet: &Packet<'_>, is_verified: bool) -> Parcel {
+    let (bytes, is_verified) = match packet.whole {
+        [] => (header_again(packet), false),
+        whole => (whole.to_vec(), is_verified),
+    };
+    Parcel::Packet { bytes, is_verified }
 }
 
 /// A packet that was put together from fragments, with a header of its own.

@@ -5,7 +5,7 @@ use core::net::{IpAddr, Ipv4Addr, SocketAddr};
 
 use smoltcp::wire::{DhcpMessageType, EthernetAddress};
 
-use super::{CLIENT, CLIENT_MAC, SERVER, World};
+use super::{CLIENT, CLIENT_MAC, SERVER, World, syn_frame, vouch};
 use crate::network::config::Address;
 use crate::network::error::Error;
 use crate::network::stack::Progress;
@@ -226,6 +226,46 @@ fn the_word_of_a_server_that_was_not_asked_does_not_count() {
             .len()
     );
     assert!(ids.len() >= 4, "a number for each renewal");
+}
+
+/// QEMU's user network sends what waited for an address as soon as it has offered one, and again only after seconds. A few are kept, and only
+/// those that are for that address.
+#[test]
+fn who_asks_between_the_offer_of_an_address_and_its_lease_is_answered_with_the_lease() {
+    let mut world = World::new();
+    world.stack.set_address(None, 0);
+    world.stack.start_dhcp(world.now_us * 1000);
+    let _listener = world.listen(80, 16);
+    let request = |port, address: Ipv4Addr| {
+        let mut frame = syn_frame(port);
+        frame[30..34].copy_from_slice(&address.octets());
+        vouch(frame)
+    };
+    let sent = |world: &mut World| {
+        while world.stack.serve(world.now_us * 1000) {}
+        let mut wire = world.from_server.lock();
+        Vec::from_iter(core::iter::from_fn(|| wire.take()))
+    };
+    let next = |world: &mut World| {
+        let mut answers = sent(world).into_iter();
+        let answer = answers.find_map(|frame| dhcp_answer(&frame, SERVER));
+        answer.expect("a message to a server")
+    };
+    let offer = next(&mut world);
+    // Before there is an offer, nothing is for us.
+    world.to_server.lock().put(request(999, SERVER));
+    world.to_server.lock().put(offer);
+    let lease = next(&mut world);
+    let other = Ipv4Addr::from(u32::from(SERVER) + 1);
+    world.to_server.lock().put(request(998, other));
+    for port in 1000..1020 {
+        world.to_server.lock().put(request(port, SERVER));
+    }
+    assert!(sent(&mut world).is_empty(), "it is not ours yet");
+    world.to_server.lock().put(lease);
+    sent(&mut world);
+    assert!(world.stack.address().is_some());
+    assert_eq!(world.stack.census()[0], 8, "handshakes");
 }
 
 #[test]

@@ -143,6 +143,29 @@ fn a_packet_in_a_frame_of_the_other_version_is_dropped() {
     }
 }
 
+/// A card that does not choose brings frames for other stations, though the packet in it is for an address of this one.
+#[test]
+fn a_frame_for_another_station_is_dropped() {
+    for (station, is_taken) in [
+        (world::MAC_B, true),
+        ([0xFF; 6], true),
+        ([2, 0, 0, 0, 0, 9], false),
+        ([0; 6], false),
+    ] {
+        let mut world = World::new(5);
+        world.b.sockets.bound.push(53);
+        let mut packet = vec![
+            0x45, 0, 0, 29, 0, 0, 0, 0, 64, 17, 0, 0, 10, 0, 2, 2, 10, 0, 2, 15,
+        ];
+        packet.extend([0, 53, 0, 53, 0, 9, 0, 0, b'x']);
+        let frame = [&station[..], &world::MAC_A, &[8, 0], &packet].concat();
+        world.b.receive(&frame, true, world.now);
+        let taken = usize::from(is_taken);
+        assert_eq!(world.b.sockets.datagrams.len(), taken, "{station:?}");
+        assert_eq!(world.b.stats().not_for_us, 1 - taken as u64);
+    }
+}
+
 proptest! {
     #![proptest_config(ProptestConfig { cases: 1000, failure_persistence: None, ..ProptestConfig::default() })]
 

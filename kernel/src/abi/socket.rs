@@ -123,8 +123,8 @@ impl Object for UdpSocket {
         Ok(self.receive(buf, false, is_nonblocking)?.0)
     }
 
-    fn write(&self, buf: &[u8], _is_nonblocking: bool) -> Result<usize> {
-        Ok(self.send(buf, None, &Wishes::default())?)
+    fn write(&self, buf: &[u8], is_nonblocking: bool) -> Result<usize> {
+        Ok(self.send(buf, None, &Wishes::default(), is_nonblocking)?)
     }
 
     fn readiness(&self) -> Readiness {

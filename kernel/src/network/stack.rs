@@ -8,6 +8,7 @@ use alloc::string::String;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use core::sync::atomic::Ordering;
 
 use tcpip::{
     Capabilities, Engine, Info, Limits, Manner, Prefix, Reach, Ready, Settings, State, Steering,
@@ -19,6 +20,7 @@ use super::config::Address;
 use super::error::{Error, Result};
 use super::lanes::{Inbox, MAX_PARCELS, Mail};
 use super::ports::{FourTuple, Ports};
+use super::socket::mailbox::Mailbox;
 use super::statistics::Statistics;
 use crate::arch::x86_64::core_local::{self, CoreLocal};
 use crate::arch::{clock, interrupts};
@@ -91,6 +93,8 @@ pub struct Stack {
     dns_v6: Vec<Ipv6Addr>,
     /// Since when a DHCP server has been looked for in vain, if nobody was told so yet.
     searching_since: Option<u64>,
+    /// Sockets whose datagrams were not taken as the device had no room.
+    senders: Vec<Arc<Mailbox>>,
 }
 
 /// The core that serves a stack. Calls may come from other cores, and bring work that it has to be told of.
@@ -149,6 +153,7 @@ impl Stack {
             told: Vec::new(),
             dns_v6: Vec::new(),
             searching_since: None,
+            senders: Vec::new(),
         }
     }
 
@@ -178,6 +183,9 @@ impl Stack {
         }
         if self.engine.stats().frames_out != sent {
             self.engine.device.flush();
+        }
+        if !self.senders.is_empty() && !self.engine.is_congested() {
+            self.call_senders();
         }
         if self.engine.address_changes() != self.seen_changes || self.searching_since.is_some() {
             self.look_at_addresses(now_us);
@@ -758,6 +766,25 @@ impl Stack {
             .send_datagram(from, to, payload, manner, now_ns / 1000)?;
         self.finish();
         Ok(())
+    }
+
+    /// Whether frames wait for the device: then it sends others later, and the socket of `mailbox` is told when it does.
+    pub fn call_when_room(&mut self, mailbox: &Arc<Mailbox>) -> bool {
+        if !self.engine.is_congested() {
+            return false;
+        }
+        if !mailbox.waits_for_room.swap(true, Ordering::Relaxed) {
+            self.senders.push(mailbox.clone());
+        }
+        true
+    }
+
+    #[cold]
+    fn call_senders(&mut self) {
+        for mailbox in core::mem::take(&mut self.senders) {
+            mailbox.waits_for_room.store(false, Ordering::Relaxed);
+            mailbox.notifier.notify();
+        }
     }
 
     /// Sends a message of ICMP from an address of ours, or from any if it is none in particular. Its checksum is made if it `is_open`.

@@ -44,6 +44,11 @@ impl<D: Device, S: Sockets> Engine<D, S> {
                     self.stats.damaged += 1;
                     return;
                 };
+                // Cards that do not choose, and switches that do not know better, bring those of others too.
+                if !ethernet::is_for(header, self.capabilities.mac) {
+                    self.stats.not_for_us += 1;
+                    return;
+                }
                 let [.., a, b] = *header;
                 let version = match [a, b] {
                     ethernet::IPV4 => 4,

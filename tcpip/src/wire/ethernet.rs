@@ -23,6 +23,12 @@ pub(crate) fn write(frame: &mut [u8], to: Mac, from: Mac, kind: [u8; 2]) {
     put(frame, 12, &kind);
 }
 
+/// Whether a frame is for the station of an address, or for many.
+#[inline]
+pub(crate) fn is_for(header: &[u8; HEADER], mac: Mac) -> bool {
+    header[0] & 1 != 0 || header.first_chunk() == Some(&mac)
+}
+
 /// Whether a hardware address can be that of one station.
 pub(crate) fn is_unicast(mac: Mac) -> bool {
     mac[0] & 1 == 0 && mac != [0; 6]

@@ -124,7 +124,10 @@ pub(super) fn send_bytes(
             }
             Socket::Tcp(socket) => socket.send(data, is_nonblocking(flags, description))?,
             Socket::Udp(_) if flags & libc::MSG_OOB != 0 => return Err(Errno(libc::EOPNOTSUPP)),
-            Socket::Udp(socket) => socket.send(data, to, &parcel.wishes)?,
+            Socket::Udp(socket) => {
+                let is_nonblocking = is_nonblocking(flags, description);
+                socket.send(data, to, &parcel.wishes, is_nonblocking)?
+            }
         })
     });
     let result = result.or_else(|error| {

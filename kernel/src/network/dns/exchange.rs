@@ -47,7 +47,7 @@ pub(super) fn ask(
     for question in &questions {
         let message = question.write();
         socket
-            .send(&message, None, &Wishes::default())
+            .send(&message, None, &Wishes::default(), false)
             .map_err(failed)?;
     }
     let deadline_ns = clock::now_ns().saturating_add(timeout_ns);

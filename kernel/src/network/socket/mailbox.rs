@@ -13,10 +13,12 @@ use crate::network::error::Error;
 use crate::scheduler::Notifier;
 use crate::sync::SpinLock;
 
-/// How many bytes of datagrams wait to be read before more are dropped, where the program does not choose.
-pub(super) const QUEUE_BYTES: usize = 64 << 10;
-/// What a datagram in the queue counts besides its bytes, so that empty ones are bounded too.
-const DATAGRAM_OVERHEAD: usize = 64;
+/// How many bytes of datagrams wait to be read before more are dropped, where the program does not choose: as many as on Linux
+/// (`net.core.rmem_default`), for which programs were written.
+pub(super) const QUEUE_BYTES: usize = 208 << 10;
+/// What a datagram in the queue counts besides its bytes, so that empty ones are bounded too. More than it takes; Linux counts 768 bytes for a
+/// short one.
+const DATAGRAM_OVERHEAD: usize = 256;
 
 /// What is known of a datagram besides its bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -70,6 +72,8 @@ pub struct Mailbox {
     pub(super) is_told_of_failures: AtomicBool,
     /// The time of arrival is kept.
     pub(super) is_timed: AtomicBool,
+    /// Its socket will be told when the device of an interface has room ([`Stack::call_when_room`](crate::network::stack::Stack::call_when_room)).
+    pub(crate) waits_for_room: AtomicBool,
 }
 
 impl Default for Mailbox {
@@ -81,6 +85,7 @@ impl Default for Mailbox {
             most_bytes: AtomicUsize::new(QUEUE_BYTES),
             is_told_of_failures: AtomicBool::new(false),
             is_timed: AtomicBool::new(false),
+            waits_for_room: AtomicBool::new(false),
         }
     }
 }

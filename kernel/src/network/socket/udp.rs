@@ -42,6 +42,17 @@ pub struct Wishes {
 const MAX_SEGMENTS: usize = 128;
 const MAX_BYTES: usize = 65_507;
 
+/// What becomes of a datagram while others wait for the device.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum WhenFull {
+    /// It is sent later, and so is the program.
+    Wait,
+    /// It is not sent.
+    Refuse,
+    /// It waits behind them, as far as their memory goes.
+    Queue,
+}
+
 /// What the datagrams of a socket are.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Protocol {
@@ -258,15 +269,27 @@ impl UdpSocket {
         Ok(interface)
     }
 
-    /// Sends a datagram to `to`, or to the peer.
+    /// Sends a datagram to `to`, or to the peer. It waits as long as the device does not keep up, like what Linux charges to `SO_SNDBUF`.
     ///
     /// # Errors
-    /// When there is no destination or no way to it, or the datagram is too long.
-    pub fn send(&self, payload: &[u8], to: Option<SocketAddr>, wishes: &Wishes) -> Result<usize> {
+    /// When there is no destination or no way to it, or the datagram is too long; [`Error::WouldBlock`].
+    pub fn send(
+        &self,
+        payload: &[u8],
+        to: Option<SocketAddr>,
+        wishes: &Wishes,
+        is_nonblocking: bool,
+    ) -> Result<usize> {
         let own = self.segment_bytes.load(Ordering::Relaxed);
+        let when_full = match is_nonblocking {
+            true => WhenFull::Refuse,
+            false => WhenFull::Wait,
+        };
         match usize::from(wishes.segment_bytes.unwrap_or(own)) {
-            len if len != 0 && len < payload.len() => self.send_cut(payload, len, to, wishes),
-            _ => self.send_whole(payload, to, wishes),
+            len if len != 0 && len < payload.len() => {
+                self.send_cut(payload, len, to, wishes, when_full)
+            }
+            _ => self.send_whole(payload, to, wishes, when_full),
         }
     }
 
@@ -277,6 +300,7 @@ impl UdpSocket {
         len: usize,
         to: Option<SocketAddr>,
         wishes: &Wishes,
+        when_full: WhenFull,
     ) -> Result<usize> {
         if payload.len() > MAX_BYTES {
             return Err(Error::MessageTooLong);
@@ -285,14 +309,24 @@ impl UdpSocket {
             return Err(Error::Invalid);
         }
         let (first, rest) = payload.split_at(len);
-        self.send_whole(first, to, wishes)?;
+        self.send_whole(first, to, wishes, when_full)?;
+        let of_rest = match when_full {
+            WhenFull::Refuse => WhenFull::Queue,
+            other => other,
+        };
         for datagram in rest.chunks(len) {
-            let _ = self.send_whole(datagram, to, wishes);
+            let _ = self.send_whole(datagram, to, wishes, of_rest);
         }
         Ok(payload.len())
     }
 
-    fn send_whole(&self, payload: &[u8], to: Option<SocketAddr>, wishes: &Wishes) -> Result<usize> {
+    fn send_whole(
+        &self,
+        payload: &[u8],
+        to: Option<SocketAddr>,
+        wishes: &Wishes,
+        when_full: WhenFull,
+    ) -> Result<usize> {
         let mut inbox = self.mailbox.inbox.lock();
         if let Some(error) = inbox.error.take() {
             return Err(error);
@@ -314,6 +348,13 @@ impl UdpSocket {
         let mut stack = interface.lock();
         if stack.is_broadcast(to.ip()) && !self.is_broadcast_allowed.load(Ordering::Relaxed) {
             return Err(Error::BroadcastNotAllowed);
+        }
+        if when_full != WhenFull::Queue {
+            let deadline_ns = deadline(self.write_timeout_ns.load(Ordering::Relaxed));
+            while stack.call_when_room(&self.mailbox) {
+                let must_not = when_full == WhenFull::Refuse;
+                stack = wait(&self.mailbox.notifier, stack, must_not, deadline_ns)?;
+            }
         }
         let hop_limit = match to.ip().is_multicast() {
             true => self.groups.hop_limit.load(Ordering::Relaxed),
@@ -513,7 +554,7 @@ impl UdpSocket {
         mailbox.most_bytes.store(bytes.min(most), Ordering::Relaxed);
     }
 
-    /// `SO_SNDBUF`: how many bytes may wait to be sent. None ever do: what is sent goes to the device at once.
+    /// `SO_SNDBUF`, to be told again. What is sent goes to the device at once, or waits in the program until it can.
     pub fn set_send_bytes(&self, bytes: usize) {
         self.send_bytes.store(bytes, Ordering::Relaxed);
     }
@@ -533,7 +574,9 @@ impl UdpSocket {
     pub fn readiness(&self) -> Readiness {
         let inbox = self.mailbox.inbox.lock();
         let is_readable = inbox.first().is_some() || self.is_read_shut.load(Ordering::Relaxed);
-        let mut readiness = Readiness::WRITABLE;
+        let waits_for_room = self.mailbox.waits_for_room.load(Ordering::Relaxed);
+        let mut readiness = Readiness::empty();
+        readiness.set(Readiness::WRITABLE, !waits_for_room);
         readiness.set(Readiness::READABLE, is_readable || inbox.error.is_some());
         let has_error = inbox.error.is_some() || !inbox.failures.is_empty();
         readiness.set(Readiness::ERROR, has_error);

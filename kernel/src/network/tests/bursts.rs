@@ -1,6 +1,13 @@
 //! More at once than the device, or whoever accepts, takes at once.
 
-use super::{World, accept, syn_frame, vouch};
+use alloc::sync::Arc;
+use core::net::SocketAddr;
+use core::sync::atomic::Ordering;
+
+use tcpip::Manner;
+
+use super::super::socket::mailbox::Mailbox;
+use super::{SERVER, World, accept, syn_frame, vouch};
 
 #[test]
 fn frames_wait_in_the_ring_while_their_answers_would_find_no_room() {
@@ -61,4 +68,41 @@ fn a_queue_as_long_as_stds_takes_all_who_come_at_once() {
     let mut world = World::new();
     let (std, few) = (world.listen(80, 128), world.listen(81, 127));
     assert!((std.bound(), few.bound()) == (super::super::ports::MAX_BACKLOG, 127));
+}
+
+#[test]
+fn who_sends_more_datagrams_than_the_device_takes_is_told_when_it_takes_more() {
+    let mut world = World::new();
+    let mailbox = Arc::<Mailbox>::default();
+    let (mut sent, mut arrived) = (0, 0);
+    for round in 0..3 {
+        while !world.stack.call_when_room(&mailbox) {
+            let (from, to) = ((SERVER, 9), ([10, 0, 2, 255], 9));
+            let (from, to) = (SocketAddr::from(from), SocketAddr::from(to));
+            let now_ns = world.now_us * 1000;
+            world
+                .stack
+                .send_datagram(from, to, b"much", Manner::default(), now_ns)
+                .expect("a way");
+            sent += 1;
+            assert!(sent < 1000 * (round + 1), "the wire takes so many at most");
+        }
+        // Nobody is told as long as that is so, however often it is asked.
+        assert!(world.stack.call_when_room(&mailbox));
+        world.stack.serve(world.now_us * 1000);
+        assert!(mailbox.waits_for_room.load(Ordering::Relaxed));
+        while world.from_server.lock().take().is_some() {
+            arrived += 1;
+        }
+        world.now_us += 1000;
+        world.stack.serve(world.now_us * 1000);
+        assert!(!mailbox.waits_for_room.load(Ordering::Relaxed));
+        // Only this device held it up, so nothing holds it any more.
+        assert_eq!(Arc::strong_count(&mailbox), 1);
+    }
+    while world.from_server.lock().take().is_some() {
+        arrived += 1;
+    }
+    assert_eq!(arrived, sent + 1, "the address was announced, too");
+    assert_eq!(world.stack.statistics().dropped_no_buffer, 0);
 }

@@ -47,8 +47,8 @@ pub(super) struct Card<P> {
 }
 
 impl<P: Ports> Card<P> {
-    /// Resets a card and turns it on; its hardware address.
-    pub(super) fn start(mut ports: P) -> Result<(Self, [u8; 6]), Error> {
+    /// Resets a card, which receives and says nothing yet; its hardware address.
+    pub(super) fn reset(mut ports: P) -> Result<(Self, [u8; 6]), Error> {
         let value = ports.read(RESET);
         ports.write(RESET, value);
         if !wait_until(RESET_LIMIT_NS, || ports.read(STATUS) & RESET_DONE != 0) {
@@ -61,15 +61,16 @@ impl<P: Ports> Card<P> {
             waiting: VecDeque::new(),
         };
         this.stop();
+        this.ports.write(INTERRUPT_MASK, 0);
         this.ports.write(DATA_CONFIGURATION, DATA_WORDS);
         // The address is in a ROM at 0, each byte twice, as it is there for a bus of words.
         let mut rom = [0; 12];
         this.read_memory(0, &mut rom);
+        this.stop();
         let mac = core::array::from_fn(|at| rom[2 * at]);
         if !is_usable(mac) {
             return Err(Error::NoHardwareAddress);
         }
-        this.configure(mac);
         Ok((this, mac))
     }
 
@@ -77,8 +78,8 @@ impl<P: Ports> Card<P> {
         self.ports.write(COMMAND, STOP | REMOTE_OFF);
     }
 
-    /// Everything from the data sheet's initialisation sequence (chapter 11), with an empty ring.
-    fn configure(&mut self, mac: [u8; 6]) {
+    /// Turns the card on: everything from the data sheet's initialisation sequence (chapter 11), with an empty ring.
+    pub(super) fn start(&mut self, mac: [u8; 6]) {
         self.ports.write(REMOTE_COUNT[0], 0);
         self.ports.write(REMOTE_COUNT[1], 0);
         self.ports.write(RECEIVE_CONFIGURATION, RECEIVE_NOTHING);

@@ -48,7 +48,10 @@ fn start_with<P: Ports>(
     ports: P,
     claim_irq: impl FnOnce() -> Option<Irq>,
 ) -> Result<NetworkDevice, Error> {
-    let (card, mac) = Card::start(ports)?;
+    // A card that interrupts before its line is open there is not heard: QEMU's I/O APIC forgets what came while a pin was masked.
+    let (mut card, mac) = Card::reset(ports)?;
+    let irq = claim_irq();
+    card.start(mac);
     let card = Arc::new(SpinLock::new(card));
     Ok(NetworkDevice {
         driver: "ne2000",
@@ -58,7 +61,7 @@ fn start_with<P: Ports>(
         has_checksum_offload: false,
         receiver: Box::new(NeReceiver {
             card: card.clone(),
-            irq: claim_irq(),
+            irq,
             may_have_frames: true,
             frame: [0; MAX_FRAME_BYTES],
             len_bytes: None,

@@ -6,7 +6,7 @@ use proptest::prelude::*;
 
 use super::registers::{
     ADDRESS, BOUNDARY, COMMAND, CURRENT, INTERRUPT_MASK, OVERFLOW, PAGE_1, Ports, RECEIVED,
-    REMOTE_COUNT, REMOTE_DONE, REMOTE_START, RESET, RESET_DONE, START, STATUS, TRANSMIT,
+    REMOTE_COUNT, REMOTE_DONE, REMOTE_START, RESET, RESET_DONE, START, STATUS, STOP, TRANSMIT,
     TRANSMIT_COUNT, TRANSMIT_PAGE, TRANSMITTED,
 };
 use super::{Error, start_with};
@@ -181,6 +181,22 @@ fn the_card_is_started_with_its_address() {
         assert_ne!(model.page_0[usize::from(INTERRUPT_MASK)], 0);
         assert_ne!(model.command & START, 0);
     });
+}
+
+#[test]
+fn a_card_receives_and_interrupts_only_when_its_line_is_open() {
+    let device = Device::new();
+    device.with(|model| model.page_0[usize::from(INTERRUPT_MASK)] = 0xFF);
+    let seen = device.clone();
+    let claim = move || {
+        seen.with(|model| {
+            assert_eq!(model.page_0[usize::from(INTERRUPT_MASK)], 0);
+            assert_ne!(model.command & STOP, 0);
+        });
+        None
+    };
+    start_with(device.clone(), claim).expect("a good card");
+    device.with(|model| assert_ne!(model.page_0[usize::from(INTERRUPT_MASK)], 0));
 }
 
 #[test]

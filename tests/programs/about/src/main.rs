@@ -1,7 +1,7 @@
 //! Reads in `/proc` and `/sys` about itself and the machine, and shows what came of it.
 
 use std::collections::BTreeSet;
-use std::ffi::CStr;
+use std::ffi::{CStr, c_char};
 use std::fs;
 use std::io::{self, ErrorKind};
 use std::sync::mpsc;
@@ -227,7 +227,7 @@ fn users() -> io::Result<()> {
     fs::write("/etc/group", "root:x:0:\nweb:x:44:root,web\nnone:x:nine:\n")?;
     // SAFETY: C strings; one thread, which asks for nothing else while it looks at an answer.
     unsafe {
-        let text = |text| CStr::from_ptr(text).to_string_lossy();
+        let text = |text: *mut c_char| CStr::from_ptr(text).to_string_lossy();
         if let Some(user) = libc::getpwuid(33).as_ref() {
             let names = [user.pw_name, user.pw_gecos, user.pw_dir, user.pw_shell].map(text);
             println!("web {names:?} {}", user.pw_gid);

@@ -66,6 +66,20 @@ fn what_is_sent_to_the_guest_comes_back() {
 }
 
 #[test]
+fn who_listens_at_the_loopback_alone_and_is_asked_for_from_outside_is_told() {
+    let guest = guest(&["only here"]).publish("7").publish("8").start();
+    guest.wait_for("listening");
+    for _ in 0..2 {
+        // QEMU takes the connection, and then finds that the guest does not.
+        let _ = guest.connect(7).read(&mut [0]);
+    }
+    drop(guest.connect(8));
+    let shown = guest.end().showing(0, &["sockets: done"]);
+    let told = "the program listens at 127.0.0.1:7, which nobody outside of the machine reaches";
+    assert_eq!(shown.matches(told).count(), 1, "{shown}");
+}
+
+#[test]
 fn datagrams_come_back() {
     let guest = guest(&["udp echo"]).log_info().publish("7/udp").start();
     guest.wait_for("listening on 0.0.0.0:7");

@@ -198,7 +198,7 @@ macro_rules! lists_without_entries {
 lists_without_entries! {
     getservent getprotoent getnetent getnetbyname getnetbyaddr gethostent
     getspent getspnam fgetspent sgetspent getmntent getutent getutid getutline pututline getutxent getutxid getutxline pututxline
-    getpwent fgetpwent getgrent fgetgrent getgrgid getgrnam getlastlogx getusershell getttyent setmntent getmntent_r
+    fgetpwent fgetgrent getlastlogx getusershell getttyent setmntent getmntent_r
 }
 
 macro_rules! nothing_to_begin_or_end {
@@ -214,7 +214,7 @@ macro_rules! nothing_to_begin_or_end {
 
 nothing_to_begin_or_end! {
     setservent endservent setprotoent endprotoent setnetent endnetent sethostent endhostent
-    setspent endspent endmntent setutent endutent setutxent endutxent setpwent endpwent setgrent endgrent
+    setspent endspent endmntent setutent endutent setutxent endutxent
     setusershell endusershell updwtmp updwtmpx updlastlogx
 }
 
@@ -234,8 +234,6 @@ macro_rules! reentrant_lists_without_entries {
 }
 
 reentrant_lists_without_entries! {
-    getpwent_r(out, buf, len);
-    getgrent_r(out, buf, len);
     getspent_r(out, buf, len);
     fgetpwent_r(file, out, buf, len);
     fgetgrent_r(file, out, buf, len);

@@ -49,16 +49,18 @@ fn open_text(text: &str, flags: c_int) -> Result<c_int> {
     memfd::of_content(b"etc", text.as_bytes(), flags)
 }
 
+/// The users and groups of a machine whose file system names none.
+pub(super) const PASSWD: &str = "root:x:0:0:root:/:\n";
+pub(super) const GROUP: &str = "root:x:0:\n";
+
 /// What programs look for to learn what they run on and as whom (os-release(5), passwd(5), group(5)), where the file system says nothing of it.
 #[unsafe(link_section = ".toro.generated")]
 static TEXTS: [Generated; 4] = [
-    Generated::at(b"/etc/group", |flags| open_text("root:x:0:\n", flags)),
+    Generated::at(b"/etc/group", |flags| open_text(GROUP, flags)),
     // As [`super::machine::HOST_NAME`].
     Generated::at(b"/etc/hostname", |flags| open_text("toro\n", flags)),
     Generated::at(b"/etc/os-release", |flags| open_text(OS_RELEASE, flags)),
-    Generated::at(b"/etc/passwd", |flags| {
-        open_text("root:x:0:0:root:/:\n", flags)
-    }),
+    Generated::at(b"/etc/passwd", |flags| open_text(PASSWD, flags)),
 ];
 
 const OS_RELEASE: &str = concat!(

@@ -1,9 +1,8 @@
-//! Processes and users (POSIX.1-2017, `unistd.h`, `spawn.h`, `sys/wait.h`, `pwd.h`): there is one process, number 1, of the user 0, and
+//! Processes and users (POSIX.1-2017, `unistd.h`, `spawn.h`, `sys/wait.h`): there is one process, number 1, of the user 0, and
 //! there can be no other. What would need one fails as in a container that allows neither: with `ENOSYS` what makes processes, with `EPERM`
 //! what becomes somebody else, with `ECHILD` what waits for children.
 
 use core::ffi::{c_char, c_int, c_long, c_uint, c_ulong, c_void};
-use core::ptr::null_mut;
 use core::sync::atomic::{AtomicBool, AtomicI32, Ordering};
 
 use super::convert::{bytes_mut, c_result, c_status, put, text};
@@ -414,82 +413,6 @@ pub(super) extern "C" fn setgroups(len: usize, _groups: *const libc::gid_t) -> c
 #[unsafe(no_mangle)]
 pub(super) extern "C" fn chroot(_path: *const c_char) -> c_int {
     refuse(libc::EPERM)
-}
-
-/// There are no users with names: no error, and no result.
-///
-/// # Safety
-/// `result` can be written.
-#[unsafe(no_mangle)]
-pub(super) unsafe extern "C" fn getpwuid_r(
-    _user: u32,
-    _out: *mut c_void,
-    _buf: *mut c_char,
-    _len: usize,
-    result: *mut *mut c_void,
-) -> c_int {
-    // SAFETY: the caller's place.
-    unsafe { put(result, null_mut()) }.map_or_else(|error| error.0, |()| 0)
-}
-
-/// See [`getpwuid_r`].
-///
-/// # Safety
-/// As there.
-#[unsafe(no_mangle)]
-pub(super) unsafe extern "C" fn getgrgid_r(
-    group: u32,
-    out: *mut c_void,
-    buf: *mut c_char,
-    len: usize,
-    result: *mut *mut c_void,
-) -> c_int {
-    // SAFETY: the same contract.
-    unsafe { getpwuid_r(group, out, buf, len, result) }
-}
-
-/// See [`getpwuid_r`].
-///
-/// # Safety
-/// As there.
-#[unsafe(no_mangle)]
-pub(super) unsafe extern "C" fn getpwnam_r(
-    _name: *const c_char,
-    out: *mut c_void,
-    buf: *mut c_char,
-    len: usize,
-    result: *mut *mut c_void,
-) -> c_int {
-    // SAFETY: the same contract.
-    unsafe { getpwuid_r(ROOT, out, buf, len, result) }
-}
-
-/// See [`getpwuid_r`].
-///
-/// # Safety
-/// As there.
-#[unsafe(no_mangle)]
-pub(super) unsafe extern "C" fn getgrnam_r(
-    _name: *const c_char,
-    out: *mut c_void,
-    buf: *mut c_char,
-    len: usize,
-    result: *mut *mut c_void,
-) -> c_int {
-    // SAFETY: the same contract.
-    unsafe { getpwuid_r(ROOT, out, buf, len, result) }
-}
-
-/// There are no users with names.
-#[unsafe(no_mangle)]
-pub(super) extern "C" fn getpwuid(_user: u32) -> *mut c_void {
-    null_mut()
-}
-
-/// There are no users with names.
-#[unsafe(no_mangle)]
-pub(super) extern "C" fn getpwnam(_name: *const c_char) -> *mut c_void {
-    null_mut()
 }
 
 /// Gives what the loader told (Linux 6.4, linux/prctl.h).

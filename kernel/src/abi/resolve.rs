@@ -3,7 +3,6 @@
 
 use alloc::boxed::Box;
 use alloc::ffi::CString;
-use alloc::string::String;
 use alloc::vec::Vec;
 use core::ffi::{CStr, c_char, c_int};
 use core::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV6};
@@ -14,19 +13,15 @@ use libc::addrinfo;
 use super::databases::service_port;
 use super::generated::Generated;
 use super::memfd;
+use super::settings;
 use super::socket::address::{Raw, to_c};
 use super::socket::start_network;
 use crate::network::dedicate;
 use crate::network::dns::settings::Settings;
 use crate::network::dns::{self, ResolveError, Wanted, hosts};
-use crate::storage::vfs;
-use crate::storage::vfs::file::{Access, OpenFile};
-use crate::storage::vfs::namespace::LastLink;
 
 /// The host has no address of the family (glibc's number; the crate `libc` has none).
 const EAI_ADDRFAMILY: c_int = -9;
-/// Longest file of names or servers that is read.
-const MAX_FILE_BYTES: usize = 256 << 10;
 
 /// An entry of the list that [`getaddrinfo`] gives out, with its address.
 #[repr(C)]
@@ -205,12 +200,12 @@ fn find_addresses(node: Option<&str>, wish: &Wish) -> Result<Vec<SocketAddr>, c_
         if wish.flags & libc::AI_NUMERICHOST != 0 {
             return Err(ResolveError::NotFound);
         }
-        let known = file(b"/etc/hosts").map(|text| hosts::find(&text, node));
+        let known = settings::read("/etc/hosts").map(|text| hosts::find(&text, node));
         if let Some(known) = known.filter(|known| !known.is_empty()) {
             return wanted.of(known);
         }
         let network = start_network();
-        let settings = match file(b"/etc/resolv.conf").map(|text| Settings::parse(&text)) {
+        let settings = match settings::read("/etc/resolv.conf").map(|text| Settings::parse(&text)) {
             Some(settings) if !settings.servers.is_empty() => settings,
             Some(settings) => Settings {
                 servers: dns::of_network(network).servers,
@@ -264,29 +259,6 @@ static SERVERS: Generated = Generated::at(b"/etc/resolv.conf", |flags| {
 /// Programs that make sockets have the files of this family.
 pub(super) fn bring_files() {
     core::hint::black_box(&raw const SERVERS);
-}
-
-/// The text of a file, if it is there and no longer than is reasonable.
-fn file(path: &[u8]) -> Option<String> {
-    let entry = vfs::resolve(path, LastLink::Follow).ok()?;
-    let access = Access {
-        can_read: true,
-        can_write: false,
-    };
-    let file = OpenFile::new(entry, access, false);
-    let mut bytes = Vec::new();
-    let mut piece = [0; 512];
-    loop {
-        let len = file.read_at(bytes.len() as u64, &mut piece).ok()?;
-        if len == 0 {
-            return Some(String::from_utf8_lossy(&bytes).into_owned());
-        }
-        bytes.extend_from_slice(piece.get(..len)?);
-        if bytes.len() > MAX_FILE_BYTES {
-            log::warn!("network: a file of names or servers is too long to be read");
-            return None;
-        }
-    }
 }
 
 /// An entry in front of `next`.

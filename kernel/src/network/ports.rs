@@ -171,6 +171,8 @@ struct TcpUse {
     is_shared: bool,
     /// The one interface where it listens, and the lane it likes best; none for all of them.
     place: Option<(usize, usize)>,
+    /// Somebody outside asked for it in vain, and the program's developer was told.
+    is_missed: bool,
 }
 
 impl TcpUse {
@@ -311,6 +313,7 @@ impl Ports {
             listener: None,
             is_shared,
             place: None,
+            is_missed: false,
         };
         claim(&mut tables.tcp, &mut tables.random, binding, entry)
     }
@@ -348,6 +351,7 @@ impl Ports {
             listener: None,
             is_shared: false,
             place: Some((interface, lane)),
+            is_missed: false,
         };
         let binding = claim(
             &mut tables.tcp,
@@ -404,13 +408,43 @@ impl Ports {
         let listener = listening(entries, address.ip(), (interface, lane))
             .and_then(|at| entries.get(at)?.1.listener.as_ref());
         match listener {
-            None => Admission::Refused,
+            None => {
+                drop(tables);
+                self.tell_if_only_here(address, interface);
+                Admission::Refused
+            }
             Some(listener) if listener.has_room() => Admission::Open {
                 segment_bytes: listener.segment_bytes.load(Ordering::Relaxed),
                 deferred_s: listener.deferred_s.load(Ordering::Relaxed),
             },
             Some(_) => Admission::Full,
         }
+    }
+
+    /// Many programs listen at the loopback alone unless they are told otherwise, and nobody else sees a difference to none that listens: the
+    /// console says so, once for a listener.
+    #[cold]
+    fn tell_if_only_here(&self, address: SocketAddr, interface: usize) {
+        if let Some(own) = self.first_miss(address, interface) {
+            log::warn!(
+                "network: a connection to port {} is refused: the program listens at {own}, which nobody outside of the machine reaches; let it listen at 0.0.0.0",
+                own.port()
+            );
+        }
+    }
+
+    /// The address of a listener at the port of `address` that hears the loopback alone, when somebody outside asks for it for the first time.
+    fn first_miss(&self, address: SocketAddr, interface: usize) -> Option<SocketAddr> {
+        if interface == LOOPBACK {
+            return None;
+        }
+        let tables = &mut *self.tables.lock();
+        let entries = tables.tcp.get_mut(&address.port())?;
+        let (binding, entry) = entries.iter_mut().find(|(binding, entry)| {
+            entry.listener.is_some() && binding.address.ip().is_loopback()
+        })?;
+        let is_first = !core::mem::replace(&mut entry.is_missed, true);
+        is_first.then_some(binding.address)
     }
 
     /// A port for an outgoing connection that no socket is bound to and that `is_free` agrees with.
@@ -512,6 +546,29 @@ mod tests {
         );
         ports.release_tcp(&any);
         assert_eq!(ports.bind_tcp(any, false), Ok(any));
+    }
+
+    #[test]
+    fn a_listener_at_the_loopback_that_others_ask_for_is_told_of_once() {
+        let ports = Ports::new(1);
+        let (own, outside) = (to([127, 0, 0, 1], 80), to([10, 0, 2, 15], 80));
+        assert_eq!(ports.first_miss(outside, 1), None, "nobody listens");
+        ports.bind_tcp(own.into(), false).expect("free");
+        assert_eq!(ports.first_miss(outside, 1), None, "bound only");
+        let _listener = ports.listen(own.into(), 1, Arc::default()).expect("bound");
+        assert_eq!(ports.first_miss(own, 0), None, "from inside");
+        assert_eq!(ports.first_miss(outside, 1), Some(own));
+        assert_eq!(ports.first_miss(outside, 1), None, "told before");
+        let other = to([10, 0, 2, 15], 81);
+        ports.bind_tcp(other.into(), false).expect("free");
+        let _listener = ports
+            .listen(other.into(), 1, Arc::default())
+            .expect("bound");
+        assert_eq!(
+            ports.first_miss(to([10, 0, 2, 16], 81), 1),
+            None,
+            "not the loopback"
+        );
     }
 
     #[test]

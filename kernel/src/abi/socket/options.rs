@@ -383,6 +383,11 @@ unsafe extern "C" fn getsockopt(
     len: *mut socklen_t,
 ) -> c_int {
     let result = with_socket(descriptor, |socket, _| {
+        let is_v6 = socket.family().is_v6;
+        // As Linux has it for reading; what sets one says `ENOPROTOOPT`.
+        if level == libc::IPPROTO_IPV6 && !is_v6 {
+            return Err(Errno(libc::EOPNOTSUPP));
+        }
         if (level, option) == (libc::SOL_SOCKET, libc::SO_LINGER)
             && let Socket::Tcp(socket) = socket
         {
@@ -404,7 +409,6 @@ unsafe extern "C" fn getsockopt(
             // SAFETY: the caller's.
             return unsafe { store(c_int::from(is_on), value, len) };
         }
-        let is_v6 = socket.family().is_v6;
         if (level, option) == (libc::SOL_SOCKET, libc::SO_BINDTODEVICE) {
             // SAFETY: the caller's.
             return unsafe { device::store_name(&socket, value, len) };

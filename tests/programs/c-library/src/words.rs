@@ -56,6 +56,7 @@ pub(crate) fn steps() {
     options();
     dates();
     services();
+    users();
 }
 
 fn strings() {
@@ -280,5 +281,54 @@ fn services() {
             let found = libc::getprotobyname(c(name).as_ptr()).as_ref();
             println!("{name} {:?}", found.map(|found| found.p_proto));
         }
+    }
+}
+
+fn users() {
+    let named = |name: &str, room: usize| {
+        let mut buffer = vec![0; room];
+        let mut found = null_mut();
+        // SAFETY: integers and pointers, for which zeros are values; places that are long enough, and C strings in them.
+        unsafe {
+            let mut entry: libc::passwd = std::mem::zeroed();
+            let (out, len) = (&raw mut entry, buffer.len());
+            let error =
+                libc::getpwnam_r(c(name).as_ptr(), out, buffer.as_mut_ptr(), len, &mut found);
+            let told = (!found.is_null()).then(|| {
+                let home = shown(entry.pw_dir).is_some_and(|home| home.starts_with('/'));
+                (shown(entry.pw_name), entry.pw_uid, entry.pw_gid, home)
+            });
+            println!("user {name} in {room}: {error} {told:?}");
+        }
+    };
+    named("root", 1024);
+    named("root", 6);
+    named("root", 0);
+    named("nobody-of-this-name", 1024);
+    // SAFETY: C strings; one thread, which asks anew only when it has shown the last answer.
+    unsafe {
+        for number in [0, 54_321] {
+            let user = libc::getpwuid(number).as_ref();
+            println!("user {number} {:?}", user.map(|user| shown(user.pw_name)));
+            let group = libc::getgrgid(number).as_ref();
+            println!(
+                "group {number} {:?}",
+                group.map(|group| shown(group.gr_name))
+            );
+        }
+        let group = libc::getgrnam(c"root".as_ptr()).as_ref();
+        let of = |group: &libc::group| (group.gr_gid, (*group.gr_mem).is_null());
+        println!("group root {:?}", group.map(of));
+        for _ in 0..2 {
+            libc::setpwent();
+            let first = libc::getpwent().as_ref();
+            println!(
+                "first {:?}",
+                first.map(|user| (shown(user.pw_name), user.pw_uid))
+            );
+        }
+        while !libc::getpwent().is_null() {}
+        println!("behind {}", libc::getpwent().is_null());
+        libc::endpwent();
     }
 }

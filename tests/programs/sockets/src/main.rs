@@ -24,6 +24,7 @@ fn main() -> io::Result<()> {
     match what.as_str() {
         "tcp echo" => tcp_echo(),
         "udp echo" => udp_echo(),
+        "only here" => only_here(),
         "connect" => connect(&address),
         "send" => send(&address),
         "refused" => refused(&address),
@@ -47,6 +48,14 @@ fn main() -> io::Result<()> {
     }?;
     println!("sockets: done");
     Ok(())
+}
+
+/// Listens at port 7 of the loopback alone, until a connection comes to port 8.
+fn only_here() -> io::Result<()> {
+    let _mine = TcpListener::bind((Ipv4Addr::LOCALHOST, 7))?;
+    let listener = TcpListener::bind((Ipv4Addr::UNSPECIFIED, 8))?;
+    println!("listening");
+    listener.accept().map(drop)
 }
 
 /// Sends back what comes to port 7, connection after connection, each in a thread, until one says `end`.

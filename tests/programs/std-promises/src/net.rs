@@ -287,6 +287,16 @@ fn udp() {
         )
     );
     show!("ttl", (one.set_ttl(9).kind(), one.ttl().kind()));
+    show!(
+        "option of the other version",
+        one.multicast_loop_v6()
+            .map_err(|error| error.raw_os_error())
+    );
+    show!(
+        "set so",
+        one.set_multicast_loop_v6(true)
+            .map_err(|error| error.raw_os_error())
+    );
 }
 
 /// What a program sends itself has come when the call returns.

@@ -64,7 +64,10 @@ impl Place {
     /// First port of the controller's DMA for this channel.
     fn bus_master(&self) -> Option<u16> {
         let (device, index) = self.controller?;
-        match device.bar(4).filter(|_| device.class & CLASS_BUS_MASTER != 0)? {
+        match device
+            .bar(4)
+            .filter(|_| device.class & CLASS_BUS_MASTER != 0)?
+        {
             Bar::Io { port } => (port & !15).checked_add(8 * u16::from(index)),
             Bar::Memory { .. } => None,
         }

@@ -53,8 +53,9 @@ impl<const LEAST: usize> Mmio<LEAST> {
     fn address<T>(&self, offset: usize) -> *mut T {
         let size = size_of::<T>();
         let is_inside = offset + size <= LEAST || offset + size <= self.len_bytes;
+        // One branch for both, here and in `memory/dma.rs`.
         assert!(
-            offset.is_multiple_of(size) && is_inside,
+            offset.is_multiple_of(size) & is_inside,
             "device register out of its window"
         );
         (self.base + offset) as *mut T

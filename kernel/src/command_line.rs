@@ -115,9 +115,9 @@ impl CommandLine {
         this
     }
 
-    /// Values of `mount=`: disk and path. Here and below, bytes that are not UTF-8 are replaced.
-    pub fn mounts(&self) -> Vec<Value> {
-        self.values(Word::Mount)
+    /// Calls a function with each value of `mount=`: disk and path. Here and below, bytes that are not UTF-8 are replaced.
+    pub fn each_mount(&self, found: &mut dyn FnMut(Value)) {
+        self.each(Word::Mount, found);
     }
 
     /// Whether there are any.
@@ -299,6 +299,12 @@ pub fn cut(text: &str, separator: u8) -> Option<(&str, &str)> {
     Some((text.get(..place)?, text.get(place + 1..)?))
 }
 
+/// A decimal number in a value; one function for all, too.
+#[inline(never)]
+pub fn decimal(text: &str) -> Option<u32> {
+    text.parse().ok()
+}
+
 /// A number, decimal or hexadecimal with `0x`, with `K` or `M` for powers of 1024.
 fn parse_number(text: &[u8]) -> Option<u64> {
     let (digits, factor) = match text {
@@ -425,7 +431,9 @@ mod tests {
         assert_eq!(line.network(), "dhcp");
         assert_eq!(line.network6(), "");
         assert_eq!(line.environment(), ["A=1", "B=2"]);
-        assert_eq!(line.mounts(), ["disk0:/"]);
+        let mut mounts = Vec::new();
+        line.each_mount(&mut |value| mounts.push(value));
+        assert_eq!(mounts, ["disk0:/"]);
         assert_eq!(line.arguments(), ["z"]);
         assert_eq!(line.log_level, LevelFilter::Debug);
     }

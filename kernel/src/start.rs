@@ -200,11 +200,16 @@ fn toro_without_proc_net() {}
 #[unsafe(no_mangle)]
 fn toro_all_file_systems(line: &CommandLine) -> Result<(), MountError> {
     toro_fat();
-    let mut requests = Vec::new();
-    for word in line.mounts() {
-        requests.push(MountRequest::parse(&word)?);
-    }
-    storage::start(&requests, virtio_mmio())?;
+    let mut requests = Ok(Vec::new());
+    line.each_mount(&mut |word| {
+        if let Ok(list) = &mut requests {
+            match MountRequest::parse(&word) {
+                Ok(request) => list.push(request),
+                Err(error) => requests = Err(error),
+            }
+        }
+    });
+    storage::start(requests?, virtio_mmio())?;
     abi::generated::bring_texts();
     toro_proc();
     toro_proc_net();

@@ -62,15 +62,16 @@ impl Sum {
             small += u64::from(has_carry);
         }
         // Fewer than eight bytes are left; a last odd one is the first of its word.
-        let (fours, rest) = rest.as_chunks::<4>();
-        let (twos, rest) = rest.as_chunks::<2>();
-        for four in fours {
+        let mut rest = rest;
+        if let Some((four, behind)) = rest.split_first_chunk() {
             small += u64::from(u32::from_le_bytes(*four));
+            rest = behind;
         }
-        for two in twos {
+        if let Some((two, behind)) = rest.split_first_chunk() {
             small += u64::from(u16::from_le_bytes(*two));
+            rest = behind;
         }
-        for one in rest {
+        if let [one] = rest {
             small += u64::from(*one);
         }
         // 2^32 and 2^64 are 1 in this arithmetic; the result stays so small that many can be added.

@@ -57,7 +57,7 @@ impl Object for Terminal {
 
 /// Opens descriptors 0, 1 and 2.
 pub(super) fn open() {
-    for flags in [libc::O_RDONLY, libc::O_WRONLY, libc::O_WRONLY] {
+    for &flags in &[libc::O_RDONLY, libc::O_WRONLY, libc::O_WRONLY] {
         if object::insert(Box::new(Terminal), flags as u32).is_err() {
             panic!("no room for the standard descriptors");
         }

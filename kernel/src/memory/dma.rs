@@ -55,7 +55,7 @@ impl DmaBuffer {
     #[inline]
     fn pointer<T>(&self, offset: usize) -> *mut T {
         assert!(
-            offset.is_multiple_of(align_of::<T>()) && offset <= self.len_bytes - size_of::<T>(),
+            offset.is_multiple_of(align_of::<T>()) & (offset <= self.len_bytes - size_of::<T>()),
             "access outside a DMA buffer"
         );
         self.base.wrapping_add(offset).cast()
@@ -79,7 +79,7 @@ impl DmaBuffer {
     #[inline]
     pub fn bytes(&self, range: core::ops::Range<usize>) -> &[u8] {
         assert!(
-            range.start <= range.end && range.end <= self.len_bytes,
+            (range.start <= range.end) & (range.end <= self.len_bytes),
             "range outside a DMA buffer"
         );
         // SAFETY: in bounds; a device that breaks its contract can change the bytes, never the length.
@@ -90,7 +90,7 @@ impl DmaBuffer {
     #[inline]
     pub fn bytes_mut(&mut self, range: core::ops::Range<usize>) -> &mut [u8] {
         assert!(
-            range.start <= range.end && range.end <= self.len_bytes,
+            (range.start <= range.end) & (range.end <= self.len_bytes),
             "range outside a DMA buffer"
         );
         // SAFETY: in bounds; borrowed mutably.

@@ -56,7 +56,7 @@ pub unsafe fn initialise(ranges: &[MemoryRange], image: &ImageLayout) -> Result<
     let memory_bytes: u64 = usable().map(|range| range.len_bytes).sum();
     let reserve_bytes = frames::reserve_bytes(memory_bytes as usize);
     let mut has_reserve = false;
-    for (from, to) in windows {
+    for &(from, to) in &windows {
         for range in usable() {
             let (start, mut end) = clip(range, from, to);
             // SAFETY: the firmware says the memory is usable, and it is not the image's, nor what is in use below 1 MiB: what the loader left
@@ -88,7 +88,7 @@ pub unsafe fn initialise(ranges: &[MemoryRange], image: &ImageLayout) -> Result<
                 (image.data, image.hold, paging::DATA),
                 (image.hold, image.end, paging::READ_ONLY),
             ];
-            for (start, end, flags) in parts {
+            for &(start, end, flags) in &parts {
                 mapper.identity(start, end, flags)?;
             }
             Ok(())

@@ -6,7 +6,7 @@ use core::fmt;
 use core::net::{Ipv4Addr, Ipv6Addr};
 use core::str::FromStr;
 
-use crate::command_line::cut;
+use crate::command_line::{cut, decimal};
 
 /// An address of this machine and what belongs to it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -123,7 +123,7 @@ fn parse_address<I: Version>(value: &str) -> Result<Address<I>, ConfigError<'_>>
     };
     let host = |text: &str| text.parse().ok().filter(I::is_of_host);
     let (ip, prefix) = cut(first, b'/')
-        .and_then(|(ip, prefix)| Some((host(ip)?, prefix.parse().ok()?)))
+        .and_then(|(ip, prefix)| Some((host(ip)?, u8::try_from(decimal(prefix)?).ok()?)))
         .filter(|(_, prefix)| (1..=I::BITS).contains(prefix))
         .ok_or_else(|| error(first, I::EXPECTED))?;
     let mut address = Address::of_host(ip, prefix);

@@ -178,7 +178,6 @@ fn initialise() -> &'static Shared {
     local
         .scheduler
         .store((&raw mut *core).cast(), Ordering::Relaxed);
-    preempt::provide_stack(local);
     shared
 }
 
@@ -207,12 +206,21 @@ impl Core {
 
     /// Has the timer look after the thread that runs next, unless it will anyway: a thread that computes must not keep the core.
     /// The timer is set once in a slice, however many threads come and go.
+    ///
+    /// Only then does the timer interrupt code of the program: before, nobody has to provide for that.
     #[inline]
-    fn arm_slice(&mut self, local: &CoreLocal) {
-        self.note_timer(local);
-        if self.is_slice_armed || !preemption::is_enabled() {
-            return;
+    fn arm_slice(here: Here) {
+        let is_armed = here.with(|core| {
+            core.note_timer(here.local);
+            core.is_slice_armed
+        });
+        if !is_armed && preemption::is_enabled() {
+            preempt::provide_stack(here.local);
+            here.with(|core| core.begin_slice());
         }
+    }
+
+    fn begin_slice(&mut self) {
         self.is_slice_armed = true;
         let now_ns = clock::now_ns();
         if self.armed_ns > now_ns + SLICE_NS {
@@ -533,7 +541,7 @@ fn schedule_until(mut deadline_ns: u64) {
             }
         }
     };
-    here.with(|core| core.arm_slice(here.local));
+    Core::arm_slice(here);
     if core::ptr::eq(next, current) {
         return;
     }

@@ -30,9 +30,11 @@ extern "C" fn preempt() {
     set_stack(local, stack);
 }
 
-/// Provides for a thread that will be interrupted on a stack that is not its own. Without memory for that, such threads keep the core.
+/// Provides for a thread that will be interrupted on a stack that is not its own, unless somebody has. Without memory for that, such
+/// threads keep the core until there is some.
+#[inline]
 pub(super) fn provide_stack(local: &CoreLocal) {
-    if preemption::is_enabled()
+    if !local.has_spare_stack()
         && let Ok(stack) = Stack::new(0)
     {
         set_stack(local, stack);

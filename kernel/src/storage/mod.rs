@@ -37,7 +37,7 @@ const SCRATCH_SHARE: u64 = 2;
 /// # Errors
 /// The first request that cannot be fulfilled, in words for the developer.
 pub fn start(
-    requests: &[MountRequest],
+    requests: Vec<MountRequest>,
     virtio_mmio: &[VirtioMmioDevice],
 ) -> Result<(), MountError> {
     vfs::content::set_mapper(&vfs::mapped::Files);
@@ -58,7 +58,7 @@ pub fn start(
         }
     };
     let devices = Arc::new(Devfs::new(crate::arch::entropy::fill));
-    let names = mount::mount_all(requests, disks, make_root, devices)?;
+    let names = mount::mount_all(&requests, disks, make_root, devices)?;
     for (path, file_system) in built_in {
         mount::mount_built_in(&names, path, file_system)?;
     }

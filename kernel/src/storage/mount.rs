@@ -15,7 +15,7 @@ use super::vfs::ext2::Ext2;
 use super::vfs::namespace::{Entry, Last, LastLink, Namespace};
 use super::vfs::node::FileSystem;
 use super::vfs::operations;
-use crate::command_line::cut;
+use crate::command_line::{cut, decimal};
 use crate::devices::block::BlockError;
 use crate::error::Errno;
 use crate::sync::OnceCell;
@@ -60,7 +60,7 @@ impl MountRequest {
         let number = source.strip_prefix("disk").ok_or_else(bad)?;
         let (disk, partition) = match cut(number, b'.') {
             Some((disk, partition)) => {
-                let partition = partition.parse().ok().filter(|number| *number > 0);
+                let partition = decimal(partition).filter(|number| *number > 0);
                 (disk, Some(partition.ok_or_else(bad)?))
             }
             None => (number, None),
@@ -73,7 +73,7 @@ impl MountRequest {
             return Err(bad());
         }
         Ok(Self {
-            disk: disk.parse().map_err(|_| bad())?,
+            disk: decimal(disk).ok_or_else(bad)? as usize,
             partition,
             path: path.to_string(),
             is_read_only,

@@ -179,8 +179,8 @@ impl Volumes {
     }
 
     /// Notes what the command line has mounted.
-    pub(super) fn note_mounted(&self, requests: &[MountRequest]) {
-        self.mounted.lock().extend_from_slice(requests);
+    pub(super) fn note_mounted(&self, requests: Vec<MountRequest>) {
+        *self.mounted.lock() = requests;
     }
 
     fn check_unused(&self, request: &MountRequest) -> Result<()> {

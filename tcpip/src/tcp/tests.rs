@@ -748,7 +748,8 @@ fn bytes_that_are_taken_at_once_count_as_read_and_none_may_wait_before_them() {
     assert_eq!(feed(&mut bench, 0, b"abc", true), News::empty());
     assert_eq!(bench.read(), Ok(3));
     assert_eq!(taken, b"abcde");
-    assert_eq!(bench.pass(20_000).last().expect("acknowledged").ack, 6);
+    let sent = bench.pass(2 * ACK_DELAY_US);
+    assert_eq!(sent.last().expect("acknowledged").ack, 6);
 }
 
 #[test]

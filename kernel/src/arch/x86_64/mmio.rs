@@ -2,17 +2,18 @@
 
 use crate::memory::OutOfMemory;
 
-/// A window of device registers, mapped uncached. Accesses are volatile, of the width given, and bounds-checked.
+/// A window of device registers, mapped uncached. Accesses are volatile, of the width given, and bounds-checked; registers within its first
+/// `LEAST` bytes, which the window has for sure, are checked by the compiler.
 #[derive(Clone, Copy, Debug)]
-pub struct Mmio {
+pub struct Mmio<const LEAST: usize = 0> {
     base: usize,
     len_bytes: usize,
 }
 
 // SAFETY: the window is device memory that no Rust object lives in.
-unsafe impl Send for Mmio {}
+unsafe impl<const LEAST: usize> Send for Mmio<LEAST> {}
 // SAFETY: as for `Send`; volatile accesses from several cores are ordered by whoever owns the device.
-unsafe impl Sync for Mmio {}
+unsafe impl<const LEAST: usize> Sync for Mmio<LEAST> {}
 
 impl Mmio {
     /// Maps `len_bytes` bytes of device memory at physical address `phys`, uncached.
@@ -30,6 +31,14 @@ impl Mmio {
         Self { base, len_bytes }
     }
 
+    /// The same window, if it has at least so many bytes.
+    pub fn at_least<const LEAST: usize>(self) -> Option<Mmio<LEAST>> {
+        let Self { base, len_bytes } = self;
+        (len_bytes >= LEAST).then_some(Mmio { base, len_bytes })
+    }
+}
+
+impl<const LEAST: usize> Mmio<LEAST> {
     /// Length of the window, in bytes.
     pub fn len_bytes(&self) -> usize {
         self.len_bytes
@@ -43,8 +52,10 @@ impl Mmio {
     #[inline]
     fn address<T>(&self, offset: usize) -> *mut T {
         let size = size_of::<T>();
+        let is_inside = offset + size <= LEAST || offset + size <= self.len_bytes;
+        // One branch for both, here and in `memory/dma.rs`.
         assert!(
-            offset.is_multiple_of(size) && offset + size <= self.len_bytes,
+            offset.is_multiple_of(size) & is_inside,
             "device register out of its window"
         );
         (self.base + offset) as *mut T

@@ -40,7 +40,7 @@ const QUEUE_MESSAGE: usize = 0x1A;
 const QUEUE_ENABLE: usize = 0x1C;
 const QUEUE_NOTIFY_OFF: usize = 0x1E;
 const QUEUE_ADDRESSES: [usize; 3] = [0x20, 0x28, 0x30];
-const COMMON_BYTES: u32 = 0x38;
+const COMMON_BYTES: usize = 0x38;
 
 /// The virtio number of a PCI device, if it is a virtio device that can be driven as a current one.
 pub fn device_id(device: &PciDevice) -> Option<u32> {
@@ -54,7 +54,7 @@ pub fn device_id(device: &PciDevice) -> Option<u32> {
 
 /// A device on the PCI bus.
 pub struct PciTransport {
-    common: Mmio,
+    common: Mmio<COMMON_BYTES>,
     notify: Mmio,
     isr: Mmio,
     device: Mmio,
@@ -94,9 +94,7 @@ impl PciTransport {
         let [_, Some(common), Some(notify), Some(isr), Some(device)] = found else {
             return Err(Error::BadRegisters);
         };
-        if common.len_bytes() < COMMON_BYTES as usize {
-            return Err(Error::BadRegisters);
-        }
+        let common = common.at_least().ok_or(Error::BadRegisters)?;
         Ok(Self {
             common,
             notify,

@@ -32,10 +32,14 @@ pub fn allocate_reserved(size: usize, align: usize) -> *mut u8 {
 }
 
 /// Whether memory is so short that even the kernel should make nothing that it can refuse.
+#[inline]
 pub fn is_short() -> bool {
-    if !frames::is_short() {
-        return false;
-    }
+    frames::is_short() && is_short_without_the_unused()
+}
+
+/// The same, after what is in the reserve without being used went back.
+#[cold]
+fn is_short_without_the_unused() -> bool {
     reserve_stack::<{ 2 * FRAME_BYTES }>();
     let reserve = RESERVE.lock();
     reserve.take_back();

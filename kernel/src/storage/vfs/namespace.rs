@@ -207,20 +207,12 @@ pub struct Namespace {
 }
 
 /// The entries that are kept.
+#[derive(Default)]
 struct Kept {
-    /// Each at the place that its directory and name choose.
+    /// Each at the place that its directory and name choose; empty until one is kept.
     entries: Vec<Option<Arc<Entry>>>,
     /// Counts what was forgotten: what was looked up before that may be wrong.
     changes: u64,
-}
-
-impl Kept {
-    fn new() -> Self {
-        Self {
-            entries: core::iter::repeat_n(None, KEPT_ENTRIES).collect(),
-            changes: 0,
-        }
-    }
 }
 
 /// A device number for another mounted file system: no other tree has it either, since a number of device and one of node say which file it
@@ -260,7 +252,7 @@ impl Namespace {
         Ok(Self {
             mounts: SpinLock::new(Vec::from([mount])),
             root: Arc::new(root),
-            kept: SpinLock::new(Kept::new()),
+            kept: SpinLock::new(Kept::default()),
         })
     }
 
@@ -340,7 +332,7 @@ impl Namespace {
         let place = place_of(directory, name);
         let changes = {
             let kept = self.kept.lock();
-            if let Some(entry) = &kept.entries[place]
+            if let Some(Some(entry)) = kept.entries.get(place)
                 && *entry.name == *name
                 && entry
                     .parent
@@ -355,6 +347,9 @@ impl Namespace {
         if let Some(entry) = &found {
             let mut kept = self.kept.lock();
             if kept.changes == changes {
+                if kept.entries.is_empty() {
+                    kept.entries.resize_with(KEPT_ENTRIES, || None);
+                }
                 let old = kept.entries[place].replace(entry.clone());
                 // What was there is dropped outside the lock.
                 drop(kept);
@@ -373,15 +368,12 @@ impl Namespace {
         let place = place_of(directory, name);
         let mut kept = self.kept.lock();
         kept.changes += 1;
-        let is_it = kept.entries[place].as_ref().is_some_and(|entry| {
+        let is_it = |entry: &mut Arc<Entry>| {
             let parent = entry.parent.as_ref();
             *entry.name == *name && parent.is_some_and(|parent| parent.is_same_node(directory))
-        });
-        let old = if is_it {
-            kept.entries[place].take()
-        } else {
-            None
         };
+        let slot = kept.entries.get_mut(place);
+        let old = slot.and_then(|slot| slot.take_if(is_it));
         drop(kept);
         drop(old);
     }
@@ -389,14 +381,8 @@ impl Namespace {
     /// The ways to many places change: a directory moves, or something is mounted.
     pub fn forget_all(&self) {
         let mut kept = self.kept.lock();
-        let changes = kept.changes + 1;
-        let old = core::mem::replace(
-            &mut *kept,
-            Kept {
-                changes,
-                ..Kept::new()
-            },
-        );
+        kept.changes += 1;
+        let old = core::mem::take(&mut kept.entries);
         drop(kept);
         drop(old);
     }

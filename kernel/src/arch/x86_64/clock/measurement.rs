@@ -140,10 +140,11 @@ impl<F: FnMut() -> u32> CounterMeasurement<F> {
             core::hint::spin_loop();
         }
         let end = Look::quickest(&mut self.read);
-        let counted = u128::from(self.first.other.wrapping_sub(end.other));
-        let ticks = u128::from(end.since(&self.first)).max(1);
-        let hz = counted * u128::from(tsc_hz) / ticks;
-        (hz as u64, end.other == 0)
+        let counted = u64::from(self.first.other.wrapping_sub(end.other));
+        let ticks = end.since(&self.first).max(1);
+        // What is more than 64 bits was counted for seconds too.
+        let (scaled, is_too_much) = counted.overflowing_mul(tsc_hz);
+        (scaled / ticks, is_too_much | (end.other == 0))
     }
 }
 

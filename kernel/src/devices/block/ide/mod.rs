@@ -39,13 +39,13 @@ const LEGACY: [Place; 2] = [
         command: 0x1F0,
         control: 0x3F6,
         line: Some(14),
-        bus_master: None,
+        controller: None,
     },
     Place {
         command: 0x170,
         control: 0x376,
         line: Some(15),
-        bus_master: None,
+        controller: None,
     },
 ];
 
@@ -56,8 +56,22 @@ struct Place {
     control: u16,
     /// A legacy interrupt line. The channels of a controller in native mode share one line of PCI; they are polled.
     line: Option<u8>,
+    /// Its controller on the PCI bus, and which of the two channels it is there.
+    controller: Option<(PciDevice, u8)>,
+}
+
+impl Place {
     /// First port of the controller's DMA for this channel.
-    bus_master: Option<u16>,
+    fn bus_master(&self) -> Option<u16> {
+        let (device, index) = self.controller?;
+        match device
+            .bar(4)
+            .filter(|_| device.class & CLASS_BUS_MASTER != 0)?
+        {
+            Bar::Io { port } => (port & !15).checked_add(8 * u16::from(index)),
+            Bar::Memory { .. } => None,
+        }
+    }
 }
 
 /// A disk on an IDE channel.
@@ -163,14 +177,10 @@ pub fn discover(devices: &[PciDevice], disks: &mut Vec<Arc<dyn BlockDriver>>) {
 /// Where a controller's channel is: its programming interface says whether at the legacy ports (bits 0 and 2).
 fn place_of(device: &PciDevice, index: u8) -> Option<Place> {
     let is_native = device.class >> (2 * index) & 1 != 0;
-    let has_dma = device.class & CLASS_BUS_MASTER != 0;
-    let bus_master = match device.bar(4).filter(|_| has_dma) {
-        Some(Bar::Io { port }) => (port & !15).checked_add(8 * u16::from(index)),
-        _ => None,
-    };
+    let controller = Some((*device, index));
     if !is_native {
         return Some(Place {
-            bus_master,
+            controller,
             ..LEGACY[usize::from(index)]
         });
     }
@@ -179,7 +189,7 @@ fn place_of(device: &PciDevice, index: u8) -> Option<Place> {
             command: command & !7,
             control: (control & !3) + 2,
             line: None,
-            bus_master,
+            controller,
         }),
         _ => None,
     }
@@ -218,7 +228,7 @@ fn probe(place: Place, mut channel: Channel<Ports>, disks: &mut Vec<Arc<dyn Bloc
         channel.enable_interrupts();
     }
     let wants_dma = found.iter().any(|(drive, _)| drive.has_dma);
-    if let Some(ports) = place.bus_master.filter(|_| wants_dma) {
+    if wants_dma && let Some(ports) = place.bus_master() {
         // Without memory for its buffers, the processor moves the data.
         channel.registers_mut().bus_master = BusMaster::new(ports).ok();
     }

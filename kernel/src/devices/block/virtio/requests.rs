@@ -77,10 +77,8 @@ impl Controller for Requests {
             Kind::Flush => 4,
         };
         let at = usize::from(index) * HEADER_STRIDE;
-        self.headers.write(at, kind);
-        self.headers.write(at + 4, 0u32);
-        self.headers
-            .write(at + 8, request.first_sector * self.units_per_sector);
+        let first_unit = request.first_sector * self.units_per_sector;
+        self.headers.write(at, [u64::from(kind), first_unit]);
         self.headers.write(at + STATUS_AT, STATUS_NONE);
         let address = self.headers.phys() + at as u64;
         let (header, data) = (index * ENTRIES, index * ENTRIES + 1);

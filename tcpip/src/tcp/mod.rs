@@ -41,7 +41,7 @@ use crate::seq::Seq;
 pub(crate) const NEVER: u64 = u64::MAX;
 const SECOND: u64 = 1_000_000;
 /// How long an acknowledgement waits for data to go with.
-pub(crate) const ACK_DELAY_US: u64 = 40_000;
+pub(crate) const ACK_DELAY_US: u64 = 10_000;
 /// How long a peer may leave unanswered what we sent, a request for a connection included.
 const ANSWER_TIMEOUT_US: u64 = 60 * SECOND;
 /// How long a handshake that a peer began may take.

@@ -242,5 +242,6 @@ extern "C" fn main_thread(_: usize) -> ! {
     if let Err(error) = toro_file_systems(command_line()) {
         fatal(format_args!("{error}"));
     }
+    scheduler::begin_slice();
     abi::program::run()
 }

@@ -13,6 +13,19 @@ fn a_sleep_ends_although_another_thread_computes() {
 }
 
 #[test]
+fn a_thread_runs_although_the_first_one_computes_from_the_start() {
+    program("main computes").run().showing(0, &["after all"]);
+}
+
+#[test]
+fn the_power_button_ends_a_program_that_does_nothing_but_compute() {
+    let guest = program("nothing else").start();
+    guest.wait_for("computes");
+    guest.power_button();
+    guest.end().with_status(130);
+}
+
+#[test]
 fn a_sleep_ends_although_code_computes_that_the_program_made() {
     let guest = program("made code");
     guest.run().showing(0, &["slept", "steps: true"]);

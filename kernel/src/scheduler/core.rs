@@ -315,6 +315,11 @@ pub fn spawn_on(
     let pointer = Arc::into_raw(thread.clone());
     // SAFETY: from the `Arc` above.
     wake(unsafe { &*pointer });
+    let here = Here::find();
+    // The running thread may be one that has never waited.
+    if core == here.local.index() && shared.threads.load(Ordering::Relaxed) > 1 {
+        Core::arm_slice(here);
+    }
     Ok(thread)
 }
 
@@ -457,6 +462,13 @@ fn empty_inbox(here: Here) {
             reversed = next;
         }
     });
+}
+
+/// Has the timer look after the running thread, which may never wait: devices are to be served all the same.
+pub fn begin_slice() {
+    if preemption::is_enabled() {
+        with_core(Core::begin_slice);
+    }
 }
 
 /// Must be called first in every thread: completes the switch to it.

@@ -22,9 +22,9 @@ mod turn;
 mod wait;
 
 pub use core::{
-    Statistics, begin, core_count, current_core, exit, prepare_core, register_interrupt,
-    register_service, run_core, sleep_until, spawn, spawn_on, start, statistics, thread_count,
-    yield_now,
+    Statistics, begin, begin_slice, core_count, current_core, exit, prepare_core,
+    register_interrupt, register_service, run_core, sleep_until, spawn, spawn_on, start,
+    statistics, thread_count, yield_now,
 };
 pub use notify::{Notifier, Observer, Readiness};
 pub use placement::{Placement, place, set_placement};

@@ -15,6 +15,8 @@ static IS_OVER: AtomicBool = AtomicBool::new(false);
 fn main() {
     match std::env::args().nth(1).as_deref() {
         Some("sleep") => sleep(),
+        Some("main computes") => main_computes(),
+        Some("nothing else") => nothing_else(),
         Some("made code") => made_code(),
         Some("share") => share(),
         Some("made stacks") => made_stacks(),
@@ -47,6 +49,18 @@ fn sleep() {
     println!("slept");
     IS_OVER.store(true, Ordering::Relaxed);
     println!("steps: {}", hog.join().unwrap() > 0);
+}
+
+/// The first thread never waits, not even once: another runs, and ends it.
+fn main_computes() {
+    thread::spawn(|| IS_OVER.store(true, Ordering::Relaxed));
+    hog();
+}
+
+/// Nobody else wants the core but devices.
+fn nothing_else() {
+    println!("computes");
+    hog();
 }
 
 /// Code that the program made while it runs computes as its other code does.

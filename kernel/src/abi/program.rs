@@ -10,6 +10,7 @@ use super::{signal, stdio, syscall, thread};
 use crate::arch::x86_64::power;
 use crate::command_line::Value;
 use crate::devices::power_button;
+use crate::devices::xen::shutdown;
 use crate::epitaph;
 use crate::error::{Errno, Result};
 use crate::scheduler;
@@ -114,6 +115,7 @@ pub fn run() -> ! {
     if let Some(acpi) = power::acpi() {
         power_button::watch(acpi, on_power_button);
     }
+    shutdown::watch(on_power_button);
     stdio::open();
     syscall::initialise();
     let line = command_line();

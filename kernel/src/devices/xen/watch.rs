@@ -1,0 +1,85 @@
+//! What changes in XenStore while the program runs: a thread that otherwise sleeps looks at all that somebody wants looked at.
+
+use alloc::boxed::Box;
+use alloc::vec::Vec;
+
+use super::events;
+use super::store::{self, Store};
+use crate::arch::interrupts::Irq;
+use crate::scheduler::{self, Name, Service, WaitQueue};
+use crate::sync::SpinLock;
+
+const STACK_BYTES: usize = 64 << 10;
+
+/// Looks at something, after any change of what is watched.
+type Look = Box<dyn FnMut(&mut Store) + Send>;
+
+static LOOKS: SpinLock<Vec<Look>> = SpinLock::new(Vec::new());
+static HAS_NEWS: SpinLock<bool> = SpinLock::new(false);
+static NEWS: WaitQueue = WaitQueue::new();
+
+/// The store's events.
+struct Events(Irq);
+
+impl Service for Events {
+    fn serve(&self) {
+        if self.0.take_pending() {
+            look();
+        }
+    }
+}
+
+/// Has the thread look.
+pub(super) fn look() {
+    *HAS_NEWS.lock() = true;
+    NEWS.wake_one();
+}
+
+/// Has `look` called, on a thread of its own, now and after every change of what the store watches.
+pub(crate) fn add(look: impl FnMut(&mut Store) + Send + 'static) {
+    static IS_STARTED: SpinLock<bool> = SpinLock::new(false);
+    LOOKS.lock().push(Box::new(look));
+    if core::mem::replace(&mut *IS_STARTED.lock(), true) {
+        self::look();
+        return;
+    }
+    let irq = store::channel()
+        .and_then(|channel| events::attach(channel).ok())
+        .and_then(|upcall| upcall.share());
+    match irq {
+        Some(irq) => scheduler::register_interrupt(irq, Box::leak(Box::new(Events(irq)))),
+        None => log::warn!("Xen does not tell of changes in XenStore"),
+    }
+    *HAS_NEWS.lock() = true;
+    if scheduler::spawn(run, 0, STACK_BYTES, Name::new(b"xenstore")).is_err() {
+        log::warn!("no memory for a thread that looks at XenStore");
+    }
+}
+
+extern "C" fn run(_: usize) -> ! {
+    scheduler::begin();
+    loop {
+        {
+            let mut has_news = HAS_NEWS.lock();
+            while !core::mem::take(&mut *has_news) {
+                (has_news, _) = NEWS.wait(has_news, None);
+            }
+        }
+        let is_well = store::with(|store| {
+            store.listen()?;
+            // Out of their place, as they wait for answers; others may be added meanwhile.
+            let mut looks = core::mem::take(&mut *LOOKS.lock());
+            for look in &mut looks {
+                look(store);
+            }
+            let mut all = LOOKS.lock();
+            looks.append(&mut all);
+            *all = looks;
+            Ok::<_, store::Error>(())
+        });
+        if let Some(Err(error)) = is_well {
+            log::error!("{error}: it is heard no more");
+            scheduler::exit(0)
+        }
+    }
+}

@@ -236,14 +236,7 @@ pub fn unmask_channel(channel: u32) -> bool {
 pub fn set_upcall_vector(processor: u32, vector: u8) -> bool {
     let words = [processor, u32::from(vector)];
     // SAFETY: (1) asked first; (2) it reads a number and a byte, which live until it returns.
-    is_there()
-        && unsafe {
-            call(
-                DOMAIN,
-                DOMAIN_SET_UPCALL_VECTOR,
-                (&raw const words) as u64,
-            )
-        } == 0
+    is_there() && unsafe { call(DOMAIN, DOMAIN_SET_UPCALL_VECTOR, (&raw const words) as u64) } == 0
 }
 
 /// The number that Xen has for the processor that calls, which is `core` (arch-x86/cpuid.h, leaf 5: `XEN_HVM_CPUID_VCPU_ID_PRESENT`;

@@ -84,8 +84,7 @@ mod upcalls {
 
         /// The line for one who waits for a mark; there are seven of them.
         pub(crate) fn share(&self) -> Option<Irq> {
-            self.irq
-                .shared(self.shares.fetch_add(1, Ordering::Relaxed))
+            self.irq.shared(self.shares.fetch_add(1, Ordering::Relaxed))
         }
     }
 

@@ -207,7 +207,7 @@ mod tests {
         for number in 0..60 {
             add(&server, number);
         }
-        assert_eq!(Frontend::find(&mut store, "vif").len(), MAX_DEVICES - 1);
+        assert_eq!(Frontend::find(&mut store, "vif").len(), MAX_DEVICES);
     }
 
     #[test]

@@ -92,10 +92,7 @@ impl Table {
         let (flags, domain): (u16, u16) = (table.read(at + FLAGS), table.read(at + DOMAIN));
         let page: u32 = table.read(at + PAGE);
         let is_lent = flags & PERMIT_ACCESS != 0 && domain == by;
-        is_lent.then_some((
-            u64::from(page) * PAGE_BYTES as u64,
-            flags & READ_ONLY != 0,
-        ))
+        is_lent.then_some((u64::from(page) * PAGE_BYTES as u64, flags & READ_ONLY != 0))
     }
 }
 

@@ -21,7 +21,9 @@ pub fn watch(on_press: extern "C" fn(usize) -> !) {
             let _ = store.write("control/feature-poweroff", "1");
             let _ = store.watch(REQUEST);
         }
-        if is_asked(store) && scheduler::spawn(on_press, 0, STACK_BYTES, Name::new(b"power button")).is_err() {
+        if is_asked(store)
+            && scheduler::spawn(on_press, 0, STACK_BYTES, Name::new(b"power button")).is_err()
+        {
             log::error!("no memory to end cleanly");
         }
     });

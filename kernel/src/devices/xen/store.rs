@@ -86,7 +86,10 @@ impl Header {
     pub(super) fn to_bytes(self) -> [u8; HEADER_BYTES] {
         // Without a transaction.
         let words = [self.kind, self.request, 0, self.len].map(u32::to_le_bytes);
-        *words.as_flattened().as_array().unwrap_or(&[0; HEADER_BYTES])
+        *words
+            .as_flattened()
+            .as_array()
+            .unwrap_or(&[0; HEADER_BYTES])
     }
 
     pub(super) fn of_bytes(bytes: [u8; HEADER_BYTES]) -> Self {
@@ -354,7 +357,7 @@ pub(crate) fn with<T>(work: impl FnOnce(&mut Store) -> T) -> Option<T> {
     let has_changes = store.changes() != before;
     *STORE.lock() = Some(store);
     if has_changes {
-        super::watch::look();
+        super::watch::wake();
     }
     Some(result)
 }

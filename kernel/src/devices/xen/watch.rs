@@ -2,6 +2,7 @@
 
 use alloc::boxed::Box;
 use alloc::vec::Vec;
+use core::sync::atomic::{AtomicBool, Ordering};
 
 use super::events;
 use super::store::{self, Store};
@@ -16,6 +17,8 @@ type Look = Box<dyn FnMut(&mut Store) + Send>;
 
 static LOOKS: SpinLock<Vec<Look>> = SpinLock::new(Vec::new());
 static HAS_NEWS: SpinLock<bool> = SpinLock::new(false);
+/// Somebody has not looked at all yet.
+static HAS_NEW_LOOK: AtomicBool = AtomicBool::new(false);
 static NEWS: WaitQueue = WaitQueue::new();
 
 /// The store's events.
@@ -24,13 +27,13 @@ struct Events(Irq);
 impl Service for Events {
     fn serve(&self) {
         if self.0.take_pending() {
-            look();
+            wake();
         }
     }
 }
 
-/// Has the thread look.
-pub(super) fn look() {
+/// Has the thread see whether there are changes.
+pub(super) fn wake() {
     *HAS_NEWS.lock() = true;
     NEWS.wake_one();
 }
@@ -39,8 +42,9 @@ pub(super) fn look() {
 pub(crate) fn add(look: impl FnMut(&mut Store) + Send + 'static) {
     static IS_STARTED: SpinLock<bool> = SpinLock::new(false);
     LOOKS.lock().push(Box::new(look));
+    HAS_NEW_LOOK.store(true, Ordering::Relaxed);
+    wake();
     if core::mem::replace(&mut *IS_STARTED.lock(), true) {
-        self::look();
         return;
     }
     let irq = store::channel()
@@ -50,7 +54,6 @@ pub(crate) fn add(look: impl FnMut(&mut Store) + Send + 'static) {
         Some(irq) => scheduler::register_interrupt(irq, Box::leak(Box::new(Events(irq)))),
         None => log::warn!("Xen does not tell of changes in XenStore"),
     }
-    *HAS_NEWS.lock() = true;
     if scheduler::spawn(run, 0, STACK_BYTES, Name::new(b"xenstore")).is_err() {
         log::warn!("no memory for a thread that looks at XenStore");
     }
@@ -58,6 +61,7 @@ pub(crate) fn add(look: impl FnMut(&mut Store) + Send + 'static) {
 
 extern "C" fn run(_: usize) -> ! {
     scheduler::begin();
+    let mut seen = 0;
     loop {
         {
             let mut has_news = HAS_NEWS.lock();
@@ -67,6 +71,12 @@ extern "C" fn run(_: usize) -> ! {
         }
         let is_well = store::with(|store| {
             store.listen()?;
+            // Each answer is announced, too: who looked at every announcement would ask, and so look, for ever.
+            let has_new = HAS_NEW_LOOK.swap(false, Ordering::Relaxed);
+            if store.changes() == seen && !has_new {
+                return Ok(());
+            }
+            seen = store.changes();
             // Out of their place, as they wait for answers; others may be added meanwhile.
             let mut looks = core::mem::take(&mut *LOOKS.lock());
             for look in &mut looks {

@@ -77,8 +77,8 @@ impl ReceiveRing {
     /// Offers the next buffer. They come back in the order in which they are offered, so it is free.
     fn give(&mut self) {
         let (number, at) = self.ring.next();
-        let request = u64::from(number as u16)
-            | u64::from(self.buffers.reference(number % BUFFERS)) << 32;
+        let request =
+            u64::from(number as u16) | u64::from(self.buffers.reference(number % BUFFERS)) << 32;
         self.ring.page().write(at, request);
         self.ring.push();
         self.unpublished += 1;
@@ -102,8 +102,8 @@ impl ReceiveRing {
         let is_part = core::mem::replace(&mut self.is_continued, has_more) || has_more;
         // Negative ones are errors.
         let len_bytes = usize::from(status);
-        let is_inside = (MIN_FRAME_BYTES..=PAGE_BYTES).contains(&len_bytes)
-            && offset <= PAGE_BYTES - len_bytes;
+        let is_inside =
+            (MIN_FRAME_BYTES..=PAGE_BYTES).contains(&len_bytes) && offset <= PAGE_BYTES - len_bytes;
         if is_part || !is_inside || flags & HAS_EXTRA != 0 {
             return Some(Err(()));
         }

@@ -32,7 +32,7 @@ fn clear(page: &DmaBuffer, at: usize) {
 }
 
 #[cfg(not(test))]
-pub(crate) use upcalls::{Upcall, attach};
+pub(crate) use upcalls::attach;
 
 #[cfg(not(test))]
 mod upcalls {

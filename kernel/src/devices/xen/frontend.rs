@@ -158,6 +158,8 @@ impl Frontend {
             if store.changes() != changes {
                 changes = store.changes();
                 seen = self.backend_state(store);
+            } else {
+                store.rest();
             }
             !is_heard || seen >= state as u64
         });

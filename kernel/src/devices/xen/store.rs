@@ -138,6 +138,7 @@ pub(super) fn put(page: &Mmio, direction: Direction, bytes: &[u8]) -> Option<usi
 pub(crate) struct Store {
     page: Mmio,
     notify: fn(channel: u32),
+    rest: fn(),
     channel: u32,
     last_request: u32,
     /// How often the server has told of something that is watched.
@@ -147,11 +148,13 @@ pub(crate) struct Store {
 }
 
 impl Store {
-    /// Over the page that is shared with the server, who is told of news by a channel.
-    pub(crate) fn new(page: Mmio, notify: fn(channel: u32), channel: u32) -> Self {
+    /// Over the page that is shared with the server, who is told of news by a channel. Where there is nothing to do but to wait, `rest`
+    /// lets other domains run: the server's may have no other processor.
+    pub(crate) fn new(page: Mmio, notify: fn(channel: u32), rest: fn(), channel: u32) -> Self {
         Self {
             page,
             notify,
+            rest,
             channel,
             last_request: 0,
             changes: 0,
@@ -176,6 +179,11 @@ impl Store {
             self.receive()?;
         }
         self.broken.map_or(Ok(()), Err)
+    }
+
+    /// Lets other domains run.
+    pub(crate) fn rest(&self) {
+        (self.rest)();
     }
 
     /// What is there by this name.
@@ -309,8 +317,10 @@ impl Store {
     ) -> Result<(), Error> {
         let mut done = 0;
         let mut is_nonsense = false;
+        let rest = self.rest;
         let is_over = wait_until(LIMIT_NS, || {
             match step(done) {
+                Some(0) if done != len => rest(),
                 Some(count) => done += count,
                 None => is_nonsense = true,
             }
@@ -349,7 +359,7 @@ pub(crate) fn with<T>(work: impl FnOnce(&mut Store) -> T) -> Option<T> {
             let page = xen::parameter(Parameter::StorePage)?;
             let phys = page.checked_mul(PAGE_BYTES as u64)?;
             let page = Mmio::map(phys, PAGE_BYTES).ok()?;
-            Store::new(page, xen::notify, channel)
+            Store::new(page, xen::notify, xen::let_others_run, channel)
         }
     };
     let before = store.changes();

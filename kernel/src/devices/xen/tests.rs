@@ -67,7 +67,7 @@ impl Server {
             let server = SERVERS.with_borrow(|servers| servers[channel as usize].clone());
             server.with(Model::run);
         };
-        (server, Store::new(page, notify, channel))
+        (server, Store::new(page, notify, || {}, channel))
     }
 
     pub(crate) fn with<T>(&self, work: impl FnOnce(&mut Model) -> T) -> T {

@@ -223,6 +223,12 @@ fn cards_that_cannot_be_do_not_start() {
         let started = try_start(&mut store, table()).map(drop);
         assert_eq!(started, Err(error), "{path} {value}");
     }
+    // Without events nothing is said to the other end.
+    let (server, mut store) = world(&ALL);
+    let front = Frontend::find(&mut store, "vif").remove(0);
+    let started = start(&mut store, &front, table(), |_| Err(Error::Events)).map(drop);
+    assert_eq!(started, Err(Error::Events));
+    assert_eq!(server.get(&format!("{FRONT}/tx-ring-ref")), None);
     // No room for what is lent: what the other end was not told of is not there for it.
     let (_server, mut store) = world(&ALL);
     let full = SpinLock::new(Table::new(|_, _| false));

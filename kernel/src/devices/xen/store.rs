@@ -149,7 +149,7 @@ pub(crate) struct Store {
 
 impl Store {
     /// Over the page that is shared with the server, who is told of news by a channel. Where there is nothing to do but to wait, `rest`
-    /// lets other domains run: the server's may have no other processor.
+    /// does so until it tells of news, or for a moment: the server may have no other processor.
     pub(crate) fn new(page: Mmio, notify: fn(channel: u32), rest: fn(), channel: u32) -> Self {
         Self {
             page,
@@ -181,7 +181,7 @@ impl Store {
         self.broken.map_or(Ok(()), Err)
     }
 
-    /// Lets other domains run.
+    /// Waits until the server tells of news, or for a moment.
     pub(crate) fn rest(&self) {
         (self.rest)();
     }
@@ -359,7 +359,7 @@ pub(crate) fn with<T>(work: impl FnOnce(&mut Store) -> T) -> Option<T> {
             let page = xen::parameter(Parameter::StorePage)?;
             let phys = page.checked_mul(PAGE_BYTES as u64)?;
             let page = Mmio::map(phys, PAGE_BYTES).ok()?;
-            Store::new(page, xen::notify, xen::let_others_run, channel)
+            Store::new(page, xen::notify, super::watch::rest, channel)
         }
     };
     let before = store.changes();

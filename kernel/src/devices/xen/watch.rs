@@ -6,14 +6,21 @@ use core::sync::atomic::{AtomicBool, Ordering};
 
 use super::events;
 use super::store::{self, Store};
+use crate::arch::clock;
 use crate::arch::interrupts::Irq;
 use crate::scheduler::{self, Name, Service, WaitQueue};
 use crate::sync::SpinLock;
 
 const STACK_BYTES: usize = 64 << 10;
+/// Should an event get lost, or Xen tell of none, the store is looked at all the same.
+const MAX_REST_NS: u64 = 10_000_000;
 
 /// Looks at something, after any change of what is watched.
 type Look = Box<dyn FnMut(&mut Store) + Send>;
+
+/// The store has told of something since somebody rested.
+static HAS_RUNG: SpinLock<bool> = SpinLock::new(false);
+static RINGS: WaitQueue = WaitQueue::new();
 
 static LOOKS: SpinLock<Vec<Look>> = SpinLock::new(Vec::new());
 static HAS_NEWS: SpinLock<bool> = SpinLock::new(false);
@@ -27,9 +34,21 @@ struct Events(Irq);
 impl Service for Events {
     fn serve(&self) {
         if self.0.take_pending() {
+            *HAS_RUNG.lock() = true;
+            RINGS.wake_one();
             wake();
         }
     }
+}
+
+/// Waits for the store's next event, for a moment. One thread at a time does, as it has the store for itself.
+pub(super) fn rest() {
+    let mut has_rung = HAS_RUNG.lock();
+    if !*has_rung {
+        let end_ns = clock::now_ns().saturating_add(MAX_REST_NS);
+        (has_rung, _) = RINGS.wait(has_rung, Some(end_ns));
+    }
+    *has_rung = false;
 }
 
 /// Has the thread see whether there are changes.

@@ -124,6 +124,8 @@ fn start(
         front.say(store, feature, 1)?;
     }
     front.enter(store, State::Connected)?;
+    // What is sent before is lost, and so would be the first request for an address.
+    front.await_backend(store, State::Connected)?;
     let device = NetworkDevice {
         driver: DRIVER,
         mac,

@@ -57,6 +57,15 @@ fn world(features: &[&str]) -> (Server, Store) {
     for feature in features {
         server.set(&format!("{BACK}/{feature}"), "1");
     }
+    // The other end comes when ours is there.
+    server.with(|model| {
+        model.on_write = Some(Box::new(|path, value| {
+            match path == format!("{FRONT}/state") && value == "4" {
+                true => vec![(format!("{BACK}/state"), "4".into())],
+                false => Vec::new(),
+            }
+        }));
+    });
     (server, store)
 }
 

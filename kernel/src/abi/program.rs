@@ -112,10 +112,10 @@ fn start_in(path: &str) -> Result<()> {
 
 /// Runs the program and ends the machine with its status.
 pub fn run() -> ! {
-    if let Some(acpi) = power::acpi() {
-        power_button::watch(acpi, on_power_button);
+    let has_button = power::acpi().is_some_and(|acpi| power_button::watch(acpi, on_power_button));
+    if !has_button {
+        shutdown::watch(on_power_button);
     }
-    shutdown::watch(on_power_button);
     stdio::open();
     syscall::initialise();
     let line = command_line();

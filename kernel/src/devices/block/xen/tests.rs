@@ -117,10 +117,10 @@ fn world() -> (Server, Store) {
     (server, store)
 }
 
-fn try_start(
-    server: &Server,
-    store: &mut Store,
-) -> Result<Option<(QueuedDisk, Arc<Mutex<Model>>)>, Error> {
+/// A disk, and the other end of it.
+type Started = (QueuedDisk, Arc<Mutex<Model>>);
+
+fn try_start(server: &Server, store: &mut Store) -> Result<Option<Started>, Error> {
     // The other end comes when ours is there.
     server.with(|model| {
         model.on_write = Some(Box::new(|path, value| {
@@ -162,7 +162,7 @@ fn try_start(
     Ok(disk.map(|disk| (disk, model)))
 }
 
-fn disk_of(changes: &[(&str, &str)]) -> (QueuedDisk, Arc<Mutex<Model>>) {
+fn disk_of(changes: &[(&str, &str)]) -> Started {
     let (server, mut store) = world();
     for (key, value) in changes {
         server.set(&format!("{BACK}/{key}"), value);

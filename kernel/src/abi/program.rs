@@ -10,6 +10,7 @@ use super::{signal, stdio, syscall, thread};
 use crate::arch::x86_64::power;
 use crate::command_line::Value;
 use crate::devices::power_button;
+use crate::devices::xen::shutdown;
 use crate::epitaph;
 use crate::error::{Errno, Result};
 use crate::scheduler;
@@ -111,8 +112,9 @@ fn start_in(path: &str) -> Result<()> {
 
 /// Runs the program and ends the machine with its status.
 pub fn run() -> ! {
-    if let Some(acpi) = power::acpi() {
-        power_button::watch(acpi, on_power_button);
+    let has_button = power::acpi().is_some_and(|acpi| power_button::watch(acpi, on_power_button));
+    if !has_button {
+        shutdown::watch(on_power_button);
     }
     stdio::open();
     syscall::initialise();

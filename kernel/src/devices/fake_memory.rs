@@ -71,6 +71,12 @@ impl DmaBuffer {
         unsafe { self.pointer::<T>(offset).write_volatile(value) }
     }
 
+    pub(crate) fn swap(&self, offset: usize, value: u64) -> u64 {
+        let before = self.read(offset);
+        self.write(offset, value);
+        before
+    }
+
     pub(crate) fn bytes(&self, range: Range<usize>) -> &[u8] {
         assert!(range.start <= range.end && range.end <= self.len_bytes);
         // SAFETY: in bounds, and never freed.

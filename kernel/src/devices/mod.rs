@@ -10,3 +10,4 @@ pub mod pci;
 pub mod power_button;
 mod registers;
 pub mod virtio;
+pub mod xen;

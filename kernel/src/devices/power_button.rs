@@ -37,22 +37,22 @@ impl Service for PowerButton {
     }
 }
 
-/// Has `on_press` run, as a thread of its own, when the button is pressed. Does nothing where ACPI tells of no button.
-pub fn watch(power: Power, on_press: extern "C" fn(usize) -> !) {
+/// Has `on_press` run, as a thread of its own, when the button is pressed. Whether ACPI tells of a button, and it can interrupt.
+pub fn watch(power: Power, on_press: extern "C" fn(usize) -> !) -> bool {
     let Some(enable_port) = power
         .event_port
         .checked_add(u16::from(power.event_bytes / 2))
     else {
-        return;
+        return false;
     };
     if power.event_port == 0 || power.event_bytes < 4 {
-        return;
+        return false;
     }
     let Ok(line) = u8::try_from(power.interrupt) else {
-        return;
+        return false;
     };
     let Some(irq) = Irq::claim_legacy(line, true) else {
-        return;
+        return false;
     };
     power::take_over(&power);
     let button = PowerButton {
@@ -65,4 +65,5 @@ pub fn watch(power: Power, on_press: extern "C" fn(usize) -> !) {
         port::write16(enable_port, POWER_BUTTON);
         scheduler::register_interrupt(button.irq, button);
     }
+    true
 }

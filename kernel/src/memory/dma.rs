@@ -1,5 +1,7 @@
 //! Memory that devices read and write.
 
+use core::sync::atomic::{AtomicU64, Ordering};
+
 use super::OutOfMemory;
 use super::frames::{self, FRAME_BYTES, FrameInfo};
 
@@ -73,6 +75,12 @@ impl DmaBuffer {
     pub fn write<T: Plain>(&self, offset: usize, value: T) {
         // SAFETY: in bounds and aligned (checked); the memory is owned and only accessed by copies.
         unsafe { self.pointer::<T>(offset).write_volatile(value) }
+    }
+
+    /// Reads a value that others change at the same time, and puts another in its place, in one step.
+    pub fn swap(&self, offset: usize, value: u64) -> u64 {
+        // SAFETY: in bounds and aligned (checked), for as long as the buffer lives; all who change such a word do so in one step.
+        unsafe { AtomicU64::from_ptr(self.pointer(offset)) }.swap(value, Ordering::SeqCst)
     }
 
     /// The bytes `range`, which the device does not write just now.

@@ -46,7 +46,8 @@ use crate::arch::clock;
 use crate::command_line::{Value, VirtioMmioDevice};
 use crate::devices;
 use crate::memory::frames;
-use crate::sync::{OnceCell, SpinLock};
+use crate::scheduler::Turn;
+use crate::sync::OnceCell;
 
 /// The index of the loopback interface.
 pub const LOOPBACK: usize = 0;
@@ -65,7 +66,8 @@ pub struct Network {
 }
 
 static NETWORK: OnceCell<&'static Network> = OnceCell::new();
-static STARTING: SpinLock<()> = SpinLock::new(());
+/// Drivers may wait while they start.
+static STARTING: Turn = Turn::new();
 
 /// What the network needs to know to start.
 pub struct Setup<'a> {
@@ -86,7 +88,7 @@ pub fn network<'a>(setup: impl FnOnce() -> Setup<'a>) -> &'static Network {
     if let Some(network) = NETWORK.get() {
         return network;
     }
-    let _guard = STARTING.lock();
+    let _turn = STARTING.take();
     if let Some(network) = NETWORK.get() {
         return network;
     }
@@ -105,7 +107,7 @@ pub fn network<'a>(setup: impl FnOnce() -> Setup<'a>) -> &'static Network {
             let devices = devices::network::find(setup.virtio_mmio);
             if devices.is_empty() {
                 log::warn!(
-                    "network: no network interface found, there is only the loopback; supported: virtio-net, e1000, e1000e, vmxnet3, ne2000, tulip, pcnet, rtl8139"
+                    "network: no network interface found, there is only the loopback; supported: virtio-net, e1000, e1000e, vmxnet3, ne2000, tulip, pcnet, rtl8139, xen-netfront"
                 );
             }
             devices

@@ -421,6 +421,30 @@ impl Irq {
         Some((this, message))
     }
 
+    /// Claims a line for a hypervisor that interrupts this core by a vector, and the vector. What it announces may be for several: they
+    /// are told apart by [`Irq::shared`].
+    pub fn claim_vector() -> Option<(Self, u8)> {
+        let line = Self::next_line()?;
+        let this = Self {
+            line,
+            share: 1,
+            pin: None,
+        };
+        Some((this, FIRST_VECTOR + line))
+    }
+
+    /// The same line for another who waits for it, with a bit of the mark for itself: bit `number`, of which there are eight.
+    pub fn shared(&self, number: u32) -> Option<Self> {
+        let share = 1_u8.checked_shl(number)?;
+        Some(Self { share, ..*self })
+    }
+
+    /// Has all others look who share the line, on the core that calls, as if it had interrupted.
+    pub fn pass_on(&self) {
+        let others = Mark::of(self.line, !self.share);
+        core_local::current().pending[others.word].fetch_or(others.bits, Ordering::Relaxed);
+    }
+
     /// A line that nothing claims, for tests on the host.
     #[cfg(test)]
     pub(crate) fn of_test(line: u8) -> Self {

@@ -30,6 +30,7 @@ mod queued;
 mod queues;
 mod slots;
 pub mod virtio;
+mod xen;
 
 /// Interrupt lines that all disks with several queues take, at most: a machine has 64, and network cards want one for each core, too.
 const QUEUE_LINES: usize = 24;
@@ -187,7 +188,7 @@ fn start_virtio(
 }
 
 /// Looks for all disks of the machine. Their order: IDE, by bus, slot, channel and drive; AHCI, by bus, slot and port; NVMe, by bus, slot
-/// and namespace; pvscsi, by bus, slot and target; virtio on the PCI bus, by bus and slot; virtio in memory, as the loader tells of them. A disk that does not start is left
+/// and namespace; pvscsi, by bus, slot and target; virtio on the PCI bus, by bus and slot; virtio in memory, as the loader tells of them; where there is none of these, those of Xen's. A disk that does not start is left
 /// out, with an error in the log.
 pub fn discover(virtio_mmio: &[VirtioMmioDevice]) -> Vec<Arc<dyn BlockDriver>> {
     let mut disks = Vec::new();
@@ -221,6 +222,10 @@ pub fn discover(virtio_mmio: &[VirtioMmioDevice]) -> Vec<Arc<dyn BlockDriver>> {
                 &mut disks,
             );
         }
+    }
+    #[cfg(not(test))]
+    if disks.is_empty() {
+        xen::discover(&mut disks);
     }
     disks
 }

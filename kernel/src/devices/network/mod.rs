@@ -11,6 +11,7 @@ mod rtl8139;
 mod tulip;
 pub mod virtio;
 mod vmxnet3;
+mod xen;
 
 use alloc::boxed::Box;
 use alloc::sync::Arc;
@@ -187,8 +188,8 @@ pub trait Transmitter: Device + Send {
     }
 }
 
-/// All controllers of the machine that a driver knows: those on the PCI bus, then those at `virtio_mmio`, which the loader told of. One
-/// that fails to start is left out, with an error in the log.
+/// All controllers of the machine that a driver knows: those on the PCI bus, then those at `virtio_mmio`, which the loader told of, and where
+/// there is none of these, those of Xen's. One that fails to start is left out, with an error in the log.
 pub fn find(virtio_mmio: &[VirtioMmioDevice]) -> Vec<NetworkDevice> {
     let mut found = Vec::new();
     for device in pci::devices() {
@@ -220,6 +221,10 @@ pub fn find(virtio_mmio: &[VirtioMmioDevice]) -> Vec<NetworkDevice> {
                 &mut found,
             );
         }
+    }
+    #[cfg(not(test))]
+    if found.is_empty() {
+        xen::discover(&mut found);
     }
     found
 }

@@ -14,7 +14,9 @@ fn a_sleep_ends_although_another_thread_computes() {
 
 #[test]
 fn a_thread_runs_although_the_first_one_computes_from_the_start() {
-    program("main computes").run().showing(0, &["after all"]);
+    for test in ["main computes", "main computes on a made stack"] {
+        program(test).run().showing(0, &["after all"]);
+    }
 }
 
 #[test]

@@ -467,7 +467,11 @@ fn empty_inbox(here: Here) {
 /// Has the timer look after the running thread, which may never wait: devices are to be served all the same.
 pub fn begin_slice() {
     if preemption::is_enabled() {
-        with_core(Core::begin_slice);
+        with_core(|core| {
+            core.begin_slice();
+            // For the next thread there is more to do, however soon it comes: see [`Core::arm_slice`].
+            core.is_slice_armed = false;
+        });
     }
 }
 

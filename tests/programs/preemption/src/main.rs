@@ -16,6 +16,7 @@ fn main() {
     match std::env::args().nth(1).as_deref() {
         Some("sleep") => sleep(),
         Some("main computes") => main_computes(),
+        Some("main computes on a made stack") => main_computes_on_a_made_stack(),
         Some("nothing else") => nothing_else(),
         Some("made code") => made_code(),
         Some("share") => share(),
@@ -55,6 +56,15 @@ fn sleep() {
 fn main_computes() {
     thread::spawn(|| IS_OVER.store(true, Ordering::Relaxed));
     hog();
+}
+
+/// The same on a stack of the program's own making, where it goes before the timer has come for the first time.
+fn main_computes_on_a_made_stack() {
+    extern "C" fn compute() {
+        hog();
+    }
+    thread::spawn(|| IS_OVER.store(true, Ordering::Relaxed));
+    on_made_stack(compute);
 }
 
 /// Nobody else wants the core but devices.

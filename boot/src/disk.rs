@@ -1,4 +1,4 @@
-//! Reads the boot disk by INT 13h AH=42h (Enhanced Disk Drive Specification 3.0).
+//! Reads the boot disk by INT 13h AH=42h (Enhanced Disk Drive Specification 3.0), or by DMA where `ata` can.
 //!
 //! Each read takes as much as the bounce buffer holds and the ELF has: a call of the BIOS costs more than the sectors, and what comes
 //! next is mostly what lies behind. A read that fails three times is tried again with half the sectors: some BIOSes take fewer than
@@ -111,8 +111,11 @@ disk_bounce_read:
     mov ecx, [disk_most]
 disk_bounce_try:
     mov [disk_wanted], ecx
+    call ata_read
+    jnc disk_bounce_done
     mov eax, offset disk_read16
     call mode_real
+disk_bounce_done:
     mov eax, [disk_lba]
     mov [disk_held], ecx
     movzx edx, byte ptr [disk_status]

@@ -8,6 +8,9 @@
 //! every call of the BIOS `mode` goes to real mode and back; what is read goes through a bounce
 //! buffer below 1 MiB. `console` says what went wrong, on the screen and on COM1, and halts.
 //!
+//! What a BIOS would read word by word, an ATA disk at its usual ports, is read by DMA (`ata`); the BIOS reads all else, and whatever
+//! that can't.
+//!
 //! No FPU, MMX or SSE, no unreal mode, no assumption about the boot drive but the number in DL.
 //! The header is checked by its CRC; the ELF's CRC is for tools: it would cost the guest several
 //! instructions a byte, more than everything else here.
@@ -36,6 +39,7 @@
 #![no_std]
 
 mod a20;
+mod ata;
 mod console;
 mod disk;
 mod elf;

@@ -9,6 +9,7 @@ core::arch::global_asm!(
 start16:
     call a20_enable16
     call memory_map_read16
+    call ata_ask16
     mov eax, offset start
     push eax
     jmp protect16
@@ -17,6 +18,7 @@ start16:
 start:
     call disk_prepare
     call header_read
+    call ata_prepare
 
     # The first bytes of the ELF, with its headers.
     mov esi, {ELF_AT}

@@ -94,10 +94,35 @@ fn isapc_without_pci() {
 }
 
 #[test]
-fn the_second_disk() {
-    let options =
-        "-M pc -m 32 -drive file=DISK,format=raw,if=none,id=d -device ide-hd,drive=d,unit=1";
-    boot("second", options);
+fn every_place_of_an_ide_disk_is_read_by_dma() {
+    for unit in 0..4 {
+        let name = format!("ide-{unit}");
+        let trace = std::env::temp_dir().join(format!("toro-loader-{}-{unit}", std::process::id()));
+        let options = format!(
+            "-M pc -m 32 -drive file=DISK,format=raw,if=none,id=d -device ide-hd,drive=d,bus=ide.{},unit={} \
+             -trace enable=ide_sector_read,file={}",
+            unit / 2,
+            unit % 2,
+            trace.display()
+        );
+        boot(&name, &options);
+        let sectors = std::fs::read_to_string(&trace).unwrap().lines().count();
+        std::fs::remove_file(&trace).unwrap();
+        // The boot sector and its like, the second stage, the boot header; of the ELF, which has 1,400 sectors, none.
+        assert!(
+            (10..100).contains(&sectors),
+            "{sectors} sectors word by word"
+        );
+    }
+}
+
+#[test]
+fn what_dma_can_not_read_the_bios_reads() {
+    // The first read of a sector in the middle of the ELF fails; the loader resets the disk and goes on by the BIOS.
+    let options = "-M pc -m 32 -blockdev driver=file,node-name=file,filename=DISK \
+                   -blockdev driver=blkdebug,node-name=disk,image=file,inject-error.0.event=none,inject-error.0.iotype=read,\
+inject-error.0.sector=2600,inject-error.0.once=on -device ide-hd,drive=disk,rerror=report,werror=report";
+    boot("dma-fails", options);
 }
 
 #[test]

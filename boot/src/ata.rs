@@ -1,0 +1,284 @@
+//! Reads the boot disk by bus-master DMA, where the BIOS says that it is an ATA disk at a PCI controller with its usual ports.
+//!
+//! A BIOS reads such a disk word by word, and an emulated machine is left and entered for each of them: a start takes three times
+//! as long so. What is not as expected here is left to the BIOS for good: another kind of disk or controller, a read that fails, and
+//! a disk that brings another boot header than the BIOS read. Standards: Enhanced Disk Drive Specification 3.0 (INT 13h AH=48h, its
+//! device path and the device parameter table extension), ATA-6 (READ DMA), "Programming Interface for Bus Master IDE Controller" 1.0.
+
+use crate::layout::{BOUNCE, HEADER};
+
+/// Looks at a status before a read counts as failed: seconds, since each leaves an emulated machine.
+const LOOKS: u32 = 1 << 22;
+
+core::arch::global_asm!(
+    r#"
+    .section .boot.stage2, "ax"
+    .code16
+    # Ask what the boot drive is. Without an answer the table stays empty.
+ata_ask16:
+    mov ah, 0x48
+    mov dl, [boot_drive]
+    mov si, offset ata_drive
+    int 0x13
+    ret
+
+    .code32
+    # After the boot header: find the ports of the boot disk, and see whether DMA brings the header too.
+ata_prepare:
+    # The key of a device path; behind it the bus and the interface.
+    cmp word ptr [ata_drive + 30], 0xbedd
+    jne ata_prepare_end
+    cmp dword ptr [ata_drive + 36], 0x20494350
+    jne ata_prepare_end
+    cmp dword ptr [ata_drive + 40], 0x20415441
+    jne ata_prepare_end
+    # The table extension: its sum is 0, and the disk knows LBA.
+    movzx esi, word ptr [ata_drive + 26]
+    movzx eax, word ptr [ata_drive + 28]
+    shl eax, 4
+    add esi, eax
+    mov ecx, 15
+    mov al, [esi + 15]
+ata_prepare_sum:
+    add al, [esi + ecx - 1]
+    dec ecx
+    jnz ata_prepare_sum
+    test al, al
+    jnz ata_prepare_end
+    mov al, [esi + 4]
+    test al, 0x40
+    jz ata_prepare_end
+    mov [ata_device], al
+    mov ax, [esi + 2]
+    mov [ata_control], ax
+    mov ax, [esi]
+    mov [ata_command], ax
+    # ECX = where the channel's registers lie among those of the bus master.
+    cmp ax, 0x1f0
+    je ata_prepare_pci
+    mov cl, 8
+    cmp ax, 0x170
+    jne ata_prepare_end
+
+    # EBX = the configuration address of the controller: bus, device and function are a byte each in the path.
+ata_prepare_pci:
+    mov eax, [ata_drive + 48]
+    movzx ebx, al
+    or bh, 0x80
+    shl ebx, 16
+    movzx edx, ah
+    and edx, 31
+    shl edx, 11
+    or ebx, edx
+    shr eax, 8
+    and eax, 0x700
+    or ebx, eax
+    # IDE, and a bus master.
+    mov al, 0x08
+    call ata_config
+    in eax, dx
+    shr eax, 8
+    and eax, 0xffff80
+    cmp eax, 0x010180
+    jne ata_prepare_end
+    mov al, 0x20
+    call ata_config
+    in eax, dx
+    test al, 1
+    jz ata_prepare_end
+    and eax, 0xfff0
+    jz ata_prepare_end
+    add eax, ecx
+    mov [ata_master], ax
+    mov al, 0x04
+    call ata_config
+    in ax, dx
+    or al, 5
+    out dx, ax
+
+    # The header once more, 8 sectors: where its first 8 words come out the same, this is the disk, and it can. They hold sums of the
+    # header and of the ELF.
+    mov ecx, 8
+    call ata_read
+    mov esi, {HEADER}
+    mov edi, {BOUNCE}
+    repe cmpsd
+    je ata_prepare_end
+    call ata_forget
+ata_prepare_end:
+    ret
+
+    # Select the configuration register AL of the controller; DX = the port to read or write it. Changes EAX.
+ata_config:
+    movzx eax, al
+    or eax, ebx
+    mov dx, 0xcf8
+    out dx, eax
+    mov dl, 0xfc
+    ret
+
+    # Read ECX sectors, 127 at most, from disk_lba on into the bounce buffer. Carry: not by this way. Keeps registers.
+ata_read:
+    cmp word ptr [ata_master], 1
+    jb ata_read_never
+    pushad
+    # The one descriptor: bytes, and the mark of the last.
+    mov eax, ecx
+    shl eax, 9
+    or eax, 0x80000000
+    mov [ata_descriptor + 4], eax
+    call ata_wait
+    jc ata_read_fail
+    # No interrupt at the end: the BIOS has its own ideas of those.
+    mov al, 0x0a
+    out dx, al
+    mov bx, [ata_command]
+    mov eax, [disk_lba]
+    shr eax, 24
+    or al, [ata_device]
+    lea edx, [ebx + 6]
+    out dx, al
+    call ata_wait
+    jc ata_read_fail
+    lea edx, [ebx + 2]
+    mov al, cl
+    out dx, al
+    mov eax, [disk_lba]
+    inc edx
+    out dx, al
+    shr eax, 8
+    inc edx
+    out dx, al
+    shr eax, 8
+    inc edx
+    out dx, al
+    # To memory, marks of before cleared; then READ DMA, then start.
+    mov dx, [ata_master]
+    mov al, 8
+    out dx, al
+    add edx, 2
+    in al, dx
+    or al, 6
+    out dx, al
+    add edx, 2
+    mov eax, offset ata_descriptor
+    out dx, eax
+    lea edx, [ebx + 7]
+    mov al, 0xc8
+    out dx, al
+    mov dx, [ata_master]
+    mov al, 9
+    out dx, al
+    mov ecx, {LOOKS}
+ata_read_look:
+    mov dx, [ata_master]
+    add edx, 2
+    in al, dx
+    test al, 1
+    jz ata_read_done
+    # A disk that fails leaves the bus master waiting.
+    mov dx, [ata_control]
+    in al, dx
+    and al, 0x81
+    dec al
+    jz ata_read_fail
+    pause
+    dec ecx
+    jnz ata_read_look
+ata_read_fail:
+    mov al, 0
+    call ata_stop
+    call ata_forget
+    mov eax, offset ata_reset16
+    call mode_real
+    popad
+    stc
+ata_read_never:
+    ret
+ata_read_done:
+    call ata_stop
+    # An error of the bus master, or of the disk: fault, data left, error.
+    test al, 2
+    jnz ata_read_fail
+    call ata_wait
+    jc ata_read_fail
+    test al, 0x29
+    jnz ata_read_fail
+    popad
+    clc
+    ret
+
+    # Leave the disk to the BIOS from here on; what the buffer holds may be half of a read.
+ata_forget:
+    mov word ptr [ata_master], 0
+    mov dword ptr [disk_held], 0
+    ret
+
+    # Stop the bus master, take what the disk wants to say, and let it interrupt again. Keeps AL.
+ata_stop:
+    mov ah, al
+    mov dx, [ata_master]
+    mov al, 0
+    out dx, al
+    mov dx, [ata_command]
+    add edx, 7
+    in al, dx
+    mov dx, [ata_control]
+    mov al, 8
+    out dx, al
+    mov al, ah
+    ret
+
+    # Wait until no command is being executed: AL = the status, DX = the port of it. Carry: in vain.
+ata_wait:
+    push ecx
+    mov dx, [ata_control]
+    # The status holds 400 ns after a write: four reads.
+    in al, dx
+    in al, dx
+    in al, dx
+    in al, dx
+    mov ecx, {LOOKS}
+ata_wait_look:
+    in al, dx
+    test al, 0x80
+    jz ata_wait_end
+    pause
+    dec ecx
+    jnz ata_wait_look
+    stc
+ata_wait_end:
+    pop ecx
+    ret
+
+    .code16
+ata_reset16:
+    mov dl, [boot_drive]
+    xor ah, ah
+    int 0x13
+    ret
+
+    .balign 4
+    # Physical region descriptor: address, bytes.
+ata_descriptor:
+    .long {BOUNCE}, 0
+    # First ports of the channel's command registers and of the bus master's; the latter is 0 where there is none to be used.
+ata_command:
+    .word 0
+ata_master:
+    .word 0
+    # The port of the alternate status and of the device control.
+ata_control:
+    .word 0
+ata_device:
+    .byte 0
+    .balign 4
+    # The result buffer of INT 13h AH=48h, with room for a device path.
+ata_drive:
+    .word 66
+    .zero 64
+    "#,
+    HEADER = const HEADER,
+    BOUNCE = const BOUNCE,
+    LOOKS = const LOOKS,
+);

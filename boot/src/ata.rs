@@ -5,10 +5,12 @@
 //! a disk that brings another boot header than the BIOS read. Standards: Enhanced Disk Drive Specification 3.0 (INT 13h AH=48h, its
 //! device path and the device parameter table extension), ATA-6 (READ DMA), "Programming Interface for Bus Master IDE Controller" 1.0.
 
-use crate::layout::{BOUNCE, HEADER};
+use crate::layout::{BOUNCE, BOUNCE_SECTORS, HEADER};
 
 /// Looks at a status before a read counts as failed: seconds, since each leaves an emulated machine.
 const LOOKS: u32 = 1 << 22;
+/// Most sectors of one read.
+pub(crate) const MOST_SECTORS: u32 = 255;
 
 core::arch::global_asm!(
     r#"
@@ -98,13 +100,17 @@ ata_prepare_pci:
 
     # The header once more, 8 sectors: where its first 8 words come out the same, this is the disk, and it can. They hold sums of the
     # header and of the ELF.
+    mov eax, [disk_lba]
     mov ecx, 8
+    mov edi, {BOUNCE}
     call ata_read
     mov esi, {HEADER}
-    mov edi, {BOUNCE}
     repe cmpsd
+    jne ata_forget
+    # The buffer is left for the ends of segments alone.
+    cmp word ptr [ata_master], 0
     je ata_prepare_end
-    call ata_forget
+    mov dword ptr [disk_most], 8
 ata_prepare_end:
     ret
 
@@ -117,23 +123,39 @@ ata_config:
     mov dl, 0xfc
     ret
 
-    # Read ECX sectors, 127 at most, from disk_lba on into the bounce buffer. Carry: not by this way. Keeps registers.
+    # Read ECX sectors, 1 to {MOST_SECTORS}, from the LBA EAX on to EDI, which is even. Carry: not by this way. Keeps registers.
 ata_read:
     cmp word ptr [ata_master], 1
     jb ata_read_never
     pushad
-    # The one descriptor: bytes, and the mark of the last.
-    mov eax, ecx
-    shl eax, 9
-    or eax, 0x80000000
-    mov [ata_descriptor + 4], eax
+    # Descriptors: address and bytes, up to the next 64 KiB each; 0 bytes are 64 KiB. The last is marked.
+    mov ebx, offset ata_descriptors - 8
+    mov esi, ecx
+    shl esi, 9
+ata_read_descriptor:
+    add ebx, 8
+    movzx edx, di
+    neg edx
+    add edx, 0x10000
+    cmp edx, esi
+    jbe ata_read_room
+    mov edx, esi
+ata_read_room:
+    mov [ebx], edi
+    mov [ebx + 4], dx
+    mov word ptr [ebx + 6], 0
+    add edi, edx
+    sub esi, edx
+    jnz ata_read_descriptor
+    mov byte ptr [ebx + 7], 0x80
+    mov esi, eax
     call ata_wait
     jc ata_read_fail
     # No interrupt at the end: the BIOS has its own ideas of those.
     mov al, 0x0a
     out dx, al
-    mov bx, [ata_command]
-    mov eax, [disk_lba]
+    movzx ebx, word ptr [ata_command]
+    mov eax, esi
     shr eax, 24
     or al, [ata_device]
     lea edx, [ebx + 6]
@@ -143,7 +165,7 @@ ata_read:
     lea edx, [ebx + 2]
     mov al, cl
     out dx, al
-    mov eax, [disk_lba]
+    mov eax, esi
     inc edx
     out dx, al
     shr eax, 8
@@ -161,7 +183,7 @@ ata_read:
     or al, 6
     out dx, al
     add edx, 2
-    mov eax, offset ata_descriptor
+    mov eax, offset ata_descriptors
     out dx, eax
     lea edx, [ebx + 7]
     mov al, 0xc8
@@ -212,6 +234,7 @@ ata_read_done:
 ata_forget:
     mov word ptr [ata_master], 0
     mov dword ptr [disk_held], 0
+    mov dword ptr [disk_most], {BOUNCE_SECTORS}
     ret
 
     # Stop the bus master, take what the disk wants to say, and let it interrupt again. Keeps AL.
@@ -259,9 +282,9 @@ ata_reset16:
     ret
 
     .balign 4
-    # Physical region descriptor: address, bytes.
-ata_descriptor:
-    .long {BOUNCE}, 0
+    # Physical region descriptors: most of {MOST_SECTORS} sectors lie in two times 64 KiB, and in parts of two.
+ata_descriptors:
+    .zero 8 * 3
     # First ports of the channel's command registers and of the bus master's; the latter is 0 where there is none to be used.
 ata_command:
     .word 0
@@ -280,5 +303,7 @@ ata_drive:
     "#,
     HEADER = const HEADER,
     BOUNCE = const BOUNCE,
+    BOUNCE_SECTORS = const BOUNCE_SECTORS,
     LOOKS = const LOOKS,
+    MOST_SECTORS = const MOST_SECTORS,
 );

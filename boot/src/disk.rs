@@ -4,6 +4,7 @@
 //! next is mostly what lies behind. A read that fails three times is tried again with half the sectors: some BIOSes take fewer than
 //! 127. One sector that can't be read is the end.
 
+use crate::ata::MOST_SECTORS;
 use crate::layout::{BOUNCE, BOUNCE_SECTORS, BUFFER_LEN, ELF_AT, PARTITION_LBA};
 
 core::arch::global_asm!(
@@ -40,6 +41,31 @@ disk_read:
 disk_read_chunk:
     test ebp, ebp
     jz disk_read_end
+    # Whole sectors to an even address: by DMA, if that is to be had.
+    cmp word ptr [ata_master], 0
+    je disk_read_some
+    mov ecx, ebp
+    shr ecx, 9
+    jz disk_read_some
+    test esi, 511
+    jnz disk_read_some
+    test edi, 1
+    jnz disk_read_some
+    cmp ecx, {MOST_SECTORS}
+    jbe disk_read_whole
+    mov ecx, {MOST_SECTORS}
+disk_read_whole:
+    mov eax, esi
+    shr eax, 9
+    add eax, [disk_partition]
+    call ata_read
+    jc disk_read_some
+    shl ecx, 9
+    add esi, ecx
+    add edi, ecx
+    sub ebp, ecx
+    jmp disk_read_chunk
+disk_read_some:
     mov eax, esi
     mov ecx, [disk_shift]
     shr eax, cl
@@ -111,7 +137,11 @@ disk_bounce_read:
     mov ecx, [disk_most]
 disk_bounce_try:
     mov [disk_wanted], ecx
+    mov eax, [disk_lba]
+    push edi
+    mov edi, {BOUNCE}
     call ata_read
+    pop edi
     jnc disk_bounce_done
     mov eax, offset disk_read16
     call mode_real
@@ -194,4 +224,5 @@ disk_message:
     PARTITION_LBA = const PARTITION_LBA,
     BOUNCE = const BOUNCE,
     BOUNCE_SECTORS = const BOUNCE_SECTORS,
+    MOST_SECTORS = const MOST_SECTORS,
 );

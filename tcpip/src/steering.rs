@@ -8,6 +8,7 @@
 use alloc::vec::Vec;
 
 use crate::address::{Address, Tuple};
+use crate::engine::offered::Awaited;
 use crate::hash::Secret;
 use crate::ip::addresses::Addresses;
 use crate::wire::ethernet::Mac;
@@ -109,8 +110,8 @@ pub struct Book {
     /// An address is being looked for, of IPv4 and of IPv6.
     pub(crate) is_awaiting: bool,
     pub(crate) is_configuring_ipv6: bool,
-    /// The address that a server has offered and not lent yet.
-    pub(crate) offered: Option<Address>,
+    /// The address that a server offers and has not lent yet.
+    pub(crate) awaited: Awaited,
 }
 
 #[cfg(test)]

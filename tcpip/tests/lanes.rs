@@ -394,31 +394,40 @@ fn lends(question: &[u8], kind: u8) -> Vec<u8> {
 
 #[test]
 fn connections_to_an_address_on_offer_wait_for_it_in_their_lanes() {
-    let mut net = Net::new(10);
-    // The peer knows the host's hardware address.
-    net.accepted();
-    net.lanes[0].remove_address(B);
-    net.lanes[0].start_dhcp(net.now);
-    let question = net.lanes[0].device.frames.pop_back().expect("a question");
-    net.lanes[1].receive(&lends(&question, 2), false, net.now);
-    while net.deliver() {}
-    let request = net.lanes[0].device.frames.pop_back().expect("a request");
-    for _ in 0..6 {
-        let to = SocketAddr::new(B, PORT);
-        let slot = net.peer.connect((), ANY, to, Settings::default(), net.now);
-        slot.expect("a way");
+    // QEMU's user network speaks to the address as soon as it has heard the question.
+    for before_offer in [6, 3, 0] {
+        let mut net = Net::new(10);
+        // The peer knows the host's hardware address.
+        net.accepted();
+        net.lanes[0].remove_address(B);
+        net.lanes[0].start_dhcp(net.now);
+        net.lanes[0].share_addresses();
+        let question = net.lanes[0].device.frames.pop_back().expect("a question");
+        while net.deliver() {}
+        let connect = |net: &mut Net, count| {
+            for _ in 0..count {
+                let to = SocketAddr::new(B, PORT);
+                let slot = net.peer.connect((), ANY, to, Settings::default(), net.now);
+                slot.expect("a way");
+            }
+            net.settle();
+        };
+        connect(&mut net, before_offer);
+        net.lanes[1].receive(&lends(&question, 2), false, net.now);
+        while net.deliver() {}
+        let request = net.lanes[0].device.frames.pop_back().expect("a request");
+        connect(&mut net, 6 - before_offer);
+        let accepted = |net: &Net| -> Vec<usize> {
+            let lanes = net.lanes.iter();
+            lanes.map(|lane| lane.sockets.accepted.len()).collect()
+        };
+        assert_eq!(accepted(&net), [0; LANES]);
+        net.lanes[0].receive(&lends(&request, 5), false, net.now);
+        net.settle();
+        let counts = accepted(&net);
+        assert_eq!(counts.iter().sum::<usize>(), 6, "{counts:?}");
+        assert!(counts[1..].iter().any(|count| *count != 0), "{counts:?}");
+        let dropped = net.lanes.iter().map(|lane| lane.stats().wrong_address);
+        assert_eq!(dropped.sum::<u64>(), 0);
     }
-    net.settle();
-    let accepted = |net: &Net| -> Vec<usize> {
-        let lanes = net.lanes.iter();
-        lanes.map(|lane| lane.sockets.accepted.len()).collect()
-    };
-    assert_eq!(accepted(&net), [0; LANES]);
-    net.lanes[0].receive(&lends(&request, 5), false, net.now);
-    net.settle();
-    let counts = accepted(&net);
-    assert_eq!(counts.iter().sum::<usize>(), 6, "{counts:?}");
-    assert!(counts[1..].iter().any(|count| *count != 0), "{counts:?}");
-    let dropped = net.lanes.iter().map(|lane| lane.stats().wrong_address);
-    assert_eq!(dropped.sum::<u64>(), 0);
 }

@@ -7,7 +7,7 @@ use super::report::{Figure, Report, Unit};
 use super::statistics::median;
 use super::subject::{Bench, HELLO, Machinery, Subject, Way};
 use crate::image;
-use crate::values::{Boot, Machine, Size};
+use crate::values::{Boot, DiskBus, Machine, Size};
 use crate::vm::End;
 use anyhow::{Context, Result};
 use std::time::Duration;
@@ -72,24 +72,38 @@ pub(super) fn measure(bench: &Bench, report: &mut Report) -> Result<()> {
         bench.plain_machine(&hello, Way::PC_PVH, Some(memory))
     })?;
 
-    let way = Way::PC_BIOS;
+    // As the tool makes a machine, and with the disks that QEMU makes of `-drive file=…` alone.
     let service = bench.service()?;
-    let machinery = bench.service_machine(&service, way)?;
+    for (bus, what) in [(None, ""), (Some(DiskBus::Ide), ", IDE disks")] {
+        measure_firmware(bench, report, &service, bus, what)?;
+    }
+    Ok(())
+}
+
+/// Adds the time to the service's first answer by BIOS, by the firmware's own on the same machine. They are measured in turn.
+fn measure_firmware(
+    bench: &Bench,
+    report: &mut Report,
+    service: &Subject,
+    disk_bus: Option<DiskBus>,
+    what: &str,
+) -> Result<()> {
+    let way = Way::PC_BIOS;
+    let name = service.name();
+    let machinery = bench.service_machine_on(service, way, disk_bus)?;
     let firmware = machinery.with_source(firmware::image(way, bench.folder())?);
     bench.shell.status(
         "Timing",
-        format_args!("{} and the firmware ({way})", service.name()),
+        format_args!("{name} and the firmware ({way}{what})"),
     );
-    let mut answers = Vec::new();
+    let (mut answers, mut ends) = (Vec::new(), Vec::new());
     for _ in 0..bench.options.runs {
         answers.push(in_ms(machinery.start(None)?.first_answer()?));
+        ends.push(in_ms(firmware.run(None)?.0));
     }
-    let answer = median(&answers).context("nothing was measured")?;
-    let ratio = answer / times(bench, &firmware)?;
-    let name = format!(
-        "{}, first answer by the firmware's time ({way})",
-        service.name()
-    );
+    let middle = |times: &[f64]| median(times).context("nothing was measured");
+    let ratio = middle(&answers)? / middle(&ends)?;
+    let name = format!("{name}, first answer by the firmware's time ({way}{what})");
     report.add(Figure::new(name, ratio, Unit::Ratio).at_most(FIRMWARE_LIMIT));
     Ok(())
 }
@@ -164,15 +178,6 @@ fn measure_memory(
         report.add(Figure::new(name, most / least, Unit::Ratio).at_most(MEMORY_LIMIT));
     }
     Ok(())
-}
-
-/// The median of the times that a machine takes to its end, in milliseconds.
-fn times(bench: &Bench, machinery: &Machinery) -> Result<f64> {
-    let mut times = Vec::new();
-    for _ in 0..bench.options.runs {
-        times.push(in_ms(machinery.run(None)?.0));
-    }
-    median(&times).context("nothing was measured")
 }
 
 fn in_ms(time: Duration) -> f64 {

@@ -223,8 +223,18 @@ impl Bench {
         Way::chosen(&options, &[Way::PC_BIOS])[0]
     }
 
-    /// A machine with a network card and the disk with the page.
+    /// A machine with a network card and the disk with the page, on the bus that the program asks for.
     pub(super) fn service_machine(&self, subject: &Subject, way: Way) -> Result<Machinery> {
+        self.service_machine_on(subject, way, None)
+    }
+
+    /// The same with its disks on a bus that is named.
+    pub(super) fn service_machine_on(
+        &self,
+        subject: &Subject,
+        way: Way,
+        disk_bus: Option<DiskBus>,
+    ) -> Result<Machinery> {
         let disks = if self.options.path.is_none() {
             vec![self.page_disk()?]
         } else {
@@ -235,6 +245,7 @@ impl Bench {
             way,
             Overrides {
                 disks,
+                disk_bus,
                 ..Overrides::default()
             },
         )?;

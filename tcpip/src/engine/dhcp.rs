@@ -7,7 +7,7 @@ use core::net::Ipv4Addr;
 use crate::address::{Address, Prefix};
 use crate::device::Device;
 use crate::engine::Engine;
-use crate::engine::offered::Offered;
+use crate::engine::offered::{Awaited, Offered};
 use crate::engine::send::Outgoing;
 use crate::ip::addresses::{Own, Route};
 use crate::sockets::Sockets;
@@ -174,6 +174,9 @@ impl<D: Device, S: Sockets> Engine<D, S> {
                 _ => now + client.wait + wobble,
             };
             client.wait = (client.wait * 2).min(MAX_WAIT_US);
+            if query.kind == Kind::Discover {
+                self.forget_waiting();
+            }
             self.send_query(&query, to, now);
         }
         if let Some(client) = &self.dhcp {
@@ -181,12 +184,13 @@ impl<D: Device, S: Sockets> Engine<D, S> {
                 Phase::Bound { until, .. } => client.next_at.min(until),
                 _ => client.next_at,
             };
-            let offered = match client.phase {
-                Phase::Requesting { address, .. } => Some(address),
-                _ => None,
+            let awaited = match client.phase {
+                Phase::Selecting => Awaited::Any,
+                Phase::Requesting { address, .. } => Awaited::One(address),
+                Phase::Bound { .. } => Awaited::Nothing,
             };
             self.timers.set(Key::Dhcp, next.max(now + 1));
-            self.set_offered(offered, now);
+            self.set_awaited(awaited, now);
         }
     }
 

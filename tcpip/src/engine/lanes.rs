@@ -38,14 +38,14 @@ impl<D: Device, S: Sockets> Engine<D, S> {
             book.addresses == self.addresses
                 && book.is_awaiting == is_awaiting
                 && book.is_configuring_ipv6 == is_configuring_ipv6
-                && book.offered == self.offered.address
+                && book.awaited == self.offered.awaited
         });
         if !is_told {
             let book = Book {
                 addresses: self.addresses.clone(),
                 is_awaiting,
                 is_configuring_ipv6,
-                offered: self.offered.address,
+                awaited: self.offered.awaited,
             };
             self.sockets
                 .hand_over(To::Others, Parcel::Addresses(book.clone()));
@@ -63,11 +63,11 @@ impl<D: Device, S: Sockets> Engine<D, S> {
             Parcel::Addresses(book) => {
                 self.addresses = book.addresses.clone();
                 self.is_awaiting = book.is_awaiting;
-                let offered = book.offered;
+                let awaited = book.awaited;
                 self.book = Some(book);
                 self.forget_paths();
                 self.begin_awaiting(now);
-                self.set_offered(offered, now);
+                self.set_awaited(awaited, now);
             }
         }
     }

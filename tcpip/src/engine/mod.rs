@@ -10,7 +10,7 @@ mod dhcp;
 mod groups;
 mod icmp;
 mod lanes;
-mod offered;
+pub(crate) mod offered;
 mod receive;
 mod send;
 mod tcp;

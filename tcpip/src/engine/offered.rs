@@ -1,7 +1,8 @@
-//! Packets to an address that a DHCP server has offered, and which is ours only when the server has said so once more.
+//! Packets to the address that a DHCP server offers, and which is ours only when the server has said so once more.
 //!
-//! Who heard of the address by the offer may speak to it at once, as QEMU's user network does when it forwards a port, and say what was lost
-//! again only after seconds. Nothing of it is looked at before the address is ours (RFC 2131, section 4.4.1): it waits.
+//! Who heard of the address by the question or by the offer may speak to it at once, as QEMU's user network does when it forwards a port (now and
+//! then before its offer), and say what was lost again only after seconds. Nothing of it is looked at before the address is ours (RFC 2131,
+//! section 4.4.1): it waits.
 
 use alloc::vec::Vec;
 
@@ -15,10 +16,21 @@ use crate::wire::ip::Packet;
 const MAX_PACKETS: usize = 16;
 const MAX_BYTES: usize = 32 << 10;
 
+/// The address that packets wait for.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) enum Awaited {
+    #[default]
+    Nothing,
+    /// The one that a server will offer, which has been asked.
+    Any,
+    /// The one that is offered.
+    One(Address),
+}
+
 /// The address, and what waits for it.
 #[derive(Default)]
 pub(super) struct Offered {
-    pub(super) address: Option<Address>,
+    pub(super) awaited: Awaited,
     packets: Vec<Waiting>,
 }
 
@@ -28,9 +40,15 @@ struct Waiting {
 }
 
 impl<D: Device, S: Sockets> Engine<D, S> {
-    /// Keeps a packet to an address that is not ours if it is the one that is offered, and there is room; whether it did.
+    /// Keeps a packet to an address that is not ours if it may be the one that is offered, and there is room; whether it did.
     pub(super) fn keep_for_offered(&mut self, packet: &Packet<'_>, is_verified: bool) -> bool {
-        if self.offered.address != Some(packet.destination) {
+        let to = packet.destination;
+        let is_awaited = match self.offered.awaited {
+            Awaited::Nothing => false,
+            Awaited::Any => to.is_v4() && to.is_unicast() && !self.is_for_us(to),
+            Awaited::One(address) => address == to,
+        };
+        if !is_awaited {
             return false;
         }
         let waiting = &mut self.offered.packets;
@@ -45,13 +63,18 @@ impl<D: Device, S: Sockets> Engine<D, S> {
         has_room
     }
 
-    /// The address is offered now, or none any more: what waited for the one before is taken as what comes now.
-    pub(super) fn set_offered(&mut self, address: Option<Address>, now: u64) {
-        if self.offered.address == address {
+    /// Forgets what came before a question that nobody answered.
+    pub(super) fn forget_waiting(&mut self) {
+        self.stats.wrong_address += self.offered.packets.drain(..).len() as u64;
+    }
+
+    /// Packets wait for another address now, or for none: those of before are taken as what comes now.
+    pub(super) fn set_awaited(&mut self, awaited: Awaited, now: u64) {
+        if self.offered.awaited == awaited {
             return;
         }
         let packets = core::mem::take(&mut self.offered.packets);
-        self.offered.address = address;
+        self.offered.awaited = awaited;
         for Waiting { bytes, is_verified } in packets {
             self.take_packet(&bytes, is_verified, now);
         }

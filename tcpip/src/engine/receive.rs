@@ -150,7 +150,7 @@ impl<D: Device, S: Sockets> Engine<D, S> {
     }
 
     /// Whether packets to an address are taken here.
-    fn is_for_us(&self, address: Address) -> bool {
+    pub(super) fn is_for_us(&self, address: Address) -> bool {
         self.addresses.is_own(address)
             || self.addresses.is_broadcast(address)
             || address.is_multicast() && self.is_member(address)

@@ -282,7 +282,7 @@ ata_reset16:
     ret
 
     .balign 4
-    # Physical region descriptors: most of {MOST_SECTORS} sectors lie in two times 64 KiB, and in parts of two.
+    # Physical region descriptors: {MOST_SECTORS} sectors touch three times 64 KiB at most.
 ata_descriptors:
     .zero 8 * 3
     # First ports of the channel's command registers and of the bus master's; the latter is 0 where there is none to be used.

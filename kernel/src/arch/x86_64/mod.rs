@@ -2,6 +2,7 @@
 
 pub mod acpi;
 pub mod aml;
+mod baseline;
 #[cfg(not(test))]
 pub mod boot;
 pub mod clock;

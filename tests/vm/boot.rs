@@ -89,6 +89,19 @@ fn a_processor_that_lacks_something_is_told_what() {
     }
 }
 
+#[test]
+fn the_loader_for_uefi_says_what_the_processor_lacks_on_the_firmware_s_console() {
+    let machine = Bare::new("q35").uefi().qemu(&["-cpu", "max,-nx"]);
+    let image = machine.image("hello", Format::Raw);
+    let console = machine
+        .file("-drive", "format=raw,file=", &image)
+        .run_until("another model");
+    assert!(
+        console.contains("Toro: this processor lacks nx (CPUID)"),
+        "{console}"
+    );
+}
+
 /// A reset, which ends other machines without ACPI, would have the firmware start the disk again.
 #[test]
 fn a_disk_on_a_machine_that_cannot_power_itself_off_ends_halted() {

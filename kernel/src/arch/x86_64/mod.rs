@@ -2,6 +2,7 @@
 
 pub mod acpi;
 pub mod aml;
+#[cfg(not(test))]
 mod baseline;
 #[cfg(not(test))]
 pub mod boot;

@@ -197,10 +197,8 @@ pub fn discover(virtio_mmio: &[VirtioMmioDevice]) -> Vec<Arc<dyn BlockDriver>> {
     ahci::discover(devices, &mut disks);
     nvme::discover(devices, &mut disks);
     pvscsi::discover(devices, &mut disks);
-    let is_disk =
-        |device: &&pci::PciDevice| virtio_bus::pci::device_id(device) == Some(virtio_bus::BLOCK);
     let mut lines_left = QUEUE_LINES;
-    for device in devices.iter().filter(is_disk) {
+    for device in devices.iter().filter(|device| is_virtio(device)) {
         let started = start_virtio(device, &mut lines_left);
         keep(Name::VirtioPci(*device), started, &mut disks);
     }
@@ -228,6 +226,34 @@ pub fn discover(virtio_mmio: &[VirtioMmioDevice]) -> Vec<Arc<dyn BlockDriver>> {
         xen::discover(&mut disks);
     }
     disks
+}
+
+/// Whether it is a virtio disk.
+fn is_virtio(device: &pci::PciDevice) -> bool {
+    virtio_bus::pci::device_id(device) == Some(virtio_bus::BLOCK)
+}
+
+/// Warns of controllers of disks that nothing here drives: for who misses a disk.
+pub fn warn_of_unknown() {
+    for device in pci::devices().iter().filter(|device| is_unknown(device)) {
+        log::warn!(
+            "there is no driver for the disk controller {device} ({:04x}:{:04x})",
+            device.vendor,
+            device.device
+        );
+    }
+}
+
+fn is_unknown(device: &pci::PciDevice) -> bool {
+    const MASS_STORAGE: u32 = 1;
+    let drivers = [
+        ide::is_ours,
+        ahci::is_ours,
+        nvme::is_ours,
+        pvscsi::is_ours,
+        is_virtio,
+    ];
+    device.class >> 16 == MASS_STORAGE && !drivers.iter().any(|is_ours| is_ours(device))
 }
 
 /// How many queues of a disk are used: at most so many, and at least one.

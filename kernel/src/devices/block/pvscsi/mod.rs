@@ -35,10 +35,14 @@ const PVSCSI: u16 = 0x07C0;
 /// Targets that adapters of all versions have.
 const TARGETS: u32 = 16;
 
+/// Whether it is a controller that this drives.
+pub(super) fn is_ours(device: &PciDevice) -> bool {
+    (device.vendor, device.device) == (VMWARE, PVSCSI)
+}
+
 /// Looks for disks at the machine's pvscsi adapters.
 pub(super) fn discover(devices: &[PciDevice], disks: &mut Vec<Arc<dyn BlockDriver>>) {
-    let is_ours = |device: &&PciDevice| (device.vendor, device.device) == (VMWARE, PVSCSI);
-    for device in devices.iter().filter(is_ours) {
+    for device in devices.iter().filter(|device| is_ours(device)) {
         device.enable();
         // The window is the memory among the BARs.
         let window = (0..6).find_map(|index| match device.bar(index)? {

@@ -28,8 +28,10 @@ pub mod nvme;
 mod pvscsi;
 mod queued;
 mod queues;
+mod scsi;
 mod slots;
 pub mod virtio;
+mod virtio_scsi;
 mod xen;
 
 /// Interrupt lines that all disks with several queues take, at most: a machine has 64, and network cards want one for each core, too.
@@ -188,7 +190,7 @@ fn start_virtio(
 }
 
 /// Looks for all disks of the machine. Their order: IDE, by bus, slot, channel and drive; AHCI, by bus, slot and port; NVMe, by bus, slot
-/// and namespace; pvscsi, by bus, slot and target; virtio on the PCI bus, by bus and slot; virtio in memory, as the loader tells of them; where there is none of these, those of Xen's. A disk that does not start is left
+/// and namespace; pvscsi, by bus, slot and target; virtio on the PCI bus, by bus and slot; virtio in memory, as the loader tells of them; virtio-scsi, by bus, slot, target and unit; where there is none of these, those of Xen's. A disk that does not start is left
 /// out, with an error in the log.
 pub fn discover(virtio_mmio: &[VirtioMmioDevice]) -> Vec<Arc<dyn BlockDriver>> {
     let mut disks = Vec::new();
@@ -221,6 +223,7 @@ pub fn discover(virtio_mmio: &[VirtioMmioDevice]) -> Vec<Arc<dyn BlockDriver>> {
             );
         }
     }
+    virtio_scsi::discover(devices, &mut disks);
     #[cfg(not(test))]
     if disks.is_empty() {
         xen::discover(&mut disks);
@@ -251,6 +254,7 @@ fn is_unknown(device: &pci::PciDevice) -> bool {
         ahci::is_ours,
         nvme::is_ours,
         pvscsi::is_ours,
+        virtio_scsi::is_ours,
         is_virtio,
     ];
     device.class >> 16 == MASS_STORAGE && !drivers.iter().any(|is_ours| is_ours(device))

@@ -6,8 +6,9 @@ use super::queued::QueuedDisk;
 use super::queues::Queues;
 use super::slots::{Fault, MAX_DATA_BYTES};
 use super::{BlockError, Name};
-use alloc::format;
+use alloc::string::{String, ToString};
 use alloc::vec::Vec;
+use core::fmt;
 
 /// An adapter that is not in use yet.
 pub(super) trait Adapter {
@@ -132,14 +133,19 @@ pub(super) fn units(answer: &[u8]) -> Vec<u16> {
 
 /// What a disk says of itself.
 pub(super) struct Found {
+    name: String,
     target: u32,
     sector_count: u64,
     sector_len_bytes: usize,
     is_read_only: bool,
 }
 
-/// The disk at a target, if there is one.
-pub(super) fn look_at(name: &str, adapter: &mut impl Adapter, target: u32) -> Option<Found> {
+/// The disk at a target, if there is one; `name` is what to call it.
+pub(super) fn look_at(
+    name: &dyn fmt::Display,
+    adapter: &mut impl Adapter,
+    target: u32,
+) -> Option<Found> {
     const INQUIRY_BYTES: u8 = 36;
     const MODE_BYTES: u8 = 192;
     const LONG_CAPACITY_BYTES: u8 = 32;
@@ -159,13 +165,14 @@ pub(super) fn look_at(name: &str, adapter: &mut impl Adapter, target: u32) -> Op
         size = answer.and_then(|answer| long_capacity(*answer.first_chunk()?));
     }
     let Some((sector_count, sector_len_bytes)) = size else {
-        log::warn!("{name} target {target}: a disk of impossible size is not used");
+        log::warn!("{name}: a disk of impossible size is not used");
         return None;
     };
     let mode = adapter.ask(target, &Cdb::mode_sense(MODE_BYTES), u32::from(MODE_BYTES));
     // The third byte of the header is of the device's own, for disks: bit 7, write protected.
     let is_read_only = mode.is_some_and(|mode| mode.get(2).is_some_and(|byte| byte & 0x80 != 0));
     Some(Found {
+        name: name.to_string(),
         target,
         sector_count,
         sector_len_bytes,
@@ -176,13 +183,12 @@ pub(super) fn look_at(name: &str, adapter: &mut impl Adapter, target: u32) -> Op
 impl Found {
     /// The disk, by the way to its adapter.
     pub(super) fn disk(
-        &self,
-        name: &str,
+        self,
         exchange: &'static Exchange,
         interrupt: Option<&'static Interrupt>,
     ) -> QueuedDisk {
         QueuedDisk {
-            name: Name::Told(format!("{name} target {:#x}", self.target)),
+            name: Name::Told(self.name),
             sector_len_bytes: self.sector_len_bytes,
             sector_count: self.sector_count,
             is_read_only: self.is_read_only,

@@ -68,7 +68,10 @@ fn start<R: Registers>(
 ) -> Result<Vec<QueuedDisk>, OutOfMemory> {
     let mut adapter = Adapter::start(registers)?;
     let found: Vec<_> = (0..TARGETS)
-        .filter_map(|target| look_at(name, &mut adapter, target))
+        .filter_map(|target| {
+            let name = format_args!("{name} target {target}");
+            look_at(&name, &mut adapter, target)
+        })
         .collect();
     if found.is_empty() {
         adapter.give_up();
@@ -80,6 +83,6 @@ fn start<R: Registers>(
     }
     let exchange = Exchange::new(Box::new(adapter), MAX_SLOTS, irq.is_some())?;
     let interrupt = irq.map(|irq| Interrupt::register(irq, vec![exchange]));
-    let disk = |found: &Found| found.disk(name, exchange, interrupt);
-    Ok(found.iter().map(disk).collect())
+    let disk = |found: Found| found.disk(exchange, interrupt);
+    Ok(found.into_iter().map(disk).collect())
 }

@@ -4,6 +4,8 @@
 //! [`adapter`] has the queue of commands. Neither the queue of control nor that of events is used: disks are looked for once.
 
 mod adapter;
+#[cfg(test)]
+mod tests;
 
 use alloc::boxed::Box;
 use alloc::format;
@@ -76,11 +78,12 @@ fn start(
         let first_unit = target << 16;
         let answer = adapter.ask(first_unit, &Cdb::units(), super::scsi::ANSWER_BYTES as u32);
         for unit in answer.map(units).unwrap_or_default() {
-            found.extend(look_at(name, &mut adapter, first_unit | u32::from(unit)));
+            let name = format_args!("{name} target {target} unit {unit}");
+            found.extend(look_at(&name, &mut adapter, first_unit | u32::from(unit)));
         }
     }
     let exchange = Exchange::new(Box::new(adapter), slots, irq.is_some())?;
     let interrupt = irq.map(|irq| Interrupt::register(irq, vec![exchange]));
-    let disk = |found: &Found| found.disk(name, exchange, interrupt);
-    Ok(found.iter().map(disk).collect())
+    let disk = |found: Found| found.disk(exchange, interrupt);
+    Ok(found.into_iter().map(disk).collect())
 }

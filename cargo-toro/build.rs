@@ -53,6 +53,7 @@ fn build() -> Result<(), String> {
         "boot/Cargo.toml",
         "boot/loader.ld",
         "boot/recipe.rs",
+        "boot/features.rs",
         "boot/uefi",
         "ext2/src",
         "ext2/Cargo.toml",

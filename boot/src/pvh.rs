@@ -92,8 +92,10 @@ pvh_start:
     mov cr4, eax
     mov eax, 0x28
     ltr ax
-    mov eax, [pvh_entry]
-    jmp eax
+    # And EAX, which PVH leaves open, says who started the kernel ("TORO").
+    mov eax, 0x4f524f54
+    mov ecx, [pvh_entry]
+    jmp ecx
 
     .balign 4
 pvh_entry:

@@ -73,7 +73,13 @@ fn die_once() {
 /// Tells the host the exit status and ends the machine.
 pub fn end(status: u8) -> ! {
     tell_status(status);
-    power::off(status)
+    power::off(status);
+    let _ = writeln!(
+        Console,
+        "toro: this machine has no way to power itself off: it is halted"
+    );
+    console::drain_serial();
+    power::halt()
 }
 
 /// Tells the host the exit status; it is on the line when this returns.
@@ -120,13 +126,24 @@ pub fn exception(frame: &Frame, fault: Option<(usize, Fault)>) -> ! {
     })
 }
 
+/// Tells where this core stands, for who asked by a non-maskable interrupt.
+pub fn whereabouts(frame: &Frame) {
+    report(&mut Console, frame, None);
+    let _ = writeln!(
+        Console,
+        "toro: nobody knows what the interrupt was for: going on"
+    );
+    // Whoever was interrupted while writing knows of its own bytes alone.
+    console::drain_serial();
+}
+
 /// Writes what a developer wants to know of an exception.
 pub fn report(out: &mut dyn Write, frame: &Frame, fault: Option<(usize, Fault)>) {
     let description = Description(frame, fault);
     let _ = write!(out, "\ntoro: \x1b[1;31m{description}\x1b[0m");
     if core_local::has_thread() {
         let thread = scheduler::thread::current();
-        let name = thread.name();
+        let name = thread.name_unless_taken().unwrap_or_default();
         let name = name.shown();
         let (id, core) = (thread.id(), thread.core());
         let _ = writeln!(out, ", in thread {id} '{name}' on core {core}");

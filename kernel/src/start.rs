@@ -99,6 +99,7 @@ pub(crate) extern "C" fn start(start_info_phys: u64, protocol: Protocol) -> ! {
             fatal(format_args!("the loader's information lacks a {what}"))
         }
     }
+    power::set_starter(info.protocol);
     // SAFETY: the boot tables map the first 4 GiB, and this is the only call.
     if unsafe { memory::initialise(info.ranges(), &image::layout()) }.is_err() {
         no_memory();

@@ -64,20 +64,54 @@ fn what_has_neither_acpi_nor_a_keyboard_controller_ends_all_the_same() {
     assert_eq!(console.matches(LINE).count(), 1, "{console}");
 }
 
+/// Each feature alone, by PVH and by the loader for BIOS; and models that lack several.
 #[test]
-fn a_processor_that_cannot_run_it_is_told_so() {
-    for (cpu, boots_disk) in [("qemu32", true), ("pentium3", false), ("qemu64,-nx", false)] {
-        let machine = Bare::new("pc").qemu(&["-cpu", cpu, "-m", "64"]);
-        let console = if boots_disk {
-            let image = machine.image("hello", Format::Raw);
-            machine.file("-drive", "format=raw,file=", &image)
-        } else {
-            let image = machine.image("hello", Format::Elf);
-            machine.file("-kernel", "", &image)
+fn a_processor_that_lacks_something_is_told_what() {
+    const FEATURES: &str = "lm nx fpu tsc msr pae cx8 apic cmov mmx fxsr sse sse2";
+    let without = FEATURES
+        .split(' ')
+        .map(|name| (format!("max,-{name}"), name));
+    let models = [("qemu32", "lm nx"), ("pentium3", "lm nx sse2")];
+    let models = models.map(|(model, missing)| (model.to_owned(), missing));
+    for (cpu, missing) in without.chain(models) {
+        for (machine, format) in [("microvm", Format::Elf), ("pc", Format::Raw)] {
+            let machine = Bare::new(machine).qemu(&["-cpu", &cpu, "-m", "64"]);
+            let image = machine.image("hello", format);
+            let machine = match format {
+                Format::Raw => machine.file("-drive", "format=raw,file=", &image),
+                _ => machine.file("-kernel", "", &image),
+            };
+            let console = machine.run_until("another model");
+            let text = format!("this processor lacks {missing} (CPUID)");
+            assert!(console.contains(&text), "{cpu}: {console}");
+            assert!(!console.contains(LINE), "{cpu}: {console}");
         }
+    }
+}
+
+#[test]
+fn the_loader_for_uefi_says_what_the_processor_lacks_on_the_firmware_s_console() {
+    let machine = Bare::new("q35").uefi().qemu(&["-cpu", "max,-nx"]);
+    let image = machine.image("hello", Format::Raw);
+    let console = machine
+        .file("-drive", "format=raw,file=", &image)
         .run_until("another model");
-        assert!(console.contains("this processor lacks"), "{console}");
-        assert!(!console.contains(LINE), "{console}");
+    assert!(
+        console.contains("Toro: this processor lacks nx (CPUID)"),
+        "{console}"
+    );
+}
+
+/// A reset, which ends other machines without ACPI, would have the firmware start the disk again.
+#[test]
+fn a_disk_on_a_machine_that_cannot_power_itself_off_ends_halted() {
+    for machine in ["pc,acpi=off", "q35,acpi=off"] {
+        let machine = Bare::new(machine).qemu(&["-smp", "2", "-action", "reboot=reset"]);
+        let image = machine.image("hello", Format::Raw);
+        let console = machine
+            .file("-drive", "format=raw,file=", &image)
+            .run_until("it is halted");
+        assert_eq!(console.matches(LINE).count(), 1, "{console}");
     }
 }
 

@@ -87,3 +87,43 @@ fn disks_count_in_the_order_in_which_they_are_named() {
         }
     }
 }
+
+/// As libvirt and Proxmox have them: several units of one target, and several adapters; and where QEMU puts them by itself.
+#[test]
+fn files_are_read_and_written_on_disks_behind_virtio_s_scsi_adapter() {
+    let site = Site::new().with("large", content());
+    for (adapter, places) in [
+        ("virtio-scsi-pci", ["scsi-id=0,lun=0", "scsi-id=0,lun=5"]),
+        (
+            "virtio-scsi-pci,disable-legacy=on,num_queues=4",
+            ["scsi-id=0,lun=1", "scsi-id=7,lun=0"],
+        ),
+        (
+            "virtio-scsi-pci,disable-modern=on,vectors=0",
+            ["scsi-id=255,lun=0", "scsi-id=255,lun=300"],
+        ),
+    ] {
+        let folder = tempfile::tempdir().expect("a folder");
+        let mut words = vec!["-device".to_owned(), adapter.to_owned()];
+        for (number, place) in places.iter().enumerate() {
+            let image = folder.path().join(format!("{number}.img"));
+            std::fs::write(&image, vm_tests::ext2_image(site.path())).expect("an image");
+            let drive = format!("if=none,id=s{number},format=raw,file={}", image.display());
+            words.extend(["-drive".to_owned(), drive, "-device".to_owned()]);
+            words.push(format!("scsi-hd,drive=s{number},{place}"));
+        }
+        let words: Vec<&str> = words.iter().map(String::as_str).collect();
+        let guest = Guest::new("test-files").args(&["sum", "/data/large"]);
+        let guest = guest.kernel_word("mount=disk0:/ mount=disk1:/data");
+        let console = guest.qemu(&words).run().with_status(0);
+        assert!(console.contains(&sum()), "{adapter}: {console}");
+        for number in 0..places.len() {
+            let image = folder.path().join(format!("{number}.img"));
+            let checked = std::process::Command::new("e2fsck")
+                .arg("-fn")
+                .arg(image)
+                .output();
+            assert!(checked.expect("e2fsck").status.success(), "{adapter}");
+        }
+    }
+}

@@ -189,6 +189,22 @@ fn a_folder_that_cannot_be_read_fails() {
         .fails(&["tree", "/sub"], "inode");
 }
 
+/// Else it would only be said that there is no such disk.
+#[test]
+fn a_controller_that_nothing_drives_is_named_where_a_disk_is_missing() {
+    for (device, name) in [("megasas", "(1000:0060)"), ("lsi53c895a", "(1000:0012)")] {
+        let guest = Guest::new("test-storage").kernel_word("mount=disk0:/");
+        guest.qemu(&["-device", device]).run().showing(
+            70,
+            &[
+                "there is no driver for the disk controller ",
+                name,
+                "there is no such disk (0 data disks found)",
+            ],
+        );
+    }
+}
+
 #[test]
 fn a_loop_of_folders_ends() {
     let disk = Disk::new();

@@ -22,6 +22,7 @@ mod loaders;
 mod malformed;
 mod mappings;
 mod media;
+mod outside;
 mod preemption;
 mod promises;
 mod queues;

@@ -167,6 +167,8 @@ handover_code:
     mov cr4, eax
     mov eax, 24
     ltr ax
+    # EAX, which PVH leaves open, says who starts the kernel ("TORO").
+    mov eax, 0x4F524F54
     jmp esi
 handover_code_end:
     .code64

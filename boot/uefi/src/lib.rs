@@ -1,7 +1,7 @@
 //! The UEFI boot loader of Toro images, `\EFI\BOOT\BOOTX64.EFI` of a boot disk (ARCHITECTURE.md, "The boot disk"): reads the ELF
 //! from the kernel's partition of the disk that it was itself started from, and starts it in the PVH start state.
 //!
-//! `disk` finds and reads the partition, `elf` judges what is in it, `memory_map` turns the firmware's map into that of PVH,
+//! `processor` asks whether the processor can run the kernel, `disk` finds and reads the partition, `elf` judges what is in it, `memory_map` turns the firmware's map into that of PVH,
 //! `handover` leaves the firmware and long mode. `efi` is the firmware as this crate sees it. What goes wrong is said on the
 //! firmware's console, and the firmware goes on with its next boot entry.
 //!
@@ -13,6 +13,7 @@ mod efi;
 mod elf;
 mod handover;
 mod memory_map;
+mod processor;
 #[cfg(all(panic = "abort", not(test)))]
 mod runtime;
 
@@ -24,6 +25,8 @@ use efi::{Firmware, Handle, Status, SystemTable};
 enum Failure {
     /// The firmware refused a call: what for, and its status.
     Firmware(&'static str, Status),
+    /// The processor cannot run the kernel.
+    Processor(processor::Missing),
     /// There is no kernel's partition beside the loader's own.
     NoPartition,
     /// The header of the kernel's partition is not right: how.
@@ -40,6 +43,10 @@ impl fmt::Display for Failure {
             Self::Firmware(what, status) => {
                 write!(f, "the firmware cannot {what} (status {:#x})", status.0)
             }
+            Self::Processor(missing) => write!(
+                f,
+                "this processor lacks{missing} (CPUID): give the machine another model"
+            ),
             Self::NoPartition => {
                 f.write_str("the disk of this loader has no partition with a Toro boot header")
             }
@@ -70,6 +77,7 @@ pub unsafe extern "efiapi" fn efi_main(image: Handle, table: *const SystemTable)
 }
 
 fn boot(firmware: &Firmware) -> Result<core::convert::Infallible, Failure> {
+    processor::check()?;
     let image = disk::read(firmware)?;
     let elf = elf::Elf::parse(image.elf)?;
     handover::start(firmware, &elf, image.command_line)

@@ -57,13 +57,19 @@ pub fn on_exception(frame: &mut Frame, page_fault: Option<(usize, Fault)>) {
     }
 }
 
+/// Takes a non-maskable interrupt. Hypervisors send it when somebody asks for it (`inject-nmi`), to see what a machine does that does not answer;
+/// so that is told, and as nothing of the machine is wrong, it goes on.
+pub fn on_nmi(frame: &Frame) {
+    epitaph::whereabouts(frame);
+}
+
 /// The stack on which a fault can be dealt with, and the instruction of the program that caused it; `None` where that would not be sound.
 fn place(frame: &Frame, page_fault: Option<(usize, Fault)>) -> Option<(usize, usize)> {
     let may_wait = had_interrupts(frame)
         && core_local::has_thread()
         && !core_local::current().is_serving()
         // What comes without a way back, or not because of the code that it interrupts.
-        && !matches!(frame.vector, 2 | 8 | 18)
+        && !matches!(frame.vector, 8 | 18)
         // Where memory is missing, whoever is asked would need some.
         && !matches!(page_fault, Some((_, Fault::OutOfMemory)))
         && STAGES.iter().any(|stage| !stage.load(Ordering::Relaxed).is_null());

@@ -16,7 +16,7 @@ mod landing;
 #[cfg(not(test))]
 pub(crate) use dispatch::diverted;
 #[cfg(not(test))]
-pub use dispatch::{Stage, Verdict, on_exception, set_stage};
+pub use dispatch::{Stage, Verdict, on_exception, on_nmi, set_stage};
 #[cfg(not(test))]
 pub(crate) use end_thread::UnwindContext;
 #[cfg(not(test))]

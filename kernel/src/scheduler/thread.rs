@@ -399,6 +399,11 @@ impl Thread {
         *self.name.lock()
     }
 
+    /// Its name, unless somebody is reading or writing it: for who has interrupted that.
+    pub fn name_unless_taken(&self) -> Option<Name> {
+        self.name.try_lock().map(|name| *name)
+    }
+
     /// Sets the name.
     pub fn set_name(&self, name: Name) {
         *self.name.lock() = name;

@@ -17,6 +17,7 @@ pub mod volumes;
 pub mod write_behind;
 
 use crate::command_line::VirtioMmioDevice;
+use crate::devices::block;
 use crate::error::Errno;
 pub use mount::{MountError, MountRequest};
 use vfs::bare::Bare;
@@ -58,7 +59,8 @@ pub fn start(
         }
     };
     let devices = Arc::new(Devfs::new(crate::arch::entropy::fill));
-    let names = mount::mount_all(&requests, disks, make_root, devices)?;
+    let names = mount::mount_all(&requests, disks, make_root, devices)
+        .inspect_err(|_| block::warn_of_unknown())?;
     for (path, file_system) in built_in {
         mount::mount_built_in(&names, path, file_system)?;
     }

@@ -11,10 +11,8 @@
 
 use core::arch::global_asm;
 
+use super::baseline;
 use super::start_info::Protocol;
-
-/// What a processor must have, in EDX of CPUID's leaf 0x80000001: long mode (LM) and pages that are not executed (NX).
-const NEEDED: u32 = 1 << 29 | 1 << 20;
 
 /// Size of the stack that the kernel starts on, in bytes.
 pub const BOOT_STACK_BYTES: usize = 32 * 1024;
@@ -62,16 +60,25 @@ toro_start:
 3:  mov edi, ebx                          // the information stays in edi, the first argument
     mov esi, eax                          // and what the loader calls itself in esi, the second one
 toro_start_32:
-    // What nothing here does without: long mode, and pages that are not executed.
+    // What nothing here does without (`baseline`): ebp is what is missing of the extended leaf, all of it where there is no such leaf,
+    // and ebx what is missing of the basic one.
     mov eax, 0x80000000
     cpuid
     cmp eax, 0x80000001
-    jb toro_refuse
+    sbb ebp, ebp
     mov eax, 0x80000001
     cpuid
-    and edx, {needed}
-    cmp edx, {needed}
-    jne toro_refuse
+    not edx
+    or ebp, edx
+    and ebp, {extended}
+    mov eax, 1
+    cpuid
+    mov ebx, edx
+    not ebx
+    and ebx, {basic}
+    mov eax, ebx
+    or eax, ebp
+    jnz toro_refuse
     // 2048 entries of 2 MiB: present, writable, large.
     mov ecx, 0
     mov eax, 0x83
@@ -102,43 +109,6 @@ toro_start_32:
     .byte 0xEA                            // far jump into the 64-bit code segment
     .long toro_boot_64
     .word 8
-
-    // The end of a machine that cannot run this: the reason goes to the serial line and onto the screen, as far as they are there.
-toro_refuse:
-    mov edx, 0x3FB                        // line control: 115200 baud, 8 bits, no parity
-    mov al, 0x80
-    out dx, al
-    mov dl, 0xF8
-    mov al, 1
-    out dx, al
-    inc edx
-    xor eax, eax
-    out dx, al
-    mov dl, 0xFB
-    mov al, 3
-    out dx, al
-    mov esi, offset toro_refusal
-    mov edi, 0xB8000
-1:  mov ah, 0x4F                          // white on red
-    lodsb
-    test al, al
-    jz 4f
-    cmp al, 32
-    jb 2f
-    stosw
-2:  mov bl, al
-    mov ecx, 1000000                      // a port may never be ready
-    mov dl, 0xFD
-3:  in al, dx
-    test al, 0x20
-    loopz 3b
-    mov al, bl
-    mov dl, 0xF8
-    out dx, al
-    jmp 1b
-4:  cli
-    hlt
-    jmp 4b
 
     // From long mode: into 32-bit code, and out of it with paging off.
     .code64
@@ -194,8 +164,6 @@ toro_boot_gdt:
 toro_boot_gdt_pointer:
     .word 31
     .quad toro_boot_gdt
-toro_refusal:
-    .asciz "\r\ntoro: this processor lacks 64-bit mode or no-execute pages (CPUID: LM, NX): give the machine another model\r\n"
 
     .section .bss.toro.boot, "aw", @nobits
     .align 4096
@@ -207,7 +175,8 @@ toro_boot_stack: .skip {stack}
     "#,
     stack = const BOOT_STACK_BYTES,
     start = sym crate::start::start,
-    needed = const NEEDED,
+    basic = const baseline::MASKS[0],
+    extended = const baseline::MASKS[1],
     code_64 = const super::descriptors::CODE_64,
     code_32 = const super::descriptors::CODE_32,
     data = const super::descriptors::DATA,

@@ -109,6 +109,8 @@ impl Frame {
 
 /// All exceptions masked, round to nearest (Intel SDM volume 1, 10.2.3).
 const DEFAULT_MXCSR: u32 = 0x1F80;
+/// Number of the non-maskable interrupt.
+pub const NMI: u64 = 2;
 /// Number of the page fault.
 pub const PAGE_FAULT: u64 = 14;
 
@@ -264,6 +266,10 @@ pub fn gates(set: SetGate<'_>) {
 }
 
 extern "C" fn handle(frame: &mut Frame) {
+    if frame.vector == NMI {
+        crate::fault::on_nmi(frame);
+        return skip_halt(frame);
+    }
     let mut page_fault = None;
     if frame.vector == PAGE_FAULT {
         let address = cpu::cr2();
@@ -279,6 +285,17 @@ extern "C" fn handle(frame: &mut Frame) {
         page_fault = Some((address, fault));
     }
     crate::fault::on_exception(frame, page_fault);
+}
+
+/// Goes on behind a `hlt` that is next: the instruction before it, `sti`, keeps only other interrupts out until the core halts. One that came
+/// meanwhile is taken before the halt now, and would not end it.
+fn skip_halt(frame: &mut Frame) {
+    const HLT: u8 = 0xF4;
+    let next = frame.rip as usize;
+    // SAFETY: code of the image is mapped.
+    if had_interrupts(frame) && image::is_code(next) && unsafe { *(next as *const u8) } == HLT {
+        frame.rip += 1;
+    }
 }
 
 /// Whether code of the kernel touched the stack that it runs on, where it is now: below, as far as `memory::reserve_stack` touches ahead, or in

@@ -41,6 +41,8 @@ const BASE_ADDRESS: u64 = 0x000F_FFFF_FFFF_F000;
 const COMMAND_INIT: u32 = 0x4500;
 const COMMAND_STARTUP: u32 = 0x4600;
 const COMMAND_FIXED: u32 = 0x4000;
+/// To all cores but the one that sends it.
+const COMMAND_TO_OTHERS: u32 = 3 << 18;
 const COMMAND_PENDING: u32 = 1 << 12;
 
 /// Address of the registers in memory; 0 where they are the processor's.
@@ -156,6 +158,11 @@ pub fn interrupt(core: &CoreLocal, vector: u8) {
 /// Resets a core that has not run yet; it waits for a start-up then.
 pub fn send_init(apic_id: u32) {
     command(apic_id, COMMAND_INIT);
+}
+
+/// Stops all other cores: reset, they wait for a start-up that does not come.
+pub fn stop_others() {
+    command(0, COMMAND_INIT | COMMAND_TO_OTHERS);
 }
 
 /// Has a core that was reset start in real mode at the beginning of a page below 1 MiB.

@@ -3,6 +3,8 @@
 pub mod acpi;
 pub mod aml;
 #[cfg(not(test))]
+mod baseline;
+#[cfg(not(test))]
 pub mod boot;
 pub mod clock;
 pub mod context;

@@ -1,10 +1,11 @@
 //! The end of the machine: the emulator's exit device, ACPI soft-off, and what is left when neither is there.
 
-use core::sync::atomic::{AtomicU16, Ordering};
+use core::sync::atomic::{AtomicU16, AtomicU32, Ordering};
 
 use super::acpi::{Control, Power};
 use super::mmio::Mmio;
-use super::{clock, cpu, port, xen};
+use super::start_info::Protocol;
+use super::{clock, core_local, cpu, local_apic, port, xen};
 use crate::sync::OnceCell;
 
 /// Of the control register of ACPI's fixed hardware (ACPI Specification 6.5, table 4.10).
@@ -26,6 +27,7 @@ static POWER: OnceCell<Power> = OnceCell::new();
 /// The sleep control register, where it is in memory: mapped while there is memory for that.
 static SLEEP: OnceCell<Mmio> = OnceCell::new();
 static EXIT_PORT: AtomicU16 = AtomicU16::new(0);
+static STARTER: AtomicU32 = AtomicU32::new(Protocol::PVH.0);
 
 /// Notes how ACPI powers this machine off.
 pub fn set_acpi(power: Power) {
@@ -66,8 +68,14 @@ pub fn set_exit_port(number: u16) {
     EXIT_PORT.store(number, Ordering::Relaxed);
 }
 
-/// Ends the machine. `status` reaches the emulator where it has an exit device.
-pub fn off(status: u8) -> ! {
+/// Notes who started the kernel, and may do so again.
+pub fn set_starter(protocol: Protocol) {
+    STARTER.store(protocol.0, Ordering::Relaxed);
+}
+
+/// Ends the machine. `status` reaches the emulator where it has an exit device. Returns where the machine cannot be powered off, and a
+/// reset would start it again.
+pub fn off(status: u8) {
     let exit_port = EXIT_PORT.load(Ordering::Relaxed);
     if exit_port != 0 {
         port::write32(exit_port, u32::from(status));
@@ -75,9 +83,19 @@ pub fn off(status: u8) -> ! {
     if let Some(power) = POWER.get() {
         soft_off(power);
     }
-    // A machine without ACPI. Emulators can take a reset for an end.
+    // A machine without ACPI.
     xen::shut_down(xen::Reason::PowerOff);
-    reset_without_chip_set()
+    if !Protocol(STARTER.load(Ordering::Relaxed)).has_firmware() {
+        reset_without_chip_set()
+    }
+}
+
+/// Stops all cores for good.
+pub fn halt() -> ! {
+    if core_local::count() > 1 {
+        local_apic::stop_others();
+    }
+    cpu::halt_forever()
 }
 
 /// Powers off by ACPI; returns where that did nothing.

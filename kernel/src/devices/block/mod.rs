@@ -28,8 +28,10 @@ pub mod nvme;
 mod pvscsi;
 mod queued;
 mod queues;
+mod scsi;
 mod slots;
 pub mod virtio;
+mod virtio_scsi;
 mod xen;
 
 /// Interrupt lines that all disks with several queues take, at most: a machine has 64, and network cards want one for each core, too.
@@ -188,7 +190,7 @@ fn start_virtio(
 }
 
 /// Looks for all disks of the machine. Their order: IDE, by bus, slot, channel and drive; AHCI, by bus, slot and port; NVMe, by bus, slot
-/// and namespace; pvscsi, by bus, slot and target; virtio on the PCI bus, by bus and slot; virtio in memory, as the loader tells of them; where there is none of these, those of Xen's. A disk that does not start is left
+/// and namespace; pvscsi, by bus, slot and target; virtio on the PCI bus, by bus and slot; virtio in memory, as the loader tells of them; virtio-scsi, by bus, slot, target and unit; where there is none of these, those of Xen's. A disk that does not start is left
 /// out, with an error in the log.
 pub fn discover(virtio_mmio: &[VirtioMmioDevice]) -> Vec<Arc<dyn BlockDriver>> {
     let mut disks = Vec::new();
@@ -197,10 +199,8 @@ pub fn discover(virtio_mmio: &[VirtioMmioDevice]) -> Vec<Arc<dyn BlockDriver>> {
     ahci::discover(devices, &mut disks);
     nvme::discover(devices, &mut disks);
     pvscsi::discover(devices, &mut disks);
-    let is_disk =
-        |device: &&pci::PciDevice| virtio_bus::pci::device_id(device) == Some(virtio_bus::BLOCK);
     let mut lines_left = QUEUE_LINES;
-    for device in devices.iter().filter(is_disk) {
+    for device in devices.iter().filter(|device| is_virtio(device)) {
         let started = start_virtio(device, &mut lines_left);
         keep(Name::VirtioPci(*device), started, &mut disks);
     }
@@ -223,11 +223,41 @@ pub fn discover(virtio_mmio: &[VirtioMmioDevice]) -> Vec<Arc<dyn BlockDriver>> {
             );
         }
     }
+    virtio_scsi::discover(devices, &mut disks);
     #[cfg(not(test))]
     if disks.is_empty() {
         xen::discover(&mut disks);
     }
     disks
+}
+
+/// Whether it is a virtio disk.
+fn is_virtio(device: &pci::PciDevice) -> bool {
+    virtio_bus::pci::device_id(device) == Some(virtio_bus::BLOCK)
+}
+
+/// Warns of controllers of disks that nothing here drives: for who misses a disk.
+pub fn warn_of_unknown() {
+    for device in pci::devices().iter().filter(|device| is_unknown(device)) {
+        log::warn!(
+            "there is no driver for the disk controller {device} ({:04x}:{:04x})",
+            device.vendor,
+            device.device
+        );
+    }
+}
+
+fn is_unknown(device: &pci::PciDevice) -> bool {
+    const MASS_STORAGE: u32 = 1;
+    let drivers = [
+        ide::is_ours,
+        ahci::is_ours,
+        nvme::is_ours,
+        pvscsi::is_ours,
+        virtio_scsi::is_ours,
+        is_virtio,
+    ];
+    device.class >> 16 == MASS_STORAGE && !drivers.iter().any(|is_ours| is_ours(device))
 }
 
 /// How many queues of a disk are used: at most so many, and at least one.

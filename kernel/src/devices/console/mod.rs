@@ -17,7 +17,7 @@ use crate::arch::x86_64::start_info::Framebuffer;
 use crate::sync::{SpinGuard, SpinLock};
 use terminal::{Display, Screen};
 
-static SCREEN: SpinLock<Option<Screen>> = SpinLock::new(None);
+static SCREEN: Shared<Option<Screen>> = Shared::new(None);
 
 /// Starts the serial line, so that even the first messages are seen.
 pub fn initialise_serial() {
@@ -36,7 +36,7 @@ pub fn initialise_screen(framebuffer: Option<&Framebuffer>) {
         None => vga::TextMode::find().map(Display::Text),
     };
     if let Some(display) = display {
-        *SCREEN.lock() = Some(Screen::new(display));
+        *SCREEN.lock.lock() = Some(Screen::new(display));
     }
 }
 
@@ -63,24 +63,50 @@ pub fn write_of_program(bytes: &[u8]) {
     write_screen(bytes);
 }
 
-/// Looks at a lock before it is left alone. Another core has it while a text goes out, which takes a slow serial line 87 µs a byte; a panic
-/// while somebody writes must still be told.
-const PATIENCE: usize = 20_000_000;
+/// What writers take in turns. A panic while somebody writes must still be told, and so must where a core stands that is interrupted
+/// while it writes: who finds this closed for too long goes on without it.
+struct Shared<T> {
+    lock: SpinLock<T>,
+    /// The last one found it closed for too long. A report is many pieces, so the next one looks only once.
+    stays_closed: AtomicBool,
+}
 
-/// Takes a lock of the console, unless it stays closed.
-fn take<T>(lock: &SpinLock<T>) -> Option<SpinGuard<'_, T>> {
-    for _ in 0..PATIENCE {
-        if let Some(guard) = lock.try_lock() {
-            return Some(guard);
+impl<T> Shared<T> {
+    /// Looks at the lock before it is left alone. Another core has it while a text goes out, which takes a slow serial line 87 µs a byte.
+    const PATIENCE: usize = 20_000_000;
+
+    const fn new(value: T) -> Self {
+        Self {
+            lock: SpinLock::new(value),
+            stays_closed: AtomicBool::new(false),
         }
-        core::hint::spin_loop();
     }
-    None
+
+    /// How often the next one looks.
+    fn looks(&self) -> usize {
+        match self.stays_closed.load(Ordering::Relaxed) {
+            false => Self::PATIENCE,
+            true => 1,
+        }
+    }
+
+    /// Takes it, unless it stays closed.
+    fn take(&self) -> Option<SpinGuard<'_, T>> {
+        for _ in 0..self.looks() {
+            if let Some(guard) = self.lock.try_lock() {
+                self.stays_closed.store(false, Ordering::Relaxed);
+                return Some(guard);
+            }
+            core::hint::spin_loop();
+        }
+        self.stays_closed.store(true, Ordering::Relaxed);
+        None
+    }
 }
 
 /// Writes bytes to the screen alone: what is typed on the keyboard in front of it.
 fn write_screen(bytes: &[u8]) {
-    if let Some(mut screen) = take(&SCREEN)
+    if let Some(mut screen) = SCREEN.take()
         && let Some(screen) = screen.as_mut()
     {
         screen.write(bytes);
@@ -123,5 +149,22 @@ impl fmt::Write for Console {
     fn write_str(&mut self, text: &str) -> fmt::Result {
         write(text.as_bytes());
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Shared;
+
+    #[test]
+    fn who_finds_it_closed_for_long_waits_for_it_once() {
+        let shared = Shared::new(7);
+        let holder = shared.lock.try_lock();
+        assert!(shared.take().is_none());
+        assert_eq!(shared.looks(), 1);
+        assert!(shared.take().is_none());
+        drop(holder);
+        assert_eq!(shared.take().as_deref(), Some(&7));
+        assert!(shared.looks() > 1);
     }
 }

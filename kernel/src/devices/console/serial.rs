@@ -2,9 +2,9 @@
 
 use core::sync::atomic::{AtomicBool, AtomicU16, Ordering};
 
+use super::Shared;
 use crate::arch::interrupts::Irq;
 use crate::arch::port;
-use crate::sync::SpinLock;
 
 const COM1: u16 = 0x3F8;
 const DATA: u16 = COM1;
@@ -36,7 +36,7 @@ static IS_PRESENT: AtomicBool = AtomicBool::new(false);
 static EARLY: AtomicU16 = AtomicU16::new(0);
 const EARLY_IS_THERE: u16 = 1 << 8;
 /// The way to the transmitter: bytes that certainly fit into the FIFO still. Whoever writes holds it, so that a text goes out in one piece.
-static ROOM: SpinLock<u32> = SpinLock::new(0);
+static ROOM: Shared<u32> = Shared::new(0);
 
 /// Looks for the port and sets it to 115200 baud, 8 bits, no parity.
 ///
@@ -82,7 +82,7 @@ pub(super) fn send(bytes: &[u8], newline_returns: bool) {
     if !is_present() {
         return;
     }
-    let mut guard = super::take(&ROOM);
+    let mut guard = ROOM.take();
     // Who could not wait for the others does not know how much fits.
     let mut unknown = 0;
     let room = guard.as_deref_mut().unwrap_or(&mut unknown);

@@ -3,9 +3,9 @@
 
 use core::sync::atomic::{Ordering, fence};
 
+use super::Shared;
 use crate::arch::mmio::Mmio;
 use crate::arch::x86_64::xen::{self, Parameter};
-use crate::sync::SpinLock;
 
 const PAGE_BYTES: usize = 4096;
 // `struct xencons_interface`.
@@ -27,7 +27,7 @@ struct Ring {
     channel: u32,
 }
 
-static CONSOLE: SpinLock<Option<Ring>> = SpinLock::new(None);
+static CONSOLE: Shared<Option<Ring>> = Shared::new(None);
 
 /// Looks for the console. Needs memory to map it.
 pub(super) fn initialise() {
@@ -41,7 +41,7 @@ pub(super) fn initialise() {
         return;
     };
     if let Ok(page) = Mmio::map(phys, PAGE_BYTES) {
-        *CONSOLE.lock() = Some(Ring {
+        *CONSOLE.lock.lock() = Some(Ring {
             page,
             notify: xen::notify,
             channel,
@@ -107,12 +107,12 @@ impl Ring {
 
 /// Takes the oldest byte that was typed and not read.
 pub(super) fn read() -> Option<u8> {
-    super::take(&CONSOLE)?.as_ref()?.receive()
+    CONSOLE.take()?.as_ref()?.receive()
 }
 
 /// Sends bytes, with a carriage return before newlines if they get one.
 pub(super) fn send(bytes: &[u8], newline_returns: bool) {
-    let Some(mut console) = super::take(&CONSOLE) else {
+    let Some(mut console) = CONSOLE.take() else {
         return;
     };
     let with_returns = bytes.iter().flat_map(|byte| {
@@ -129,7 +129,7 @@ pub(super) fn send(bytes: &[u8], newline_returns: bool) {
 
 /// Waits until all that was written is shown.
 pub(super) fn drain() {
-    if let Some(console) = super::take(&CONSOLE)
+    if let Some(console) = CONSOLE.take()
         && let Some(ring) = console.as_ref()
     {
         ring.wait(0);

@@ -17,6 +17,8 @@ use crate::memory::OutOfMemory;
 pub const NETWORK: u32 = 1;
 /// Device number of disks.
 pub const BLOCK: u32 = 2;
+/// Device number of SCSI adapters.
+pub const SCSI: u32 = 8;
 
 // Device status bits (section 2.1).
 const ACKNOWLEDGE: u8 = 1;

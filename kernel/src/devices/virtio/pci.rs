@@ -16,6 +16,7 @@ const FIRST_CURRENT: u16 = 0x1040;
 /// A network card and a disk that can also be driven as older ones are.
 const TRANSITIONAL_NETWORK: u16 = 0x1000;
 const TRANSITIONAL_BLOCK: u16 = 0x1001;
+const TRANSITIONAL_SCSI: u16 = 0x1004;
 
 const CAPABILITY_VENDOR: u8 = 0x09;
 /// Queues of one device that can be used: a network card has a pair for each core, and one by which it is told how many.
@@ -47,6 +48,7 @@ pub fn device_id(device: &PciDevice) -> Option<u32> {
     match (device.vendor, device.device) {
         (VENDOR, TRANSITIONAL_NETWORK) => Some(super::NETWORK),
         (VENDOR, TRANSITIONAL_BLOCK) => Some(super::BLOCK),
+        (VENDOR, TRANSITIONAL_SCSI) => Some(super::SCSI),
         (VENDOR, number @ FIRST_CURRENT..=0x107F) => Some(u32::from(number - FIRST_CURRENT)),
         _ => None,
     }

@@ -58,6 +58,9 @@ fn main() {
                 println!("on the terminal {line:?}, {read:?}");
             }
             Ok("raw") => raw(),
+            Ok("lines") => loop {
+                println!("a line");
+            },
             Ok(line) => println!("you said {line:?}"),
             Err(error) => println!("error {error}"),
         }

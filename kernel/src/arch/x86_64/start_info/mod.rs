@@ -23,12 +23,22 @@ pub const RANGE_RAM: u32 = 1;
 pub struct Protocol(pub u32);
 
 impl Protocol {
+    /// PVH by a hypervisor, which starts the kernel without a disk.
+    pub const PVH: Self = Self(0);
     /// Multiboot 1.
     pub const MULTIBOOT1: Self = Self(0x2BAD_B002);
     /// Multiboot 2.
     pub const MULTIBOOT2: Self = Self(0x36D7_6289);
     /// The 64-bit protocol of Linux: our own code says this for it (the letters of its header's magic number).
     pub const LINUX: Self = Self(0x5372_6448);
+    /// PVH by our own loaders, which firmware starts from a disk ("TORO").
+    pub const DISK: Self = Self(0x4F52_4F54);
+
+    /// Whether firmware has started the loader, and would do so again after a reset. A hypervisor that starts the kernel by itself may take
+    /// a reset for the end.
+    pub fn has_firmware(self) -> bool {
+        matches!(self, Self::DISK | Self::MULTIBOOT1 | Self::MULTIBOOT2)
+    }
 }
 
 /// A range of physical memory.
@@ -118,6 +128,8 @@ pub struct StartInfo {
     pub extended_bios_data: Option<u64>,
     /// The screen, where the loader left it with pixels.
     pub framebuffer: Option<Framebuffer>,
+    /// Who started the kernel.
+    pub protocol: Protocol,
 }
 
 /// What can be wrong with a start information.
@@ -143,6 +155,7 @@ impl StartInfo {
             root: RootPointer::Unknown,
             extended_bios_data: None,
             framebuffer: None,
+            protocol: Protocol::PVH,
         }
     }
 
@@ -164,8 +177,8 @@ impl StartInfo {
         info.extended_bios_data = extended_bios_data(memory);
         // qboot (QEMU's microvm) says that it were Multiboot 1, and hands over PVH's information. No flags of Multiboot look like that.
         let is_pvh = protocol == Protocol::MULTIBOOT1 && pvh::is_magic(memory, phys);
-        match protocol {
-            _ if is_pvh => pvh::read(memory, phys, info),
+        info.protocol = if is_pvh { Protocol::PVH } else { protocol };
+        match info.protocol {
             Protocol::MULTIBOOT1 => multiboot1::read(memory, phys, info),
             Protocol::MULTIBOOT2 => multiboot2::read(memory, phys, info),
             Protocol::LINUX => linux::read(memory, phys, info),

@@ -42,9 +42,14 @@ const ABAR: u8 = 5;
 /// How long a BIOS may take to let go of a controller (10.6.3).
 const HANDOFF_LIMIT_NS: u64 = 2_000_000_000;
 
+/// Whether it is a controller that this drives.
+pub(super) fn is_ours(device: &PciDevice) -> bool {
+    device.class == CLASS_AHCI
+}
+
 /// Looks for SATA disks at the machine's AHCI controllers.
 pub(super) fn discover(devices: &[PciDevice], disks: &mut Vec<Arc<dyn BlockDriver>>) {
-    for device in devices.iter().filter(|device| device.class == CLASS_AHCI) {
+    for device in devices.iter().filter(|device| is_ours(device)) {
         device.enable();
         let window = match device.bar(ABAR) {
             Some(Bar::Memory { phys, len_bytes }) if len_bytes >= registers::port(1) as u64 => {

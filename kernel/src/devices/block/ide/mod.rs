@@ -138,6 +138,11 @@ impl BlockDriver for IdeDisk {
     }
 }
 
+/// Whether it is a controller that this drives.
+pub(super) fn is_ours(device: &PciDevice) -> bool {
+    device.class >> 8 == CLASS_IDE
+}
+
 /// Looks for IDE disks at the machine's controllers, or at the legacy ports where there is no PCI.
 pub fn discover(devices: &[PciDevice], disks: &mut Vec<Arc<dyn BlockDriver>>) {
     let before = disks.len();
@@ -145,8 +150,7 @@ pub fn discover(devices: &[PciDevice], disks: &mut Vec<Arc<dyn BlockDriver>>) {
     if devices.is_empty() {
         places.extend(LEGACY);
     }
-    let is_controller = |device: &&PciDevice| device.class >> 8 == CLASS_IDE;
-    let controllers = || devices.iter().filter(is_controller);
+    let controllers = || devices.iter().filter(|device| is_ours(device));
     for device in controllers() {
         device.enable_ports();
         for index in 0..2 {

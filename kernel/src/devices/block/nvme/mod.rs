@@ -135,9 +135,14 @@ impl Namespace {
     }
 }
 
+/// Whether it is a controller that this drives.
+pub(super) fn is_ours(device: &PciDevice) -> bool {
+    device.class == CLASS_NVME
+}
+
 /// Looks for the disks of the machine's NVMe controllers.
 pub(super) fn discover(devices: &[PciDevice], disks: &mut Vec<Arc<dyn BlockDriver>>) {
-    for device in devices.iter().filter(|device| device.class == CLASS_NVME) {
+    for device in devices.iter().filter(|device| is_ours(device)) {
         let bars = device.enable_with_bars();
         let window = match bars[0] {
             Some(Bar::Memory { phys, len_bytes }) => {

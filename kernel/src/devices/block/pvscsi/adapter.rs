@@ -9,9 +9,8 @@ use super::registers::{
     REQUESTS, REQUESTS_AT, REQUESTS_GIVEN, RESET_ADAPTER, SENSE_AT, SET_UP_RINGS, SET_UP_WORDS,
     TO_DEVICE, TO_HOST,
 };
-use super::scsi::{CHECK_CONDITION, Cdb, DATA_PROTECT, ILLEGAL_REQUEST, sense_key};
-use crate::devices::block::BlockError;
 use crate::devices::block::exchange::{Controller, Kind, Request};
+use crate::devices::block::scsi::{self, ANSWER_BYTES, CHECK_CONDITION, Cdb, sense_key};
 use crate::devices::block::slots::{Fault, MAX_SLOTS};
 #[cfg(test)]
 use crate::devices::fake_memory::DmaBuffer;
@@ -26,8 +25,6 @@ const SENSE_BYTES: usize = 32;
 const PROBE_LIMIT_NS: u64 = 10_000_000_000;
 /// A device that was reset says so once, instead of doing what it is told.
 const PROBE_ATTEMPTS: usize = 4;
-/// Room for answers to the first commands.
-pub(super) const ANSWER_BYTES: usize = 256;
 /// What a register of an adapter that is not there any more reads as.
 const NOTHING: u32 = u32::MAX;
 
@@ -155,22 +152,13 @@ impl<R: Registers> Adapter<R> {
                 .read(SENSE_AT + usize::from(index) * SENSE_BYTES);
             key = sense_key(sense.to_le_bytes());
         }
-        // What has no cache need not know how to flush one.
-        if key == ILLEGAL_REQUEST && self.flushes >> index & 1 != 0 {
-            return Ok(());
-        }
-        let error = BlockError::Device {
-            status: if host != 0 { host as u8 } else { device as u8 },
-            error: key,
-        };
-        Err(match key {
-            ILLEGAL_REQUEST | DATA_PROTECT => Fault::Lasting(error),
-            _ => Fault::Passing(error),
-        })
+        let status = if host != 0 { host } else { device };
+        scsi::judge(status as u8, key, self.flushes >> index & 1 != 0)
     }
+}
 
-    /// Does one of the first commands, with nothing else on its way; what came back, or `None` when it does not work.
-    pub(super) fn ask(&mut self, target: u32, cdb: &Cdb, len_bytes: u32) -> Option<&[u8]> {
+impl<R: Registers> scsi::Adapter for Adapter<R> {
+    fn ask(&mut self, target: u32, cdb: &Cdb, len_bytes: u32) -> Option<&[u8]> {
         let data = Data {
             phys: self.memory.phys() + ANSWER_AT as u64,
             len_bytes: len_bytes.min(ANSWER_BYTES as u32),
@@ -191,11 +179,10 @@ impl<R: Registers> Adapter<R> {
 
 impl<R: Registers> Controller for Adapter<R> {
     fn send(&mut self, index: u16, phys: u64, request: &Request) {
-        let (first, sectors) = (request.first_sector, request.sectors as u16);
-        let (cdb, direction) = match request.kind {
-            Kind::Read => (Cdb::transfer(false, first, sectors), TO_HOST),
-            Kind::Write => (Cdb::transfer(true, first, sectors), TO_DEVICE),
-            Kind::Flush => (Cdb::flush(), NO_DATA),
+        let direction = match request.kind {
+            Kind::Read => TO_HOST,
+            Kind::Write => TO_DEVICE,
+            Kind::Flush => NO_DATA,
         };
         let bit = 1 << index;
         self.flushes = match request.kind {
@@ -207,7 +194,7 @@ impl<R: Registers> Controller for Adapter<R> {
             len_bytes: request.len_bytes,
             direction,
         };
-        self.give(index, request.target, &cdb, &data);
+        self.give(index, request.target, &Cdb::of(request), &data);
     }
 
     fn next_answer(&mut self) -> Option<(u16, Result<(), Fault>)> {

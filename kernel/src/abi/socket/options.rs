@@ -9,7 +9,7 @@ use super::transfer::bytes;
 use super::{Socket, connection, device, groups, with_socket};
 use crate::abi::channel::SOCKET_BYTES;
 use crate::abi::netlink::{self, NetlinkSocket};
-use crate::abi::{errno, unix};
+use crate::abi::{credentials, errno, unix};
 use crate::error::{Errno, Result};
 use crate::network::socket::options::NumberOption;
 use crate::network::socket::told::Told;
@@ -545,13 +545,8 @@ unsafe extern "C" fn getsockopt(
                     return unsafe { store(timeval(timeout), value, len) };
                 }
                 (libc::SOL_SOCKET, libc::SO_PEERCRED) => {
-                    let peer = libc::ucred {
-                        pid: 1,
-                        uid: 0,
-                        gid: 0,
-                    };
                     // SAFETY: the caller's.
-                    return unsafe { store(peer, value, len) };
+                    return unsafe { store(credentials::told(), value, len) };
                 }
                 (libc::SOL_SOCKET, libc::SO_ERROR) => {
                     socket.take_error().map_or(0, |Errno(number)| number)

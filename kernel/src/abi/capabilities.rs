@@ -10,7 +10,15 @@ use crate::error::{Errno, Result};
 use crate::sync::SpinLock;
 
 /// As many as Linux 6.1 knows (linux/capability.h).
-pub(super) const ALL: u64 = (1 << 41) - 1;
+pub(super) const LAST: u32 = 40;
+const ALL: u64 = (1 << (LAST + 1)) - 1;
+/// `CAP_SETPCAP`: may take capabilities away for good.
+const SET_CAPABILITIES: u64 = 1 << 8;
+/// What is asked of the ambient set (`linux/prctl.h`).
+const AMBIENT_IS_SET: u64 = 1;
+const AMBIENT_RAISE: u64 = 2;
+const AMBIENT_LOWER: u64 = 3;
+const AMBIENT_CLEAR_ALL: u64 = 4;
 /// `_LINUX_CAPABILITY_VERSION_1` and its successors, of which the first has sets of 32 bits.
 const VERSION_1: u32 = 0x1998_0330;
 const VERSION_2: u32 = 0x2007_1026;
@@ -39,12 +47,16 @@ pub(super) struct Held {
     pub(super) effective: u64,
     pub(super) permitted: u64,
     pub(super) inheritable: u64,
+    pub(super) bounding: u64,
+    pub(super) ambient: u64,
 }
 
 static HELD: SpinLock<Held> = SpinLock::new(Held {
     effective: ALL,
     permitted: ALL,
     inheritable: 0,
+    bounding: ALL,
+    ambient: 0,
 });
 
 /// What the program has now.
@@ -58,6 +70,9 @@ pub(super) fn follow(before: Identity, after: Identity) {
     let is_root_gone = before.all().contains(&ROOT) && !after.all().contains(&ROOT);
     if is_root_gone && !process::keeps_capabilities() {
         held.permitted = 0;
+    }
+    if is_root_gone {
+        held.ambient = 0;
     }
     if after.effective != ROOT && before.effective == ROOT {
         held.effective = 0;
@@ -77,7 +92,8 @@ impl Held {
         })
     }
 
-    fn of(sets: [Sets; 2]) -> Self {
+    /// With other sets that programs may change by [`capset`].
+    fn with(self, sets: [Sets; 2]) -> Self {
         let whole = |of: fn(&Sets) -> u32| {
             let [low, high] = sets.each_ref().map(|sets| u64::from(of(sets)));
             (high << 32 | low) & ALL
@@ -86,8 +102,52 @@ impl Held {
             effective: whole(|sets| sets.effective),
             permitted: whole(|sets| sets.permitted),
             inheritable: whole(|sets| sets.inheritable),
+            ..self
         }
     }
+}
+
+/// The bit of a capability; `EINVAL` when there is none of that number.
+fn bit(number: u64) -> Result<u64> {
+    match number <= LAST.into() {
+        true => Ok(1 << number),
+        false => Err(Errno(libc::EINVAL)),
+    }
+}
+
+/// `PR_CAPBSET_READ`: whether a capability could be had.
+pub(super) fn is_bounded_by(number: u64) -> Result<bool> {
+    Ok(held().bounding & bit(number)? != 0)
+}
+
+/// `PR_CAPBSET_DROP`: it can never be had again.
+pub(super) fn drop_bound(number: u64) -> Result<()> {
+    let bit = bit(number)?;
+    let mut held = HELD.lock();
+    if held.effective & SET_CAPABILITIES == 0 {
+        return Err(Errno(libc::EPERM));
+    }
+    held.bounding &= !bit;
+    Ok(())
+}
+
+/// `PR_CAP_AMBIENT`: asks or changes what another program would be started with.
+pub(super) fn ambient(what: u64, number: u64) -> Result<c_int> {
+    let mut held = HELD.lock();
+    match what {
+        AMBIENT_CLEAR_ALL if number == 0 => held.ambient = 0,
+        AMBIENT_IS_SET => return Ok(c_int::from(held.ambient & bit(number)? != 0)),
+        AMBIENT_RAISE => {
+            let bit = bit(number)?;
+            if held.permitted & held.inheritable & bit == 0 {
+                return Err(Errno(libc::EPERM));
+            }
+            held.ambient |= bit;
+        }
+        AMBIENT_LOWER => held.ambient &= !bit(number)?,
+        _ => return Err(Errno(libc::EINVAL)),
+    }
+    Ok(0)
 }
 
 /// How many times 32 the caller's version has. One that is not known is told which is.
@@ -146,15 +206,17 @@ pub(super) unsafe extern "C" fn capset(header: *mut Header, sets: *const Sets) -
             // SAFETY: (1).
             *wanted = unsafe { get(sets.wrapping_add(index)) }.ok_or(Errno(libc::EFAULT))?;
         }
-        let wanted = Held::of(wanted);
         let mut held = HELD.lock();
+        let mut wanted = held.with(wanted);
         let is_more = |set: u64, than: u64| set & !than != 0;
         if is_more(wanted.permitted, held.permitted)
             || is_more(wanted.effective, wanted.permitted)
             || is_more(wanted.inheritable, held.inheritable | held.permitted)
+            || is_more(wanted.inheritable, held.inheritable | held.bounding)
         {
             return Err(Errno(libc::EPERM));
         }
+        wanted.ambient &= wanted.permitted & wanted.inheritable;
         *held = wanted;
         Ok(())
     }))

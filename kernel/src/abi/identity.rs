@@ -5,7 +5,7 @@ use core::ffi::{c_char, c_int, c_long, c_uint, c_ulong, c_void};
 
 use super::convert::{c_result, c_status, put, text};
 use super::object::{self, descriptor_limit};
-use super::{clock, errno};
+use super::{clock, errno, process};
 use crate::arch;
 use crate::error::{Errno, Result};
 use crate::scheduler;
@@ -41,10 +41,15 @@ extern "C" fn setpgrp() -> c_int {
     root_only(false)
 }
 
-/// There is one priority.
+/// Has the process be nicer by so much; how nice it is then.
 #[unsafe(no_mangle)]
 extern "C" fn nice(by: c_int) -> c_int {
-    root_only(by == 0)
+    let wanted = process::niceness().saturating_add(by);
+    if process::setpriority(libc::PRIO_PROCESS, 0, wanted) != 0 {
+        // Here it is that error.
+        return c_status(Err(Errno(libc::EPERM)));
+    }
+    process::niceness()
 }
 
 /// How many descriptors there can be.

@@ -6,7 +6,7 @@ use core::ffi::{c_char, c_int, c_long, c_uint, c_ulong, c_void};
 use core::sync::atomic::{AtomicBool, AtomicI32, Ordering};
 
 use super::convert::{bytes_mut, c_result, c_status, put, text};
-use super::errno;
+use super::{capabilities, credentials, errno};
 use crate::error::{Errno, Result};
 use crate::scheduler::{Name, thread};
 use crate::storage::vfs;
@@ -425,6 +425,9 @@ pub(super) unsafe extern "C" fn prctl(
             Ok(0)
         }
         libc::PR_GET_KEEPCAPS => Ok(c_int::from(keeps_capabilities())),
+        libc::PR_CAPBSET_READ => capabilities::is_bounded_by(argument).map(c_int::from),
+        libc::PR_CAPBSET_DROP => capabilities::drop_bound(argument).map(|()| 0),
+        libc::PR_CAP_AMBIENT if fourth == 0 && fifth == 0 => capabilities::ambient(argument, third),
         libc::PR_SET_THP_DISABLE if third == 0 && fourth == 0 && fifth == 0 => {
             IS_WITHOUT_LARGE_PAGES.store(argument != 0, Ordering::Relaxed);
             Ok(0)
@@ -457,22 +460,36 @@ pub(super) unsafe extern "C" fn prctl(
     })())
 }
 
-/// How the process is scheduled: as any.
+/// How nice the process is to others, of which there are none: it is kept.
+static NICENESS: AtomicI32 = AtomicI32::new(0);
+
+/// How nice the process is, from -20 to 19.
+pub(super) fn niceness() -> c_int {
+    NICENESS.load(Ordering::Relaxed)
+}
+
+/// How nice the process is.
 #[unsafe(no_mangle)]
 pub(super) extern "C" fn getpriority(_which: c_uint, _who: libc::id_t) -> c_int {
     // A caller tells -1 from an error by `errno`.
     errno::set(Errno(0));
-    0
+    niceness()
 }
 
-/// There is one priority.
+/// As the call by number tells it, of which the C library makes the above: from 1, the nicest, to 40.
+pub(super) extern "C" fn priority_by_number() -> c_int {
+    20 - niceness()
+}
+
+/// Says how nice the process is; only root may have it be less so.
 #[unsafe(no_mangle)]
 pub(super) extern "C" fn setpriority(_which: c_uint, _who: libc::id_t, priority: c_int) -> c_int {
-    if priority == 0 {
-        0
-    } else {
-        refuse(libc::EACCES)
+    let wanted = priority.clamp(-20, 19);
+    if wanted < niceness() && credentials::user().effective != credentials::ROOT {
+        return refuse(libc::EACCES);
     }
+    NICENESS.store(wanted, Ordering::Relaxed);
+    0
 }
 
 /// There is one scheduling policy, `SCHED_OTHER`.

@@ -56,9 +56,9 @@ use super::path::{
 use super::pipe::{pipe, pipe2};
 use super::poll::{poll, ppoll};
 use super::process::{
-    chroot, execve, getpgid, getpgrp, getpid, getppid, getpriority, getrusage, getsid, gettid,
-    prctl, sched_get_priority_max, sched_get_priority_min, sched_getscheduler, sched_setscheduler,
-    setpgid, setpriority, setsid, wait4, waitid,
+    chroot, execve, getpgid, getpgrp, getpid, getppid, getrusage, getsid, gettid, prctl,
+    priority_by_number, sched_get_priority_max, sched_get_priority_min, sched_getscheduler,
+    sched_setscheduler, setpgid, setpriority, setsid, wait4, waitid,
 };
 use super::refused::{
     adjtimex, clock_adjtime, clock_settime, mount, name_to_handle_at, open_by_handle_at,
@@ -379,7 +379,7 @@ fn dispatch(call: &Arguments) -> Result<usize> {
         SYS_getegid = getegid();
         SYS_setuid = setuid(0);
         SYS_setgid = setgid(0);
-        SYS_getpriority = getpriority(0 1);
+        SYS_getpriority = priority_by_number();
         SYS_getrlimit = getrlimit(0 1);
         SYS_setrlimit = setrlimit(0 1);
         SYS_prlimit64 = prlimit64(0 1 2 3);

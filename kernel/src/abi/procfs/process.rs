@@ -9,7 +9,7 @@ use super::text;
 use crate::abi::directory::umask_now;
 use crate::abi::limits::limits_of;
 use crate::abi::signal;
-use crate::abi::{capabilities, credentials, load, machine, object};
+use crate::abi::{capabilities, credentials, load, machine, object, process};
 use crate::error::{Errno, Result};
 use crate::image;
 use crate::memory::areas::{self, Access};
@@ -347,7 +347,8 @@ fn stat(thread: u64) -> Result<Vec<u8>> {
             "{thread} ({name}) {} 0 1 1 0 -1 0 0 0 0 0 ",
             state(&task)
         )?;
-        write!(out, "{} 0 0 0 20 0 {count} 0 0 ", load::busy_ns() / TICK_NS)?;
+        let (busy, nice) = (load::busy_ns() / TICK_NS, process::niceness());
+        write!(out, "{busy} 0 0 0 {} {nice} {count} 0 0 ", 20 + nice)?;
         write!(out, "{mapped} {} {} ", used / FRAME_BYTES, u64::MAX)?;
         write!(
             out,
@@ -411,7 +412,8 @@ fn status(thread: u64) -> Result<Vec<u8>> {
             ("CapInh", held.inheritable),
             ("CapPrm", held.permitted),
             ("CapEff", held.effective),
-            ("CapBnd", capabilities::ALL),
+            ("CapBnd", held.bounding),
+            ("CapAmb", held.ambient),
         ] {
             writeln!(out, "{what}:\t{set:016x}")?;
         }

@@ -6,7 +6,7 @@ use core::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use libc::socklen_t;
 
 use super::transfer::bytes;
-use super::{Socket, connection, device, groups, with_socket};
+use super::{Socket, connection, device, groups, hints, with_socket};
 use crate::abi::channel::SOCKET_BYTES;
 use crate::abi::netlink::{self, NetlinkSocket};
 use crate::abi::{credentials, errno, unix};
@@ -201,12 +201,21 @@ unsafe extern "C" fn setsockopt(
     value: *const c_void,
     len: socklen_t,
 ) -> c_int {
+    // Those of root, whom no limit binds.
+    let option = match (level, option) {
+        (libc::SOL_SOCKET, libc::SO_RCVBUFFORCE) => libc::SO_RCVBUF,
+        (libc::SOL_SOCKET, libc::SO_SNDBUFFORCE) => libc::SO_SNDBUF,
+        _ => option,
+    };
     let result = with_socket(descriptor, |socket, _| {
         // SAFETY: the caller's; integers and the two structures of integers are valid for all bit patterns.
         let integer = || unsafe { load::<c_int>(value, len) };
         if let Some(switch) = socket.switch(level, option) {
             switch.store(integer()? != 0, Ordering::Relaxed);
             return Ok(());
+        }
+        if let Some(hint) = hints::find(&socket, level, option) {
+            return hints::set(&socket, hint, integer()?);
         }
         let is_v6 = socket.family().is_v6;
         match (level, option, &socket) {
@@ -408,6 +417,10 @@ unsafe extern "C" fn getsockopt(
             let is_on = switch.load(Ordering::Relaxed);
             // SAFETY: the caller's.
             return unsafe { store(c_int::from(is_on), value, len) };
+        }
+        if let Some(hint) = hints::find(&socket, level, option) {
+            // SAFETY: the caller's.
+            return unsafe { store(socket.family().hints.get(hint), value, len) };
         }
         if (level, option) == (libc::SOL_SOCKET, libc::SO_BINDTODEVICE) {
             // SAFETY: the caller's.

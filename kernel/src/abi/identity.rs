@@ -1,5 +1,5 @@
-//! What programs ask about users, names and limits of the system beside `process` and `machine` (POSIX.1-2017, `unistd.h`, `sys/times.h`; Linux): one
-//! process of the user 0, on a machine without names of its own.
+//! What programs ask about names and limits of the system beside `process`, `credentials` and `machine` (POSIX.1-2017, `unistd.h`, `sys/times.h`; Linux):
+//! one process, on a machine without names of its own.
 
 use core::ffi::{c_char, c_int, c_long, c_uint, c_ulong, c_void};
 

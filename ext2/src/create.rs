@@ -186,6 +186,7 @@ impl<D: BlockDevice> FileSystem<D> {
             accessed: now,
             changed: now,
             modified: now,
+            created: self.geometry.has_large_inodes().then_some(now),
             map: [0; 15],
         };
         let filled = self

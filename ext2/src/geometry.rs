@@ -1,6 +1,6 @@
 //! The few numbers that say where everything is, shared by reading and making.
 
-use crate::layout::GROUP_DESCRIPTOR_LEN;
+use crate::layout::{GROUP_DESCRIPTOR_LEN, INODE_LEN_MIN};
 
 /// Sizes and counts of a file system. Whoever makes one has checked it (`superblock.rs`,
 /// `make/plan.rs`): block sizes and counts per group are not zero, and every product fits in 64 bits.
@@ -19,6 +19,11 @@ pub(crate) struct Geometry {
 }
 
 impl Geometry {
+    /// Whether inodes go on behind byte 128, with the extra fields.
+    pub(crate) fn has_large_inodes(&self) -> bool {
+        self.inode_size > INODE_LEN_MIN
+    }
+
     /// How many block groups there are. The last one may be shorter.
     pub(crate) fn groups_count(&self) -> u32 {
         self.blocks_count

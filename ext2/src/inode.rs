@@ -10,7 +10,7 @@ use zerocopy::little_endian::U32;
 
 use crate::error::corrupt;
 use crate::filesystem::FileSystem;
-use crate::layout::{INODE_LEN_MIN, RawInode};
+use crate::layout::RawInode;
 use crate::{BlockDevice, Error, Place, Time};
 
 /// The number of an inode, from 1.
@@ -119,6 +119,7 @@ pub struct Inode {
     pub(crate) accessed: Time,
     pub(crate) changed: Time,
     pub(crate) modified: Time,
+    pub(crate) created: Option<Time>,
     /// `i_block`: pointers to blocks, or the target of a short symbolic link.
     pub(crate) map: [u32; 15],
 }
@@ -213,6 +214,12 @@ impl Inode {
     pub fn modified_time(&self) -> Time {
         self.modified
     }
+
+    /// When it was made (`i_crtime`), where the disk knows: inodes of 128 bytes have no room for it.
+    #[must_use]
+    pub fn created_time(&self) -> Option<Time> {
+        self.created
+    }
 }
 
 impl<D: BlockDevice> FileSystem<D> {
@@ -303,11 +310,13 @@ impl<D: BlockDevice> FileSystem<D> {
         }
 
         // The extra fields count only as far as the inode says it has them.
-        let has_extra = self.geometry.inode_size > INODE_LEN_MIN;
+        let has_extra = self.geometry.has_large_inodes();
         let extra_len = if has_extra { raw.extra_size.get() } else { 0 };
         let time = |low: U32, extra: U32, end: u16| {
             Time::from_disk(low.get(), if extra_len >= end { extra.get() } else { 0 })
         };
+        // Who wrote the inode without it left zeros there.
+        let knows_creation = extra_len >= 20 && raw.create_time.get() != 0;
         Ok(Inode {
             number,
             file_type,
@@ -322,6 +331,7 @@ impl<D: BlockDevice> FileSystem<D> {
             accessed: time(raw.access_time, raw.access_time_extra, 16),
             changed: time(raw.change_time, raw.change_time_extra, 8),
             modified: time(raw.modify_time, raw.modify_time_extra, 12),
+            created: knows_creation.then(|| time(raw.create_time, raw.create_time_extra, 24)),
             map: raw.block.map(|pointer| pointer.get()),
         })
     }

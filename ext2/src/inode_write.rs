@@ -5,7 +5,7 @@ use zerocopy::{FromBytes, IntoBytes};
 use crate::buffers::Kind;
 use crate::error::corrupt;
 use crate::filesystem::FileSystem;
-use crate::layout::{INODE_LEN_MIN, RawInode, zeroed};
+use crate::layout::{RawInode, zeroed};
 use crate::{BlockDevice, Error, FileType, Inode, InodeNumber, Place};
 
 /// Bytes of the extra fields that a new inode gets, if it is large enough: Linux's
@@ -60,7 +60,7 @@ impl<D: BlockDevice> FileSystem<D> {
     /// Begins a new inode: all of it is zero but for its generation.
     pub(crate) fn clear_new_inode(&mut self, number: InodeNumber) -> Result<(), Error> {
         let generation = self.raw_inode(number)?.generation.get();
-        let has_extra = self.geometry.inode_size > INODE_LEN_MIN;
+        let has_extra = self.geometry.has_large_inodes();
         let slot = self.edit_inode(number)?;
         slot.fill(0);
         if let Ok((raw, _)) = RawInode::mut_from_prefix(slot) {
@@ -78,7 +78,7 @@ impl<D: BlockDevice> FileSystem<D> {
     /// Puts the facts of an inode into its table.
     pub(crate) fn store(&mut self, inode: &Inode) -> Result<(), Error> {
         let is_file = inode.file_type == FileType::File && self.facts.revision > 0;
-        let has_extra = self.geometry.inode_size > INODE_LEN_MIN;
+        let has_extra = self.geometry.has_large_inodes();
         self.change_raw(inode.number, |raw| {
             let halves = |value: u32| {
                 let low = u16::try_from(value & 0xFFFF).unwrap_or(0);
@@ -122,6 +122,11 @@ impl<D: BlockDevice> FileSystem<D> {
                 if extra_len >= end {
                     *extra = rest.into();
                 }
+            }
+            if let Some(created) = inode.created.filter(|_| extra_len >= 24) {
+                let (seconds, rest) = created.to_disk(true);
+                raw.create_time = seconds.into();
+                raw.create_time_extra = rest.into();
             }
         })
     }

@@ -297,6 +297,41 @@ fn times_and_owners_are_kept_with_nanoseconds() {
 }
 
 #[test]
+fn the_time_of_creation_stays_where_inodes_have_room_for_it() {
+    for (inode_size, has_room) in [("128", false), ("256", true)] {
+        let work = tempdir().expect("make a folder");
+        let (folder, image) = (work.path().join("folder"), work.path().join("image"));
+        std::fs::create_dir_all(folder.join("from-mke2fs")).expect("make a folder");
+        mke2fs(&folder, &image, "4M", &["-I", inode_size]);
+        let mut disk = mount(&image);
+        let time = |seconds, nanoseconds| Time {
+            seconds,
+            nanoseconds,
+        };
+        let created = time(5_000_000_000, 123_456_789);
+        disk.set_time(created);
+        let root = disk.root();
+        let file = disk
+            .create(root, b"file", NewAttributes::default())
+            .expect("create");
+        let expected = has_room.then_some(created);
+        assert_eq!(file.created_time(), expected);
+        disk.set_time(time(6_000_000_000, 0));
+        disk.write(file.number(), 0, b"later").expect("write");
+        disk.unmount().expect("unmount");
+        assert_e2fsck_clean(&image);
+        let disk = mount(&image);
+        let file = disk.inode(file.number()).expect("read");
+        assert_eq!(file.created_time(), expected);
+        assert_eq!(file.modified_time().seconds == 6_000_000_000, has_room);
+        let theirs = disk.resolve(b"from-mke2fs").expect("find");
+        assert_eq!(theirs.created_time().is_some(), has_room);
+        let shown = String::from_utf8(debugfs(&image, "stat file")).expect("text");
+        assert_eq!(shown.contains("crtime"), has_room, "{shown}");
+    }
+}
+
+#[test]
 fn an_index_of_names_is_taken_away_from_a_directory_that_changes() {
     let work = tempdir().expect("make a folder");
     let (folder, image) = (work.path().join("folder"), work.path().join("image"));

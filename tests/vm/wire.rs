@@ -1,7 +1,8 @@
 //! The network frame by frame: what a host on the same cable sees.
 
 use std::net::{Ipv4Addr, Ipv6Addr};
-use vm_tests::wire::{HOST_V6, NETWORK, Plug, Segment, Wire, flag};
+use vm_tests::frame::{datagram, protocol};
+use vm_tests::wire::{GUEST, HOST, HOST_V6, NETWORK, Plug, Segment, Wire, flag};
 use vm_tests::{Boot, Guest, Running};
 
 /// A machine that listens at port 80, and the other end of its cable.
@@ -183,4 +184,38 @@ fn groups_are_joined_heard_and_left_for_others_to_see() {
     assert_eq!(wire.call_group(four, 5454, b"hello"), b"hello back");
     guest.wait_for("heard \"hello\" from 10.0.2.2:4000");
     guest.end().showing(0, &["sockets: done"]);
+}
+
+#[test]
+fn datagrams_that_outrun_the_card_are_refused_and_none_that_was_taken_is_lost() {
+    let plug = Plug::new();
+    let guest = Guest::new("test-sockets")
+        .args(&["outrun"])
+        .boot(Boot::Kernel)
+        .address("10.0.2.15/24,gateway=10.0.2.2")
+        .cable(&plug.netdev())
+        // Other cards of QEMU go on when nobody takes their frames, and drop them.
+        .card("virtio-net-pci")
+        .start();
+    let mut wire = plug.wire();
+    guest.wait_for("listening");
+    wire.find_guest();
+    let call = |wire: &mut Wire, word: &[u8]| {
+        wire.send_ipv4(protocol::UDP, &datagram((HOST, 9), (GUEST, 9), word));
+    };
+    call(&mut wire, b"hello");
+    assert_eq!(wire.receive_datagram(9).2, b"first");
+    call(&mut wire, b"go on");
+    // Nobody reads from the cable now, until it is full, and the card with it.
+    let told = guest.wait_for(" were taken");
+    let taken = told
+        .lines()
+        .find_map(|line| line.strip_prefix("refused Some(11), ")?.split(' ').next())
+        .and_then(|number| number.parse::<u32>().ok())
+        .expect("how many");
+    for number in 0..=taken {
+        let (_, _, content) = wire.receive_datagram(9);
+        assert_eq!(content[..4], number.to_be_bytes(), "of {taken}");
+    }
+    guest.end().showing(0, &["later true", "sockets: done"]);
 }

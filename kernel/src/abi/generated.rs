@@ -50,8 +50,9 @@ fn open_text(text: &str, flags: c_int) -> Result<c_int> {
 }
 
 /// The users and groups of a machine whose file system names none.
-pub(super) const PASSWD: &str = "root:x:0:0:root:/:\n";
-pub(super) const GROUP: &str = "root:x:0:\n";
+pub(super) const PASSWD: &str = "root:x:0:0:root:/:\nnobody:x:65534:65534:nobody:/:\n";
+/// The group of nobody has two names, one for each habit of systems.
+pub(super) const GROUP: &str = "root:x:0:\nnobody:x:65534:\nnogroup:x:65534:\n";
 
 /// What programs look for to learn what they run on and as whom (os-release(5), passwd(5), group(5)), where the file system says nothing of it.
 #[unsafe(link_section = ".toro.generated")]

@@ -1,11 +1,11 @@
-//! What programs ask about users, names and limits of the system beside `process` and `machine` (POSIX.1-2017, `unistd.h`, `sys/times.h`; Linux): one
-//! process of the user 0, on a machine without names of its own.
+//! What programs ask about names and limits of the system beside `process`, `credentials` and `machine` (POSIX.1-2017, `unistd.h`, `sys/times.h`; Linux):
+//! one process, on a machine without names of its own.
 
 use core::ffi::{c_char, c_int, c_long, c_uint, c_ulong, c_void};
 
 use super::convert::{c_result, c_status, put, text};
 use super::object::{self, descriptor_limit};
-use super::{clock, errno};
+use super::{clock, errno, process};
 use crate::arch;
 use crate::error::{Errno, Result};
 use crate::scheduler;
@@ -20,95 +20,6 @@ fn root_only(is_root: bool) -> c_int {
     } else {
         Err(Errno(libc::EPERM))
     })
-}
-
-/// An identity that a function sets: the only one there is, or "as it was".
-fn is_root(id: u32) -> bool {
-    id == 0 || id == u32::MAX
-}
-
-/// Becomes nobody else.
-#[unsafe(no_mangle)]
-pub(super) extern "C" fn setreuid(real: u32, effective: u32) -> c_int {
-    root_only(is_root(real) && is_root(effective))
-}
-
-/// Becomes nobody else.
-#[unsafe(no_mangle)]
-pub(super) extern "C" fn setregid(real: u32, effective: u32) -> c_int {
-    root_only(is_root(real) && is_root(effective))
-}
-
-/// Tells who was asked for files before: the only one.
-#[unsafe(no_mangle)]
-pub(super) extern "C" fn setfsuid(_user: u32) -> c_int {
-    0
-}
-
-/// See [`setfsuid`].
-#[unsafe(no_mangle)]
-pub(super) extern "C" fn setfsgid(_group: u32) -> c_int {
-    0
-}
-
-/// Tells the three identities.
-///
-/// # Safety
-/// All can be written.
-#[unsafe(no_mangle)]
-pub(super) unsafe extern "C" fn getresuid(
-    real: *mut u32,
-    effective: *mut u32,
-    saved: *mut u32,
-) -> c_int {
-    // SAFETY: the caller's.
-    c_status(
-        [real, effective, saved]
-            .into_iter()
-            .try_for_each(|out| unsafe { put(out, 0) }),
-    )
-}
-
-/// Tells the three identities.
-///
-/// # Safety
-/// All can be written.
-#[unsafe(no_mangle)]
-pub(super) unsafe extern "C" fn getresgid(
-    real: *mut u32,
-    effective: *mut u32,
-    saved: *mut u32,
-) -> c_int {
-    // SAFETY: the same contract.
-    unsafe { getresuid(real, effective, saved) }
-}
-
-/// The groups of a user: the one that is given. How many, or -1 if there is no room.
-///
-/// # Safety
-/// `count` can be read and written, and as many groups be written as it says.
-#[unsafe(no_mangle)]
-unsafe extern "C" fn getgrouplist(
-    _user: *const c_char,
-    group: u32,
-    out: *mut u32,
-    count: *mut c_int,
-) -> c_int {
-    // SAFETY: the caller's.
-    unsafe {
-        let room = count.replace(1);
-        if room < 1 {
-            return -1;
-        }
-        out.write(group);
-    }
-    1
-}
-
-/// Joins no groups but the one of the user.
-#[unsafe(no_mangle)]
-extern "C" fn initgroups(_user: *const c_char, group: u32) -> c_int {
-    root_only(group == 0)
 }
 
 /// Nobody logged in.
@@ -130,10 +41,15 @@ extern "C" fn setpgrp() -> c_int {
     root_only(false)
 }
 
-/// There is one priority.
+/// Has the process be nicer by so much; how nice it is then.
 #[unsafe(no_mangle)]
 extern "C" fn nice(by: c_int) -> c_int {
-    root_only(by == 0)
+    let wanted = process::niceness().saturating_add(by);
+    if process::setpriority(libc::PRIO_PROCESS, 0, wanted) != 0 {
+        // Here it is that error.
+        return c_status(Err(Errno(libc::EPERM)));
+    }
+    process::niceness()
 }
 
 /// How many descriptors there can be.

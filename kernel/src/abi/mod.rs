@@ -16,6 +16,7 @@ mod contexts;
 mod conversion;
 mod convert;
 mod cookie_stream;
+mod credentials;
 mod databases;
 mod date_parse;
 mod date_text;

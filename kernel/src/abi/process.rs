@@ -6,7 +6,7 @@ use core::ffi::{c_char, c_int, c_long, c_uint, c_ulong, c_void};
 use core::sync::atomic::{AtomicBool, AtomicI32, Ordering};
 
 use super::convert::{bytes_mut, c_result, c_status, put, text};
-use super::errno;
+use super::{capabilities, credentials, errno};
 use crate::error::{Errno, Result};
 use crate::scheduler::{Name, thread};
 use crate::storage::vfs;
@@ -14,7 +14,6 @@ use crate::storage::vfs::namespace::LastLink;
 use crate::storage::vfs::node::NodeKind;
 
 pub(super) const PROCESS: libc::pid_t = 1;
-const ROOT: u32 = 0;
 
 fn refuse(error: c_int) -> c_int {
     errno::set(Errno(error))
@@ -340,75 +339,6 @@ pub(super) extern "C" fn waitid(
     refuse(libc::ECHILD)
 }
 
-macro_rules! root_has {
-    ($($name:ident)*) => {$(
-        /// The only user and group.
-        #[unsafe(no_mangle)]
-        pub(super) extern "C" fn $name() -> u32 {
-            ROOT
-        }
-    )*};
-}
-
-root_has! { getuid geteuid getgid getegid }
-
-fn become_user(is_root: bool) -> c_int {
-    if is_root { 0 } else { refuse(libc::EPERM) }
-}
-
-/// An identity that a function sets: the only one there is, or "as it was" where that can be said.
-fn is_root(id: u32) -> bool {
-    id == ROOT || id == u32::MAX
-}
-
-/// Becomes nobody else.
-#[unsafe(no_mangle)]
-pub(super) extern "C" fn setuid(user: u32) -> c_int {
-    become_user(user == ROOT)
-}
-
-/// Becomes nobody else.
-#[unsafe(no_mangle)]
-pub(super) extern "C" fn setgid(group: u32) -> c_int {
-    become_user(group == ROOT)
-}
-
-/// Becomes nobody else.
-#[unsafe(no_mangle)]
-pub(super) extern "C" fn seteuid(user: u32) -> c_int {
-    become_user(user == ROOT)
-}
-
-/// Becomes nobody else.
-#[unsafe(no_mangle)]
-pub(super) extern "C" fn setegid(group: u32) -> c_int {
-    become_user(group == ROOT)
-}
-
-/// Becomes nobody else.
-#[unsafe(no_mangle)]
-pub(super) extern "C" fn setresuid(real: u32, effective: u32, saved: u32) -> c_int {
-    become_user(is_root(real) && is_root(effective) && is_root(saved))
-}
-
-/// Becomes nobody else.
-#[unsafe(no_mangle)]
-pub(super) extern "C" fn setresgid(real: u32, effective: u32, saved: u32) -> c_int {
-    become_user(is_root(real) && is_root(effective) && is_root(saved))
-}
-
-/// The process is in no group besides its own.
-#[unsafe(no_mangle)]
-pub(super) extern "C" fn getgroups(_len: c_int, _out: *mut libc::gid_t) -> c_int {
-    0
-}
-
-/// Joins no groups.
-#[unsafe(no_mangle)]
-pub(super) extern "C" fn setgroups(len: usize, _groups: *const libc::gid_t) -> c_int {
-    become_user(len == 0)
-}
-
 /// There is one root.
 #[unsafe(no_mangle)]
 pub(super) extern "C" fn chroot(_path: *const c_char) -> c_int {
@@ -424,6 +354,12 @@ const DEFAULT_SLACK_NS: c_int = 50_000;
 static PARENT_DEATH_SIGNAL: AtomicI32 = AtomicI32::new(0);
 static IS_SUBREAPER: AtomicBool = AtomicBool::new(false);
 static KEEPS_CAPABILITIES: AtomicBool = AtomicBool::new(false);
+
+/// Whether capabilities stay when root goes (`PR_SET_KEEPCAPS`).
+pub(super) fn keeps_capabilities() -> bool {
+    KEEPS_CAPABILITIES.load(Ordering::Relaxed)
+}
+
 static IS_WITHOUT_LARGE_PAGES: AtomicBool = AtomicBool::new(false);
 static TIMER_SLACK_NS: AtomicI32 = AtomicI32::new(DEFAULT_SLACK_NS);
 
@@ -460,7 +396,7 @@ pub(super) unsafe extern "C" fn prctl(
         // It gains no rights, having them all.
         libc::PR_SET_NO_NEW_PRIVS if argument == 1 => Ok(0),
         libc::PR_GET_NO_NEW_PRIVS => Ok(1),
-        // What follows is kept and has no effect: there is no parent to die and no child to leave, nobody to become, and no large pages;
+        // What follows is kept and has no effect: there is no parent to die and no child to leave, and no large pages;
         // timers are as exact as they can be, which is less than any slack.
         libc::PR_SET_PDEATHSIG => {
             let signal = c_int::try_from(argument).map_err(|_| Errno(libc::EINVAL))?;
@@ -488,7 +424,10 @@ pub(super) unsafe extern "C" fn prctl(
             KEEPS_CAPABILITIES.store(argument == 1, Ordering::Relaxed);
             Ok(0)
         }
-        libc::PR_GET_KEEPCAPS => Ok(c_int::from(KEEPS_CAPABILITIES.load(Ordering::Relaxed))),
+        libc::PR_GET_KEEPCAPS => Ok(c_int::from(keeps_capabilities())),
+        libc::PR_CAPBSET_READ => capabilities::is_bounded_by(argument).map(c_int::from),
+        libc::PR_CAPBSET_DROP => capabilities::drop_bound(argument).map(|()| 0),
+        libc::PR_CAP_AMBIENT if fourth == 0 && fifth == 0 => capabilities::ambient(argument, third),
         libc::PR_SET_THP_DISABLE if third == 0 && fourth == 0 && fifth == 0 => {
             IS_WITHOUT_LARGE_PAGES.store(argument != 0, Ordering::Relaxed);
             Ok(0)
@@ -521,22 +460,36 @@ pub(super) unsafe extern "C" fn prctl(
     })())
 }
 
-/// How the process is scheduled: as any.
+/// How nice the process is to others, of which there are none: it is kept.
+static NICENESS: AtomicI32 = AtomicI32::new(0);
+
+/// How nice the process is, from -20 to 19.
+pub(super) fn niceness() -> c_int {
+    NICENESS.load(Ordering::Relaxed)
+}
+
+/// How nice the process is.
 #[unsafe(no_mangle)]
 pub(super) extern "C" fn getpriority(_which: c_uint, _who: libc::id_t) -> c_int {
     // A caller tells -1 from an error by `errno`.
     errno::set(Errno(0));
-    0
+    niceness()
 }
 
-/// There is one priority.
+/// As the call by number tells it, of which the C library makes the above: from 1, the nicest, to 40.
+pub(super) extern "C" fn priority_by_number() -> c_int {
+    20 - niceness()
+}
+
+/// Says how nice the process is; only root may have it be less so.
 #[unsafe(no_mangle)]
 pub(super) extern "C" fn setpriority(_which: c_uint, _who: libc::id_t, priority: c_int) -> c_int {
-    if priority == 0 {
-        0
-    } else {
-        refuse(libc::EACCES)
+    let wanted = priority.clamp(-20, 19);
+    if wanted < niceness() && credentials::user().effective != credentials::ROOT {
+        return refuse(libc::EACCES);
     }
+    NICENESS.store(wanted, Ordering::Relaxed);
+    0
 }
 
 /// There is one scheduling policy, `SCHED_OTHER`.

@@ -9,6 +9,7 @@ pub(super) mod connection;
 mod control;
 mod device;
 mod groups;
+mod hints;
 pub(super) mod mark;
 mod message;
 mod options;

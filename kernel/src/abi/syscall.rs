@@ -17,6 +17,10 @@ use super::clock::{
     self, clock_getres, clock_gettime, clock_nanosleep, deadline_of, gettimeofday, nanosleep,
 };
 use super::convert::{bytes_mut, get};
+use super::credentials::{
+    getegid, geteuid, getgid, getgroups, getresgid, getresuid, getuid, setfsgid, setfsuid, setgid,
+    setgroups, setregid, setresgid, setresuid, setreuid, setuid,
+};
 use super::descriptor::{dup, dup2, dup3, fcntl, flock, ioctl};
 use super::directory::{chdir, fchdir, mkdir, mkdirat, put_entries, rmdir, umask};
 use super::epoll::{epoll_create, epoll_create1, epoll_ctl, epoll_pwait, epoll_pwait2, epoll_wait};
@@ -30,9 +34,7 @@ use super::file::{
     pread64, preadv64, pwrite64, pwritev64, read, readv, sendfile64, sync, syncfs, truncate64,
     write, writev,
 };
-use super::identity::{
-    getcpu, getresgid, getresuid, personality, setfsgid, setfsuid, setregid, setreuid, times,
-};
+use super::identity::{getcpu, personality, times};
 use super::inotify::{inotify_add_watch, inotify_init, inotify_init1, inotify_rm_watch};
 use super::interval::{
     alarm, getitimer, setitimer, timer_create, timer_delete, timer_getoverrun, timer_gettime,
@@ -54,10 +56,9 @@ use super::path::{
 use super::pipe::{pipe, pipe2};
 use super::poll::{poll, ppoll};
 use super::process::{
-    chroot, execve, getegid, geteuid, getgid, getgroups, getpgid, getpgrp, getpid, getppid,
-    getpriority, getrusage, getsid, gettid, getuid, prctl, sched_get_priority_max,
-    sched_get_priority_min, sched_getscheduler, sched_setscheduler, setgid, setgroups, setpgid,
-    setpriority, setresgid, setresuid, setsid, setuid, wait4, waitid,
+    chroot, execve, getpgid, getpgrp, getpid, getppid, getrusage, getsid, gettid, prctl,
+    priority_by_number, sched_get_priority_max, sched_get_priority_min, sched_getscheduler,
+    sched_setscheduler, setpgid, setpriority, setsid, wait4, waitid,
 };
 use super::refused::{
     adjtimex, clock_adjtime, clock_settime, mount, name_to_handle_at, open_by_handle_at,
@@ -378,7 +379,7 @@ fn dispatch(call: &Arguments) -> Result<usize> {
         SYS_getegid = getegid();
         SYS_setuid = setuid(0);
         SYS_setgid = setgid(0);
-        SYS_getpriority = getpriority(0 1);
+        SYS_getpriority = priority_by_number();
         SYS_getrlimit = getrlimit(0 1);
         SYS_setrlimit = setrlimit(0 1);
         SYS_prlimit64 = prlimit64(0 1 2 3);

@@ -16,6 +16,7 @@ pub(super) use self::name::{Name, load as load_name, store as store_name};
 pub(super) use super::channel::Along;
 use super::channel::{Channel, Piece, SOCKET_BYTES, is_over};
 use super::convert::c_status;
+use super::credentials;
 use super::object::{self, Description, Object};
 use super::pipe::give_two;
 use super::signal;
@@ -165,13 +166,6 @@ pub(super) struct Received {
     /// Who sent it, if that is to be told.
     pub(super) credentials: Option<libc::ucred>,
 }
-
-/// The program, which is all that can send: process 1 of root.
-const OWN_CREDENTIALS: libc::ucred = libc::ucred {
-    pid: 1,
-    uid: 0,
-    gid: 0,
-};
 
 /// Linux's users without a number here.
 const NOBODY: libc::ucred = libc::ucred {
@@ -370,7 +364,7 @@ impl UnixSocket {
 
     /// Whom to name as the sender of what came with `along`, if that is to be told: nobody of an end.
     fn credentials(&self, along: &Along, is_end: bool) -> Option<libc::ucred> {
-        let own = if is_end { NOBODY } else { OWN_CREDENTIALS };
+        let own = if is_end { NOBODY } else { credentials::told() };
         let is_told = self.is_told_credentials.load(Ordering::Relaxed);
         is_told.then(|| along.credentials.unwrap_or(own))
     }

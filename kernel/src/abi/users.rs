@@ -1,5 +1,5 @@
 //! Users and groups by name and by number (POSIX.1-2017, `pwd.h`, `grp.h`): the lines of `/etc/passwd` and `/etc/group` (passwd(5), group(5)), of the
-//! file system's own where it has them, else root alone ([`PASSWD`], [`GROUP`]).
+//! file system's own where it has them, else root and nobody ([`PASSWD`], [`GROUP`]).
 
 use alloc::string::String;
 use alloc::vec::Vec;
@@ -158,6 +158,23 @@ impl Wanted<'_> {
 
 fn lines_of<R: Record>() -> String {
     settings::read(R::PATH).unwrap_or_else(|| R::DEFAULT.into())
+}
+
+/// The groups of a user: `group`, and those that have it among their members.
+///
+/// # Safety
+/// 1. `user` is a C string.
+pub(super) unsafe fn groups_of(user: *const c_char, group: u32) -> Vec<u32> {
+    // SAFETY: (1).
+    let user = unsafe { CStr::from_ptr(user) };
+    let user = user.to_str().unwrap_or_default();
+    let text = lines_of::<libc::group>();
+    let joined = text.lines().filter_map(|line| {
+        let [.., members] = fields::<4>(line)?;
+        let is_member = members.split(',').any(|member| member == user);
+        number(line).filter(|number| is_member && *number != group)
+    });
+    core::iter::once(group).chain(joined).collect()
 }
 
 /// What is wanted, its strings in `room`.

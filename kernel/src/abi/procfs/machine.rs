@@ -9,7 +9,7 @@ use super::process::TICK_NS;
 use super::{line, text};
 use crate::abi::machine::{HOST_NAME, RELEASE, VERSION};
 use crate::abi::pipe::MAX_PIPE_BYTES;
-use crate::abi::{load, object};
+use crate::abi::{capabilities, load, object};
 use crate::arch::clock;
 use crate::arch::x86_64::{cpu, entropy};
 use crate::error::Result;
@@ -37,6 +37,7 @@ pub(super) static SETTINGS: [(&str, Item); 4] = [
     (
         "kernel",
         Item::Directory(&[
+            ("cap_last_cap", Item::File(|_| line(capabilities::LAST))),
             ("hostname", Item::File(|_| line(HOST_NAME))),
             ("osrelease", Item::File(|_| line(RELEASE))),
             ("ostype", Item::File(|_| line("Linux"))),

@@ -9,7 +9,7 @@ use super::text;
 use crate::abi::directory::umask_now;
 use crate::abi::limits::limits_of;
 use crate::abi::signal;
-use crate::abi::{capabilities, load, machine, object};
+use crate::abi::{capabilities, credentials, load, machine, object, process};
 use crate::error::{Errno, Result};
 use crate::image;
 use crate::memory::areas::{self, Access};
@@ -347,7 +347,8 @@ fn stat(thread: u64) -> Result<Vec<u8>> {
             "{thread} ({name}) {} 0 1 1 0 -1 0 0 0 0 0 ",
             state(&task)
         )?;
-        write!(out, "{} 0 0 0 20 0 {count} 0 0 ", load::busy_ns() / TICK_NS)?;
+        let (busy, nice) = (load::busy_ns() / TICK_NS, process::niceness());
+        write!(out, "{busy} 0 0 0 {} {nice} {count} 0 0 ", 20 + nice)?;
         write!(out, "{mapped} {} {} ", used / FRAME_BYTES, u64::MAX)?;
         write!(
             out,
@@ -371,6 +372,8 @@ fn status(thread: u64) -> Result<Vec<u8>> {
     };
     let (count, cores) = (threads().len(), scheduler::core_count());
     let layout = image::layout();
+    let (user, group) = (credentials::user(), credentials::group());
+    let (other_groups, held) = (credentials::other_groups(), capabilities::held());
     text(|out| {
         writeln!(
             out,
@@ -381,8 +384,16 @@ fn status(thread: u64) -> Result<Vec<u8>> {
             out,
             "Tgid:\t1\nNgid:\t0\nPid:\t{thread}\nPPid:\t0\nTracerPid:\t0"
         )?;
-        writeln!(out, "Uid:\t0\t0\t0\t0\nGid:\t0\t0\t0\t0")?;
-        writeln!(out, "FDSize:\t{}\nGroups:\t", object::highest() + 1)?;
+        for (what, own) in [("Uid", user), ("Gid", group)] {
+            let [real, effective, saved] = own.all();
+            // The last one is whose files it asks for.
+            writeln!(out, "{what}:\t{real}\t{effective}\t{saved}\t{effective}")?;
+        }
+        write!(out, "FDSize:\t{}\nGroups:\t", object::highest() + 1)?;
+        for group in &other_groups {
+            write!(out, "{group} ")?;
+        }
+        writeln!(out)?;
         for (what, bytes) in [
             ("VmSize", mapped),
             ("VmRSS", used),
@@ -398,11 +409,11 @@ fn status(thread: u64) -> Result<Vec<u8>> {
             ("SigBlk", task.blocked),
             ("SigIgn", ignored),
             ("SigCgt", caught),
-            ("CapInh", 0),
-            // It is root, whom nothing is forbidden that there is.
-            ("CapPrm", capabilities::ALL),
-            ("CapEff", capabilities::ALL),
-            ("CapBnd", capabilities::ALL),
+            ("CapInh", held.inheritable),
+            ("CapPrm", held.permitted),
+            ("CapEff", held.effective),
+            ("CapBnd", held.bounding),
+            ("CapAmb", held.ambient),
         ] {
             writeln!(out, "{what}:\t{set:016x}")?;
         }

@@ -6,10 +6,10 @@ use core::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use libc::socklen_t;
 
 use super::transfer::bytes;
-use super::{Socket, connection, device, groups, with_socket};
+use super::{Socket, connection, device, groups, hints, with_socket};
 use crate::abi::channel::SOCKET_BYTES;
 use crate::abi::netlink::{self, NetlinkSocket};
-use crate::abi::{errno, unix};
+use crate::abi::{credentials, errno, unix};
 use crate::error::{Errno, Result};
 use crate::network::socket::options::NumberOption;
 use crate::network::socket::told::Told;
@@ -201,12 +201,21 @@ unsafe extern "C" fn setsockopt(
     value: *const c_void,
     len: socklen_t,
 ) -> c_int {
+    // Those of root, whom no limit binds.
+    let option = match (level, option) {
+        (libc::SOL_SOCKET, libc::SO_RCVBUFFORCE) => libc::SO_RCVBUF,
+        (libc::SOL_SOCKET, libc::SO_SNDBUFFORCE) => libc::SO_SNDBUF,
+        _ => option,
+    };
     let result = with_socket(descriptor, |socket, _| {
         // SAFETY: the caller's; integers and the two structures of integers are valid for all bit patterns.
         let integer = || unsafe { load::<c_int>(value, len) };
         if let Some(switch) = socket.switch(level, option) {
             switch.store(integer()? != 0, Ordering::Relaxed);
             return Ok(());
+        }
+        if let Some(hint) = hints::find(&socket, level, option) {
+            return hints::set(&socket, hint, integer()?);
         }
         let is_v6 = socket.family().is_v6;
         match (level, option, &socket) {
@@ -409,6 +418,10 @@ unsafe extern "C" fn getsockopt(
             // SAFETY: the caller's.
             return unsafe { store(c_int::from(is_on), value, len) };
         }
+        if let Some(hint) = hints::find(&socket, level, option) {
+            // SAFETY: the caller's.
+            return unsafe { store(socket.family().hints.get(hint), value, len) };
+        }
         if (level, option) == (libc::SOL_SOCKET, libc::SO_BINDTODEVICE) {
             // SAFETY: the caller's.
             return unsafe { device::store_name(&socket, value, len) };
@@ -545,13 +558,8 @@ unsafe extern "C" fn getsockopt(
                     return unsafe { store(timeval(timeout), value, len) };
                 }
                 (libc::SOL_SOCKET, libc::SO_PEERCRED) => {
-                    let peer = libc::ucred {
-                        pid: 1,
-                        uid: 0,
-                        gid: 0,
-                    };
                     // SAFETY: the caller's.
-                    return unsafe { store(peer, value, len) };
+                    return unsafe { store(credentials::told(), value, len) };
                 }
                 (libc::SOL_SOCKET, libc::SO_ERROR) => {
                     socket.take_error().map_or(0, |Errno(number)| number)

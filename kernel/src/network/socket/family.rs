@@ -3,6 +3,7 @@
 use core::net::SocketAddr;
 use core::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 
+use super::hints::Hints;
 use crate::network::binding::{self, Binding};
 use crate::network::error::{Error, Result};
 
@@ -14,6 +15,8 @@ pub struct Family {
     pub is_only: AtomicBool,
     /// `SO_BINDTODEVICE`, `SO_BINDTOIFINDEX`: the scope of the one interface that it speaks and hears by; 0: none in particular.
     pub scope: AtomicU32,
+    /// What the program says of it besides.
+    pub hints: Hints,
 }
 
 impl Family {
@@ -23,6 +26,7 @@ impl Family {
             is_v6,
             is_only: AtomicBool::new(false),
             scope: AtomicU32::new(0),
+            hints: Hints::new(),
         }
     }
 

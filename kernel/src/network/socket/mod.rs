@@ -3,6 +3,7 @@
 pub mod failure;
 pub mod family;
 pub mod groups;
+pub mod hints;
 pub mod mailbox;
 pub mod options;
 mod stream;

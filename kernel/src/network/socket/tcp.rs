@@ -226,6 +226,7 @@ impl TcpSocket {
         ] {
             heirs.store(own.load(Ordering::Relaxed), Ordering::Relaxed);
         }
+        accepted.family.hints.copy_from(&self.family.hints);
         if self.options.is_changed.load(Ordering::Relaxed) {
             accepted.options.copy_from(&self.options);
             accepted.apply_options();

@@ -41,6 +41,9 @@ pub struct Wishes {
 /// As many datagrams as the bytes of one call may be cut into (Linux: `UDP_MAX_SEGMENTS`), and as many bytes as they may have.
 const MAX_SEGMENTS: usize = 128;
 const MAX_BYTES: usize = 65_507;
+/// Bytes of the headers before the payload, without options.
+const HEADERS_V4: usize = 20 + 8;
+const HEADERS_V6: usize = 40 + 8;
 
 /// What becomes of a datagram while others wait for the device.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -348,6 +351,11 @@ impl UdpSocket {
         let mut stack = interface.lock();
         if stack.is_broadcast(to.ip()) && !self.is_broadcast_allowed.load(Ordering::Relaxed) {
             return Err(Error::BroadcastNotAllowed);
+        }
+        let is_v6 = to.is_ipv6();
+        let headers = if is_v6 { HEADERS_V6 } else { HEADERS_V4 };
+        if self.family.hints.is_whole(is_v6) && payload.len() + headers > stack.mtu() {
+            return Err(Error::MessageTooLong);
         }
         if when_full != WhenFull::Queue {
             let deadline_ns = deadline(self.write_timeout_ns.load(Ordering::Relaxed));

@@ -79,7 +79,7 @@ enum Device {
 }
 
 /// Name, kind and Linux's major and minor numbers (admin-guide/devices.txt).
-const DEVICES: [(&[u8], Device, (u32, u32)); 7] = [
+const DEVICES: [(&[u8], Device, (u32, u32)); 10] = [
     (b"null", Device::Null, (1, 3)),
     (b"zero", Device::Zero, (1, 5)),
     (b"full", Device::Full, (1, 7)),
@@ -87,6 +87,10 @@ const DEVICES: [(&[u8], Device, (u32, u32)); 7] = [
     (b"urandom", Device::Random, (1, 9)),
     (b"tty", Device::Console, (5, 0)),
     (b"console", Device::Console, (5, 1)),
+    // What a program's first three descriptors are unless it puts others there: logs are told to go to them by name.
+    (b"stdin", Device::Console, (5, 0)),
+    (b"stdout", Device::Console, (5, 0)),
+    (b"stderr", Device::Console, (5, 0)),
 ];
 
 fn number_of((major, minor): (u32, u32)) -> u64 {

@@ -14,8 +14,8 @@ use core::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use ext2::{Error, FileType, Inode, InodeNumber, MountOptions, NewAttributes, Time};
 
 use super::node::{
-    Changes, DirEntry, FileSystem, Metadata, NewNode, Node, NodeKind, NodeRef, Part, TakeEntry,
-    Timestamp, Usage,
+    self, Changes, DirEntry, FileSystem, Metadata, NewNode, Node, NodeKind, NodeRef, Part,
+    TakeEntry, Timestamp, Usage,
 };
 use crate::error::{Errno, Result};
 use crate::scheduler::{Change, Look, SharedTurn};
@@ -398,7 +398,7 @@ impl Node for Ext2Node {
             accessed: timestamp(inode.accessed_time()),
             modified: timestamp(inode.modified_time()),
             changed: timestamp(inode.changed_time()),
-            created: None,
+            created: inode.created_time().map(timestamp),
             device: (0, 0),
         })
     }
@@ -480,10 +480,11 @@ impl Node for Ext2Node {
     }
 
     fn create(&self, name: &[u8], new: NewNode<'_>, permissions: u32) -> Result<NodeRef> {
+        let (uid, gid) = node::owner();
         let attributes = NewAttributes {
             permissions: permissions as u16,
-            uid: 0,
-            gid: 0,
+            uid,
+            gid,
         };
         let node = self.shared.change(|file_system| {
             let directory = self.number;

@@ -65,9 +65,14 @@ fn what_is_written_is_there_after_the_next_mount() {
     let entry = tree.0.resolve(tree.0.root(), b"/a/file", LastLink::Follow);
     let entry = entry.expect("there");
     operations::make_link(&tree.0, &entry, tree.0.root(), b"/hard").expect("new");
-    assert_eq!(entry.node.metadata().expect("readable").links, 2);
+    let facts = entry.node.metadata().expect("readable");
+    assert_eq!(facts.links, 2);
+    assert!(facts.created.is_some_and(|time| time <= facts.changed));
     tree.unmount();
     let tree = mount(&disk);
+    let entry = tree.0.resolve(tree.0.root(), b"/a/file", LastLink::Follow);
+    let again = entry.expect("there").node.metadata().expect("readable");
+    assert_eq!(again.created, facts.created);
     for path in ["/a/file", "/link", "/hard"] {
         assert_eq!(tree.read(path).as_deref(), Ok(&b"first se"[..]), "{path}");
     }

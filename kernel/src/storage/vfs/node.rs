@@ -6,6 +6,7 @@
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::any::Any;
+use core::sync::atomic::{AtomicU64, Ordering};
 
 use crate::error::{Errno, Result};
 
@@ -69,6 +70,20 @@ impl Timestamp {
             nanoseconds: (ns % 1_000_000_000) as u32,
         }
     }
+}
+
+/// The user, and above it the group, whose new nodes are.
+static OWNER: AtomicU64 = AtomicU64::new(0);
+
+/// Says whose what is created from now on is.
+pub fn set_owner(uid: u32, gid: u32) {
+    OWNER.store(u64::from(gid) << 32 | u64::from(uid), Ordering::Relaxed);
+}
+
+/// The user and the group whose a new node is.
+pub fn owner() -> (u32, u32) {
+    let owner = OWNER.load(Ordering::Relaxed);
+    (owner as u32, (owner >> 32) as u32)
 }
 
 /// Facts about a node.

@@ -571,7 +571,8 @@ fn devices_do_what_they_are_for() {
     assert_eq!(
         tree.list("/dev"),
         [
-            ".", "..", "null", "zero", "full", "random", "urandom", "tty", "console", "program"
+            ".", "..", "null", "zero", "full", "random", "urandom", "tty", "console", "stdin",
+            "stdout", "stderr", "program"
         ]
     );
 }

@@ -13,8 +13,8 @@ use core::any::Any;
 use core::sync::atomic::{AtomicU64, Ordering};
 
 use super::node::{
-    Changes, DirEntry, FileSystem, Metadata, NewNode, Node, NodeKind, NodeRef, Part, TakeEntry,
-    Timestamp, Usage,
+    self, Changes, DirEntry, FileSystem, Metadata, NewNode, Node, NodeKind, NodeRef, Part,
+    TakeEntry, Timestamp, Usage,
 };
 use crate::error::{Errno, Result};
 use crate::memory::heap;
@@ -221,6 +221,7 @@ impl TmpNode {
                 (NodeKind::Directory, 2, Content::Directory(directory))
             }
         };
+        let (uid, gid) = node::owner();
         Arc::new_cyclic(|this| Self {
             this: this.clone(),
             shared: shared.clone(),
@@ -229,8 +230,8 @@ impl TmpNode {
             created: now,
             body: SpinLock::new(Body {
                 permissions,
-                uid: 0,
-                gid: 0,
+                uid,
+                gid,
                 links,
                 accessed: now,
                 modified: now,

@@ -1,5 +1,7 @@
 //! Reads in `/proc` and `/sys` about itself and the machine, and shows what came of it.
 
+mod credentials;
+
 use std::collections::BTreeSet;
 use std::ffi::{CStr, c_char};
 use std::fs;
@@ -16,6 +18,7 @@ fn main() -> io::Result<()> {
     network()?;
     users()?;
     refusals();
+    credentials::becoming()?;
     println!("about: done");
     Ok(())
 }

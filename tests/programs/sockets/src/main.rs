@@ -6,6 +6,7 @@ mod groups;
 mod leave;
 mod names;
 mod options;
+mod outrun;
 mod six;
 
 use std::io::{self, ErrorKind, Read, Write};
@@ -39,6 +40,7 @@ fn main() -> io::Result<()> {
         "names" => names::names(),
         "servers" => names::servers(),
         "options" => options::options(),
+        "outrun" => outrun::outrun(),
         "nothing" => nothing(&address),
         "resolve" => resolve(&address),
         "listen" => listen(),

@@ -76,10 +76,69 @@ fn switches() -> io::Result<()> {
     println!(
         "refused {} {} {} {}",
         set(libc::SOL_SOCKET, libc::SO_INCOMING_CPU),
-        set(libc::SOL_SOCKET, libc::SO_BUSY_POLL),
+        set(libc::SOL_SOCKET, libc::SO_ZEROCOPY),
         set(libc::IPPROTO_IP, libc::IP_TRANSPARENT),
         set(libc::IPPROTO_IPV6, libc::IPV6_V6ONLY)
     );
+    hints()
+}
+
+/// Sets an option to a number; what it says then, or the error.
+fn kept(socket: &impl AsRawFd, level: i32, option: i32, value: i32) -> Result<i32, Option<i32>> {
+    let mut told = -1;
+    let mut len = 4;
+    let socket = socket.as_raw_fd();
+    // SAFETY: the values and their lengths belong together.
+    let result = unsafe {
+        libc::setsockopt(socket, level, option, (&raw const value).cast(), 4)
+            | libc::getsockopt(socket, level, option, (&raw mut told).cast(), &mut len)
+    };
+    match result {
+        0 => Ok(told),
+        _ => Err(io::Error::last_os_error().raw_os_error()),
+    }
+}
+
+/// What changes nothing is kept all the same, and comes along to accepted sockets; datagrams go in one packet where that is wanted.
+fn hints() -> io::Result<()> {
+    let listener = Socket::new(Domain::IPV4, Type::STREAM, None)?;
+    println!(
+        "hints {:?} {:?} {:?} {:?}",
+        kept(&listener, libc::SOL_SOCKET, libc::SO_PRIORITY, 6),
+        kept(&listener, libc::SOL_SOCKET, libc::SO_MARK, 77),
+        kept(&listener, libc::SOL_SOCKET, libc::SO_BUSY_POLL, -1),
+        kept(&listener, libc::IPPROTO_TCP, libc::TCP_FASTOPEN, 128)
+    );
+    listener.bind(&SocketAddr::from(([127, 0, 0, 1], 0)).into())?;
+    listener.listen(1)?;
+    let client = Socket::new(Domain::IPV4, Type::STREAM, None)?;
+    client.connect(&listener.local_addr()?)?;
+    let (accepted, _) = listener.accept()?;
+    println!(
+        "accepted {} {:?} {:?}",
+        accepted.mark()?,
+        kept(&accepted, libc::IPPROTO_TCP, libc::TCP_FASTOPEN, 1),
+        kept(
+            &accepted,
+            libc::IPPROTO_TCP,
+            libc::TCP_NOTSENT_LOWAT,
+            16_384
+        )
+    );
+    // By the card, whose packets have 1,500 bytes.
+    let udp = UdpSocket::bind("0.0.0.0:0")?;
+    let send = |len: usize| match udp.send_to(&vec![0; len], "10.0.2.2:9") {
+        Ok(sent) => sent as i32,
+        Err(error) => -error.raw_os_error().unwrap_or(0),
+    };
+    let in_parts = send(1473);
+    let option = kept(
+        &udp,
+        libc::IPPROTO_IP,
+        libc::IP_MTU_DISCOVER,
+        libc::IP_PMTUDISC_DO,
+    );
+    println!("whole: {in_parts} {option:?} {} {}", send(1472), send(1473));
     Ok(())
 }
 

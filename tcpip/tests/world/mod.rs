@@ -207,6 +207,8 @@ pub(crate) struct World {
     /// Whether frames are noted, and these, with whether they came from `a`.
     pub(crate) is_noting: bool,
     pub(crate) noted: Vec<(bool, Vec<u8>)>,
+    /// What switches on the way put behind the addresses of each frame.
+    pub(crate) tags: Vec<u8>,
 }
 
 pub(crate) fn host(mac: [u8; 6], limits: Limits, mtu: usize) -> Host {
@@ -250,6 +252,7 @@ impl World {
             sent: 0,
             is_noting: false,
             noted: Vec::new(),
+            tags: Vec::new(),
         };
         world.a.add_address(A, 24, world.now);
         world.b.add_address(B, 24, world.now);
@@ -306,7 +309,8 @@ impl World {
             self.wire = later;
             due.sort_by_key(|one| (one.0, one.1));
             let is_idle = due.is_empty() && !has_sent;
-            for (_, _, from_a, frame) in due {
+            for (_, _, from_a, mut frame) in due {
+                frame.splice(12..12, self.tags.iter().copied());
                 let host = if from_a { &mut self.b } else { &mut self.a };
                 host.receive(&frame, false, self.now);
             }

@@ -76,6 +76,7 @@ impl Connection {
             } else if self.retransmit_at <= now {
                 match is_persist {
                     true => self.ask_for_window(cx),
+                    false if self.is_late(cx) => {}
                     false => self.send_again(cx),
                 }
             }
@@ -123,7 +124,7 @@ impl Connection {
             self.retransmit_at = cx.now_us + self.rtt.timeout_us();
             return;
         }
-        self.collapse();
+        self.collapse(cx.now_us);
         self.rtt.back_off();
         if self.rtt.backoff() >= BLACK_HOLE && !self.bits.contains(Bits::SHORTENED) {
             self.bits |= Bits::SHORTENED;

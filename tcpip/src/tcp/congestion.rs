@@ -5,6 +5,8 @@ use super::cubic::{self, Cubic};
 
 /// Segments of the first window.
 const INITIAL_SEGMENTS: u32 = 10;
+/// As many at most that are acknowledged at once let the window grow in slow start.
+const SLOW_START_SEGMENTS: u32 = 8;
 /// Largest window.
 const MAX_WINDOW: u32 = 1 << 30;
 
@@ -59,7 +61,8 @@ impl Congestion {
     #[inline]
     pub(crate) fn grow(&mut self, bytes: u32, mss: u32, now_us: u64, round_trip_us: u64) {
         if self.window < self.threshold {
-            self.window = (self.window + bytes.min(2 * mss)).min(MAX_WINDOW);
+            // Acknowledgements may be few, of peers that gather segments before (RFC 9406, section 4.2).
+            self.window = (self.window + bytes.min(SLOW_START_SEGMENTS * mss)).min(MAX_WINDOW);
             return;
         }
         self.avoid(bytes, mss, now_us, round_trip_us);

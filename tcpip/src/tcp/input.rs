@@ -393,7 +393,7 @@ impl Connection {
         let window = u32::from(segment.window) << self.send_scale;
         let is_bare = segment.len() == 0;
         let is_same_window = window == self.window;
-        let has_news = self.note_sack(options);
+        let has_news = self.note_sack(options, cx.now_us);
         if segment.ack.is_after(self.una) {
             let acked = segment.ack - self.una;
             let is_fin_acked = self.is_fin_sent() && segment.ack == self.max;
@@ -407,8 +407,14 @@ impl Connection {
                     self.rtt.sample(u64::from(ms.max(1)) * 1000);
                 }
             }
+            if !self.sacked.is_empty() && self.was_never_repeated(self.una) {
+                self.note_late();
+            }
+            self.resolve_doubt(segment.ack, options.timestamps.map(|times| times.1));
             news |= self.acknowledge_apart(segment.ack, cx);
             self.note_progress(acked);
+            self.find_late(cx.now_us);
+            self.find_loss(cx);
             if is_fin_acked {
                 self.fin_acknowledged(cx);
             }
@@ -418,6 +424,7 @@ impl Connection {
                 self.note_duplicate(cx);
             }
         }
+        self.await_late();
         let is_newer = self.window_seq.is_before(segment.seq)
             || self.window_seq == segment.seq && !segment.ack.is_before(self.window_ack);
         if is_newer && !segment.ack.is_before(self.una) {

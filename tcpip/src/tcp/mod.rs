@@ -1,6 +1,6 @@
 //! TCP (RFC 9293): one connection, without knowing how its segments travel.
 //!
-//! [`input`] takes segments, [`output`] says which to send, [`clock`] does what time brings; [`loss`] is what is sent again. Around it:
+//! [`input`] takes segments, [`output`] says which to send, [`clock`] does what time brings; [`loss`] is what is sent again, [`reordering`] what is not. Around it:
 //! [`buffer`] (bytes), [`backlog`] (bytes behind them), [`ranges`] (what came early), [`rtt`] and [`congestion`] (when and how much), [`options`] that a program sets.
 
 mod backlog;
@@ -13,6 +13,7 @@ mod input;
 mod loss;
 mod output;
 mod ranges;
+mod reordering;
 pub(crate) mod rtt;
 #[cfg(test)]
 mod tests;
@@ -30,6 +31,7 @@ pub use self::congestion::CongestionControl;
 pub use self::info::Info;
 pub(crate) use self::output::{Plan, Sizes};
 use self::ranges::Ranges;
+use self::reordering::Reordering;
 use self::rtt::Rtt;
 use self::urgent::Urgent;
 pub use self::urgent::UrgentByte;
@@ -326,6 +328,7 @@ pub(crate) struct Connection {
     recover: Seq,
     /// What lies before this and did not arrive is lost.
     lost_edge: Seq,
+    reordering: Reordering,
     /// What the peer has beyond what it acknowledges.
     sacked: Ranges,
     /// What came before something that is missing.
@@ -392,6 +395,7 @@ impl Connection {
             high_rxt: Seq(0),
             recover: Seq(0),
             lost_edge: Seq(0),
+            reordering: Reordering::default(),
             sacked: Ranges::default(),
             early: Ranges::default(),
             last_early: Seq(0),
@@ -562,6 +566,7 @@ impl Connection {
         (self.retransmit_at, self.ack_at, self.expire_at) = (NEVER, NEVER, NEVER);
         self.bits &= Bits::ORPHAN | Bits::URGENT | Bits::MADE;
         self.sacked.clear();
+        self.forget_late();
         self.early.clear();
         self.behind = None;
         pool.take_back(&mut self.outgoing);

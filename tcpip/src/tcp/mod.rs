@@ -8,6 +8,7 @@ pub(crate) mod buffer;
 mod clock;
 pub(crate) mod congestion;
 mod cubic;
+mod hystart;
 mod info;
 mod input;
 mod loss;

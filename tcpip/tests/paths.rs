@@ -43,38 +43,52 @@ fn bring(len: usize, weather: Weather) -> (u64, u64, u64) {
 }
 
 #[test]
-fn show() {
-    for (name, rate, queue, delay) in [
-        ("16K", 1 << 20, 16 << 10, 10_000),
-        ("1M", 1 << 20, 1 << 20, 10_000),
-        ("16M", 1 << 20, 16 << 20, 10_000),
-        ("100K", 100 << 10, 8 << 10, 10_000),
-        ("8M", 8 << 20, 64 << 10, 50_000),
-        ("8M1M", 8 << 20, 1 << 20, 50_000),
+fn segments_that_are_overtaken_hold_nothing_up() {
+    for (delay_us, late, late_us) in [
+        (10_000, 100, 5000),
+        (10_000, 10, 20_000),
+        (1000, 300, 3000),
+        (0, 10, 1000),
     ] {
-        let weather = Weather {
-            delay_us: delay,
-            rate,
-            queue_bytes: queue,
+        let straight = Weather {
+            delay_us,
             ..Weather::default()
         };
-        println!("{name} {:?}", bring(4 * MIB, weather));
-        if rate >= 1 << 20 {
-            println!("{name} 16MiB {:?}", bring(16 * MIB, weather));
-        }
-    }
-    for (name, late, late_us, delay) in [
-        ("10% 5ms of 20", 100, 5000, 10_000),
-        ("1% 20ms of 20", 10, 20_000, 10_000),
-        ("30% 3ms of 2", 300, 3000, 1000),
-        ("none", 0, 3000, 10_000),
-    ] {
         let weather = Weather {
-            delay_us: delay,
             late,
             late_us,
-            ..Weather::default()
+            ..straight
         };
-        println!("{name} {:?}", bring(4 * MIB, weather));
+        let (best, ..) = bring(4 * MIB, straight);
+        let (rate, again, _) = bring(4 * MIB, weather);
+        // A window's bytes wait for the latest in it.
+        let least = best * delay_us / (delay_us + late_us) / 2;
+        assert!(rate > least, "{weather:?}: {rate} of {best}");
+        assert!(again < 4 * MIB as u64 / 1448 / 5, "{weather:?}: {again}");
     }
+}
+
+#[test]
+fn a_narrow_way_is_filled_and_its_queue_is_not_overrun() {
+    let way = |rate, queue_bytes, delay_us| Weather {
+        delay_us,
+        rate,
+        queue_bytes,
+        ..Weather::default()
+    };
+    for (weather, lost_at_most) in [
+        (way(1 << 20, 16 << 10, 10_000), 40),
+        // There is room for a second and more, which slow start does not fill up.
+        (way(1 << 20, 1 << 20, 10_000), 0),
+        (way(1 << 20, 16 << 20, 10_000), 0),
+    ] {
+        let (rate, again, lost) = bring(8 * MIB, weather);
+        assert!(rate > 930, "{weather:?}: {rate}");
+        assert!(again == lost, "{weather:?}: {again} {lost}");
+        assert!(lost <= lost_at_most, "{weather:?}: {lost}");
+    }
+    // Half a dozen segments fit into it, and many of those sent again are lost again.
+    let weather = way(100 << 10, 8 << 10, 10_000);
+    let (rate, ..) = bring(MIB, weather);
+    assert!(rate > 80, "{rate}");
 }

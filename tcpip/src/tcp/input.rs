@@ -411,6 +411,11 @@ impl Connection {
         let is_bare = segment.len() == 0;
         let is_same_window = window == self.window;
         let has_gap = !self.sacked.is_empty();
+        let was_sacked = match self.bits.contains(Bits::RECOVERY) {
+            true => self.sacked.covered(self.una, self.max),
+            false => 0,
+        };
+        let before = self.una;
         let has_news = self.note_sack(options, cx.now_us);
         if segment.ack.is_after(self.una) {
             let acked = segment.ack - self.una;
@@ -443,6 +448,12 @@ impl Connection {
             }
         }
         self.await_late();
+        if self.bits.contains(Bits::RECOVERY) {
+            let is_sacked = self.sacked.covered(self.una, self.max);
+            let delivered = (self.una - before + is_sacked).saturating_sub(was_sacked);
+            self.note_delivered(delivered);
+            self.find_lost_again();
+        }
         let is_newer = self.window_seq.is_before(segment.seq)
             || self.window_seq == segment.seq && !segment.ack.is_before(self.window_ack);
         if is_newer && !segment.ack.is_before(self.una) {

@@ -83,12 +83,9 @@ impl Connection {
         let is_lost = self.duplicate_acks >= DUPLICATES
             && !(self.is_reordered() && self.bits.contains(Bits::SACK))
             || self.bits.contains(Bits::SACK) && self.lost_edge.is_after(self.una);
-        // What was sent before the last loss tells nothing of another.
-        if is_lost
-            && !self.bits.contains(Bits::RECOVERY)
-            && !self.una.is_before(self.recover)
-            && self.una != self.max
-        {
+        // What was sent before the last loss tells nothing of another, but what was sent after all of it was sent again does.
+        let is_another = !self.una.is_before(self.recover) || self.has_come_after(self.recover);
+        if is_lost && !self.bits.contains(Bits::RECOVERY) && is_another && self.una != self.max {
             self.doubt(cx.now_us);
             self.bits |= Bits::RECOVERY;
             self.recover = self.max;
@@ -96,6 +93,8 @@ impl Connection {
             self.lost_edge = self.lost_edge.max(self.una + self.mss).min(self.max);
             self.congestion.reduce(self.max - self.una, self.mss);
             self.timed_at = 0;
+            self.repeated_at = self.max;
+            self.note_delivered(self.mss);
             // What comes now is sent again, whatever the window.
             self.bits |= Bits::FORCE;
             self.retransmit_at = cx.now_us + self.rtt.timeout_us();
@@ -120,6 +119,7 @@ impl Connection {
             self.lost_edge = self.una;
             return;
         }
+        self.repeated_at = self.max;
         if !self.bits.contains(Bits::SACK) {
             // A part: the next segment is lost too. What left the network is what was acknowledged, less the one sent again.
             let segments = (acked / self.mss.max(1)).saturating_sub(1) as u16;
@@ -137,6 +137,36 @@ impl Connection {
             }
         }
         self.high_rxt = self.high_rxt.max(self.una);
+    }
+
+    /// Bytes that may be in the network.
+    pub(super) fn network_window(&self) -> u32 {
+        match self.bits.contains(Bits::RECOVERY | Bits::SACK) {
+            true => self.congestion.window.min(self.recovery_window),
+            false => self.congestion.window,
+        }
+    }
+
+    /// Whether the peer has enough of what was first sent behind a number.
+    fn has_come_after(&self, seq: Seq) -> bool {
+        self.highest().ahead_of(seq) > u32::from(DUPLICATES) * self.mss
+    }
+
+    /// In recovery: what was sent again was lost again, if the peer has what was sent after it (RFC 8985, section 7.1). The way takes less
+    /// than was thought.
+    pub(super) fn find_lost_again(&mut self) {
+        if self.high_rxt.is_after(self.una) && self.has_come_after(self.repeated_at) {
+            self.high_rxt = self.una;
+            self.repeated_at = self.max;
+            self.congestion.reduce(self.pipe(), self.mss);
+            self.bits |= Bits::FORCE;
+        }
+    }
+
+    /// In recovery, so much has come to the peer: as much may follow, and a segment more, so that what is lost on the way makes the flow no
+    /// thinner than the way (RFC 6937, section 3, PRR-SSRB).
+    pub(super) fn note_delivered(&mut self, bytes: u32) {
+        self.recovery_window = self.pipe().saturating_add(bytes + self.mss);
     }
 
     /// Bytes that are thought to be in the network (RFC 6675, `SetPipe`).

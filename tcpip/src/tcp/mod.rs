@@ -329,6 +329,10 @@ pub(crate) struct Connection {
     recover: Seq,
     /// What lies before this and did not arrive is lost.
     lost_edge: Seq,
+    /// In recovery, all before this was sent before `una` was sent again, or before it was known to be missing.
+    repeated_at: Seq,
+    /// In recovery, how much may be in the network after what the last segment has told: bursts would be lost again (RFC 6937).
+    recovery_window: u32,
     reordering: Reordering,
     /// What the peer has beyond what it acknowledges.
     sacked: Ranges,
@@ -396,6 +400,8 @@ impl Connection {
             high_rxt: Seq(0),
             recover: Seq(0),
             lost_edge: Seq(0),
+            repeated_at: Seq(0),
+            recovery_window: u32::MAX,
             reordering: Reordering::default(),
             sacked: Ranges::default(),
             early: Ranges::default(),

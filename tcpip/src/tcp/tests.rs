@@ -3,6 +3,7 @@
 mod no_window;
 mod opening;
 mod path;
+mod reordering;
 mod urgent;
 
 use super::buffer::Pool;

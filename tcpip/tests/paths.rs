@@ -7,8 +7,8 @@ use world::{LIMITS, Weather, World, pattern};
 
 const MIB: usize = 1 << 20;
 
-/// Sends bytes from `b` to `a`: how many came through in a second, and how many segments were sent again.
-fn bring(len: usize, weather: Weather) -> (u64, u64, u64) {
+/// Sends bytes from `b` to `a`, with a break amid: how many came through in a second, and how many segments were sent again.
+fn bring(len: usize, weather: Weather, break_us: u64) -> (u64, u64, u64) {
     let limits = Limits {
         receive_bytes: 4 << 20,
         transmit_bytes: 4 << 20,
@@ -22,8 +22,14 @@ fn bring(len: usize, weather: Weather) -> (u64, u64, u64) {
     let (at_a, at_b) = world.connected(80);
     let (bytes, mut got, mut sent) = (pattern(len), Vec::new(), 0);
     let mut buf = vec![0; 1 << 16];
-    let start = world.now;
+    let (start, mut break_us) = (world.now, break_us);
     while got.len() < len {
+        if got.len() > len / 2 {
+            // Nothing gets through.
+            world.weather.loss = 1000;
+            world.pass(std::mem::take(&mut break_us));
+            world.weather.loss = 0;
+        }
         while sent < len
             && let Ok(count @ 1..) = world.b.write(at_b, &bytes[sent..], world.now)
         {
@@ -59,8 +65,8 @@ fn segments_that_are_overtaken_hold_nothing_up() {
             late_us,
             ..straight
         };
-        let (best, ..) = bring(4 * MIB, straight);
-        let (rate, again, _) = bring(4 * MIB, weather);
+        let (best, ..) = bring(4 * MIB, straight, 0);
+        let (rate, again, _) = bring(4 * MIB, weather, 0);
         // A window's bytes wait for the latest in it.
         let least = best * delay_us / (delay_us + late_us) / 2;
         assert!(rate > least, "{weather:?}: {rate} of {best}");
@@ -82,13 +88,25 @@ fn a_narrow_way_is_filled_and_its_queue_is_not_overrun() {
         (way(1 << 20, 1 << 20, 10_000), 0),
         (way(1 << 20, 16 << 20, 10_000), 0),
     ] {
-        let (rate, again, lost) = bring(8 * MIB, weather);
+        let (rate, again, lost) = bring(8 * MIB, weather, 0);
         assert!(rate > 930, "{weather:?}: {rate}");
         assert!(again == lost, "{weather:?}: {again} {lost}");
         assert!(lost <= lost_at_most, "{weather:?}: {lost}");
     }
     // Half a dozen segments fit into it, and many of those sent again are lost again.
     let weather = way(100 << 10, 8 << 10, 10_000);
-    let (rate, ..) = bring(MIB, weather);
+    let (rate, ..) = bring(MIB, weather, 0);
     assert!(rate > 80, "{rate}");
+}
+
+#[test]
+fn a_link_that_was_down_for_a_minute_ends_no_transfer() {
+    let weather = Weather {
+        delay_us: 10_000,
+        ..Weather::default()
+    };
+    for seconds in [1, 10, 60] {
+        let (_, again, _) = bring(4 * MIB, weather, seconds * 1_000_000);
+        assert!((1..2000).contains(&again), "{seconds}: {again}");
+    }
 }

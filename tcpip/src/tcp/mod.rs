@@ -45,8 +45,11 @@ pub(crate) const NEVER: u64 = u64::MAX;
 const SECOND: u64 = 1_000_000;
 /// How long an acknowledgement waits for data to go with.
 pub(crate) const ACK_DELAY_US: u64 = 10_000;
-/// How long a peer may leave unanswered what we sent, a request for a connection included.
-const ANSWER_TIMEOUT_US: u64 = 60 * SECOND;
+/// How long a peer may leave unanswered what we sent, a request for a connection included: at least 100 s (RFC 1122, section 4.2.3.5), so
+/// that a link may be down for a minute.
+const ANSWER_TIMEOUT_US: u64 = 120 * SECOND;
+/// The same where no program waits for it any more.
+const ORPHAN_TIMEOUT_US: u64 = 60 * SECOND;
 /// How long a handshake that a peer began may take.
 pub(crate) const ACCEPT_TIMEOUT_US: u64 = 10 * SECOND;
 /// How long a peer may take to close its side after we closed ours for good.

@@ -302,7 +302,7 @@ fn a_peer_that_vanishes_is_given_up() {
     let (at_a, at_b) = world.connected(80);
     world.weather.loss = 1000;
     world.a.write(at_a, b"hello?", world.now).expect("room");
-    world.pass(90_000_000);
+    world.pass(150_000_000);
     assert!(world.a.ready(at_a).contains(Ready::ERROR | Ready::CLOSED));
     assert_eq!(
         world.a.read(at_a, &mut [0; 9], false, world.now),

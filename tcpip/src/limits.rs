@@ -39,7 +39,9 @@ impl Limits {
         const MIB: u64 = 1 << 20;
         let (buffer, half_open, time_wait) = match memory_bytes / MIB {
             0..64 => (64 << 10, 64, 512),
-            64..512 => (512 << 10, 512, 4096),
+            // As much as Linux allows, where few of these leave something to others.
+            64..256 => ((memory_bytes / 64) as usize, 512, 4096),
+            256..512 => (4 << 20, 512, 4096),
             _ => (4 << 20, 2048, 16384),
         };
         // A connection takes about 1 KiB with its program's part, and what it is assured of, seldom both ways at once: a request is read before its

@@ -302,7 +302,7 @@ fn a_peer_that_vanishes_is_given_up() {
     let (at_a, at_b) = world.connected(80);
     world.weather.loss = 1000;
     world.a.write(at_a, b"hello?", world.now).expect("room");
-    world.pass(90_000_000);
+    world.pass(150_000_000);
     assert!(world.a.ready(at_a).contains(Ready::ERROR | Ready::CLOSED));
     assert_eq!(
         world.a.read(at_a, &mut [0; 9], false, world.now),
@@ -628,7 +628,7 @@ proptest! {
         world.weather = Weather { delay_us, ..Weather::default() };
         let ends = world.connected(80);
         let (up, down) = (pattern(up), pattern(down));
-        world.weather = Weather { loss: loss / 4, repetition, damage, delay_us, jitter_us };
+        world.weather = Weather { loss: loss / 4, repetition, damage, delay_us, jitter_us, ..Weather::default() };
         let bite = bite.max(up.len().max(down.len()) / 200);
         let (got_a, got_b, _) = converse(&mut world, ends, &up, &down, bite);
         prop_assert!(got_a == down, "{} of {}", got_a.len(), down.len());
@@ -652,6 +652,7 @@ fn hosts_that_both_send_again_hear_each_others_acknowledgements() {
         damage: 17,
         delay_us: 6304,
         jitter_us: 47_273,
+        ..Weather::default()
     };
     let (up, down) = (pattern(49_370), pattern(70_120));
     let (got_a, got_b, took) = exchange(&mut world, &up, &down, 14_310);

@@ -56,6 +56,7 @@ impl Plug {
         Wire {
             stream,
             guest_mac: [0xff; 6],
+            tags: Vec::new(),
         }
     }
 }
@@ -65,6 +66,7 @@ impl Plug {
 pub struct Wire {
     stream: TcpStream,
     guest_mac: [u8; 6],
+    tags: Vec<u8>,
 }
 
 /// A segment of TCP, both ways.
@@ -247,11 +249,17 @@ impl Wire {
         }
     }
 
+    /// Puts tags (IEEE 802.1Q) behind the addresses of what is sent to the guest from now on.
+    pub fn tag(&mut self, tags: &[u8]) {
+        self.tags = tags.to_vec();
+    }
+
     /// Sends `content` to the guest in an Ethernet frame.
     pub fn send_ethernet(&mut self, kind: u16, content: &[u8]) {
         let mut frame = Vec::new();
         frame.extend(self.guest_mac);
         frame.extend(HOST_MAC);
+        frame.extend(&self.tags);
         frame.extend(kind.to_be_bytes());
         frame.extend(content);
         self.send(&frame);

@@ -503,7 +503,7 @@ fn a_peer_that_vanishes_is_given_up() {
     let (_, slot) = world.connected(&listener);
     world.is_lost = Box::new(|_| true);
     assert_eq!(world.send(slot, b"hello?"), Ok(6));
-    world.pass(90_000_000);
+    world.pass(150_000_000);
     assert_eq!(world.receive(slot), Err(Error::TimedOut));
     world.release(slot);
     assert_eq!(world.stack.census()[0], 0);
@@ -606,7 +606,7 @@ fn outgoing_connections_reach_refuse_and_time_out() {
         .stack
         .connect(Arc::default(), any, to(8082), Settings::default(), now_ns)
         .expect("sent");
-    world.pass(90_000_000);
+    world.pass(150_000_000);
     assert_eq!(
         world.stack.progress(silent),
         Progress::Failed(Error::TimedOut)

@@ -39,18 +39,20 @@ impl<D: Device, S: Sockets> Engine<D, S> {
         let packet = match self.capabilities.medium {
             Medium::Ip => frame,
             Medium::Ethernet => {
-                let Some((header, packet)) = frame.split_first_chunk::<{ ethernet::HEADER }>()
-                else {
+                let Some((to, from)) = frame.split_first_chunk() else {
                     self.stats.damaged += 1;
                     return;
                 };
                 // Cards that do not choose, and switches that do not know better, bring those of others too.
-                if !ethernet::is_for(header, self.capabilities.mac) {
+                if !ethernet::is_for(*to, self.capabilities.mac) {
                     self.stats.not_for_us += 1;
                     return;
                 }
-                let [.., a, b] = *header;
-                let version = match [a, b] {
+                let Some((kind, packet)) = from.get(6..).and_then(ethernet::open) else {
+                    self.stats.damaged += 1;
+                    return;
+                };
+                let version = match kind {
                     ethernet::IPV4 => 4,
                     ethernet::IPV6 => 6,
                     ethernet::ARP => return self.receive_arp(packet, now),

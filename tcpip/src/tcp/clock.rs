@@ -2,7 +2,9 @@
 //! 1122, sections 4.2.2.17 and 4.2.3.6).
 
 use super::buffer::Pool;
-use super::{ANSWER_TIMEOUT_US, Bits, Connection, Context, NEVER, News, SECOND, State};
+use super::{
+    ANSWER_TIMEOUT_US, Bits, Connection, Context, NEVER, News, ORPHAN_TIMEOUT_US, SECOND, State,
+};
 use crate::error::Error;
 
 /// Longest time between questions for a window.
@@ -30,6 +32,7 @@ impl Connection {
 
     fn give_up_at(&self) -> u64 {
         let us = match self.settings.user_timeout_s {
+            0 if self.bits.contains(Bits::ORPHAN) => ORPHAN_TIMEOUT_US,
             0 => ANSWER_TIMEOUT_US,
             seconds => u64::from(seconds) * SECOND,
         };
@@ -76,6 +79,7 @@ impl Connection {
             } else if self.retransmit_at <= now {
                 match is_persist {
                     true => self.ask_for_window(cx),
+                    false if self.is_late(cx) => {}
                     false => self.send_again(cx),
                 }
             }
@@ -123,7 +127,7 @@ impl Connection {
             self.retransmit_at = cx.now_us + self.rtt.timeout_us();
             return;
         }
-        self.collapse();
+        self.collapse(cx.now_us);
         self.rtt.back_off();
         if self.rtt.backoff() >= BLACK_HOLE && !self.bits.contains(Bits::SHORTENED) {
             self.bits |= Bits::SHORTENED;

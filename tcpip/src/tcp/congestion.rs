@@ -1,10 +1,14 @@
 //! How much may be under way: the window of CUBIC (RFC 9438, [`super::cubic`]) or of NewReno (RFC 5681, RFC 6582), with the initial window of
-//! RFC 6928 and appropriate byte counting (RFC 3465).
+//! RFC 6928 and appropriate byte counting (RFC 3465); slow start ends by [`super::hystart`].
 
 use super::cubic::{self, Cubic};
+use super::hystart::HyStart;
+use crate::seq::Seq;
 
 /// Segments of the first window.
 const INITIAL_SEGMENTS: u32 = 10;
+/// As many at most that are acknowledged at once let the window grow in slow start.
+const SLOW_START_SEGMENTS: u32 = 8;
 /// Largest window.
 const MAX_WINDOW: u32 = 1 << 30;
 
@@ -28,6 +32,7 @@ pub(crate) struct Congestion {
     acknowledged: u32,
     control: CongestionControl,
     cubic: Cubic,
+    start: HyStart,
 }
 
 impl Congestion {
@@ -39,6 +44,7 @@ impl Congestion {
             acknowledged: 0,
             control,
             cubic: Cubic::default(),
+            start: HyStart::default(),
         }
     }
 
@@ -55,11 +61,26 @@ impl Congestion {
         }
     }
 
+    /// Whether the window is in slow start.
+    #[inline]
+    pub(crate) fn is_starting(&self) -> bool {
+        self.window < self.threshold
+    }
+
+    /// A round trip in slow start, which ends it when segments begin to queue on the way ([`HyStart::note`]).
+    pub(crate) fn note_start(&mut self, una: Seq, max: Seq, round_trip_ms: u32) {
+        if self.start.note(una, max, round_trip_ms) {
+            self.threshold = self.window;
+        }
+    }
+
     /// Bytes were acknowledged for the first time, while the window was used up.
     #[inline]
     pub(crate) fn grow(&mut self, bytes: u32, mss: u32, now_us: u64, round_trip_us: u64) {
-        if self.window < self.threshold {
-            self.window = (self.window + bytes.min(2 * mss)).min(MAX_WINDOW);
+        if self.is_starting() {
+            // Acknowledgements may be few, of peers that gather segments before (RFC 9406, section 4.2).
+            let bytes = bytes.min(SLOW_START_SEGMENTS * mss) / self.start.divisor();
+            self.window = (self.window + bytes).min(MAX_WINDOW);
             return;
         }
         self.avoid(bytes, mss, now_us, round_trip_us);
@@ -109,12 +130,14 @@ impl Congestion {
         }
         self.window = mss;
         self.acknowledged = 0;
+        self.start = HyStart::default();
     }
 
     /// Nothing was sent for long: what is known of the way is old (RFC 5681, section 4.1).
     pub(crate) fn restart(&mut self, mss: u32) {
         self.window = self.window.min(first_window(mss));
         self.acknowledged = 0;
+        self.start = HyStart::default();
         self.cubic.rest();
     }
 }

@@ -93,7 +93,7 @@ impl Connection {
         self.window_ack = segment.ack;
         let mut news = News::empty();
         if acked != 0 {
-            news |= self.acknowledge(segment.ack, cx);
+            news |= self.acknowledge(segment, cx);
             self.duplicate_acks = 0;
             self.recover = self.recover.max(self.una);
             self.lost_edge = self.una;
@@ -130,7 +130,8 @@ impl Connection {
 
     /// All before `ack` was received. There is something before it.
     #[inline(always)]
-    fn acknowledge(&mut self, ack: Seq, cx: &mut Context<'_>) -> News {
+    fn acknowledge(&mut self, segment: &Segment<'_>, cx: &mut Context<'_>) -> News {
+        let ack = segment.ack;
         let acked = ack - self.una;
         let under_way = self.max - self.una;
         let bytes = (acked as usize).min(self.outgoing.len());
@@ -147,6 +148,9 @@ impl Connection {
         // A window that was not used up says nothing of the network (RFC 7661).
         if !self.bits.contains(Bits::RECOVERY) && under_way >= self.congestion.window / 2 {
             let round_trip_us = u64::from(self.rtt.smoothed_us().unwrap_or(0));
+            if self.congestion.is_starting() {
+                self.note_start(segment, cx.now_us);
+            }
             self.congestion
                 .grow(acked, self.mss, cx.now_us, round_trip_us);
         }
@@ -173,8 +177,21 @@ impl Connection {
 
     /// The same, apart from the short way.
     #[inline(never)]
-    fn acknowledge_apart(&mut self, ack: Seq, cx: &mut Context<'_>) -> News {
-        self.acknowledge(ack, cx)
+    fn acknowledge_apart(&mut self, segment: &Segment<'_>, cx: &mut Context<'_>) -> News {
+        self.acknowledge(segment, cx)
+    }
+
+    /// Has slow start know how long the way takes, if the segment tells.
+    #[inline(never)]
+    fn note_start(&mut self, segment: &Segment<'_>, now_us: u64) {
+        let echo = Options::read(segment.options)
+            .timestamps
+            .map(|times| times.1);
+        if let Some(echo) = echo.filter(|echo| *echo != 0) {
+            let ms = self.timestamp(now_us).wrapping_sub(echo);
+            self.congestion
+                .note_start(self.una, self.max, ms.min(60_000));
+        }
     }
 
     #[inline(never)]
@@ -239,7 +256,7 @@ impl Connection {
         }
         // The window of a SYN is not shifted.
         let window = u32::from(segment.window);
-        let _ = self.acknowledge_apart(segment.ack, cx);
+        let _ = self.acknowledge_apart(segment, cx);
         self.begin(&agreement, window, cx.now_us);
         self.edge = self.rcv_nxt + super::first_window(cx.limits);
         self.bits -= Bits::SYN_DUE;
@@ -393,7 +410,13 @@ impl Connection {
         let window = u32::from(segment.window) << self.send_scale;
         let is_bare = segment.len() == 0;
         let is_same_window = window == self.window;
-        let has_news = self.note_sack(options);
+        let has_gap = !self.sacked.is_empty();
+        let was_sacked = match self.bits.contains(Bits::RECOVERY) {
+            true => self.sacked.covered(self.una, self.max),
+            false => 0,
+        };
+        let before = self.una;
+        let has_news = self.note_sack(options, cx.now_us);
         if segment.ack.is_after(self.una) {
             let acked = segment.ack - self.una;
             let is_fin_acked = self.is_fin_sent() && segment.ack == self.max;
@@ -407,8 +430,14 @@ impl Connection {
                     self.rtt.sample(u64::from(ms.max(1)) * 1000);
                 }
             }
-            news |= self.acknowledge_apart(segment.ack, cx);
+            if has_gap && self.was_never_repeated(self.una) {
+                self.note_late();
+            }
+            self.resolve_doubt(segment.ack, options.timestamps.map(|times| times.1));
+            news |= self.acknowledge_apart(segment, cx);
             self.note_progress(acked);
+            self.find_late(cx.now_us);
+            self.find_loss(cx);
             if is_fin_acked {
                 self.fin_acknowledged(cx);
             }
@@ -417,6 +446,13 @@ impl Connection {
             if is_duplicate && !self.bits.contains(Bits::PERSIST) {
                 self.note_duplicate(cx);
             }
+        }
+        self.await_late();
+        if self.bits.contains(Bits::RECOVERY) {
+            let is_sacked = self.sacked.covered(self.una, self.max);
+            let delivered = (self.una - before + is_sacked).saturating_sub(was_sacked);
+            self.note_delivered(delivered);
+            self.find_lost_again();
         }
         let is_newer = self.window_seq.is_before(segment.seq)
             || self.window_seq == segment.seq && !segment.ack.is_before(self.window_ack);

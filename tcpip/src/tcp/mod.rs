@@ -1,6 +1,6 @@
 //! TCP (RFC 9293): one connection, without knowing how its segments travel.
 //!
-//! [`input`] takes segments, [`output`] says which to send, [`clock`] does what time brings; [`loss`] is what is sent again. Around it:
+//! [`input`] takes segments, [`output`] says which to send, [`clock`] does what time brings; [`loss`] is what is sent again, [`reordering`] what is not. Around it:
 //! [`buffer`] (bytes), [`backlog`] (bytes behind them), [`ranges`] (what came early), [`rtt`] and [`congestion`] (when and how much), [`options`] that a program sets.
 
 mod backlog;
@@ -8,11 +8,13 @@ pub(crate) mod buffer;
 mod clock;
 pub(crate) mod congestion;
 mod cubic;
+mod hystart;
 mod info;
 mod input;
 mod loss;
 mod output;
 mod ranges;
+mod reordering;
 pub(crate) mod rtt;
 #[cfg(test)]
 mod tests;
@@ -30,6 +32,7 @@ pub use self::congestion::CongestionControl;
 pub use self::info::Info;
 pub(crate) use self::output::{Plan, Sizes};
 use self::ranges::Ranges;
+use self::reordering::Reordering;
 use self::rtt::Rtt;
 use self::urgent::Urgent;
 pub use self::urgent::UrgentByte;
@@ -42,8 +45,11 @@ pub(crate) const NEVER: u64 = u64::MAX;
 const SECOND: u64 = 1_000_000;
 /// How long an acknowledgement waits for data to go with.
 pub(crate) const ACK_DELAY_US: u64 = 10_000;
-/// How long a peer may leave unanswered what we sent, a request for a connection included.
-const ANSWER_TIMEOUT_US: u64 = 60 * SECOND;
+/// How long a peer may leave unanswered what we sent, a request for a connection included: at least 100 s (RFC 1122, section 4.2.3.5), so
+/// that a link may be down for a minute.
+const ANSWER_TIMEOUT_US: u64 = 120 * SECOND;
+/// The same where no program waits for it any more.
+const ORPHAN_TIMEOUT_US: u64 = 60 * SECOND;
 /// How long a handshake that a peer began may take.
 pub(crate) const ACCEPT_TIMEOUT_US: u64 = 10 * SECOND;
 /// How long a peer may take to close its side after we closed ours for good.
@@ -326,6 +332,11 @@ pub(crate) struct Connection {
     recover: Seq,
     /// What lies before this and did not arrive is lost.
     lost_edge: Seq,
+    /// In recovery, all before this was sent before `una` was sent again, or before it was known to be missing.
+    repeated_at: Seq,
+    /// In recovery, how much may be in the network after what the last segment has told: bursts would be lost again (RFC 6937).
+    recovery_window: u32,
+    reordering: Reordering,
     /// What the peer has beyond what it acknowledges.
     sacked: Ranges,
     /// What came before something that is missing.
@@ -392,6 +403,9 @@ impl Connection {
             high_rxt: Seq(0),
             recover: Seq(0),
             lost_edge: Seq(0),
+            repeated_at: Seq(0),
+            recovery_window: u32::MAX,
+            reordering: Reordering::default(),
             sacked: Ranges::default(),
             early: Ranges::default(),
             last_early: Seq(0),
@@ -562,6 +576,7 @@ impl Connection {
         (self.retransmit_at, self.ack_at, self.expire_at) = (NEVER, NEVER, NEVER);
         self.bits &= Bits::ORPHAN | Bits::URGENT | Bits::MADE;
         self.sacked.clear();
+        self.forget_late();
         self.early.clear();
         self.behind = None;
         pool.take_back(&mut self.outgoing);

@@ -235,7 +235,7 @@ impl Connection {
     fn next_lost(&mut self, cx: &mut Context<'_>) -> Option<Plan> {
         let (start, len) = self.lost()?;
         let is_forced = self.bits.contains(Bits::FORCE);
-        if !is_forced && self.pipe() + self.mss > self.congestion.window {
+        if !is_forced && self.pipe() + self.mss > self.network_window() {
             return None;
         }
         self.bits -= Bits::FORCE;
@@ -274,7 +274,7 @@ impl Connection {
         }
         let by_peer = self.window.saturating_sub(sent);
         // The first two duplicates let new segments out (RFC 3042), as what left the network makes room.
-        let by_network = self.congestion.window.saturating_sub(self.pipe());
+        let by_network = self.network_window().saturating_sub(self.pipe());
         let usable = by_peer.min(by_network);
         let is_again = self.nxt != self.max;
         let full = match sizes.large {

@@ -3,6 +3,7 @@
 mod no_window;
 mod opening;
 mod path;
+mod reordering;
 mod urgent;
 
 use super::buffer::Pool;
@@ -547,7 +548,9 @@ fn silence_doubles_the_wait_and_ends_the_connection() {
     assert_eq!(lens(&bench.pass(2_000)), [(0, 1000)], "one segment only");
     assert_eq!(bench.pass(590_000), []);
     assert_eq!(bench.pass(20_000).len(), 1);
-    bench.pass(80_000_000);
+    bench.pass(100_000_000);
+    assert_eq!(bench.one.state(), State::Established);
+    bench.pass(40_000_000);
     assert_eq!(
         (bench.one.state(), bench.one.error),
         (State::Closed, Some(Error::TimedOut))

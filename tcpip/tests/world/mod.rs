@@ -172,6 +172,12 @@ pub(crate) struct Weather {
     /// Time that each frame takes, and how much more some take.
     pub(crate) delay_us: u64,
     pub(crate) jitter_us: u64,
+    /// Chance that others overtake a frame, and how much longer it takes.
+    pub(crate) late: u64,
+    pub(crate) late_us: u64,
+    /// Bytes that go through each way in a second, and bytes that wait to; 0: any.
+    pub(crate) rate: u64,
+    pub(crate) queue_bytes: u64,
 }
 
 /// Chance, by SplitMix64.
@@ -204,9 +210,15 @@ pub(crate) struct World {
     /// Frames under way: when they arrive, in which order they were sent, whether they go to `b`.
     wire: Vec<(u64, u64, bool, Vec<u8>)>,
     sent: u64,
+    /// When the last frame is through, by the narrowest place of each way.
+    through_at: [u64; 2],
+    /// Frames for which there was no room before it.
+    pub(crate) overflown: u64,
     /// Whether frames are noted, and these, with whether they came from `a`.
     pub(crate) is_noting: bool,
     pub(crate) noted: Vec<(bool, Vec<u8>)>,
+    /// What switches on the way put behind the addresses of each frame.
+    pub(crate) tags: Vec<u8>,
 }
 
 pub(crate) fn host(mac: [u8; 6], limits: Limits, mtu: usize) -> Host {
@@ -248,8 +260,11 @@ impl World {
             chance: Chance(seed),
             wire: Vec::new(),
             sent: 0,
+            through_at: [0; 2],
+            overflown: 0,
             is_noting: false,
             noted: Vec::new(),
+            tags: Vec::new(),
         };
         world.a.add_address(A, 24, world.now);
         world.b.add_address(B, 24, world.now);
@@ -281,12 +296,26 @@ impl World {
                         let at = 14 + self.chance.below(frame.len() as u64 - 14) as usize;
                         frame[at] ^= 1 << self.chance.below(8);
                     }
+                    let through_at = &mut self.through_at[usize::from(from_a)];
+                    let mut waits_us = 0;
+                    if weather.rate != 0 {
+                        let begins_at = self.now.max(*through_at);
+                        if (begins_at - self.now) * weather.rate / 1_000_000 > weather.queue_bytes {
+                            self.overflown += 1;
+                            continue;
+                        }
+                        *through_at = begins_at + frame.len() as u64 * 1_000_000 / weather.rate;
+                        waits_us = *through_at - self.now;
+                    }
+                    if self.chance.below(1000) < weather.late {
+                        waits_us += weather.late_us;
+                    }
                     let extra = match self.chance.below(3) {
                         0 => self.chance.below(weather.jitter_us + 1),
                         _ => 0,
                     };
                     self.sent += 1;
-                    let at = self.now + weather.delay_us + extra;
+                    let at = self.now + weather.delay_us + waits_us + extra;
                     self.wire.push((at, self.sent, from_a, frame));
                 }
             }
@@ -306,7 +335,8 @@ impl World {
             self.wire = later;
             due.sort_by_key(|one| (one.0, one.1));
             let is_idle = due.is_empty() && !has_sent;
-            for (_, _, from_a, frame) in due {
+            for (_, _, from_a, mut frame) in due {
+                frame.splice(12..12, self.tags.iter().copied());
                 let host = if from_a { &mut self.b } else { &mut self.a };
                 host.receive(&frame, false, self.now);
             }

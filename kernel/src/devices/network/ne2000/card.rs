@@ -27,7 +27,8 @@ const CHECK_BYTES: usize = 4;
 const MIN_FRAME_BYTES: usize = 14;
 /// What the card does not fill up by itself.
 const MIN_SENT_BYTES: usize = 60;
-pub(super) const MAX_FRAME_BYTES: usize = 1514;
+/// With a tag.
+pub(super) const MAX_FRAME_BYTES: usize = 1518;
 /// Frames that wait for the one that is being sent.
 const MAX_WAITING: usize = 32;
 const INTERRUPTS: u8 = RECEIVED | TRANSMITTED | TRANSMIT_ERROR | OVERFLOW;

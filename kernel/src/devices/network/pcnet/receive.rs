@@ -35,6 +35,8 @@ pub(super) struct ReceiveRing<R> {
     descriptors: DmaBuffer,
     buffers: DmaBuffer,
     next: usize,
+    /// The device has interrupted since all descriptors were its own.
+    has_news: bool,
 }
 
 impl<R: Registers> ReceiveRing<R> {
@@ -54,6 +56,7 @@ impl<R: Registers> ReceiveRing<R> {
             descriptors,
             buffers,
             next: 0,
+            has_news: false,
         })
     }
 
@@ -63,7 +66,22 @@ impl<R: Registers> ReceiveRing<R> {
     }
 
     fn status(&self) -> u32 {
-        self.descriptors.read(self.next * DESCRIPTOR_BYTES + STATUS)
+        self.status_of(self.next)
+    }
+
+    fn status_of(&self, index: usize) -> u32 {
+        self.descriptors.read(index * DESCRIPTOR_BYTES + STATUS)
+    }
+
+    /// Goes on to the next descriptor that the device has filled; whether there is any. That is where it went on before, but for QEMU's: if
+    /// it finds its next one still full, it takes the first empty one behind that, though the driver may have emptied the next meanwhile
+    /// (`pcnet_receive`). It comes back to those that it passed over a round later.
+    #[cold]
+    fn find_filled(&mut self) -> bool {
+        let mut ring = (self.next..DESCRIPTORS).chain(0..self.next);
+        let filled = ring.find(|&index| self.status_of(index) & OWN == 0);
+        self.next = filled.unwrap_or(self.next);
+        filled.is_some()
     }
 }
 
@@ -73,17 +91,20 @@ impl<R: Registers> Receiver for ReceiveRing<R> {
     }
 
     fn acknowledge(&mut self) {
-        let Some(irq) = self.irq.filter(Irq::take_pending) else {
-            return;
-        };
-        let events = self.registers.read(DATA) & STATUS_EVENTS;
-        self.registers.write(DATA, events | STATUS_INTERRUPTS);
-        irq.done();
+        if let Some(irq) = self.irq {
+            if !irq.take_pending() {
+                return;
+            }
+            let events = self.registers.read(DATA) & STATUS_EVENTS;
+            self.registers.write(DATA, events | STATUS_INTERRUPTS);
+            irq.done();
+        }
+        self.has_news = true;
     }
 
     #[inline]
     fn is_ready(&self) -> bool {
-        self.status() & OWN == 0
+        self.has_news || self.status() & OWN == 0
     }
 
     fn frame(&mut self) -> Option<Frame<'_>> {
@@ -91,7 +112,11 @@ impl<R: Registers> Receiver for ReceiveRing<R> {
         for _ in 0..DESCRIPTORS {
             let status = self.status();
             if status & OWN != 0 {
-                return None;
+                self.has_news = self.has_news && self.find_filled();
+                if !self.has_news {
+                    return None;
+                }
+                continue;
             }
             let length: u32 = self.descriptors.read(self.next * DESCRIPTOR_BYTES + LENGTH);
             let len = (length & LENGTH_MASK) as usize;
@@ -110,7 +135,7 @@ impl<R: Registers> Receiver for ReceiveRing<R> {
     }
 
     fn release(&mut self) {
-        if !self.is_ready() {
+        if self.status() & OWN != 0 {
             return;
         }
         self.descriptors

@@ -12,7 +12,7 @@ use super::registers::{
 };
 use super::{Error, start_with};
 use crate::devices::fake_memory::{device_read, device_write};
-use crate::devices::network::{NetworkDevice, Offload};
+use crate::devices::network::{NetworkDevice, Offload, Receiver};
 use crate::devices::registers::Registers;
 
 const MAC: [u8; 6] = [0x08, 0x00, 0x27, 1, 2, 3];
@@ -309,6 +309,30 @@ fn damaged_and_lying_descriptors_are_skipped() {
     while device.receive(&[0; 60], 0, 0) {}
     assert!(started.receiver.frame().is_none());
     assert!(device.receive_good(&[3; 60]), "buffers were given back");
+}
+
+#[test]
+fn descriptors_that_the_device_passes_over_hold_nothing_up() {
+    let device = Device::new();
+    let mut started = device.started();
+    let take = |receiver: &mut dyn Receiver| {
+        let first = receiver.frame().map(|frame| frame.bytes[0]);
+        receiver.release();
+        first
+    };
+    for round in 0..100 {
+        device.with(|model| {
+            model.receive.next = (model.receive.next + round % 7) % model.receive.len
+        });
+        assert!(device.receive_good(&[round as u8; 60]));
+        device.with(|model| model.receive.next = (model.receive.next + 3) % model.receive.len);
+        assert!(device.receive_good(&[!round as u8; 60]));
+        started.receiver.acknowledge();
+        // It says nothing more of the second.
+        assert_eq!(take(&mut *started.receiver), Some(round as u8));
+        assert_eq!(take(&mut *started.receiver), Some(!round as u8));
+        assert_eq!(take(&mut *started.receiver), None);
+    }
 }
 
 #[test]

@@ -55,7 +55,7 @@ fn a_program_that_writes_on_the_console_goes_on_after_non_maskable_interrupts() 
             sleep(Duration::from_millis(10));
         }
     };
-    for _ in 0..10 {
+    for _ in 0..4 {
         let shown = guest.console().len();
         guest.monitor("nmi");
         let told = wait_for(&guest, "going on", shown);

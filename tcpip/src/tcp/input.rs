@@ -436,8 +436,10 @@ impl Connection {
             self.resolve_doubt(segment.ack, options.timestamps.map(|times| times.1));
             news |= self.acknowledge_apart(segment, cx);
             self.note_progress(acked);
-            self.find_late(cx.now_us);
-            self.find_loss(cx);
+            if self.is_reordered() {
+                self.find_late(cx.now_us);
+                self.find_loss(cx);
+            }
             if is_fin_acked {
                 self.fin_acknowledged(cx);
             }

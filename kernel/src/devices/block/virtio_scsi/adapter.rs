@@ -54,6 +54,8 @@ pub(super) struct Adapter {
     memory: DmaBuffer,
     /// Slots whose request is a flush.
     flushes: u32,
+    /// It left one of the first commands without an answer: it is asked no more.
+    is_deaf: bool,
 }
 
 impl Adapter {
@@ -79,6 +81,7 @@ impl Adapter {
             queue,
             memory: DmaBuffer::new(ANSWER_AT + ANSWER_BYTES)?,
             flushes: 0,
+            is_deaf: false,
         };
         Ok((this, slots))
     }
@@ -153,9 +156,12 @@ impl scsi::Adapter for Adapter {
             .bytes_mut(ANSWER_AT..ANSWER_AT + ANSWER_BYTES)
             .fill(0);
         for _ in 0..PROBE_ATTEMPTS {
+            if self.is_deaf {
+                return None;
+            }
             self.give(0, target, cdb, Some(data));
             let mut answer = None;
-            wait_until(PROBE_LIMIT_NS, || {
+            self.is_deaf = !wait_until(PROBE_LIMIT_NS, || {
                 answer = self.next_answer().filter(|(index, _)| *index == 0);
                 answer.is_some()
             });

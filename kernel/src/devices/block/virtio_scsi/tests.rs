@@ -30,6 +30,10 @@ struct Model {
     lie: Option<Lie>,
     /// It writes no response.
     is_silent: bool,
+    /// It takes nothing from its queue.
+    is_deaf: bool,
+    /// How often it was told of something.
+    told: usize,
 }
 
 struct Device {
@@ -39,7 +43,12 @@ struct Device {
 
 impl Device {
     fn started(has_queue: bool) -> (Arc<Self>, Result<Vec<QueuedDisk>, Error>) {
+        Self::started_as(has_queue, false)
+    }
+
+    fn started_as(has_queue: bool, is_deaf: bool) -> (Arc<Self>, Result<Vec<QueuedDisk>, Error>) {
         let model = Model {
+            is_deaf,
             content: (0..SECTORS * 512).map(|at| (at / 511) as u8).collect(),
             has_attention: true,
             ..Model::default()
@@ -174,6 +183,10 @@ impl Transport for Device {
     }
     fn notify(&self, _: u16) {
         self.with(|model| {
+            model.told += 1;
+            if model.is_deaf {
+                return;
+            }
             while let Some((entry, _, _)) = model.side.next() {
                 let parts = model.chain(entry);
                 let (command, 51, false) = parts[0] else {
@@ -263,4 +276,12 @@ fn a_device_that_writes_no_response_has_done_nothing() {
 fn an_adapter_without_a_queue_for_commands_is_refused() {
     let (_, disks) = Device::started(false);
     assert!(matches!(disks, Err(Error::NoQueue)));
+}
+
+#[test]
+fn an_adapter_that_does_not_answer_is_asked_once() {
+    // Ten seconds for each of its targets would be most of an hour.
+    let (device, disks) = Device::started_as(true, true);
+    assert!(disks.expect("an adapter").is_empty());
+    assert_eq!(device.with(|model| model.told), 1);
 }

@@ -84,6 +84,7 @@ toro_refusal:
 toro_refusal_end:
     .asciz " (CPUID): give the machine another model\r\n"
     .text
+    .code64
     "#,
     stack = const BOOT_STACK_BYTES,
     features = sym FEATURES,

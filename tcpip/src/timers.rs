@@ -21,6 +21,8 @@ pub(crate) enum Key {
     Fragments,
     /// The DHCP client.
     Dhcp,
+    /// The DHCPv6 client.
+    Dhcp6,
     /// Routers, and addresses that are tried or end.
     Autoconfiguration,
     /// Reports of groups.
@@ -44,7 +46,7 @@ pub(crate) struct Timers {
 }
 
 /// How many timers are not connections'.
-const OTHERS: usize = 9;
+const OTHERS: usize = 10;
 /// No time.
 pub(crate) const UNSET: u64 = u64::MAX;
 /// As many that were forgotten may always stay.
@@ -157,6 +159,7 @@ impl Key {
             Self::Groups => 6,
             Self::Late => 7,
             Self::Announcements => 8,
+            Self::Dhcp6 => 9,
         })
     }
 }

@@ -5,7 +5,7 @@ mod world;
 use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 
 use tcpip::{Error, Manner, Settings, State};
-use world::{ANY, LIMITS, MAC_A, MAC_B, Weather, World, host, pattern};
+use world::{ANY, LIMITS, MAC_A, MAC_B, Weather, World, frame_of_icmpv6, host, pattern};
 
 /// Datagrams that no router may pass on.
 const NEAR: Manner = Manner {
@@ -28,45 +28,6 @@ fn world() -> World {
     world.b.start_ipv6(world.now);
     world.pass(2_000_000);
     world
-}
-
-/// An Ethernet frame with a message of ICMPv6, its checksum included.
-fn frame(to_mac: [u8; 6], from: IpAddr, to: IpAddr, hop_limit: u8, message: &[u8]) -> Vec<u8> {
-    let (IpAddr::V6(from), IpAddr::V6(to)) = (from, to) else {
-        panic!("of IPv6");
-    };
-    let mut message = message.to_vec();
-    message[2..4].fill(0);
-    let len = message.len() as u16;
-    let words = [from.octets(), to.octets()].concat();
-    let pseudo = [
-        &words[..],
-        &[0, 0],
-        &len.to_be_bytes(),
-        &[0, 0, 0, 58],
-        &message,
-    ]
-    .concat();
-    let mut sum: u32 = pseudo
-        .chunks(2)
-        .map(|two| u32::from(u16::from_be_bytes([two[0], *two.get(1).unwrap_or(&0)])))
-        .sum();
-    while sum > 0xFFFF {
-        sum = (sum & 0xFFFF) + (sum >> 16);
-    }
-    message[2..4].copy_from_slice(&(!sum as u16).to_be_bytes());
-    let mut frame = [
-        &to_mac[..],
-        &[2, 0, 0, 0, 0, 1],
-        &[0x86, 0xDD, 0x60, 0, 0, 0],
-    ]
-    .concat();
-    frame.extend(len.to_be_bytes());
-    frame.extend([58, hop_limit]);
-    frame.extend(from.octets());
-    frame.extend(to.octets());
-    frame.extend(message);
-    frame
 }
 
 /// What a router says: how long it is one, and a network with flags and how long it is valid.
@@ -216,7 +177,7 @@ fn a_flood_of_routers_cuts_nobody_off() {
     for round in 0..30_u16 {
         for last in 0..100 {
             let router = Ipv6Addr::new(0xFE80, 0, 0, 0, 9, 9, round, last).into();
-            let frame = frame(group, router, ip("ff02::1"), 255, &message);
+            let frame = frame_of_icmpv6(group, router, ip("ff02::1"), 255, &message);
             world.b.receive(&frame, false, world.now);
         }
         world.pass(1000);
@@ -231,7 +192,7 @@ fn another_router_is_used_when_the_first_does_not_answer() {
     let far: IpAddr = ip("2600::1");
     for router in ["fe80::1", "fe80::2"] {
         let message = advertisement(1800, 0xC0, 3600);
-        let frame = frame(MAC_B, ip(router), ip("ff02::1"), 255, &message);
+        let frame = frame_of_icmpv6(MAC_B, ip(router), ip("ff02::1"), 255, &message);
         world.b.receive(&frame, false, world.now);
     }
     world.pass(2_000_000);
@@ -257,7 +218,7 @@ fn a_router_gives_a_network_a_way_out_and_name_servers_for_a_time() {
     let group = [0x33, 0x33, 0, 0, 0, 1];
     // Not from a router of this link, and passed on by one: nothing.
     world.b.receive(
-        &frame(
+        &frame_of_icmpv6(
             group,
             ip("2001:db8::1"),
             all,
@@ -268,14 +229,14 @@ fn a_router_gives_a_network_a_way_out_and_name_servers_for_a_time() {
         world.now,
     );
     world.b.receive(
-        &frame(group, router, all, 254, &advertisement(1800, 0xC0, 7200)),
+        &frame_of_icmpv6(group, router, all, 254, &advertisement(1800, 0xC0, 7200)),
         false,
         world.now,
     );
     world.pass(2_000_000);
     assert!(!world.b.has_address(ours));
     world.b.receive(
-        &frame(group, router, all, 255, &advertisement(1800, 0xC0, 7200)),
+        &frame_of_icmpv6(group, router, all, 255, &advertisement(1800, 0xC0, 7200)),
         false,
         world.now,
     );
@@ -295,7 +256,7 @@ fn a_router_gives_a_network_a_way_out_and_name_servers_for_a_time() {
     );
     // Nobody can take the address away at once (RFC 4862, section 5.5.3).
     world.b.receive(
-        &frame(group, router, all, 255, &advertisement(1800, 0xC0, 1)),
+        &frame_of_icmpv6(group, router, all, 255, &advertisement(1800, 0xC0, 1)),
         false,
         world.now,
     );
@@ -329,7 +290,7 @@ fn name_servers_of_all_routers_are_asked_for_their_own_times() {
     let (all, group) = (ip("ff02::1"), [0x33, 0x33, 0, 0, 0, 1]);
     let tell = |world: &mut World, router: &str, option: &[u8]| {
         let message = [&[134, 0, 0, 0, 64, 0, 0, 0][..], &[0; 8], option].concat();
-        let frame = frame(group, ip(router), all, 255, &message);
+        let frame = frame_of_icmpv6(group, ip(router), all, 255, &message);
         world.b.receive(&frame, false, world.now);
     };
     let known = |world: &World| world.b.router_dns().collect::<Vec<_>>();
@@ -366,7 +327,7 @@ fn a_network_that_is_on_this_link_no_more_is_forgotten() {
     let near: IpAddr = ip("2001:db8::99");
     for (valid_s, hop) in [(7200, Some(near)), (0, None)] {
         let message = advertisement(0, 0x80, valid_s);
-        let frame = frame([0x33, 0x33, 0, 0, 0, 1], router, all, 255, &message);
+        let frame = frame_of_icmpv6([0x33, 0x33, 0, 0, 0, 1], router, all, 255, &message);
         world.b.receive(&frame, false, world.now);
         assert_eq!(world.b.next_hop(near), hop);
     }
@@ -379,7 +340,7 @@ fn neighbour_discovery_in_parts_is_passed_over() {
         let mut world = world();
         let (router, all) = (ip("fe80::1"), ip("ff02::1"));
         let message = advertisement(1800, 0xC0, 7200);
-        let whole = frame([0x33, 0x33, 0, 0, 0, 1], router, all, 255, &message);
+        let whole = frame_of_icmpv6([0x33, 0x33, 0, 0, 0, 1], router, all, 255, &message);
         let (head, payload) = whole.split_at(14 + 40);
         let len = (payload.len() / parts).next_multiple_of(8);
         for (at, part) in payload.chunks(len).enumerate() {
@@ -513,7 +474,7 @@ fn a_connection_waits_for_an_address_but_not_for_ever() {
     assert_eq!(world.b.state(slot), State::Awaiting);
     world.pass(500_000);
     world.b.receive(
-        &frame(
+        &frame_of_icmpv6(
             group,
             ip("fe80::1"),
             ip("ff02::1"),
@@ -573,7 +534,7 @@ fn a_path_that_takes_less_shortens_segments() {
         .expect("a full segment");
     let mut message = vec![2, 0, 0, 0, 0, 0, 5, 0];
     message.extend(&lost.1[14..14 + 1232]);
-    let tell = frame(MAC_A, ip("fe80::1"), ip(LINK_A), 64, &message);
+    let tell = frame_of_icmpv6(MAC_A, ip("fe80::1"), ip(LINK_A), 64, &message);
     world.noted.clear();
     world.a.receive(&tell, false, world.now);
     world.settle();

@@ -196,7 +196,11 @@ impl Interface {
             report(self, stack, "DHCP");
         }
         for address in changes.new {
-            log::info!("network: {}, {address} by its router", self.driver);
+            let source = match stack.is_by_dhcp6(address) {
+                true => "DHCPv6",
+                false => "its router",
+            };
+            log::info!("network: {}, {address} by {source}", self.driver);
         }
         self.address_changed.notify();
     }

@@ -337,8 +337,15 @@ impl Network {
 
     /// Domains in which short names are looked for.
     pub fn domains(&self) -> Vec<String> {
-        let of = |interface: &&'static Interface| interface.lock().domains().to_vec();
-        self.devices().iter().flat_map(of).collect()
+        let mut domains = Vec::new();
+        for interface in self.devices() {
+            for domain in interface.lock().domains() {
+                if !domains.iter().any(|known| known == domain) {
+                    domains.push(domain.into());
+                }
+            }
+        }
+        domains
     }
 
     /// Whether there is an address of IPv6 that is good for more than a link, and whether it is one of the whole Internet.

@@ -373,6 +373,11 @@ impl Stack {
         }
     }
 
+    /// Whether a server has lent an address by DHCPv6.
+    pub(super) fn is_by_dhcp6(&self, ip: IpAddr) -> bool {
+        self.engine.address_by_dhcp6() == Some(ip)
+    }
+
     fn keep_address(&mut self, address: Option<Address>) {
         let prefix = address
             .as_ref()
@@ -442,9 +447,11 @@ impl Stack {
             .chain(self.engine.router_dns())
     }
 
-    /// Domains in which short names are looked for, by the lease.
-    pub fn domains(&self) -> &[String] {
-        self.engine.lease().map_or(&[], |lease| &lease.domains)
+    /// Domains in which short names are looked for, as servers and routers tell them.
+    pub fn domains(&self) -> impl Iterator<Item = &str> {
+        let of_lease = self.engine.lease().into_iter();
+        let of_lease = of_lease.flat_map(|lease| lease.domains.iter().map(String::as_str));
+        of_lease.chain(self.engine.router_domains())
     }
 
     /// How near an address is, if it can be reached at all.

@@ -80,6 +80,7 @@ struct Run {
     groups: Vec<IpAddr>,
     heard: Heard,
     dhcp_id: [u8; 4],
+    dhcp6_id: [u8; 3],
     /// The last packet that was sent, with its header.
     sent: Vec<u8>,
 }
@@ -164,6 +165,7 @@ impl Run {
                 ack: 0,
             },
             dhcp_id: [0; 4],
+            dhcp6_id: [0; 3],
             sent: Vec::new(),
         };
         run.look();
@@ -210,6 +212,9 @@ impl Run {
                 }
                 UDP if is_v4 && packet[6] & 0x3F == 0 && packet[7] == 0 && short(2) == 67 => {
                     self.dhcp_id.copy_from_slice(&body[12..16]);
+                }
+                UDP if !is_v4 && short(2) == 547 => {
+                    self.dhcp6_id.copy_from_slice(&body[9..12]);
                 }
                 _ => {}
             }
@@ -628,7 +633,10 @@ impl Run {
 
     /// What a server of DHCP says.
     fn dhcp(&mut self, input: &mut Input<'_>) {
-        let kind = input.choose(&[2, 5, 6, 1]);
+        let kind = match input.byte() {
+            0xC0.. => return self.dhcp6(input),
+            kind => [2, 5, 6, 1][usize::from(kind % 4)],
+        };
         let address = match input.byte() % 4 {
             0..3 => octets_v4(B),
             _ => input.word().to_be_bytes(),
@@ -650,6 +658,37 @@ impl Run {
         let ports = [[0, 67], [0, 68], len.to_be_bytes(), [0; 2]];
         message.splice(0..0, ports.concat());
         self.v4(octets_v4(A), [255; 4], UDP, &message);
+    }
+
+    /// What a server of DHCPv6 says.
+    fn dhcp6(&mut self, input: &mut Input<'_>) {
+        let mut message = vec![input.choose(&[2, 7, 7, 1])];
+        message.extend(self.dhcp6_id);
+        message.extend([0, 1, 0, 10, 0, 3, 0, 1]);
+        message.extend(MAC_B);
+        message.extend([0, 2, 0, 1, input.byte() % 2]);
+        if input.byte() & 1 == 0 {
+            // An association with an address; the times are small or large.
+            message.extend([0, 3, 0, 40]);
+            message.extend(&MAC_B[2..]);
+            for _ in 0..2 {
+                message.extend((input.word() >> (input.byte() % 32)).to_be_bytes());
+            }
+            message.extend([0, 5, 0, 24]);
+            message.extend(self.address_v6(input));
+            for _ in 0..2 {
+                message.extend((input.word() >> (input.byte() % 32)).to_be_bytes());
+            }
+        }
+        message.extend(input.bytes(120));
+        let (from, to) = (PEER_V6, self.link_local);
+        let len = (8 + message.len()) as u16;
+        let mut datagram = [[2, 35], [2, 34], len.to_be_bytes(), [0; 2]].concat();
+        datagram.extend(message);
+        let len = u32::from(len).to_be_bytes();
+        let sum = checksum(&[&from, &to, &len, &[0, 0, 0, UDP], &datagram]);
+        datagram[6..8].copy_from_slice(&sum);
+        self.v6(from, to, 64, UDP, &datagram, 0);
     }
 
     /// An error of ICMP that quotes what the host has sent last.

@@ -1,5 +1,6 @@
-//! IPv6 addresses and routers from what routers say (RFC 4861, section 6.3; RFC 4862; RFC 8106 for name servers).
+//! IPv6 addresses and routers from what routers say (RFC 4861, section 6.3; RFC 4862; RFC 8106 for name servers and domains).
 
+use alloc::string::String;
 use alloc::vec::Vec;
 use core::net::IpAddr;
 
@@ -10,6 +11,7 @@ use crate::ip::addresses::{Own, Route};
 use crate::ip::neighbors::Word;
 use crate::sockets::Sockets;
 use crate::timers::Key;
+use crate::wire::domains::MAX_DOMAINS;
 use crate::wire::ethernet::{self, Mac};
 use crate::wire::ip::Packet;
 use crate::wire::ndp::{self, PrefixInformation};
@@ -44,28 +46,45 @@ pub(super) struct Autoconfiguration {
     is_settled: bool,
     /// Name servers, and until when they may be asked.
     dns: Vec<(Address, u64)>,
+    /// Domains in which short names are looked for, and until when.
+    domains: Vec<(String, u64)>,
     /// Another host has our hardware address, or at least its address.
     is_given_up: bool,
 }
 
 impl Autoconfiguration {
-    /// A router tells of a name server (RFC 8106, section 6.1). When there are too many, the one that goes first makes room for one that
-    /// stays longer.
-    fn take_dns(&mut self, server: Address, until: u64, now: u64) {
-        self.dns
-            .retain(|(known, end)| *known != server && *end > now);
-        if until <= now || !server.is_unicast() {
-            return;
-        }
-        if self.dns.len() >= MAX_DNS {
-            let ends = self.dns.iter().enumerate();
-            match ends.min_by_key(|(_, (_, end))| *end) {
-                Some((at, (_, end))) if *end < until => drop(self.dns.remove(at)),
-                _ => return,
-            }
-        }
-        self.dns.push((server, until));
+    /// A router or a server tells of a name server.
+    pub(super) fn take_dns(&mut self, server: Address, until: u64, now: u64) {
+        let until = if server.is_unicast() { until } else { now };
+        take(&mut self.dns, server, until, now, MAX_DNS);
     }
+
+    /// The same of a domain.
+    pub(super) fn take_domain(&mut self, domain: &str, until: u64, now: u64) {
+        take(&mut self.domains, domain.into(), until, now, MAX_DOMAINS);
+    }
+
+    /// Whether a name server is known.
+    pub(super) fn has_dns(&self) -> bool {
+        !self.dns.is_empty()
+    }
+}
+
+/// Notes something until its end, in a list of so many at the most. When there are too many, the one that goes first makes room for one
+/// that stays longer (RFC 8106, section 6.1).
+fn take<T: PartialEq>(list: &mut Vec<(T, u64)>, what: T, until: u64, now: u64, most: usize) {
+    list.retain(|(known, end)| *known != what && *end > now);
+    if until <= now {
+        return;
+    }
+    if list.len() >= most {
+        let ends = list.iter().enumerate();
+        match ends.min_by_key(|(_, (_, end))| *end) {
+            Some((at, (_, end))) if *end < until => drop(list.remove(at)),
+            _ => return,
+        }
+    }
+    list.push((what, until));
 }
 
 /// An address of a network for a hardware address (RFC 4291, appendix A).
@@ -76,7 +95,8 @@ fn address_of(prefix: Address, mac: Mac) -> Address {
     Address::v6((network | u128::from(id)).to_be_bytes())
 }
 
-fn lifetime(seconds: u32, now: u64) -> u64 {
+/// When so many seconds are over, of which the largest number means for ever.
+pub(super) fn lifetime(seconds: u32, now: u64) -> u64 {
     match seconds {
         u32::MAX => u64::MAX,
         seconds => now + u64::from(seconds) * SECOND,
@@ -111,17 +131,26 @@ impl<D: Device, S: Sockets> Engine<D, S> {
             patience_until: starts_at + ROUTER_PATIENCE_US,
             is_settled: false,
             dns: Vec::new(),
+            domains: Vec::new(),
             is_given_up: false,
         });
         self.timers.set(Key::Autoconfiguration, starts_at);
     }
 
-    /// Name servers that routers told of.
+    /// Name servers that routers, or servers by DHCPv6, told of.
     pub fn router_dns(&self) -> impl Iterator<Item = IpAddr> {
         let known = self.autoconfiguration.as_ref();
         known
             .into_iter()
             .flat_map(|one| one.dns.iter().map(|(dns, _)| IpAddr::from(*dns)))
+    }
+
+    /// Domains that they told of, in which short names are looked for.
+    pub fn router_domains(&self) -> impl Iterator<Item = &str> {
+        let known = self.autoconfiguration.as_ref();
+        known
+            .into_iter()
+            .flat_map(|one| one.domains.iter().map(|(domain, _)| domain.as_str()))
     }
 
     /// Whether addresses are being tried, or the first answer of a router is awaited.
@@ -136,7 +165,7 @@ impl<D: Device, S: Sockets> Engine<D, S> {
     }
 
     /// Finds out whether another host has an address (RFC 4862, section 5.4); if not, it is ours.
-    fn try_address(&mut self, prefix: Prefix, valid_until: u64, now: u64) {
+    pub(super) fn try_address(&mut self, prefix: Prefix, valid_until: u64, now: u64) {
         let own = Own {
             prefix,
             is_tentative: true,
@@ -165,6 +194,7 @@ impl<D: Device, S: Sockets> Engine<D, S> {
         if one.trials.len() != before {
             one.is_given_up |= address.is_link_local();
             self.addresses.retain(|own| own.prefix.address != address);
+            self.decline(address);
         }
     }
 
@@ -197,9 +227,14 @@ impl<D: Device, S: Sockets> Engine<D, S> {
         if one.first.is_some() || one.asked < MAX_SOLICITATIONS && will_ask {
             next = next.min(one.ask_at);
         }
-        let is_patient = one.patience_until > now;
+        let of_dhcp = self
+            .dhcp6
+            .as_ref()
+            .map_or(0, |client| client.patience_until);
+        let patience_until = one.patience_until.max(of_dhcp);
+        let is_patient = patience_until > now;
         if is_patient {
-            next = next.min(one.patience_until);
+            next = next.min(patience_until);
         }
         let is_settled = one.trials.is_empty() && !is_patient;
         has_changed |= is_settled != core::mem::replace(&mut one.is_settled, is_settled);
@@ -233,6 +268,9 @@ impl<D: Device, S: Sockets> Engine<D, S> {
             for (_, at) in one.trials.iter().chain(&one.dns) {
                 next = next.min(*at);
             }
+            for (_, at) in &one.domains {
+                next = next.min(*at);
+            }
         }
         next
     }
@@ -249,6 +287,7 @@ impl<D: Device, S: Sockets> Engine<D, S> {
         self.addresses
             .retain_routes(|route| route.valid_until > now);
         one.dns.retain(|(_, until)| *until > now);
+        one.domains.retain(|(_, until)| *until > now);
         one.trials.retain(|(address, at)| {
             let is_over = *at <= now;
             if is_over {
@@ -284,6 +323,9 @@ impl<D: Device, S: Sockets> Engine<D, S> {
         for (server, seconds) in &options.dns_servers {
             one.take_dns(*server, lifetime(*seconds, now), now);
         }
+        for (domain, seconds) in &options.domains {
+            one.take_domain(domain, lifetime(*seconds, now), now);
+        }
         let router_lifetime = u32::from(u16::from_be_bytes([header[2], header[3]]));
         let any = Prefix::new(Address::ANY_V6, 0);
         let mut word = Word::Told;
@@ -306,6 +348,7 @@ impl<D: Device, S: Sockets> Engine<D, S> {
         for prefix in &options.prefixes {
             self.take_prefix(prefix, now);
         }
+        self.heed_flags(header[1], now);
         self.run_autoconfiguration(now);
         self.device.flush();
     }

@@ -7,6 +7,7 @@ mod autoconfiguration;
 mod calls;
 mod crowding;
 mod dhcp;
+mod dhcp6;
 mod groups;
 mod icmp;
 mod lanes;
@@ -28,6 +29,7 @@ pub enum Reach {
     Link,
 }
 
+use alloc::boxed::Box;
 use alloc::collections::VecDeque;
 use alloc::vec::Vec;
 use core::net::IpAddr;
@@ -87,6 +89,7 @@ pub struct Engine<D, S: Sockets> {
     dhcp: Option<dhcp::Client>,
     offered: offered::Offered,
     autoconfiguration: Option<autoconfiguration::Autoconfiguration>,
+    dhcp6: Option<Box<dhcp6::Client>>,
     groups: groups::Groups,
     /// Grows whenever the lease or an address of IPv6 changes.
     address_changes: u32,
@@ -137,6 +140,7 @@ impl<D: Device, S: Sockets> Engine<D, S> {
             dhcp: None,
             offered: offered::Offered::default(),
             autoconfiguration: None,
+            dhcp6: None,
             groups: groups::Groups::default(),
             address_changes: 0,
             steering: Steering::alone(),
@@ -197,6 +201,7 @@ impl<D: Device, S: Sockets> Engine<D, S> {
                     }
                 }
                 Key::Dhcp => self.run_dhcp(now),
+                Key::Dhcp6 => self.run_dhcp6(now),
                 Key::Autoconfiguration => self.run_autoconfiguration(now),
                 Key::Groups => self.run_groups(now),
                 Key::Late => self.run_late(now),

@@ -9,13 +9,13 @@ use crate::sockets::Sockets;
 use crate::steering::FIRST;
 use crate::timers::Key;
 use crate::wire::arp::{self, Arp};
-use crate::wire::dhcp::CLIENT_PORT;
 use crate::wire::ethernet;
 use crate::wire::ip::Packet;
 use crate::wire::protocol;
 use crate::wire::tcp::Segment;
 use crate::wire::udp::Datagram;
 use crate::wire::usual;
+use crate::wire::{dhcp, dhcp6};
 
 impl<D: Device, S: Sockets> Engine<D, S> {
     /// Takes a frame. If it `is_verified`, the device has found the checksums of IPv4, TCP and UDP right.
@@ -117,7 +117,7 @@ impl<D: Device, S: Sockets> Engine<D, S> {
             && packet.protocol == protocol::UDP
             && packet.source.is_v4()
             && let Some(datagram) = Datagram::read(packet, is_verified)
-            && datagram.destination_port == CLIENT_PORT
+            && datagram.destination_port == dhcp::CLIENT_PORT
         {
             return self.receive_dhcp(datagram.payload, now);
         }
@@ -126,6 +126,15 @@ impl<D: Device, S: Sockets> Engine<D, S> {
                 self.stats.wrong_address += 1;
             }
             return;
+        }
+        if self.dhcp6.is_some()
+            && packet.protocol == protocol::UDP
+            && packet.destination.is_link_local()
+            && !packet.destination.is_v4()
+            && let Some(datagram) = Datagram::read(packet, is_verified)
+            && datagram.destination_port == dhcp6::CLIENT_PORT
+        {
+            return self.receive_dhcp6(datagram.payload, now);
         }
         match packet.protocol {
             protocol::UDP => self.receive_datagram(packet, is_verified, now),

@@ -6,6 +6,8 @@
 
 pub(crate) mod arp;
 pub(crate) mod dhcp;
+pub(crate) mod dhcp6;
+pub(crate) mod domains;
 pub(crate) mod ethernet;
 pub(crate) mod groups;
 pub(crate) mod icmp;

@@ -1,8 +1,10 @@
 //! Messages of neighbour discovery (RFC 4861).
 
+use alloc::string::String;
 use alloc::vec;
 use alloc::vec::Vec;
 
+use super::domains::read_domains;
 use super::ethernet::Mac;
 use super::{icmp, put};
 use crate::address::Address;
@@ -20,6 +22,7 @@ const TARGET_MAC: u8 = 2;
 const PREFIX: u8 = 3;
 const MTU: u8 = 5;
 const DNS_SERVERS: u8 = 25;
+const DOMAINS: u8 = 31;
 /// Options looked at.
 const MAX_OPTIONS: usize = 32;
 
@@ -93,6 +96,8 @@ pub(crate) struct Options {
     pub(crate) prefixes: Vec<PrefixInformation>,
     /// With the seconds for which they may be asked (RFC 8106, section 5.1).
     pub(crate) dns_servers: Vec<(Address, u32)>,
+    /// Domains in which short names are looked for, likewise (section 5.2).
+    pub(crate) domains: Vec<(String, u32)>,
 }
 
 impl Options {
@@ -144,6 +149,11 @@ impl Options {
                 let seconds = word(4).unwrap_or(0);
                 let servers = servers.iter().map(|server| (Address::v6(*server), seconds));
                 self.dns_servers.extend(servers);
+            }
+            DOMAINS => {
+                let seconds = word(4).unwrap_or(0);
+                let domains = read_domains(option.get(8..).unwrap_or_default()).into_iter();
+                self.domains.extend(domains.map(|domain| (domain, seconds)));
             }
             _ => {}
         }

@@ -389,3 +389,48 @@ impl World {
 pub(crate) fn pattern(len: usize) -> Vec<u8> {
     (0..len).map(|at| (at ^ at >> 8 ^ at >> 16) as u8).collect()
 }
+
+/// An Ethernet frame with a message of ICMPv6, its checksum included.
+pub(crate) fn frame_of_icmpv6(
+    to_mac: [u8; 6],
+    from: IpAddr,
+    to: IpAddr,
+    hop_limit: u8,
+    message: &[u8],
+) -> Vec<u8> {
+    let (IpAddr::V6(from), IpAddr::V6(to)) = (from, to) else {
+        panic!("of IPv6");
+    };
+    let mut message = message.to_vec();
+    message[2..4].fill(0);
+    let len = message.len() as u16;
+    let words = [from.octets(), to.octets()].concat();
+    let pseudo = [
+        &words[..],
+        &[0, 0],
+        &len.to_be_bytes(),
+        &[0, 0, 0, 58],
+        &message,
+    ]
+    .concat();
+    let mut sum: u32 = pseudo
+        .chunks(2)
+        .map(|two| u32::from(u16::from_be_bytes([two[0], *two.get(1).unwrap_or(&0)])))
+        .sum();
+    while sum > 0xFFFF {
+        sum = (sum & 0xFFFF) + (sum >> 16);
+    }
+    message[2..4].copy_from_slice(&(!sum as u16).to_be_bytes());
+    let mut frame = [
+        &to_mac[..],
+        &[2, 0, 0, 0, 0, 1],
+        &[0x86, 0xDD, 0x60, 0, 0, 0],
+    ]
+    .concat();
+    frame.extend(len.to_be_bytes());
+    frame.extend([58, hop_limit]);
+    frame.extend(from.octets());
+    frame.extend(to.octets());
+    frame.extend(message);
+    frame
+}

@@ -196,6 +196,25 @@ fn a_machine_is_found_and_reached_over_ipv6() {
 }
 
 #[test]
+fn an_address_is_had_by_dhcpv6() {
+    let plug = Plug::new();
+    let guest = Guest::new("ping")
+        .args(&["-l"])
+        .boot(Boot::Kernel)
+        .address("10.0.2.15/24,gateway=10.0.2.2")
+        .log_info()
+        .cable(&plug.netdev())
+        .start();
+    let mut wire = plug.wire();
+    guest.wait_for("Answering pings to 10.0.2.15");
+    wire.find_guest();
+    let lent = Ipv6Addr::new(0x2001, 0xDB8, 7, 0, 0, 0, 0, 0x77);
+    wire.lend(lent);
+    assert_eq!(wire.ping_v6(lent, b"of the lease", |_| ()), b"of the lease");
+    guest.wait_for(&format!("{lent} by DHCPv6"));
+}
+
+#[test]
 fn a_service_by_callbacks_hears_both_versions_of_ip() {
     let plug = Plug::new();
     let guest = Guest::new("http")

@@ -131,6 +131,32 @@ impl Wire {
         self.send_ipv6(all, ICMP, 255, message);
     }
 
+    /// Says, as a router, that a server has addresses, and is that server (RFC 8415) until it has lent one.
+    pub fn lend(&mut self, address: Ipv6Addr) {
+        let all = Ipv6Addr::new(0xFF02, 0, 0, 0, 0, 0, 0, 1);
+        let start = Instant::now();
+        while start.elapsed() < DEADLINE {
+            let mut message = vec![ROUTER_ADVERTISEMENT, 0, 0, 0, 64, 0x80, 7, 8];
+            message.extend([0; 8]);
+            self.send_ipv6(all, ICMP, 255, message);
+            while self.has_frame() {
+                let Some((from, to, datagram)) = self.receive_ipv6(UDP) else {
+                    continue;
+                };
+                if datagram[2..4] != SERVER_PORT.to_be_bytes() {
+                    continue;
+                }
+                assert_eq!(sum(from, to, UDP, &datagram), 0, "the checksum");
+                let (kind, answer) = answer_of_server(&datagram[8..], address);
+                self.send_ipv6(from, UDP, 64, answer);
+                if kind == REPLY {
+                    return;
+                }
+            }
+        }
+        panic!("nobody asks for {address}");
+    }
+
     /// Sends echo requests to an address until one is answered; before each `again` is done.
     pub fn ping_v6(&mut self, to: Ipv6Addr, content: &[u8], again: impl Fn(&mut Self)) -> Vec<u8> {
         let start = Instant::now();
@@ -237,6 +263,55 @@ impl Wire {
         }
         panic!("nobody of {group} answers");
     }
+}
+
+/// Ports of DHCPv6, and what a server says.
+const SERVER_PORT: u16 = 547;
+const CLIENT_PORT: u16 = 546;
+const ADVERTISE: u8 = 2;
+const REPLY: u8 = 7;
+
+fn dhcp_option(code: u16, body: &[u8]) -> Vec<u8> {
+    let len = u16::try_from(body.len()).expect("an option");
+    [&code.to_be_bytes()[..], &len.to_be_bytes(), body].concat()
+}
+
+/// The body of the first option of a kind.
+fn body_of(mut options: &[u8], code: u16) -> &[u8] {
+    loop {
+        let (header, rest) = options.split_at(4);
+        let (body, rest) = rest.split_at(usize::from(u16::from_be_bytes([header[2], header[3]])));
+        if header[..2] == code.to_be_bytes() {
+            return body;
+        }
+        options = rest;
+    }
+}
+
+/// A server's answer to a question: its kind, and the datagram. What it lends is good for a minute and a half; it knows a name server and a domain.
+fn answer_of_server(question: &[u8], address: Ipv6Addr) -> (u8, Vec<u8>) {
+    let kind = if question[0] == 1 { ADVERTISE } else { REPLY };
+    let lent = [&address.octets()[..], &[0, 0, 0, 60, 0, 0, 0, 90]].concat();
+    let association = [
+        &body_of(&question[4..], 3)[..4],
+        &[0; 8],
+        &dhcp_option(5, &lent),
+    ]
+    .concat();
+    let message = [
+        &[kind],
+        &question[1..4],
+        &dhcp_option(1, body_of(&question[4..], 1)),
+        &dhcp_option(2, &[0, 3, 0, 1, 2, 0, 0, 0, 0, 1]),
+        &dhcp_option(3, &association),
+        &dhcp_option(7, &[255]),
+        &dhcp_option(23, &HOST_V6.octets()),
+        &dhcp_option(24, b"\x03lab\x07example\x00"),
+    ]
+    .concat();
+    let len = u16::try_from(8 + message.len()).expect("a datagram");
+    let ports = [SERVER_PORT, CLIENT_PORT, len, 0].map(u16::to_be_bytes);
+    (kind, [ports.concat(), message].concat())
 }
 
 /// The port that datagrams are sent from.

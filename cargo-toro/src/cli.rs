@@ -52,6 +52,9 @@ pub enum Command {
     Disk(crate::commands::disk::options::Disk),
     /// Run tests in virtual machines; in Toro's own checkout, the whole suite
     Test(Test),
+    /// What rustdoc runs a doc test with
+    #[command(hide = true)]
+    DocTest(DocTest),
     /// Run a program under gdb, from its first instruction
     Debug(Box<Debug>),
     /// Run services on hosts with libvirt, and keep them up to date
@@ -393,11 +396,13 @@ Examples:
   cargo toro test -p web -- parses    only tests whose name contains `parses`
   cargo toro test --test api          one file of `tests/`
 
-Each test binary is a machine of its own, and as many run at once as the host has cores and memory for. A test finds
-the package's folder under the path that it has on the host, as a copy: what it writes there is forgotten.
+  cargo toro test --doc               the examples in the library's documentation
 
-In Toro's own checkout without -p: format, lints, host tests and virtual machine tests of Toro itself.
-Doc tests are left out: they are built by rustdoc, not by cargo.")]
+Each test binary is a machine of its own, and as many run at once as the host has cores and memory for. A test finds
+the package's folder under the path that it has on the host, as a copy: what it writes there is forgotten. Doc tests
+come last, one machine for each, or for all that rustdoc puts together (edition 2024).
+
+In Toro's own checkout without -p: format, lints, host tests and virtual machine tests of Toro itself.")]
 pub struct Test {
     /// The package to test
     #[arg(long, short)]
@@ -414,6 +419,12 @@ pub struct Test {
     /// A file of `tests/`
     #[arg(long, value_name = "NAME")]
     pub test: Vec<String>,
+    /// All of these: everything but the examples in the library's documentation
+    #[arg(long)]
+    pub tests: bool,
+    /// The examples in the library's documentation alone
+    #[arg(long, conflicts_with_all = ["lib", "bins", "bin", "test", "tests"])]
+    pub doc: bool,
     /// Build with the profile `release`, not `test`
     #[arg(long, conflicts_with = "profile")]
     pub release: bool,
@@ -440,6 +451,39 @@ pub struct Test {
     /// Arguments of the test harness, such as a filter
     #[arg(last = true, value_name = "ARGS")]
     pub args: Vec<String>,
+}
+
+/// The machine of a doc test, said by `cargo toro test`, and the program, by rustdoc.
+#[allow(
+    missing_docs,
+    reason = "the names are those of the options of other commands"
+)]
+#[derive(Debug, Args)]
+pub struct DocTest {
+    #[arg(long)]
+    pub machine: Machine,
+    #[arg(long)]
+    pub memory: Size,
+    #[arg(long)]
+    pub cores: u32,
+    #[arg(long)]
+    pub nic: Nic,
+    #[arg(long)]
+    pub disk_bus: DiskBus,
+    #[arg(long)]
+    pub address: AddressV4,
+    /// The image of a data disk, which stays as it is.
+    #[arg(long)]
+    pub disk: Vec<PathBuf>,
+    #[arg(long)]
+    pub embed: Vec<EmbedOption>,
+    /// The kernel's.
+    #[arg(long, allow_hyphen_values = true)]
+    pub command_line: String,
+    #[arg(long)]
+    pub timeout: u64,
+    /// The linked program.
+    pub elf: PathBuf,
 }
 
 #[allow(missing_docs, reason = "clap shows the docs of the options as help")]

@@ -12,7 +12,7 @@ use crate::program::{Kind, Program};
 use crate::references::References;
 use crate::shell::{Shell, quoted};
 use crate::undefined;
-use crate::user_flags::with_flags_of_user;
+use crate::user_flags::{flags_of_user, with_flags_of_user};
 use crate::volume::Kind as FileSystem;
 use anyhow::{Context, Result, bail};
 use cargo_metadata::Message;
@@ -236,24 +236,12 @@ pub fn compile_tests(
     folder: &Path,
     shell: &Shell,
 ) -> Result<Vec<Executable>> {
-    let parts = Parts::unpack(folder)?;
     let mut command = cargo_with("test", manifest, package, options);
     command.arg("--no-run").args(selection);
     add_output(&mut command, folder, shell.quiet);
     let wants_lines = wants_lines(manifest, &options.profile)?;
     strip(&mut command, &options.profile, wants_lines);
-    let whole = Extent {
-        has_fat: options.has_fat,
-        has_proc: true,
-        has_proc_net: true,
-        ..Extent::WHOLE
-    };
-    // Tests may want the package's binaries too, so all that is linked gets the kernel.
-    let flags = FLAGS
-        .map(str::to_owned)
-        .into_iter()
-        .chain(link_arguments(&parts, whole))
-        .collect();
+    let flags = flags_of_tests(options, folder)?;
     let messages = run(command, flags, Shown::All, shell);
     let messages = messages.with_context(|| format!("cannot build the tests of `{package}`"))?;
     Ok(messages
@@ -261,6 +249,60 @@ pub fn compile_tests(
         .into_iter()
         .filter(|executable| executable.is_test)
         .collect())
+}
+
+/// Tests may want the package's binaries too, so all that is linked gets the kernel.
+fn flags_of_tests(options: &Options, folder: &Path) -> Result<Vec<String>> {
+    let parts = Parts::unpack(folder)?;
+    let whole = Extent {
+        has_fat: options.has_fat,
+        has_proc: true,
+        has_proc_net: true,
+        ..Extent::WHOLE
+    };
+    let flags = FLAGS.map(str::to_owned).into_iter();
+    Ok(flags.chain(link_arguments(&parts, whole)).collect())
+}
+
+/// The command that has rustdoc compile the doc tests of a package's library, link each and run it by the words of `runner`, with the
+/// program's path behind them.
+pub fn doc_tests(
+    manifest: &Path,
+    package: &str,
+    options: &Options,
+    runner: &[String],
+    folder: &Path,
+    shell: &Shell,
+) -> Result<Command> {
+    let mut command = cargo_with("test", manifest, package, options);
+    // A list of strings is written alike in JSON and in TOML.
+    let runner = serde_json::to_string(runner).context("cannot write the runner's words")?;
+    command
+        .args(["--doc", "--target", TARGET, "--target-dir"])
+        .arg(folder)
+        .arg("--config")
+        .arg(format!("target.{TARGET}.runner={runner}"));
+    let wants_lines = wants_lines(manifest, &options.profile)?;
+    strip(&mut command, &options.profile, wants_lines);
+    let flags = flags_of_tests(options, folder)?;
+    let quiet = Shell {
+        quiet: true,
+        ..*shell
+    };
+    let documents = flags_of_user("RUSTDOCFLAGS").unwrap_or_default();
+    let documents = flags.iter().cloned().chain(documents);
+    let documents: Vec<String> = documents.collect();
+    command
+        .env("CARGO_ENCODED_RUSTDOCFLAGS", documents.join("\x1f"))
+        .env_remove("RUSTDOCFLAGS")
+        .env(
+            "CARGO_ENCODED_RUSTFLAGS",
+            with_flags_of_user(flags, &quiet)?.join("\x1f"),
+        )
+        .env_remove("RUSTFLAGS")
+        .stdin(Stdio::null());
+    shell.command(&command);
+    Ok(command)
 }
 
 /// Whether a profile of the package's workspace asks for debug information. Without it the sections of std alone would be

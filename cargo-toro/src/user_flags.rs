@@ -25,7 +25,7 @@ const OF_THE_LINK: [&str; 8] = [
 
 /// Toro's `flags`, then the user's own.
 pub(crate) fn with_flags_of_user(mut flags: Vec<String>, shell: &Shell) -> Result<Vec<String>> {
-    if let Some(user) = of_environment() {
+    if let Some(user) = flags_of_user("RUSTFLAGS") {
         if !user.is_empty() {
             shell.note(format_args!(
                 "the flags of RUSTFLAGS are used after Toro's own: {}",
@@ -46,12 +46,13 @@ pub(crate) fn with_flags_of_user(mut flags: Vec<String>, shell: &Shell) -> Resul
     Ok(flags)
 }
 
-fn of_environment() -> Option<Vec<String>> {
-    if let Ok(flags) = std::env::var("CARGO_ENCODED_RUSTFLAGS") {
+/// The flags of the variable of that name, or of the one that stands for it with other separators.
+pub(crate) fn flags_of_user(variable: &str) -> Option<Vec<String>> {
+    if let Ok(flags) = std::env::var(format!("CARGO_ENCODED_{variable}")) {
         let flags = flags.split('\x1f').filter(|flag| !flag.is_empty());
         return Some(flags.map(str::to_owned).collect());
     }
-    let flags = std::env::var("RUSTFLAGS").ok()?;
+    let flags = std::env::var(variable).ok()?;
     Some(words(&flags))
 }
 

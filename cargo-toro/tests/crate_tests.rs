@@ -130,10 +130,62 @@ fn tests_find_the_folder_and_the_variables_of_their_package() {
     let (output, errors, code) = test(folder.path(), &["--env", "EXTRA=two words"]);
     assert_eq!(code, Some(0), "{output}\n{errors}");
     assert!(output.ends_with("3 passed, 0 failed\n"), "{output}");
-    for title in ["Running unittests src/lib.rs", "Running tests/finds.rs"] {
+    for title in [
+        "Running unittests src/lib.rs",
+        "Running tests/finds.rs",
+        "Doc-tests sample",
+    ] {
         assert!(errors.contains(title), "{title:?} is not in:\n{errors}");
     }
-    assert!(errors.contains("doc tests are left out"), "{errors}");
+}
+
+/// Examples that rustdoc puts together into one program, and one by itself; one that must panic, and two that are only compiled.
+const DOCUMENTED: &str = r#"
+//! ```
+//! let text = std::fs::read_to_string("tests/data/word.txt").unwrap();
+//! assert_eq!(text, "a word of the host");
+//! assert!(std::fs::read_to_string("/proc/version").unwrap().contains("Toro"));
+//! ```
+//! ```standalone_crate
+//! assert_eq!(std::env::var("CARGO_PKG_VERSION").unwrap(), "1.2.3");
+//! assert_eq!(std::env::var("EXTRA").unwrap(), "two words");
+//! ```
+//! ```should_panic
+//! panic!("as it shall");
+//! ```
+//! ```should_panic,standalone_crate
+//! panic!("as it shall");
+//! ```
+//! ```compile_fail
+//! let number: u32 = "";
+//! ```
+//! ```no_run
+//! loop {}
+//! ```
+"#;
+
+#[test]
+fn examples_of_the_documentation_run_in_machines_too() {
+    let folder = package(&[]);
+    std::fs::write(folder.path().join("src/lib.rs"), DOCUMENTED).unwrap();
+    let (output, errors, code) = test(folder.path(), &["--env", "EXTRA=two words"]);
+    assert_eq!(code, Some(0), "{output}\n{errors}");
+    assert!(output.ends_with("6 passed, 0 failed\n"), "{output}");
+    // One that fails in a machine, chosen by its name; what rustdoc made is gone.
+    let wrong = "/// ```standalone_crate\n/// std::process::exit(7);\n/// ```\npub fn wrong() {}\n";
+    std::fs::write(folder.path().join("src/lib.rs"), wrong).unwrap();
+    let (output, errors, code) = test(folder.path(), &["--doc", "--", "wrong"]);
+    assert_eq!(code, Some(1), "{output}\n{errors}");
+    assert!(output.contains("(exit status: 7)"), "{output}");
+    assert!(output.ends_with("0 passed, 1 failed\n"), "{output}");
+    assert!(!errors.contains("Running unittests"), "{errors}");
+    let (output, errors, code) = test(folder.path(), &["--tests"]);
+    assert_eq!(code, Some(0), "{output}\n{errors}");
+    assert!(output.ends_with("0 passed, 0 failed\n"), "{output}");
+    let left = std::fs::read_dir(folder.path().join("target/toro/test")).unwrap();
+    let left = left.filter_map(|entry| entry.unwrap().file_name().into_string().ok());
+    let left: Vec<_> = left.filter(|name| name.starts_with(".tmp")).collect();
+    assert!(left.is_empty(), "{left:?}");
 }
 
 #[test]

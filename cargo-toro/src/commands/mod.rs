@@ -28,5 +28,6 @@ pub fn run(arguments: Arguments, shell: &Shell) -> Result<u8> {
         Command::Doctor => doctor::run(),
         Command::Bench(options) => bench::run(&options, shell),
         Command::Test(options) => test::run(&options, shell),
+        Command::DocTest(options) => test::run_document(&options, shell),
     }
 }

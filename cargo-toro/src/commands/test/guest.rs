@@ -4,6 +4,7 @@
 //! the variables `CARGO_…`. The folder is a copy, and so is every data disk: what a test writes there is forgotten.
 
 use super::counts::Counts;
+use super::documents::Documents;
 use super::machines::{self, Job};
 use crate::accel;
 use crate::build::{Contents, Format, image_path, write_image};
@@ -60,15 +61,33 @@ pub(super) fn run(
     });
     how.has_fat =
         metadata.file_systems.contains(&FileSystem::Fat) || disks::have_fat(&settings.disks);
-    let mut binaries = compile_tests(
-        manifest,
-        // A dependency may have the same name.
-        &format!("{}@{}", package.name, package.version),
-        &how,
-        &selection(options),
-        &output,
-        shell,
-    )?;
+    let at_once = options
+        .jobs
+        .map_or_else(|| at_once(&settings), NonZeroUsize::get);
+    // A dependency may have the same name.
+    let exact = format!("{}@{}", package.name, package.version);
+    let words = selection(options);
+    let documents = || {
+        let has_some = |target: &cargo_metadata::Target| target.is_lib() && target.doctest;
+        let is_everything = words == ["--tests"] && !options.tests;
+        let are_chosen = is_everything && package.targets.iter().any(has_some);
+        if !options.doc && !are_chosen {
+            return Ok(Counts::default());
+        }
+        let tests = Documents {
+            manifest,
+            package: &exact,
+            how: &how,
+            settings: &settings,
+            at_once,
+            options,
+        };
+        tests.run(&output, shell)
+    };
+    if options.doc {
+        return documents();
+    }
+    let mut binaries = compile_tests(manifest, &exact, &how, &words, &output, shell)?;
     // As cargo orders them: the library, programs, the files of `tests/`.
     binaries.sort_by_cached_key(|binary| {
         let is = |kind| binary.target.kind.contains(&kind);
@@ -78,10 +97,6 @@ pub(super) fn run(
             binary.target.name.clone(),
         )
     });
-    let has_doc_tests = |target: &cargo_metadata::Target| target.is_lib() && target.doctest;
-    if package.targets.iter().any(has_doc_tests) {
-        shell.note("doc tests are left out: rustdoc builds them, not cargo");
-    }
     let accelerator = accel::choose(Accel::Auto)?.accelerator;
     let (folder, _claim) = claim::first_free(&output.join("test"), &package.name)?;
     let mut jobs = Vec::new();
@@ -114,9 +129,6 @@ pub(super) fn run(
             launch,
         });
     }
-    let at_once = options
-        .jobs
-        .map_or_else(|| at_once(&settings), NonZeroUsize::get);
     let limit = Duration::from_secs(options.timeout);
     let outcome = machines::run(&jobs, at_once, limit, !options.no_fail_fast, shell)?;
     for job in &outcome.failed {
@@ -127,6 +139,9 @@ pub(super) fn run(
             "{} more test binaries were not run; --no-fail-fast runs them all",
             outcome.left_out
         ));
+    }
+    if outcome.failed.is_empty() || options.no_fail_fast {
+        return Ok(outcome.counts + documents()?);
     }
     Ok(outcome.counts)
 }
@@ -252,7 +267,7 @@ fn selection(options: &Test) -> Vec<String> {
     for name in &options.test {
         words.extend(["--test".to_owned(), name.clone()]);
     }
-    if words.is_empty() {
+    if words.is_empty() || options.tests {
         words.push("--tests".into());
     }
     words

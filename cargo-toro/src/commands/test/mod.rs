@@ -1,9 +1,12 @@
 //! `cargo toro test`: a crate's own tests in virtual machines, or in Toro's checkout the whole suite.
 
 mod counts;
+mod documents;
 mod guest;
 mod machines;
 mod suite;
+
+pub(super) use self::documents::run_one as run_document;
 
 use crate::cli::Test;
 use crate::failure::exit_code;

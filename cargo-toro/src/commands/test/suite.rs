@@ -95,7 +95,7 @@ fn cargo_in(folder: &Path, arguments: &[&str], shell: &Shell) -> Command {
 }
 
 /// Runs a `cargo test`, shows what it prints, and counts.
-fn tests(command: &mut Command) -> Result<Counts> {
+pub(super) fn tests(command: &mut Command) -> Result<Counts> {
     command.stdout(Stdio::piped());
     let mut child = command
         .spawn()

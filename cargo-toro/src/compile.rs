@@ -290,7 +290,9 @@ pub fn doc_tests(
         ..*shell
     };
     let documents = flags_of_user("RUSTDOCFLAGS").unwrap_or_default();
-    let documents = flags.iter().cloned().chain(documents);
+    // Rustdoc compiles examples without debug information; that of std alone would make the link and the start take eight times as long.
+    let strip = "-Cstrip=debuginfo".to_owned();
+    let documents = flags.iter().cloned().chain([strip]).chain(documents);
     let documents: Vec<String> = documents.collect();
     command
         .env("CARGO_ENCODED_RUSTDOCFLAGS", documents.join("\x1f"))

@@ -183,7 +183,8 @@ fn start(
                     Interface::new(index, driver, mac, stack).at(core)
                 });
                 let lanes = core::iter::once(interface).chain(more).collect();
-                lanes::link(lanes, [ports.random_u64(), ports.random_u64()])
+                let key = [ports.random_u64(), ports.random_u64()];
+                lanes::link(lanes, key, limits.waiting_bytes)
             }
         };
         if index == 1 && matches!(config, Config::Static(_)) {

@@ -46,8 +46,8 @@ use crate::arch::clock;
 use crate::command_line::{Value, VirtioMmioDevice};
 use crate::devices;
 use crate::memory::frames;
-use crate::scheduler::Turn;
-use crate::sync::OnceCell;
+use crate::scheduler::{Notifier, Turn};
+use crate::sync::{OnceCell, SpinLock};
 
 /// The index of the loopback interface.
 pub const LOOPBACK: usize = 0;
@@ -203,6 +203,39 @@ fn start(
     }
 }
 
+/// Grows whenever an interface's addresses have changed.
+static ADDRESS_CHANGES: SpinLock<u64> = SpinLock::new(0);
+static ADDRESSES_CHANGED: Notifier = Notifier::new();
+
+/// Wakes those who wait for an address of any interface.
+fn tell_address_change() {
+    *ADDRESS_CHANGES.lock() += 1;
+    ADDRESSES_CHANGED.notify();
+}
+
+/// Asks again after each change of addresses until there is an answer.
+///
+/// # Errors
+/// [`Error::NetworkUnreachable`] when it takes too long, and those of the question.
+fn await_addresses<T>(
+    deadline_ns: Option<u64>,
+    mut ask: impl FnMut() -> Result<Option<T>>,
+) -> Result<T> {
+    let patience = clock::now_ns().saturating_add(ADDRESS_PATIENCE_NS);
+    let deadline_ns = deadline_ns.map_or(patience, |deadline| deadline.min(patience));
+    loop {
+        let seen = *ADDRESS_CHANGES.lock();
+        if let Some(answer) = ask()? {
+            return Ok(answer);
+        }
+        let mut changes = ADDRESS_CHANGES.lock();
+        while *changes == seen {
+            changes = socket::wait(&ADDRESSES_CHANGED, changes, false, Some(deadline_ns))
+                .map_err(|_| Error::NetworkUnreachable)?;
+        }
+    }
+}
+
 impl Network {
     /// The interface at an index, as [`ports::Pending`] names it.
     pub fn interface(&self, index: usize) -> Option<&'static Interface> {
@@ -228,6 +261,11 @@ impl Network {
         ip.is_unspecified() || ip.is_loopback() || self.owner(ip).is_some()
     }
 
+    /// Whether packets to an address stay in this machine.
+    pub fn is_own(&self, ip: IpAddr) -> bool {
+        ip.is_loopback() || self.owner(ip).is_some()
+    }
+
     /// The index of the interface with a device that has an address.
     fn owner(&self, ip: IpAddr) -> Option<usize> {
         let mut devices = self.devices().iter();
@@ -251,12 +289,12 @@ impl Network {
         }
     }
 
-    /// The interface that leads to an address; as long as none does, the first with a device.
+    /// The interface that leads to an address: the one that has the address `from`, if that one does; as long as none does, the first with a device.
     ///
     /// # Errors
     /// [`Error::NetworkUnreachable`] when there is none but the loopback, [`Error::NoDevice`] when there is none of the address's scope, and
     /// [`Error::Invalid`] when it has none, but means another station on each link.
-    pub fn way(&self, to: SocketAddr) -> Result<&'static Interface> {
+    pub fn way(&self, to: SocketAddr, from: Option<IpAddr>) -> Result<&'static Interface> {
         let ip = to.ip();
         let loopback = self.interface(LOOPBACK).ok_or(Error::NoInterface)?;
         if ip.is_loopback() {
@@ -278,7 +316,12 @@ impl Network {
         }
         let mut best = None;
         for interface in self.devices() {
-            let reach = interface.lock().reach(ip);
+            let stack = interface.lock();
+            // Routers let nothing through that comes from another network than theirs.
+            let reach = stack.reach(ip).map(|reach| {
+                let has_source = from.is_some_and(|from| stack.has_address(from));
+                (has_source, reach)
+            });
             if reach > best.and_then(|(reach, _)| reach) || best.is_none() {
                 best = Some((reach, *interface));
             }
@@ -287,19 +330,30 @@ impl Network {
             .ok_or(Error::NetworkUnreachable)
     }
 
-    /// The interface that leads to an address. Waits some time for an address of ours if there is none yet.
+    /// The same. As long as there is no way, but one of the interfaces may still find one, it waits some time.
     ///
     /// # Errors
     /// [`Error::NetworkUnreachable`] when no interface has an address in time; and as [`Network::way`].
-    pub fn route(&self, to: SocketAddr, deadline_ns: Option<u64>) -> Result<&'static Interface> {
-        let interface = self.way(to)?;
-        match self.await_address(interface, to, deadline_ns)? {
-            true => self.way(to),
-            false => Ok(interface),
-        }
+    pub fn route(
+        &self,
+        to: SocketAddr,
+        from: Option<IpAddr>,
+        deadline_ns: Option<u64>,
+    ) -> Result<&'static Interface> {
+        await_addresses(deadline_ns, || {
+            let interface = self.way(to, from)?;
+            let ip = to.ip();
+            let is_settled = interface.index() == LOOPBACK
+                || interface.lock().reach(ip).is_some()
+                || !self
+                    .devices()
+                    .iter()
+                    .any(|other| other.lock().may_find_way(ip));
+            Ok(is_settled.then_some(interface))
+        })
     }
 
-    /// Waits until an interface has an address to speak to another from, or will have none; whether it had to.
+    /// Waits until an interface has an address to speak to another from, or will have none.
     ///
     /// # Errors
     /// [`Error::NetworkUnreachable`] when it takes too long.
@@ -308,18 +362,10 @@ impl Network {
         interface: &'static Interface,
         to: SocketAddr,
         deadline_ns: Option<u64>,
-    ) -> Result<bool> {
-        let mut stack = interface.lock();
-        if !stack.may_find_way(to.ip()) {
-            return Ok(false);
-        }
-        let patience = clock::now_ns().saturating_add(ADDRESS_PATIENCE_NS);
-        let deadline_ns = deadline_ns.map_or(patience, |deadline| deadline.min(patience));
-        while stack.may_find_way(to.ip()) {
-            stack = socket::wait(&interface.address_changed, stack, false, Some(deadline_ns))
-                .map_err(|_| Error::NetworkUnreachable)?;
-        }
-        Ok(true)
+    ) -> Result<()> {
+        await_addresses(deadline_ns, || {
+            Ok((!interface.lock().may_find_way(to.ip())).then_some(()))
+        })
     }
 
     /// The servers that know names.

@@ -83,7 +83,7 @@ pub fn of_network(network: &'static Network) -> Settings {
     // The servers come with the address.
     if network.dns_servers().is_empty() {
         let any = SocketAddr::new(IpAddr::V4(Ipv4Addr::BROADCAST), 0);
-        let _ = network.route(any, None);
+        let _ = network.route(any, None, None);
     }
     Settings {
         servers: network.dns_servers(),

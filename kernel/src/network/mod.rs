@@ -297,13 +297,12 @@ impl Network {
     pub fn way(&self, to: SocketAddr, from: Option<IpAddr>) -> Result<&'static Interface> {
         let ip = to.ip();
         let loopback = self.interface(LOOPBACK).ok_or(Error::NoInterface)?;
-        if ip.is_loopback() {
+        if self.is_own(ip) {
             loopback.start();
-            return Ok(loopback);
-        }
-        if self.owner(ip).is_some() {
-            loopback.start();
-            loopback.lock().add_host_address(ip);
+            let mut stack = loopback.lock();
+            let ends = [Some(ip), from.filter(|from| self.owner(*from).is_some())];
+            let ends = ends.into_iter().flatten().filter(|end| !end.is_loopback());
+            ends.for_each(|end| stack.add_host_address(end));
             return Ok(loopback);
         }
         if let SocketAddr::V6(v6) = to {

@@ -381,6 +381,20 @@ impl Network {
         servers
     }
 
+    /// Waits some time for one, if there is none yet: they come with the address of IPv4, or from a router.
+    pub fn await_dns_servers(&self) {
+        let any = IpAddr::V4(Ipv4Addr::BROADCAST);
+        // Without one in time, there are none.
+        let _ = await_addresses(None, || {
+            let is_settled = !self.dns_servers().is_empty()
+                || !self
+                    .devices()
+                    .iter()
+                    .any(|interface| interface.lock().may_find_way(any));
+            Ok(is_settled.then_some(()))
+        });
+    }
+
     /// Domains in which short names are looked for.
     pub fn domains(&self) -> Vec<String> {
         let of = |interface: &&'static Interface| interface.lock().domains().to_vec();

@@ -381,16 +381,19 @@ impl Network {
         servers
     }
 
-    /// Waits some time for one, if there is none yet: they come with the address of IPv4, or from a router.
+    /// Waits some time for one, if there is none yet, and for an address to ask it from: a router tells of servers before the address of IPv6
+    /// that it lets us make has been tried.
     pub fn await_dns_servers(&self) {
-        let any = IpAddr::V4(Ipv4Addr::BROADCAST);
+        let [v4, v6] = [Ipv4Addr::BROADCAST.into(), Ipv6Addr::UNSPECIFIED.into()];
+        let may_find = |ip| {
+            let mut devices = self.devices().iter();
+            devices.any(|interface| interface.lock().may_find_way(ip))
+        };
         // Without one in time, there are none.
         let _ = await_addresses(None, || {
-            let is_settled = !self.dns_servers().is_empty()
-                || !self
-                    .devices()
-                    .iter()
-                    .any(|interface| interface.lock().may_find_way(any));
+            let has_v4 = !self.devices().iter().all(|it| it.lock().may_find_way(v4));
+            let has_all = !self.dns_servers().is_empty() && (has_v4 || self.ipv6().0);
+            let is_settled = has_all || !(may_find(v4) || may_find(v6));
             Ok(is_settled.then_some(()))
         });
     }

@@ -24,7 +24,8 @@ pub struct Limits {
     pub neighbors: usize,
     /// Bytes of packets that lack fragments, each of which counts for 64 more. The largest packet takes 68 KiB.
     pub fragment_bytes: usize,
-    /// Bytes of packets that wait for the hardware addresses of their next stations; and of frames that wait for the device, as much again.
+    /// Bytes of packets that wait for the hardware addresses of their next stations; of frames that wait for the device, as much again; and of
+    /// what other lanes have handed over.
     pub waiting_bytes: usize,
 }
 

@@ -103,6 +103,17 @@ pub enum Parcel {
     Addresses(Book),
 }
 
+impl Parcel {
+    /// Bytes of the packet or message that is handed over, if it is one.
+    #[must_use]
+    pub fn len_bytes(&self) -> usize {
+        match self {
+            Self::Packet { bytes, .. } | Self::Arp(bytes) => bytes.len(),
+            Self::Neighbor(..) | Self::Addresses(_) => 0,
+        }
+    }
+}
+
 /// The addresses of an interface and the ways out of it, as its first lane knows them.
 #[derive(Clone)]
 pub struct Book {

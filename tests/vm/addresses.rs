@@ -1,8 +1,9 @@
 //! How a machine comes by its address, and what it says when it cannot.
 
 use std::io::Read;
-use std::net::{Ipv4Addr, TcpListener};
+use std::net::{Ipv4Addr, TcpListener, UdpSocket};
 use std::thread;
+use vm_tests::namespace::{enter, ip};
 use vm_tests::wire::Plug;
 use vm_tests::{Boot, Guest, Machine, Nic};
 
@@ -33,6 +34,53 @@ fn an_address_is_asked_for_by_dhcp() {
         console.contains("10.0.2.15/24 by DHCP, gateway 10.0.2.2"),
         "{console}"
     );
+}
+
+/// QEMU's words for a second card, found after the first, on a network of QEMU's user network with these words.
+fn second_card(network: &str) -> [String; 4] {
+    [
+        "-netdev".to_owned(),
+        format!("user,id=net1{network}"),
+        "-device".to_owned(),
+        "e1000,netdev=net1,romfile=,addr=0x10".to_owned(),
+    ]
+}
+
+#[test]
+fn a_first_card_without_an_address_is_not_waited_for_when_a_second_one_has_one() {
+    let second = second_card("");
+    let guest = guest()
+        .cable("hubport,id=net0,hubid=1")
+        .card("virtio-net-pci")
+        .qemu(&second.each_ref().map(String::as_str));
+    let console = connected(guest, "10.0.2.2");
+    assert!(console.contains("from 10.0.2.15"), "{console}");
+}
+
+#[test]
+fn what_is_sent_from_an_address_goes_by_the_card_that_has_it() {
+    let test = "addresses::what_is_sent_from_an_address_goes_by_the_card_that_has_it";
+    if !enter(test, &["test-sockets"]) {
+        return;
+    }
+    ip("link set lo up");
+    ip("addr add 192.0.2.7/32 dev lo");
+    let echo = UdpSocket::bind("192.0.2.7:0").expect("an address of lo");
+    let address = echo.local_addr().expect("a bound socket").to_string();
+    thread::spawn(move || {
+        let mut buf = [0; 9];
+        while let Ok((len, from)) = echo.recv_from(&mut buf) {
+            let _ = echo.send_to(&buf[..len], from);
+        }
+    });
+    let second = second_card(",net=10.0.3.0/24");
+    guest()
+        .cable("user,id=net0")
+        .card("virtio-net-pci")
+        .qemu(&second.each_ref().map(String::as_str))
+        .args(&["homes", &address])
+        .run()
+        .showing(0, &["homes: 10.0.2.15 and 10.0.3.15", "sockets: done"]);
 }
 
 #[test]

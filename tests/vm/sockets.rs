@@ -336,7 +336,7 @@ fn names_are_looked_up_whatever_servers_answer() {
             "alias.example: 1: 192.0.2.2",
             "away.example: 1: 192.0.2.1",
             "circle.example: failed to lookup address information: Temporary failure",
-            "large.example: 16: 192.0.2.1 192.0.2.2 192.0.2.3",
+            "large.example: 60: 192.0.2.1 192.0.2.2 192.0.2.3",
             "short: 1: 192.0.2.3",
             "six.example: failed to lookup address information: No address associated",
             "broken.example: failed to lookup address information: No address associated",
@@ -357,7 +357,7 @@ fn addresses_of_ipv6_are_the_first_for_who_has_one() {
         &[
             "plain.example: 2: 2001:db8::1 192.0.2.1",
             "alias.example: 2: 2001:db8::2 192.0.2.2",
-            "large.example: 32: 2001:db8::1 2001:db8::2 2001:db8::3",
+            "large.example: 120: 2001:db8::1 2001:db8::2 2001:db8::3",
             "six.example: 1: 2001:db8::6",
             "sockets: done",
         ],

@@ -99,7 +99,7 @@ impl Network {
                 stack.set_address(Some(address), clock::now_ns());
                 interface::report(interface, &stack, "the program");
                 drop(stack);
-                interface.address_changed.notify();
+                super::tell_address_change();
             }
         }
         Ok(())

@@ -10,7 +10,7 @@ use super::stack::Stack;
 use super::statistics::Statistics;
 use crate::arch::clock;
 use crate::arch::x86_64::core_local::CoreLocal;
-use crate::scheduler::{self, Notifier, Service};
+use crate::scheduler::{self, Service};
 use crate::sync::{OnceCell, SpinGuard, SpinLock};
 
 /// How often the stack is asked in a row as long as it has work; in between other cores may use it.
@@ -24,8 +24,6 @@ pub struct Interface {
     /// Hardware address.
     pub mac: [u8; 6],
     stack: SpinLock<Stack>,
-    /// Tells of a new address.
-    pub address_changed: Notifier,
     /// It was given to a core for good.
     is_dedicated: AtomicBool,
     /// The core that serves it.
@@ -44,7 +42,6 @@ impl Interface {
             driver,
             mac,
             stack: SpinLock::new(stack),
-            address_changed: Notifier::new(),
             is_dedicated: AtomicBool::new(false),
             core: AtomicUsize::new(scheduler::current_core()),
             registered: AtomicU64::new(0),
@@ -202,7 +199,7 @@ impl Interface {
             };
             log::info!("network: {}, {address} by {source}", self.driver);
         }
-        self.address_changed.notify();
+        super::tell_address_change();
     }
 }
 

@@ -26,7 +26,9 @@ pub(super) const MAX_PARCELS: usize = 512;
 
 /// What other lanes have handed to one.
 pub(super) struct Inbox {
-    parcels: SpinLock<VecDeque<Parcel>>,
+    waiting: SpinLock<Waiting>,
+    /// Bytes of packets that may wait.
+    limit_bytes: usize,
     /// There may be some: a load tells.
     has_any: AtomicBool,
     /// The core that takes them.
@@ -34,10 +36,18 @@ pub(super) struct Inbox {
     dropped: AtomicU64,
 }
 
+#[derive(Default)]
+struct Waiting {
+    parcels: VecDeque<Parcel>,
+    /// Of the packets among them.
+    len_bytes: usize,
+}
+
 impl Inbox {
-    fn new(core: usize) -> Self {
+    fn new(core: usize, limit_bytes: usize) -> Self {
         Self {
-            parcels: SpinLock::new(VecDeque::new()),
+            waiting: SpinLock::new(Waiting::default()),
+            limit_bytes,
             has_any: AtomicBool::new(false),
             core: AtomicUsize::new(core),
             dropped: AtomicU64::new(0),
@@ -58,16 +68,19 @@ impl Inbox {
 
     /// Puts a parcel in, if there is room. Addresses always find some: older ones are of no use any more.
     fn push(&self, parcel: Parcel) {
-        let mut parcels = self.parcels.lock();
+        let mut waiting = self.waiting.lock();
+        let len_bytes = waiting.len_bytes + parcel.len_bytes();
         if matches!(parcel, Parcel::Addresses(_)) {
-            parcels.retain(|parcel| !matches!(parcel, Parcel::Addresses(_)));
-        } else if parcels.len() >= MAX_PARCELS {
+            let is_other = |parcel: &Parcel| !matches!(parcel, Parcel::Addresses(_));
+            waiting.parcels.retain(is_other);
+        } else if waiting.parcels.len() >= MAX_PARCELS || len_bytes > self.limit_bytes {
             self.dropped.fetch_add(1, Ordering::Relaxed);
             return;
         }
-        parcels.push_back(parcel);
+        waiting.len_bytes = len_bytes;
+        waiting.parcels.push_back(parcel);
         let was_told = self.has_any.swap(true, Ordering::Relaxed);
-        drop(parcels);
+        drop(waiting);
         // Who was told takes all that there is.
         if !was_told {
             self.wake();
@@ -82,9 +95,11 @@ impl Inbox {
 
     /// Takes the oldest parcel.
     pub(super) fn pop(&self) -> Option<Parcel> {
-        let mut parcels = self.parcels.lock();
-        let parcel = parcels.pop_front();
-        self.has_any.store(!parcels.is_empty(), Ordering::Relaxed);
+        let mut waiting = self.waiting.lock();
+        let parcel = waiting.parcels.pop_front();
+        waiting.len_bytes -= parcel.as_ref().map_or(0, Parcel::len_bytes);
+        let has_any = !waiting.parcels.is_empty();
+        self.has_any.store(has_any, Ordering::Relaxed);
         parcel
     }
 
@@ -139,10 +154,11 @@ pub(super) fn take_more(device: &mut NetworkDevice) -> Vec<(&'static CoreLocal, 
     pairs.map(|pair| (pair.core, of_pair(pair))).collect()
 }
 
-/// Makes the interfaces of all lanes ones that know each other. The first is the one that others know.
-pub(super) fn link(lanes: Vec<Interface>, key: [u64; 2]) -> &'static Interface {
+/// Makes the interfaces of all lanes ones that know each other. The first is the one that others know. So many bytes of packets may wait for each.
+pub(super) fn link(lanes: Vec<Interface>, key: [u64; 2], limit_bytes: usize) -> &'static Interface {
     let count = lanes.len();
-    let inboxes: Arc<[Inbox]> = lanes.iter().map(|lane| Inbox::new(lane.core())).collect();
+    let inbox = |lane: &Interface| Inbox::new(lane.core(), limit_bytes);
+    let inboxes: Arc<[Inbox]> = lanes.iter().map(inbox).collect();
     let lanes: Vec<&'static Interface> = lanes
         .into_iter()
         .map(|lane| &*Box::leak(Box::new(lane)))
@@ -224,7 +240,7 @@ impl Interface {
 
 #[cfg(test)]
 mod tests {
-    use super::{Inbox, Mail};
+    use super::{Inbox, MAX_PARCELS, Mail};
     use crate::devices::network::{Device, Frame, Medium, NetworkDevice, Offload};
     use crate::devices::network::{Receiver, Transmitter};
     use crate::network::config::Address;
@@ -277,6 +293,27 @@ mod tests {
         }
     }
 
+    fn packet(len_bytes: usize) -> Parcel {
+        Parcel::Packet {
+            bytes: vec![0; len_bytes],
+            is_verified: false,
+        }
+    }
+
+    #[test]
+    fn as_many_bytes_wait_for_a_lane_as_may_and_all_is_forgotten_when_they_are_taken() {
+        let inbox = Inbox::new(usize::MAX, 100_000);
+        for round in 1..4 {
+            (0..10).for_each(|_| inbox.push(packet(40_000)));
+            assert_eq!(inbox.dropped(), round * 8);
+            let taken = core::iter::from_fn(|| inbox.pop());
+            assert_eq!(taken.count(), 2);
+            assert!(!inbox.has_any());
+        }
+        (0..MAX_PARCELS + 5).for_each(|_| inbox.push(packet(20)));
+        assert_eq!(inbox.dropped(), 29, "as few as those are");
+    }
+
     #[test]
     fn the_card_is_told_at_once_of_answers_to_what_other_lanes_have_handed_over() {
         let told: Arc<AtomicUsize> = Arc::default();
@@ -297,7 +334,8 @@ mod tests {
         let ports = Arc::new(Ports::new(42));
         let mut stack = Stack::new(0, device, ports, Limits::for_memory(64 << 20));
         // Nobody has such a number, so nobody is woken.
-        let inboxes: Arc<[Inbox]> = Arc::new([Inbox::new(usize::MAX), Inbox::new(usize::MAX)]);
+        let inbox = || Inbox::new(usize::MAX, 1 << 20);
+        let inboxes: Arc<[Inbox]> = Arc::new([inbox(), inbox()]);
         let mail = |own| Mail {
             inboxes: inboxes.clone(),
             own,

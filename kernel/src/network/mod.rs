@@ -46,8 +46,8 @@ use crate::arch::clock;
 use crate::command_line::{Value, VirtioMmioDevice};
 use crate::devices;
 use crate::memory::frames;
-use crate::scheduler::Turn;
-use crate::sync::OnceCell;
+use crate::scheduler::{Notifier, Turn};
+use crate::sync::{OnceCell, SpinLock};
 
 /// The index of the loopback interface.
 pub const LOOPBACK: usize = 0;
@@ -183,7 +183,8 @@ fn start(
                     Interface::new(index, driver, mac, stack).at(core)
                 });
                 let lanes = core::iter::once(interface).chain(more).collect();
-                lanes::link(lanes, [ports.random_u64(), ports.random_u64()])
+                let key = [ports.random_u64(), ports.random_u64()];
+                lanes::link(lanes, key, limits.waiting_bytes)
             }
         };
         if index == 1 && matches!(config, Config::Static(_)) {
@@ -199,6 +200,39 @@ fn start(
         ports,
         limits,
         interfaces,
+    }
+}
+
+/// Grows whenever an interface's addresses have changed.
+static ADDRESS_CHANGES: SpinLock<u64> = SpinLock::new(0);
+static ADDRESSES_CHANGED: Notifier = Notifier::new();
+
+/// Wakes those who wait for an address of any interface.
+fn tell_address_change() {
+    *ADDRESS_CHANGES.lock() += 1;
+    ADDRESSES_CHANGED.notify();
+}
+
+/// Asks again after each change of addresses until there is an answer.
+///
+/// # Errors
+/// [`Error::NetworkUnreachable`] when it takes too long, and those of the question.
+fn await_addresses<T>(
+    deadline_ns: Option<u64>,
+    mut ask: impl FnMut() -> Result<Option<T>>,
+) -> Result<T> {
+    let patience = clock::now_ns().saturating_add(ADDRESS_PATIENCE_NS);
+    let deadline_ns = deadline_ns.map_or(patience, |deadline| deadline.min(patience));
+    loop {
+        let seen = *ADDRESS_CHANGES.lock();
+        if let Some(answer) = ask()? {
+            return Ok(answer);
+        }
+        let mut changes = ADDRESS_CHANGES.lock();
+        while *changes == seen {
+            changes = socket::wait(&ADDRESSES_CHANGED, changes, false, Some(deadline_ns))
+                .map_err(|_| Error::NetworkUnreachable)?;
+        }
     }
 }
 
@@ -227,6 +261,11 @@ impl Network {
         ip.is_unspecified() || ip.is_loopback() || self.owner(ip).is_some()
     }
 
+    /// Whether packets to an address stay in this machine.
+    pub fn is_own(&self, ip: IpAddr) -> bool {
+        ip.is_loopback() || self.owner(ip).is_some()
+    }
+
     /// The index of the interface with a device that has an address.
     fn owner(&self, ip: IpAddr) -> Option<usize> {
         let mut devices = self.devices().iter();
@@ -250,21 +289,20 @@ impl Network {
         }
     }
 
-    /// The interface that leads to an address; as long as none does, the first with a device.
+    /// The interface that leads to an address: the one that has the address `from`, if that one does; as long as none does, the first with a device.
     ///
     /// # Errors
     /// [`Error::NetworkUnreachable`] when there is none but the loopback, [`Error::NoDevice`] when there is none of the address's scope, and
     /// [`Error::Invalid`] when it has none, but means another station on each link.
-    pub fn way(&self, to: SocketAddr) -> Result<&'static Interface> {
+    pub fn way(&self, to: SocketAddr, from: Option<IpAddr>) -> Result<&'static Interface> {
         let ip = to.ip();
         let loopback = self.interface(LOOPBACK).ok_or(Error::NoInterface)?;
-        if ip.is_loopback() {
+        if self.is_own(ip) {
             loopback.start();
-            return Ok(loopback);
-        }
-        if self.owner(ip).is_some() {
-            loopback.start();
-            loopback.lock().add_host_address(ip);
+            let mut stack = loopback.lock();
+            let ends = [Some(ip), from.filter(|from| self.owner(*from).is_some())];
+            let ends = ends.into_iter().flatten().filter(|end| !end.is_loopback());
+            ends.for_each(|end| stack.add_host_address(end));
             return Ok(loopback);
         }
         if let SocketAddr::V6(v6) = to {
@@ -277,7 +315,12 @@ impl Network {
         }
         let mut best = None;
         for interface in self.devices() {
-            let reach = interface.lock().reach(ip);
+            let stack = interface.lock();
+            // Routers let nothing through that comes from another network than theirs.
+            let reach = stack.reach(ip).map(|reach| {
+                let has_source = from.is_some_and(|from| stack.has_address(from));
+                (has_source, reach)
+            });
             if reach > best.and_then(|(reach, _)| reach) || best.is_none() {
                 best = Some((reach, *interface));
             }
@@ -286,19 +329,30 @@ impl Network {
             .ok_or(Error::NetworkUnreachable)
     }
 
-    /// The interface that leads to an address. Waits some time for an address of ours if there is none yet.
+    /// The same. As long as there is no way, but one of the interfaces may still find one, it waits some time.
     ///
     /// # Errors
     /// [`Error::NetworkUnreachable`] when no interface has an address in time; and as [`Network::way`].
-    pub fn route(&self, to: SocketAddr, deadline_ns: Option<u64>) -> Result<&'static Interface> {
-        let interface = self.way(to)?;
-        match self.await_address(interface, to, deadline_ns)? {
-            true => self.way(to),
-            false => Ok(interface),
-        }
+    pub fn route(
+        &self,
+        to: SocketAddr,
+        from: Option<IpAddr>,
+        deadline_ns: Option<u64>,
+    ) -> Result<&'static Interface> {
+        await_addresses(deadline_ns, || {
+            let interface = self.way(to, from)?;
+            let ip = to.ip();
+            let is_settled = interface.index() == LOOPBACK
+                || interface.lock().reach(ip).is_some()
+                || !self
+                    .devices()
+                    .iter()
+                    .any(|other| other.lock().may_find_way(ip));
+            Ok(is_settled.then_some(interface))
+        })
     }
 
-    /// Waits until an interface has an address to speak to another from, or will have none; whether it had to.
+    /// Waits until an interface has an address to speak to another from, or will have none.
     ///
     /// # Errors
     /// [`Error::NetworkUnreachable`] when it takes too long.
@@ -307,18 +361,10 @@ impl Network {
         interface: &'static Interface,
         to: SocketAddr,
         deadline_ns: Option<u64>,
-    ) -> Result<bool> {
-        let mut stack = interface.lock();
-        if !stack.may_find_way(to.ip()) {
-            return Ok(false);
-        }
-        let patience = clock::now_ns().saturating_add(ADDRESS_PATIENCE_NS);
-        let deadline_ns = deadline_ns.map_or(patience, |deadline| deadline.min(patience));
-        while stack.may_find_way(to.ip()) {
-            stack = socket::wait(&interface.address_changed, stack, false, Some(deadline_ns))
-                .map_err(|_| Error::NetworkUnreachable)?;
-        }
-        Ok(true)
+    ) -> Result<()> {
+        await_addresses(deadline_ns, || {
+            Ok((!interface.lock().may_find_way(to.ip())).then_some(()))
+        })
     }
 
     /// The servers that know names.
@@ -333,6 +379,23 @@ impl Network {
             }
         }
         servers
+    }
+
+    /// Waits some time for one, if there is none yet, and for an address to ask it from: a router tells of servers before the address of IPv6
+    /// that it lets us make has been tried.
+    pub fn await_dns_servers(&self) {
+        let [v4, v6] = [Ipv4Addr::BROADCAST.into(), Ipv6Addr::UNSPECIFIED.into()];
+        let may_find = |ip| {
+            let mut devices = self.devices().iter();
+            devices.any(|interface| interface.lock().may_find_way(ip))
+        };
+        // Without one in time, there are none.
+        let _ = await_addresses(None, || {
+            let has_v4 = !self.devices().iter().all(|it| it.lock().may_find_way(v4));
+            let has_all = !self.dns_servers().is_empty() && (has_v4 || self.ipv6().0);
+            let is_settled = has_all || !(may_find(v4) || may_find(v6));
+            Ok(is_settled.then_some(()))
+        });
     }
 
     /// Domains in which short names are looked for.

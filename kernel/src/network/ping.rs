@@ -156,7 +156,7 @@ impl Network {
     /// - [`Error::MessageTooLong`]: it would not fit into one packet.
     /// - [`Error::Invalid`]: the address is not one of a single host.
     pub fn ping(&self, to: SocketAddr, len: usize, timeout_ns: u64) -> Result<Pong> {
-        let interface = self.route(to, None)?;
+        let interface = self.route(to, None, None)?;
         let notifier: Arc<Notifier> = Arc::default();
         let begin_ns = clock::now_ns();
         let deadline_ns = Some(begin_ns.saturating_add(timeout_ns));

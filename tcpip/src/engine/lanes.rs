@@ -1,6 +1,5 @@
 //! What an engine that is one of several lanes of an interface has to do with the others ([`crate::steering`]).
 
-use alloc::vec;
 use alloc::vec::Vec;
 
 use crate::address::{Address, Tuple};
@@ -108,9 +107,16 @@ impl<D: Device, S: Sockets> Engine<D, S> {
     /// Hands a packet to another lane.
     #[inline(never)]
     pub(super) fn hand_packet(&mut self, lane: usize, packet: &Packet<'_>, is_verified: bool) {
-        let (bytes, is_verified) = match packet.whole {
-            [] => (header_again(packet), false),
-            whole => (whole.to_vec(), is_verified),
+        let copy = match packet.whole {
+            [] => header_again(packet).map(|bytes| (bytes, false)),
+            whole => zeros(whole.len()).map(|mut bytes| {
+                bytes.copy_from_slice(whole);
+                (bytes, is_verified)
+            }),
+        };
+        let Some((bytes, is_verified)) = copy else {
+            self.stats.no_memory += 1;
+            return;
         };
         self.sockets
             .hand_over(To::Lane(lane), Parcel::Packet { bytes, is_verified });
@@ -131,10 +137,18 @@ impl<D: Device, S: Sockets> Engine<D, S> {
     }
 }
 
-/// A packet that was put together from fragments, with a header of its own.
-fn header_again(packet: &Packet<'_>) -> Vec<u8> {
+/// So many bytes, if there is memory for them: strangers choose how many.
+fn zeros(len_bytes: usize) -> Option<Vec<u8>> {
+    let mut bytes = Vec::new();
+    bytes.try_reserve_exact(len_bytes).ok()?;
+    bytes.resize(len_bytes, 0);
+    Some(bytes)
+}
+
+/// A packet that was put together from fragments, with a header of its own; none without memory for it.
+fn header_again(packet: &Packet<'_>) -> Option<Vec<u8>> {
     let header = ip::header_len(packet.source.is_v4());
-    let mut bytes = vec![0; header + packet.payload.len()];
+    let mut bytes = zeros(header + packet.payload.len())?;
     ip::write_header(
         &mut bytes,
         packet.source,
@@ -144,5 +158,5 @@ fn header_again(packet: &Packet<'_>) -> Vec<u8> {
         packet.payload.len(),
     );
     put(&mut bytes, header, packet.payload);
-    bytes
+    Some(bytes)
 }

@@ -295,7 +295,7 @@ fn way(request: &Request<'_>, asker: Asker) -> Result<Vec<Vec<u8>>> {
     let to = request.attribute(ROUTE, libc::RTA_DST);
     let to = to.and_then(|content| read_ip(family, content));
     let to = to.ok_or(Errno(libc::EINVAL))?;
-    let interface = start_network().route(SocketAddr::new(to, 0), None)?;
+    let interface = start_network().route(SocketAddr::new(to, 0), None, None)?;
     let stack = interface.lock();
     let source = stack.source_for(to).ok_or(Errno(libc::ENETUNREACH))?;
     let next = stack.next_hop(to);

@@ -15,9 +15,8 @@ const TYPE_CNAME: u16 = 5;
 const CLASS_INTERNET: u16 = 1;
 /// Longest name in a message.
 const MAX_NAME: usize = 255;
-/// Records of an answer that are looked at, and addresses taken from it.
-const MAX_RECORDS: usize = 64;
-const MAX_ADDRESSES: usize = 16;
+/// Records of an answer that are looked at: a name may stand for hundreds of stations.
+const MAX_RECORDS: usize = 1024;
 /// Aliases of aliases that are followed in one answer.
 const MAX_ALIASES: usize = 16;
 
@@ -127,7 +126,6 @@ impl Question<'_> {
             let addresses: Vec<IpAddr> = of_name()
                 .filter(|record| record.kind == self.kind as u16)
                 .filter_map(|record| record.address())
-                .take(MAX_ADDRESSES)
                 .collect();
             if !addresses.is_empty() {
                 return Answer::Addresses(addresses);
@@ -299,6 +297,25 @@ mod tests {
             question.read_answer(&answer(&question, &[&six, &a])),
             addresses(&["2001:db8::5"])
         );
+    }
+
+    #[test]
+    fn a_name_may_have_hundreds_of_addresses() {
+        let question = Question {
+            id: 3,
+            name: &encode("many.example").expect("a name"),
+            kind: Kind::A,
+        };
+        let all: Vec<Vec<u8>> = (0..255)
+            .map(|last| record(12, 1, &[10, 0, 7, last]))
+            .collect();
+        let records: Vec<&[u8]> = all.iter().map(Vec::as_slice).collect();
+        let Some(Answer::Addresses(addresses)) = question.read_answer(&answer(&question, &records))
+        else {
+            panic!("no addresses");
+        };
+        assert_eq!(addresses.len(), 255);
+        assert_eq!(addresses[254].to_string(), "10.0.7.254");
     }
 
     #[test]

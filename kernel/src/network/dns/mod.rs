@@ -78,13 +78,9 @@ pub fn without_server(name: &str) -> Option<Vec<IpAddr>> {
     name.parse().ok().map(|ip| Vec::from([ip]))
 }
 
-/// What the network itself knows of servers and domains; waits for an address if there is none yet.
+/// What the network itself knows of servers and domains; waits for a server if none is known yet.
 pub fn of_network(network: &'static Network) -> Settings {
-    // The servers come with the address.
-    if network.dns_servers().is_empty() {
-        let any = SocketAddr::new(IpAddr::V4(Ipv4Addr::BROADCAST), 0);
-        let _ = network.route(any, None);
-    }
+    network.await_dns_servers();
     Settings {
         servers: network.dns_servers(),
         search: network.domains(),

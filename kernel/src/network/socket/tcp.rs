@@ -266,6 +266,7 @@ impl TcpSocket {
         deadline_ns: Option<u64>,
     ) -> Result<&'static Interface> {
         let remote = binding::destination(remote);
+        let from = bound.map(|bound| bound.address.ip());
         let interface = match self.family.device() {
             Some(index) => {
                 let interface = self.network.interface(index).ok_or(Error::NoDevice)?;
@@ -274,8 +275,8 @@ impl TcpSocket {
                 }
                 interface
             }
-            None if is_nonblocking => self.network.way(remote)?,
-            None => self.network.route(remote, deadline_ns)?,
+            None if is_nonblocking => self.network.way(remote, from)?,
+            None => self.network.route(remote, from, deadline_ns)?,
         };
         let port = bound.map_or(0, |bound| bound.address.port());
         Ok(interface.lane_for(remote, port))

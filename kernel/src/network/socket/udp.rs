@@ -229,7 +229,8 @@ impl UdpSocket {
         let mut source = None;
         if let Some(peer) = peer {
             self.family.check(peer)?;
-            let stack = self.outgoing(peer, &Wishes::default())?.lock();
+            let interface = self.outgoing(local.ip(), peer, &Wishes::default())?;
+            let stack = interface.lock();
             if stack.is_broadcast(peer.ip()) && !self.is_broadcast_allowed.load(Ordering::Relaxed) {
                 return Err(Error::BroadcastNotAllowed);
             }
@@ -255,17 +256,24 @@ impl UdpSocket {
         to
     }
 
-    /// The interface by which datagrams go to an address.
-    fn outgoing(&self, to: SocketAddr, wishes: &Wishes) -> Result<&'static Interface> {
+    /// The interface by which datagrams go from an address of ours to another.
+    fn outgoing(
+        &self,
+        from: IpAddr,
+        to: SocketAddr,
+        wishes: &Wishes,
+    ) -> Result<&'static Interface> {
         let is_scoped = matches!(to, SocketAddr::V6(to) if to.scope_id() != 0);
-        let chosen = match to.ip().is_multicast() && !is_scoped {
+        let chosen = match to.ip().is_multicast() {
             _ if self.family.device().is_some() => self.family.device(),
+            _ if is_scoped => None,
             true => wishes.interface.or_else(|| self.groups.interface()),
-            false => None,
+            // What is for this machine goes out by none.
+            false => wishes.interface.filter(|_| !self.network.is_own(to.ip())),
         };
         let deadline_ns = deadline(self.write_timeout_ns.load(Ordering::Relaxed));
         let Some(index) = chosen else {
-            return self.network.route(to, deadline_ns);
+            return self.network.route(to, Some(from), deadline_ns);
         };
         let interface = self.network.interface(index).ok_or(Error::NoDevice)?;
         self.network.await_address(interface, to, deadline_ns)?;
@@ -347,7 +355,7 @@ impl UdpSocket {
         if let Some(source) = wishes.source {
             local.set_ip(source);
         }
-        let interface = self.outgoing(to, wishes)?;
+        let interface = self.outgoing(local.ip(), to, wishes)?;
         let mut stack = interface.lock();
         if stack.is_broadcast(to.ip()) && !self.is_broadcast_allowed.load(Ordering::Relaxed) {
             return Err(Error::BroadcastNotAllowed);
@@ -484,7 +492,7 @@ impl UdpSocket {
     pub fn join(&self, group: IpAddr, scope: u32, at: Option<IpAddr>) -> Result<()> {
         let index = match self.network.chosen(scope, at)? {
             Some(index) => index,
-            None => self.network.way(SocketAddr::new(group, 0))?.index(),
+            None => self.network.way(SocketAddr::new(group, 0), None)?.index(),
         };
         self.groups.join(self.network, group, index)
     }

@@ -3,6 +3,7 @@
 mod again;
 mod echoes;
 mod groups;
+mod homes;
 mod leave;
 mod names;
 mod options;
@@ -36,6 +37,7 @@ fn main() -> io::Result<()> {
         "ipv6" => six::ipv6(),
         "two cores" => six::two_cores(),
         "groups" => groups::own(),
+        "homes" => homes::homes(&address),
         "hear" => groups::hear(),
         "names" => names::names(),
         "servers" => names::servers(),

@@ -36,6 +36,9 @@ const DATAGRAM_BYTES: usize = 4096;
 /// More than so many bytes do not wait to be read.
 const MOST_BYTES: usize = 256 << 10;
 
+/// The last of the options that are on or off.
+const LAST_SWITCH: usize = libc::NETLINK_GET_STRICT_CHK as usize;
+
 #[derive(Default)]
 struct Answers {
     queue: VecDeque<Vec<u8>>,
@@ -79,9 +82,8 @@ pub(super) struct NetlinkSocket {
     inbox: Arc<Inbox>,
     /// The groups it is in, and what it was told, from the first one on.
     known: SpinLock<(Groups, Option<Known>)>,
-    /// `NETLINK_GET_STRICT_CHK`, and `NETLINK_EXT_ACK`, which only allows to say more.
-    pub(super) is_strict: AtomicBool,
-    pub(super) is_told_more: AtomicBool,
+    /// Options that are on or off, by their numbers.
+    switches: [AtomicBool; LAST_SWITCH + 1],
     /// `SO_RCVTIMEO` in nanoseconds; 0: none.
     pub(super) read_timeout_ns: AtomicU64,
     /// `SO_SNDTIMEO`, which is kept: sending never waits.
@@ -103,8 +105,7 @@ pub(super) fn open(kind: c_int, protocol: c_int) -> Result<c_int> {
         port: AtomicU32::new(0),
         inbox: Arc::new(Inbox::new()),
         known: SpinLock::new((Groups::default(), None)),
-        is_strict: AtomicBool::new(false),
-        is_told_more: AtomicBool::new(false),
+        switches: [const { AtomicBool::new(false) }; LAST_SWITCH + 1],
         read_timeout_ns: AtomicU64::new(0),
         write_timeout_ns: AtomicU64::new(0),
     };
@@ -221,6 +222,27 @@ impl NetlinkSocket {
         Ok(())
     }
 
+    /// The place of an option that is on or off. Besides those that [`Asker`] has they change nothing: nothing more is said of errors (`NETLINK_EXT_ACK`),
+    /// nothing is lost (`NETLINK_NO_ENOBUFS`, `NETLINK_BROADCAST_ERROR`), and there is one namespace.
+    pub(super) fn switch(&self, option: c_int) -> Option<&AtomicBool> {
+        let is_one = matches!(
+            option,
+            libc::NETLINK_BROADCAST_ERROR
+                | libc::NETLINK_NO_ENOBUFS
+                | libc::NETLINK_LISTEN_ALL_NSID
+                | libc::NETLINK_CAP_ACK
+                | libc::NETLINK_EXT_ACK
+                | libc::NETLINK_GET_STRICT_CHK
+        );
+        let place = self.switches.get(usize::try_from(option).ok()?);
+        place.filter(|_| is_one)
+    }
+
+    fn is_on(&self, option: c_int) -> bool {
+        let place = self.switch(option);
+        place.is_some_and(|place| place.load(Ordering::Relaxed))
+    }
+
     /// What names it among the observers of an interface.
     fn token(&self) -> u64 {
         Arc::as_ptr(&self.inbox).addr() as u64
@@ -268,7 +290,8 @@ impl NetlinkSocket {
         }
         let asker = Asker {
             port: self.port(),
-            is_strict: self.is_strict.load(Ordering::Relaxed),
+            is_strict: self.is_on(libc::NETLINK_GET_STRICT_CHK),
+            is_brief: self.is_on(libc::NETLINK_CAP_ACK),
         };
         let mut rest = data;
         while let Some((request, others)) = Request::take(rest) {
@@ -352,9 +375,9 @@ fn answers_to(request: &Request<'_>, asker: Asker) -> Vec<Vec<u8>> {
         let done = Answer::new(DONE, request.heading(asker.port), &0i32.to_ne_bytes());
         datagrams.push(done.finish());
     } else if has_failed || request.flags & ACK != 0 {
-        // The request comes back with an error, its header with a confirmation.
+        // The request comes back with an error, its header with a confirmation, and alone where the socket wants no more.
         let mut body = Vec::from(status.to_ne_bytes());
-        let quoted = if has_failed {
+        let quoted = if has_failed && !asker.is_brief {
             request.whole.len()
         } else {
             message::HEADER

@@ -46,11 +46,13 @@ const BOOT: u8 = 3;
 const UNICAST: u8 = 1;
 const OWN: u8 = 2;
 
-/// Who asks: the number of its socket, and whether it wants only what it names (`NETLINK_GET_STRICT_CHK`).
+/// Who asks: the number of its socket, whether it wants only what it names (`NETLINK_GET_STRICT_CHK`), and no more of a refused request than the header
+/// (`NETLINK_CAP_ACK`).
 #[derive(Clone, Copy)]
 pub(super) struct Asker {
     pub(super) port: u32,
     pub(super) is_strict: bool,
+    pub(super) is_brief: bool,
 }
 
 /// What is answered to a request: messages, each whole.

@@ -108,11 +108,8 @@ fn told_option(level: c_int, option: c_int) -> Option<Told> {
 
 /// The place of an option of a socket of the family `AF_NETLINK`.
 fn netlink_switch(socket: &NetlinkSocket, level: c_int, option: c_int) -> Result<&AtomicBool> {
-    match (level, option) {
-        (libc::SOL_NETLINK, libc::NETLINK_EXT_ACK) => Ok(&socket.is_told_more),
-        (libc::SOL_NETLINK, libc::NETLINK_GET_STRICT_CHK) => Ok(&socket.is_strict),
-        _ => Err(Errno(libc::ENOPROTOOPT)),
-    }
+    let place = socket.switch(option).filter(|_| level == libc::SOL_NETLINK);
+    place.ok_or(Errno(libc::ENOPROTOOPT))
 }
 
 /// A byte as options have it; -1 is the default.

@@ -205,6 +205,16 @@ fn memberships() {
     show!("more groups", (joined, name()));
     let left = member(libc::NETLINK_DROP_MEMBERSHIP, libc::RTNLGRP_IPV4_IFADDR);
     show!("one less", (left, name()));
+    for option in [
+        libc::NETLINK_BROADCAST_ERROR,
+        libc::NETLINK_NO_ENOBUFS,
+        libc::NETLINK_CAP_ACK,
+        libc::NETLINK_EXT_ACK,
+        libc::NETLINK_GET_STRICT_CHK,
+        99,
+    ] {
+        show!("an option that is on or off", member(option, 1));
+    }
     let mut list = [0u32; 2];
     let mut len = size_of_val(&list) as libc::socklen_t;
     // SAFETY: the pointers lead to numbers and their length.

@@ -203,10 +203,8 @@ impl NetlinkSocket {
     ///
     /// # Errors
     /// Those of `change`.
-    pub(super) fn change_groups(
-        &self,
-        change: impl FnOnce(Groups) -> Result<Groups>,
-    ) -> Result<()> {
+    #[inline(never)]
+    pub(super) fn change_groups(&self, change: &dyn Fn(Groups) -> Result<Groups>) -> Result<()> {
         let interfaces = interfaces();
         let mut known = self.known.lock();
         let (groups, first) = &mut *known;
@@ -249,6 +247,7 @@ impl NetlinkSocket {
     }
 
     /// What waits to be read; where nothing does, what has changed.
+    #[inline(never)]
     fn answers(&self) -> SpinGuard<'_, Answers> {
         let mut answers = self.inbox.answers.lock();
         while answers.is_stale && answers.queue.is_empty() {
@@ -278,7 +277,7 @@ impl NetlinkSocket {
                 free.map_err(|_| Errno(libc::EINVAL))?;
             }
         }
-        self.change_groups(|now| Ok(now.with_first(groups)))
+        self.change_groups(&|now| Ok(now.with_first(groups)))
     }
 
     /// Takes requests; their answers wait to be read then. `to` is whom they go to, the kernel if nothing is said.

@@ -72,23 +72,35 @@ impl Known {
     /// The messages that lead from what was known `before` to this: first what is no more.
     pub(super) fn since(&self, before: &Self, groups: Groups) -> Vec<Vec<u8>> {
         let mut messages = Vec::new();
-        let heading = Heading::default();
-        let routes = |from: &Self, to: &Self, kind, messages: &mut Vec<_>| {
-            let changed = from.routes.iter().filter(|route| {
-                groups.has(route.to, [ROUTES_V4, ROUTES_V6]) && !to.routes.contains(route)
-            });
-            messages.extend(changed.map(|route| route.write(kind, heading)));
-        };
-        let addresses = |from: &Self, to: &Self, kind, messages: &mut Vec<_>| {
-            let changed = from.addresses.iter().filter(|own| {
-                groups.has(own.ip, [ADDRESSES_V4, ADDRESSES_V6]) && !to.addresses.contains(own)
-            });
-            messages.extend(changed.map(|own| own.write(kind, heading)));
-        };
-        routes(before, self, DELETED_ROUTE, &mut messages);
-        addresses(before, self, DELETED_ADDRESS, &mut messages);
-        addresses(self, before, NEW_ADDRESS, &mut messages);
-        routes(self, before, NEW_ROUTE, &mut messages);
+        before.tell(
+            self,
+            groups,
+            [DELETED_ROUTE, DELETED_ADDRESS],
+            &mut messages,
+        );
+        self.tell(before, groups, [NEW_ROUTE, NEW_ADDRESS], &mut messages);
         messages
+    }
+
+    /// Adds what this has and another has not, as messages of two kinds: addresses, then routes.
+    #[inline(never)]
+    fn tell(
+        &self,
+        other: &Self,
+        groups: Groups,
+        [route, address]: [u16; 2],
+        messages: &mut Vec<Vec<u8>>,
+    ) {
+        let heading = Heading::default();
+        for own in &self.addresses {
+            if groups.has(own.ip, [ADDRESSES_V4, ADDRESSES_V6]) && !other.addresses.contains(own) {
+                messages.push(own.write(address, heading));
+            }
+        }
+        for way in &self.routes {
+            if groups.has(way.to, [ROUTES_V4, ROUTES_V6]) && !other.routes.contains(way) {
+                messages.push(way.write(route, heading));
+            }
+        }
     }
 }

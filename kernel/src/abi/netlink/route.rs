@@ -182,6 +182,7 @@ pub(super) struct OwnAddress {
 
 impl OwnAddress {
     /// As a message: [`NEW_ADDRESS`] or [`DELETED_ADDRESS`].
+    #[inline(never)]
     pub(super) fn write(&self, kind: u16, heading: Heading) -> Vec<u8> {
         let Self { ip, prefix, .. } = *self;
         let [a, b, c, d] = binding::scope_of(self.interface).to_ne_bytes();
@@ -199,6 +200,7 @@ impl OwnAddress {
 }
 
 /// The addresses of all interfaces.
+#[inline(never)]
 pub(super) fn own_addresses() -> Vec<OwnAddress> {
     let all = facts(start_network()).into_iter();
     let of_one = |facts: Facts| {
@@ -246,6 +248,7 @@ pub(super) struct Route {
 
 impl Route {
     /// As a message: [`NEW_ROUTE`] or [`DELETED_ROUTE`].
+    #[inline(never)]
     pub(super) fn write(&self, kind: u16, heading: Heading) -> Vec<u8> {
         let (family, prefix) = (family(self.to), self.prefix);
         let body: [u8; ROUTE] = [
@@ -276,6 +279,7 @@ fn network_of(ip: IpAddr, prefix: u8) -> IpAddr {
 }
 
 /// All ways out of the machine.
+#[inline(never)]
 pub(super) fn all_routes() -> Vec<Route> {
     let network = start_network();
     let mut all = Vec::new();

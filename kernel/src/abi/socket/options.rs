@@ -353,7 +353,7 @@ unsafe extern "C" fn setsockopt(
                     // SAFETY: the caller's; integers are valid for all bit patterns.
                     let number: u32 = unsafe { load(value, len)? };
                     let is_member = option == libc::NETLINK_ADD_MEMBERSHIP;
-                    return socket.change_groups(|now| now.with(number, is_member));
+                    return socket.change_groups(&|now| now.with(number, is_member));
                 }
                 _ => {
                     // SAFETY: the caller's; integers are valid for all bit patterns.

@@ -121,6 +121,14 @@ fn tests_find_the_folder_and_the_variables_of_their_package() {
         }
 
         #[test]
+        fn there_is_room_beside_the_folder() {
+            for number in 0..2000 {
+                std::fs::create_dir_all(format!("tests/temp/{number}/inner")).unwrap();
+            }
+            std::fs::write("tests/temp/large", vec![7; 100 << 20]).unwrap();
+        }
+
+        #[test]
         fn the_version_is_known_at_run_time() {
             assert_eq!(std::env::var("CARGO_PKG_VERSION").unwrap(), "1.2.3");
             assert_eq!(std::env::var("EXTRA").unwrap(), "two words");
@@ -129,7 +137,7 @@ fn tests_find_the_folder_and_the_variables_of_their_package() {
     )]);
     let (output, errors, code) = test(folder.path(), &["--env", "EXTRA=two words"]);
     assert_eq!(code, Some(0), "{output}\n{errors}");
-    assert!(output.ends_with("3 passed, 0 failed\n"), "{output}");
+    assert!(output.ends_with("4 passed, 0 failed\n"), "{output}");
     for title in [
         "Running unittests src/lib.rs",
         "Running tests/finds.rs",

@@ -84,6 +84,15 @@ fn what_is_sent_from_an_address_goes_by_the_card_that_has_it() {
 }
 
 #[test]
+fn members_of_groups_are_told_of_the_address_that_comes() {
+    let told = "new address 10.0.2.15/24 of 2";
+    guest()
+        .args(&["changes"])
+        .run()
+        .showing(0, &[told, "new route with a prefix of 0"]);
+}
+
+#[test]
 fn an_address_may_be_given() {
     let guest = guest().address("192.168.7.9/24,gateway=192.168.7.1");
     let console = connected(guest, "192.168.7.1");

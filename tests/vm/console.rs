@@ -31,10 +31,28 @@ fn arguments_and_variables_arrive_as_they_were() {
             "{console}"
         );
         assert!(console.contains("variable EMPTY=\r\n"), "{console}");
+        // As of Linux's first process.
+        assert!(console.contains("variable HOME=/\r\n"), "{console}");
         assert!(console.contains(r#"folder Ok("/")"#), "{console}");
         guest.send("end\n");
         guest.end().showing(0, &["done"]);
     }
+}
+
+#[test]
+fn the_home_is_the_root_unless_another_is_given() {
+    let homes = |guest: Guest| {
+        let mut guest = guest.boot(Boot::Kernel).start();
+        let console = guest.wait_for("ready");
+        guest.send("end\n");
+        guest.end().showing(0, &["done"]);
+        let homes = console
+            .lines()
+            .filter(|line| line.starts_with("variable HOME="));
+        homes.map(String::from).collect::<Vec<_>>()
+    };
+    assert_eq!(homes(guest()), ["variable HOME=/"]);
+    assert_eq!(homes(guest().env("HOME=/data")), ["variable HOME=/data"]);
 }
 
 #[test]

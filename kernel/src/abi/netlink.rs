@@ -1,24 +1,29 @@
 //! Sockets of the family `AF_NETLINK` (RFC 3549; Linux: netlink(7)), of which there is `NETLINK_ROUTE` ([`route`]): a request is answered at once, and the
-//! answers wait to be read. There are no groups: nobody is told of changes.
+//! answers wait to be read. Members of [`groups`] are told of changes.
 
+pub(super) mod groups;
 mod message;
 mod route;
 
 use alloc::boxed::Box;
 use alloc::collections::VecDeque;
+use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::ffi::{c_int, c_ulong, c_void};
 use core::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 
 use libc::{sockaddr, sockaddr_nl, socklen_t};
 
-use self::message::{ACK, Answer, MULTI, REQUEST, Request};
+use self::groups::{Groups, Known};
+use self::message::{ACK, Answer, Heading, REQUEST, Request};
 use self::route::Asker;
 use super::object::{self, Description, Object};
+use super::socket::start_network;
 use crate::arch::clock;
 use crate::error::{Errno, Result};
-use crate::scheduler::{Notifier, Readiness, WaitOutcome};
-use crate::sync::SpinLock;
+use crate::network::interface::Interface;
+use crate::scheduler::{Notifier, Observer, Readiness, WaitOutcome};
+use crate::sync::{SpinGuard, SpinLock};
 
 /// `NETLINK_ROUTE`.
 const NETLINK_ROUTE: c_int = 0;
@@ -31,10 +36,37 @@ const DATAGRAM_BYTES: usize = 4096;
 /// More than so many bytes do not wait to be read.
 const MOST_BYTES: usize = 256 << 10;
 
+/// The last of the options that are on or off.
+const LAST_SWITCH: usize = libc::NETLINK_GET_STRICT_CHK as usize;
+
 #[derive(Default)]
 struct Answers {
     queue: VecDeque<Vec<u8>>,
     bytes: usize,
+    /// An interface's addresses may have changed since [`NetlinkSocket::known`].
+    is_stale: bool,
+}
+
+/// What waits to be read, and who waits for it. It observes the interfaces of members of groups.
+struct Inbox {
+    answers: SpinLock<Answers>,
+    notifier: Notifier,
+}
+
+impl Inbox {
+    fn new() -> Self {
+        Self {
+            answers: SpinLock::new(Answers::default()),
+            notifier: Notifier::new(),
+        }
+    }
+}
+
+impl Observer for Inbox {
+    fn notified(&self, _token: u64) {
+        self.answers.lock().is_stale = true;
+        self.notifier.notify();
+    }
 }
 
 /// Makes the answers to a request, in datagrams.
@@ -47,11 +79,11 @@ pub(super) struct NetlinkSocket {
     answers_to: Answering,
     /// What names it among others; 0: not yet.
     port: AtomicU32,
-    answers: SpinLock<Answers>,
-    notifier: Notifier,
-    /// `NETLINK_GET_STRICT_CHK`, and `NETLINK_EXT_ACK`, which only allows to say more.
-    pub(super) is_strict: AtomicBool,
-    pub(super) is_told_more: AtomicBool,
+    inbox: Arc<Inbox>,
+    /// The groups it is in, and what it was told, from the first one on.
+    known: SpinLock<(Groups, Option<Known>)>,
+    /// Options that are on or off, by their numbers.
+    switches: [AtomicBool; LAST_SWITCH + 1],
     /// `SO_RCVTIMEO` in nanoseconds; 0: none.
     pub(super) read_timeout_ns: AtomicU64,
     /// `SO_SNDTIMEO`, which is kept: sending never waits.
@@ -71,10 +103,9 @@ pub(super) fn open(kind: c_int, protocol: c_int) -> Result<c_int> {
         kind,
         answers_to,
         port: AtomicU32::new(0),
-        answers: SpinLock::new(Answers::default()),
-        notifier: Notifier::new(),
-        is_strict: AtomicBool::new(false),
-        is_told_more: AtomicBool::new(false),
+        inbox: Arc::new(Inbox::new()),
+        known: SpinLock::new((Groups::default(), None)),
+        switches: [const { AtomicBool::new(false) }; LAST_SWITCH + 1],
         read_timeout_ns: AtomicU64::new(0),
         write_timeout_ns: AtomicU64::new(0),
     };
@@ -113,11 +144,15 @@ pub(super) unsafe fn load(address: *const sockaddr, len: socklen_t) -> Result<(u
     }
 }
 
-/// Gives the caller the address of the socket with a number, as much as fits, and its length; 0 is the kernel.
+/// Gives the caller the address of the socket with a number, as much as fits, and its length; 0 is the kernel. With it go groups.
 ///
 /// # Safety
 /// 1. `len` is null or points to a length, and `address` is null or points to that many bytes.
-pub(super) unsafe fn store(port: u32, address: *mut sockaddr, len: *mut socklen_t) {
+pub(super) unsafe fn store(
+    (port, groups): (u32, u32),
+    address: *mut sockaddr,
+    len: *mut socklen_t,
+) {
     if address.is_null() || len.is_null() {
         return;
     }
@@ -125,6 +160,7 @@ pub(super) unsafe fn store(port: u32, address: *mut sockaddr, len: *mut socklen_
     let mut value: sockaddr_nl = unsafe { core::mem::zeroed() };
     value.nl_family = libc::AF_NETLINK as u16;
     value.nl_pid = port;
+    value.nl_groups = groups;
     // SAFETY: no more is written than the caller has room for (1).
     unsafe {
         let room = (*len as usize).min(size_of::<sockaddr_nl>());
@@ -153,16 +189,85 @@ impl NetlinkSocket {
         self.port.load(Ordering::Relaxed)
     }
 
-    /// Its number, or 0 as long as it has none.
-    pub(super) fn known_port(&self) -> u32 {
-        self.port.load(Ordering::Relaxed)
+    /// Its address: its number, or 0 as long as it has none, and the first 32 groups.
+    pub(super) fn name(&self) -> (u32, u32) {
+        (self.port.load(Ordering::Relaxed), self.groups().0 as u32)
     }
 
-    /// Gives it a number: the one that is asked for, or any.
-    pub(super) fn bind(&self, (port, groups): (u32, u32)) -> Result<()> {
-        if groups != 0 {
-            return Err(Errno(libc::EOPNOTSUPP));
+    /// The groups it is in.
+    pub(super) fn groups(&self) -> Groups {
+        self.known.lock().0
+    }
+
+    /// Has it be in other groups: with the first it begins to observe the interfaces, and is told of what changes from then on.
+    ///
+    /// # Errors
+    /// Those of `change`.
+    #[inline(never)]
+    pub(super) fn change_groups(&self, change: &dyn Fn(Groups) -> Result<Groups>) -> Result<()> {
+        let interfaces = interfaces();
+        let mut known = self.known.lock();
+        let (groups, first) = &mut *known;
+        let wanted = change(*groups)?;
+        if wanted != Groups::default() && first.is_none() {
+            for interface in interfaces {
+                let observers = &interface.address_changed;
+                observers.subscribe(self.token(), self.inbox.clone());
+            }
+            *first = Some(Known::now());
         }
+        *groups = wanted;
+        Ok(())
+    }
+
+    /// The place of an option that is on or off. Besides those that [`Asker`] has they change nothing: nothing more is said of errors (`NETLINK_EXT_ACK`),
+    /// nothing is lost (`NETLINK_NO_ENOBUFS`, `NETLINK_BROADCAST_ERROR`), and there is one namespace.
+    pub(super) fn switch(&self, option: c_int) -> Option<&AtomicBool> {
+        let is_one = matches!(
+            option,
+            libc::NETLINK_BROADCAST_ERROR
+                | libc::NETLINK_NO_ENOBUFS
+                | libc::NETLINK_LISTEN_ALL_NSID
+                | libc::NETLINK_CAP_ACK
+                | libc::NETLINK_EXT_ACK
+                | libc::NETLINK_GET_STRICT_CHK
+        );
+        let place = self.switches.get(usize::try_from(option).ok()?);
+        place.filter(|_| is_one)
+    }
+
+    fn is_on(&self, option: c_int) -> bool {
+        let place = self.switch(option);
+        place.is_some_and(|place| place.load(Ordering::Relaxed))
+    }
+
+    /// What names it among the observers of an interface.
+    fn token(&self) -> u64 {
+        Arc::as_ptr(&self.inbox).addr() as u64
+    }
+
+    /// What waits to be read; where nothing does, what has changed.
+    #[inline(never)]
+    fn answers(&self) -> SpinGuard<'_, Answers> {
+        let mut answers = self.inbox.answers.lock();
+        while answers.is_stale && answers.queue.is_empty() {
+            answers.is_stale = false;
+            drop(answers);
+            let mut known = self.known.lock();
+            let (groups, before) = &mut *known;
+            let now = Known::now();
+            let news = before.as_ref().map(|before| now.since(before, *groups));
+            *before = Some(now);
+            answers = self.inbox.answers.lock();
+            let news = news.unwrap_or_default();
+            answers.bytes += news.iter().map(Vec::len).sum::<usize>();
+            answers.queue.extend(news);
+        }
+        answers
+    }
+
+    /// Gives it a number, the one that is asked for or any, and groups.
+    pub(super) fn bind(&self, (port, groups): (u32, u32)) -> Result<()> {
         match port {
             0 => drop(self.port()),
             port => {
@@ -172,7 +277,7 @@ impl NetlinkSocket {
                 free.map_err(|_| Errno(libc::EINVAL))?;
             }
         }
-        Ok(())
+        self.change_groups(&|now| Ok(now.with_first(groups)))
     }
 
     /// Takes requests; their answers wait to be read then. `to` is whom they go to, the kernel if nothing is said.
@@ -184,7 +289,8 @@ impl NetlinkSocket {
         }
         let asker = Asker {
             port: self.port(),
-            is_strict: self.is_strict.load(Ordering::Relaxed),
+            is_strict: self.is_on(libc::NETLINK_GET_STRICT_CHK),
+            is_brief: self.is_on(libc::NETLINK_CAP_ACK),
         };
         let mut rest = data;
         while let Some((request, others)) = Request::take(rest) {
@@ -196,7 +302,7 @@ impl NetlinkSocket {
 
     fn put(&self, datagrams: Vec<Vec<u8>>) -> Result<()> {
         let more: usize = datagrams.iter().map(Vec::len).sum();
-        let mut answers = self.answers.lock();
+        let mut answers = self.inbox.answers.lock();
         let bytes = answers.bytes + more;
         if bytes > MOST_BYTES || answers.queue.try_reserve(datagrams.len()).is_err() {
             return Err(Errno(libc::ENOBUFS));
@@ -204,7 +310,7 @@ impl NetlinkSocket {
         answers.bytes = bytes;
         answers.queue.extend(datagrams);
         drop(answers);
-        self.notifier.notify();
+        self.inbox.notifier.notify();
         Ok(())
     }
 
@@ -219,8 +325,8 @@ impl NetlinkSocket {
             0 => None,
             timeout_ns => Some(clock::now_ns().saturating_add(timeout_ns)),
         };
-        let mut answers = self.answers.lock();
         loop {
+            let mut answers = self.answers();
             if let Some(first) = answers.queue.front() {
                 let (len, full_len) = (first.len().min(buf.len()), first.len());
                 buf[..len].copy_from_slice(&first[..len]);
@@ -233,8 +339,7 @@ impl NetlinkSocket {
             if is_nonblocking {
                 return Err(Errno(libc::EAGAIN));
             }
-            let outcome;
-            (answers, outcome) = self.notifier.wait(answers, deadline_ns);
+            let (_, outcome) = self.inbox.notifier.wait(answers, deadline_ns);
             if outcome == WaitOutcome::TimedOut {
                 return Err(Errno(libc::EAGAIN));
             }
@@ -266,20 +371,42 @@ fn answers_to(request: &Request<'_>, asker: Asker) -> Vec<Vec<u8>> {
         datagrams.push(last);
     }
     if is_dump && !has_failed {
-        let done = Answer::new(DONE, MULTI, request, asker.port, &0i32.to_ne_bytes());
+        let done = Answer::new(DONE, request.heading(asker.port), &0i32.to_ne_bytes());
         datagrams.push(done.finish());
     } else if has_failed || request.flags & ACK != 0 {
-        // The request comes back with an error, its header with a confirmation.
+        // The request comes back with an error, its header with a confirmation, and alone where the socket wants no more.
         let mut body = Vec::from(status.to_ne_bytes());
-        let quoted = if has_failed {
+        let quoted = if has_failed && !asker.is_brief {
             request.whole.len()
         } else {
             message::HEADER
         };
         body.extend_from_slice(request.whole.get(..quoted).unwrap_or_default());
-        datagrams.push(Answer::new(ERROR, 0, request, asker.port, &body).finish());
+        let heading = Heading {
+            flags: 0,
+            ..request.heading(asker.port)
+        };
+        datagrams.push(Answer::new(ERROR, heading, &body).finish());
     }
     datagrams
+}
+
+/// All interfaces.
+fn interfaces() -> impl Iterator<Item = &'static Interface> {
+    let network = start_network();
+    (0..network.interface_count()).filter_map(|index| network.interface(index))
+}
+
+impl Drop for NetlinkSocket {
+    fn drop(&mut self) {
+        if self.known.lock().1.is_some() {
+            let observer: Arc<dyn Observer> = self.inbox.clone();
+            for interface in interfaces() {
+                let observers = &interface.address_changed;
+                observers.unsubscribe(self.token(), &observer);
+            }
+        }
+    }
 }
 
 impl Object for NetlinkSocket {
@@ -293,17 +420,17 @@ impl Object for NetlinkSocket {
 
     fn readiness(&self) -> Readiness {
         let mut readiness = Readiness::WRITABLE;
-        let has_answers = !self.answers.lock().queue.is_empty();
+        let has_answers = !self.answers().queue.is_empty();
         readiness.set(Readiness::READABLE, has_answers);
         readiness
     }
 
     fn notifier(&self) -> Option<&Notifier> {
-        Some(&self.notifier)
+        Some(&self.inbox.notifier)
     }
 
     fn unread(&self) -> Result<usize> {
-        Ok(self.answers.lock().queue.front().map_or(0, Vec::len))
+        Ok(self.answers().queue.front().map_or(0, Vec::len))
     }
 
     unsafe fn control(&self, request: c_ulong, argument: *mut c_void) -> Result<()> {

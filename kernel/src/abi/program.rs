@@ -57,8 +57,12 @@ static ONLY_NAME: [AtomicPtr<c_char>; 2] = [
     AtomicPtr::new(null_mut()),
 ];
 
-/// An environment of nothing.
-static NO_VARIABLES: [AtomicPtr<c_char>; 1] = [AtomicPtr::new(null_mut())];
+/// What is in the environment of a program to which nothing is said of it, as in that of Linux's first process: root's home as `/etc/passwd` has it.
+static HOME: [u8; 7] = *b"HOME=/\0";
+static ONLY_HOME: [AtomicPtr<c_char>; 2] = [
+    AtomicPtr::new((&raw const HOME).cast_mut().cast()),
+    AtomicPtr::new(null_mut()),
+];
 
 /// Makes C strings of `strings` that live for ever, and a null-ended array of them with `first` before them, if there is one. A zero byte
 /// cannot come from the command line; if it does, the text ends there for who reads it.
@@ -121,7 +125,7 @@ pub fn run() -> ! {
     let line = command_line();
     let mut argc = 1;
     let mut argv: *mut *mut c_char = (&raw const ONLY_NAME).cast_mut().cast();
-    let mut environment: *mut *mut c_char = (&raw const NO_VARIABLES).cast_mut().cast();
+    let mut environment: *mut *mut c_char = (&raw const ONLY_HOME).cast_mut().cast();
     if line.has_words_for_program() {
         if let Some(path) = line.directory()
             && let Err(Errno(number)) = start_in(&path)
@@ -133,7 +137,10 @@ pub fn run() -> ! {
         let arguments = line.arguments();
         argc += arguments.len() as c_int;
         argv = c_strings(Some((&raw const NAME).cast_mut().cast()), arguments);
-        environment = c_strings(None, line.environment());
+        let variables = line.environment();
+        let has_home = variables.iter().any(|text| text.starts_with("HOME="));
+        let home = (!has_home).then_some((&raw const HOME).cast_mut().cast());
+        environment = c_strings(home, variables);
     }
     let argv = argv.cast_const().cast::<*const c_char>();
     environ.store(environment, Ordering::Relaxed);

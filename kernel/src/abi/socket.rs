@@ -461,7 +461,7 @@ unsafe extern "C" fn getsockname(
     errno::status(result.or_else(|error| {
         netlink::or_netlink(error, descriptor, |socket, _| {
             // SAFETY: the caller's.
-            unsafe { netlink::store(socket.known_port(), address, len) };
+            unsafe { netlink::store(socket.name(), address, len) };
             Ok(())
         })
     }))
@@ -491,7 +491,7 @@ unsafe extern "C" fn getpeername(
         .or_else(|error| {
             netlink::or_netlink(error, descriptor, |_, _| {
                 // SAFETY: the caller's.
-                unsafe { netlink::store(0, address, len) };
+                unsafe { netlink::store((0, 0), address, len) };
                 Ok(())
             })
         })

@@ -31,6 +31,8 @@ use std::time::Duration;
 
 /// A test harness with its threads wants more than most services.
 const MEMORY: Size = Size::mib(256);
+/// Bytes that tests can write beside what the package's folder has.
+const ROOM: u64 = 512 << 20;
 /// What QEMU needs besides the guest's memory, roughly.
 const OVERHEAD_BYTES: u64 = 128 << 20;
 /// Variables of the host that say how tests run; they go on into the guest.
@@ -192,7 +194,7 @@ fn settings(
     Ok(settings)
 }
 
-/// An image of the package's folder, without what cargo and git keep there.
+/// An image of the package's folder, without what cargo and git keep there, with room for what tests write beside it. The host's disk gives what is written.
 fn folder_copy(
     package: &Package,
     folder: &Path,
@@ -207,12 +209,19 @@ fn folder_copy(
         folder.join("target"),
         folder.join(".git"),
     ];
-    let request = Request {
-        is_forced: true,
-        ..Request::default()
+    let copy = |listing: Listing| {
+        let content: u64 = listing.entries.iter().map(|entry| entry.len_bytes).sum();
+        let request = Request {
+            is_forced: true,
+            size: Some(Size {
+                bytes: (content * 2 + ROOM).next_multiple_of(1 << 20),
+            }),
+            ..Request::default()
+        };
+        mkfs::write(&path, &listing, &request, shell)
     };
     Listing::read_without(folder, &without)
-        .and_then(|listing| mkfs::write(&path, &listing, &request, shell))
+        .and_then(copy)
         .with_context(|| format!("cannot copy the folder of `{}`", package.name))?;
     Ok(path)
 }

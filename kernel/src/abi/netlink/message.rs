@@ -54,6 +54,15 @@ impl<'a> Request<'a> {
         self.flags & DUMP != 0
     }
 
+    /// The heading of what answers it, to the socket with a number: one of several messages if it asks for all there is.
+    pub(super) fn heading(&self, port: u32) -> Heading {
+        Heading {
+            flags: if self.is_dump() { MULTI } else { 0 },
+            sequence: self.sequence,
+            port,
+        }
+    }
+
     /// The body of fixed length. Who asks for everything may send less: what is missing is zero.
     ///
     /// # Errors
@@ -83,24 +92,26 @@ impl<'a> Request<'a> {
     }
 }
 
+/// To what a message is an answer: the number of the request, and that of the socket; zeros in what was not asked for.
+#[derive(Clone, Copy, Default)]
+pub(super) struct Heading {
+    pub(super) flags: u16,
+    pub(super) sequence: u32,
+    pub(super) port: u32,
+}
+
 /// A message that is being written.
 pub(super) struct Answer(Vec<u8>);
 
 impl Answer {
-    /// One of a kind, to a request of the socket with a number.
-    pub(super) fn new(
-        kind: u16,
-        flags: u16,
-        request: &Request<'_>,
-        port: u32,
-        body: &[u8],
-    ) -> Self {
+    /// One of a kind.
+    pub(super) fn new(kind: u16, heading: Heading, body: &[u8]) -> Self {
         let mut bytes = Vec::new();
         bytes.extend_from_slice(&[0; 4]);
         bytes.extend_from_slice(&kind.to_ne_bytes());
-        bytes.extend_from_slice(&flags.to_ne_bytes());
-        bytes.extend_from_slice(&request.sequence.to_ne_bytes());
-        bytes.extend_from_slice(&port.to_ne_bytes());
+        bytes.extend_from_slice(&heading.flags.to_ne_bytes());
+        bytes.extend_from_slice(&heading.sequence.to_ne_bytes());
+        bytes.extend_from_slice(&heading.port.to_ne_bytes());
         bytes.extend_from_slice(body);
         Self(bytes)
     }

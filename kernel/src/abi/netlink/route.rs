@@ -1,10 +1,11 @@
 //! What `NETLINK_ROUTE` tells (Linux: rtnetlink(7), `linux/rtnetlink.h`, `linux/if_link.h`, `linux/if_addr.h`): interfaces, addresses, routes. Nothing is
 //! changed by it: the network is configured by the command line, DHCP and routers.
 
+use alloc::string::String;
 use alloc::vec::Vec;
 use core::net::{IpAddr, SocketAddr};
 
-use super::message::{Answer, MULTI, Request};
+use super::message::{Answer, Heading, Request};
 use crate::abi::interfaces::{ETHERNET, Facts, LOOP, facts, mask_of};
 use crate::abi::socket::start_network;
 use crate::error::{Errno, Result};
@@ -13,9 +14,11 @@ use crate::network::{LOOPBACK, binding};
 /// `RTM_NEWLINK` and its kin: of each object one to make, to remove, to ask for and to change it.
 const NEW_LINK: u16 = 16;
 const GET_LINK: u16 = 18;
-const NEW_ADDRESS: u16 = 20;
+pub(super) const NEW_ADDRESS: u16 = 20;
+pub(super) const DELETED_ADDRESS: u16 = 21;
 const GET_ADDRESS: u16 = 22;
-const NEW_ROUTE: u16 = 24;
+pub(super) const NEW_ROUTE: u16 = 24;
+pub(super) const DELETED_ROUTE: u16 = 25;
 const GET_ROUTE: u16 = 26;
 /// Lengths of `ifinfomsg`, `ifaddrmsg` and `rtmsg`.
 const LINK: usize = 16;
@@ -43,11 +46,13 @@ const BOOT: u8 = 3;
 const UNICAST: u8 = 1;
 const OWN: u8 = 2;
 
-/// Who asks: the number of its socket, and whether it wants only what it names (`NETLINK_GET_STRICT_CHK`).
+/// Who asks: the number of its socket, whether it wants only what it names (`NETLINK_GET_STRICT_CHK`), and no more of a refused request than the header
+/// (`NETLINK_CAP_ACK`).
 #[derive(Clone, Copy)]
 pub(super) struct Asker {
     pub(super) port: u32,
     pub(super) is_strict: bool,
+    pub(super) is_brief: bool,
 }
 
 /// What is answered to a request: messages, each whole.
@@ -67,11 +72,6 @@ pub(super) fn answer(request: &Request<'_>, asker: Asker) -> Result<Vec<Vec<u8>>
         kind if kind >= NEW_LINK && kind % 4 != 2 => Err(Errno(libc::EPERM)),
         _ => Err(Errno(libc::EOPNOTSUPP)),
     }
-}
-
-/// The flags of what answers a request.
-fn flags(request: &Request<'_>) -> u16 {
-    if request.is_dump() { MULTI } else { 0 }
 }
 
 fn family(ip: IpAddr) -> u8 {
@@ -152,7 +152,7 @@ fn link(request: &Request<'_>, asker: Asker, facts: &Facts) -> Vec<u8> {
     let numbers: Vec<u8> = numbers.iter().flat_map(|n| n.to_ne_bytes()).collect();
     let broadcast = if is_loopback { [0; 6] } else { [0xFF; 6] };
     let state = if is_loopback { UNKNOWN } else { UP };
-    Answer::new(NEW_LINK, flags(request), request, asker.port, &body)
+    Answer::new(NEW_LINK, request.heading(asker.port), &body)
         .with(libc::IFLA_IFNAME, &text(&facts.name))
         .with(libc::IFLA_OPERSTATE, &[state])
         .with_word(libc::IFLA_MTU, mtu as u32)
@@ -171,42 +171,71 @@ fn scope_of(ip: IpAddr) -> u8 {
     }
 }
 
+/// An address of ours as it is told.
+#[derive(PartialEq)]
+pub(super) struct OwnAddress {
+    pub(super) interface: usize,
+    pub(super) name: String,
+    pub(super) ip: IpAddr,
+    pub(super) prefix: u8,
+}
+
+impl OwnAddress {
+    /// As a message: [`NEW_ADDRESS`] or [`DELETED_ADDRESS`].
+    #[inline(never)]
+    pub(super) fn write(&self, kind: u16, heading: Heading) -> Vec<u8> {
+        let Self { ip, prefix, .. } = *self;
+        let [a, b, c, d] = binding::scope_of(self.interface).to_ne_bytes();
+        let body = [family(ip), prefix, PERMANENT, scope_of(ip), a, b, c, d];
+        let mut answer = Answer::new(kind, heading, &body).with(libc::IFA_ADDRESS, &octets(ip));
+        if let (IpAddr::V4(v4), IpAddr::V4(mask)) = (ip, mask_of(ip, prefix)) {
+            answer = answer.with(libc::IFA_LOCAL, &octets(ip));
+            if self.interface != LOOPBACK {
+                answer = answer.with(libc::IFA_BROADCAST, &octets((v4 | !mask).into()));
+            }
+            answer = answer.with(libc::IFA_LABEL, &text(&self.name));
+        }
+        answer.with_word(IFA_FLAGS, PERMANENT.into()).finish()
+    }
+}
+
+/// The addresses of all interfaces.
+#[inline(never)]
+pub(super) fn own_addresses() -> Vec<OwnAddress> {
+    let all = facts(start_network()).into_iter();
+    let of_one = |facts: Facts| {
+        facts
+            .addresses
+            .into_iter()
+            .map(move |(ip, prefix)| OwnAddress {
+                interface: facts.index,
+                name: facts.name.clone(),
+                ip,
+                prefix,
+            })
+    };
+    all.flat_map(of_one).collect()
+}
+
 fn addresses(request: &Request<'_>, asker: Asker) -> Result<Vec<Vec<u8>>> {
     let [wanted, _, _, _, a, b, c, d] = request.fixed::<ADDRESS>()?;
     let number = u32::from_ne_bytes([a, b, c, d]);
-    let mut all = Vec::new();
-    for facts in facts(start_network()) {
-        let scope = binding::scope_of(facts.index);
-        if asker.is_strict && number != 0 && number != scope {
-            continue;
-        }
-        for &(ip, prefix) in &facts.addresses {
-            if wanted != 0 && wanted != family(ip) {
-                continue;
-            }
-            let [a, b, c, d] = scope.to_ne_bytes();
-            let body = [family(ip), prefix, PERMANENT, scope_of(ip), a, b, c, d];
-            let mut answer = Answer::new(NEW_ADDRESS, flags(request), request, asker.port, &body)
-                .with(libc::IFA_ADDRESS, &octets(ip));
-            if let (IpAddr::V4(v4), IpAddr::V4(mask)) = (ip, mask_of(ip, prefix)) {
-                answer = answer.with(libc::IFA_LOCAL, &octets(ip));
-                if facts.index != LOOPBACK {
-                    answer = answer.with(libc::IFA_BROADCAST, &octets((v4 | !mask).into()));
-                }
-                answer = answer.with(libc::IFA_LABEL, &text(&facts.name));
-            }
-            all.push(answer.with_word(IFA_FLAGS, PERMANENT.into()).finish());
-        }
-    }
-    Ok(all)
+    let is_wanted = |own: &OwnAddress| {
+        let is_one = !asker.is_strict || number == 0 || number == binding::scope_of(own.interface);
+        is_one && (wanted == 0 || wanted == family(own.ip))
+    };
+    let all = own_addresses().into_iter().filter(is_wanted);
+    let heading = request.heading(asker.port);
+    Ok(all.map(|own| own.write(NEW_ADDRESS, heading)).collect())
 }
 
 /// Attributes that the crate of bindings does not have: `IFA_FLAGS`.
 const IFA_FLAGS: u16 = 8;
 
 /// A way as it is told.
-struct Route {
-    to: IpAddr,
+#[derive(PartialEq)]
+pub(super) struct Route {
+    pub(super) to: IpAddr,
     prefix: u8,
     table: u8,
     by: u8,
@@ -218,13 +247,15 @@ struct Route {
 }
 
 impl Route {
-    fn write(&self, request: &Request<'_>, asker: Asker) -> Vec<u8> {
+    /// As a message: [`NEW_ROUTE`] or [`DELETED_ROUTE`].
+    #[inline(never)]
+    pub(super) fn write(&self, kind: u16, heading: Heading) -> Vec<u8> {
         let (family, prefix) = (family(self.to), self.prefix);
         let body: [u8; ROUTE] = [
             family, prefix, 0, 0, self.table, self.by, self.scope, self.kind, 0, 0, 0, 0,
         ];
-        let mut answer = Answer::new(NEW_ROUTE, flags(request), request, asker.port, &body)
-            .with_word(libc::RTA_TABLE, self.table.into());
+        let mut answer =
+            Answer::new(kind, heading, &body).with_word(libc::RTA_TABLE, self.table.into());
         if prefix != 0 {
             answer = answer.with(libc::RTA_DST, &octets(self.to));
         }
@@ -247,8 +278,9 @@ fn network_of(ip: IpAddr, prefix: u8) -> IpAddr {
     }
 }
 
-fn routes(request: &Request<'_>, asker: Asker) -> Result<Vec<Vec<u8>>> {
-    let [wanted, ..] = request.fixed::<ROUTE>()?;
+/// All ways out of the machine.
+#[inline(never)]
+pub(super) fn all_routes() -> Vec<Route> {
     let network = start_network();
     let mut all = Vec::new();
     for facts in facts(network) {
@@ -284,9 +316,15 @@ fn routes(request: &Request<'_>, asker: Asker) -> Result<Vec<Vec<u8>>> {
             });
         }
     }
-    let is_wanted = |route: &&Route| wanted == 0 || wanted == family(route.to);
-    let all = all.iter().filter(is_wanted);
-    Ok(all.map(|route| route.write(request, asker)).collect())
+    all
+}
+
+fn routes(request: &Request<'_>, asker: Asker) -> Result<Vec<Vec<u8>>> {
+    let [wanted, ..] = request.fixed::<ROUTE>()?;
+    let is_wanted = |route: &Route| wanted == 0 || wanted == family(route.to);
+    let all = all_routes().into_iter().filter(is_wanted);
+    let heading = request.heading(asker.port);
+    Ok(all.map(|route| route.write(NEW_ROUTE, heading)).collect())
 }
 
 /// The way to an address. Waits some time for an address of ours if there is none yet, as a connection does.
@@ -312,5 +350,7 @@ fn way(request: &Request<'_>, asker: Asker) -> Result<Vec<Vec<u8>>> {
         gateway: next.filter(|next| *next != to),
         source: Some(source),
     };
-    Ok(Vec::from([route.write(request, asker)]))
+    Ok(Vec::from([
+        route.write(NEW_ROUTE, request.heading(asker.port))
+    ]))
 }

@@ -108,11 +108,8 @@ fn told_option(level: c_int, option: c_int) -> Option<Told> {
 
 /// The place of an option of a socket of the family `AF_NETLINK`.
 fn netlink_switch(socket: &NetlinkSocket, level: c_int, option: c_int) -> Result<&AtomicBool> {
-    match (level, option) {
-        (libc::SOL_NETLINK, libc::NETLINK_EXT_ACK) => Ok(&socket.is_told_more),
-        (libc::SOL_NETLINK, libc::NETLINK_GET_STRICT_CHK) => Ok(&socket.is_strict),
-        _ => Err(Errno(libc::ENOPROTOOPT)),
-    }
+    let place = socket.switch(option).filter(|_| level == libc::SOL_NETLINK);
+    place.ok_or(Errno(libc::ENOPROTOOPT))
 }
 
 /// A byte as options have it; -1 is the default.
@@ -349,6 +346,15 @@ unsafe extern "C" fn setsockopt(
             let place = match (level, option) {
                 (libc::SOL_SOCKET, libc::SO_RCVTIMEO) => &socket.read_timeout_ns,
                 (libc::SOL_SOCKET, libc::SO_SNDTIMEO) => &socket.write_timeout_ns,
+                (
+                    libc::SOL_NETLINK,
+                    libc::NETLINK_ADD_MEMBERSHIP | libc::NETLINK_DROP_MEMBERSHIP,
+                ) => {
+                    // SAFETY: the caller's; integers are valid for all bit patterns.
+                    let number: u32 = unsafe { load(value, len)? };
+                    let is_member = option == libc::NETLINK_ADD_MEMBERSHIP;
+                    return socket.change_groups(&|now| now.with(number, is_member));
+                }
                 _ => {
                     // SAFETY: the caller's; integers are valid for all bit patterns.
                     let is_on = unsafe { load::<c_int>(value, len)? } != 0;
@@ -535,6 +541,10 @@ unsafe extern "C" fn getsockopt(
                     let timeout = timeval(place.load(Ordering::Relaxed));
                     // SAFETY: the caller's.
                     return unsafe { store(timeout, value, len) };
+                }
+                (libc::SOL_NETLINK, libc::NETLINK_LIST_MEMBERSHIPS) => {
+                    // SAFETY: the caller's.
+                    return unsafe { store(socket.groups().0, value, len) };
                 }
                 (libc::SOL_SOCKET, libc::SO_ERROR | libc::SO_PROTOCOL | libc::SO_ACCEPTCONN) => 0,
                 (libc::SOL_SOCKET, libc::SO_TYPE) => socket.kind(),

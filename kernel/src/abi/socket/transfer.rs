@@ -184,7 +184,7 @@ impl Sender {
                     address::store(failure.to, *is_v6, address, len)
                 }
                 Self::Name(name) => unix::store_name(name, address, len),
-                Self::Kernel => netlink::store(0, address, len),
+                Self::Kernel => netlink::store((0, 0), address, len),
                 Self::Unnamed if !len.is_null() => *len = 0,
                 Self::Unnamed => {}
             }

@@ -1,6 +1,7 @@
 //! Uses std's sockets in the way its argument says; a second argument is an address of the host.
 
 mod again;
+mod changes;
 mod echoes;
 mod groups;
 mod homes;
@@ -36,6 +37,7 @@ fn main() -> io::Result<()> {
         "echoes" => echoes::echoes([10, 0, 2, 2].into()),
         "ipv6" => six::ipv6(),
         "two cores" => six::two_cores(),
+        "changes" => changes::changes(),
         "groups" => groups::own(),
         "homes" => homes::homes(&address),
         "hear" => groups::hear(),

@@ -153,6 +153,7 @@ fn dumps() {
         ),
     );
     show!("an unknown protocol", open(31).err());
+    memberships();
     let socket = open(0).expect("a socket");
     let mut buf = [0u8; 4];
     // SAFETY: the buffer and its length belong together.
@@ -165,6 +166,72 @@ fn dumps() {
         )
     });
     show!("nothing to read", nothing);
+}
+
+/// Groups are joined by the address and by options; who changes nothing tells nothing.
+fn memberships() {
+    let socket = open(0).expect("a socket");
+    let descriptor = socket.as_raw_fd();
+    let name = || {
+        // SAFETY: a structure of integers, for which zeros are values; the pointers lead to it and its length.
+        unsafe {
+            let mut address: libc::sockaddr_nl = std::mem::zeroed();
+            let mut len = size_of_val(&address) as libc::socklen_t;
+            let place = (&raw mut address).cast();
+            checked(libc::getsockname(descriptor, place, &raw mut len) as isize)?;
+            Ok::<_, Option<i32>>((address.nl_pid != 0, address.nl_groups))
+        }
+    };
+    show!("before it is bound", name());
+    // SAFETY: as above.
+    let bound = unsafe {
+        let mut address: libc::sockaddr_nl = std::mem::zeroed();
+        address.nl_family = libc::AF_NETLINK as u16;
+        address.nl_groups = (libc::RTMGRP_IPV4_IFADDR | libc::RTMGRP_IPV6_ROUTE) as u32;
+        let len = size_of_val(&address) as libc::socklen_t;
+        checked(libc::bind(descriptor, (&raw const address).cast(), len) as isize)
+    };
+    show!("bound to groups", (bound, name()));
+    let member = |option, group: u32| {
+        let len = size_of_val(&group) as libc::socklen_t;
+        // SAFETY: the pointer leads to a number, and its length.
+        checked(unsafe {
+            let value = (&raw const group).cast();
+            libc::setsockopt(descriptor, libc::SOL_NETLINK, option, value, len) as isize
+        })
+    };
+    let joined =
+        [0, libc::RTNLGRP_LINK, 1000].map(|group| member(libc::NETLINK_ADD_MEMBERSHIP, group));
+    show!("more groups", (joined, name()));
+    let left = member(libc::NETLINK_DROP_MEMBERSHIP, libc::RTNLGRP_IPV4_IFADDR);
+    show!("one less", (left, name()));
+    for option in [
+        libc::NETLINK_BROADCAST_ERROR,
+        libc::NETLINK_NO_ENOBUFS,
+        libc::NETLINK_CAP_ACK,
+        libc::NETLINK_EXT_ACK,
+        libc::NETLINK_GET_STRICT_CHK,
+        99,
+    ] {
+        show!("an option that is on or off", member(option, 1));
+    }
+    let mut list = [0u32; 2];
+    let mut len = size_of_val(&list) as libc::socklen_t;
+    // SAFETY: the pointers lead to numbers and their length.
+    let listed = checked(unsafe {
+        let option = libc::NETLINK_LIST_MEMBERSHIPS;
+        let value = list.as_mut_ptr().cast();
+        libc::getsockopt(descriptor, libc::SOL_NETLINK, option, value, &raw mut len) as isize
+    });
+    show!("the list of them", (listed, list[0]));
+    let mut poll = libc::pollfd {
+        fd: descriptor,
+        events: libc::POLLIN,
+        revents: 0,
+    };
+    // SAFETY: one structure, as is said.
+    let ready = checked(unsafe { libc::poll(&raw mut poll, 1, 0) } as isize);
+    show!("nothing has changed", (ready, poll.revents));
 }
 
 fn requests() {

@@ -367,6 +367,8 @@ impl Words {
     }
 
     fn path_option(&mut self, name: &str, before: &str, path: &Path) {
+        // QEMU takes what is before a colon for a protocol, unless a slash comes first.
+        let path = Path::new(".").join(path);
         self.option(
             name,
             Some(format!("{before}{}", escaped(&path.display().to_string()))),

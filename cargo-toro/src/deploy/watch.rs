@@ -9,7 +9,7 @@ use super::up::releases;
 use crate::console::EndFilter;
 use crate::failure::{Failure, exit_code};
 use crate::parts;
-use crate::shell::Shell;
+use crate::shell::{Shell, answer};
 use crate::values::{Port, Protocol};
 use anyhow::{Context, Result, bail};
 use std::io::{Read, Write};
@@ -24,23 +24,26 @@ pub(super) fn status(host: &Host, service: Option<&Service>) -> Result<u8> {
         for name in libvirt.names()? {
             if let Some(release) = libvirt.release(&name)? {
                 let state = libvirt.state(&name)?;
-                println!("{name:<24} {:<10} release {release}", said(state));
+                answer(format_args!(
+                    "{name:<24} {:<10} release {release}",
+                    said(state)
+                ))?;
             }
         }
         return Ok(0);
     };
     let release = libvirt.release_of(service)?;
     let state = libvirt.state(&service.name)?;
-    println!(
+    answer(format_args!(
         "{} on {}: {}, release {release}",
         service.name,
         host.name(),
         said(state)
-    );
+    ))?;
     let name = word(&service.name);
     let xml = libvirt.virsh(&format!("dumpxml {name}"))?;
     for port in forwarded(&xml) {
-        println!("  port     {port}");
+        answer(format_args!("  port     {port}"))?;
     }
     if state == Some(State::Running)
         && let Ok(display) = libvirt.virsh(&format!("vncdisplay {name}"))
@@ -51,28 +54,28 @@ pub(super) fn status(host: &Host, service: Option<&Service>) -> Result<u8> {
             .and_then(|text| text.parse::<u16>().ok())
     {
         let port = number.saturating_add(5900);
-        println!("  screen   VNC, 127.0.0.1:{port} of the host");
+        answer(format_args!("  screen   VNC, 127.0.0.1:{port} of the host"))?;
         if !host.option().is_empty() {
-            println!(
+            answer(format_args!(
                 "           from here: ssh -L {port}:127.0.0.1:{port} {}",
                 host.name()
-            );
+            ))?;
         }
     }
     let releases: Vec<_> = releases(host, service)?
         .iter()
         .map(u32::to_string)
         .collect();
-    println!(
+    answer(format_args!(
         "  releases {} in {}",
         releases.join(", "),
         service.releases()
-    );
+    ))?;
     let disks = host.script(&format!("ls {} 2>/dev/null; :", word(&service.disks())))?;
     for disk in disks.lines() {
-        println!("  disk     {}/{disk}", service.disks());
+        answer(format_args!("  disk     {}/{disk}", service.disks()))?;
     }
-    println!("  console  {}", service.log());
+    answer(format_args!("  console  {}", service.log()))?;
     Ok(if state == Some(State::Running) {
         0
     } else {

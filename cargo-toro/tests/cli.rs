@@ -587,39 +587,6 @@ fn backtraces_have_lines_where_the_profile_has_them() {
     assert!(release.contains(CALL), "{release}");
 }
 
-/// The wrapper `toro` on a machine without Rust and without a way to it.
-#[cfg(unix)]
-#[test]
-fn a_wrapper_that_cannot_get_rust_says_so() {
-    use std::os::unix::fs::{PermissionsExt, symlink};
-    let folder = tempfile::tempdir().unwrap();
-    let bin = folder.path().join("bin");
-    std::fs::create_dir(&bin).unwrap();
-    for tool in ["sh", "dirname", "readlink"] {
-        let found = ["/bin", "/usr/bin"].map(|place| PathBuf::from(place).join(tool));
-        let found = found.iter().find(|file| file.exists()).unwrap();
-        symlink(found, bin.join(tool)).unwrap();
-    }
-    let curl = bin.join("curl");
-    std::fs::write(&curl, "#!/bin/sh\necho no network >&2; exit 6\n").unwrap();
-    std::fs::set_permissions(&curl, std::fs::Permissions::from_mode(0o755)).unwrap();
-    let wrapper = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../toro");
-    let output = Command::new("/bin/sh")
-        .arg(wrapper)
-        .arg("--version")
-        .env_clear()
-        .env("PATH", &bin)
-        .env("HOME", folder.path())
-        .output()
-        .unwrap();
-    assert_fails(&output, 1, &["no network", "Rust could not be installed"]);
-    assert!(
-        !stderr(&output).contains("not found"),
-        "{}",
-        stderr(&output)
-    );
-}
-
 /// A crate with libraries of its own, or of the host, may have the host's C library beside them.
 #[test]
 fn a_c_library_where_a_crate_looks_for_libraries_is_not_taken() {

@@ -152,6 +152,16 @@ fn disks_hang_on_the_controller_that_was_chosen() {
         (Machine::Pc, DiskBus::Nvme, "nvme,serial=disk1,drive=disk1"),
         (Machine::Q35, DiskBus::Pvscsi, "-device pvscsi,id=scsi "),
         (
+            Machine::Pc,
+            DiskBus::VirtioScsi,
+            "-device virtio-scsi-pci,id=scsi ",
+        ),
+        (
+            Machine::Pc,
+            DiskBus::VirtioScsi,
+            "scsi-hd,bus=scsi.0,scsi-id=1,drive=disk1",
+        ),
+        (
             Machine::Q35,
             DiskBus::Pvscsi,
             "scsi-hd,bus=scsi.0,scsi-id=1,drive=disk1",
@@ -170,7 +180,11 @@ fn disks_hang_on_the_controller_that_was_chosen() {
 
 #[test]
 fn more_disks_than_a_controller_has_places_are_refused() {
-    for (disk_bus, max) in [(DiskBus::Ahci, 6), (DiskBus::Pvscsi, 16)] {
+    for (disk_bus, max) in [
+        (DiskBus::Ahci, 6),
+        (DiskBus::Pvscsi, 16),
+        (DiskBus::VirtioScsi, 256),
+    ] {
         let with = |count| Launch {
             disk_bus,
             disks: vec!["a".into(); count],

@@ -557,7 +557,13 @@ mod tests {
                 ..Overrides::default()
             }));
         }
-        for bus in [DiskBus::Ide, DiskBus::Ahci, DiskBus::Nvme, DiskBus::Pvscsi] {
+        for bus in [
+            DiskBus::Ide,
+            DiskBus::Ahci,
+            DiskBus::Nvme,
+            DiskBus::Pvscsi,
+            DiskBus::VirtioScsi,
+        ] {
             assert!(refused(Overrides {
                 machine,
                 disk_bus: Some(bus),

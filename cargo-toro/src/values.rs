@@ -83,7 +83,7 @@ pub enum Nic {
 
 /// What disks hang on.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, ValueEnum, Deserialize)]
-#[serde(rename_all = "lowercase")]
+#[serde(rename_all = "kebab-case")]
 pub enum DiskBus {
     /// An IDE controller
     Ide,
@@ -96,6 +96,8 @@ pub enum DiskBus {
     Nvme,
     /// VMware's paravirtual SCSI adapter
     Pvscsi,
+    /// virtio-scsi, as Google's machines and Proxmox have it
+    VirtioScsi,
 }
 
 /// How the image gets into memory.

@@ -90,7 +90,7 @@ pub struct Launch {
     pub cores: u32,
     pub source: Source,
     pub disk_bus: DiskBus,
-    /// Data disks, raw images.
+    /// Data disks, raw images: files, or what QEMU knows by a protocol and a colon.
     pub disks: Vec<PathBuf>,
     /// What the guest writes to its data disks is forgotten when it ends.
     pub are_disks_scratch: bool,
@@ -116,7 +116,8 @@ impl Launch {
             disks: settings
                 .disks
                 .iter()
-                .map(|disk| disk.image.clone())
+                // QEMU takes what is before a colon for a protocol, unless a slash comes first.
+                .map(|disk| Path::new(".").join(&disk.image))
                 .collect(),
             are_disks_scratch: false,
             nic: settings.nic,
@@ -374,8 +375,6 @@ impl Words {
     }
 
     fn path_option(&mut self, name: &str, before: &str, path: &Path) {
-        // QEMU takes what is before a colon for a protocol, unless a slash comes first.
-        let path = Path::new(".").join(path);
         self.option(
             name,
             Some(format!("{before}{}", escaped(&path.display().to_string()))),

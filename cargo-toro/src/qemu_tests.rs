@@ -57,9 +57,9 @@ fn pc_boots_from_the_first_ide_disk() {
         "-nodefaults -no-user-config -no-reboot -machine pc -accel tcg -cpu max -m 65536K -smp 1 \
          -chardev stdio,id=console,signal=off -serial chardev:console -qmp unix:c \
          -device isa-debug-exit,iobase=0xf4,iosize=4 -vga std -display none \
-         -drive if=none,id=disk0,format=raw,werror=report,rerror=report,snapshot=on,file=./hello.img \
+         -drive if=none,id=disk0,format=raw,werror=report,rerror=report,snapshot=on,file=hello.img \
          -device ide-hd,bus=ide.0,unit=0,drive=disk0,bootindex=0 \
-         -drive if=none,id=disk1,format=raw,werror=report,rerror=report,file=./web.img -device ide-hd,bus=ide.0,unit=1,drive=disk1 \
+         -drive if=none,id=disk1,format=raw,werror=report,rerror=report,file=web.img -device ide-hd,bus=ide.0,unit=1,drive=disk1 \
          -netdev user,id=net0 -device e1000,netdev=net0,romfile="
     );
 }
@@ -262,7 +262,7 @@ fn commas_in_paths_are_doubled() {
         source: Source::Disk("a,b.img".into()),
         ..pc()
     });
-    assert!(text.contains("file=./a,,b.img"), "{text}");
+    assert!(text.contains("file=a,,b.img"), "{text}");
 }
 
 #[test]
@@ -278,10 +278,14 @@ fn extra_words_come_last() {
 
 #[test]
 fn a_colon_in_the_name_of_a_disk_is_no_protocol() {
-    let text = line(&Launch {
-        disks: vec!["a:b,c.img".into(), "/d:e.img".into()],
-        ..pc()
-    });
+    use crate::metadata::Metadata;
+    use crate::settings::Overrides;
+    let overrides = Overrides {
+        disks: vec!["a:b,c.img".parse().unwrap(), "/d:e.img".parse().unwrap()],
+        ..Overrides::default()
+    };
+    let settings = Settings::new(&Metadata::default(), Path::new("."), overrides).unwrap();
+    let text = line(&Launch::new(&settings, kernel(), Accelerator::Tcg));
     assert!(text.contains(",file=./a:b,,c.img "), "{text}");
     assert!(text.contains(",file=/d:e.img "), "{text}");
 }

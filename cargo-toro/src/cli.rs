@@ -189,7 +189,7 @@ pub struct Build {
     #[command(flatten)]
     pub which: Which,
     /// The form of the image [default: what the name of --output stands for, else raw]
-    #[arg(long, value_enum)]
+    #[arg(long, value_enum, ignore_case = true)]
     pub format: Option<Format>,
     /// Where the image goes
     #[arg(long, short, value_name = "FILE")]
@@ -349,6 +349,7 @@ pub struct Mkfs {
         long,
         short = 't',
         value_enum,
+        ignore_case = true,
         default_value = "ext2",
         value_name = "KIND"
     )]
@@ -372,7 +373,7 @@ pub struct Mkfs {
     #[arg(long)]
     pub uuid: Option<uuid::Uuid>,
     /// Put it into the only partition of a disk
-    #[arg(long, value_enum, value_name = "TABLE")]
+    #[arg(long, value_enum, ignore_case = true, value_name = "TABLE")]
     pub partition: Option<Table>,
     /// Overwrite a file that is no image made by this command
     #[arg(long)]

@@ -31,6 +31,10 @@ pub fn prepare(disk: &Disk, shell: &Shell) -> Result<()> {
                 shell.status("Making", format_args!("{shown}, empty, of {size}"));
                 crate::mkfs::write(image, &Listing::default(), &request, shell).map(drop)
             }
+            _ if image.exists() => bail!(Failure::new(
+                format!("the disk image {shown} is not a file"),
+                "name a file; a device's content is copied into one by `dd if=DEVICE of=FILE`"
+            )),
             _ => bail!(Failure::new(
                 format!("there is no disk image {shown}"),
                 "make one with `cargo toro mkfs IMAGE --from FOLDER`, or say its `size` to have an empty one made"

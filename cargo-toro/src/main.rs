@@ -1,6 +1,7 @@
 //! `cargo toro`: builds a Rust program and the Toro kernel into one image and runs it as a virtual machine.
 
-use cargo_toro::{cli, commands, failure, shell::Shell};
+use cargo_toro::shell::{Shell, Unread};
+use cargo_toro::{cli, commands, failure};
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
@@ -11,6 +12,7 @@ fn main() -> ExitCode {
     };
     match commands::run(arguments, &shell) {
         Ok(code) => ExitCode::from(code),
+        Err(error) if error.is::<Unread>() => ExitCode::SUCCESS,
         Err(error) => {
             shell.error(failure::line(&error));
             failure::advice(&error)

@@ -93,16 +93,18 @@ fn write_once(path: &Path, content: &[u8]) -> Result<()> {
 /// An error if something is at `path` that is no file. A file is put into its place by another name, which would take the place of a device
 /// too, and leave the device as it was.
 pub fn expect_file_or_nothing(path: &Path) -> Result<()> {
-    let Ok(metadata) = path.metadata() else {
-        return Ok(());
-    };
-    if metadata.is_file() {
-        return Ok(());
-    }
     let shown = path.display();
-    if metadata.is_dir() {
+    let is_named_a_folder = path
+        .as_os_str()
+        .to_string_lossy()
+        .ends_with(std::path::is_separator);
+    let metadata = path.metadata();
+    if is_named_a_folder || metadata.as_ref().is_ok_and(std::fs::Metadata::is_dir) {
         let help = "name a file in it";
         bail!(Failure::new(format!("{shown} is a folder"), help));
+    }
+    if metadata.map_or(true, |metadata| metadata.is_file()) {
+        return Ok(());
     }
     bail!(Failure::new(
         format!("{shown} is no file"),

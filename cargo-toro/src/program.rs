@@ -270,6 +270,11 @@ fn workspace(manifest: &Path) -> Result<cargo_metadata::Metadata> {
     command.exec().map_err(|error| {
         let help = "mend the Cargo.toml, or name another with --manifest-path";
         let message = match error {
+            cargo_metadata::Error::Io(error) => {
+                let message = format!("`cargo` cannot be started: {error}");
+                let help = "install Rust: https://rustup.rs; a cargo elsewhere is named by CARGO";
+                return Failure::new(message, help).into();
+            }
             cargo_metadata::Error::CargoMetadata { stderr } => stderr.trim().replace("error: ", ""),
             other => other.to_string(),
         };

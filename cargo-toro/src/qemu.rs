@@ -24,6 +24,7 @@ const MAX_IDE_DISKS: usize = 4;
 const MAX_AHCI_DISKS: usize = 6;
 /// Targets of a SCSI adapter.
 const MAX_PVSCSI_DISKS: usize = 16;
+const MAX_VIRTIO_SCSI_DISKS: usize = 256;
 
 /// Where the image comes from.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -89,7 +90,7 @@ pub struct Launch {
     pub cores: u32,
     pub source: Source,
     pub disk_bus: DiskBus,
-    /// Data disks, raw images.
+    /// Data disks, raw images: files, or what QEMU knows by a protocol and a colon.
     pub disks: Vec<PathBuf>,
     /// What the guest writes to its data disks is forgotten when it ends.
     pub are_disks_scratch: bool,
@@ -115,7 +116,8 @@ impl Launch {
             disks: settings
                 .disks
                 .iter()
-                .map(|disk| disk.image.clone())
+                // QEMU takes what is before a colon for a protocol, unless a slash comes first.
+                .map(|disk| Path::new(".").join(&disk.image))
                 .collect(),
             are_disks_scratch: false,
             nic: settings.nic,
@@ -214,6 +216,7 @@ impl Launch {
             DiskBus::Ide => (MAX_IDE_DISKS, "IDE"),
             DiskBus::Ahci => (MAX_AHCI_DISKS, "SATA"),
             DiskBus::Pvscsi => (MAX_PVSCSI_DISKS, "SCSI"),
+            DiskBus::VirtioScsi => (MAX_VIRTIO_SCSI_DISKS, "SCSI"),
             DiskBus::Virtio | DiskBus::Nvme => (usize::MAX, ""),
         };
         if count > max {
@@ -233,6 +236,9 @@ impl Launch {
             }
             (_, DiskBus::Pvscsi) if count > 0 => {
                 words.option("-device", Some("pvscsi,id=scsi".into()));
+            }
+            (_, DiskBus::VirtioScsi) if count > 0 => {
+                words.option("-device", Some("virtio-scsi-pci,id=scsi".into()));
             }
             _ => {}
         }
@@ -263,7 +269,9 @@ impl Launch {
             (DiskBus::Virtio, Machine::Microvm) => "virtio-blk-device".into(),
             (DiskBus::Virtio, _) => "virtio-blk-pci".into(),
             (DiskBus::Nvme, _) => format!("nvme,serial=disk{index}"),
-            (DiskBus::Pvscsi, _) => format!("scsi-hd,bus=scsi.0,scsi-id={index}"),
+            (DiskBus::Pvscsi | DiskBus::VirtioScsi, _) => {
+                format!("scsi-hd,bus=scsi.0,scsi-id={index}")
+            }
             // The machine has a controller of its own, whose ports are such buses.
             (DiskBus::Ahci, Machine::Q35) => format!("ide-hd,bus=ide.{index}"),
             (DiskBus::Ahci, _) => format!("ide-hd,bus=sata.{index}"),

@@ -152,6 +152,16 @@ fn disks_hang_on_the_controller_that_was_chosen() {
         (Machine::Pc, DiskBus::Nvme, "nvme,serial=disk1,drive=disk1"),
         (Machine::Q35, DiskBus::Pvscsi, "-device pvscsi,id=scsi "),
         (
+            Machine::Pc,
+            DiskBus::VirtioScsi,
+            "-device virtio-scsi-pci,id=scsi ",
+        ),
+        (
+            Machine::Pc,
+            DiskBus::VirtioScsi,
+            "scsi-hd,bus=scsi.0,scsi-id=1,drive=disk1",
+        ),
+        (
             Machine::Q35,
             DiskBus::Pvscsi,
             "scsi-hd,bus=scsi.0,scsi-id=1,drive=disk1",
@@ -170,7 +180,11 @@ fn disks_hang_on_the_controller_that_was_chosen() {
 
 #[test]
 fn more_disks_than_a_controller_has_places_are_refused() {
-    for (disk_bus, max) in [(DiskBus::Ahci, 6), (DiskBus::Pvscsi, 16)] {
+    for (disk_bus, max) in [
+        (DiskBus::Ahci, 6),
+        (DiskBus::Pvscsi, 16),
+        (DiskBus::VirtioScsi, 256),
+    ] {
         let with = |count| Launch {
             disk_bus,
             disks: vec!["a".into(); count],
@@ -260,4 +274,18 @@ fn extra_words_come_last() {
     });
     assert!(text.contains("-display vnc=127.0.0.1:7"), "{text}");
     assert!(text.ends_with(" -d int"), "{text}");
+}
+
+#[test]
+fn a_colon_in_the_name_of_a_disk_is_no_protocol() {
+    use crate::metadata::Metadata;
+    use crate::settings::Overrides;
+    let overrides = Overrides {
+        disks: vec!["a:b,c.img".parse().unwrap(), "/d:e.img".parse().unwrap()],
+        ..Overrides::default()
+    };
+    let settings = Settings::new(&Metadata::default(), Path::new("."), overrides).unwrap();
+    let text = line(&Launch::new(&settings, kernel(), Accelerator::Tcg));
+    assert!(text.contains(",file=./a:b,,c.img "), "{text}");
+    assert!(text.contains(",file=/d:e.img "), "{text}");
 }

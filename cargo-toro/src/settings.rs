@@ -226,10 +226,34 @@ impl Settings {
                 help
             ));
         }
+        self.check_ports()?;
         self.check_mounts()
     }
 
+    fn check_ports(&self) -> Result<()> {
+        for (index, port) in self.ports.iter().enumerate() {
+            if self.ports[..index].iter().any(|other| other.clashes(port)) {
+                bail!(Failure::new(
+                    format!("port {} of the host is to lead to two places", port.host),
+                    "give each a port of its own: HOST:GUEST"
+                ));
+            }
+        }
+        Ok(())
+    }
+
     fn check_mounts(&self) -> Result<()> {
+        for (index, disk) in self.disks.iter().enumerate() {
+            if self.disks[..index]
+                .iter()
+                .any(|other| other.image == disk.image)
+            {
+                bail!(Failure::new(
+                    format!("the disk {} is named twice", disk.image.display()),
+                    "name each image once: two disks cannot write to one"
+                ));
+            }
+        }
         let mut mounts: Vec<_> = self
             .disks
             .iter()
@@ -240,6 +264,14 @@ impl Settings {
                 format!("`{relative}` is not a place to mount at"),
                 "write it as a path from `/`"
             ));
+        }
+        for mount in &mounts {
+            if let Some((_, option)) = mount.split_once(',').filter(|(_, option)| *option != "ro") {
+                bail!(Failure::new(
+                    format!("`{option}` behind the place `{mount}` says nothing"),
+                    "what may follow a comma is `ro`: the disk is only read"
+                ));
+            }
         }
         mounts.sort_unstable();
         if let Some(pair) = mounts.windows(2).find(|pair| pair[0] == pair[1]) {
@@ -436,6 +468,37 @@ mod tests {
     }
 
     #[test]
+    fn what_is_named_twice_is_refused() {
+        let refused = |ports: &[&str], disks: &[&str]| {
+            let overrides = Overrides {
+                ports: ports.iter().map(|port| port.parse().unwrap()).collect(),
+                disks: disks.iter().map(|disk| disk.parse().unwrap()).collect(),
+                ..Overrides::default()
+            };
+            settle(&Metadata::default(), overrides).map_err(|error| error.to_string())
+        };
+        let port = Err("port 8080 of the host is to lead to two places".to_owned());
+        assert_eq!(refused(&["8080:80", "8080:81"], &[]).map(drop), port);
+        assert_eq!(
+            refused(&["8080:80", "0.0.0.0:8080:80"], &[]).map(drop),
+            port
+        );
+        for ports in [
+            ["8080:80", "8081:80"],
+            ["8080:80", "8080:80/udp"],
+            ["8080:80", "127.0.0.2:8080:80"],
+            ["0:80", "0:81"],
+        ] {
+            assert!(refused(&ports, &[]).is_ok(), "{ports:?}");
+        }
+        let disk = Err("the disk a.img is named twice".to_owned());
+        assert_eq!(refused(&[], &["a.img:/a", "a.img:/b"]).map(drop), disk);
+        let option = Err("`rw` behind the place `/a,rw` says nothing".to_owned());
+        assert_eq!(refused(&[], &["a.img:/a,rw"]).map(drop), option);
+        assert!(refused(&[], &["a.img:/a,ro"]).is_ok());
+    }
+
+    #[test]
     fn embedded_folders_join_the_metadatas_and_do_not_overlap() {
         let metadata = Metadata {
             embed: vec!["site:/www".parse().unwrap(), "etc:/etc".parse().unwrap()],
@@ -494,7 +557,13 @@ mod tests {
                 ..Overrides::default()
             }));
         }
-        for bus in [DiskBus::Ide, DiskBus::Ahci, DiskBus::Nvme, DiskBus::Pvscsi] {
+        for bus in [
+            DiskBus::Ide,
+            DiskBus::Ahci,
+            DiskBus::Nvme,
+            DiskBus::Pvscsi,
+            DiskBus::VirtioScsi,
+        ] {
             assert!(refused(Overrides {
                 machine,
                 disk_bus: Some(bus),

@@ -3,7 +3,9 @@
 //! Standard output belongs to the guest's console and to answers (`--dry-run`, lists).
 
 use anstyle::{AnsiColor, Style};
+use anyhow::{Context, Result};
 use std::fmt::Display;
+use std::io::{self, Write};
 use std::process::Command;
 
 const STATUS: Style = AnsiColor::Green.on_default().bold();
@@ -56,6 +58,26 @@ impl Shell {
         anstream::eprintln!("{NOTE}help{NOTE:#}: {message}");
     }
 }
+
+/// Writes a line to standard output, with its colours only where they are shown.
+///
+/// # Errors
+/// [`Unread`] when nobody reads any more, and what the host says when it cannot take the line.
+pub fn answer(line: impl Display) -> Result<()> {
+    let written = writeln!(anstream::stdout(), "{line}");
+    match written {
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Err(Unread.into()),
+        result => result.context(CANNOT_WRITE),
+    }
+}
+
+/// What is said when the host takes no more of standard output.
+pub(crate) const CANNOT_WRITE: &str = "cannot write to standard output";
+
+/// Whoever read the answers has seen enough, as `head` does: the rest is not wanted, and nothing failed.
+#[derive(Debug, thiserror::Error)]
+#[error("nobody reads standard output")]
+pub struct Unread;
 
 /// A command line that a POSIX shell reads back as the same words.
 pub fn quoted(command: &Command) -> String {

@@ -5,7 +5,7 @@
 //! calls [`remove_all`].
 
 use crate::{host, interrupt};
-use anyhow::Result;
+use anyhow::{Context, Result};
 use std::fs::File;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -32,7 +32,8 @@ impl Unfinished {
     /// When the folder or the file cannot be made.
     pub(crate) fn beside(path: &Path) -> Result<Self> {
         let folder = folder(path);
-        std::fs::create_dir_all(folder)?;
+        std::fs::create_dir_all(folder)
+            .with_context(|| format!("cannot make the folder {}", folder.display()))?;
         interrupt::handle()?;
         if let Some(file) = host::file_without_name(folder)? {
             return Ok(Self { file, name: None });

@@ -83,7 +83,7 @@ pub enum Nic {
 
 /// What disks hang on.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, ValueEnum, Deserialize)]
-#[serde(rename_all = "lowercase")]
+#[serde(rename_all = "kebab-case")]
 pub enum DiskBus {
     /// An IDE controller
     Ide,
@@ -96,6 +96,8 @@ pub enum DiskBus {
     Nvme,
     /// VMware's paravirtual SCSI adapter
     Pvscsi,
+    /// virtio-scsi, as Google's machines and Proxmox have it
+    VirtioScsi,
 }
 
 /// How the image gets into memory.
@@ -178,7 +180,7 @@ impl fmt::Display for LogLevel {
     }
 }
 
-/// A number of bytes. Written as a number of MiB, or with a unit: `512K`, `64M`, `2G` (also `MiB`, `MB`; all are powers of 1024).
+/// A number of bytes. Written as a number of MiB, or with a unit: `512K`, `64M`, `2G`, `1T` (also `MiB`, `MB`; all are powers of 1024).
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Size {
     /// The size in bytes.
@@ -224,6 +226,7 @@ impl FromStr for Size {
             "" | "M" | "MB" | "MIB" => 20,
             "K" | "KB" | "KIB" => 10,
             "G" | "GB" | "GIB" => 30,
+            "T" | "TB" | "TIB" => 40,
             _ => return Err(error()),
         };
         let number: u64 = number.parse().map_err(|_| error())?;
@@ -270,6 +273,16 @@ pub struct Port {
     pub host: u16,
     /// The guest's port.
     pub guest: u16,
+}
+
+impl Port {
+    /// Whether both want the same port of the host.
+    pub fn clashes(&self, other: &Self) -> bool {
+        let is_of_all = self.address.is_unspecified() || other.address.is_unspecified();
+        self.host != 0
+            && (self.host, self.protocol) == (other.host, other.protocol)
+            && (is_of_all || self.address == other.address)
+    }
 }
 
 impl FromStr for Port {
@@ -402,6 +415,7 @@ mod tests {
     fn sizes_without_a_unit_are_mib() {
         assert_eq!("64".parse(), Ok(Size::mib(64)));
         assert_eq!("2G".parse(), Ok(Size::mib(2048)));
+        assert_eq!("1T".parse(), Ok(Size::mib(1 << 20)));
         assert_eq!("64MiB".parse(), Ok(Size::mib(64)));
         assert_eq!("512k".parse(), Ok(Size { bytes: 512 << 10 }));
     }
@@ -417,6 +431,7 @@ mod tests {
             "64X",
             "99999999999999999999",
             "18446744073709551615G",
+            "16777216T",
         ] {
             assert_eq!(
                 text.parse::<Size>(),

@@ -64,7 +64,7 @@ pub enum WaitError {
     },
 }
 
-/// Who gets the console: a function, called with every piece, or the record.
+/// Who gets the console: a function, called with every piece and at the end with what is left, or the record.
 pub type Sink = Box<dyn FnMut(&[u8]) + Send>;
 
 /// A virtual machine.
@@ -328,7 +328,9 @@ fn follow_console(mut output: impl Read, shared: &Shared, mut sink: Option<Sink>
             0 => filter.finish(&mut visible),
             _ => filter.push(&buffer[..count], &mut visible),
         }
-        if let Some(sink) = &mut sink {
+        if let Some(sink) = &mut sink
+            && (count == 0 || !visible.is_empty())
+        {
             sink(&visible);
             visible.clear();
         }

@@ -156,6 +156,33 @@ fn a_missing_disk_is_named() {
 }
 
 #[test]
+fn a_disk_that_is_no_file_is_told_from_one_that_is_missing() {
+    let sample = Crate::new(HELLO, "");
+    std::fs::create_dir(sample.path("folder")).unwrap();
+    let output = sample.run(&["run", "--disk", "folder"]);
+    assert_fails(&output, 1, &["error: the disk image folder is not a file"]);
+}
+
+#[test]
+fn a_missing_cargo_is_named() {
+    let sample = Crate::new(HELLO, "");
+    let mut tool = sample.toro(&["build"]);
+    let output = tool.env("CARGO", "/nowhere/cargo").output().unwrap();
+    assert_fails(
+        &output,
+        1,
+        &["`cargo` cannot be started", "help: install Rust"],
+    );
+}
+
+#[test]
+fn formats_are_named_in_letters_of_any_case() {
+    let sample = Crate::new(HELLO, "");
+    let output = sample.run(&["build", "--format", "QCOW2", "-o", "new/"]);
+    assert_fails(&output, 1, &["error: new/ is a folder"]);
+}
+
+#[test]
 fn a_missing_qemu_is_named_with_the_way_to_get_it() {
     let sample = Crate::new(HELLO, "");
     let output = sample
@@ -369,7 +396,7 @@ fn the_guests_status_is_the_tools() {
     let output = run_under(r"printf 'bye\r\n\033]toro;exit=42\007'; exit 85", &[], "");
     assert_eq!(
         (stdout(&output).as_str(), output.status.code()),
-        ("bye\r\n", Some(42)),
+        ("bye\n", Some(42)),
         "{}",
         stderr(&output)
     );
@@ -385,6 +412,71 @@ fn a_machine_without_a_status_has_crashed() {
         70,
         &["ended without an exit status of the program (QEMU: exit status: 3): bad disk"],
     );
+}
+
+#[test]
+#[cfg(unix)]
+fn a_machine_that_qemu_cannot_make_is_told_with_the_way_out() {
+    for (said, help) in [
+        (
+            r#"Failed to get "write" lock"#,
+            "another virtual machine has the disk",
+        ),
+        (
+            "Could not set up host forwarding rule 'x'",
+            "choose another with --publish",
+        ),
+        ("Unknown device", "--verbose shows its command line"),
+    ] {
+        let output = run_under(
+            &format!("echo '{}' >&2; exit 1", said.replace('\'', "'\\''")),
+            &[],
+            "",
+        );
+        let error = format!("error: QEMU cannot start the machine: {said}");
+        assert_fails(&output, 1, &[&error, help]);
+    }
+}
+
+/// Commands that answer on standard output, as a user has them in a pipe or a file.
+const ANSWERS: [&[&str]; 2] = [&["doctor"], &["run", "--dry-run"]];
+
+#[test]
+#[cfg(unix)]
+fn who_has_seen_enough_is_no_error() {
+    let sample = Crate::new(HELLO, "");
+    for words in ANSWERS {
+        let (reader, writer) = std::io::pipe().unwrap();
+        drop(reader);
+        let output = sample.toro(words).stdout(writer).output().unwrap();
+        assert_eq!(
+            output.status.code(),
+            Some(0),
+            "{words:?}: {}",
+            stderr(&output)
+        );
+        assert!(!stderr(&output).contains("panicked"), "{}", stderr(&output));
+    }
+}
+
+#[test]
+#[cfg(target_os = "linux")]
+fn a_file_that_takes_no_more_is_told() {
+    let full = || {
+        std::fs::File::options()
+            .write(true)
+            .open("/dev/full")
+            .unwrap()
+    };
+    let sample = Crate::new(HELLO, "");
+    let error = "error: cannot write to standard output: No space left on device";
+    for words in ANSWERS {
+        let output = sample.toro(words).stdout(full()).output().unwrap();
+        assert_fails(&output, 1, &[error]);
+    }
+    let mut tool = under(&sample, "echo hello; sleep 1000", &[]);
+    let output = tool.stdout(full()).output().unwrap();
+    assert_fails(&output, 130, &[error]);
 }
 
 #[test]
@@ -493,39 +585,6 @@ fn backtraces_have_lines_where_the_profile_has_them() {
     std::fs::write(sample.path("Cargo.toml"), manifest).unwrap();
     let release = shown(&["run"]);
     assert!(release.contains(CALL), "{release}");
-}
-
-/// The wrapper `toro` on a machine without Rust and without a way to it.
-#[cfg(unix)]
-#[test]
-fn a_wrapper_that_cannot_get_rust_says_so() {
-    use std::os::unix::fs::{PermissionsExt, symlink};
-    let folder = tempfile::tempdir().unwrap();
-    let bin = folder.path().join("bin");
-    std::fs::create_dir(&bin).unwrap();
-    for tool in ["sh", "dirname", "readlink"] {
-        let found = ["/bin", "/usr/bin"].map(|place| PathBuf::from(place).join(tool));
-        let found = found.iter().find(|file| file.exists()).unwrap();
-        symlink(found, bin.join(tool)).unwrap();
-    }
-    let curl = bin.join("curl");
-    std::fs::write(&curl, "#!/bin/sh\necho no network >&2; exit 6\n").unwrap();
-    std::fs::set_permissions(&curl, std::fs::Permissions::from_mode(0o755)).unwrap();
-    let wrapper = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../toro");
-    let output = Command::new("/bin/sh")
-        .arg(wrapper)
-        .arg("--version")
-        .env_clear()
-        .env("PATH", &bin)
-        .env("HOME", folder.path())
-        .output()
-        .unwrap();
-    assert_fails(&output, 1, &["no network", "Rust could not be installed"]);
-    assert!(
-        !stderr(&output).contains("not found"),
-        "{}",
-        stderr(&output)
-    );
 }
 
 /// A crate with libraries of its own, or of the host, may have the host's C library beside them.

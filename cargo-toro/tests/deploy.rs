@@ -7,7 +7,8 @@ use std::io::{BufRead, BufReader, Read};
 use std::net::TcpListener;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Output, Stdio};
+use std::process::{Command, ExitStatus, Output, Stdio};
+use std::time::{Duration, Instant};
 
 /// Set for the test inside the namespaces: the folder with `ssh_config`.
 const INSIDE: &str = "TORO_TEST_DEPLOY_HOST";
@@ -101,6 +102,20 @@ impl Box {
     /// Presses Ctrl-C when the tool has said `said`; everything that it says.
     #[track_caller]
     fn interrupted(&self, words: &[&str], more: &[&str], said: &str) -> String {
+        let (status, all) = self.ended(words, more, said, "-INT");
+        assert_eq!(status.code(), Some(130), "{words:?}: {all}");
+        all
+    }
+
+    /// Sends the tool and what it has started a signal when it has said `said`.
+    #[track_caller]
+    fn ended(
+        &self,
+        words: &[&str],
+        more: &[&str],
+        said: &str,
+        signal: &str,
+    ) -> (ExitStatus, String) {
         let mut command = self.command(words, more, &[]);
         command.process_group(0).stdout(Stdio::null());
         let mut tool = command.stderr(Stdio::piped()).spawn().unwrap();
@@ -110,11 +125,10 @@ impl Box {
             assert_ne!(lines.read_line(&mut all).unwrap(), 0, "{all}");
         }
         let group = format!("-{}", tool.id());
-        let kill = Command::new("kill").args(["-INT", "--", &group]).status();
+        let kill = Command::new("kill").args([signal, "--", &group]).status();
         assert!(kill.unwrap().success());
         lines.read_to_string(&mut all).unwrap();
-        assert_eq!(tool.wait().unwrap().code(), Some(130), "{words:?}: {all}");
-        all
+        (tool.wait().unwrap(), all)
     }
 
     fn command(&self, words: &[&str], more: &[&str], envs: &[(&str, &str)]) -> Command {
@@ -171,6 +185,16 @@ fn starts(port: u16) -> String {
         String::from_utf8_lossy(&output.stderr)
     );
     String::from_utf8_lossy(&output.stdout).into_owned()
+}
+
+/// Waits until it is so; what a killed tool has begun may go on for a moment.
+#[track_caller]
+fn until(is_so: impl Fn() -> bool) {
+    let deadline = Instant::now() + Duration::from_secs(60);
+    while !is_so() {
+        assert!(Instant::now() < deadline, "it is not so for a minute");
+        std::thread::sleep(Duration::from_millis(100));
+    }
 }
 
 fn virsh(words: &[&str]) -> String {
@@ -283,8 +307,29 @@ fn life_of_a_service(folder: &Path) {
     assert!(host.works(&["status"], &[]).contains("running, release 2"));
     host.works(&["rollback"], &[]);
     assert!(host.works(&["status"], &[]).contains("release 1"));
+    // A tool that is killed takes nothing back: the next one does, and goes by what was seen to come up.
+    for said in ["Copying", "Stopping", "Starting"] {
+        host.ended(&["update"], &publish, said, "-KILL");
+    }
+    until(|| virsh(&["dumpxml", "sample"]).contains("/releases/5/"));
+    let status = host.toro(&["status"], &[], &[]);
+    let status = String::from_utf8_lossy(&status.stdout).into_owned();
+    let note = "release 5 is of an update that was broken off";
+    assert!(status.contains(note), "{status}");
+    host.fails(
+        &["update"],
+        &publish,
+        &[("SAMPLE_BREAKS", "1")],
+        &["release 6 of `sample` did not come up; release 1 runs again"],
+    );
     host.works(&["stop"], &[]);
     assert_eq!(virsh(&["domstate", "sample"]).trim(), "shut off");
+    host.fails(
+        &["up", "--name", "other"],
+        &publish,
+        &[],
+        &["port 8080 of box is taken by the service `sample`"],
+    );
     host.fails(&["screen"], &[], &[], &["does not run"]);
     host.works(&["start"], &[]);
     // As `stop` does, it says nothing against what is so already.

@@ -2,17 +2,19 @@
 
 use vm_tests::{Boot, DiskBus, Guest, Machine, Site};
 
-const PLACES: [(Machine, DiskBus); 10] = [
+const PLACES: [(Machine, DiskBus); 12] = [
     (Machine::Pc, DiskBus::Ide),
     (Machine::Pc, DiskBus::Ahci),
     (Machine::Pc, DiskBus::Nvme),
     (Machine::Pc, DiskBus::Virtio),
     (Machine::Pc, DiskBus::Pvscsi),
+    (Machine::Pc, DiskBus::VirtioScsi),
     (Machine::Q35, DiskBus::Ide),
     (Machine::Q35, DiskBus::Ahci),
     (Machine::Q35, DiskBus::Nvme),
     (Machine::Q35, DiskBus::Virtio),
     (Machine::Q35, DiskBus::Pvscsi),
+    (Machine::Q35, DiskBus::VirtioScsi),
 ];
 
 /// Bytes of no pattern that a block has.

@@ -230,6 +230,17 @@ fn a_long_input_is_not_lost() {
     }
 }
 
+/// Crates that hand signals on set a handler before they note what it shall do.
+#[test]
+fn the_power_button_gives_a_handler_time_that_was_just_set() {
+    let mut guest = guest().start();
+    guest.wait_for("ready");
+    guest.send("late\n");
+    guest.wait_for("set");
+    guest.power_button();
+    guest.end().showing(0, &["interrupted, known: true"]);
+}
+
 #[test]
 fn the_power_button_ends_the_program() {
     let guest = guest().start();

@@ -2,12 +2,13 @@
 
 use vm_tests::{Boot, DiskBus, Guest, Machine, Running, Site, ext2_image};
 
-const BUSES: [(Machine, DiskBus); 5] = [
+const BUSES: [(Machine, DiskBus); 6] = [
     (Machine::Pc, DiskBus::Ide),
     (Machine::Q35, DiskBus::Ahci),
     (Machine::Pc, DiskBus::Nvme),
     (Machine::Pc, DiskBus::Virtio),
     (Machine::Pc, DiskBus::Pvscsi),
+    (Machine::Pc, DiskBus::VirtioScsi),
 ];
 
 fn content() -> Vec<u8> {

@@ -85,14 +85,10 @@ fn what_a_mapping_wrote_is_in_the_file_after_the_end() {
 
 #[test]
 fn a_disk_that_fails_is_an_error_of_the_sync_and_nothing_is_forgotten() {
-    let (folder, disk) = disk(&Site::new().with("a.txt", vec![b'a'; PAGE]));
-    let rules = folder.path().join("rules");
+    let (_folder, disk) = disk(&Site::new().with("a.txt", vec![b'a'; PAGE]));
     let rule = "[inject-error]\nevent = \"none\"\niotype = \"write\"\nerrno = \"5\"\n";
-    std::fs::write(&rules, rule).expect("rules");
-    // QEMU's block driver that fails as it is told (docs/devel/blkdebug.txt).
-    let failing = format!("blkdebug:{}:{}", rules.display(), disk.display());
     let args = ["fail", "/a.txt"];
-    let ended = guest(&args).disk_at(Path::new(&failing), "/").run();
+    let ended = guest(&args).disk_at(&disk, "/").faults(rule).run();
     let texts = ["sync 5", "of the file false", "read X", "kept X"];
     ended.showing(0, &texts);
 }

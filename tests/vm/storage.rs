@@ -338,16 +338,13 @@ fn a_disk_that_fails_is_an_error_and_never_the_end() {
     ] {
         let disk = Disk::empty();
         std::fs::write(disk.path(), ext2_image(site.path())).expect("a disk");
-        let rules = disk.folder.path().join("rules");
         let rule =
             format!("[inject-error]\nevent = \"none\"\niotype = \"{fails}\"\nerrno = \"5\"\n");
-        std::fs::write(&rules, rule).expect("rules");
-        // QEMU's block driver that fails as it is told (docs/devel/blkdebug.txt).
-        let failing = format!("blkdebug:{}:{}", rules.display(), disk.path().display());
         let args = ["fail", "/"];
         let ended = guest(&args)
             .disk_bus(bus)
-            .disk_at(Path::new(&failing), "/")
+            .disk_at(&disk.path(), "/")
+            .faults(&rule)
             .run();
         let console = ended.showing(0, &["still here", "list: ok"]);
         for text in texts {

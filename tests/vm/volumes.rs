@@ -12,6 +12,7 @@ fn disks_belong_to_cores_and_are_mounted_and_written_while_the_program_runs() {
         (DiskBus::Ahci, 2),
         (DiskBus::Nvme, 2),
         (DiskBus::Pvscsi, 2),
+        (DiskBus::VirtioScsi, 2),
     ] {
         let site = Site::new().with("greeting", "hello\n");
         let guest = Guest::new("test-volumes").boot(Boot::Kernel).disk_bus(bus);

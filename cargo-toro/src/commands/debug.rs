@@ -13,7 +13,7 @@ use crate::disks;
 use crate::failure::{Failure, exit_code};
 use crate::interrupt;
 use crate::settings::{Overrides, Settings};
-use crate::shell::{Shell, quoted};
+use crate::shell::{Shell, answer, quoted};
 use crate::vm::{End, Vm};
 use anyhow::{Context, Result, bail};
 use object::{Object, ObjectSymbol};
@@ -70,12 +70,12 @@ pub(super) fn run(options: &Debug, shell: &Shell) -> Result<u8> {
     let first = address_of(&linked, FIRST_FUNCTION)?;
     let arguments = gdb_arguments(&linked, port, first, &options.gdb_arg);
     if options.vm.dry_run {
-        println!("{}", quoted(&launch.command("none")?));
-        println!("{}", quoted(Command::new("gdb").args(&arguments)));
+        answer(quoted(&launch.command("none")?))?;
+        answer(quoted(Command::new("gdb").args(&arguments)))?;
         return Ok(0);
     }
     interrupt::watch()?;
-    let mut vm = Vm::start_with(&launch, Some(console()))?;
+    let mut vm = Vm::start_with(&launch, Some(console(shell)))?;
     wait_for_stub(&mut vm, port, shell)?;
     let Some(gdb) = gdb else {
         shell.status(
@@ -85,7 +85,7 @@ pub(super) fn run(options: &Debug, shell: &Shell) -> Result<u8> {
                 program.name
             ),
         );
-        println!("{}", quoted(Command::new("gdb").args(&arguments)));
+        answer(quoted(Command::new("gdb").args(&arguments)))?;
         return Ok(follow(&mut vm, shell));
     };
     let mut command = Command::new(&gdb);

@@ -6,6 +6,7 @@ use crate::compile::TARGET;
 use crate::failure::exit_code;
 use crate::program::Program;
 use crate::qemu;
+use crate::shell::answer;
 use crate::values::Port;
 use anstyle::{AnsiColor, Style};
 use anyhow::{Context, Result, bail};
@@ -118,7 +119,7 @@ pub(super) fn run() -> Result<u8> {
             "only for `cargo toro test` of Toro itself: install curl",
         ),
     ];
-    checks.iter().for_each(Check::print);
+    checks.iter().try_for_each(Check::print)?;
     let is_well = checks
         .iter()
         .all(|check| check.finding.is_ok() || !check.is_required);
@@ -126,17 +127,21 @@ pub(super) fn run() -> Result<u8> {
 }
 
 impl Check {
-    fn print(&self) {
+    fn print(&self) -> Result<()> {
         let (color, word, what) = match (&self.finding, self.is_required) {
             (Ok(what), _) => (AnsiColor::Green, "OK", what.clone()),
             (Err(error), true) => (AnsiColor::Red, "missing", format!("{error:#}")),
             (Err(error), false) => (AnsiColor::Yellow, "not here", format!("{error:#}")),
         };
         let style: Style = color.on_default().bold();
-        anstream::println!("{style}{word:>12}{style:#} {}: {what}", self.name);
+        answer(format_args!(
+            "{style}{word:>12}{style:#} {}: {what}",
+            self.name
+        ))?;
         if self.finding.is_err() {
-            anstream::println!("{:>12} {}", "", self.remedy);
+            answer(format_args!("{:>12} {}", "", self.remedy))?;
         }
+        Ok(())
     }
 }
 

@@ -9,7 +9,7 @@ use crate::host;
 use crate::interrupt;
 use crate::qemu::{self, Launch, Network, Screen};
 use crate::settings::{Overrides, Settings};
-use crate::shell::{Shell, quoted};
+use crate::shell::{CANNOT_WRITE, Shell, answer, quoted};
 use crate::terminal::{self, Terminal};
 use crate::values::{Display, Machine, Nic, Port, Protocol};
 use crate::vm::{End, Sink, Vm};
@@ -75,7 +75,7 @@ pub(super) fn run(options: &Run, shell: &Shell) -> Result<u8> {
     launch.extra.clone_from(&options.vm.qemu_arg);
     if options.vm.dry_run {
         let control = host::Control::new()?;
-        println!("{}", quoted(&launch.command(&control.option())?));
+        answer(quoted(&launch.command(&control.option())?))?;
         return Ok(0);
     }
     execute(&launch, &program.name, &options.vm, shell)
@@ -128,7 +128,7 @@ const LAST_WORDS: Duration = Duration::from_secs(2);
 
 fn execute(launch: &Launch, name: &str, options: &VmOptions, shell: &Shell) -> Result<u8> {
     interrupt::watch()?;
-    let mut vm = Vm::start_with(launch, Some(console()))?;
+    let mut vm = Vm::start_with(launch, Some(console(shell)))?;
     shell.detail(
         "Running",
         format_args!("`{}`", quoted(&launch.command(&vm.control())?)),
@@ -181,6 +181,12 @@ fn execute(launch: &Launch, name: &str, options: &VmOptions, shell: &Shell) -> R
 pub(super) fn exit_code_of(end: End, shell: &Shell) -> u8 {
     match end {
         End::Exited(status) => status,
+        // So QEMU ends when it cannot make the machine, and says why.
+        End::Crashed { qemu, messages } if qemu.code() == Some(1) && !messages.is_empty() => {
+            shell.error(format_args!("QEMU cannot start the machine: {messages}"));
+            shell.help(way_out(&messages));
+            exit_code::ERROR
+        }
         End::Crashed { qemu, messages } => {
             let messages = if messages.is_empty() {
                 messages
@@ -195,18 +201,65 @@ pub(super) fn exit_code_of(end: End, shell: &Shell) -> u8 {
     }
 }
 
-/// Writes the console to standard output; if that is closed, it counts as a Ctrl-C.
-pub(super) fn console() -> Sink {
+/// What to do about what QEMU could not do.
+fn way_out(messages: &str) -> &'static str {
+    if messages.contains("\"write\" lock") {
+        "another virtual machine has the disk: end that one, or give this one a copy"
+    } else if messages.contains("host forwarding rule") {
+        "another program took the port meanwhile: choose another with --publish"
+    } else {
+        "the message is QEMU's own; --verbose shows its command line"
+    }
+}
+
+/// Writes the console to standard output; if that takes no more, it counts as a Ctrl-C.
+pub(super) fn console(shell: &Shell) -> Sink {
+    let shell = *shell;
+    let mut lines = Lines::default();
+    let is_terminal = io::stdout().is_terminal();
+    let mut is_open = true;
     Box::new(move |bytes| {
         let mut output = io::stdout().lock();
-        if output
-            .write_all(bytes)
-            .and_then(|()| output.flush())
-            .is_err()
-        {
-            interrupt::raise();
+        let written = match is_terminal {
+            true => output.write_all(bytes),
+            false => output.write_all(&lines.of_a_file(bytes)),
+        };
+        let Err(error) = written.and_then(|()| output.flush()) else {
+            return;
+        };
+        // Who reads may have seen enough, as `head` does.
+        if is_open && error.kind() != io::ErrorKind::BrokenPipe {
+            shell.error(format_args!("{CANNOT_WRITE}: {error}"));
         }
+        is_open = false;
+        interrupt::raise();
     })
+}
+
+/// Lines as a program writes them: its console ends each with a carriage return too, for terminals.
+#[derive(Debug, Default)]
+struct Lines {
+    /// The last piece ended with a carriage return, which is not written yet.
+    is_returned: bool,
+}
+
+impl Lines {
+    /// The piece `bytes` as it goes into a file or a pipe; an empty one is the last.
+    fn of_a_file(&mut self, bytes: &[u8]) -> Vec<u8> {
+        let mut written = Vec::with_capacity(bytes.len() + 1);
+        if std::mem::take(&mut self.is_returned) && bytes.first() != Some(&b'\n') {
+            written.push(b'\r');
+        }
+        let mut rest = bytes.iter().copied().peekable();
+        while let Some(byte) = rest.next() {
+            match (byte, rest.peek()) {
+                (b'\r', Some(b'\n')) => {}
+                (b'\r', None) => self.is_returned = true,
+                _ => written.push(byte),
+            }
+        }
+        written
+    }
 }
 
 /// Tells where the published ports and the screen are.
@@ -298,4 +351,23 @@ fn copy_typed(from: &mut io::StdinLock<'_>, to: &mut impl Write) -> io::Result<(
         }
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Lines;
+
+    #[test]
+    fn a_file_gets_what_the_program_wrote_however_it_comes_in_pieces() {
+        let console = b"one\r\n\r\ntwo\r\r\nthree\rfour\r";
+        for length in 1..=console.len() {
+            let mut lines = Lines::default();
+            let mut file = Vec::new();
+            for piece in console.chunks(length) {
+                file.extend(lines.of_a_file(piece));
+            }
+            file.extend(lines.of_a_file(b""));
+            assert_eq!(file, b"one\n\ntwo\r\nthree\rfour\r", "{length}");
+        }
+    }
 }

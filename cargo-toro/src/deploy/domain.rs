@@ -104,8 +104,8 @@ impl Domain<'_> {
             DiskBus::Virtio => ("virtio", "vd", 20),
             DiskBus::Ide => ("ide", "hd", 4),
             DiskBus::Ahci => ("sata", "sd", 6),
-            DiskBus::Nvme | DiskBus::Pvscsi => bail!(Failure::new(
-                "services have no NVMe or pvscsi disks",
+            DiskBus::Nvme | DiskBus::Pvscsi | DiskBus::VirtioScsi => bail!(Failure::new(
+                "services have no NVMe or SCSI disks",
                 "choose --disk-bus virtio, ahci or ide"
             )),
         };

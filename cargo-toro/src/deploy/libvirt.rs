@@ -1,7 +1,7 @@
 //! libvirt on a host, by its shell `virsh`: what a service's machine does, and what it is told.
 
 use super::domain;
-use super::host::{Host, word};
+use super::host::{Host, SYSTEM, word};
 use super::service::Service;
 use crate::failure::Failure;
 use crate::interrupt::Interrupted;
@@ -24,7 +24,7 @@ pub(super) enum State {
 
 /// libvirt on a host.
 pub(super) struct Libvirt<'a> {
-    host: &'a Host,
+    pub(super) host: &'a Host,
 }
 
 impl<'a> Libvirt<'a> {
@@ -35,7 +35,10 @@ impl<'a> Libvirt<'a> {
     /// An error with advice unless libvirt works there.
     pub(super) fn check(&self) -> Result<()> {
         let name = self.host.name();
-        let help = format!("run `cargo toro deploy prepare{}`", self.host.option());
+        let help = match self.host.uri == SYSTEM {
+            true => format!("run `cargo toro deploy prepare{}`", self.host.option()),
+            false => format!("leave --connect away for the system's libvirt, {SYSTEM}"),
+        };
         if !self.host.has_virsh {
             bail!(Failure::new(
                 format!("{name} has no libvirt (no `virsh`)"),

@@ -4,7 +4,7 @@ use super::host::{Host, SYSTEM, word};
 use super::libvirt::Libvirt;
 use super::options::Prepare;
 use crate::failure::Failure;
-use crate::shell::Shell;
+use crate::shell::{Shell, answer};
 use anyhow::{Context, Result, bail};
 use std::io::{BufRead, IsTerminal, Write};
 use std::process::Stdio;
@@ -55,8 +55,10 @@ pub(super) fn run(options: &Prepare, shell: &Shell) -> Result<()> {
         );
         return Ok(());
     }
-    println!("On {}:", host.name());
-    steps.iter().for_each(|step| println!("  {}", step.what));
+    answer(format_args!("On {}:", host.name()))?;
+    for step in &steps {
+        answer(format_args!("  {}", step.what))?;
+    }
     if options.dry_run {
         return Ok(());
     }

@@ -3,6 +3,7 @@
 //! ```text
 //! FOLDER/NAME/releases/N/boot.img     the image of a release, never written by the guest
 //! FOLDER/NAME/releases/N/domain.xml   the machine of that release
+//! FOLDER/NAME/releases/N/came-up      empty: the release was seen to come up
 //! FOLDER/NAME/disks/FILE              data disks, which stay over releases and after `down`
 //! FOLDER/NAME/console.log             what all releases wrote to their consoles
 //! ```
@@ -59,6 +60,11 @@ impl Service {
 
     pub(super) fn definition(&self, number: u32) -> String {
         format!("{}/domain.xml", self.release(number))
+    }
+
+    /// The file that says that a release was seen to come up.
+    pub(super) fn came_up(&self, number: u32) -> String {
+        format!("{}/came-up", self.release(number))
     }
 
     pub(super) fn disks(&self) -> String {

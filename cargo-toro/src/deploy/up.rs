@@ -7,7 +7,7 @@ use super::libvirt::Libvirt;
 use super::listening::{self, Listening};
 use super::options::Up;
 use super::service::Service;
-use super::watch::is_forwarded;
+use super::watch::{forwarded, is_forwarded};
 use crate::build::{self, Format};
 use crate::compile;
 use crate::disks;
@@ -86,7 +86,7 @@ pub(super) fn up(options: &Up, shell: &Shell) -> Result<()> {
         bail!(what);
     }
     let built = build(options, &program, &host, shell)?;
-    check_ports(&host, &built.settings.ports)?;
+    check_ports(&libvirt, &service, &built.settings.ports)?;
     let mut undo = Undo::begin(&host)?;
     let releases = format!("{} {}", word(&service.releases()), word(&service.disks()));
     // Left of a deployment that was broken off: no machine belongs to it.
@@ -116,6 +116,7 @@ pub(super) fn up(options: &Up, shell: &Shell) -> Result<()> {
     libvirt.start(&service)?;
     await_health(&host, &service, &built, options, 0)
         .with_context(|| format!("`{}` did not come up and was removed again", service.name))?;
+    note_that_it_came_up(&host, &service, 1)?;
     undo.scripts.clear();
     announce(&host, &service, &built.settings.ports, options, shell);
     Ok(())
@@ -128,7 +129,13 @@ pub(super) fn update(options: &Up, shell: &Shell) -> Result<()> {
     let libvirt = Libvirt::new(&host);
     libvirt.check()?;
     let service = Service::new(&host, options.name.as_deref().unwrap_or(&program.name))?;
-    let old = libvirt.release_of(&service)?;
+    let current = libvirt.release_of(&service)?;
+    let old = last_good(current, &proven(&host, &service)?);
+    if old != current {
+        shell.note(format_args!(
+            "an update to release {current} was broken off: it is release {old} that is gone back to if this one fails"
+        ));
+    }
     let built = build(options, &program, &host, shell)?;
     // While the old release runs still: those that it has itself it gives away.
     let definition = libvirt.virsh(&format!("dumpxml {}", word(&service.name)))?;
@@ -140,18 +147,20 @@ pub(super) fn update(options: &Up, shell: &Shell) -> Result<()> {
         .filter(is_new)
         .cloned()
         .collect();
-    check_ports(&host, &new_ports)?;
+    check_ports(&libvirt, &service, &new_ports)?;
     let mut later = releases(&host, &service)?;
     later.retain(|&number| number > old);
     let new = later.last().unwrap_or(&old).checked_add(1);
     let new = new.context("there are too many releases")?;
+    // The machine may run from this one.
+    later.retain(|&number| number != current);
     // What was gone back from, or what an update that was broken off left: nothing that a rollback from the new one shall find.
     remove(&host, &service, &later)?;
     let mut undo = Undo::begin(&host)?;
     send(&host, &service, &built, options, new, &mut undo, shell)?;
     shell.status(
         "Stopping",
-        format_args!("release {old} of {}", service.name),
+        format_args!("release {current} of {}", service.name),
     );
     undo.scripts.push(back_to(&libvirt, &service, old));
     libvirt.stop(&service, shell)?;
@@ -169,7 +178,8 @@ pub(super) fn update(options: &Up, shell: &Shell) -> Result<()> {
     );
     let result = libvirt
         .start(&service)
-        .and_then(|()| await_health(&host, &service, &built, options, log_start));
+        .and_then(|()| await_health(&host, &service, &built, options, log_start))
+        .and_then(|()| note_that_it_came_up(&host, &service, new));
     if let Err(error) = result {
         // In good order, as far as it can: it may have begun to write.
         libvirt.stop(&service, shell)?;
@@ -205,10 +215,11 @@ pub(super) fn rollback(host: &Host, service: &Service, shell: &Shell) -> Result<
     let libvirt = Libvirt::new(host);
     libvirt.check()?;
     let current = libvirt.release_of(service)?;
-    let earlier = releases(host, service)?
-        .into_iter()
-        .filter(|&number| number < current);
-    let Some(previous) = earlier.max() else {
+    let mut earlier = releases(host, service)?;
+    earlier.retain(|&number| number < current);
+    let mut good = proven(host, service)?;
+    good.retain(|number| earlier.contains(number));
+    let Some(&previous) = good.last().or(earlier.last()) else {
         bail!(Failure::new(
             format!("there is no release of `{}` before {current}", service.name),
             "only the one before the current one is kept"
@@ -437,23 +448,32 @@ fn await_health(
     )
 }
 
-/// An error that names a port which another program of the host has.
-fn check_ports(host: &Host, ports: &[Port]) -> Result<()> {
+/// An error that names a port which another service of the host has, running or not, or another program.
+fn check_ports(libvirt: &Libvirt<'_>, service: &Service, ports: &[Port]) -> Result<()> {
     if ports.is_empty() {
         return Ok(());
+    }
+    let host = libvirt.host;
+    let taken = |port: &Port, by: &str| {
+        let message = format!("port {} of {} is taken by {by}", port.host, host.name());
+        let help = format!("choose another by --publish HOST:{}", port.guest);
+        Err(Failure::new(message, help).into())
+    };
+    for name in libvirt.names()? {
+        if name == service.name || libvirt.release(&name)?.is_none() {
+            continue;
+        }
+        let definition = libvirt.virsh(&format!("dumpxml {} --inactive", word(&name)))?;
+        let others = forwarded(&definition);
+        let is_taken = |port: &&Port| others.iter().any(|other| other.clashes(port));
+        if let Some(port) = ports.iter().find(is_taken) {
+            return taken(port, &format!("the service `{name}`"));
+        }
     }
     let sockets = Listening::parse(&host.script(listening::SCRIPT)?);
     match ports.iter().find(|port| sockets.has(port)) {
         None => Ok(()),
-        Some(port) => {
-            let message = format!(
-                "port {} of {} is taken by another program",
-                port.host,
-                host.name()
-            );
-            let help = format!("choose another by --publish HOST:{}", port.guest);
-            bail!(Failure::new(message, help))
-        }
+        Some(port) => taken(port, "another program"),
     }
 }
 
@@ -466,6 +486,29 @@ pub(super) fn releases(host: &Host, service: &Service) -> Result<Vec<u32>> {
         .collect();
     numbers.sort_unstable();
     Ok(numbers)
+}
+
+/// The numbers of the releases that were seen to come up, in order.
+pub(super) fn proven(host: &Host, service: &Service) -> Result<Vec<u32>> {
+    let mut numbers = releases(host, service)?;
+    let each: Vec<_> = numbers
+        .iter()
+        .map(|&number| format!("[ -e {} ] && echo {number}", word(&service.came_up(number))))
+        .collect();
+    let list = host.script(&format!("{}\n:", each.join("\n")))?;
+    numbers.retain(|number| list.lines().any(|line| line.trim().parse() == Ok(*number)));
+    Ok(numbers)
+}
+
+/// The release to go back to when the next one fails: the current one, unless that is of an update that was broken off.
+pub(super) fn last_good(current: u32, proven: &[u32]) -> u32 {
+    let until_now = proven.iter().copied().filter(|&number| number <= current);
+    until_now.max().unwrap_or(current)
+}
+
+fn note_that_it_came_up(host: &Host, service: &Service, release: u32) -> Result<()> {
+    host.script(&format!("touch {}", word(&service.came_up(release))))
+        .map(drop)
 }
 
 /// Removes releases.
@@ -515,7 +558,15 @@ fn announce(host: &Host, service: &Service, ports: &[Port], options: &Up, shell:
 
 #[cfg(test)]
 mod tests {
-    use super::obsolete;
+    use super::{last_good, obsolete};
+
+    #[test]
+    fn a_release_that_was_not_seen_to_come_up_is_not_gone_back_to() {
+        assert_eq!(last_good(3, &[2, 3]), 3);
+        assert_eq!(last_good(3, &[1, 2]), 2);
+        assert_eq!(last_good(2, &[1, 2, 3]), 2);
+        assert_eq!(last_good(1, &[]), 1);
+    }
 
     #[test]
     fn an_update_keeps_the_release_that_ran_before_it_and_none_besides() {

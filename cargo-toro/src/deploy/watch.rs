@@ -5,11 +5,11 @@ use super::libvirt::{Libvirt, State};
 use super::options::{Logs, Screen};
 use super::png;
 use super::service::Service;
-use super::up::releases;
+use super::up::{last_good, proven, releases};
 use crate::console::EndFilter;
 use crate::failure::{Failure, exit_code};
 use crate::parts;
-use crate::shell::Shell;
+use crate::shell::{Shell, answer};
 use crate::values::{Port, Protocol};
 use anyhow::{Context, Result, bail};
 use std::io::{Read, Write};
@@ -24,23 +24,38 @@ pub(super) fn status(host: &Host, service: Option<&Service>) -> Result<u8> {
         for name in libvirt.names()? {
             if let Some(release) = libvirt.release(&name)? {
                 let state = libvirt.state(&name)?;
-                println!("{name:<24} {:<10} release {release}", said(state));
+                answer(format_args!(
+                    "{name:<24} {:<10} release {release}",
+                    said(state)
+                ))?;
             }
         }
         return Ok(0);
     };
     let release = libvirt.release_of(service)?;
     let state = libvirt.state(&service.name)?;
-    println!(
+    answer(format_args!(
         "{} on {}: {}, release {release}",
         service.name,
         host.name(),
         said(state)
-    );
+    ))?;
     let name = word(&service.name);
     let xml = libvirt.virsh(&format!("dumpxml {name}"))?;
-    for port in forwarded(&xml) {
-        println!("  port     {port}");
+    for Port {
+        protocol,
+        address,
+        host,
+        guest,
+    } in forwarded(&xml)
+    {
+        let protocol = match protocol {
+            Protocol::Tcp => "tcp",
+            Protocol::Udp => "udp",
+        };
+        answer(format_args!(
+            "  port     {protocol} {address}:{host} -> {guest}"
+        ))?;
     }
     if state == Some(State::Running)
         && let Ok(display) = libvirt.virsh(&format!("vncdisplay {name}"))
@@ -51,28 +66,34 @@ pub(super) fn status(host: &Host, service: Option<&Service>) -> Result<u8> {
             .and_then(|text| text.parse::<u16>().ok())
     {
         let port = number.saturating_add(5900);
-        println!("  screen   VNC, 127.0.0.1:{port} of the host");
+        answer(format_args!("  screen   VNC, 127.0.0.1:{port} of the host"))?;
         if !host.option().is_empty() {
-            println!(
+            answer(format_args!(
                 "           from here: ssh -L {port}:127.0.0.1:{port} {}",
                 host.name()
-            );
+            ))?;
         }
     }
     let releases: Vec<_> = releases(host, service)?
         .iter()
         .map(u32::to_string)
         .collect();
-    println!(
+    answer(format_args!(
         "  releases {} in {}",
         releases.join(", "),
         service.releases()
-    );
+    ))?;
+    let good = last_good(release, &proven(host, service)?);
+    if good != release {
+        answer(format_args!(
+            "           release {release} is of an update that was broken off: `update` begins it anew, `rollback` goes back to {good}"
+        ))?;
+    }
     let disks = host.script(&format!("ls {} 2>/dev/null; :", word(&service.disks())))?;
     for disk in disks.lines() {
-        println!("  disk     {}/{disk}", service.disks());
+        answer(format_args!("  disk     {}/{disk}", service.disks()))?;
     }
-    println!("  console  {}", service.log());
+    answer(format_args!("  console  {}", service.log()))?;
     Ok(if state == Some(State::Running) {
         0
     } else {
@@ -89,27 +110,23 @@ fn said(state: Option<State>) -> &'static str {
     }
 }
 
-/// The forwarded ports in the definition of a machine: `tcp:0.0.0.0:80 -> 8080`.
-fn forwarded(xml: &str) -> Vec<String> {
+/// The forwarded ports in the definition of a machine: `hostfwd=tcp:0.0.0.0:80-:8080`.
+pub(super) fn forwarded(xml: &str) -> Vec<Port> {
     let words = xml.split("hostfwd=").skip(1);
     let rules = words.filter_map(|rest| rest.split([',', '\'', '"']).next()?.split_once('-'));
-    let guest = |to: &str| to.rsplit(':').next().unwrap_or_default().to_owned();
-    rules
-        .map(|(from, to)| format!("{} -> {}", from.replacen(':', " ", 1), guest(to)))
-        .collect()
+    let port = |(from, to): (&str, &str)| {
+        let (protocol, host) = from.split_once(':')?;
+        let guest = to.rsplit(':').next()?;
+        format!("{host}:{guest}/{protocol}").parse().ok()
+    };
+    rules.filter_map(port).collect()
 }
 
 /// Whether a machine has that port of its host, at whatever address.
 pub(super) fn is_forwarded(xml: &str, port: &Port) -> bool {
-    let protocol = match port.protocol {
-        Protocol::Tcp => "tcp",
-        Protocol::Udp => "udp",
-    };
-    forwarded(xml).iter().any(|rule| {
-        let from = rule.split(" -> ").next().unwrap_or_default();
-        let host = from.rsplit(':').next().unwrap_or_default();
-        from.starts_with(protocol) && host.parse() == Ok(port.host)
-    })
+    forwarded(xml)
+        .iter()
+        .any(|one| (one.protocol, one.host) == (port.protocol, port.host))
 }
 
 /// Hands the terminal to the machine's console.
@@ -217,12 +234,10 @@ mod tests {
     #[test]
     fn forwarded_ports_are_read_from_the_definition() {
         let xml = "<qemu:arg value='user,id=net0,hostfwd=tcp:0.0.0.0:80-:8080,hostfwd=udp:1.2.3.4:53-10.0.2.15:53'/>";
-        assert_eq!(
-            forwarded(xml),
-            ["tcp 0.0.0.0:80 -> 8080", "udp 1.2.3.4:53 -> 53"]
-        );
+        let port = |text: &str| text.parse::<Port>().unwrap();
+        let expected = [port("0.0.0.0:80:8080"), port("1.2.3.4:53:53/udp")];
+        assert_eq!(forwarded(xml), expected);
         assert!(forwarded("<domain/>").is_empty());
-        let port = |text: &str| text.parse().unwrap();
         assert!(is_forwarded(xml, &port("80:9")));
         assert!(is_forwarded(xml, &port("127.0.0.1:53:53/udp")));
         assert!(!is_forwarded(xml, &port("80:9/udp")));

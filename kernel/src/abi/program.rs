@@ -100,7 +100,11 @@ extern "C" fn on_power_button(_: usize) -> ! {
         scheduler::exit(0)
     }
     let signals = [libc::SIGINT, libc::SIGTERM];
-    match signals.into_iter().find(|&s| signal::is_wanted(s)) {
+    let wanted = || signals.into_iter().find(|&s| signal::is_wanted(s));
+    if wanted().is_some() {
+        signal::let_handlers_settle();
+    }
+    match wanted() {
         // The thread blocks nothing, and these signals exist.
         Some(wanted) => drop(signal::send_from_outside(wanted)),
         None => _exit(STATUS_INTERRUPTED),

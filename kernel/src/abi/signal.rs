@@ -13,7 +13,7 @@ use super::process::getpid;
 use super::{program, trap};
 use crate::arch::clock;
 use crate::error::{Errno, Result};
-use crate::scheduler::{Thread, WaitQueue, registry, thread};
+use crate::scheduler::{self, Thread, WaitQueue, registry, thread};
 use crate::sync::SpinLock;
 
 const SIGNALS: usize = 64;
@@ -101,6 +101,21 @@ pub(super) fn is_wanted(signal: c_int) -> bool {
         let handler = ACTIONS.lock()[index].handler;
         handler != libc::SIG_DFL && handler != libc::SIG_IGN || is_awaited(index)
     })
+}
+
+/// When a handler was set last, in nanoseconds since boot.
+static SET_NS: AtomicU64 = AtomicU64::new(0);
+
+/// How long a handler is let alone after it was set.
+const SETTLING_NS: u64 = 100_000_000;
+
+/// Waits until a handler that has just been set does what it is there for. Crates that hand signals on (signal-hook, on which tokio
+/// stands) first set one and then note what it shall do; a signal between the two is forgotten, and a power button is pressed once.
+pub(super) fn let_handlers_settle() {
+    let settled_ns = SET_NS.load(Ordering::Relaxed).saturating_add(SETTLING_NS);
+    if clock::now_ns() < settled_ns {
+        scheduler::sleep_until(settled_ns);
+    }
 }
 
 /// Sends the program a signal that comes from no thread of its own, on a thread that is there for nothing else.
@@ -364,6 +379,9 @@ pub(super) fn set_action(signal: c_int, new: Option<Action>) -> Result<Action> {
     };
     if UNSTOPPABLE & 1 << index != 0 {
         return Err(Errno(libc::EINVAL));
+    }
+    if new.is_function() {
+        SET_NS.store(clock::now_ns(), Ordering::Relaxed);
     }
     let before = core::mem::replace(&mut ACTIONS.lock()[index], new);
     trap::expect(signal, new.handler);

@@ -11,7 +11,7 @@ pub(super) use self::documents::run_one as run_document;
 use crate::cli::Test;
 use crate::failure::exit_code;
 use crate::program;
-use crate::shell::Shell;
+use crate::shell::{Shell, answer};
 use anyhow::Result;
 
 /// Runs the tests; the last line is the sum of all that ran.
@@ -25,7 +25,11 @@ pub(super) fn run(options: &Test, shell: &Shell) -> Result<u8> {
     } else {
         guest::run(options, &workspace, shell)?
     };
-    println!("{} passed, {} failed", counts.passed, counts.failed);
+    // Who has stopped reading is told by the status.
+    let _ = answer(format_args!(
+        "{} passed, {} failed",
+        counts.passed, counts.failed
+    ));
     Ok(if counts.failed == 0 {
         0
     } else {

@@ -4,7 +4,7 @@ use super::counts::Counts;
 use super::has_package;
 use crate::compile::cargo;
 use crate::interrupt;
-use crate::shell::{Shell, quoted};
+use crate::shell::{Shell, answer, quoted};
 use anyhow::{Context, Result, bail};
 use std::io::{BufRead, BufReader, Write};
 use std::path::Path;
@@ -62,10 +62,11 @@ impl Suite<'_> {
             .status()
             .context("cannot start cargo")?;
         stop_if_interrupted()?;
-        println!(
+        // Who has stopped reading is told by the status.
+        let _ = answer(format_args!(
             "test {what} ... {}",
             if status.success() { "ok" } else { "FAILED" }
-        );
+        ));
         Ok(Counts::one(status.success()))
     }
 

@@ -2,6 +2,8 @@
 #![allow(unsafe_code, reason = "it calls C functions of terminals")]
 
 use std::io::BufRead;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
 /// Reads what is typed byte by byte, up to a `q`, with a terminal that leaves bytes as they are.
 fn raw() {
@@ -37,6 +39,24 @@ fn raw() {
     }
 }
 
+/// What the handler of `late` has to do, once that is known.
+static IS_KNOWN: AtomicBool = AtomicBool::new(false);
+
+extern "C" fn handle(_: i32) {
+    println!("interrupted, known: {}", IS_KNOWN.load(Ordering::Relaxed));
+    std::process::exit(0);
+}
+
+/// Sets a handler and takes a moment, as a slow or loaded machine does, until it is known what it shall do.
+fn late() {
+    let handler: extern "C" fn(i32) = handle;
+    // SAFETY: the handler may do what it does: here signals interrupt nobody.
+    unsafe { libc::signal(libc::SIGINT, handler as libc::sighandler_t) };
+    println!("set");
+    std::thread::sleep(Duration::from_millis(50));
+    IS_KNOWN.store(true, Ordering::Relaxed);
+}
+
 fn main() {
     println!(
         "arguments {:?}",
@@ -58,6 +78,7 @@ fn main() {
                 println!("on the terminal {line:?}, {read:?}");
             }
             Ok("raw") => raw(),
+            Ok("late") => late(),
             Ok("lines") => loop {
                 println!("a line");
             },

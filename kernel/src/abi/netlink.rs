@@ -21,7 +21,7 @@ use super::object::{self, Description, Object};
 use super::socket::start_network;
 use crate::arch::clock;
 use crate::error::{Errno, Result};
-use crate::network::interface::Interface;
+use crate::network::ADDRESSES_CHANGED;
 use crate::scheduler::{Notifier, Observer, Readiness, WaitOutcome};
 use crate::sync::{SpinGuard, SpinLock};
 
@@ -205,15 +205,12 @@ impl NetlinkSocket {
     /// Those of `change`.
     #[inline(never)]
     pub(super) fn change_groups(&self, change: &dyn Fn(Groups) -> Result<Groups>) -> Result<()> {
-        let interfaces = interfaces();
+        start_network();
         let mut known = self.known.lock();
         let (groups, first) = &mut *known;
         let wanted = change(*groups)?;
         if wanted != Groups::default() && first.is_none() {
-            for interface in interfaces {
-                let observers = &interface.address_changed;
-                observers.subscribe(self.token(), self.inbox.clone());
-            }
+            ADDRESSES_CHANGED.subscribe(self.token(), self.inbox.clone());
             *first = Some(Known::now());
         }
         *groups = wanted;
@@ -391,20 +388,11 @@ fn answers_to(request: &Request<'_>, asker: Asker) -> Vec<Vec<u8>> {
     datagrams
 }
 
-/// All interfaces.
-fn interfaces() -> impl Iterator<Item = &'static Interface> {
-    let network = start_network();
-    (0..network.interface_count()).filter_map(|index| network.interface(index))
-}
-
 impl Drop for NetlinkSocket {
     fn drop(&mut self) {
         if self.known.lock().1.is_some() {
             let observer: Arc<dyn Observer> = self.inbox.clone();
-            for interface in interfaces() {
-                let observers = &interface.address_changed;
-                observers.unsubscribe(self.token(), &observer);
-            }
+            ADDRESSES_CHANGED.unsubscribe(self.token(), &observer);
         }
     }
 }

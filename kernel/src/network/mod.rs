@@ -205,7 +205,8 @@ fn start(
 
 /// Grows whenever an interface's addresses have changed.
 static ADDRESS_CHANGES: SpinLock<u64> = SpinLock::new(0);
-static ADDRESSES_CHANGED: Notifier = Notifier::new();
+/// Tells those who wait for an address of any interface.
+pub(crate) static ADDRESSES_CHANGED: Notifier = Notifier::new();
 
 /// Wakes those who wait for an address of any interface.
 fn tell_address_change() {

@@ -147,7 +147,7 @@ pub(in crate::commands) fn run_one(options: &DocTest, shell: &Shell) -> Result<u
         screen: Screen::None,
         extra: Vec::new(),
     };
-    let mut vm = Vm::start_with(&launch, Some(console()))?;
+    let mut vm = Vm::start_with(&launch, Some(console(shell)))?;
     let deadline = Instant::now() + Duration::from_secs(options.timeout);
     loop {
         if let Some(end) = vm.end_within(LOOK) {

@@ -68,7 +68,7 @@ fn a_program_reads_about_itself_and_the_machine() {
             r#"members 44 ["root", "web"] true"#,
             "broken true",
             "users 2",
-            r#"own home Some("/root")"#,
+            r#"own home Some("/")"#,
             "no such Some(NotFound)",
             "nobody Some(NotFound)",
             "closed Some(NotFound)",

@@ -72,11 +72,14 @@ impl Observer for Inbox {
 /// Makes the answers to a request, in datagrams.
 type Answering = fn(&Request<'_>, Asker) -> Vec<Vec<u8>>;
 
-/// A socket.
+/// Finds what members of groups are told since the last time, in datagrams, and notes what they know now.
+type Telling = fn(&mut Option<Known>, Groups) -> Vec<Vec<u8>>;
+
+/// A socket. Who answers and tells is noted in it, so that only who makes one leads there, and images of programs that do not are without.
 pub(super) struct NetlinkSocket {
     kind: c_int,
-    /// Who answers. Only who makes such a socket leads there.
     answers_to: Answering,
+    news: Telling,
     /// What names it among others; 0: not yet.
     port: AtomicU32,
     inbox: Arc<Inbox>,
@@ -102,6 +105,7 @@ pub(super) fn open(kind: c_int, protocol: c_int) -> Result<c_int> {
     let socket = NetlinkSocket {
         kind,
         answers_to,
+        news,
         port: AtomicU32::new(0),
         inbox: Arc::new(Inbox::new()),
         known: SpinLock::new((Groups::default(), None)),
@@ -211,7 +215,8 @@ impl NetlinkSocket {
         let wanted = change(*groups)?;
         if wanted != Groups::default() && first.is_none() {
             ADDRESSES_CHANGED.subscribe(self.token(), self.inbox.clone());
-            *first = Some(Known::now());
+            // Nothing is news the first time.
+            let _ = (self.news)(first, wanted);
         }
         *groups = wanted;
         Ok(())
@@ -252,11 +257,8 @@ impl NetlinkSocket {
             drop(answers);
             let mut known = self.known.lock();
             let (groups, before) = &mut *known;
-            let now = Known::now();
-            let news = before.as_ref().map(|before| now.since(before, *groups));
-            *before = Some(now);
+            let news = (self.news)(before, *groups);
             answers = self.inbox.answers.lock();
-            let news = news.unwrap_or_default();
             answers.bytes += news.iter().map(Vec::len).sum::<usize>();
             answers.queue.extend(news);
         }
@@ -342,6 +344,13 @@ impl NetlinkSocket {
             }
         }
     }
+}
+
+fn news(before: &mut Option<Known>, groups: Groups) -> Vec<Vec<u8>> {
+    let now = Known::now();
+    let news = before.as_ref().map(|before| now.since(before, groups));
+    *before = Some(now);
+    news.unwrap_or_default()
 }
 
 /// The answers to a request, in datagrams.

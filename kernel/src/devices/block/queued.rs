@@ -8,11 +8,16 @@ use super::exchange::{Kind, Request};
 use super::queues::Queues;
 use super::slots::{Fault, MAX_DATA_BYTES};
 use super::{BlockDriver, BlockError, Name, check_range};
+use crate::arch::clock;
 use crate::arch::interrupts::Irq;
 use crate::scheduler::Service;
+#[cfg(not(test))]
+use crate::scheduler::sleep_until;
 
 /// How often a request is sent that the device says it cannot do.
-const ATTEMPTS: usize = 3;
+const ATTEMPTS: u32 = 5;
+/// The longest pause before the second attempt, in nanoseconds; before each further one twice as long.
+const PAUSE_NS: u64 = 1_000_000;
 /// How often a request is sent that other requests' errors take down.
 const MAX_ABORTS: usize = 16;
 
@@ -80,6 +85,7 @@ impl QueuedDisk {
                     if failures == ATTEMPTS {
                         return Err(error);
                     }
+                    pause(failures);
                 }
                 Err(Fault::Aborted) => {
                     aborts += 1;
@@ -90,6 +96,15 @@ impl QueuedDisk {
             }
         }
     }
+}
+
+/// Waits by chance after so many failures. QEMU makes one of requests for neighbouring sectors that come together, and all fail for one
+/// that cannot be done: cores that go on in step would meet again.
+fn pause(failures: u32) {
+    let now_ns = clock::now_ns();
+    // Bits that differ most between times that differ little (Knuth, "The Art of Computer Programming", section 6.4).
+    let chance = now_ns.wrapping_mul(0x9E37_79B9_7F4A_7C15) >> 32;
+    sleep_until(now_ns + chance % (PAUSE_NS << (failures - 1)));
 }
 
 impl BlockDriver for QueuedDisk {
@@ -153,3 +168,7 @@ impl BlockDriver for QueuedDisk {
         self.execute(Kind::Flush, 0, Data::Out(&[]))
     }
 }
+
+/// Nobody sleeps in tests, where no other core asks meanwhile.
+#[cfg(test)]
+fn sleep_until(_deadline_ns: u64) {}

@@ -200,13 +200,13 @@ fn a_passing_error_is_tried_again_and_a_lasting_one_returned() {
     let mut sector = [0; 512];
     device.with(|model| model.trouble = Trouble::Fails(2));
     disk.read(9, &mut sector).expect("the third attempt");
-    device.with(|model| model.trouble = Trouble::Fails(3));
+    device.with(|model| model.trouble = Trouble::Fails(5));
     let error = BlockError::Device {
         status: 0x41,
         error: 0x40,
     };
     assert_eq!(disk.read(9, &mut sector), Err(error));
-    device.with(|model| model.trouble = Trouble::Fails(3));
+    device.with(|model| model.trouble = Trouble::Fails(5));
     assert_eq!(disk.flush(), Err(error));
     disk.write(9, &sector).expect("works again");
 }

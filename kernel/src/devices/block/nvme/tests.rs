@@ -285,7 +285,7 @@ fn a_passing_error_is_tried_again_and_a_lasting_one_is_not() {
         error: 0x81,
     };
     assert_eq!(disk.read(9, &mut sector), Err(error));
-    assert_eq!(left(), Trouble::Fails(6, 0x281));
+    assert_eq!(left(), Trouble::Fails(4, 0x281));
     fail(9, 0x4002);
     let error = BlockError::Device {
         status: 0,

@@ -221,7 +221,7 @@ fn a_passing_error_is_tried_again_and_a_lasting_one_is_not() {
     device.with(|model| model.trouble = Trouble::Fails(9, 2, 3));
     let error = |error| Err(BlockError::Device { status: 2, error });
     assert_eq!(disk.flush(), error(3));
-    assert_eq!(left(), Trouble::Fails(6, 2, 3));
+    assert_eq!(left(), Trouble::Fails(4, 2, 3));
     device.with(|model| model.trouble = Trouble::Fails(9, 2, 7));
     assert_eq!(disk.write(9, &sector), error(7));
     assert_eq!(left(), Trouble::Fails(8, 2, 7));

@@ -254,7 +254,7 @@ fn errors_are_told_after_some_attempts() {
     let set = |trouble| model.lock().expect("no panic").trouble = trouble;
     set(Trouble::Fails(2, -1));
     assert_eq!(disk.read(0, &mut [0; 512]), Ok(()));
-    set(Trouble::Fails(3, -1));
+    set(Trouble::Fails(5, -1));
     assert!(matches!(
         disk.read(0, &mut [0; 512]),
         Err(BlockError::Device { .. })

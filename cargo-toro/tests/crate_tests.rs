@@ -179,6 +179,16 @@ fn examples_of_the_documentation_run_in_machines_too() {
     let (output, errors, code) = test(folder.path(), &["--env", "EXTRA=two words"]);
     assert_eq!(code, Some(0), "{output}\n{errors}");
     assert!(output.ends_with("6 passed, 0 failed\n"), "{output}");
+    // From elsewhere, with a folder that is named from there.
+    let reads =
+        "//! ```\n//! assert!(std::path::Path::new(\"/given/word.txt\").is_file());\n//! ```\n";
+    std::fs::write(folder.path().join("src/lib.rs"), reads).unwrap();
+    let elsewhere = folder.path().join("tests");
+    let manifest = ["--doc", "--manifest-path", "../Cargo.toml"];
+    let arguments = [&manifest[..], &["--embed", "data:/given"]].concat();
+    let (output, errors, code) = test(&elsewhere, &arguments);
+    assert_eq!(code, Some(0), "{output}\n{errors}");
+    assert!(output.ends_with("1 passed, 0 failed\n"), "{output}");
     // One that fails in a machine, chosen by its name; what rustdoc made is gone.
     let wrong = "/// ```standalone_crate\n/// std::process::exit(7);\n/// ```\npub fn wrong() {}\n";
     std::fs::write(folder.path().join("src/lib.rs"), wrong).unwrap();

@@ -57,15 +57,13 @@ impl Documents<'_> {
         }
         // Rustdoc leaves its files when it is interrupted.
         let place = folder.join("test");
-        std::fs::create_dir_all(&place)
-            .and_then(|()| tempfile::tempdir_in(&place))
-            .with_context(|| format!("cannot make a folder in {}", place.display()))
-            .and_then(|place| {
-                for variable in ["TMPDIR", "TMP"] {
-                    command.env(variable, place.path());
-                }
-                suite::tests(&mut command)
-            })
+        let files = std::fs::create_dir_all(&place).and_then(|()| tempfile::tempdir_in(&place));
+        let files =
+            files.with_context(|| format!("cannot make a folder in {}", place.display()))?;
+        for variable in ["TMPDIR", "TMP"] {
+            command.env(variable, files.path());
+        }
+        suite::tests(&mut command)
     }
 
     /// The words that start a machine for the program whose path comes behind them.
@@ -90,11 +88,17 @@ impl Documents<'_> {
         option("nic", name(&settings.nic));
         option("disk-bus", name(&settings.disk_bus));
         option("address", settings.address.to_string());
+        // Rustdoc runs it in the package's folder, wherever the user is.
+        let absolute = |path: &Path| {
+            let path = std::path::absolute(path);
+            path.map(|path| path.to_string_lossy().into_owned())
+                .context("the current folder is not known")
+        };
         for disk in &settings.disks {
-            option("disk", disk.image.to_string_lossy().into_owned());
+            option("disk", absolute(&disk.image)?);
         }
         for Embed { folder, path } in &settings.embed {
-            option("embed", format!("{}:{path}", folder.display()));
+            option("embed", format!("{}:{path}", absolute(folder)?));
         }
         option("command-line", command_line.as_str().into());
         option("timeout", self.options.timeout.to_string());

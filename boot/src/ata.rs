@@ -3,14 +3,12 @@
 //! A BIOS reads such a disk word by word, and an emulated machine is left and entered for each of them: a start takes three times
 //! as long so. What is not as expected here is left to the BIOS for good: another kind of disk or controller, a read that fails, and
 //! a disk that brings another boot header than the BIOS read. Standards: Enhanced Disk Drive Specification 3.0 (INT 13h AH=48h, its
-//! device path and the device parameter table extension), ATA-6 (READ DMA), "Programming Interface for Bus Master IDE Controller" 1.0.
+//! device path and the device parameter table extension), ATA-6 (READ DMA EXT), "Programming Interface for Bus Master IDE Controller" 1.0.
 
-use crate::layout::{BOUNCE, BOUNCE_SECTORS, HEADER};
+use crate::direct::{LOOKS, MOST_SECTORS};
 
-/// Looks at a status before a read counts as failed: seconds, since each leaves an emulated machine.
-const LOOKS: u32 = 1 << 22;
-/// Most sectors of one read.
-pub(crate) const MOST_SECTORS: u32 = 255;
+/// Physical region descriptors that the most sectors need: of 64 KiB each, and one more where they begin within such.
+const DESCRIPTORS: u32 = MOST_SECTORS / 128 + 1;
 
 core::arch::global_asm!(
     r#"
@@ -25,15 +23,15 @@ ata_ask16:
     ret
 
     .code32
-    # After the boot header: find the ports of the boot disk, and see whether DMA brings the header too.
-ata_prepare:
+    # Find the ports of the boot disk: EAX = the routine that reads it. Carry: not by this way.
+ata_find:
     # The key of a device path; behind it the bus and the interface.
     cmp word ptr [ata_drive + 30], 0xbedd
-    jne ata_prepare_end
+    jne ata_find_fail
     cmp dword ptr [ata_drive + 36], 0x20494350
-    jne ata_prepare_end
+    jne ata_find_fail
     cmp dword ptr [ata_drive + 40], 0x20415441
-    jne ata_prepare_end
+    jne ata_find_fail
     # The table extension: its sum is 0, and the disk knows LBA.
     movzx esi, word ptr [ata_drive + 26]
     movzx eax, word ptr [ata_drive + 28]
@@ -41,15 +39,15 @@ ata_prepare:
     add esi, eax
     mov ecx, 15
     mov al, [esi + 15]
-ata_prepare_sum:
+ata_find_sum:
     add al, [esi + ecx - 1]
     dec ecx
-    jnz ata_prepare_sum
+    jnz ata_find_sum
     test al, al
-    jnz ata_prepare_end
+    jnz ata_find_fail
     mov al, [esi + 4]
     test al, 0x40
-    jz ata_prepare_end
+    jz ata_find_fail
     mov [ata_device], al
     mov ax, [esi + 2]
     mov [ata_control], ax
@@ -57,13 +55,13 @@ ata_prepare_sum:
     mov [ata_command], ax
     # ECX = where the channel's registers lie among those of the bus master.
     cmp ax, 0x1f0
-    je ata_prepare_pci
+    je ata_find_pci
     mov cl, 8
     cmp ax, 0x170
-    jne ata_prepare_end
+    jne ata_find_fail
 
     # EBX = the configuration address of the controller: bus, device and function are a byte each in the path.
-ata_prepare_pci:
+ata_find_pci:
     mov eax, [ata_drive + 48]
     movzx ebx, al
     or bh, 0x80
@@ -77,56 +75,35 @@ ata_prepare_pci:
     or ebx, eax
     # IDE, and a bus master.
     mov al, 0x08
-    call ata_config
+    call direct_config
     in eax, dx
     shr eax, 8
     and eax, 0xffff80
     cmp eax, 0x010180
-    jne ata_prepare_end
+    jne ata_find_fail
     mov al, 0x20
-    call ata_config
+    call direct_config
     in eax, dx
     test al, 1
-    jz ata_prepare_end
+    jz ata_find_fail
     and eax, 0xfff0
-    jz ata_prepare_end
+    jz ata_find_fail
     add eax, ecx
     mov [ata_master], ax
     mov al, 0x04
-    call ata_config
+    call direct_config
     in ax, dx
     or al, 5
     out dx, ax
 
-    # The header once more, 8 sectors: where its first 8 words come out the same, this is the disk, and it can. They hold sums of the
-    # header and of the ELF.
-    mov eax, [disk_lba]
-    mov ecx, 8
-    mov edi, {BOUNCE}
-    call ata_read
-    mov esi, {HEADER}
-    repe cmpsd
-    jne ata_forget
-    # The buffer is left for the ends of segments alone.
-    cmp word ptr [ata_master], 0
-    je ata_prepare_end
-    mov dword ptr [disk_most], 8
-ata_prepare_end:
+    mov eax, offset ata_read
+    jmp direct_try
+ata_find_fail:
+    stc
     ret
 
-    # Select the configuration register AL of the controller; DX = the port to read or write it. Changes EAX.
-ata_config:
-    movzx eax, al
-    or eax, ebx
-    mov dx, 0xcf8
-    out dx, eax
-    mov dl, 0xfc
-    ret
-
-    # Read ECX sectors, 1 to {MOST_SECTORS}, from the LBA EAX on to EDI, which is even. Carry: not by this way. Keeps registers.
+    # As direct_read has it.
 ata_read:
-    cmp word ptr [ata_master], 1
-    jb ata_read_never
     pushad
     # Descriptors: address and bytes, up to the next 64 KiB each; 0 bytes are 64 KiB. The last is marked.
     mov ebx, offset ata_descriptors - 8
@@ -155,13 +132,24 @@ ata_read_room:
     mov al, 0x0a
     out dx, al
     movzx ebx, word ptr [ata_command]
-    mov eax, esi
-    shr eax, 24
-    or al, [ata_device]
+    mov al, [ata_device]
     lea edx, [ebx + 6]
     out dx, al
     call ata_wait
     jc ata_read_fail
+    # Each register holds two bytes, of which the upper is written first; the LBA ends below 2^32.
+    lea edx, [ebx + 2]
+    mov al, ch
+    out dx, al
+    mov eax, esi
+    shr eax, 24
+    inc edx
+    out dx, al
+    mov al, 0
+    inc edx
+    out dx, al
+    inc edx
+    out dx, al
     lea edx, [ebx + 2]
     mov al, cl
     out dx, al
@@ -174,7 +162,7 @@ ata_read_room:
     shr eax, 8
     inc edx
     out dx, al
-    # To memory, marks of before cleared; then READ DMA, then start.
+    # To memory, marks of before cleared; then READ DMA EXT, then start.
     mov dx, [ata_master]
     mov al, 8
     out dx, al
@@ -186,7 +174,7 @@ ata_read_room:
     mov eax, offset ata_descriptors
     out dx, eax
     lea edx, [ebx + 7]
-    mov al, 0xc8
+    mov al, 0x25
     out dx, al
     mov dx, [ata_master]
     mov al, 9
@@ -210,12 +198,10 @@ ata_read_look:
 ata_read_fail:
     mov al, 0
     call ata_stop
-    call ata_forget
     mov eax, offset ata_reset16
     call mode_real
     popad
     stc
-ata_read_never:
     ret
 ata_read_done:
     call ata_stop
@@ -228,13 +214,6 @@ ata_read_done:
     jnz ata_read_fail
     popad
     clc
-    ret
-
-    # Leave the disk to the BIOS from here on; what the buffer holds may be half of a read.
-ata_forget:
-    mov word ptr [ata_master], 0
-    mov dword ptr [disk_held], 0
-    mov dword ptr [disk_most], {BOUNCE_SECTORS}
     ret
 
     # Stop the bus master, take what the disk wants to say, and let it interrupt again. Keeps AL.
@@ -282,10 +261,10 @@ ata_reset16:
     ret
 
     .balign 4
-    # Physical region descriptors: {MOST_SECTORS} sectors touch three times 64 KiB at most.
+    # Physical region descriptors.
 ata_descriptors:
-    .zero 8 * 3
-    # First ports of the channel's command registers and of the bus master's; the latter is 0 where there is none to be used.
+    .zero 8 * {DESCRIPTORS}
+    # First ports of the channel's command registers and of the bus master's.
 ata_command:
     .word 0
 ata_master:
@@ -301,9 +280,6 @@ ata_drive:
     .word 66
     .zero 64
     "#,
-    HEADER = const HEADER,
-    BOUNCE = const BOUNCE,
-    BOUNCE_SECTORS = const BOUNCE_SECTORS,
     LOOKS = const LOOKS,
-    MOST_SECTORS = const MOST_SECTORS,
+    DESCRIPTORS = const DESCRIPTORS,
 );

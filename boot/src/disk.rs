@@ -1,11 +1,11 @@
-//! Reads the boot disk by INT 13h AH=42h (Enhanced Disk Drive Specification 3.0), or by DMA where `ata` can.
+//! Reads the boot disk by INT 13h AH=42h (Enhanced Disk Drive Specification 3.0), or without the BIOS where `direct` can.
 //!
 //! Each read takes as much as the bounce buffer holds and the ELF has: a call of the BIOS costs more than the sectors, and what comes
 //! next is mostly what lies behind. A read that fails three times is tried again with half the sectors: some BIOSes take fewer than
 //! 127. One sector that can't be read is the end.
 
-use crate::ata::MOST_SECTORS;
-use crate::layout::{BOUNCE, BOUNCE_SECTORS, BUFFER_LEN, ELF_AT, PARTITION_LBA};
+use crate::direct::MOST_SECTORS;
+use crate::layout::{BOUNCE, BOUNCE_SECTORS, ELF_AT, PARTITION_LBA};
 
 core::arch::global_asm!(
     r#"
@@ -19,7 +19,7 @@ disk_prepare:
     mov dword ptr [disk_mask], 2047
     mov dword ptr [disk_most], {BOUNCE_SECTORS} / 4
     mov dword ptr [disk_partition], {PARTITION_LBA} / 4
-    mov dword ptr [disk_end], ({PARTITION_LBA} * 512 + {BUFFER_LEN}) / 2048
+    mov dword ptr [disk_end], {PARTITION_LBA} / 4 + 1
 disk_prepare_end:
     ret
 
@@ -41,8 +41,8 @@ disk_read:
 disk_read_chunk:
     test ebp, ebp
     jz disk_read_end
-    # Whole sectors to an even address: by DMA, if that is to be had.
-    cmp word ptr [ata_master], 0
+    # Whole sectors to an even address: straight, if there is a way.
+    cmp dword ptr [direct_way], 0
     je disk_read_some
     mov ecx, ebp
     shr ecx, 9
@@ -58,7 +58,7 @@ disk_read_whole:
     mov eax, esi
     shr eax, 9
     add eax, [disk_partition]
-    call ata_read
+    call direct_read
     jc disk_read_some
     shl ecx, 9
     add esi, ecx
@@ -140,7 +140,7 @@ disk_bounce_try:
     mov eax, [disk_lba]
     push edi
     mov edi, {BOUNCE}
-    call ata_read
+    call direct_read
     pop edi
     jnc disk_bounce_done
     mov eax, offset disk_read16
@@ -193,9 +193,9 @@ disk_mask:
     .long 511
 disk_partition:
     .long {PARTITION_LBA}
-    # Behind the last sector that may be read: the header's, until the length of the ELF is known.
+    # Behind the last sector that may be read: the header's first, until the length of the ELF is known.
 disk_end:
-    .long {PARTITION_LBA} + {BUFFER_LEN} / 512
+    .long {PARTITION_LBA} + 1
     # Sectors in the bounce buffer, from disk_lba on.
 disk_held:
     .long 0
@@ -219,7 +219,6 @@ disk_lba:
 disk_message:
     .asciz "the BIOS can't read sector # of the boot disk (INT 13h error #)\r\n"
     "#,
-    BUFFER_LEN = const BUFFER_LEN,
     ELF_AT = const ELF_AT,
     PARTITION_LBA = const PARTITION_LBA,
     BOUNCE = const BOUNCE,

@@ -128,10 +128,19 @@ elf_load_segment:
     sub edx, ecx
     xor eax, eax
     mov ecx, edx
-    shr ecx, 2
-    rep stosd
+    shr ecx, 5
+    jz elf_clear_rest
+    # In registers, as disk_copy.
+elf_clear:
+    .irp at, 0, 4, 8, 12, 16, 20, 24, 28
+    mov [edi + \at], eax
+    .endr
+    add edi, 32
+    dec ecx
+    jnz elf_clear
+elf_clear_rest:
     mov ecx, edx
-    and ecx, 3
+    and ecx, 31
     rep stosb
 elf_load_segment_end:
     ret

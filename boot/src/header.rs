@@ -4,16 +4,18 @@ use crate::layout::{BUFFER_LEN, COMMAND_LINE_AT, HEADER};
 
 /// Length of the header that its CRC covers; the CRC follows.
 const CHECKED_LEN: u32 = 28;
+/// What is read first of the header, in bytes.
+const SECTOR: u32 = 512;
 
 core::arch::global_asm!(
     r#"
     .section .boot.stage2, "ax"
     .code32
-    # Read the header with the command line behind it, and end the command line with NUL.
+    # Read the header, and as much of the command line as its sector has.
 header_read:
     xor esi, esi
     mov edi, {HEADER}
-    mov ecx, {BUFFER_LEN}
+    mov ecx, {SECTOR}
     call disk_read
     # "TOROBOOT", version 1.
     mov esi, offset header_none
@@ -52,7 +54,6 @@ header_bit_next:
     mov eax, [{HEADER} + 12]
     cmp eax, {BUFFER_LEN} - {COMMAND_LINE_AT}
     ja fail
-    mov byte ptr [eax + {HEADER} + {COMMAND_LINE_AT}], 0
     mov eax, [{HEADER} + 16]
     test eax, eax
     js fail
@@ -60,6 +61,18 @@ header_bit_next:
     jne fail
     mov [elf_len], eax
     jmp disk_limit
+
+    # Read the rest of the command line, and end it with NUL.
+header_rest:
+    mov ecx, [{HEADER} + 12]
+    mov byte ptr [ecx + {HEADER} + {COMMAND_LINE_AT}], 0
+    sub ecx, {SECTOR} - {COMMAND_LINE_AT}
+    jbe header_rest_end
+    mov esi, {SECTOR}
+    mov edi, {HEADER} + {SECTOR}
+    jmp disk_read
+header_rest_end:
+    ret
 
     .balign 4
 elf_len:
@@ -72,6 +85,7 @@ header_damaged:
     .asciz "the boot header is damaged\r\n"
     "#,
     HEADER = const HEADER,
+    SECTOR = const SECTOR,
     BUFFER_LEN = const BUFFER_LEN,
     COMMAND_LINE_AT = const COMMAND_LINE_AT,
     CHECKED_LEN = const CHECKED_LEN,

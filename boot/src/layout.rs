@@ -21,6 +21,10 @@ pub(crate) const BOUNCE: u32 = 0x1_0000;
 pub(crate) const BOUNCE_SECTORS: u32 = 127;
 /// A note segment of the ELF.
 pub(crate) const NOTES: u32 = 0x2_0000;
+/// The queue of a virtio disk.
+pub(crate) const QUEUE: u32 = 0x2_8000;
+/// Room for it.
+pub(crate) const QUEUE_LEN: u32 = 0x8000;
 /// Size of `HEADER`, `PROGRAMS` and `NOTES` each.
 pub(crate) const BUFFER_LEN: u32 = 4096;
 /// Nothing of an ELF may be loaded below: the loader and the BIOS live there.
@@ -39,3 +43,4 @@ const _: () = assert!(HEADER + BUFFER_LEN < PROGRAMS);
 const _: () = assert!(PROGRAMS + BUFFER_LEN <= MEMORY_MAP);
 const _: () = assert!(MEMORY_MAP_END <= START_INFO);
 const _: () = assert!(BOUNCE + BOUNCE_SECTORS * 512 <= NOTES);
+const _: () = assert!(NOTES + BUFFER_LEN <= QUEUE);

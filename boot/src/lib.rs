@@ -8,8 +8,8 @@
 //! every call of the BIOS `mode` goes to real mode and back; what is read goes through a bounce
 //! buffer below 1 MiB. `console` says what went wrong, on the screen and on COM1, and halts.
 //!
-//! What a BIOS would read word by word, an ATA disk at its usual ports, is read by DMA (`ata`); the BIOS reads all else, and whatever
-//! that can't.
+//! What a BIOS reads word by word or in small pieces is read without it where that can be (`direct`): an ATA disk at its usual ports
+//! by DMA (`ata`), a virtio disk by its queue (`virtio`). The BIOS reads all else.
 //!
 //! No FPU, MMX or SSE, no unreal mode, no assumption about the boot drive but the number in DL.
 //! The header is checked by its CRC; the ELF's CRC is for tools: it would cost the guest several
@@ -28,6 +28,7 @@
 //! | `0x7e00` to `0xfa00` at most | second stage with its variables |
 //! | `0x10000` | bounce buffer, 127 sectors: does not cross 64 KiB; more some BIOSes refuse |
 //! | `0x20000` | notes of the ELF (4096 bytes) |
+//! | `0x28000` to `0x30000` at most | queue of a virtio disk |
 //! | from `0x100000` | the ELF's segments |
 //!
 //! # Conventions
@@ -41,6 +42,7 @@
 mod a20;
 mod ata;
 mod console;
+mod direct;
 mod disk;
 mod elf;
 mod header;
@@ -50,6 +52,7 @@ mod memory_map;
 mod mode;
 mod pvh;
 mod start;
+mod virtio;
 
 #[cfg(panic = "abort")]
 mod panic {

@@ -18,7 +18,8 @@ start16:
 start:
     call disk_prepare
     call header_read
-    call ata_prepare
+    call direct_prepare
+    call header_rest
 
     # The first bytes of the ELF, with its headers.
     mov esi, {ELF_AT}

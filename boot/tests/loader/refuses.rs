@@ -3,6 +3,7 @@
 use crate::disk::{change_header, disk};
 use crate::kernel::elf;
 use crate::machine::Machine;
+use crate::starts::faulty;
 
 /// Offset of the ELF on the disk.
 const ELF: usize = 2056 * 512;
@@ -60,6 +61,18 @@ fn a_truncated_disk() {
     let said = complaint("truncated", 128, |disk| disk.truncate(ELF + 116 * 512));
     let expected = "\r\nToro: the BIOS can't read sector 2172 of the boot disk (INT 13h error ";
     assert!(said.starts_with(expected), "{said}");
+}
+
+#[test]
+fn a_virtio_disk_with_a_bad_sector() {
+    let disk = disk(&elf(0), "");
+    let options = faulty("virtio-blk-pci", "inject-error.0.once=off");
+    let said = Machine::boot("virtio-bad", &disk, &options).line();
+    // What begins within a sector goes through the buffer, 9 sectors; all behind is read at once. Status 1 is an error.
+    assert_eq!(
+        said,
+        "\r\nToro: the virtio disk can't read from sector 2081 of the boot disk on (status 1)\r\n"
+    );
 }
 
 #[test]

@@ -93,10 +93,10 @@ fn a_narrow_way_is_filled_and_its_queue_is_not_overrun() {
         assert!(again == lost, "{weather:?}: {again} {lost}");
         assert!(lost <= lost_at_most, "{weather:?}: {lost}");
     }
-    // Half a dozen segments fit into it, and many of those sent again are lost again.
-    let weather = way(100 << 10, 8 << 10, 10_000);
-    let (rate, ..) = bring(MIB, weather, 0);
-    assert!(rate > 80, "{rate}");
+    // Half a dozen segments fit into it, and many of those sent again are lost again. Which ones hangs on each microsecond: the mean of some.
+    let rates = (0..10).map(|step| bring(MIB, way(100 << 10, 8 << 10, 9_500 + 100 * step), 0).0);
+    let mean = rates.sum::<u64>() / 10;
+    assert!(mean > 76, "{mean}");
 }
 
 #[test]

@@ -43,8 +43,8 @@ use crate::seq::Seq;
 /// A time that never comes.
 pub(crate) const NEVER: u64 = u64::MAX;
 const SECOND: u64 = 1_000_000;
-/// How long an acknowledgement waits for data to go with.
-pub(crate) const ACK_DELAY_US: u64 = 10_000;
+/// How long an acknowledgement waits for data to go with. Linux waits 40 ms at least (`TCP_DELACK_MIN`), and a peer never less than 200 for one.
+pub(crate) const ACK_DELAY_US: u64 = 25_000;
 /// How long a peer may leave unanswered what we sent, a request for a connection included: at least 100 s (RFC 1122, section 4.2.3.5), so
 /// that a link may be down for a minute.
 const ANSWER_TIMEOUT_US: u64 = 120 * SECOND;

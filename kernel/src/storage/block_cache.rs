@@ -17,6 +17,10 @@ use crate::devices::block::{BlockDriver, BlockError};
 use crate::scheduler::Turn;
 use crate::sync::SpinLock;
 
+mod arena;
+
+use arena::Arena;
+
 /// Bytes in a cached block.
 const BLOCK_LEN: usize = 4096;
 const BLOCK_LEN_U64: u64 = BLOCK_LEN as u64;
@@ -31,8 +35,6 @@ const WRITTEN_SHARE: usize = 32;
 const WRITTEN_MIN: usize = 16;
 /// Of those, how many go at most when one comes.
 const LEAVE_AT_ONCE: usize = 4;
-/// The place in the arena of a way that was never used.
-const NOWHERE: usize = usize::MAX;
 
 /// A cache over a disk.
 pub struct BlockCache {
@@ -56,14 +58,13 @@ pub struct Counts {
     pub write_commands: u64,
 }
 
-/// A place for a block.
-#[derive(Clone, Copy)]
+/// A block that is here.
 struct Way {
     block: u64,
     last_use: u64,
-    /// Where its bytes are in the arena.
-    start: usize,
-    /// How many there are: 0 in a place that is empty, less than [`BLOCK_LEN`] for the end of a disk.
+    /// The block of the arena that has its bytes.
+    place: usize,
+    /// How many there are: less than [`BLOCK_LEN`] for the end of a disk.
     len: usize,
     /// Whether it differs from the disk.
     is_dirty: bool,
@@ -72,11 +73,11 @@ struct Way {
 }
 
 struct State {
-    sets: Vec<[Way; WAYS]>,
-    /// The bytes of all blocks. Its memory is reserved at the start, in one piece, so that the cache does not scatter over the
-    /// memory of programs, and filled from the front as blocks come.
-    arena: Vec<u8>,
-    /// Places in the arena that nothing has any more.
+    /// Each of at most [`WAYS`].
+    sets: Vec<Vec<Way>>,
+    /// The bytes of all blocks.
+    arena: Arena,
+    /// Blocks of the arena that nothing has any more.
     idle: Vec<usize>,
     /// Blocks that came by being written, the oldest first; some of them may be gone or were read since.
     written: VecDeque<u64>,
@@ -131,9 +132,7 @@ impl State {
 
     fn way(&mut self, block: u64) -> Option<&mut Way> {
         let index = self.set_of(block);
-        self.sets[index]
-            .iter_mut()
-            .find(|way| way.block == block && way.len != 0)
+        self.sets[index].iter_mut().find(|way| way.block == block)
     }
 
     fn find(&mut self, block: u64) -> Option<&[u8]> {
@@ -142,48 +141,70 @@ impl State {
         let way = self.way(block)?;
         way.last_use = uses;
         way.is_unread = false;
-        let (start, len) = (way.start, way.len);
-        self.arena.get(start..start + len)
+        let (place, len) = (way.place, way.len);
+        self.arena.block(place).get(..len)
     }
 
-    /// Puts a block in its place, or in that of the one of its set that was not used for longest and is on the disk; one that is
-    /// written, if it can, in that of another that was only written. There may be none.
+    /// Puts a block in its place, or one that is new, or that of the one of its set that was not used for longest and is on the disk; one
+    /// that is written, if it can, in that of another that was only written. There may be none.
     fn insert(&mut self, block: u64, data: &[u8], is_written: bool) -> Option<&mut Way> {
         self.uses += 1;
         let index = self.set_of(block);
-        let ways = &mut self.sets[index];
-        let same = ways
-            .iter()
-            .position(|way| way.block == block && way.len != 0);
-        let clean = (0..WAYS).filter(|&way| !ways[way].is_dirty);
-        let worth = |way: &Way| (!(is_written && way.is_unread), way.last_use);
-        let place = same.or_else(|| clean.min_by_key(|&way| worth(&ways[way])))?;
-        let way = &mut ways[place];
+        let ways = &self.sets[index];
+        let same = ways.iter().position(|way| way.block == block);
+        let clean = (0..ways.len()).filter(|&way| !ways[way].is_dirty);
+        let oldest = clean.min_by_key(|&way| {
+            let way = &ways[way];
+            (!(is_written && way.is_unread), way.last_use)
+        });
+        let alike = oldest.filter(|&way| is_written && ways[way].is_unread);
+        let way = match same.or(alike) {
+            Some(way) => way,
+            None => self.add_way(index).or(oldest)?,
+        };
+        let way = &mut self.sets[index][way];
         let data = &data[..data.len().min(BLOCK_LEN)];
-        if way.start == NOWHERE
-            && let Some(start) = self.idle.pop()
-        {
-            way.start = start;
-        }
-        if way.start != NOWHERE {
-            self.arena[way.start..way.start + data.len()].copy_from_slice(data);
-        } else if self.arena.capacity() - self.arena.len() >= BLOCK_LEN {
-            way.start = self.arena.len();
-            self.arena.extend_from_slice(data);
-            self.arena.resize(way.start + BLOCK_LEN, 0);
-        } else {
-            return None;
-        }
+        self.arena.block(way.place)[..data.len()].copy_from_slice(data);
         self.dirty -= usize::from(way.is_dirty);
         *way = Way {
             block,
             last_use: self.uses,
-            start: way.start,
+            place: way.place,
             len: data.len(),
             is_dirty: false,
             is_unread: is_written && (same.is_none() || way.is_unread),
         };
         Some(way)
+    }
+
+    /// One way more in a set, of no block yet, if it has not all and there is memory.
+    fn add_way(&mut self, set: usize) -> Option<usize> {
+        let ways = &mut self.sets[set];
+        let count = ways.len();
+        if count == WAYS || ways.try_reserve(1).is_err() {
+            return None;
+        }
+        let place = self.idle.pop().or_else(|| self.arena.grow())?;
+        ways.push(Way {
+            block: u64::MAX,
+            last_use: 0,
+            place,
+            len: 0,
+            is_dirty: false,
+            is_unread: false,
+        });
+        Some(count)
+    }
+
+    /// Lets go of a block.
+    fn remove(&mut self, block: u64) {
+        let set = self.set_of(block);
+        let ways = &mut self.sets[set];
+        if let Some(index) = ways.iter().position(|way| way.block == block) {
+            let way = ways.swap_remove(index);
+            self.dirty -= usize::from(way.is_dirty);
+            self.idle.push(way.place);
+        }
     }
 
     /// Notes that a block came by being written, and lets the oldest of its kind go where there are many.
@@ -196,20 +217,12 @@ impl State {
             let Some(oldest) = self.written.front().copied() else {
                 break;
             };
-            let mut start = NOWHERE;
-            if let Some(way) = self.way(oldest)
-                && way.is_unread
-            {
-                if way.is_dirty {
-                    break;
-                }
-                start = core::mem::replace(&mut way.start, NOWHERE);
-                way.len = 0;
+            match self.way(oldest) {
+                Some(way) if way.is_unread && way.is_dirty => break,
+                Some(way) if way.is_unread => self.remove(oldest),
+                _ => {}
             }
             self.written.pop_front();
-            if start != NOWHERE {
-                self.idle.push(start);
-            }
         }
         self.written.push_back(block);
     }
@@ -222,53 +235,29 @@ impl State {
             return false;
         };
         way.last_use = uses;
-        let start = way.start + within;
+        let place = way.place;
         let is_new = !core::mem::replace(&mut way.is_dirty, true);
-        self.arena[start..start + data.len()].copy_from_slice(data);
+        self.arena.block(place)[within..within + data.len()].copy_from_slice(data);
         self.writes += 1;
         if is_new {
             self.note_dirty(block);
         }
         true
     }
-
-    fn forget(&mut self, block: u64) {
-        if let Some(way) = self.way(block) {
-            way.len = 0;
-            let was_dirty = core::mem::take(&mut way.is_dirty);
-            self.dirty -= usize::from(was_dirty);
-        }
-    }
 }
 
 impl BlockCache {
-    /// A cache of about `capacity_bytes`, at least eight blocks, over `disk`; smaller if there is no such memory in one piece.
+    /// A cache of about `capacity_bytes`, at least eight blocks, over `disk`; smaller while there is no such memory.
     pub fn new(disk: Arc<dyn BlockDriver>, capacity_bytes: usize) -> Self {
-        let mut set_count = 1 << (capacity_bytes / (WAYS * BLOCK_LEN)).max(1).ilog2();
-        let mut arena = Vec::new();
-        while arena
-            .try_reserve_exact(set_count * WAYS * BLOCK_LEN)
-            .is_err()
-            && set_count > 1
-        {
-            set_count /= 2;
-        }
-        let empty = Way {
-            block: 0,
-            last_use: 0,
-            start: NOWHERE,
-            len: 0,
-            is_dirty: false,
-            is_unread: false,
-        };
+        let set_count = 1 << (capacity_bytes / (WAYS * BLOCK_LEN)).max(1).ilog2();
         Self {
             len_bytes: disk
                 .sector_count()
                 .saturating_mul(disk.sector_len_bytes() as u64),
             disk,
             state: SpinLock::new(State {
-                sets: alloc::vec![[empty; WAYS]; set_count],
-                arena,
+                sets: (0..set_count).map(|_| Vec::new()).collect(),
+                arena: Arena::new(set_count * WAYS),
                 idle: Vec::new(),
                 written: VecDeque::new(),
                 uses: 0,
@@ -296,7 +285,7 @@ impl BlockCache {
 
     /// Bytes of memory that it has used for blocks so far: at most its capacity.
     pub fn used_bytes(&self) -> usize {
-        self.state.lock().arena.len()
+        self.state.lock().arena.len() * BLOCK_LEN
     }
 
     /// How useful it was so far.
@@ -554,7 +543,7 @@ impl BlockCache {
                 }
                 Ok(()) => {}
                 // Nobody knows what is on the disk now.
-                Err(_) => state.forget(index),
+                Err(_) => state.remove(index),
             }
         }
         written
@@ -599,8 +588,8 @@ impl BlockCache {
         row.clear();
         let mut state = self.state.lock();
         for block in blocks() {
-            if let Some(&mut Way { start, len, .. }) = state.way(block) {
-                row.extend_from_slice(&state.arena[start..start + len]);
+            if let Some(&mut Way { place, len, .. }) = state.way(block) {
+                row.extend_from_slice(&state.arena.block(place)[..len]);
             }
         }
         drop(state);

@@ -25,6 +25,8 @@ ata_ask16:
     .code32
     # Find the ports of the boot disk: EAX = the routine that reads it. Carry: not by this way.
 ata_find:
+    mov eax, offset ata_ask16
+    call mode_real
     # The key of a device path; behind it the bus and the interface.
     cmp word ptr [ata_drive + 30], 0xbedd
     jne ata_find_fail

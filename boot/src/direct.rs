@@ -18,9 +18,9 @@ core::arch::global_asm!(
 direct_prepare:
     cmp byte ptr [boot_is_cd], 0
     jne direct_prepare_end
-    call ata_find
-    jnc direct_prepare_found
     call virtio_find
+    jnc direct_prepare_found
+    call ata_find
     jc direct_prepare_end
 direct_prepare_found:
     mov [direct_way], eax

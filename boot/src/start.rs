@@ -9,7 +9,6 @@ core::arch::global_asm!(
 start16:
     call a20_enable16
     call memory_map_read16
-    call ata_ask16
     mov eax, offset start
     push eax
     jmp protect16

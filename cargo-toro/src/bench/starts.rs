@@ -12,6 +12,8 @@ use crate::vm::End;
 use anyhow::{Context, Result};
 use std::time::Duration;
 
+/// A service with callbacks and without a disk.
+const SMALL: &str = "http";
 /// As often each machine is started to see whether it does.
 const STARTS: u32 = 20;
 const MILLISECONDS: f64 = 1e3;
@@ -30,7 +32,7 @@ const MEMORIES: [Size; 4] = [
     Size::mib(16 << 10),
 ];
 
-/// Measures the starts of hello, and one of the service against the firmware.
+/// Measures the starts of hello, and those of two services against the firmware.
 pub(super) fn measure(bench: &Bench, report: &mut Report) -> Result<()> {
     let hello = bench.build(HELLO)?;
     let q35 = |boot| Way {
@@ -73,9 +75,14 @@ pub(super) fn measure(bench: &Bench, report: &mut Report) -> Result<()> {
     })?;
 
     // As the tool makes a machine, and with the disks that QEMU makes of `-drive file=…` alone.
-    let service = bench.service()?;
-    for (bus, what) in [(None, ""), (Some(DiskBus::Ide), ", IDE disks")] {
-        measure_firmware(bench, report, &service, bus, what)?;
+    let mut services = vec![bench.service()?];
+    if services[0].name() != SMALL {
+        services.push(bench.build(SMALL)?);
+    }
+    for service in &services {
+        for (bus, what) in [(None, ""), (Some(DiskBus::Ide), ", IDE disks")] {
+            measure_firmware(bench, report, service, bus, what)?;
+        }
     }
     Ok(())
 }

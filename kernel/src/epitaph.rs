@@ -78,14 +78,14 @@ pub fn end(status: u8) -> ! {
         Console,
         "toro: this machine has no way to power itself off: it is halted"
     );
-    console::drain_serial();
+    console::finish();
     power::halt()
 }
 
 /// Tells the host the exit status; it is on the line when this returns.
 pub fn tell_status(status: u8) {
     let _ = write!(Serial, "\x1b]toro;exit={status}\x07");
-    console::drain_serial();
+    console::finish();
 }
 
 struct Serial;
@@ -134,7 +134,7 @@ pub fn whereabouts(frame: &Frame) {
         "toro: nobody knows what the interrupt was for: going on"
     );
     // Whoever was interrupted while writing knows of its own bytes alone.
-    console::drain_serial();
+    console::finish();
 }
 
 /// Writes what a developer wants to know of an exception.

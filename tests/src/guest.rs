@@ -17,6 +17,8 @@ use std::io::ErrorKind;
 use std::net::{Ipv4Addr, SocketAddrV4, TcpStream, UdpSocket};
 use std::path::Path;
 use std::sync::Arc;
+use std::thread;
+use std::time::{Duration, Instant};
 use tempfile::TempDir;
 
 /// A machine that is not yet started. Without more words it is what the program's Cargo.toml says, except that its
@@ -325,8 +327,24 @@ impl Running {
         }
     }
 
+    /// What the text screen shows once this is on it, line by line: what a program writes is drawn a moment later.
+    pub fn screen_with(&self, text: &str) -> String {
+        let start = Instant::now();
+        loop {
+            let screen = self.screen();
+            if screen.contains(text) {
+                return screen;
+            }
+            assert!(
+                start.elapsed() < DEADLINE,
+                "no {text:?} on the screen:\n{screen}"
+            );
+            thread::sleep(Duration::from_millis(20));
+        }
+    }
+
     /// What the text screen shows, line by line: the characters of its cells.
-    pub fn screen(&self) -> String {
+    fn screen(&self) -> String {
         let mut session = self.vm.session().expect("QEMU's control socket");
         let dump = session
             .monitor("xp /2000hx 0xb8000")

@@ -125,7 +125,7 @@ fn what_is_typed_on_the_keyboard_reaches_the_program() {
         "ret",
     ]);
     guest.wait_for(r#"you said "Hey1 !""#);
-    assert!(guest.screen().contains("\nHey1 !\n"), "{}", guest.screen());
+    guest.screen_with("\nHey1 !\n");
     guest.press(&["e", "n", "d", "ret"]);
     guest.end().showing(0, &["done"]);
 }
@@ -200,7 +200,7 @@ fn a_reset_ends_the_run() {
 fn moves_of_the_cursor_and_clearing_reach_the_screen() {
     let guest = Guest::new("keyboard").start();
     guest.wait_for("Press keys");
-    let screen = guest.screen();
+    let screen = guest.screen_with("Press keys");
     let mut lines = screen.lines();
     assert_eq!(lines.next(), Some(""), "{screen}");
     let title = lines.next().unwrap_or_default();

@@ -27,6 +27,15 @@ fn the_power_button_ends_a_program_that_does_nothing_but_compute() {
     guest.end().with_status(130);
 }
 
+/// What a program writes is drawn later, whatever it does then.
+#[test]
+fn the_screen_shows_what_was_written_by_a_program_that_does_nothing_but_compute() {
+    let guest = program("nothing else").start();
+    guest.screen_with("computes");
+    guest.power_button();
+    guest.end().with_status(130);
+}
+
 #[test]
 fn a_sleep_ends_although_code_computes_that_the_program_made() {
     let guest = program("made code");

@@ -246,6 +246,16 @@ pub fn register_service(service: &'static dyn Service) {
     });
 }
 
+/// Has the scheduler of this core call a service no more. It may be this service that asks for it.
+pub fn remove_service(service: &'static dyn Service) {
+    with_core(|core| {
+        core.services
+            .retain(|one| !core::ptr::addr_eq(*one, service));
+        // The one behind it was passed over, where this is asked for amid a round.
+        core.is_look_due = true;
+    });
+}
+
 /// Has the scheduler of this core call `service` from now on whenever `irq` has interrupted: for those who have nothing else to do.
 pub fn register_interrupt(irq: Irq, service: &'static dyn Service) {
     with_core(|core| {

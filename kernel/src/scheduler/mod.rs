@@ -23,8 +23,8 @@ mod wait;
 
 pub use core::{
     Statistics, begin, begin_slice, core_count, current_core, exit, prepare_core,
-    register_interrupt, register_service, run_core, sleep_until, spawn, spawn_on, start,
-    statistics, thread_count, yield_now,
+    register_interrupt, register_service, remove_service, run_core, sleep_until, spawn, spawn_on,
+    start, statistics, thread_count, yield_now,
 };
 pub use notify::{Notifier, Observer, Readiness};
 pub use placement::{Placement, place, set_placement};

@@ -1,6 +1,6 @@
 //! A screen of pixels that shows text, where the firmware has no text mode (UEFI): the loader tells where the pixels are.
 //!
-//! What the cells hold is kept, so that scrolling draws only what changes and never reads from the screen.
+//! What is shown is kept, so that only what differs from it is drawn, and nothing is read from the screen.
 
 use alloc::vec::Vec;
 
@@ -53,6 +53,7 @@ pub(super) struct Pixels {
     scale: usize,
     /// The colours of VGA as this screen has them.
     colours: [u32; 16],
+    /// The cells as they are shown.
     cells: Vec<u16>,
     cursor: usize,
     has_cursor: bool,
@@ -102,36 +103,33 @@ impl Pixels {
         (self.columns, self.rows)
     }
 
-    pub(super) fn put(&mut self, cell: usize, value: u16) {
-        if let Some(place) = self.cells.get_mut(cell)
-            && *place != value
-        {
-            *place = value;
-            self.draw(cell);
-        }
-    }
-
-    pub(super) fn scroll(&mut self) {
-        for cell in 0..self.cells.len() - self.columns {
-            self.put(cell, self.cells[cell + self.columns]);
+    /// Shows cells, from this one on.
+    pub(super) fn draw(&mut self, first: usize, cells: &[u16]) {
+        for (cell, &value) in (first..).zip(cells) {
+            if let Some(shown) = self.cells.get_mut(cell)
+                && *shown != value
+            {
+                *shown = value;
+                self.draw_cell(cell);
+            }
         }
     }
 
     pub(super) fn move_cursor(&mut self, cell: usize) {
         let before = core::mem::replace(&mut self.cursor, cell);
         if before != cell {
-            self.draw(before);
-            self.draw(cell);
+            self.draw_cell(before);
+            self.draw_cell(cell);
         }
     }
 
     pub(super) fn show_cursor(&mut self, is_shown: bool) {
         self.has_cursor = is_shown;
-        self.draw(self.cursor);
+        self.draw_cell(self.cursor);
     }
 
     /// Draws a cell, and the cursor as a line below it.
-    fn draw(&self, cell: usize) {
+    fn draw_cell(&self, cell: usize) {
         /// Rows of a glyph that are the cursor.
         const CURSOR: core::ops::Range<usize> = 13..15;
         let Some(&value) = self.cells.get(cell) else {
@@ -209,6 +207,7 @@ mod tests {
             Screen::new(Display::Pixels(
                 Pixels::new(&self.framebuffer, memory).unwrap(),
             ))
+            .unwrap()
         }
 
         /// The characters of a row, by their glyphs; the cursor hides some lines, which are not looked at.
@@ -252,6 +251,7 @@ mod tests {
         for line in ["one", "two", "three", "four", "five", "six"] {
             screen.write(format!("{line}\r\n").as_bytes());
         }
+        screen.draw();
         drop(screen);
         assert_eq!(fake.row(0), "three");
         assert_eq!(fake.row(3), "six");
@@ -262,7 +262,10 @@ mod tests {
     fn colours_and_clearing_reach_the_pixels() {
         let mut fake = Fake::new(320, 80);
         let mut screen = fake.screen();
-        screen.write(b"gone\x1b[2J\x1b[1;1H\x1b[31mred");
+        screen.write(b"gone");
+        screen.draw();
+        screen.write(b"\x1b[2J\x1b[1;1H\x1b[31mred");
+        screen.draw();
         drop(screen);
         assert_eq!(fake.row(0), "red");
         assert!(fake.memory.contains(&0xAA_0000));
@@ -286,7 +289,7 @@ mod tests {
         let mut pixels = Pixels::new(&framebuffer, window).unwrap();
         pixels.show_cursor(false);
         // White on blue.
-        pixels.put(0, u16::from_le_bytes([b'L', 0x1F]));
+        pixels.draw(0, &[u16::from_le_bytes([b'L', 0x1F])]);
         drop(pixels);
         for (y, row) in memory.chunks(33).enumerate() {
             for (x, pixel) in row[..24].chunks(3).enumerate() {

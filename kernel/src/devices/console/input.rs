@@ -274,13 +274,13 @@ impl State {
         match self.line.take(event) {
             Typed::Nothing => {}
             Typed::Shown(_) | Typed::Erased(_) if !self.mode.is_shown => {}
-            Typed::Shown(byte) => super::write_screen(&[byte]),
-            Typed::Erased(count) => (0..count).for_each(|_| super::write_screen(b"\x08 \x08")),
+            Typed::Shown(byte) => super::screen::write(&[byte]),
+            Typed::Erased(count) => (0..count).for_each(|_| super::screen::write(b"\x08 \x08")),
             Typed::EndOfFile => self.bytes.push(None),
             Typed::Complete => {
                 let line = self.line.finish();
                 if line.ends_with(b"\n") {
-                    super::write_screen(b"\r\n");
+                    super::screen::write(b"\r\n");
                 }
                 line.iter().for_each(|&byte| self.bytes.push(Some(byte)));
             }
@@ -297,7 +297,7 @@ impl State {
             self.bytes.push(Some(if is_return { b'\r' } else { byte }));
         }
         if self.mode.is_shown {
-            super::write_screen(sequence.as_bytes());
+            super::screen::write(sequence.as_bytes());
         }
     }
 }

@@ -5,6 +5,7 @@ mod framebuffer;
 pub mod input;
 pub mod keyboard;
 mod line;
+mod screen;
 mod serial;
 mod terminal;
 mod vga;
@@ -15,9 +16,6 @@ use core::sync::atomic::{AtomicBool, Ordering};
 
 use crate::arch::x86_64::start_info::Framebuffer;
 use crate::sync::{SpinGuard, SpinLock};
-use terminal::{Display, Screen};
-
-static SCREEN: Shared<Option<Screen>> = Shared::new(None);
 
 /// Starts the serial line, so that even the first messages are seen.
 pub fn initialise_serial() {
@@ -30,20 +28,13 @@ pub fn initialise_screen(framebuffer: Option<&Framebuffer>) {
     if !serial::is_present() {
         xen::initialise();
     }
-    let display = match framebuffer {
-        // With pixels on, nobody sees the text.
-        Some(framebuffer) => framebuffer::Pixels::map(framebuffer).map(Display::Pixels),
-        None => vga::TextMode::find().map(Display::Text),
-    };
-    if let Some(display) = display {
-        *SCREEN.lock.lock() = Some(Screen::new(display));
-    }
+    screen::initialise(framebuffer);
 }
 
 /// Writes bytes to serial line and screen; a newline gets its carriage return.
 pub fn write(bytes: &[u8]) {
     send(bytes, true);
-    write_screen(bytes);
+    screen::write(bytes);
 }
 
 /// Whether a newline of the program gets a carriage return on the serial line.
@@ -54,13 +45,10 @@ pub fn set_newline_returns(returns: bool) {
     NEWLINE_RETURNS.store(returns, Ordering::Relaxed);
 }
 
-/// As [`write`], for the program: newlines as it wants them.
+/// As [`write`], for the program: newlines as it wants them, on the screen a moment later.
 pub fn write_of_program(bytes: &[u8]) {
-    if NEWLINE_RETURNS.load(Ordering::Relaxed) {
-        return write(bytes);
-    }
-    send(bytes, false);
-    write_screen(bytes);
+    send(bytes, NEWLINE_RETURNS.load(Ordering::Relaxed));
+    screen::write_soon(bytes);
 }
 
 /// What writers take in turns. A panic while somebody writes must still be told, and so must where a core stands that is interrupted
@@ -104,15 +92,6 @@ impl<T> Shared<T> {
     }
 }
 
-/// Writes bytes to the screen alone: what is typed on the keyboard in front of it.
-fn write_screen(bytes: &[u8]) {
-    if let Some(mut screen) = SCREEN.take()
-        && let Some(screen) = screen.as_mut()
-    {
-        screen.write(bytes);
-    }
-}
-
 /// Writes bytes to the serial line alone (control sequences for the host tool).
 pub fn write_serial(bytes: &[u8]) {
     send(bytes, true);
@@ -136,8 +115,9 @@ fn receive() -> Option<u8> {
     }
 }
 
-/// Waits until all that was written is on the serial line: a machine that is powered off takes along what is still in the FIFO.
-pub fn drain_serial() {
+/// Returns when all that was written is shown and on the serial line: a machine that is powered off takes along what is still in the FIFO.
+pub fn finish() {
+    screen::finish();
     serial::drain();
     xen::drain();
 }

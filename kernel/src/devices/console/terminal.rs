@@ -1,5 +1,9 @@
 //! What a screen shows of a stream of bytes: lines that scroll, colours and moves of the cursor by ANSI escape sequences (ECMA-48).
+//!
+//! The cells are kept in memory, and drawn when all of a text is in them: to draw is slow, and each access can be an exit of the virtual
+//! machine.
 
+use alloc::vec::Vec;
 use core::ops::Range;
 
 use super::framebuffer::Pixels;
@@ -28,6 +32,10 @@ pub(super) struct Screen {
     display: Display,
     columns: usize,
     rows: usize,
+    /// Row by row; 0 where nothing was ever put.
+    cells: Vec<u16>,
+    /// Those that may differ from what is drawn.
+    undrawn: Range<usize>,
     row: usize,
     column: usize,
     attribute: u8,
@@ -47,25 +55,11 @@ impl Display {
         }
     }
 
-    fn put(&mut self, cell: usize, value: u16) {
+    /// Shows cells, from this one on.
+    fn draw(&mut self, first: usize, cells: &[u16]) {
         match self {
-            Self::Text(text) => text.put(cell, value),
-            Self::Pixels(pixels) => pixels.put(cell, value),
-        }
-    }
-
-    fn fill(&mut self, cells: Range<usize>, value: u16) {
-        match self {
-            Self::Text(text) => text.fill(cells, value),
-            Self::Pixels(pixels) => cells.for_each(|cell| pixels.put(cell, value)),
-        }
-    }
-
-    /// Moves all rows but the first one up by one.
-    fn scroll(&mut self) {
-        match self {
-            Self::Text(text) => text.scroll(),
-            Self::Pixels(pixels) => pixels.scroll(),
+            Self::Text(text) => text.draw(first, cells),
+            Self::Pixels(pixels) => pixels.draw(first, cells),
         }
     }
 
@@ -85,13 +79,19 @@ impl Display {
 }
 
 impl Screen {
-    /// A screen that the first text clears: each of its cells can cost an exit, which a start that writes nothing need not pay.
-    pub(super) fn new(display: Display) -> Self {
+    /// A screen that the first text clears: each of its cells can cost an exit, which a start that writes nothing need not pay. `None`
+    /// where there is no memory.
+    pub(super) fn new(display: Display) -> Option<Self> {
         let (columns, rows) = display.size();
-        Self {
+        let mut cells = Vec::new();
+        cells.try_reserve_exact(columns * rows).ok()?;
+        cells.resize(columns * rows, 0);
+        Some(Self {
             display,
             columns,
             rows,
+            cells,
+            undrawn: 0..0,
             row: 0,
             column: 0,
             attribute: DEFAULT_ATTRIBUTE,
@@ -99,14 +99,10 @@ impl Screen {
             sequence: [0; MAX_SEQUENCE],
             sequence_len: 0,
             is_as_found: true,
-        }
+        })
     }
 
-    fn move_cursor(&mut self) {
-        let column = self.column.min(self.columns - 1);
-        self.display.move_cursor(self.row * self.columns + column);
-    }
-
+    /// Takes in a text, which [`Screen::draw`] shows.
     pub(super) fn write(&mut self, bytes: &[u8]) {
         if core::mem::take(&mut self.is_as_found) {
             self.clear(0, self.rows * self.columns);
@@ -114,7 +110,24 @@ impl Screen {
         for &byte in bytes {
             self.put(byte);
         }
-        self.move_cursor();
+    }
+
+    /// Shows what has changed.
+    pub(super) fn draw(&mut self) {
+        let undrawn = core::mem::take(&mut self.undrawn);
+        if let Some(cells) = self.cells.get(undrawn.clone()) {
+            self.display.draw(undrawn.start, cells);
+        }
+        let column = self.column.min(self.columns - 1);
+        self.display.move_cursor(self.row * self.columns + column);
+    }
+
+    /// Notes that cells have changed.
+    fn change(&mut self, cells: Range<usize>) {
+        self.undrawn = match self.undrawn.is_empty() {
+            true => cells,
+            false => self.undrawn.start.min(cells.start)..self.undrawn.end.max(cells.end),
+        };
     }
 
     fn put(&mut self, byte: u8) {
@@ -158,9 +171,11 @@ impl Screen {
                     self.new_line();
                 }
                 let glyph = if byte < 0x80 { byte } else { 0xFE };
-                let cell = u16::from(self.attribute) << 8 | u16::from(glyph);
-                self.display
-                    .put(self.row * self.columns + self.column, cell);
+                let cell = self.row * self.columns + self.column;
+                if let Some(place) = self.cells.get_mut(cell) {
+                    *place = u16::from(self.attribute) << 8 | u16::from(glyph);
+                    self.change(cell..cell + 1);
+                }
                 self.column += 1;
             }
         }
@@ -172,7 +187,8 @@ impl Screen {
             self.row += 1;
             return;
         }
-        self.display.scroll();
+        self.cells.copy_within(self.columns.., 0);
+        self.change(0..self.cells.len());
         self.clear((self.rows - 1) * self.columns, self.rows * self.columns);
     }
 
@@ -227,8 +243,11 @@ impl Screen {
     /// Blanks cells, by their numbers.
     fn clear(&mut self, from: usize, to: usize) {
         let blank = u16::from(self.attribute) << 8 | u16::from(b' ');
-        let end = to.min(self.rows * self.columns);
-        self.display.fill(from..end, blank);
+        let end = to.min(self.cells.len());
+        if let Some(cells) = self.cells.get_mut(from..end) {
+            cells.fill(blank);
+            self.change(from..end);
+        }
     }
 
     fn select_rendition(&mut self, number: u8) {

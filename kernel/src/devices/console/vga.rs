@@ -1,7 +1,5 @@
 //! VGA text mode, 80 by 25 (IBM VGA; FreeVGA project, "VGA Text Mode Operation").
 
-use core::ops::Range;
-
 use crate::arch::{mmio::Mmio, port};
 
 const TEXT_PHYS: u64 = 0xB8000;
@@ -31,32 +29,28 @@ impl TextMode {
         Some(Self { text })
     }
 
-    pub(super) fn put(&mut self, cell: usize, value: u16) {
-        self.text.write(cell * 2, value);
-    }
-
-    /// Puts the same into several cells, four at a time where there are as many: each access can be an exit of the virtual machine.
-    pub(super) fn fill(&mut self, cells: Range<usize>, value: u16) {
-        const AT_ONCE: usize = 4;
-        let four = u64::from(value) * 0x0001_0001_0001_0001;
-        let Range { mut start, end } = cells;
-        while start < end {
-            if start.is_multiple_of(AT_ONCE) && end - start >= AT_ONCE {
-                self.text.write(start * 2, four);
-                start += AT_ONCE;
-            } else {
-                self.put(start, value);
-                start += 1;
-            }
+    /// Shows cells, from this one on, four at a time where there are as many: each access can be an exit of the virtual machine.
+    pub(super) fn draw(&mut self, first: usize, cells: &[u16]) {
+        // Accesses of eight bytes are aligned.
+        let single = cells.len().min(first.wrapping_neg() % 4);
+        let (before, rest) = cells.split_at(single);
+        let (fours, after) = rest.as_chunks::<4>();
+        let mut at = first * 2;
+        for &cell in before {
+            self.text.write(at, cell);
+            at += 2;
         }
-    }
-
-    pub(super) fn scroll(&mut self) {
-        let row_bytes = Self::COLUMNS * 2;
-        // Four cells at a time here, too.
-        for offset in (0..(Self::ROWS - 1) * row_bytes).step_by(8) {
-            let below: u64 = self.text.read(offset + row_bytes);
-            self.text.write(offset, below);
+        for four in fours {
+            let word = four
+                .iter()
+                .rev()
+                .fold(0, |word, &cell| word << 16 | u64::from(cell));
+            self.text.write(at, word);
+            at += 8;
+        }
+        for &cell in after {
+            self.text.write(at, cell);
+            at += 2;
         }
     }
 
@@ -86,7 +80,7 @@ mod tests {
     const CELLS: usize = TextMode::COLUMNS * TextMode::ROWS;
 
     #[test]
-    fn any_run_of_cells_is_filled_and_no_other() {
+    fn any_run_of_cells_is_drawn_and_no_other() {
         for start in (0..9).chain(CELLS - 9..=CELLS) {
             for end in (start..CELLS.min(start + 9)).chain([CELLS]) {
                 let mut cells = vec![0x1234_u16; CELLS + 4];
@@ -96,9 +90,10 @@ mod tests {
                 let mut screen = TextMode {
                     text: Mmio::model(base, CELLS * 2),
                 };
-                screen.fill(start..end, 0x0720);
+                let new: Vec<u16> = (start..end).map(|cell| 0x0700 + cell as u16).collect();
+                screen.draw(start, &new);
                 let mut expected = vec![0x1234; CELLS];
-                expected[start..end].fill(0x0720);
+                expected[start..end].copy_from_slice(&new);
                 assert!(cells[skipped..][..CELLS] == expected, "{start}..{end}");
             }
         }

@@ -289,6 +289,17 @@ impl Connection {
         self.challenges = self.challenges.saturating_add(u8::from(is_bare));
         cx.stats.challenges += 1;
         self.bits |= Bits::ACK_NOW;
+        self.note_repeated(segment, cx);
+    }
+
+    /// Tells the peer what it sent a second time (RFC 2883, section 4), also if the segment is dropped for its time: what was sent first and comes
+    /// last is how the peer finds out that it sent again too soon.
+    fn note_repeated(&mut self, segment: &Segment<'_>, cx: &mut Context<'_>) {
+        let until = (segment.seq + segment.payload.len() as u32).min(self.rcv_nxt);
+        if segment.seq.is_before(until) {
+            cx.stats.duplicate_bytes += u64::from(until - segment.seq);
+            self.duplicate = Some((segment.seq, until));
+        }
     }
 
     fn receive_synchronized(&mut self, segment: &Segment<'_>, cx: &mut Context<'_>) -> News {
@@ -519,9 +530,7 @@ impl Connection {
             fin = None;
         }
         if segment.seq.is_before(self.rcv_nxt) {
-            let until = whole.min(self.rcv_nxt);
-            cx.stats.duplicate_bytes += u64::from(until.ahead_of(segment.seq));
-            self.duplicate = Some((segment.seq, until)).filter(|one| one.0.is_before(one.1));
+            self.note_repeated(segment, cx);
             self.bits |= Bits::ACK_NOW;
         }
         let bytes = segment
@@ -530,8 +539,7 @@ impl Connection {
             .and_then(|rest| rest.get(..end.ahead_of(start) as usize))
             .unwrap_or_default();
         if start.is_after(self.rcv_nxt) {
-            self.receive_early(start, end, bytes, cx);
-            // A FIN is taken when it comes again, in its place.
+            self.receive_early(start, bytes, fin, cx);
             return News::empty();
         }
         let mut news = News::empty();
@@ -551,6 +559,12 @@ impl Connection {
                     next = behind;
                 }
                 self.early.trim(next);
+                if let Some(early) = self.early_fin
+                    && !next.is_before(early)
+                {
+                    // It has a number, and is no byte.
+                    (next, fin) = (early, Some(early));
+                }
             }
             let count = next - self.rcv_nxt;
             self.incoming.extend(count as usize);
@@ -583,11 +597,12 @@ impl Connection {
         cx.pool.reserve(&mut self.incoming, reach, kept)
     }
 
-    /// Takes bytes that come before others that are missing.
-    fn receive_early(&mut self, start: Seq, end: Seq, bytes: &[u8], cx: &mut Context<'_>) {
+    /// Takes bytes, and the end of the peer's side, that come before others that are missing.
+    fn receive_early(&mut self, start: Seq, bytes: &[u8], fin: Option<Seq>, cx: &mut Context<'_>) {
         cx.stats.out_of_order += 1;
         self.bits |= Bits::ACK_NOW;
-        if bytes.is_empty() {
+        let end = start + bytes.len() as u32 + u32::from(fin.is_some());
+        if end == start {
             return;
         }
         if let Some((_, behind)) = self.early.around(start)
@@ -605,6 +620,7 @@ impl Connection {
         if self.early.insert(start, end, MAX_EARLY) {
             self.incoming.write(offset, bytes);
             self.last_early = start;
+            self.early_fin = self.early_fin.or(fin);
         } else {
             cx.stats.no_memory += 1;
         }

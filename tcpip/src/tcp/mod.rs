@@ -343,6 +343,8 @@ pub(crate) struct Connection {
     early: Ranges,
     /// The last that came so.
     last_early: Seq,
+    /// The end of the peer's side, if it came so.
+    early_fin: Option<Seq>,
     /// What the next segment tells of these.
     told: Vec<(Seq, Seq)>,
     /// What came a second time, to be told (RFC 2883).
@@ -409,6 +411,7 @@ impl Connection {
             sacked: Ranges::default(),
             early: Ranges::default(),
             last_early: Seq(0),
+            early_fin: None,
             told: Vec::new(),
             duplicate: None,
             receive_limit: FIRST_WINDOW,

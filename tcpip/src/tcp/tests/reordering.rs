@@ -91,3 +91,55 @@ fn what_is_lost_again_is_sent_once_more() {
     sent.extend(bench.hear(0, &sack(&[(1000, end.expect("one"))])));
     assert!(sent.contains(&(0, 1000)), "{sent:?}");
 }
+
+#[test]
+fn an_end_that_overtakes_bytes_is_kept_told_and_taken_in_its_place() {
+    let mut bench = Bench::new();
+    let tells = |sent: &[Sent]| sent[0].sack.clone();
+    let end = bench.take(300, 0, FIN, b"");
+    assert_eq!(
+        tells(&end),
+        [(300, 301)],
+        "its number is told like a byte's"
+    );
+    assert_eq!(tells(&bench.take(100, 0, ACK, &[2; 200])), [(100, 301)]);
+    let filled = bench.take(0, 0, ACK, &[1; 100]);
+    assert_eq!(filled, [sent(0, 301, ACK, 0)]);
+    assert_eq!((bench.read(), bench.read()), (Ok(300), Ok(0)));
+    assert_eq!(bench.one.state(), State::CloseWait);
+}
+
+#[test]
+fn nothing_comes_behind_an_end() {
+    for (seq, len, expected) in [(0, 100, 200), (0, 400, 200), (150, 400, 0)] {
+        let mut bench = Bench::new();
+        bench.take(100, 0, FIN, &[2; 100]);
+        bench.take(201, 0, ACK, &[3; 100]);
+        bench.take(400, 0, FIN, b"");
+        bench.take(seq, 0, ACK, &vec![1; len]);
+        if expected == 0 {
+            assert_eq!(bench.read(), Err(Error::WouldBlock));
+            continue;
+        }
+        assert_eq!((bench.read(), bench.read()), (Ok(expected), Ok(0)));
+        assert_eq!(bench.one.state(), State::CloseWait);
+    }
+}
+
+#[test]
+fn what_comes_again_is_told_though_its_time_is_past() {
+    let mut bench = Bench::with(true, Some(1));
+    let time = |value: u8| [1, 1, 8, 10, 0, 0, 0, value, 0, 0, 0, 0];
+    bench.feed(0, 0, ACK, 60_000, &[1; 100], &time(9));
+    bench.pass(100_000);
+    let (_, answer) = bench.feed(0, 0, ACK, 60_000, &[1; 100], &time(2));
+    let told = Sent {
+        sack: vec![(0, 100)],
+        ..sent(0, 100, ACK, 0)
+    };
+    assert_eq!(answer, [told]);
+    assert_eq!(bench.read(), Ok(100));
+    // What never came is not said to have come.
+    let (_, answer) = bench.feed(200, 0, ACK, 60_000, &[1; 100], &time(2));
+    assert_eq!(answer, [sent(0, 100, ACK, 0)]);
+}

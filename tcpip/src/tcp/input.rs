@@ -93,7 +93,7 @@ impl Connection {
         self.window_ack = segment.ack;
         let mut news = News::empty();
         if acked != 0 {
-            news |= self.acknowledge(segment, cx);
+            news |= self.acknowledge(segment, true, cx);
             self.duplicate_acks = 0;
             self.recover = self.recover.max(self.una);
             self.lost_edge = self.una;
@@ -128,9 +128,10 @@ impl Connection {
         }
     }
 
-    /// All before `ack` was received. There is something before it.
+    /// All before `ack` was received. There is something before it. Unless that came `in_order`, the window has grown by it already
+    /// ([`Connection::note_arrived`]), and how long it took says nothing of the way.
     #[inline(always)]
-    fn acknowledge(&mut self, segment: &Segment<'_>, cx: &mut Context<'_>) -> News {
+    fn acknowledge(&mut self, segment: &Segment<'_>, in_order: bool, cx: &mut Context<'_>) -> News {
         let ack = segment.ack;
         let acked = ack - self.una;
         let under_way = self.max - self.una;
@@ -146,7 +147,10 @@ impl Connection {
             self.rtt.answered();
         }
         // A window that was not used up says nothing of the network (RFC 7661).
-        if !self.bits.contains(Bits::RECOVERY) && under_way >= self.congestion.window / 2 {
+        if in_order
+            && !self.bits.contains(Bits::RECOVERY)
+            && under_way >= self.congestion.window / 2
+        {
             let round_trip_us = u64::from(self.rtt.smoothed_us().unwrap_or(0));
             if self.congestion.is_starting() {
                 self.note_start(segment, cx.now_us);
@@ -177,8 +181,13 @@ impl Connection {
 
     /// The same, apart from the short way.
     #[inline(never)]
-    fn acknowledge_apart(&mut self, segment: &Segment<'_>, cx: &mut Context<'_>) -> News {
-        self.acknowledge(segment, cx)
+    fn acknowledge_apart(
+        &mut self,
+        segment: &Segment<'_>,
+        in_order: bool,
+        cx: &mut Context<'_>,
+    ) -> News {
+        self.acknowledge(segment, in_order, cx)
     }
 
     /// Has slow start know how long the way takes, if the segment tells.
@@ -256,7 +265,7 @@ impl Connection {
         }
         // The window of a SYN is not shifted.
         let window = u32::from(segment.window);
-        let _ = self.acknowledge_apart(segment, cx);
+        let _ = self.acknowledge_apart(segment, true, cx);
         self.begin(&agreement, window, cx.now_us);
         self.edge = self.rcv_nxt + super::first_window(cx.limits);
         self.bits -= Bits::SYN_DUE;
@@ -422,12 +431,11 @@ impl Connection {
         let is_bare = segment.len() == 0;
         let is_same_window = window == self.window;
         let has_gap = !self.sacked.is_empty();
-        let was_sacked = match self.bits.contains(Bits::RECOVERY) {
-            true => self.sacked.covered(self.una, self.max),
-            false => 0,
-        };
+        let was_sacked = self.sacked.covered(self.una, self.max);
         let before = self.una;
         let has_news = self.note_sack(options, cx.now_us);
+        let in_order = !self.is_reordered() || !has_gap && self.sacked.is_empty();
+        let under_way = self.max - self.una;
         if segment.ack.is_after(self.una) {
             let acked = segment.ack - self.una;
             let is_fin_acked = self.is_fin_sent() && segment.ack == self.max;
@@ -445,7 +453,7 @@ impl Connection {
                 self.note_late();
             }
             self.resolve_doubt(segment.ack, options.timestamps.map(|times| times.1));
-            news |= self.acknowledge_apart(segment, cx);
+            news |= self.acknowledge_apart(segment, in_order, cx);
             self.note_progress(acked);
             if self.is_reordered() {
                 self.find_late(cx.now_us);
@@ -461,11 +469,13 @@ impl Connection {
             }
         }
         self.await_late();
+        let is_sacked = self.sacked.covered(self.una, self.max);
+        let delivered = (self.una - before + is_sacked).saturating_sub(was_sacked);
         if self.bits.contains(Bits::RECOVERY) {
-            let is_sacked = self.sacked.covered(self.una, self.max);
-            let delivered = (self.una - before + is_sacked).saturating_sub(was_sacked);
             self.note_delivered(delivered);
             self.find_lost_again();
+        } else if !in_order {
+            self.note_arrived(delivered, under_way, cx.now_us);
         }
         let is_newer = self.window_seq.is_before(segment.seq)
             || self.window_seq == segment.seq && !segment.ack.is_before(self.window_ack);

@@ -44,6 +44,15 @@ impl Connection {
         self.reordering.quarters = self.reordering.quarters.max(1);
     }
 
+    /// So many bytes of those under way have come to the peer, in whatever order, and none of them is thought to be lost: the window grows by what
+    /// comes, not by what the acknowledgement of the last one behind it covers, which would count for little.
+    pub(super) fn note_arrived(&mut self, bytes: u32, under_way: u32, now_us: u64) {
+        if under_way >= self.congestion.window / 2 {
+            let round_trip_us = u64::from(self.rtt.smoothed_us().unwrap_or(0));
+            self.congestion.grow(bytes, self.mss, now_us, round_trip_us);
+        }
+    }
+
     /// How long who is late is waited for.
     fn patience_us(&self) -> u64 {
         let round_us = u64::from(self.rtt.smoothed_us().unwrap_or(0));

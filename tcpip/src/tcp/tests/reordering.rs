@@ -36,6 +36,24 @@ fn who_was_overtaken_once_is_waited_for_the_next_time() {
 }
 
 #[test]
+fn the_window_grows_by_all_that_comes_in_whatever_order() {
+    let mut bench = Bench::new();
+    bench.write(10_000);
+    bench.hear(0, &sack(&[(1000, 3000)]));
+    bench.hear(3000, &[]);
+    assert!(bench.one.is_reordered());
+    bench.write(30_000);
+    let before = bench.one.congestion.windows().0;
+    for end in 5..=10 {
+        bench.hear(3000, &sack(&[(4000, end * 1000)]));
+    }
+    assert_eq!(bench.one.congestion.windows().0, before + 6000);
+    // Of these only the late one is new.
+    bench.hear(10_000, &[]);
+    assert_eq!(bench.one.congestion.windows().0, before + 7000);
+}
+
+#[test]
 fn without_that_three_others_make_it_lost_at_once() {
     let mut bench = Bench::new();
     bench.write(10_000);

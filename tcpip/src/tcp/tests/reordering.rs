@@ -161,3 +161,22 @@ fn what_comes_again_is_told_though_its_time_is_past() {
     let (_, answer) = bench.feed(200, 0, ACK, 60_000, &[1; 100], &time(2));
     assert_eq!(answer, [sent(0, 100, ACK, 0)]);
 }
+
+#[test]
+fn the_timer_for_who_was_late_is_not_taken_for_silence() {
+    let mut bench = Bench::new();
+    bench.write(10_000);
+    bench.hear(0, &sack(&[(1000, 3000)]));
+    bench.hear(3000, &[]);
+    bench.hear(3000, &sack(&[(4000, 5000)]));
+    // The next answers come when it should have gone off, and others are late by then.
+    for end in [6000, 7000, 8000] {
+        bench.now += 30_000;
+        bench.hear(3000, &sack(&[(4000, end)]));
+    }
+    bench.pass(1000);
+    assert_eq!(bench.stats.timeouts, 0);
+    // Silence is noticed all the same.
+    bench.pass(500_000);
+    assert_eq!(bench.stats.timeouts, 1);
+}

@@ -328,6 +328,8 @@ pub(crate) struct Connection {
     probes: u8,
     /// In recovery, what lies before this was sent again.
     high_rxt: Seq,
+    /// The same of what was sent again and counts as lost once more.
+    repeated_end: Seq,
     /// Recovery ends with the acknowledgement of this; no other begins before it.
     recover: Seq,
     /// What lies before this and did not arrive is lost.
@@ -403,6 +405,7 @@ impl Connection {
             duplicate_acks: 0,
             probes: 0,
             high_rxt: Seq(0),
+            repeated_end: Seq(0),
             recover: Seq(0),
             lost_edge: Seq(0),
             repeated_at: Seq(0),

@@ -703,6 +703,12 @@ impl Stack {
         self.finish();
     }
 
+    /// Gives lent addresses back, since the machine ends.
+    pub(super) fn give_addresses_back(&mut self, now_ns: u64) {
+        self.engine.give_addresses_back(now_ns / 1000);
+        self.finish();
+    }
+
     /// What peers and the device are still to take ([`tcpip::Engine::unsettled`]).
     pub(super) fn unsettled(&mut self) -> usize {
         self.engine.unsettled() + usize::from(!self.engine.device.0.has_sent_all())

@@ -1,8 +1,6 @@
 //! Segments that arrive (RFC 9293, section 3.10.7; RFC 5961; RFC 7323, section 5).
 
-use super::{
-    ACK_DELAY_US, Agreement, Bits, CLOSE_TIMEOUT_US, Connection, Context, NEVER, News, State,
-};
+use super::{ACK_DELAY_US, Agreement, Bits, Connection, Context, NEVER, News, State};
 use crate::error::Error;
 use crate::seq::Seq;
 use crate::wire::tcp::{Flags, Options, Segment, TIMESTAMP_PREFIX};
@@ -505,7 +503,7 @@ impl Connection {
             State::FinWait1 => {
                 self.state = State::FinWait2;
                 if self.bits.contains(Bits::ORPHAN) {
-                    self.expire_at = cx.now_us + CLOSE_TIMEOUT_US;
+                    self.await_close(cx.now_us);
                 }
             }
             State::Closing => self.state = State::TimeWait,

@@ -39,4 +39,5 @@ pub use error::Error;
 pub use limits::{Limits, Stats};
 pub use sockets::{Admission, Arrival, Manner, Sockets, Undelivered};
 pub use steering::{Book, FIRST, Parcel, Steering, To};
-pub use tcp::{CongestionControl, Info, Settings, State, UrgentByte};
+pub use tcp::{CLOSE_TIMEOUT_S, CongestionControl, Info, Settings, State, UrgentByte};
+pub use wire::domains::{MAX_NAME, read_name};

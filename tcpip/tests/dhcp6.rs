@@ -23,6 +23,7 @@ const REQUEST: u8 = 3;
 const RENEW: u8 = 5;
 const REBIND: u8 = 6;
 const REPLY: u8 = 7;
+const RELEASE: u8 = 8;
 const DECLINE: u8 = 9;
 const INFORMATION_REQUEST: u8 = 11;
 
@@ -337,6 +338,45 @@ fn an_address_that_another_host_has_is_declined() {
     lend(&mut world, &association("2001:db8::78", [0, 0, 300, 400]));
     world.pass(2 * SECOND);
     assert!(is_ours(&world, "2001:db8::78") && !is_ours(&world, LENT));
+}
+
+#[test]
+fn an_address_is_given_back_at_the_end() {
+    let mut world = world();
+    advertise(&mut world, MANAGED, &[]);
+    lend(&mut world, &association(LENT, [0, 0, 300, 400]));
+    world.pass(2 * SECOND);
+    assert!(is_ours(&world, LENT) && world.b.unsettled() == 0);
+    world.b.give_addresses_back(world.now);
+    assert!(!is_ours(&world, LENT) && world.b.unsettled() != 0);
+    let release = question(&mut world, RELEASE, 1);
+    assert!(has(&release, 2, &SERVER));
+    assert!(release.windows(16).any(|part| part == octets(LENT)));
+    // It is told again until the server says that it knows.
+    world.pass(2 * SECOND);
+    assert_eq!(
+        questions(&mut world).pop().expect("again")[..4],
+        release[..4]
+    );
+    answer(&mut world, &release, REPLY, &[]);
+    assert_eq!(world.b.unsettled(), 0);
+    world.pass(1000 * SECOND);
+    assert_eq!(questions(&mut world), [[0u8; 0]; 0]);
+}
+
+#[test]
+fn who_hears_nothing_of_what_is_given_back_is_told_four_times() {
+    let mut world = world();
+    advertise(&mut world, MANAGED, &[]);
+    lend(&mut world, &association(LENT, [0, 0, 300, 400]));
+    world.pass(2 * SECOND);
+    world.b.give_addresses_back(world.now);
+    world.pass(1000 * SECOND);
+    let kinds: Vec<u8> = questions(&mut world).iter().map(|it| it[0]).collect();
+    assert_eq!(
+        (kinds.as_slice(), world.b.unsettled()),
+        (&[RELEASE; 4][..], 0)
+    );
 }
 
 #[test]

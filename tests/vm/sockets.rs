@@ -391,7 +391,7 @@ fn options_keep_their_values_and_messages_what_goes_along() {
             "whole: 1473 Ok(2) 1472 -90",
             "empty Some(11) Some(22) Some(11)",
             "peeked bytes bytes",
-            "deferred: 0 5, silent true, speaks true",
+            "deferred: 0 7, silent true, speaks true",
             "low water 0: 6 or more true",
             "and the rest 9",
             "4 bytes told: at 7f000001, 7, class b9",

@@ -215,21 +215,26 @@ fn an_address_is_had_by_dhcpv6() {
 }
 
 #[test]
-fn a_service_by_callbacks_hears_both_versions_of_ip() {
-    let plug = Plug::new();
-    let guest = Guest::new("http")
-        .boot(Boot::Kernel)
-        .address("10.0.2.15/24,gateway=10.0.2.2")
-        .cable(&plug.netdev())
-        .start();
-    let mut wire = plug.wire();
-    guest.wait_for("Serving on port 80");
-    wire.find_guest();
-    let (_, _, flags) = wire.connect(syn(5001));
-    assert_eq!(flags, flag::SYN | flag::ACK);
-    let on_link = wire.guest_on_link();
-    let (_, _, flags) = wire.connect_v6(on_link, syn(5002));
-    assert_eq!(flags, flag::SYN | flag::ACK);
+fn services_hear_both_versions_of_ip() {
+    for (program, word) in [
+        ("http", "Serving on port 80"),
+        ("static-web", "Serving /web on port 80"),
+    ] {
+        let plug = Plug::new();
+        let guest = Guest::new(program)
+            .boot(Boot::Kernel)
+            .address("10.0.2.15/24,gateway=10.0.2.2")
+            .cable(&plug.netdev())
+            .start();
+        let mut wire = plug.wire();
+        guest.wait_for(word);
+        wire.find_guest();
+        let (_, _, flags) = wire.connect(syn(5001));
+        assert_eq!(flags, flag::SYN | flag::ACK);
+        let on_link = wire.guest_on_link();
+        let (_, _, flags) = wire.connect_v6(on_link, syn(5002));
+        assert_eq!(flags, flag::SYN | flag::ACK);
+    }
 }
 
 #[test]

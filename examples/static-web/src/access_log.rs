@@ -6,7 +6,7 @@
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write};
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::process;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, Once, PoisonError};
@@ -217,22 +217,21 @@ fn is_plain(byte: u8) -> bool {
     matches!(byte, b' '..=b'~') && byte != b'"' && byte != b'\\'
 }
 
-/// A peer as it is named in lines.
+/// A peer as it is named in lines: one of IPv4 by its address, also if a socket of IPv6 hears it.
 pub(crate) fn name(peer: SocketAddr) -> Vec<u8> {
     let mut name = Vec::with_capacity(32);
-    match peer {
-        SocketAddr::V4(peer) => {
-            let numbers = peer.ip().octets().map(u64::from);
-            push_number(&mut name, numbers[0]);
-            let rest = [b'.', b'.', b'.', b':'].into_iter();
-            let numbers = numbers[1..].iter().copied().chain([peer.port().into()]);
-            for (separator, number) in rest.zip(numbers) {
-                name.push(separator);
-                push_number(&mut name, number);
-            }
-        }
+    let IpAddr::V4(ip) = peer.ip().to_canonical() else {
         // Writing to memory does not fail.
-        SocketAddr::V6(peer) => drop(write!(name, "{peer}")),
+        drop(write!(name, "{peer}"));
+        return name;
+    };
+    let numbers = ip.octets().map(u64::from);
+    push_number(&mut name, numbers[0]);
+    let rest = [b'.', b'.', b'.', b':'].into_iter();
+    let numbers = numbers[1..].iter().copied().chain([peer.port().into()]);
+    for (separator, number) in rest.zip(numbers) {
+        name.push(separator);
+        push_number(&mut name, number);
     }
     name
 }
@@ -261,6 +260,8 @@ mod tests {
             let peer: std::net::SocketAddr = peer.parse().unwrap();
             assert_eq!(name(peer), peer.to_string().as_bytes());
         }
+        let peer = "[::ffff:10.0.2.2]:80".parse().unwrap();
+        assert_eq!(name(peer), b"10.0.2.2:80");
     }
     use crate::response::Status;
     use std::fs;

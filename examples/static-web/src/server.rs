@@ -3,7 +3,7 @@
 use std::convert::Infallible;
 use std::env;
 use std::io::{Read, Write};
-use std::net::{Ipv4Addr, TcpListener, TcpStream};
+use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::thread;
@@ -71,7 +71,12 @@ fn number(name: &str, default: u64, range: std::ops::RangeInclusive<u64>) -> Res
 pub(crate) fn run(settings: &Settings) -> Result<Infallible, String> {
     let files =
         Files::new(&settings.root).map_err(|error| format!("{}: {error}", settings.root))?;
-    let listener = TcpListener::bind((Ipv4Addr::UNSPECIFIED, settings.port))
+    // Of both versions of IP where the system has both.
+    let everywhere = [
+        SocketAddr::from((Ipv6Addr::UNSPECIFIED, settings.port)),
+        SocketAddr::from((Ipv4Addr::UNSPECIFIED, settings.port)),
+    ];
+    let listener = TcpListener::bind(&everywhere[..])
         .map_err(|error| format!("port {}: {error}", settings.port))?;
     let port = match settings.port {
         0 => listener

@@ -12,6 +12,8 @@ use crate::scheduler;
 const QUIET_NS: u64 = 1_500_000_000;
 /// And how long all of it may take.
 const MOST_NS: u64 = 10_000_000_000;
+/// How long servers may take to have their addresses back.
+const GIVING_BACK_NS: u64 = 300_000_000;
 /// Between two looks, at first and at most.
 const FIRST_PAUSE_NS: u64 = 50_000;
 const LONGEST_PAUSE_NS: u64 = 5_000_000;
@@ -26,16 +28,25 @@ pub(super) fn stay_if_said() {
 }
 
 /// Closes all connections in order and waits until the peers have all that was sent, as long as they take it; likewise for datagrams that wait
-/// for a hardware address, and for frames that the device has not taken.
+/// for a hardware address, and for frames that the device has not taken. Then gives back the addresses that servers have lent.
 pub(super) fn say(network: &Network) {
     // Connections over the loopback have both ends in the program.
     let interfaces = network.interfaces.iter().skip(1);
     let lanes: Vec<&Interface> = interfaces.flat_map(|one| one.lanes()).collect();
     IS_SAID.store(true, Ordering::Relaxed);
-    let begun = clock::now_ns();
     for lane in &lanes {
-        lane.lock().close_all(begun);
+        lane.lock().close_all(clock::now_ns());
     }
+    settle(&lanes, QUIET_NS, MOST_NS);
+    for lane in &lanes {
+        lane.lock().give_addresses_back(clock::now_ns());
+    }
+    settle(&lanes, GIVING_BACK_NS, GIVING_BACK_NS);
+}
+
+/// Waits until nothing is left that others are to take, or they do nothing for so long, or it takes too long.
+fn settle(lanes: &[&Interface], quiet_ns: u64, most_ns: u64) {
+    let begun = clock::now_ns();
     let (mut left, mut changed, mut pause) = (usize::MAX, begun, FIRST_PAUSE_NS);
     loop {
         let now_ns = clock::now_ns();
@@ -43,7 +54,7 @@ pub(super) fn say(network: &Network) {
         if rest < left {
             (left, changed) = (rest, now_ns);
         }
-        if left == 0 || now_ns - changed >= QUIET_NS || now_ns - begun >= MOST_NS {
+        if left == 0 || now_ns - changed >= quiet_ns || now_ns - begun >= most_ns {
             return;
         }
         scheduler::sleep_until(now_ns + pause);

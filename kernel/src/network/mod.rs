@@ -52,7 +52,7 @@ use crate::sync::{OnceCell, SpinLock};
 /// The index of the loopback interface.
 pub const LOOPBACK: usize = 0;
 
-/// How long a program's call waits for the machine to get an address, and how long a connection that is being made does.
+/// How long programs' calls wait for the machine to get an address, from when one is looked for, and how long a connection that is being made does.
 const ADDRESS_PATIENCE_NS: u64 = 10_000_000_000;
 
 /// The interfaces and ports of this machine.
@@ -214,15 +214,15 @@ fn tell_address_change() {
     ADDRESSES_CHANGED.notify();
 }
 
-/// Asks again after each change of addresses until there is an answer.
+/// Asks again after each change of addresses until there is an answer, or until `patience` is over.
 ///
 /// # Errors
 /// [`Error::NetworkUnreachable`] when it takes too long, and those of the question.
 fn await_addresses<T>(
+    patience: u64,
     deadline_ns: Option<u64>,
     mut ask: impl FnMut() -> Result<Option<T>>,
 ) -> Result<T> {
-    let patience = clock::now_ns().saturating_add(ADDRESS_PATIENCE_NS);
     let deadline_ns = deadline_ns.map_or(patience, |deadline| deadline.min(patience));
     loop {
         let seen = *ADDRESS_CHANGES.lock();
@@ -340,7 +340,7 @@ impl Network {
         from: Option<IpAddr>,
         deadline_ns: Option<u64>,
     ) -> Result<&'static Interface> {
-        await_addresses(deadline_ns, || {
+        await_addresses(self.patience_ns(), deadline_ns, || {
             let interface = self.way(to, from)?;
             let ip = to.ip();
             let is_settled = interface.index() == LOOPBACK
@@ -353,6 +353,14 @@ impl Network {
         })
     }
 
+    /// Until when it is worth waiting for an address: a server that has been silent for long holds nobody up any more.
+    fn patience_ns(&self) -> u64 {
+        let now_ns = clock::now_ns();
+        let searches = self.devices().iter();
+        let begun = searches.map(|one| one.lock().search_began_ns(now_ns)).max();
+        begun.unwrap_or(now_ns).saturating_add(ADDRESS_PATIENCE_NS)
+    }
+
     /// Waits until an interface has an address to speak to another from, or will have none.
     ///
     /// # Errors
@@ -363,7 +371,7 @@ impl Network {
         to: SocketAddr,
         deadline_ns: Option<u64>,
     ) -> Result<()> {
-        await_addresses(deadline_ns, || {
+        await_addresses(self.patience_ns(), deadline_ns, || {
             Ok((!interface.lock().may_find_way(to.ip())).then_some(()))
         })
     }
@@ -391,7 +399,7 @@ impl Network {
             devices.any(|interface| interface.lock().may_find_way(ip))
         };
         // Without one in time, there are none.
-        let _ = await_addresses(None, || {
+        let _ = await_addresses(self.patience_ns(), None, || {
             let has_v4 = !self.devices().iter().all(|it| it.lock().may_find_way(v4));
             let has_all = !self.dns_servers().is_empty() && (has_v4 || self.ipv6().0);
             let is_settled = has_all || !(may_find(v4) || may_find(v6));

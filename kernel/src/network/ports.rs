@@ -14,7 +14,7 @@ use super::LOOPBACK;
 use super::binding::{self, Binding};
 use super::error::{Error, Result};
 use super::messages::Post;
-use super::random::Random;
+use super::random::{Random, mixed};
 use super::socket::mailbox::Mailbox;
 use crate::scheduler::Notifier;
 use crate::sync::{OnceCell, SpinLock};
@@ -215,6 +215,8 @@ struct Tables {
     tcp: BTreeMap<u16, Vec<(Binding, TcpUse)>>,
     udp: BTreeMap<u16, Vec<(Binding, Arc<Mailbox>)>>,
     random: Random,
+    /// By which of several sockets that share a port each peer is heard.
+    flow_key: u64,
 }
 
 /// The table of ports.
@@ -225,7 +227,7 @@ pub struct Ports {
 }
 
 /// Which of the entries of a port listens for an address on an interface: one bound to it before one bound to all, then one of the same
-/// lane before others, then the first.
+/// lane before others, then of several that share it one that has room, then the first.
 fn listening(
     entries: &[(Binding, TcpUse)],
     ip: IpAddr,
@@ -233,17 +235,27 @@ fn listening(
 ) -> Option<usize> {
     let mut best = None;
     for (at, (binding, entry)) in entries.iter().enumerate() {
-        if entry.listener.is_none() || !entry.hears(interface) {
+        let Some(listener) = entry.listener.as_ref().filter(|_| entry.hears(interface)) else {
             continue;
-        }
+        };
         if let Some(fit) = binding.suits(ip, interface) {
-            let rank = (fit, entry.preference(lane));
+            let has_room = !entry.is_shared || listener.has_room();
+            let rank = (fit, entry.preference(lane), has_room);
             if best.is_none_or(|(_, known)| rank > known) {
                 best = Some((at, rank));
             }
         }
     }
     best.map(|(at, _)| at)
+}
+
+/// A number that is the same for all that a peer sends: its port alone would not do, as some systems give out even ones only.
+fn flow(key: u64, remote: SocketAddr) -> u64 {
+    let ip = match remote.ip() {
+        IpAddr::V4(ip) => u64::from(ip.to_bits()),
+        IpAddr::V6(ip) => mixed(ip.to_bits() as u64) ^ (ip.to_bits() >> 64) as u64,
+    };
+    mixed(key ^ mixed(ip) ^ u64::from(remote.port()))
 }
 
 /// Enters `entry` at the wanted port, or at a free one if 0 is wanted; what it is bound to then.
@@ -296,11 +308,13 @@ pub(super) fn remove<T>(
 impl Ports {
     /// An empty table; `seed` makes free ports hard to guess.
     pub fn new(seed: u64) -> Self {
+        let mut random = Random::new(seed);
         Self {
             tables: SpinLock::new(Tables {
                 tcp: BTreeMap::new(),
                 udp: BTreeMap::new(),
-                random: Random::new(seed),
+                flow_key: random.next_u64(),
+                random,
             }),
             messages: OnceCell::new(),
         }
@@ -492,7 +506,7 @@ impl Ports {
         let count = equals.clone().count();
         let turn = match count {
             1 => 0,
-            _ => usize::from(remote.port()) % count,
+            _ => flow(tables.flow_key, remote) as usize % count,
         };
         equals.nth(turn).map(|(_, mailbox)| mailbox.clone())
     }
@@ -522,7 +536,7 @@ impl Ports {
 
 #[cfg(test)]
 mod tests {
-    use super::{Binding, Error, Mailbox, Ports};
+    use super::{Admission, Binding, Error, FourTuple, Mailbox, Pending, Ports};
     use alloc::sync::Arc;
     use core::net::{IpAddr, SocketAddr};
 
@@ -546,6 +560,62 @@ mod tests {
         );
         ports.release_tcp(&any);
         assert_eq!(ports.bind_tcp(any, false), Ok(any));
+    }
+
+    #[test]
+    fn who_shares_a_port_and_accepts_nothing_holds_up_no_others() {
+        let ports = Ports::new(1);
+        let any = at([0; 4], 80);
+        let share = |backlog| {
+            ports.bind_tcp(any, true).expect("shared");
+            ports.listen(any, backlog, Arc::default()).expect("bound")
+        };
+        let (stuck, _other) = (share(1), share(8));
+        let to = to([10, 0, 2, 15], 80);
+        for slot in 0..9 {
+            assert!(matches!(ports.admits(to, 1, 0), Admission::Open { .. }));
+            let taken = ports.listener(to, 1, 0).expect("one of both");
+            let tuple = FourTuple {
+                local: to,
+                remote: to,
+            };
+            let pending = Pending {
+                interface: 1,
+                lane: 0,
+                slot,
+                tuple,
+                notifier: Arc::default(),
+            };
+            assert!(taken.push(pending).is_ok());
+        }
+        assert_eq!(stuck.waiting(), 1);
+        assert_eq!(ports.admits(to, 1, 0), Admission::Full);
+    }
+
+    #[test]
+    fn peers_with_even_ports_are_heard_by_all_who_share_one() {
+        let ports = Ports::new(1);
+        let both = [(), ()].map(|()| {
+            let mailbox = Arc::new(Mailbox::default());
+            mailbox.share();
+            ports
+                .bind_udp(at([0; 4], 53), mailbox.clone())
+                .expect("shared");
+            mailbox
+        });
+        let here = to([10, 0, 2, 15], 53);
+        let hears = |port: u16| {
+            let heard = |_| {
+                ports
+                    .mailbox(here, to([10, 0, 2, 2], port), 1)
+                    .expect("one")
+            };
+            let [first, again] = [0, 1].map(heard);
+            assert!(Arc::ptr_eq(&first, &again), "the same each time");
+            Arc::ptr_eq(&first, &both[0])
+        };
+        let count = (0..1000).filter(|at| hears(40_000 + 2 * at)).count();
+        assert!((400..600).contains(&count), "{count}");
     }
 
     #[test]

@@ -93,6 +93,8 @@ pub struct Stack {
     dns_v6: Vec<Ipv6Addr>,
     /// Since when a DHCP server has been looked for in vain, if nobody was told so yet.
     searching_since: Option<u64>,
+    /// When the last search for an address of IPv4 began.
+    search_began_us: u64,
     /// Sockets whose datagrams were not taken as the device had no room.
     senders: Vec<Arc<Mailbox>>,
 }
@@ -153,6 +155,7 @@ impl Stack {
             told: Vec::new(),
             dns_v6: Vec::new(),
             searching_since: None,
+            search_began_us: 0,
             senders: Vec::new(),
         }
     }
@@ -233,6 +236,9 @@ impl Stack {
             if lease != self.leased {
                 self.is_lease_new = true;
                 self.leased.clone_from(&lease);
+                if lease.is_none() {
+                    self.search_began_us = now_us;
+                }
                 self.keep_address(lease);
             }
             if self.address.is_some() {
@@ -346,6 +352,7 @@ impl Stack {
             return;
         }
         self.searching_since = Some(now_ns / 1000);
+        self.search_began_us = now_ns / 1000;
         self.engine.start_dhcp(now_ns / 1000);
         self.engine.share_addresses();
         self.finish();
@@ -464,6 +471,14 @@ impl Stack {
         match ip {
             IpAddr::V4(_) => self.address.is_none(),
             IpAddr::V6(_) => self.engine.reach(ip).is_none() && self.engine.is_configuring_ipv6(),
+        }
+    }
+
+    /// Since when an address has been looked for, or one was when there was none. A search for addresses of IPv6 has an end of its own.
+    pub fn search_began_ns(&self, now_ns: u64) -> u64 {
+        match self.engine.is_configuring_ipv6() {
+            true => now_ns,
+            false => self.search_began_us * 1000,
         }
     }
 
@@ -700,6 +715,12 @@ impl Stack {
     /// Closes all connections in order, since the program ends.
     pub(super) fn close_all(&mut self, now_ns: u64) {
         self.engine.close_all(now_ns / 1000);
+        self.finish();
+    }
+
+    /// Gives lent addresses back, since the machine ends.
+    pub(super) fn give_addresses_back(&mut self, now_ns: u64) {
+        self.engine.give_addresses_back(now_ns / 1000);
         self.finish();
     }
 

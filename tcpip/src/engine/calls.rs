@@ -403,14 +403,24 @@ impl<D: Device, S: Sockets> Engine<D, S> {
         self.device.flush();
     }
 
-    /// What others are still to take, as a number that falls as they do: bytes that are not acknowledged, ends of connections that are not, and
-    /// frames that wait for an address or for the device. After [`Engine::close_all`] it comes to 0, if the peers are there.
+    /// Gives back the addresses that servers have lent, as the end of the machine does. Nothing is to be sent from them any more.
+    pub fn give_addresses_back(&mut self, now: u64) {
+        self.give_lease_back(now);
+        self.give_lease_of_dhcp6_back(now);
+        self.device.flush();
+    }
+
+    /// What others are still to take, as a number that falls as they do: bytes that are not acknowledged, ends of connections that are not,
+    /// frames that wait for an address or for the device, and an address that a server has not acknowledged to have back. After [`Engine::close_all`] it comes to 0, if the peers are there.
     pub fn unsettled(&self) -> usize {
         let connections = self.table.iter().map(|entry| {
             let connection = &entry.connection;
             usize::from(connection.state().is_closing()) + connection.unacknowledged()
         });
-        connections.sum::<usize>() + self.neighbors.held_bytes() + self.late.len()
+        connections.sum::<usize>()
+            + self.neighbors.held_bytes()
+            + self.late.len()
+            + usize::from(self.is_giving_lease_back())
     }
 
     /// Bytes queued that the peer has not acknowledged.

@@ -99,6 +99,28 @@ impl<D: Device, S: Sockets> Engine<D, S> {
         self.is_awaiting = false;
     }
 
+    /// Tells the server that what it has lent is of use to nobody any more (section 4.4.6), and asks for no more. Nobody answers that.
+    pub(super) fn give_lease_back(&mut self, now: u64) {
+        let id = self.random.next_u64() as u32;
+        if let Some(client) = self.dhcp.take()
+            && let Phase::Bound {
+                address, server, ..
+            } = client.phase
+        {
+            let query = Query {
+                kind: Kind::Release,
+                id,
+                mac: self.capabilities.mac,
+                seconds: 0,
+                current: Some(address),
+                wanted: None,
+                server: Some(server),
+            };
+            self.send_query(&query, server, now);
+        }
+        self.stop_dhcp();
+    }
+
     /// Whether an address is looked for, or one that was lent is kept.
     pub fn is_looking_for_address(&self) -> bool {
         self.dhcp.is_some()

@@ -11,6 +11,7 @@ use crate::engine::Engine;
 use crate::engine::autoconfiguration::lifetime;
 use crate::engine::send::Outgoing;
 use crate::sockets::Sockets;
+use crate::tcp::NEVER;
 use crate::timers::Key;
 use crate::wire::dhcp6::{
     ALL_SERVERS, Answer, CLIENT_PORT, Kind, Lent, NO_BINDING, Query, SERVER_PORT,
@@ -57,6 +58,8 @@ enum Phase {
     Bound { server: Vec<u8>, lease: Lease },
     /// Tells that another host has what was lent.
     Declining { server: Vec<u8>, address: Address },
+    /// Gives back what was lent, and is done then.
+    Releasing { server: Vec<u8>, address: Address },
     /// Asks for name servers and domains alone.
     Asking,
     /// Has them.
@@ -89,7 +92,7 @@ impl Kind {
         match self {
             Self::Request => (SECOND, 30 * SECOND, 10),
             Self::Renew | Self::Rebind => (10 * SECOND, 600 * SECOND, 0),
-            Self::Decline => (SECOND, most_wait_us, 4),
+            Self::Decline | Self::Release => (SECOND, most_wait_us, 4),
             _ => (SECOND, most_wait_us, 0),
         }
     }
@@ -104,6 +107,11 @@ impl Client {
     /// Looks for an address anew, after a while.
     fn start_over(&mut self, now: u64) {
         self.turn(Phase::Soliciting { best: None }, now + PAUSE_US);
+    }
+
+    /// Asks for nothing any more.
+    fn end(&mut self) {
+        self.turn(Phase::Soliciting { best: None }, NEVER);
     }
 
     /// The address that is lent.
@@ -154,6 +162,7 @@ impl Client {
             Phase::Requesting { .. } | Phase::Declining { .. } if is_exhausted => {
                 self.turn(Phase::Soliciting { best: None }, now);
             }
+            Phase::Releasing { .. } if is_exhausted => self.end(),
             Phase::Informed => self.turn(Phase::Asking, now),
             _ => {}
         }
@@ -177,6 +186,9 @@ impl Client {
             },
             Phase::Declining { server, address } => {
                 (Kind::Decline, Some(server), Some(*address), u64::MAX)
+            }
+            Phase::Releasing { server, address } => {
+                (Kind::Release, Some(server), Some(*address), u64::MAX)
             }
             Phase::Asking | Phase::Informed => (Kind::InformationRequest, None, None, u64::MAX),
         };
@@ -250,6 +262,30 @@ impl<D: Device, S: Sockets> Engine<D, S> {
             client.turn(Phase::Declining { server, address }, 0);
             self.timers.set(Key::Dhcp6, 0);
         }
+    }
+
+    /// Gives the address back, which is used no more from now on (section 18.2.7), and asks for nothing else.
+    pub(super) fn give_lease_of_dhcp6_back(&mut self, now: u64) {
+        let Some(client) = &mut self.dhcp6 else {
+            return;
+        };
+        match &mut client.phase {
+            Phase::Bound { server, lease } => {
+                let (server, address) = (core::mem::take(server), lease.address);
+                client.turn(Phase::Releasing { server, address }, now);
+                self.addresses
+                    .retain(|own| own.prefix.address != address || !own.is_automatic);
+                self.forget_paths();
+            }
+            _ => client.end(),
+        }
+        self.run_dhcp6(now);
+    }
+
+    /// Whether a server is still to say that it has an address back.
+    pub(super) fn is_giving_lease_back(&self) -> bool {
+        let phase = self.dhcp6.as_ref().map(|client| &client.phase);
+        matches!(phase, Some(Phase::Releasing { .. }))
     }
 
     /// Does what is due.
@@ -347,6 +383,8 @@ impl<D: Device, S: Sockets> Engine<D, S> {
                 }
             }
             (Phase::Declining { .. }, Kind::Reply) => client.start_over(now),
+            // Whatever the server says of it (section 18.2.10.2).
+            (Phase::Releasing { .. }, Kind::Reply) => client.end(),
             (Phase::Asking, Kind::Reply) => {
                 let seconds = answer.refresh_s.unwrap_or(REFRESH_S).max(LEAST_REFRESH_S);
                 // A moment longer than until the next answer, so that nothing is unknown meanwhile.

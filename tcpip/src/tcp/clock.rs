@@ -121,6 +121,10 @@ impl Connection {
     fn send_again(&mut self, cx: &mut Context<'_>) {
         cx.stats.timeouts += 1;
         if self.state.is_connecting() {
+            let most = self.settings.request_repetitions;
+            if most != 0 && self.rtt.backoff() >= most {
+                return self.give_up(cx);
+            }
             self.rtt.back_off();
             self.timed_at = 0;
             self.bits |= Bits::SYN_DUE;

@@ -1,8 +1,6 @@
 //! Segments that arrive (RFC 9293, section 3.10.7; RFC 5961; RFC 7323, section 5).
 
-use super::{
-    ACK_DELAY_US, Agreement, Bits, CLOSE_TIMEOUT_US, Connection, Context, NEVER, News, State,
-};
+use super::{ACK_DELAY_US, Agreement, Bits, Connection, Context, NEVER, News, State};
 use crate::error::Error;
 use crate::seq::Seq;
 use crate::wire::tcp::{Flags, Options, Segment, TIMESTAMP_PREFIX};
@@ -93,7 +91,7 @@ impl Connection {
         self.window_ack = segment.ack;
         let mut news = News::empty();
         if acked != 0 {
-            news |= self.acknowledge(segment, cx);
+            news |= self.acknowledge(segment, true, cx);
             self.duplicate_acks = 0;
             self.recover = self.recover.max(self.una);
             self.lost_edge = self.una;
@@ -128,9 +126,10 @@ impl Connection {
         }
     }
 
-    /// All before `ack` was received. There is something before it.
+    /// All before `ack` was received. There is something before it. Unless that came `in_order`, the window has grown by it already
+    /// ([`Connection::note_arrived`]), and how long it took says nothing of the way.
     #[inline(always)]
-    fn acknowledge(&mut self, segment: &Segment<'_>, cx: &mut Context<'_>) -> News {
+    fn acknowledge(&mut self, segment: &Segment<'_>, in_order: bool, cx: &mut Context<'_>) -> News {
         let ack = segment.ack;
         let acked = ack - self.una;
         let under_way = self.max - self.una;
@@ -146,7 +145,10 @@ impl Connection {
             self.rtt.answered();
         }
         // A window that was not used up says nothing of the network (RFC 7661).
-        if !self.bits.contains(Bits::RECOVERY) && under_way >= self.congestion.window / 2 {
+        if in_order
+            && !self.bits.contains(Bits::RECOVERY)
+            && under_way >= self.congestion.window / 2
+        {
             let round_trip_us = u64::from(self.rtt.smoothed_us().unwrap_or(0));
             if self.congestion.is_starting() {
                 self.note_start(segment, cx.now_us);
@@ -177,8 +179,13 @@ impl Connection {
 
     /// The same, apart from the short way.
     #[inline(never)]
-    fn acknowledge_apart(&mut self, segment: &Segment<'_>, cx: &mut Context<'_>) -> News {
-        self.acknowledge(segment, cx)
+    fn acknowledge_apart(
+        &mut self,
+        segment: &Segment<'_>,
+        in_order: bool,
+        cx: &mut Context<'_>,
+    ) -> News {
+        self.acknowledge(segment, in_order, cx)
     }
 
     /// Has slow start know how long the way takes, if the segment tells.
@@ -256,7 +263,7 @@ impl Connection {
         }
         // The window of a SYN is not shifted.
         let window = u32::from(segment.window);
-        let _ = self.acknowledge_apart(segment, cx);
+        let _ = self.acknowledge_apart(segment, true, cx);
         self.begin(&agreement, window, cx.now_us);
         self.edge = self.rcv_nxt + super::first_window(cx.limits);
         self.bits -= Bits::SYN_DUE;
@@ -289,6 +296,17 @@ impl Connection {
         self.challenges = self.challenges.saturating_add(u8::from(is_bare));
         cx.stats.challenges += 1;
         self.bits |= Bits::ACK_NOW;
+        self.note_repeated(segment, cx);
+    }
+
+    /// Tells the peer what it sent a second time (RFC 2883, section 4), also if the segment is dropped for its time: what was sent first and comes
+    /// last is how the peer finds out that it sent again too soon.
+    fn note_repeated(&mut self, segment: &Segment<'_>, cx: &mut Context<'_>) {
+        let until = (segment.seq + segment.payload.len() as u32).min(self.rcv_nxt);
+        if segment.seq.is_before(until) {
+            cx.stats.duplicate_bytes += u64::from(until - segment.seq);
+            self.duplicate = Some((segment.seq, until));
+        }
     }
 
     fn receive_synchronized(&mut self, segment: &Segment<'_>, cx: &mut Context<'_>) -> News {
@@ -411,12 +429,11 @@ impl Connection {
         let is_bare = segment.len() == 0;
         let is_same_window = window == self.window;
         let has_gap = !self.sacked.is_empty();
-        let was_sacked = match self.bits.contains(Bits::RECOVERY) {
-            true => self.sacked.covered(self.una, self.max),
-            false => 0,
-        };
+        let was_sacked = self.sacked.covered(self.una, self.max);
         let before = self.una;
         let has_news = self.note_sack(options, cx.now_us);
+        let in_order = !self.is_reordered() || !has_gap && self.sacked.is_empty();
+        let under_way = self.max - self.una;
         if segment.ack.is_after(self.una) {
             let acked = segment.ack - self.una;
             let is_fin_acked = self.is_fin_sent() && segment.ack == self.max;
@@ -434,7 +451,7 @@ impl Connection {
                 self.note_late();
             }
             self.resolve_doubt(segment.ack, options.timestamps.map(|times| times.1));
-            news |= self.acknowledge_apart(segment, cx);
+            news |= self.acknowledge_apart(segment, in_order, cx);
             self.note_progress(acked);
             if self.is_reordered() {
                 self.find_late(cx.now_us);
@@ -450,11 +467,13 @@ impl Connection {
             }
         }
         self.await_late();
+        let is_sacked = self.sacked.covered(self.una, self.max);
+        let delivered = (self.una - before + is_sacked).saturating_sub(was_sacked);
         if self.bits.contains(Bits::RECOVERY) {
-            let is_sacked = self.sacked.covered(self.una, self.max);
-            let delivered = (self.una - before + is_sacked).saturating_sub(was_sacked);
             self.note_delivered(delivered);
             self.find_lost_again();
+        } else if !in_order {
+            self.note_arrived(delivered, under_way, cx.now_us);
         }
         let is_newer = self.window_seq.is_before(segment.seq)
             || self.window_seq == segment.seq && !segment.ack.is_before(self.window_ack);
@@ -484,7 +503,7 @@ impl Connection {
             State::FinWait1 => {
                 self.state = State::FinWait2;
                 if self.bits.contains(Bits::ORPHAN) {
-                    self.expire_at = cx.now_us + CLOSE_TIMEOUT_US;
+                    self.await_close(cx.now_us);
                 }
             }
             State::Closing => self.state = State::TimeWait,
@@ -519,9 +538,7 @@ impl Connection {
             fin = None;
         }
         if segment.seq.is_before(self.rcv_nxt) {
-            let until = whole.min(self.rcv_nxt);
-            cx.stats.duplicate_bytes += u64::from(until.ahead_of(segment.seq));
-            self.duplicate = Some((segment.seq, until)).filter(|one| one.0.is_before(one.1));
+            self.note_repeated(segment, cx);
             self.bits |= Bits::ACK_NOW;
         }
         let bytes = segment
@@ -530,8 +547,7 @@ impl Connection {
             .and_then(|rest| rest.get(..end.ahead_of(start) as usize))
             .unwrap_or_default();
         if start.is_after(self.rcv_nxt) {
-            self.receive_early(start, end, bytes, cx);
-            // A FIN is taken when it comes again, in its place.
+            self.receive_early(start, bytes, fin, cx);
             return News::empty();
         }
         let mut news = News::empty();
@@ -551,6 +567,12 @@ impl Connection {
                     next = behind;
                 }
                 self.early.trim(next);
+                if let Some(early) = self.early_fin
+                    && !next.is_before(early)
+                {
+                    // It has a number, and is no byte.
+                    (next, fin) = (early, Some(early));
+                }
             }
             let count = next - self.rcv_nxt;
             self.incoming.extend(count as usize);
@@ -583,11 +605,12 @@ impl Connection {
         cx.pool.reserve(&mut self.incoming, reach, kept)
     }
 
-    /// Takes bytes that come before others that are missing.
-    fn receive_early(&mut self, start: Seq, end: Seq, bytes: &[u8], cx: &mut Context<'_>) {
+    /// Takes bytes, and the end of the peer's side, that come before others that are missing.
+    fn receive_early(&mut self, start: Seq, bytes: &[u8], fin: Option<Seq>, cx: &mut Context<'_>) {
         cx.stats.out_of_order += 1;
         self.bits |= Bits::ACK_NOW;
-        if bytes.is_empty() {
+        let end = start + bytes.len() as u32 + u32::from(fin.is_some());
+        if end == start {
             return;
         }
         if let Some((_, behind)) = self.early.around(start)
@@ -605,6 +628,7 @@ impl Connection {
         if self.early.insert(start, end, MAX_EARLY) {
             self.incoming.write(offset, bytes);
             self.last_early = start;
+            self.early_fin = self.early_fin.or(fin);
         } else {
             cx.stats.no_memory += 1;
         }

@@ -44,7 +44,7 @@ impl Connection {
     /// Whether a number was sent once only, as far as is known.
     pub(super) fn was_never_repeated(&self, seq: Seq) -> bool {
         let repeated = match self.bits.contains(Bits::RECOVERY) {
-            true => self.high_rxt,
+            true => self.high_rxt.max(self.repeated_end),
             false => self.recover,
         };
         self.nxt == self.max && !seq.is_before(repeated)
@@ -91,8 +91,11 @@ impl Connection {
             self.recover = self.max;
             self.high_rxt = self.una;
             self.lost_edge = self.lost_edge.max(self.una + self.mss).min(self.max);
-            self.congestion.reduce(self.max - self.una, self.mss);
+            // What went out while it was waited for is no part of what the way took before.
+            let under_way = (self.max - self.una).min(self.congestion.window);
+            self.congestion.reduce(under_way, self.mss);
             self.timed_at = 0;
+            self.repeated_end = self.una;
             self.repeated_at = self.max;
             self.note_delivered(self.mss);
             // What comes now is sent again, whatever the window.
@@ -153,12 +156,13 @@ impl Connection {
     }
 
     /// In recovery: what was sent again was lost again, if the peer has what was sent after it (RFC 8985, section 7.1). The way takes less
-    /// than was thought.
+    /// than was thought (RFC 5681, section 4.3).
     pub(super) fn find_lost_again(&mut self) {
         if self.high_rxt.is_after(self.una) && self.has_come_after(self.repeated_at) {
+            self.repeated_end = self.repeated_end.max(self.high_rxt);
             self.high_rxt = self.una;
             self.repeated_at = self.max;
-            self.congestion.reduce(self.pipe(), self.mss);
+            self.congestion.reduce(self.congestion.window, self.mss);
             self.bits |= Bits::FORCE;
         }
     }

@@ -52,8 +52,8 @@ const ANSWER_TIMEOUT_US: u64 = 120 * SECOND;
 const ORPHAN_TIMEOUT_US: u64 = 60 * SECOND;
 /// How long a handshake that a peer began may take.
 pub(crate) const ACCEPT_TIMEOUT_US: u64 = 10 * SECOND;
-/// How long a peer may take to close its side after we closed ours for good.
-const CLOSE_TIMEOUT_US: u64 = 30 * SECOND;
+/// How many seconds a peer may take to close its side after we closed ours for good, unless the program says so.
+pub const CLOSE_TIMEOUT_S: u32 = 30;
 /// After this time a path that has become narrower may have become wider again (RFC 1191, section 6.3; RFC 8201, section 5.3).
 const LONGER_US: u64 = 600 * SECOND;
 /// The receive window before it is known that more is of use.
@@ -230,6 +230,10 @@ pub struct Settings {
     pub traffic_class: u8,
     /// How many seconds the peer may leave unanswered what was sent; 0: the default.
     pub user_timeout_s: u32,
+    /// How often a request for a connection is repeated; 0: as often as there is time.
+    pub request_repetitions: u8,
+    /// How many seconds the peer may take to close its side after ours was closed for good.
+    pub close_timeout_s: u32,
     /// As many bytes at most wait to be read, and to be sent: no more than [`Limits`] allow in any case.
     pub receive_bytes: u32,
     /// See `receive_bytes`.
@@ -251,6 +255,8 @@ impl Default for Settings {
             hop_limit: 64,
             traffic_class: 0,
             user_timeout_s: 0,
+            request_repetitions: 0,
+            close_timeout_s: CLOSE_TIMEOUT_S,
             receive_bytes: u32::MAX,
             transmit_bytes: u32::MAX,
         }
@@ -328,6 +334,8 @@ pub(crate) struct Connection {
     probes: u8,
     /// In recovery, what lies before this was sent again.
     high_rxt: Seq,
+    /// The same of what was sent again and counts as lost once more.
+    repeated_end: Seq,
     /// Recovery ends with the acknowledgement of this; no other begins before it.
     recover: Seq,
     /// What lies before this and did not arrive is lost.
@@ -343,6 +351,8 @@ pub(crate) struct Connection {
     early: Ranges,
     /// The last that came so.
     last_early: Seq,
+    /// The end of the peer's side, if it came so.
+    early_fin: Option<Seq>,
     /// What the next segment tells of these.
     told: Vec<(Seq, Seq)>,
     /// What came a second time, to be told (RFC 2883).
@@ -401,6 +411,7 @@ impl Connection {
             duplicate_acks: 0,
             probes: 0,
             high_rxt: Seq(0),
+            repeated_end: Seq(0),
             recover: Seq(0),
             lost_edge: Seq(0),
             repeated_at: Seq(0),
@@ -409,6 +420,7 @@ impl Connection {
             sacked: Ranges::default(),
             early: Ranges::default(),
             last_early: Seq(0),
+            early_fin: None,
             told: Vec::new(),
             duplicate: None,
             receive_limit: FIRST_WINDOW,
@@ -565,8 +577,13 @@ impl Connection {
     pub(crate) fn set_orphan(&mut self, now_us: u64) {
         self.bits |= Bits::ORPHAN;
         if self.state == State::FinWait2 {
-            self.expire_at = now_us + CLOSE_TIMEOUT_US;
+            self.await_close(now_us);
         }
+    }
+
+    /// We have closed for good, and the peer knows: it may take so long to do so too.
+    fn await_close(&mut self, now_us: u64) {
+        self.expire_at = now_us + u64::from(self.settings.close_timeout_s) * SECOND;
     }
 
     /// It is over.

@@ -21,6 +21,8 @@ pub(super) struct Reordering {
     quarters: u8,
     /// Until then, and the end of what is lost if it has not come by then.
     pending: Option<(u64, Seq)>,
+    /// When the timer for answers goes off before its time, for who was late when it was set. By then they may have come.
+    awaited_at: Option<u64>,
     /// What was taken for lost first, and can still turn out to be late.
     doubt: Option<Box<Doubt>>,
 }
@@ -42,6 +44,15 @@ impl Connection {
     /// A segment came after one that was sent later, and was never sent again.
     pub(super) fn note_late(&mut self) {
         self.reordering.quarters = self.reordering.quarters.max(1);
+    }
+
+    /// So many bytes of those under way have come to the peer, in whatever order, and none of them is thought to be lost: the window grows by what
+    /// comes, not by what the acknowledgement of the last one behind it covers, which would count for little.
+    pub(super) fn note_arrived(&mut self, bytes: u32, under_way: u32, now_us: u64) {
+        if under_way >= self.congestion.window / 2 {
+            let round_trip_us = u64::from(self.rtt.smoothed_us().unwrap_or(0));
+            self.congestion.grow(bytes, self.mss, now_us, round_trip_us);
+        }
     }
 
     /// How long who is late is waited for.
@@ -74,17 +85,16 @@ impl Connection {
     pub(super) fn await_late(&mut self) {
         if let Some((at, _)) = self.reordering.pending
             && !self.bits.contains(Bits::PERSIST)
+            && at < self.retransmit_at
         {
-            self.retransmit_at = self.retransmit_at.min(at);
+            self.retransmit_at = at;
+            self.reordering.awaited_at = Some(at);
         }
     }
 
-    /// Whether the timer went off for who is late, who counts as lost then.
+    /// Whether the timer went off for who was late, who counts as lost if still missing; an answer is waited for from now on.
     pub(super) fn is_late(&mut self, cx: &mut Context<'_>) -> bool {
-        let is_late = self
-            .reordering
-            .pending
-            .is_some_and(|(at, _)| at <= cx.now_us);
+        let is_late = self.reordering.awaited_at == Some(self.retransmit_at);
         if is_late {
             self.retransmit_at = cx.now_us + self.rtt.timeout_us();
             self.find_late(cx.now_us);

@@ -27,9 +27,9 @@ pub(crate) enum Kind {
     Discover = 1,
     Offer = 2,
     Request = 3,
-    Decline = 4,
     Ack = 5,
     Nak = 6,
+    Release = 7,
 }
 
 /// A client's message.
@@ -71,7 +71,7 @@ impl Query {
                 bytes.extend(address.octets_v4());
             }
         }
-        if self.kind != Kind::Decline {
+        if self.kind != Kind::Release {
             // Mask, router, name servers, domains, MTU, times; and how large an answer may be.
             bytes.extend([55, 9, 1, 3, 6, 15, 26, 51, 58, 59, 119]);
             bytes.extend([57, 2, 5, 0xDC]);

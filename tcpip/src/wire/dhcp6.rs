@@ -46,6 +46,7 @@ pub(crate) enum Kind {
     Renew = 5,
     Rebind = 6,
     Reply = 7,
+    Release = 8,
     Decline = 9,
     InformationRequest = 11,
 }
@@ -107,7 +108,7 @@ impl Query<'_> {
             }
             put_option(&mut bytes, IA_NA, &body);
         }
-        if self.kind != Kind::Decline {
+        if !matches!(self.kind, Kind::Decline | Kind::Release) {
             let wanted: &[u16] = match is_about_address {
                 true => &[DNS_SERVERS, DOMAINS, SOLICIT_MOST_WAIT],
                 false => &[DNS_SERVERS, DOMAINS, REFRESH_TIME, INFORMATION_MOST_WAIT],

@@ -1,4 +1,4 @@
-//! Domains in which short names are looked for, as servers and routers tell them.
+//! Names in messages, and domains in which short names are looked for, as servers and routers tell them.
 
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
@@ -6,6 +6,8 @@ use alloc::vec::Vec;
 /// Domains that are kept, and the bytes of the longest.
 pub(crate) const MAX_DOMAINS: usize = 6;
 const MAX_DOMAIN: usize = 253;
+/// Bytes of the longest name in messages, with the lengths of its labels (RFC 1035, section 2.3.4).
+pub const MAX_NAME: usize = 255;
 
 /// A domain, if the bytes are one: letters, digits and hyphens between dots.
 pub(crate) fn read_domain(bytes: &[u8]) -> Option<String> {
@@ -21,28 +23,34 @@ pub(crate) fn read_domains(bytes: &[u8]) -> Vec<String> {
     let mut domains = Vec::new();
     let mut at = 0;
     while domains.len() < MAX_DOMAINS
-        && let Some((name, next)) = read_labels(bytes, at)
+        && let Some((name, next)) = read_name(bytes, at)
     {
-        domains.extend(read_domain(&name));
+        domains.extend(read_domain(&dotted(&name)));
         at = next;
     }
     domains
 }
 
-/// Reads the domain at a place, its labels with dots between them; and where the next is.
-fn read_labels(bytes: &[u8], mut at: usize) -> Option<(Vec<u8>, usize)> {
+/// Reads the name at a place in a message of the name system (RFC 1035, sections 3.1 and 4.1.4), of which the end may be somewhere before it: its
+/// labels with their lengths, to the empty one; and where it ends at its own place. `None` if it is cut off, too long, or no name.
+#[must_use]
+pub fn read_name(message: &[u8], mut at: usize) -> Option<(Vec<u8>, usize)> {
     let mut name = Vec::new();
     let mut end = None;
-    while name.len() <= MAX_DOMAIN {
-        let (len, rest) = bytes.get(at..)?.split_first()?;
+    loop {
+        let (len, rest) = message.get(at..)?.split_first()?;
         match len >> 6 {
-            0 if *len == 0 => return Some((name, end.unwrap_or(at + 1))),
             0 => {
-                if !name.is_empty() {
-                    name.push(b'.');
+                let label = rest.get(..usize::from(*len))?;
+                name.push(*len);
+                name.extend_from_slice(label);
+                if name.len() > MAX_NAME {
+                    return None;
                 }
-                name.extend_from_slice(rest.get(..usize::from(*len))?);
-                at += 1 + usize::from(*len);
+                at += 1 + label.len();
+                if *len == 0 {
+                    return Some((name, end.unwrap_or(at)));
+                }
             }
             3 => {
                 let to = usize::from(u16::from_be_bytes([len & 0x3F, *rest.first()?]));
@@ -56,5 +64,20 @@ fn read_labels(bytes: &[u8], mut at: usize) -> Option<(Vec<u8>, usize)> {
             _ => return None,
         }
     }
-    None
+}
+
+/// The labels of a name, with dots between them.
+fn dotted(mut name: &[u8]) -> Vec<u8> {
+    let mut text = Vec::with_capacity(name.len());
+    while let [len, rest @ ..] = name
+        && *len != 0
+        && let Some((label, rest)) = rest.split_at_checked(usize::from(*len))
+    {
+        if !text.is_empty() {
+            text.push(b'.');
+        }
+        text.extend_from_slice(label);
+        name = rest;
+    }
+    text
 }

@@ -3,7 +3,7 @@
 use core::ffi::{c_int, c_void};
 
 use libc::socklen_t;
-use tcpip::{CongestionControl, Info, State};
+use tcpip::{CLOSE_TIMEOUT_S, CongestionControl, Info, State};
 
 use super::options::store;
 use crate::error::{Errno, Result};
@@ -94,6 +94,76 @@ fn tcp_info(info: &Info) -> TcpInfo {
             info.retransmitted,
         ],
     }
+}
+
+/// How long Linux waits for the answer to a request for a connection, at first and at most, in seconds (`TCP_TIMEOUT_INIT`, `TCP_RTO_MAX`).
+const FIRST_WAIT_S: u32 = 1;
+const MOST_WAIT_S: u32 = 120;
+/// As long a peer may take at most to close its side (`TCP_FIN_TIMEOUT_MAX`), in seconds.
+const MOST_CLOSE_S: u32 = 120;
+/// The least that a window is limited to: half of the least buffer (`SOCK_MIN_RCVBUF`).
+const MIN_WINDOW: u32 = 1152;
+/// How often Linux repeats a request for a connection if it is not told (`tcp_syn_retries`).
+const REQUEST_REPETITIONS: c_int = 6;
+
+/// A time as Linux keeps that for which a peer is not taken that has said nothing: as so many waits for an answer, each twice as long as the last.
+fn deferred_s(asked: c_int) -> u32 {
+    let asked = u32::try_from(asked).unwrap_or(0);
+    let (mut all, mut wait) = (0, FIRST_WAIT_S);
+    // 255 waits at most.
+    for _ in 0..255 {
+        if all >= asked {
+            break;
+        }
+        all += wait;
+        wait = (wait * 2).min(MOST_WAIT_S);
+    }
+    all
+}
+
+/// An option that takes every number and makes of it what can be; `None` when it is none.
+pub(super) fn fitted(
+    option: c_int,
+    asked: impl Fn() -> Result<c_int>,
+) -> Option<(NumberOption, Result<u32>)> {
+    Some(match option {
+        libc::TCP_DEFER_ACCEPT => (NumberOption::DeferredSeconds, asked().map(deferred_s)),
+        libc::TCP_LINGER2 => {
+            let seconds = |asked| match asked {
+                // It is not waited for.
+                ..0 => 0,
+                0 => CLOSE_TIMEOUT_S,
+                _ => (asked as u32).min(MOST_CLOSE_S),
+            };
+            (NumberOption::CloseTimeoutSeconds, asked().map(seconds))
+        }
+        libc::TCP_WINDOW_CLAMP => {
+            let bytes = |asked| match asked {
+                0 => 0,
+                _ => u32::try_from(asked).unwrap_or(0).max(MIN_WINDOW),
+            };
+            (NumberOption::WindowBytes, asked().map(bytes))
+        }
+        _ => return None,
+    })
+}
+
+/// What is told of such an option, or of one that has a number though none was chosen; `None` for others.
+pub(super) fn told(socket: &TcpSocket, option: c_int) -> Option<c_int> {
+    let number = |option| c_int::try_from(socket.number(option)).unwrap_or(c_int::MAX);
+    Some(match option {
+        libc::TCP_DEFER_ACCEPT => number(NumberOption::DeferredSeconds),
+        libc::TCP_WINDOW_CLAMP => number(NumberOption::WindowBytes),
+        libc::TCP_LINGER2 => match number(NumberOption::CloseTimeoutSeconds) {
+            0 => -1,
+            seconds => seconds,
+        },
+        libc::TCP_SYNCNT => match number(NumberOption::RequestRepetitions) {
+            0 => REQUEST_REPETITIONS,
+            chosen => chosen,
+        },
+        _ => return None,
+    })
 }
 
 /// Gets an option of this kind; `None` when it is none.

@@ -47,6 +47,10 @@ pub(super) unsafe fn store<T: Copy>(value: T, to: *mut c_void, len: *mut socklen
     Ok(())
 }
 
+/// Of `linux/in6.h`.
+const IPV6_TRANSPARENT: c_int = 75;
+const IPV6_FREEBIND: c_int = 78;
+
 /// A timeout in nanoseconds; 0 is none.
 fn timeout_ns(value: libc::timeval) -> Result<u64> {
     if !(0..1_000_000).contains(&value.tv_usec) {
@@ -85,7 +89,7 @@ fn number_option(option: c_int) -> Result<(NumberOption, c_int)> {
         libc::TCP_KEEPCNT => (NumberOption::KeepAliveProbes, 127),
         libc::TCP_USER_TIMEOUT => (NumberOption::UserTimeoutMs, c_int::MAX),
         libc::TCP_MAXSEG => (NumberOption::SegmentBytes, 32767),
-        libc::TCP_DEFER_ACCEPT => (NumberOption::DeferredSeconds, c_int::MAX),
+        libc::TCP_SYNCNT => (NumberOption::RequestRepetitions, 127),
         _ => return Err(Errno(libc::ENOPROTOOPT)),
     })
 }
@@ -141,8 +145,14 @@ impl Socket<'_> {
             }
             (libc::SOL_SOCKET, libc::SO_REUSEPORT, Socket::Tcp(socket)) => &socket.is_port_shared,
             (libc::SOL_SOCKET, libc::SO_REUSEPORT, Socket::Udp(socket)) => &socket.is_port_shared,
-            (libc::IPPROTO_IP, libc::IP_BIND_ADDRESS_NO_PORT, Socket::Tcp(socket)) => {
-                &socket.is_port_late
+            (libc::IPPROTO_IP, libc::IP_BIND_ADDRESS_NO_PORT, _) => &self.family().is_port_late,
+            (libc::IPPROTO_IP, libc::IP_FREEBIND, _) => &self.family().is_bound_freely,
+            (libc::IPPROTO_IP, libc::IP_TRANSPARENT, _) => &self.family().is_transparent,
+            (libc::IPPROTO_IPV6, IPV6_FREEBIND, _) if self.family().is_v6 => {
+                &self.family().is_bound_freely
+            }
+            (libc::IPPROTO_IPV6, IPV6_TRANSPARENT, _) if self.family().is_v6 => {
+                &self.family().is_transparent
             }
             (libc::SOL_SOCKET, libc::SO_BROADCAST, Socket::Tcp(socket)) => {
                 &socket.is_broadcast_allowed
@@ -275,9 +285,13 @@ unsafe extern "C" fn setsockopt(
                 if let Some(result) = unsafe { connection::set(socket, option, value, len) } {
                     return result;
                 }
+                if let Some((option, value)) = connection::fitted(option, integer) {
+                    socket.set_number(option, value?);
+                    return Ok(());
+                }
                 let (option, most) = number_option(option)?;
                 let least = match option {
-                    NumberOption::UserTimeoutMs | NumberOption::DeferredSeconds => 0,
+                    NumberOption::UserTimeoutMs => 0,
                     // Linux's `TCP_MIN_MSS`.
                     NumberOption::SegmentBytes => 88,
                     _ => 1,
@@ -496,8 +510,16 @@ unsafe extern "C" fn getsockopt(
                 if let Some(result) = unsafe { connection::get(socket, option, value, len) } {
                     return result;
                 }
+                if let Some(told) = connection::told(socket, option) {
+                    // SAFETY: the caller's.
+                    return unsafe { store(told, value, len) };
+                }
                 let (option, _) = number_option(option)?;
                 c_int::try_from(socket.number(option)).unwrap_or(c_int::MAX)
+            }
+            // As Linux has it for reading, once more.
+            (libc::IPPROTO_TCP, _, Socket::Udp(_)) if !is_v6 => {
+                return Err(Errno(libc::EOPNOTSUPP));
             }
             (libc::SOL_UDP, libc::UDP_SEGMENT, Socket::Udp(socket))
                 if socket.protocol == Protocol::Udp =>

@@ -3,6 +3,8 @@
 use alloc::vec::Vec;
 use core::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
+use tcpip::{MAX_NAME, read_name};
+
 use super::ResolveError;
 
 const HEADER: usize = 12;
@@ -13,8 +15,6 @@ const RECURSION_DESIRED: u8 = 1;
 const NO_SUCH_NAME: u8 = 3;
 const TYPE_CNAME: u16 = 5;
 const CLASS_INTERNET: u16 = 1;
-/// Longest name in a message.
-const MAX_NAME: usize = 255;
 /// Records of an answer that are looked at: a name may stand for hundreds of stations.
 const MAX_RECORDS: usize = 1024;
 /// Aliases of aliases that are followed in one answer.
@@ -132,7 +132,7 @@ impl Question<'_> {
             }
             let alias = of_name()
                 .find(|record| record.kind == TYPE_CNAME)
-                .and_then(|record| Some(decode(message, record.data_at)?.0));
+                .and_then(|record| Some(read_name(message, record.data_at)?.0));
             match alias {
                 Some(alias) => name = alias,
                 None if name.eq_ignore_ascii_case(self.name) => {
@@ -158,7 +158,7 @@ struct Record<'a> {
 impl<'a> Record<'a> {
     /// Reads the record at a place in the message, and where the next is. One of another class has no kind.
     fn read(message: &'a [u8], at: usize) -> Option<(Self, usize)> {
-        let (owner, at) = decode(message, at)?;
+        let (owner, at) = read_name(message, at)?;
         let (header, rest) = message.get(at..)?.split_first_chunk::<10>()?;
         let [a, b, c, d, _, _, _, _, e, f] = *header;
         let data = rest.get(..usize::from(u16::from_be_bytes([e, f])))?;
@@ -183,39 +183,6 @@ impl<'a> Record<'a> {
         }
         let octets = <[u8; 16]>::try_from(self.data).ok()?;
         Some(IpAddr::V6(Ipv6Addr::from(octets)))
-    }
-}
-
-/// Reads a name, of which the end may be somewhere before it in the message; the name, and where it ends at its own place.
-pub(super) fn decode(message: &[u8], mut at: usize) -> Option<(Vec<u8>, usize)> {
-    let mut name = Vec::new();
-    let mut end = None;
-    loop {
-        let (len, rest) = message.get(at..)?.split_first()?;
-        match len >> 6 {
-            0 => {
-                let label = rest.get(..usize::from(*len))?;
-                name.push(*len);
-                name.extend_from_slice(label);
-                if name.len() > MAX_NAME {
-                    return None;
-                }
-                at += 1 + label.len();
-                if *len == 0 {
-                    return Some((name, end.unwrap_or(at)));
-                }
-            }
-            3 => {
-                let to = usize::from(u16::from_be_bytes([len & 0x3F, *rest.first()?]));
-                // Only backwards, so that there is an end.
-                if to >= at {
-                    return None;
-                }
-                end.get_or_insert(at + 2);
-                at = to;
-            }
-            _ => return None,
-        }
     }
 }
 

@@ -15,6 +15,12 @@ pub struct Family {
     pub is_only: AtomicBool,
     /// `SO_BINDTODEVICE`, `SO_BINDTOIFINDEX`: the scope of the one interface that it speaks and hears by; 0: none in particular.
     pub scope: AtomicU32,
+    /// `IP_FREEBIND`, `IPV6_FREEBIND`: it may be bound to an address that this machine does not have, or not yet.
+    pub is_bound_freely: AtomicBool,
+    /// `IP_TRANSPARENT`, `IPV6_TRANSPARENT`, which allow the same.
+    pub is_transparent: AtomicBool,
+    /// `IP_BIND_ADDRESS_NO_PORT`: bound to an address alone, its port is chosen when it connects or listens.
+    pub is_port_late: AtomicBool,
     /// What the program says of it besides.
     pub hints: Hints,
 }
@@ -26,6 +32,9 @@ impl Family {
             is_v6,
             is_only: AtomicBool::new(false),
             scope: AtomicU32::new(0),
+            is_bound_freely: AtomicBool::new(false),
+            is_transparent: AtomicBool::new(false),
+            is_port_late: AtomicBool::new(false),
             hints: Hints::new(),
         }
     }
@@ -59,6 +68,11 @@ impl Family {
             is_dual: is_dual && is_all,
             device: self.device(),
         })
+    }
+
+    /// Whether it may be bound to an address that is not this machine's.
+    pub(super) fn may_have_any(&self) -> bool {
+        self.is_bound_freely.load(Ordering::Relaxed) || self.is_transparent.load(Ordering::Relaxed)
     }
 
     /// Whether it can speak to an address.

@@ -2,7 +2,7 @@
 
 use core::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, Ordering};
 
-use tcpip::{CongestionControl, Settings};
+use tcpip::{CLOSE_TIMEOUT_S, CongestionControl, Settings};
 
 /// Options of a socket, which a stream's stack is told of.
 pub(super) struct Options {
@@ -17,6 +17,9 @@ pub(super) struct Options {
     keep_alive_interval_s: AtomicU32,
     keep_alive_probes: AtomicU32,
     user_timeout_ms: AtomicU32,
+    request_repetitions: AtomicU32,
+    close_timeout_s: AtomicU32,
+    window_bytes: AtomicU32,
     receive_bytes: AtomicU32,
     transmit_bytes: AtomicU32,
     segment_bytes: AtomicU32,
@@ -37,6 +40,12 @@ pub enum NumberOption {
     KeepAliveProbes,
     /// `TCP_USER_TIMEOUT`: how long what was sent may stay unanswered; 0: the default.
     UserTimeoutMs,
+    /// `TCP_SYNCNT`: how often a request for a connection is repeated; 0: as often as there is time.
+    RequestRepetitions,
+    /// `TCP_LINGER2`: how long a peer may take to close its side after ours was closed for good.
+    CloseTimeoutSeconds,
+    /// `TCP_WINDOW_CLAMP`: the largest window that the peer is told; 0: no such limit.
+    WindowBytes,
     /// `SO_RCVBUF`: as many bytes at most wait to be read.
     ReceiveBytes,
     /// `SO_SNDBUF`: and to be sent.
@@ -62,6 +71,9 @@ impl Options {
             keep_alive_interval_s: AtomicU32::new(75),
             keep_alive_probes: AtomicU32::new(9),
             user_timeout_ms: AtomicU32::new(0),
+            request_repetitions: AtomicU32::new(0),
+            close_timeout_s: AtomicU32::new(CLOSE_TIMEOUT_S),
+            window_bytes: AtomicU32::new(0),
             receive_bytes: AtomicU32::new(u32::MAX),
             transmit_bytes: AtomicU32::new(u32::MAX),
             segment_bytes: AtomicU32::new(0),
@@ -78,6 +90,9 @@ impl Options {
             NumberOption::KeepAliveIntervalSeconds => &self.keep_alive_interval_s,
             NumberOption::KeepAliveProbes => &self.keep_alive_probes,
             NumberOption::UserTimeoutMs => &self.user_timeout_ms,
+            NumberOption::RequestRepetitions => &self.request_repetitions,
+            NumberOption::CloseTimeoutSeconds => &self.close_timeout_s,
+            NumberOption::WindowBytes => &self.window_bytes,
             NumberOption::ReceiveBytes => &self.receive_bytes,
             NumberOption::TransmitBytes => &self.transmit_bytes,
             NumberOption::SegmentBytes => &self.segment_bytes,
@@ -89,6 +104,7 @@ impl Options {
     pub(super) fn settings(&self) -> Settings {
         let is_keep_alive = self.is_keep_alive.load(Ordering::Relaxed);
         let number = |option: &AtomicU32| option.load(Ordering::Relaxed);
+        let receive_bytes = number(&self.receive_bytes);
         Settings {
             is_nodelay: self.is_nodelay.load(Ordering::Relaxed),
             is_quick_ack: self.is_quick_ack.load(Ordering::Relaxed),
@@ -109,7 +125,12 @@ impl Options {
             hop_limit: self.ttl.load(Ordering::Relaxed),
             traffic_class: self.traffic_class.load(Ordering::Relaxed),
             user_timeout_s: number(&self.user_timeout_ms).div_ceil(1000),
-            receive_bytes: number(&self.receive_bytes),
+            request_repetitions: number(&self.request_repetitions) as u8,
+            close_timeout_s: number(&self.close_timeout_s),
+            receive_bytes: match number(&self.window_bytes) {
+                0 => receive_bytes,
+                most => receive_bytes.min(most),
+            },
             transmit_bytes: number(&self.transmit_bytes),
         }
     }
@@ -137,6 +158,9 @@ impl Options {
             (&self.keep_alive_interval_s, &other.keep_alive_interval_s),
             (&self.keep_alive_probes, &other.keep_alive_probes),
             (&self.user_timeout_ms, &other.user_timeout_ms),
+            (&self.request_repetitions, &other.request_repetitions),
+            (&self.close_timeout_s, &other.close_timeout_s),
+            (&self.window_bytes, &other.window_bytes),
             (&self.receive_bytes, &other.receive_bytes),
             (&self.transmit_bytes, &other.transmit_bytes),
             (&self.segment_bytes, &other.segment_bytes),

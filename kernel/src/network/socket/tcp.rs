@@ -67,9 +67,6 @@ pub struct TcpSocket {
     pub is_address_reused: AtomicBool,
     /// `SO_REUSEPORT`: others that agree to it too may listen at the same address.
     pub is_port_shared: AtomicBool,
-    /// Where the program binds an address without a port (`IP_BIND_ADDRESS_NO_PORT`), one is chosen when it connects or listens, not before:
-    /// it can be one that leads to another peer too.
-    pub is_port_late: AtomicBool,
     /// `SO_BROADCAST`: kept for programs that ask; a connection is never with all.
     pub is_broadcast_allowed: AtomicBool,
     /// `SO_LINGER` in seconds plus 1; 0: off.
@@ -98,7 +95,6 @@ impl TcpSocket {
             write_timeout_ns: AtomicU64::new(0),
             is_address_reused: AtomicBool::new(false),
             is_port_shared: AtomicBool::new(false),
-            is_port_late: AtomicBool::new(false),
             is_broadcast_allowed: AtomicBool::new(false),
             linger: AtomicU64::new(0),
             low_water: AtomicU32::new(1),
@@ -133,14 +129,15 @@ impl TcpSocket {
     /// When it has one, the address is not ours, or the port is taken.
     pub fn bind(&self, address: SocketAddr) -> Result<()> {
         let binding = self.family.binding(address)?;
-        if !self.network.is_bindable(address) {
+        if !self.network.is_bindable(address) && !self.family.may_have_any() {
             return Err(Error::AddressNotAvailable);
         }
         let mut role = self.role.lock();
         match *role {
             // One whose port is still to be chosen may be bound anew.
             Role::Fresh(bound) if bound.is_none_or(|bound| bound.address.port() == 0) => {
-                let is_late = address.port() == 0 && self.is_port_late.load(Ordering::Relaxed);
+                let is_late =
+                    address.port() == 0 && self.family.is_port_late.load(Ordering::Relaxed);
                 *role = Role::Fresh(Some(match is_late {
                     true => binding,
                     false => self.bind_port(binding)?,

@@ -189,7 +189,8 @@ impl UdpSocket {
     /// When it has one, the address is not ours, or the port is taken.
     pub fn bind(&self, address: SocketAddr) -> Result<()> {
         let binding = self.family.binding(address)?;
-        if !self.network.is_bindable(address) && !address.ip().is_multicast() {
+        let is_anyones = address.ip().is_multicast() || self.family.may_have_any();
+        if !self.network.is_bindable(address) && !is_anyones {
             return Err(Error::AddressNotAvailable);
         }
         let mut local = self.local.lock();

@@ -138,6 +138,48 @@ fn an_address_is_leased_and_given_up_when_the_server_is_gone() {
     assert_eq!(world.stack.address(), None, "the lease is over");
 }
 
+/// RFC 2131, section 4.4.6 and table 5.
+#[test]
+fn a_lease_is_given_back_to_its_server_at_the_end() {
+    let mut world = World::new();
+    world.stack.set_address(None, 0);
+    world.stack.start_dhcp(world.now_us * 1000);
+    let start = world.now_us;
+    world.serve_leases(true, start + 1_000_000);
+    while world.from_server.lock().take().is_some() {}
+    world.stack.give_addresses_back(world.now_us * 1000);
+    assert_ne!(
+        world.stack.unsettled(),
+        0,
+        "its server is to be found first"
+    );
+    let asked = world.from_server.lock().take().expect("a question of ARP");
+    let mut answer = [&asked[6..12], &CLIENT_MAC, &asked[12..20], &[0, 2]].concat();
+    answer.extend([&CLIENT_MAC[..], &CLIENT.octets(), &asked[22..32]].concat());
+    world.to_server.lock().put(answer);
+    world.stack.serve(world.now_us * 1000);
+    assert_eq!(world.stack.unsettled(), 0);
+    let frame = world.from_server.lock().take().expect("a message");
+    // From the address, to the server alone.
+    assert_eq!(frame[26..30], SERVER.octets());
+    assert_eq!(frame[30..34], CLIENT.octets());
+    let message = smoltcp::wire::DhcpPacket::new_checked(&frame[42..]).expect("a message");
+    assert_eq!(message.client_ip(), SERVER);
+    let options: Vec<u8> = message.options().map(|option| option.kind).collect();
+    assert_eq!(options, [53, 61, 54]);
+    let kind = message
+        .options()
+        .find(|option| option.kind == 53)
+        .expect("a kind");
+    assert_eq!(kind.data, [7]);
+    world.now_us += 1_000_000_000;
+    world.stack.serve(world.now_us * 1000);
+    assert!(
+        world.from_server.lock().take().is_none(),
+        "nothing is asked for"
+    );
+}
+
 /// RFC 2131, figure 5: an answer that nobody has asked for, as one that came twice, changes nothing.
 #[test]
 fn answers_to_a_client_that_has_not_asked_are_passed_over() {

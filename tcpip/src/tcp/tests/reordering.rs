@@ -36,6 +36,24 @@ fn who_was_overtaken_once_is_waited_for_the_next_time() {
 }
 
 #[test]
+fn the_window_grows_by_all_that_comes_in_whatever_order() {
+    let mut bench = Bench::new();
+    bench.write(10_000);
+    bench.hear(0, &sack(&[(1000, 3000)]));
+    bench.hear(3000, &[]);
+    assert!(bench.one.is_reordered());
+    bench.write(30_000);
+    let before = bench.one.congestion.windows().0;
+    for end in 5..=10 {
+        bench.hear(3000, &sack(&[(4000, end * 1000)]));
+    }
+    assert_eq!(bench.one.congestion.windows().0, before + 6000);
+    // Of these only the late one is new.
+    bench.hear(10_000, &[]);
+    assert_eq!(bench.one.congestion.windows().0, before + 7000);
+}
+
+#[test]
 fn without_that_three_others_make_it_lost_at_once() {
     let mut bench = Bench::new();
     bench.write(10_000);
@@ -90,4 +108,75 @@ fn what_is_lost_again_is_sent_once_more() {
     let mut sent = bench.hear(0, &sack(&[(1000, 13_000)]));
     sent.extend(bench.hear(0, &sack(&[(1000, end.expect("one"))])));
     assert!(sent.contains(&(0, 1000)), "{sent:?}");
+}
+
+#[test]
+fn an_end_that_overtakes_bytes_is_kept_told_and_taken_in_its_place() {
+    let mut bench = Bench::new();
+    let tells = |sent: &[Sent]| sent[0].sack.clone();
+    let end = bench.take(300, 0, FIN, b"");
+    assert_eq!(
+        tells(&end),
+        [(300, 301)],
+        "its number is told like a byte's"
+    );
+    assert_eq!(tells(&bench.take(100, 0, ACK, &[2; 200])), [(100, 301)]);
+    let filled = bench.take(0, 0, ACK, &[1; 100]);
+    assert_eq!(filled, [sent(0, 301, ACK, 0)]);
+    assert_eq!((bench.read(), bench.read()), (Ok(300), Ok(0)));
+    assert_eq!(bench.one.state(), State::CloseWait);
+}
+
+#[test]
+fn nothing_comes_behind_an_end() {
+    for (seq, len, expected) in [(0, 100, 200), (0, 400, 200), (150, 400, 0)] {
+        let mut bench = Bench::new();
+        bench.take(100, 0, FIN, &[2; 100]);
+        bench.take(201, 0, ACK, &[3; 100]);
+        bench.take(400, 0, FIN, b"");
+        bench.take(seq, 0, ACK, &vec![1; len]);
+        if expected == 0 {
+            assert_eq!(bench.read(), Err(Error::WouldBlock));
+            continue;
+        }
+        assert_eq!((bench.read(), bench.read()), (Ok(expected), Ok(0)));
+        assert_eq!(bench.one.state(), State::CloseWait);
+    }
+}
+
+#[test]
+fn what_comes_again_is_told_though_its_time_is_past() {
+    let mut bench = Bench::with(true, Some(1));
+    let time = |value: u8| [1, 1, 8, 10, 0, 0, 0, value, 0, 0, 0, 0];
+    bench.feed(0, 0, ACK, 60_000, &[1; 100], &time(9));
+    bench.pass(100_000);
+    let (_, answer) = bench.feed(0, 0, ACK, 60_000, &[1; 100], &time(2));
+    let told = Sent {
+        sack: vec![(0, 100)],
+        ..sent(0, 100, ACK, 0)
+    };
+    assert_eq!(answer, [told]);
+    assert_eq!(bench.read(), Ok(100));
+    // What never came is not said to have come.
+    let (_, answer) = bench.feed(200, 0, ACK, 60_000, &[1; 100], &time(2));
+    assert_eq!(answer, [sent(0, 100, ACK, 0)]);
+}
+
+#[test]
+fn the_timer_for_who_was_late_is_not_taken_for_silence() {
+    let mut bench = Bench::new();
+    bench.write(10_000);
+    bench.hear(0, &sack(&[(1000, 3000)]));
+    bench.hear(3000, &[]);
+    bench.hear(3000, &sack(&[(4000, 5000)]));
+    // The next answers come when it should have gone off, and others are late by then.
+    for end in [6000, 7000, 8000] {
+        bench.now += 30_000;
+        bench.hear(3000, &sack(&[(4000, end)]));
+    }
+    bench.pass(1000);
+    assert_eq!(bench.stats.timeouts, 0);
+    // Silence is noticed all the same.
+    bench.pass(500_000);
+    assert_eq!(bench.stats.timeouts, 1);
 }

@@ -46,6 +46,7 @@ fn main() -> io::Result<()> {
         "options" => options::options(),
         "outrun" => outrun::outrun(),
         "nothing" => nothing(&address),
+        "in vain" => in_vain(&address),
         "resolve" => resolve(&address),
         "listen" => listen(),
         "leave" => leave::connections(&address),
@@ -258,6 +259,16 @@ fn nothing(address: &str) -> io::Result<()> {
     show("resolve", "example.com:80".to_socket_addrs().map(drop));
     show("bind", UdpSocket::bind("0.0.0.0:0").map(drop));
     show("listen", TcpListener::bind("0.0.0.0:80").map(drop));
+    Ok(())
+}
+
+/// Connects where no address of this machine leads to, though a card looks for one: the first waits for it, and the next no more.
+fn in_vain(address: &str) -> io::Result<()> {
+    for _ in 0..2 {
+        let begun = Instant::now();
+        show("connect", TcpStream::connect(address).map(drop));
+        println!("waited: {}", begun.elapsed() > Duration::from_secs(5));
+    }
     Ok(())
 }
 

@@ -77,7 +77,7 @@ fn switches() -> io::Result<()> {
         "refused {} {} {} {}",
         set(libc::SOL_SOCKET, libc::SO_INCOMING_CPU),
         set(libc::SOL_SOCKET, libc::SO_ZEROCOPY),
-        set(libc::IPPROTO_IP, libc::IP_TRANSPARENT),
+        set(libc::IPPROTO_IP, libc::IP_XFRM_POLICY),
         set(libc::IPPROTO_IPV6, libc::IPV6_V6ONLY)
     );
     hints()

@@ -12,6 +12,7 @@ mod files;
 mod locks;
 mod net;
 mod netlink;
+mod options;
 mod sockets;
 mod threads;
 mod unix;
@@ -43,6 +44,7 @@ fn main() {
     files::steps();
     net::steps();
     sockets::steps();
+    options::steps();
     netlink::steps();
     unix::steps();
     ends::steps();

@@ -122,7 +122,7 @@ fn late_port() {
     );
 }
 
-fn loopback(port: u16) -> libc::sockaddr_in {
+pub(crate) fn loopback(port: u16) -> libc::sockaddr_in {
     libc::sockaddr_in {
         sin_family: libc::AF_INET as u16,
         sin_port: port.to_be(),
@@ -133,9 +133,9 @@ fn loopback(port: u16) -> libc::sockaddr_in {
     }
 }
 
-type OfAddress = unsafe extern "C" fn(i32, *const libc::sockaddr, u32) -> i32;
+pub(crate) type OfAddress = unsafe extern "C" fn(i32, *const libc::sockaddr, u32) -> i32;
 
-fn with_address(
+pub(crate) fn with_address(
     socket: &impl AsRawFd,
     address: &libc::sockaddr_in,
     call: OfAddress,
@@ -322,20 +322,25 @@ fn counters() {
     );
 }
 
-fn pair() -> (TcpStream, TcpStream) {
+pub(crate) fn pair() -> (TcpStream, TcpStream) {
     let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
     let client = TcpStream::connect(listener.local_addr().expect("an address")).expect("connected");
     (client, listener.accept().expect("accepted").0)
 }
 
-fn checked(result: isize) -> Result<isize, Option<i32>> {
+pub(crate) fn checked(result: isize) -> Result<isize, Option<i32>> {
     match result {
         -1 => Err(io::Error::last_os_error().raw_os_error()),
         result => Ok(result),
     }
 }
 
-fn set(socket: &impl AsRawFd, level: i32, option: i32, value: i32) -> Result<isize, Option<i32>> {
+pub(crate) fn set(
+    socket: &impl AsRawFd,
+    level: i32,
+    option: i32,
+    value: i32,
+) -> Result<isize, Option<i32>> {
     // SAFETY: the value and its length belong together.
     checked(unsafe {
         libc::setsockopt(
@@ -348,7 +353,7 @@ fn set(socket: &impl AsRawFd, level: i32, option: i32, value: i32) -> Result<isi
     } as isize)
 }
 
-fn get(socket: &impl AsRawFd, level: i32, option: i32) -> Result<i32, Option<i32>> {
+pub(crate) fn get(socket: &impl AsRawFd, level: i32, option: i32) -> Result<i32, Option<i32>> {
     let (mut value, mut len) = (0i32, 4);
     // SAFETY: the value and its length belong together.
     checked(unsafe {

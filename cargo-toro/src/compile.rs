@@ -5,7 +5,7 @@
 
 use crate::claim::{self, Claim};
 use crate::failure::Failure;
-use crate::host;
+use crate::{host, host_libraries};
 use crate::image;
 use crate::parts::Parts;
 use crate::program::{Kind, Program};
@@ -377,6 +377,7 @@ fn cargo_with(verb: &str, manifest: &Path, package: &str, options: &Options) -> 
         command.arg("--all-features");
     }
     command.args(options.profile.argument());
+    host_libraries::leave_out(&mut command, |name| std::env::var_os(name).is_some());
     command
 }
 

@@ -180,7 +180,9 @@ fn machine_id(flags: c_int) -> Result<c_int> {
     static MACHINE: OnceCell<Uuid> = OnceCell::new();
     let Uuid(bytes) = MACHINE.get_or_find(Uuid::new);
     let content = text(|out| {
-        bytes.iter().try_for_each(|byte| write!(out, "{byte:02x}"))?;
+        bytes
+            .iter()
+            .try_for_each(|byte| write!(out, "{byte:02x}"))?;
         writeln!(out)
     })?;
     memfd::of_content(b"machine-id", &content, flags)

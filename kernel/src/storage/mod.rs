@@ -65,8 +65,8 @@ pub fn start(
     for (path, file_system) in built_in {
         mount::mount_built_in(&names, path, file_system)?;
     }
-    if let Err(error) = mount_shared_memory(&names, scratch_bytes) {
-        log::warn!("/dev/shm is not there: {error:?}");
+    if let Err(error) = mount_scratch(&names, scratch_bytes) {
+        log::warn!("/dev/shm, /run and /tmp are not all there: {error:?}");
     }
     vfs::install(names);
     if let Some(volumes) = volumes {
@@ -84,7 +84,7 @@ fn scratch(limit_bytes: u64) -> Arc<dyn FileSystem> {
     Arc::new(scratch)
 }
 
-/// Makes the folders in which programs put what they need for a while, locks and logs, without making them first (Filesystem Hierarchy
+/// Makes the folders in which programs put locks, logs and what they need for a while, without making them first (Filesystem Hierarchy
 /// Standard 3.0, chapters 3 and 5). They are not made on a disk that has none.
 fn furnish(root: &NodeRef) -> Result<(), Errno> {
     root.create(b"run", NewNode::Directory, 0o755)?;
@@ -98,10 +98,16 @@ fn furnish(root: &NodeRef) -> Result<(), Errno> {
     Ok(())
 }
 
-/// Mounts what memory that programs share by name is in (`shm_open`), where Linux has it (shm_overview(7)).
-fn mount_shared_memory(names: &Namespace, limit_bytes: u64) -> Result<(), Errno> {
-    let devices = names.resolve(names.root(), b"/dev", LastLink::Follow)?;
-    names.mount(&devices, b"shm", Arc::new(Tmpfs::new(limit_bytes)))
+/// Mounts RAM file systems where programs take a folder for granted that what is mounted does not bring along: for what they need for a while
+/// (Filesystem Hierarchy Standard 3.0, chapter 3), and for memory that they share by name (shm_overview(7)).
+fn mount_scratch(names: &Namespace, limit_bytes: u64) -> Result<(), Errno> {
+    for (folder, name) in [(&b"/dev"[..], &b"shm"[..]), (b"/", b"run"), (b"/", b"tmp")] {
+        let folder = names.resolve(names.root(), folder, LastLink::Follow)?;
+        if names.child(&folder, name)?.is_none() {
+            names.mount(&folder, name, Arc::new(Tmpfs::new(limit_bytes)))?;
+        }
+    }
+    Ok(())
 }
 
 /// A folder that is built into the image, with its path.

@@ -188,7 +188,7 @@ fn machine_id(flags: c_int) -> Result<c_int> {
     memfd::of_content(b"machine-id", &content, flags)
 }
 
-#[unsafe(link_section = ".toro.generated")]
+#[unsafe(link_section = ".toro.generated.machine")]
 static MACHINE_ID: Generated = Generated::at(b"/etc/machine-id", machine_id);
 
 /// Programs that ask about the machine have this.

@@ -71,7 +71,7 @@ mod tests {
             program,
             &with(Some("/etc/ssl/certs2"))
         ));
-        for place in ["/", "/etc", "/etc/ssl/certs"] {
+        for place in ["/etc", "/etc/ssl/certs"] {
             assert!(
                 !is_missing(AUTHORITIES, program, &with(Some(place))),
                 "{place}"

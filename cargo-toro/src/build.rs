@@ -5,6 +5,7 @@ use crate::disks;
 use crate::embed::Embedded;
 use crate::failure::Failure;
 use crate::formats::{self, Appliance, Raw};
+use crate::host_files;
 use crate::image;
 use crate::parts;
 use crate::program::Program;
@@ -280,6 +281,7 @@ pub fn launch(
         ..options.clone()
     };
     let linked = compile::compile(program, &options, shell)?;
+    host_files::tell_of_missing(&linked, settings, shell)?;
     let source = bootable(&linked, &program.name, folder, settings, wish)?;
     Ok(Launch::new(settings, source, accelerator))
 }

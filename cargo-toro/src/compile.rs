@@ -5,7 +5,6 @@
 
 use crate::claim::{self, Claim};
 use crate::failure::Failure;
-use crate::host;
 use crate::image;
 use crate::parts::Parts;
 use crate::program::{Kind, Program};
@@ -14,6 +13,7 @@ use crate::shell::{Shell, quoted};
 use crate::undefined;
 use crate::user_flags::{flags_of_user, with_flags_of_user};
 use crate::volume::Kind as FileSystem;
+use crate::{host, host_libraries};
 use anyhow::{Context, Result, bail};
 use cargo_metadata::Message;
 use cargo_metadata::diagnostic::DiagnosticLevel;
@@ -377,6 +377,7 @@ fn cargo_with(verb: &str, manifest: &Path, package: &str, options: &Options) -> 
         command.arg("--all-features");
     }
     command.args(options.profile.argument());
+    host_libraries::leave_out(&mut command, |name| std::env::var_os(name).is_some());
     command
 }
 

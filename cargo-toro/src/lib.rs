@@ -49,6 +49,8 @@ pub mod failure;
 pub mod folder;
 mod formats;
 pub mod host;
+mod host_files;
+mod host_libraries;
 mod image;
 pub mod interrupt;
 pub mod metadata;

@@ -1,5 +1,7 @@
 //! Files: reading an ext2 disk, writing to the memory file system, and what cannot be done.
 
+use std::process::Command;
+
 use vm_tests::{Boot, DiskBus, Guest, Machine, Site, ext2_image};
 
 fn site() -> Site {
@@ -129,6 +131,27 @@ fn two_disks_are_mounted_where_they_are_named() {
             .run()
             .showing(0, &["/first/one 1\r\n", "/second/two 2\r\n"]);
     }
+}
+
+#[test]
+fn a_disk_without_a_folder_for_a_while_has_one_in_memory() {
+    let home = tempfile::tempdir().expect("a folder");
+    let disk = home.path().join("disk.img");
+    let names = || {
+        let mut listing = Command::new("debugfs");
+        let listing = listing.args(["-R", "ls -p /"]).arg(&disk).output();
+        let listing = listing.expect("debugfs, of e2fsprogs").stdout;
+        String::from_utf8_lossy(&listing).into_owned()
+    };
+    std::fs::write(&disk, ext2_image(site().path())).expect("a disk");
+    let ended = guest("write", "/tmp").disk_at(&disk, "/").run();
+    ended.showing(0, &["files: done"]);
+    assert!(!names().contains("/tmp/"), "{}", names());
+    // One that it has is used.
+    let own = site().with("tmp/a.txt", "");
+    std::fs::write(&disk, ext2_image(own.path())).expect("a disk");
+    let ended = guest("list", "/tmp").disk_at(&disk, "/").run();
+    ended.showing(0, &["1 names, 1 of them different"]);
 }
 
 #[test]

@@ -5,6 +5,7 @@ use crate::cli::Build;
 use crate::compile::compile;
 use crate::disks;
 use crate::failure::Failure;
+use crate::host_files;
 use crate::settings::{Overrides, Settings};
 use crate::shell::Shell;
 use anyhow::{Result, bail};
@@ -23,6 +24,7 @@ pub(super) fn run(options: &Build, shell: &Shell) -> Result<u8> {
     let mut how = which.options();
     how.has_fat = disks::have_fat(&settings.disks);
     let linked = compile(&program, &how, shell)?;
+    host_files::tell_of_missing(&linked, &settings, shell)?;
     let path = options.output.clone();
     let path = path.unwrap_or_else(|| {
         image_path(

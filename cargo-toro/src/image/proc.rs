@@ -1,7 +1,14 @@
-//! Whether a program reads `/proc` or `/sys`: by the paths that stand in it.
+//! Whether a program reads `/proc` or `/sys`, or what comes along with them: by the paths that stand in it.
 
 /// How paths begin that say so.
-const STARTS: [&[u8]; 4] = [b"/proc/", b"/sys/class/", b"/sys/devices/", b"/sys/kernel/"];
+const STARTS: [&[u8]; 6] = [
+    b"/dev/fd",
+    b"/etc/machine-id",
+    b"/proc/",
+    b"/sys/class/",
+    b"/sys/devices/",
+    b"/sys/kernel/",
+];
 
 /// How paths begin that are about the network.
 const OF_NETWORK: [&[u8]; 3] = [b"/proc/net/", b"/proc/self/net/", b"/sys/class/net"];
@@ -73,6 +80,8 @@ mod tests {
             "/proc/meminfo",
             "x/proc/self/maps/proc/self/statusx",
             "/sys/devices/system/cpu/online",
+            "x/etc/machine-id",
+            "/dev/fd/3",
         ] {
             assert!(names_proc(with.as_bytes()), "{with}");
         }

@@ -230,7 +230,7 @@ impl Object for End {
 }
 
 /// Programs that make pipes with names can open them.
-#[unsafe(link_section = ".toro.generated")]
+#[unsafe(link_section = ".toro.generated.pipes")]
 static OPENING: Generated = Generated::Fifo(|entry, flags| {
     let end = End::open(entry, flags)?;
     object::insert(Box::new(end), (flags & STATUS_FLAGS) as u32)

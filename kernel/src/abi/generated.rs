@@ -1,7 +1,7 @@
 //! What is made when it is opened: files where the file system has none of the name, and pipes.
 //!
 //! A family of functions brings what it opens along: an entry in a section that the linker script gathers, and that is there only in
-//! programs which use the family, as nothing else refers to the entry.
+//! programs which use the family, as nothing else refers to the entry. Each family's section has a name of its own: those of one name are one section.
 
 use alloc::sync::Arc;
 use core::ffi::c_int;
@@ -55,7 +55,7 @@ pub(super) const PASSWD: &str = "root:x:0:0:root:/:\nnobody:x:65534:65534:nobody
 pub(super) const GROUP: &str = "root:x:0:\nnobody:x:65534:\nnogroup:x:65534:\n";
 
 /// What programs look for to learn what they run on and as whom (os-release(5), passwd(5), group(5)), where the file system says nothing of it.
-#[unsafe(link_section = ".toro.generated")]
+#[unsafe(link_section = ".toro.generated.texts")]
 static TEXTS: [Generated; 4] = [
     Generated::at(b"/etc/group", |flags| open_text(GROUP, flags)),
     // As [`super::machine::HOST_NAME`].

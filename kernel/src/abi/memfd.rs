@@ -18,7 +18,7 @@ use crate::sync::OnceCell;
 /// Where they are: a tree that no path leads into, and that may take half of the memory.
 static TREE: OnceCell<Namespace> = OnceCell::new();
 
-pub(super) fn tree() -> Result<&'static Namespace> {
+fn tree() -> Result<&'static Namespace> {
     if let Some(tree) = TREE.get() {
         return Ok(tree);
     }

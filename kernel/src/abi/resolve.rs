@@ -250,7 +250,7 @@ fn read_scoped(node: &str) -> Option<SocketAddr> {
 }
 
 /// Whom to ask, for programs that do so by themselves: what the lease, routers and command line say. Waits for an address.
-#[unsafe(link_section = ".toro.generated")]
+#[unsafe(link_section = ".toro.generated.names")]
 static SERVERS: Generated = Generated::at(b"/etc/resolv.conf", |flags| {
     let settings = dns::of_network(start_network());
     memfd::of_content(b"resolv.conf", settings.to_text().as_bytes(), flags)

@@ -1,29 +1,25 @@
-//! Shared memory by name (POSIX.1-2017, `shm_open`): files in memory, in a tree of their own that no path leads into.
+//! Shared memory by name (POSIX.1-2017, `shm_open`): files in `/dev/shm`, as on Linux (shm_overview(7)).
 
-use alloc::boxed::Box;
+use alloc::vec::Vec;
 use core::ffi::{c_char, c_int};
 
 use super::convert::{c_result, c_status, text};
-use super::{memfd, object};
+use super::file::open_within;
 use crate::error::{Errno, Result};
-use crate::storage::vfs::content;
-use crate::storage::vfs::file::{Access, OpenFile};
-use crate::storage::vfs::namespace::Namespace;
-use crate::storage::vfs::node::NewNode;
+use crate::storage::vfs;
+use crate::storage::vfs::namespace::Bounds;
+use crate::storage::vfs::operations;
 
-/// What files of `shm_open` begin with, so that they are not taken for others of the tree.
-const PREFIX: &[u8] = b"shm/";
+const FOLDER: &[u8] = b"/dev/shm/";
 
-/// A name without the slash that it begins with.
-fn name_of(name: &[u8]) -> Result<alloc::vec::Vec<u8>> {
+/// Where a name is, with or without the slash that it begins with.
+fn path_of(name: &[u8]) -> Result<Vec<u8>> {
     let name = name.strip_prefix(b"/").unwrap_or(name);
-    if name.len() > 250 {
-        return Err(Errno(libc::ENAMETOOLONG));
+    match name {
+        b"" | b"." | b".." => Err(Errno(libc::EINVAL)),
+        _ if name.contains(&b'/') => Err(Errno(libc::EINVAL)),
+        _ => Ok([FOLDER, name].concat()),
     }
-    if name.is_empty() || name.contains(&b'/') {
-        return Err(Errno(libc::EINVAL));
-    }
-    Ok([PREFIX, name].concat())
 }
 
 /// Opens shared memory, or makes it.
@@ -34,28 +30,9 @@ fn name_of(name: &[u8]) -> Result<alloc::vec::Vec<u8>> {
 unsafe extern "C" fn shm_open(name: *const c_char, flags: c_int, mode: libc::mode_t) -> c_int {
     c_result((|| {
         // SAFETY: the caller's string.
-        let name = name_of(unsafe { text(name) }?)?;
-        let root = memfd::tree()?.root();
-        let found = match root.node.lookup(&name) {
-            Ok(_) if flags & libc::O_EXCL != 0 && flags & libc::O_CREAT != 0 => {
-                return Err(Errno(libc::EEXIST));
-            }
-            Err(Errno(libc::ENOENT)) if flags & libc::O_CREAT != 0 => {
-                root.node.create(&name, NewNode::File, mode & 0o777)?
-            }
-            found => found?,
-        };
-        let can_write = flags & libc::O_ACCMODE == libc::O_RDWR;
-        if can_write && flags & libc::O_TRUNC != 0 {
-            content::set_len(&found, 0)?;
-        }
-        let access = Access {
-            can_read: true,
-            can_write,
-        };
-        let file = OpenFile::new(Namespace::created(root, &name, found), access, false);
-        let status = flags & libc::O_ACCMODE | libc::O_CLOEXEC;
-        object::insert(Box::new(file), status as u32)
+        let path = path_of(unsafe { text(name) }?)?;
+        let flags = flags | libc::O_NOFOLLOW | libc::O_CLOEXEC;
+        open_within(libc::AT_FDCWD, &path, flags, mode, Bounds::NONE)
     })())
 }
 
@@ -67,7 +44,8 @@ unsafe extern "C" fn shm_open(name: *const c_char, flags: c_int, mode: libc::mod
 unsafe extern "C" fn shm_unlink(name: *const c_char) -> c_int {
     c_status((|| {
         // SAFETY: the caller's string.
-        let name = name_of(unsafe { text(name) }?)?;
-        memfd::tree()?.root().node.unlink(&name)
+        let path = path_of(unsafe { text(name) }?)?;
+        let names = vfs::names()?;
+        operations::unlink(names, names.root(), &path)
     })())
 }

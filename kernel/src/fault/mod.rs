@@ -7,6 +7,7 @@
 //!
 //! An exception in the kernel always ends the machine: nobody knows what it was about to change, nor which locks it holds.
 
+pub(crate) mod cleanup;
 #[cfg(not(test))]
 mod dispatch;
 #[cfg(not(test))]

@@ -23,7 +23,8 @@ pub use mount::{MountError, MountRequest};
 use vfs::bare::Bare;
 use vfs::devfs::Devfs;
 use vfs::embedded::{Embedded, Object};
-use vfs::node::{FileSystem, NewNode};
+use vfs::namespace::{LastLink, Namespace};
+use vfs::node::{FileSystem, NewNode, NodeRef};
 use vfs::tmpfs::Tmpfs;
 
 /// Sizes, as parts of the memory that is free at the start: of each disk's cache, with its bounds, and of what the RAM file system may take.
@@ -64,6 +65,9 @@ pub fn start(
     for (path, file_system) in built_in {
         mount::mount_built_in(&names, path, file_system)?;
     }
+    if let Err(error) = mount_scratch(&names, scratch_bytes) {
+        log::warn!("/dev/shm, /run and /tmp are not all there: {error:?}");
+    }
     vfs::install(names);
     if let Some(volumes) = volumes {
         volumes.note_mounted(requests);
@@ -74,14 +78,36 @@ pub fn start(
 /// A RAM file system for the root.
 fn scratch(limit_bytes: u64) -> Arc<dyn FileSystem> {
     let scratch = Tmpfs::new(limit_bytes);
-    // Where programs put what they need for a while. It is not made on a disk that has none.
-    let folder = scratch
-        .root()
-        .and_then(|root| root.create(b"tmp", NewNode::Directory, 0o1777));
-    if let Err(error) = folder {
-        log::warn!("cannot make /tmp: {error:?}");
+    if let Err(error) = scratch.root().and_then(|root| furnish(&root)) {
+        log::warn!("cannot make the folders of the root: {error:?}");
     }
     Arc::new(scratch)
+}
+
+/// Makes the folders in which programs put locks, logs and what they need for a while, without making them first (Filesystem Hierarchy
+/// Standard 3.0, chapters 3 and 5). They are not made on a disk that has none.
+fn furnish(root: &NodeRef) -> Result<(), Errno> {
+    root.create(b"run", NewNode::Directory, 0o755)?;
+    root.create(b"tmp", NewNode::Directory, 0o1777)?;
+    let var = root.create(b"var", NewNode::Directory, 0o755)?;
+    for name in [&b"cache"[..], b"lib", b"log"] {
+        var.create(name, NewNode::Directory, 0o755)?;
+    }
+    var.create(b"run", NewNode::Symlink(b"/run"), 0o777)?;
+    var.create(b"tmp", NewNode::Directory, 0o1777)?;
+    Ok(())
+}
+
+/// Mounts RAM file systems where programs take a folder for granted that what is mounted does not bring along: for what they need for a while
+/// (Filesystem Hierarchy Standard 3.0, chapter 3), and for memory that they share by name (shm_overview(7)).
+fn mount_scratch(names: &Namespace, limit_bytes: u64) -> Result<(), Errno> {
+    for (folder, name) in [(&b"/dev"[..], &b"shm"[..]), (b"/", b"run"), (b"/", b"tmp")] {
+        let folder = names.resolve(names.root(), folder, LastLink::Follow)?;
+        if names.child(&folder, name)?.is_none() {
+            names.mount(&folder, name, Arc::new(Tmpfs::new(limit_bytes)))?;
+        }
+    }
+    Ok(())
 }
 
 /// A folder that is built into the image, with its path.

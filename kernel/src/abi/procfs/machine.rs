@@ -3,13 +3,15 @@
 use alloc::string::String;
 use alloc::vec::Vec;
 use core::arch::x86_64::{__cpuid_count, CpuidResult};
+use core::ffi::c_int;
 use core::fmt::{self, Write};
 
 use super::process::TICK_NS;
 use super::{line, text};
+use crate::abi::generated::Generated;
 use crate::abi::machine::{HOST_NAME, RELEASE, VERSION};
 use crate::abi::pipe::MAX_PIPE_BYTES;
-use crate::abi::{capabilities, load, object};
+use crate::abi::{capabilities, load, memfd, object};
 use crate::arch::clock;
 use crate::arch::x86_64::{cpu, entropy};
 use crate::error::Result;
@@ -18,6 +20,7 @@ use crate::network::ports::{EPHEMERAL, MAX_BACKLOG};
 use crate::scheduler;
 use crate::storage::vfs;
 use crate::storage::vfs::made::Item;
+use crate::storage::vfs::watch::inotify::{MAX_QUEUED, MAX_WATCHES};
 use crate::sync::OnceCell;
 
 const SECOND_NS: u64 = 1_000_000_000;
@@ -30,6 +33,18 @@ pub(super) static SETTINGS: [(&str, Item); 4] = [
         "fs",
         Item::Directory(&[
             ("file-max", Item::File(|_| line(object::MAX_DESCRIPTORS))),
+            (
+                "inotify",
+                Item::Directory(&[
+                    ("max_queued_events", Item::File(|_| line(MAX_QUEUED))),
+                    // As many as there can be descriptors.
+                    (
+                        "max_user_instances",
+                        Item::File(|_| line(object::MAX_DESCRIPTORS)),
+                    ),
+                    ("max_user_watches", Item::File(|_| line(MAX_WATCHES))),
+                ]),
+            ),
             ("nr_open", Item::File(|_| line(object::MAX_DESCRIPTORS))),
             ("pipe-max-size", Item::File(|_| line(MAX_PIPE_BYTES))),
         ]),
@@ -64,19 +79,32 @@ pub(super) static SETTINGS: [(&str, Item); 4] = [
             ),
             (
                 "ipv4",
-                Item::Directory(&[(
-                    "ip_local_port_range",
-                    Item::File(|_| {
-                        line(format_args!("{}\t{}", EPHEMERAL.start(), EPHEMERAL.end()))
-                    }),
-                )]),
+                Item::Directory(&[
+                    (
+                        "ip_local_port_range",
+                        Item::File(|_| {
+                            line(format_args!("{}\t{}", EPHEMERAL.start(), EPHEMERAL.end()))
+                        }),
+                    ),
+                    // Those of a new socket (`TcpSocket::new`).
+                    ("tcp_congestion_control", Item::File(|_| line("cubic"))),
+                    ("tcp_keepalive_intvl", Item::File(|_| line(75))),
+                    ("tcp_keepalive_probes", Item::File(|_| line(9))),
+                    ("tcp_keepalive_time", Item::File(|_| line(7200))),
+                ]),
             ),
         ]),
     ),
     (
         "vm",
-        // Mappings are granted without a look at how much memory there is.
-        Item::Directory(&[("overcommit_memory", Item::File(|_| line(1)))]),
+        Item::Directory(&[
+            // No limit.
+            ("max_map_count", Item::File(|_| line(i32::MAX))),
+            // Mappings are granted without a look at how much memory there is.
+            ("overcommit_memory", Item::File(|_| line(1))),
+            // Nothing is swapped out.
+            ("swappiness", Item::File(|_| line(0))),
+        ]),
     ),
 ];
 
@@ -144,11 +172,28 @@ impl fmt::Display for Uuid {
 /// The name of this run of the machine.
 fn boot_id(_: u64) -> Result<Vec<u8>> {
     static BOOT: OnceCell<Uuid> = OnceCell::new();
-    if BOOT.get().is_none() {
-        // Another thread may have been quicker.
-        let _ = BOOT.set(Uuid::new());
-    }
-    BOOT.get().map_or(Ok(Vec::new()), line)
+    line(BOOT.get_or_find(Uuid::new))
+}
+
+/// `/etc/machine-id` where the file system has none (machine-id(5)): the name of a machine that keeps nothing, which lasts for one run.
+fn machine_id(flags: c_int) -> Result<c_int> {
+    static MACHINE: OnceCell<Uuid> = OnceCell::new();
+    let Uuid(bytes) = MACHINE.get_or_find(Uuid::new);
+    let content = text(|out| {
+        bytes
+            .iter()
+            .try_for_each(|byte| write!(out, "{byte:02x}"))?;
+        writeln!(out)
+    })?;
+    memfd::of_content(b"machine-id", &content, flags)
+}
+
+#[unsafe(link_section = ".toro.generated.machine")]
+static MACHINE_ID: Generated = Generated::at(b"/etc/machine-id", machine_id);
+
+/// Programs that ask about the machine have this.
+pub(super) fn bring_machine_id() {
+    core::hint::black_box(&raw const MACHINE_ID);
 }
 
 /// So many cores, as a range.

@@ -19,6 +19,7 @@ use crate::error::Result;
 use crate::storage::vfs;
 use crate::storage::vfs::lock::{self, NodeKey};
 use crate::storage::vfs::made::{Item, Made};
+use crate::storage::vfs::namespace::LastLink;
 use crate::storage::vfs::ranges::{self, Owner};
 
 /// Linux's numbers for these kinds of file systems (statfs(2)).
@@ -47,12 +48,17 @@ static PROC: Item = Item::Directory(&[
 
 static SYS: Item = Item::Directory(&machine::SYS);
 
-/// Mounts both.
+/// Mounts both, and the descriptors at `/dev/fd`, too.
 ///
 /// # Errors
 /// `ENOENT` before there are file systems.
 pub(crate) fn mount() -> Result<()> {
+    machine::bring_machine_id();
     let names = vfs::names()?;
+    let devices = names.resolve(names.root(), b"/dev", LastLink::Follow)?;
+    let root = &process::DESCRIPTORS;
+    let magic = PROC_MAGIC;
+    names.mount(&devices, b"fd", Arc::new(Made { root, magic }))?;
     for (name, root, magic) in [(b"proc", &PROC, PROC_MAGIC), (b"sys\0", &SYS, SYS_MAGIC)] {
         let name = name.strip_suffix(b"\0").unwrap_or(name);
         names.mount(names.root(), name, Arc::new(Made { root, magic }))?;

@@ -27,6 +27,9 @@ pub(super) const TICK_NS: u64 = 10_000_000;
 /// The program as a file, as far as it is one.
 const PROGRAM: &str = "/dev/program";
 
+/// The program's descriptors, each a link to what it is of.
+pub(super) static DESCRIPTORS: Item = Item::Numbers(descriptors, &Item::Link(descriptor));
+
 /// `/proc/1`, which `/proc/self` leads to.
 pub(super) static PROCESS: [(&str, Item); 20] = [
     ("auxv", Item::File(auxiliary_vector)),

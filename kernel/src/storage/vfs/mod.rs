@@ -30,6 +30,7 @@ pub mod mapped;
 mod mapped_tests;
 pub mod namespace;
 pub mod node;
+pub mod open_how;
 pub mod operations;
 pub mod ranges;
 #[cfg(test)]

@@ -1,6 +1,7 @@
 //! Reads in `/proc` and `/sys` about itself and the machine, and shows what came of it.
 
 mod credentials;
+mod places;
 
 use std::collections::BTreeSet;
 use std::ffi::{CStr, c_char};
@@ -17,6 +18,7 @@ fn main() -> io::Result<()> {
     machine()?;
     network()?;
     users()?;
+    places::places()?;
     refusals();
     credentials::becoming()?;
     println!("about: done");
@@ -171,6 +173,8 @@ fn machine() -> io::Result<()> {
         "/proc/sys/net/core/somaxconn",
         "/proc/sys/fs/pipe-max-size",
         "/proc/sys/vm/overcommit_memory",
+        "/proc/sys/fs/inotify/max_user_watches",
+        "/proc/sys/net/ipv4/tcp_keepalive_time",
     ] {
         println!("{path} {:?}", read(path)?);
     }

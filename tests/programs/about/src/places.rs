@@ -4,7 +4,7 @@ use std::fs::{self, File};
 use std::io::{self, Read};
 use std::os::fd::{AsRawFd, FromRawFd};
 
-pub fn places() -> io::Result<()> {
+pub(crate) fn places() -> io::Result<()> {
     fs::write("/run/service.pid", "1")?;
     println!(
         "process file {:?}",

@@ -157,6 +157,8 @@ virtio_read_look:
     in al, dx
     dec ecx
     jnz virtio_read_look
+    # Who says nothing is not asked again.
+    mov dword ptr [virtio_tries], 1
 virtio_read_done:
     pop ecx
     mov eax, ebx

@@ -203,7 +203,10 @@ impl State {
         if let Some(index) = ways.iter().position(|way| way.block == block) {
             let way = ways.swap_remove(index);
             self.dirty -= usize::from(way.is_dirty);
-            self.idle.push(way.place);
+            // Without memory for the note, its place is lost.
+            if self.idle.try_reserve(1).is_ok() {
+                self.idle.push(way.place);
+            }
         }
     }
 
